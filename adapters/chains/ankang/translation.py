@@ -1,0 +1,199 @@
+"""Between our words and Ankang's. Pure: bytes and facts in, bytes and facts out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from pydantic import AwareDatetime, Field
+
+from adapters.chains.wire import Code, Number, Wire, Word, finding, quoted_lines, read, status_of
+from domain.errors import InvalidPayload
+from domain.orders import OrderLine, OrderStatus, OrderUpdate, PharmacyOrder, Quote, Receipt, SettlementNotice
+from domain.prescription import Handover, Place
+
+
+def quote_body(lines: Sequence[OrderLine], handover: Handover, place: Place) -> bytes:
+    """`POST /v1/quotes`."""
+    return _json(
+        {
+            "lines": [{"drug": it.drug, "quantity": _plain(it.quantity), "unit": it.unit} for it in lines],
+            "handover": handover.value,
+            "place": {
+                "district": place.district,
+                "latitude": _plain(place.latitude),
+                "longitude": _plain(place.longitude),
+            },
+        }
+    )
+
+
+def hold_body(order: PharmacyOrder) -> bytes:
+    """`POST /v1/holds`."""
+    return _json(_hold(order))
+
+
+def order_body(order: PharmacyOrder) -> bytes:
+    """`POST /v1/orders`. The recipient goes along for home delivery only."""
+    given: dict[str, object] = {
+        **_hold(order),
+        "prescription_id": order.prescription_id,
+        "handover": order.handover.value,
+        "claim_secret": order.claim_secret,
+        "pickup_code_sha256": order.pickup_code_sha256,
+        "patient_due_fen": order.patient_due,
+        "total_fen": order.total,
+    }
+    if order.handover is Handover.HOME:
+        given["recipient"] = {key: order.recipient.get(key, "") for key in ("name", "phone", "address")}
+    return _json(given)
+
+
+def cancel_body(reason: str) -> bytes:
+    """`POST /v1/orders/{order_id}/cancel`."""
+    return _json({"reason": reason})
+
+
+def settlement_body(notice: SettlementNotice) -> bytes:
+    """`POST /v1/orders/{order_id}/settlement`."""
+    return _json(
+        {
+            "settlement_id": notice.settlement_id,
+            "total_fen": notice.total,
+            "fund_fen": notice.fund,
+            "account_fen": notice.account,
+            "cash_fen": notice.cash,
+        }
+    )
+
+
+def parse_quotes(chain: str, body: bytes, asked: Sequence[OrderLine], handover: Handover) -> list[Quote]:
+    """The stores' offers. Raises `InvalidPayload` with everything that is wrong with them."""
+    quotes, findings = [], []
+    for index, it in enumerate(read(_Quotes, body).quotes):
+        lines, faults = quoted_lines(asked, it.lines, f"quotes.{index}.lines")
+        findings += faults
+        quotes.append(
+            Quote(
+                chain=chain,
+                store=it.store_id,
+                lines=tuple(lines),
+                minutes=it.minutes,
+                load=min(it.load, Decimal(1)),
+                on_time=it.on_time,
+                quality=it.quality,
+                delivers=it.delivers or handover is Handover.PICKUP,
+                open=it.open,
+            )
+        )
+    if findings:
+        raise InvalidPayload(findings)
+    return [quote for quote in quotes if quote.lines]
+
+
+def parse_receipt(body: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
+    """Their reference and where the order stands. Raises `InvalidPayload`."""
+    it = read(_Receipt, body)
+    return Receipt(it.reference, status_of(it.status, words, "status"))
+
+
+def parse_cancel(body: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
+    """The answer to a cancel: gone is gone, whoever ended it first. Raises `InvalidPayload`."""
+    receipt = parse_receipt(body, words)
+    if receipt.status not in (OrderStatus.CANCELLED, OrderStatus.DECLINED):
+        raise InvalidPayload([finding("C-08", "status")])
+    return Receipt(receipt.reference, OrderStatus.CANCELLED)
+
+
+def parse_error(body: bytes) -> str:
+    """Their code for a business no. Raises `InvalidPayload`."""
+    return read(_Error, body).error.code
+
+
+def parse_update(body: bytes, words: Mapping[str, OrderStatus]) -> OrderUpdate:
+    """A callback in our words. Raises `InvalidPayload`."""
+    it = read(_Update, body)
+    return OrderUpdate(
+        event_id=it.event_id,
+        order_id=it.order_id,
+        status=status_of(it.status, words, "status"),
+        claim_secret=it.claim_secret,
+        at=it.at,
+        reason=it.reason,
+        lines=it.lines,
+        pickup_code=it.pickup_code,
+    )
+
+
+class _QuoteLine(Wire):
+    drug: Word
+    quantity: Number
+    unit_price: Number
+    amount_fen: int = Field(strict=True, ge=0)
+
+    @property
+    def as_quoted(self) -> tuple[str, Decimal, Decimal, int]:
+        return self.drug, self.quantity, self.unit_price, self.amount_fen
+
+
+class _Quote(Wire):
+    store_id: Word
+    lines: list[_QuoteLine]
+    minutes: int = Field(strict=True, ge=0)
+    load: Number
+    on_time: Number = Field(le=1)
+    quality: Number = Field(le=1)
+    delivers: bool = Field(strict=True)
+    open: bool = Field(strict=True)
+
+
+class _Quotes(Wire):
+    quotes: list[_Quote]
+
+
+class _Receipt(Wire):
+    reference: Word
+    status: Word
+
+
+class _Refusal(Wire):
+    code: Word
+
+
+class _Error(Wire):
+    error: _Refusal
+
+
+class _Update(Wire):
+    event_id: Word
+    order_id: Word
+    status: Word
+    claim_secret: str
+    at: AwareDatetime
+    reason: Code = ""
+    lines: tuple[int, ...] = ()
+    pickup_code: Code = ""
+
+
+def _hold(order: PharmacyOrder) -> dict[str, object]:
+    return {
+        "order_id": order.id,
+        "store_id": order.store,
+        "lines": [
+            {
+                "line": it.line,
+                "drug": it.drug,
+                "quantity": _plain(it.quantity),
+                "unit_price": _plain(it.unit_price),
+                "amount_fen": it.amount,
+            }
+            for it in order.lines
+        ],
+    }
+
+
+def _plain(value: Decimal) -> str:
+    return format(value, "f")
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,235 @@
+"""Between our words and Baicao's. Pure: bytes and facts in, bytes and facts out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from adapters.chains.wire import Code, Number, Wire, Word, finding, quoted_lines, read, status_of
+from domain.errors import InvalidPayload
+from domain.money import fen, yuan
+from domain.orders import OrderLine, OrderStatus, OrderUpdate, PharmacyOrder, Quote, Receipt, SettlementNotice
+from domain.prescription import Handover, Place
+
+BEIJING = timezone(timedelta(hours=8))
+
+_TAKE_WAY = {Handover.PICKUP: "自提", Handover.HOME: "配送"}
+_CAN_DELIVER = {"是": True, "否": False}
+_IN_BUSINESS = {"营业": True, "打烊": False, "已打烊": False, "休息": False}
+
+
+def quote_body(lines: Sequence[OrderLine], handover: Handover, place: Place) -> bytes:
+    """`POST /api/quote`."""
+    return _json(
+        {
+            "items": [{"drugCode": it.drug, "qty": _plain(it.quantity), "unit": it.unit} for it in lines],
+            "takeWay": _TAKE_WAY[handover],
+            "area": place.district,
+            "lat": _plain(place.latitude),
+            "lng": _plain(place.longitude),
+        }
+    )
+
+
+def reserve_body(order: PharmacyOrder) -> bytes:
+    """`POST /api/reserve`."""
+    return _json(_reserve(order))
+
+
+def order_body(order: PharmacyOrder) -> bytes:
+    """`POST /api/order`. The receiver goes along for home delivery only."""
+    given: dict[str, object] = {
+        **_reserve(order),
+        "rxNo": order.prescription_id,
+        "takeWay": _TAKE_WAY[order.handover],
+        "claimKey": order.claim_secret,
+        "codeDigest": order.pickup_code_sha256,
+        "selfPayAmt": yuan(order.patient_due),
+        "totalAmt": yuan(order.total),
+    }
+    if order.handover is Handover.HOME:
+        given["receiver"] = {
+            "name": order.recipient.get("name", ""),
+            "mobile": order.recipient.get("phone", ""),
+            "addr": order.recipient.get("address", ""),
+        }
+    return _json(given)
+
+
+def query_body(order_id: str) -> bytes:
+    """`POST /api/order/query`."""
+    return _json({"orderNo": order_id})
+
+
+def cancel_body(order_id: str, reason: str) -> bytes:
+    """`POST /api/order/cancel`."""
+    return _json({"orderNo": order_id, "cause": reason})
+
+
+def settle_body(notice: SettlementNotice) -> bytes:
+    """`POST /api/order/settle`."""
+    return _json(
+        {
+            "orderNo": notice.order_id,
+            "setlId": notice.settlement_id,
+            "totalAmt": yuan(notice.total),
+            "fundAmt": yuan(notice.fund),
+            "acctAmt": yuan(notice.account),
+            "cashAmt": yuan(notice.cash),
+        }
+    )
+
+
+def parse_envelope(body: bytes) -> tuple[int, bytes]:
+    """Their code, and the data as JSON again. Raises `InvalidPayload`."""
+    it = read(_Envelope, body)
+    return it.code, _json(it.data)
+
+
+def parse_quotes(chain: str, data: bytes, asked: Sequence[OrderLine], handover: Handover) -> list[Quote]:
+    """The shops' offers. Raises `InvalidPayload` with everything that is wrong with them."""
+    quotes, findings = [], []
+    for index, it in enumerate(read(_Shops, data).shops):
+        path = f"data.shops.{index}"
+        lines, faults = quoted_lines(asked, it.items, f"{path}.items")
+        findings += faults
+        if it.can_deliver not in _CAN_DELIVER:
+            findings.append(finding("C-04", f"{path}.canDeliver"))
+        if it.business_flag not in _IN_BUSINESS:
+            findings.append(finding("C-04", f"{path}.businessFlag"))
+        quotes.append(
+            Quote(
+                chain=chain,
+                store=it.shop_no,
+                lines=tuple(lines),
+                minutes=it.eta_minutes,
+                load=min(it.busy_rate, Decimal(1)),
+                on_time=it.punctual_rate,
+                quality=it.score_rate,
+                delivers=handover is Handover.PICKUP or _CAN_DELIVER.get(it.can_deliver, False),
+                open=_IN_BUSINESS.get(it.business_flag, False),
+            )
+        )
+    if findings:
+        raise InvalidPayload(findings)
+    return [quote for quote in quotes if quote.lines]
+
+
+def parse_receipt(data: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
+    """Their number and where the order stands. Raises `InvalidPayload`."""
+    it = read(_Receipt, data)
+    return Receipt(it.biz_no, status_of(it.state, words, "data.state"))
+
+
+def parse_cancel(data: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
+    """The answer to a cancel: gone is gone, whoever ended it first. Raises `InvalidPayload`."""
+    receipt = parse_receipt(data, words)
+    if receipt.status not in (OrderStatus.CANCELLED, OrderStatus.DECLINED):
+        raise InvalidPayload([finding("C-08", "data.state")])
+    return Receipt(receipt.reference, OrderStatus.CANCELLED)
+
+
+def parse_update(body: bytes, words: Mapping[str, OrderStatus], causes: Mapping[str, str]) -> OrderUpdate:
+    """A callback in our words; a cause that is not in the list is carried as it is. Raises `InvalidPayload`."""
+    it = read(_Update, body)
+    return OrderUpdate(
+        event_id=it.event_no,
+        order_id=it.order_no,
+        status=status_of(it.state, words, "state"),
+        claim_secret=it.claim_key,
+        at=it.time,
+        reason=causes.get(it.cause, it.cause),
+        lines=it.line_nos,
+        pickup_code=it.take_code,
+    )
+
+
+def _whole_fen(value: Decimal) -> Decimal:
+    if value != value.quantize(Decimal("0.01")):
+        raise ValueError("an amount has at most two decimals")
+    return value
+
+
+def _beijing(value: object) -> datetime:
+    if not isinstance(value, str):
+        raise ValueError("a time travels as text")
+    return datetime.strptime(value, "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING)
+
+
+Yuan = Annotated[Number, AfterValidator(_whole_fen)]
+BeijingTime = Annotated[datetime, BeforeValidator(_beijing)]
+
+
+class _Envelope(Wire):
+    code: int = Field(strict=True)
+    data: Any = None
+
+
+class _ShopItem(Wire):
+    drug: Word = Field(alias="drugCode")
+    quantity: Number = Field(alias="qty")
+    price: Number
+    amount: Yuan = Field(alias="amt")
+
+    @property
+    def as_quoted(self) -> tuple[str, Decimal, Decimal, int]:
+        return self.drug, self.quantity, self.price, fen(self.amount)
+
+
+class _Shop(Wire):
+    shop_no: Word = Field(alias="shopNo")
+    items: list[_ShopItem]
+    eta_minutes: int = Field(alias="etaMinutes", strict=True, ge=0)
+    busy_rate: Number = Field(alias="busyRate")
+    punctual_rate: Number = Field(alias="punctualRate", le=1)
+    score_rate: Number = Field(alias="scoreRate", le=1)
+    can_deliver: str = Field(alias="canDeliver")
+    business_flag: str = Field(alias="businessFlag")
+
+
+class _Shops(Wire):
+    shops: list[_Shop]
+
+
+class _Receipt(Wire):
+    biz_no: Word = Field(alias="bizNo")
+    state: Word
+
+
+class _Update(Wire):
+    event_no: Word = Field(alias="eventNo")
+    order_no: Word = Field(alias="orderNo")
+    state: Word
+    claim_key: str = Field(alias="claimKey")
+    time: BeijingTime
+    cause: Code = ""
+    line_nos: tuple[int, ...] = Field(alias="lineNos", default=())
+    take_code: Code = Field(alias="takeCode", default="")
+
+
+def _reserve(order: PharmacyOrder) -> dict[str, object]:
+    return {
+        "orderNo": order.id,
+        "shopNo": order.store,
+        "items": [
+            {
+                "lineNo": it.line,
+                "drugCode": it.drug,
+                "qty": _plain(it.quantity),
+                "price": _plain(it.unit_price),
+                "amt": yuan(it.amount),
+            }
+            for it in order.lines
+        ],
+    }
+
+
+def _plain(value: Decimal) -> str:
+    return format(value, "f")
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,144 @@
+"""What every chain shares on the wire: signed callbacks, and answers that are checked before they are believed."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Final, Protocol, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from domain.errors import InvalidPayload, Refused
+from domain.findings import Finding, Severity
+from domain.money import line_amount
+from domain.orders import OrderLine, OrderStatus
+
+CALLBACK_AGE_SECONDS: Final = 600
+"""Accepted age of a callback, either way (contracts, 2.1)."""
+
+RULES: Final[Mapping[str, tuple[str, str]]] = {
+    "C-01": ("报文不是 JSON", "not JSON"),
+    "C-02": ("缺少字段", "a field is missing"),
+    "C-03": ("字段类型或格式不符", "a field has the wrong type or form"),
+    "C-04": ("词语不在约定的词表内", "a word that is not in the agreed list"),
+    "C-05": ("金额不等于单价乘以数量", "an amount is not unit price times quantity"),
+    "C-06": ("应答的药品或数量不是所询问的", "an answer about a drug or a quantity that was not asked for"),
+    "C-07": ("对方称请求有误", "the partner says that our request is malformed"),
+    "C-08": ("应答的状态与请求不符", "a status that does not answer the request"),
+}
+"""Everything an answer or a callback can be quarantined for."""
+
+
+def finding(rule: str, path: str) -> Finding:
+    """One breach of the contract. Says where, never what was there."""
+    text, text_en = RULES[rule]
+    return Finding("CHAIN_CONTRACT", Severity.BLOCK, rule, path, text, text_en, source="contracts, 2")
+
+
+class Wire(BaseModel):
+    """A foreign shape. Fields we do not know are ignored; nothing of it appears in a repr or an error."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+    __str__ = __repr__
+
+
+def _text(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("a decimal travels as text")
+    return value
+
+
+Number = Annotated[Decimal, BeforeValidator(_text), Field(ge=0, max_digits=16)]
+"""A non-negative decimal that travels as text."""
+Word = Annotated[str, Field(min_length=1, max_length=64)]
+Code = Annotated[str, Field(max_length=64)]
+
+W = TypeVar("W", bound=Wire)
+
+
+def read(shape: type[W], body: bytes) -> W:
+    """The body in that shape. Raises `InvalidPayload` with everything that is wrong with it."""
+    try:
+        return shape.model_validate_json(body)
+    except ValidationError as error:
+        faults = [
+            finding(_RULE_OF.get(e["type"], "C-03"), ".".join(map(str, e["loc"])) or "$")
+            for e in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+    raise InvalidPayload(faults)
+
+
+_RULE_OF = {"json_invalid": "C-01", "missing": "C-02"}
+
+
+def status_of(word: str, words: Mapping[str, OrderStatus], path: str) -> OrderStatus:
+    """Their word in ours. Raises `InvalidPayload` for one we do not know: never a guess."""
+    if word not in words:
+        raise InvalidPayload([finding("C-04", path)])
+    return words[word]
+
+
+def refusal(code: str, codes: Mapping[str, str], path: str, partner: str) -> Refused | InvalidPayload:
+    """Their business no in ours; one we do not know is a breach of the contract."""
+    if code not in codes:
+        return InvalidPayload([finding("C-04", path)])
+    return Refused(f"{partner}: {codes[code]}", code=codes[code])
+
+
+class QuotedLine(Protocol):
+    """A line of a quote, whatever the chain calls its fields."""
+
+    @property
+    def as_quoted(self) -> tuple[str, Decimal, Decimal, int]:
+        """Drug, quantity, unit price in yuan, amount in fen."""
+
+
+def quoted_lines(
+    asked: Sequence[OrderLine], given: Sequence[QuotedLine], path: str
+) -> tuple[list[OrderLine], list[Finding]]:
+    """The asked lines with their prices, and every reason not to believe them.
+
+    A chain answers by drug and quantity; two equal lines are served one after the other.
+    """
+    left = list(asked)
+    lines: list[OrderLine] = []
+    findings: list[Finding] = []
+    for index, quoted in enumerate(given):
+        drug, quantity, price, amount = quoted.as_quoted
+        line = next((it for it in left if it.drug == drug and it.quantity == quantity), None)
+        if line is None:
+            findings.append(finding("C-06", f"{path}.{index}"))
+            continue
+        left.remove(line)
+        if amount != line_amount(price, quantity):
+            findings.append(finding("C-05", f"{path}.{index}"))
+            continue
+        lines.append(OrderLine(line.line, drug, quantity, line.unit, price, line_amount(price, quantity)))
+    return lines, findings
+
+
+def verify(secret: str, timestamp: str, nonce: str, body: bytes, signature: str, now: datetime) -> None:
+    """Check a callback's HMAC-SHA256 and its age.
+
+    Raises `Refused` (code `bad_signature`, then `stale`). Says nothing about the nonce having been used.
+    """
+    known = hmac.compare_digest(sign(secret, timestamp, nonce, body).encode(), signature.lower().encode())
+    if not known or not 16 <= len(nonce) <= 64 or not _is_epoch(timestamp):
+        raise Refused("callback: bad signature", code="bad_signature")
+    if abs(now.timestamp() - int(timestamp)) > CALLBACK_AGE_SECONDS:
+        raise Refused(f"callback: older or newer than {CALLBACK_AGE_SECONDS} s", code="stale")
+
+
+def sign(secret: str, timestamp: str, nonce: str, body: bytes) -> str:
+    """The signature `verify` accepts."""
+    message = b"\n".join((timestamp.encode(), nonce.encode(), body))
+    return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
+
+
+def _is_epoch(timestamp: str) -> bool:
+    return timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12

@@ -1,0 +1,28 @@
+"""Reports to a hospital that pushes FHIR R4: nothing to translate on the way out, only a door to knock at."""
+
+from collections.abc import Mapping
+
+from adapters.registry import HospitalManifest
+from domain.errors import NeedsOperator
+from infra.http import Request, Transport
+
+
+class Adapter:
+    """See `adapters.protocols.Hospital`."""
+
+    SECRETS = ("report_token",)
+
+    def __init__(self, manifest: HospitalManifest, transport: Transport, secrets: Mapping[str, str]) -> None:
+        if "report_path" not in manifest.facts:
+            raise NeedsOperator(f"hospitals/{manifest.slug}/manifest.toml: facts.report_path: is missing; add it")
+        self.slug = manifest.slug
+        self._path = manifest.facts["report_path"]
+        self._transport = transport
+        self._headers = {"authorization": f"Bearer {secrets['report_token']}", "content-type": "application/json"}
+
+    async def report(self, key: str, body: bytes) -> None:
+        answer = await self._transport.send(
+            Request("POST", self._path, body, self._headers | {"sanyi-key": key}, repeatable=True))
+        if not 200 <= answer.status < 300:
+            raise NeedsOperator(f"{self.slug}: HTTP {answer.status} to report {key}; check its address and version",
+                                code=f"http_{answer.status}")

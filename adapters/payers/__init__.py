@@ -1,0 +1,1 @@
+"""Insurance centres: one folder per centre."""

@@ -1,0 +1,89 @@
+"""Two words with every partner: what the platform may ask of a hospital, a chain and a payer.
+
+Someone should be able to write an adapter from this file alone. Any method may raise `Transient`,
+`NeedsOperator` or `InvalidPayload`; what else it may raise, it says.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from domain.claims import Claim, DayTotals, Entitlement, Identity, Reconciled, Reversal, Settlement
+from domain.orders import OrderLine, OrderUpdate, PharmacyOrder, Quote, Receipt, SettlementNotice
+from domain.prescription import Handover, Place
+
+
+class Chain(Protocol):
+    """A pharmacy chain, whatever it runs on. Every call carries our order id as the key."""
+
+    slug: str
+
+    async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Place) -> list[Quote]:
+        """Every store that could fill at least one line, with prices. Changes nothing; repeatable."""
+
+    async def hold(self, order: PharmacyOrder) -> Receipt:
+        """Reserve the stock under our order id.
+
+        Holding the same order again returns the same receipt. Raises `Refused` (code
+        `out_of_stock`, `closed`) if the chain says no, `OutcomeUnknown` if we cannot tell.
+        """
+
+    async def place(self, order: PharmacyOrder) -> Receipt:
+        """Turn the hold into an order. Same promises as `hold`; `Refused` code `hold_expired` too."""
+
+    async def find(self, order_id: str) -> Receipt | None:
+        """What the chain has under our order id, or None if it never arrived. Safe to repeat."""
+
+    async def cancel(self, order_id: str, reason: str) -> Receipt:
+        """Take back a hold or an order. The receipt's status is CANCELLED (also if it already was,
+        or was DECLINED). Raises `Refused` (code `handed_over` or `in_delivery`) when it is too late, or
+        (`unknown_order`) when there is nothing to take back; `OutcomeUnknown` if we cannot tell."""
+
+    async def notify_settled(self, notice: SettlementNotice) -> None:
+        """Tell the chain what the fund paid. Repeatable: the last notice for an order counts."""
+
+    def verify(self, timestamp: str, nonce: str, body: bytes, signature: str, now: datetime) -> None:
+        """Check a callback's HMAC and age. Raises `Refused` (code `bad_signature`, `stale`).
+        Spends nothing: the nonce is spent by the caller after this."""
+
+    def parse_update(self, body: bytes) -> OrderUpdate:
+        """The callback in our words. A status word we do not know is `InvalidPayload`, never a guess."""
+
+
+class Payer(Protocol):
+    """The insurance centre."""
+
+    slug: str
+
+    def new_reference(self, at: datetime, sequence: int) -> str:
+        """A msgid: 30 characters from the organisation, the second and a sequence of four digits."""
+
+    def request_bytes(self, claim: Claim) -> bytes:
+        """The exact body `settle` would send for this claim: the intent keeps its digest."""
+
+    async def entitlement(self, identity: Identity, insutype: str, at: datetime) -> Entitlement:
+        """1101 and 5301. Raises `Refused` (code `not_insured`) if the fund does not know the person."""
+
+    async def pre_settle(self, claim: Claim) -> Settlement:
+        """2101: what the fund would pay. Changes nothing; repeatable. Raises `Refused`."""
+
+    async def settle(self, claim: Claim) -> Settlement:
+        """2102: what the fund pays. The same reference settles at most once: sending the same claim
+        again after `OutcomeUnknown` returns the first answer. Raises `Refused`."""
+
+    async def reverse(self, reference: str, settlement_id: str, visit_id: str, psn_no: str,
+                      insured_place: str, at: datetime) -> Reversal:
+        """2103: take a whole settlement back. Same promise about `reference` as `settle`.
+        Raises `Refused`, `OutcomeUnknown`."""
+
+    async def reconcile(self, totals: DayTotals) -> Reconciled:
+        """3201: do our day's totals equal the fund's? Changes nothing; repeatable."""
+
+
+class Hospital(Protocol):
+    """A hospital that sends prescriptions and wants to hear what became of them."""
+
+    slug: str
+
+    async def report(self, key: str, body: bytes) -> None:
+        """Deliver one status report (JSON, see the contract). Repeatable: the hospital keeps `key`."""

@@ -1,0 +1,180 @@
+"""What passes between the platform and the insurance fund: persons, claims, settlements.
+
+Field names in comments are those of the national FSI interface (infno 1101, 5301, 2101-2103, 3201).
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+
+from domain.money import Fen
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A person towards the fund. Decrypted for one call and never stored, logged or shown."""
+
+    name: str = field(repr=False)
+    id_number: str = field(repr=False)
+    certificate_type: str = "02"
+    """mdtrt_cert_type: 01 e-credential, 02 ID card, 03 social security card."""
+
+
+@dataclass(frozen=True)
+class Accumulators:
+    """What the person has used up this benefit year, in fen."""
+
+    deductible_used: Fen = Fen(0)
+    cap_used: Fen = Fen(0)
+    """Counted against the cap of the claimed disease."""
+    pool_used: Fen = Fen(0)
+    serious_illness: Fen = Fen(0)
+    account: Fen = Fen(0)
+    """Balance of the personal account (balc)."""
+
+
+@dataclass(frozen=True)
+class Entitlement:
+    """1101 and 5301 in one: who the fund says the person is, and what it would pay for."""
+
+    psn_no: str = field(repr=False)
+    insutype: str
+    insured_place: str
+    retired: bool
+    civil_servant: bool
+    active: bool
+    """psn_insu_stas = 1."""
+    diseases: tuple[str, ...]
+    """opsp_dise_code with a qualification valid today."""
+    used: Accumulators = Accumulators()
+
+
+@dataclass(frozen=True)
+class ClaimLine:
+    """One line of a claim (drugdetail)."""
+
+    line: int
+    drug: str
+    """med_list_codg."""
+    quantity: Decimal
+    unit_price: Decimal
+    """Yuan."""
+    amount: Fen
+    """det_item_fee_sumamt."""
+    days_supply: int
+    frequency: str
+    selfpay: bool = False
+    """Denied by the audit: the fund pays nothing for this line."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One request to the fund (2101 or 2102). The same reference always carries the same bytes."""
+
+    reference: str
+    """msgid, 30 characters: organisation (12) + yyyyMMddHHmmss + sequence (4)."""
+    prescription_id: str
+    rxno: str
+    """The prescription number the fund knows (rxno)."""
+    psn_no: str = field(repr=False)
+    insutype: str
+    insured_place: str
+    disease_code: str
+    med_type: str
+    """14 chronic disease, 41 pharmacy purchase (codes/med_type.csv)."""
+    at: datetime
+    """begntime, fee_ocur_time and inf_time: frozen with the reference."""
+    prescriber: str
+    lines: tuple[ClaimLine, ...]
+    identity: Identity = field(repr=False)
+
+    @property
+    def total(self) -> Fen:
+        return Fen(sum(line.amount for line in self.lines))
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """How an amount divides, whoever computed it: our forecast, a 2101 or a 2102. All in fen.
+
+    Identities (F-02, F-17): total = own + over + first_pay + eligible
+    = fund + account + family + cash.
+    """
+
+    total: Fen
+    own: Fen
+    """fulamt_ownpay_amt."""
+    over: Fen
+    """overlmt_selfpay: above the payment standard."""
+    first_pay: Fen
+    """preselfpay_amt."""
+    eligible: Fen
+    """inscp_scp_amt."""
+    deductible: Fen
+    """act_pay_dedc."""
+    pool: Fen
+    """hifp_pay."""
+    large: Fen = Fen(0)
+    """hifob_pay."""
+    serious: Fen = Fen(0)
+    """hifmi_pay."""
+    civil: Fen = Fen(0)
+    """cvlserv_pay."""
+    aid: Fen = Fen(0)
+    """maf_pay."""
+    fund: Fen = Fen(0)
+    """fund_pay_sumamt."""
+    account: Fen = Fen(0)
+    """acct_pay."""
+    family: Fen = Fen(0)
+    """acct_mulaid_pay."""
+    cash: Fen = Fen(0)
+    """psn_cash_pay."""
+    settlement_id: str = ""
+    """setl_id; empty in a forecast and a pre-settlement."""
+    visit_id: str = ""
+    """mdtrt_id."""
+    day: date | None = None
+    """The fund's calendar day (setl_time): what its daily totals go by. Empty in a forecast."""
+    line_pool: tuple[Fen, ...] = ()
+    """The pool's share of each line, where known."""
+
+    def __post_init__(self) -> None:
+        if self.total != self.own + self.over + self.first_pay + self.eligible:
+            raise ValueError("settlement breaks F-02: total is not own + over + first_pay + eligible")
+        if self.total != self.fund + self.account + self.family + self.cash:
+            raise ValueError("settlement breaks F-17: total is not fund + account + family + cash")
+
+
+@dataclass(frozen=True)
+class Reversal:
+    """A whole settlement taken back (2103)."""
+
+    settlement_id: str
+    """The reversal's own setl_id."""
+    day: date
+    """The fund's calendar day."""
+
+
+@dataclass(frozen=True)
+class DayTotals:
+    """One row of the total reconciliation (3201): refunds count negative."""
+
+    insutype: str
+    clr_type: str
+    """41 pharmacy purchase."""
+    setl_optins: str
+    begin: date
+    end: date
+    total: Fen
+    fund: Fen
+    account: Fen
+    count: int
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    matched: bool
+    """stmt_rslt 0."""
+    text: str
+    """stmt_rslt_dscr."""

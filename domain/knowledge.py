@@ -1,0 +1,270 @@
+"""What is known of drugs, and how its codes match: ATC prefixes, `DRUG:` ids, ICD-10 prefixes.
+
+Blank in the tables is None or empty here and means unknown, never zero and never "no limit".
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+
+from domain.findings import Severity
+from domain.prescription import Sex
+
+ICD_RANGE = re.compile(r"^[A-Z]\d\d-[A-Z]\d\d$")
+
+
+@dataclass(frozen=True)
+class Drug:
+    """One row of drugs.csv. Dose columns are totals per `dose_period_days`, in `dose_unit`."""
+
+    id: str
+    name: str
+    """Approved generic name."""
+    atc: str
+    """Empty for Chinese patent medicines."""
+    ingredients: tuple[str, ...]
+    """Further ATC codes of a combination product."""
+    form: str
+    route: str
+    strength: Decimal
+    """Amount in one counted unit, in `dose_unit`."""
+    dose_unit: str
+    usual_min: Decimal | None
+    usual_max: Decimal | None
+    max_dose: Decimal | None
+    dose_period_days: int
+    usual_frequency: str
+    min_age_years: int | None
+    special_control: str
+    """NONE, 精二, 精一, 麻醉, 毒性, 放射."""
+    long_term_allowed: bool
+    indications: tuple[str, ...]
+    """ICD-10 prefixes that count as on-label."""
+
+    @property
+    def atc_codes(self) -> tuple[str, ...]:
+        """Its own ATC code and those of its ingredients."""
+        return tuple(code for code in (self.atc, *self.ingredients) if code)
+
+    def matches(self, patterns: Iterable[str]) -> bool:
+        """Whether any pattern covers it: an ATC prefix, `DRUG:D103`, or `*`."""
+        return any(
+            pattern == "*"
+            or (pattern == f"DRUG:{self.id}" if pattern.startswith("DRUG:")
+                else any(code.startswith(pattern) for code in self.atc_codes))
+            for pattern in patterns if pattern
+        )
+
+
+@dataclass(frozen=True)
+class Interaction:
+    id: str
+    a_name: str
+    a_patterns: tuple[str, ...]
+    b_name: str
+    b_patterns: tuple[str, ...]
+    action: Severity
+    effect: str
+    management: str
+
+
+@dataclass(frozen=True)
+class Contraindication:
+    id: str
+    patterns: tuple[str, ...]
+    diagnoses: tuple[str, ...]
+    action: Severity
+    reason: str
+
+
+@dataclass(frozen=True)
+class PregnancyRow:
+    """Actions are None where the table says OK."""
+
+    id: str
+    patterns: tuple[str, ...]
+    pregnancy: Severity | None
+    trimesters: frozenset[str]
+    """T1, T2, T3."""
+    lactation: Severity | None
+    note: str
+
+
+@dataclass(frozen=True)
+class AgeSexLimit:
+    id: str
+    patterns: tuple[str, ...]
+    kind: str
+    """MIN_AGE, ELDERLY or GENDER."""
+    min_age: int | None
+    sex: Sex | None
+    """The only sex the drug is for."""
+    elderly_from: int | None
+    action: Severity
+    reason: str
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    id: str
+    name: str
+    match: str
+    """INGREDIENT, ATC or TAG."""
+    patterns: tuple[str, ...]
+    max_concurrent: int
+    action: Severity
+    note: str
+
+
+@dataclass(frozen=True)
+class AllergyGroup:
+    id: str
+    name: str
+    patterns: tuple[str, ...]
+    action: Severity
+    cross_patterns: tuple[str, ...]
+    cross_action: Severity | None
+    note: str
+
+
+@dataclass(frozen=True)
+class LabLimit:
+    """A limit that needs a laboratory value, which a prescription does not carry."""
+
+    id: str
+    patterns: tuple[str, ...]
+    parameter: str
+    """EGFR, CRCL, CHILD_PUGH or HEPATIC."""
+    threshold: str
+    action: Severity
+    advice: str
+
+
+@dataclass(frozen=True)
+class PaymentRestriction:
+    """What must hold for the fund to pay. Conditions are joined by AND; blank is no condition."""
+
+    id: str
+    drug: str
+    rule_seq: int
+    """Number of the rule in the 2025 national library."""
+    diagnoses: tuple[str, ...]
+    age_min: int | None
+    age_max: int | None
+    sex: Sex | None
+    min_level: int | None
+    visit: tuple[str, ...]
+    prior: tuple[str, ...]
+    """ATC prefixes of which one must have been used before."""
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """How often: `times` within `period_days`. prn has times 0, st has period 0."""
+
+    code: str
+    name: str
+    times: int
+    period_days: int
+
+    @property
+    def per_day(self) -> Decimal | None:
+        """Administrations per day; None when that is not fixed (prn, st)."""
+        return Decimal(self.times) / self.period_days if self.times and self.period_days else None
+
+
+@dataclass(frozen=True)
+class ReviewItem:
+    code: str
+    group: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ChronicGroup:
+    code: str
+    name: str
+    diagnoses: tuple[str, ...]
+    chronic: bool
+
+
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """One product of the city's catalogue. Prices in yuan per counted unit."""
+
+    code: str
+    drug: str
+    """Id of the row in drugs.csv; several products may share it."""
+    name: str
+    unit: str
+    """The counted unit, e.g. 片."""
+    units_per_pack: int
+    dose_per_unit: Decimal
+    """Amount in one counted unit, in the drug's dose unit."""
+    category: str
+    """National class: 甲, 乙 or 丙."""
+    first_selfpay: Decimal
+    pay_standard: Decimal | None
+    ceiling: Decimal
+    """No offer above it (D-04)."""
+    list_price: Decimal
+    """Fictional usual price."""
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Everything the rules look up. Drug codes in it are catalogue codes."""
+
+    drugs: dict[str, Drug] = field(repr=False)
+    catalogue: dict[str, CatalogueEntry] = field(repr=False)
+    frequencies: dict[str, Frequency] = field(repr=False)
+    interactions: tuple[Interaction, ...] = field(repr=False, default=())
+    contraindications: tuple[Contraindication, ...] = field(repr=False, default=())
+    pregnancy: tuple[PregnancyRow, ...] = field(repr=False, default=())
+    limits: tuple[AgeSexLimit, ...] = field(repr=False, default=())
+    duplicates: tuple[DuplicateGroup, ...] = field(repr=False, default=())
+    allergies: dict[str, AllergyGroup] = field(repr=False, default_factory=dict)
+    labs: tuple[LabLimit, ...] = field(repr=False, default=())
+    restrictions: tuple[PaymentRestriction, ...] = field(repr=False, default=())
+    chronic: tuple[ChronicGroup, ...] = field(repr=False, default=())
+    review_items: dict[str, ReviewItem] = field(repr=False, default_factory=dict)
+
+    def drug(self, code: str) -> Drug | None:
+        """What is known of a catalogue code, or None. A second brand shares its drug's row."""
+        entry = self.catalogue.get(code)
+        return self.drugs.get(entry.drug if entry else code)
+
+    @cached_property
+    def ceilings(self) -> dict[str, Decimal]:
+        """Catalogue code -> highest price in yuan per counted unit (D-04)."""
+        return {code: entry.ceiling for code, entry in self.catalogue.items()}
+
+
+def diagnosis_matches(codes: Iterable[str], patterns: Iterable[str]) -> bool:
+    """Whether the patient's ICD-10 codes meet any pattern (rules-cn, section G).
+
+    `E11.2` is a prefix, `C00-C97` compares three characters, `E11&N18` needs both.
+    """
+    present = tuple(codes)
+    return any(all(_one(present, part.strip()) for part in pattern.split("&")) for pattern in patterns if pattern)
+
+
+def _one(codes: tuple[str, ...], pattern: str) -> bool:
+    if ICD_RANGE.match(pattern):
+        first, last = pattern.split("-")
+        return any(first <= code[:3] <= last for code in codes)
+    return bool(pattern) and any(code.startswith(pattern) for code in codes)
+
+
+def same_unit(a: str, b: str) -> bool:
+    """Whether two unit texts mean the same, whichever micro sign they use."""
+    return unicodedata.normalize("NFKC", a.strip()) == unicodedata.normalize("NFKC", b.strip())
+
+
+def trimester(weeks: int) -> str:
+    """T1 below 14 weeks, T2 to 27, T3 from 28 (B-33)."""
+    return "T1" if weeks < 14 else "T2" if weeks < 28 else "T3"

@@ -1,0 +1,183 @@
+"""Which moves a prescription, an item and its money may make, and who makes the next one.
+
+Everything else asks these tables. The diagram in the documentation is printed from them.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from domain.orders import OrderStatus
+
+
+class Status(StrEnum):
+    """Where a prescription is."""
+
+    RECEIVED = "received"
+    """Admitted and archived."""
+    AUDITED = "audited"
+    """The rules found nothing that blocks."""
+    IN_REVIEW = "in_review"
+    """In the pharmacists' queue."""
+    REVIEWED = "reviewed"
+    """A pharmacist passed it."""
+    ALLOCATING = "allocating"
+    """Looking for a pharmacy; also while nobody can fill it."""
+    FULFILLING = "fulfilling"
+    """A pharmacy has the order."""
+    FULFILLED = "fulfilled"
+    """The patient has the medicine, or brought some of it back: the claim must match that."""
+    SETTLED = "settled"
+    """The fund has settled what was handed over; the return window is open."""
+    CLOSED = "closed"
+    REFUSED = "refused"
+    """By the audit or by a pharmacist."""
+    RETURNED = "returned"
+    """Sent back to the prescriber by a pharmacist."""
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class Owner(StrEnum):
+    """Who must make the next move."""
+
+    PLATFORM = "platform"
+    PHARMACIST = "pharmacist"
+    PHARMACY = "pharmacy"
+    PATIENT = "patient"
+    NOBODY = "nobody"
+
+
+_EXITS = {Status.CANCELLED, Status.EXPIRED}
+
+TRANSITIONS: Mapping[Status, frozenset[Status]] = {
+    Status.RECEIVED: frozenset({Status.AUDITED, Status.REFUSED, *_EXITS}),
+    Status.AUDITED: frozenset({Status.IN_REVIEW, *_EXITS}),
+    Status.IN_REVIEW: frozenset({Status.REVIEWED, Status.RETURNED, Status.REFUSED, *_EXITS}),
+    Status.REVIEWED: frozenset({Status.ALLOCATING, *_EXITS}),
+    Status.ALLOCATING: frozenset({Status.FULFILLING, *_EXITS}),
+    Status.FULFILLING: frozenset({Status.FULFILLED, Status.ALLOCATING, *_EXITS}),
+    Status.FULFILLED: frozenset({Status.SETTLED}),
+    Status.SETTLED: frozenset({Status.FULFILLED, Status.CLOSED}),
+    Status.CLOSED: frozenset(),
+    Status.REFUSED: frozenset(),
+    Status.RETURNED: frozenset(),
+    Status.CANCELLED: frozenset(),
+    Status.EXPIRED: frozenset(),
+}
+
+OWNERS: Mapping[Status, Owner] = {
+    Status.RECEIVED: Owner.PLATFORM,
+    Status.AUDITED: Owner.PLATFORM,
+    Status.IN_REVIEW: Owner.PHARMACIST,
+    Status.REVIEWED: Owner.PLATFORM,
+    Status.ALLOCATING: Owner.PLATFORM,
+    Status.FULFILLING: Owner.PHARMACY,
+    Status.FULFILLED: Owner.PLATFORM,
+    Status.SETTLED: Owner.PATIENT,
+    Status.CLOSED: Owner.NOBODY,
+    Status.REFUSED: Owner.NOBODY,
+    Status.RETURNED: Owner.NOBODY,
+    Status.CANCELLED: Owner.NOBODY,
+    Status.EXPIRED: Owner.NOBODY,
+}
+
+DEADLINES: Mapping[Status, str] = {
+    Status.RECEIVED: "valid_until",
+    Status.AUDITED: "valid_until",
+    Status.IN_REVIEW: "valid_until",
+    Status.REVIEWED: "valid_until",
+    Status.ALLOCATING: "valid_until",
+    Status.FULFILLING: "accept_within, then fulfil_within",
+    Status.FULFILLED: "none: what was handed over must be settled",
+    Status.SETTLED: "return_window",
+    Status.CLOSED: "none",
+    Status.REFUSED: "none",
+    Status.RETURNED: "none",
+    Status.CANCELLED: "none",
+    Status.EXPIRED: "none",
+}
+"""What ends the stay in a status when nobody moves it: a fact of the prescription or of the city's policy."""
+
+FINAL = frozenset(status for status, moves in TRANSITIONS.items() if not moves)
+"""Nothing is owed any more."""
+
+STAGES: Mapping[Status, str] = {
+    Status.RECEIVED: "audit",
+    Status.AUDITED: "review",
+    Status.IN_REVIEW: "review",
+    Status.REVIEWED: "allocation",
+    Status.ALLOCATING: "allocation",
+    Status.FULFILLING: "delivery",
+    Status.FULFILLED: "settlement",
+    Status.SETTLED: "settlement",
+    Status.CLOSED: "end",
+    Status.REFUSED: "end",
+    Status.RETURNED: "end",
+    Status.CANCELLED: "end",
+    Status.EXPIRED: "end",
+}
+"""The stage that works on a prescription in this status."""
+
+
+def may_move(start: Status, to: Status) -> bool:
+    return to in TRANSITIONS[start]
+
+
+ORDER_TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
+    OrderStatus.HELD: frozenset(set(OrderStatus) - {OrderStatus.HELD, OrderStatus.RETURNED}),
+    OrderStatus.ORDERED: frozenset({
+        OrderStatus.ACCEPTED, OrderStatus.PREPARED, OrderStatus.IN_DELIVERY, OrderStatus.HANDED_OVER,
+        OrderStatus.DECLINED, OrderStatus.CANCELLED,
+    }),
+    OrderStatus.ACCEPTED: frozenset({
+        OrderStatus.PREPARED, OrderStatus.IN_DELIVERY, OrderStatus.HANDED_OVER, OrderStatus.DECLINED,
+        OrderStatus.CANCELLED,
+    }),
+    OrderStatus.PREPARED: frozenset({
+        OrderStatus.IN_DELIVERY, OrderStatus.HANDED_OVER, OrderStatus.DECLINED, OrderStatus.CANCELLED,
+    }),
+    OrderStatus.IN_DELIVERY: frozenset({OrderStatus.HANDED_OVER, OrderStatus.DECLINED, OrderStatus.CANCELLED}),
+    OrderStatus.HANDED_OVER: frozenset({OrderStatus.RETURNED}),
+    OrderStatus.DECLINED: frozenset(),
+    OrderStatus.CANCELLED: frozenset(),
+    OrderStatus.RETURNED: frozenset({OrderStatus.RETURNED}),
+}
+"""The fulfilment of items, by order. Updates may skip words (a late one may arrive first) but never go back."""
+
+ALIVE = frozenset({
+    OrderStatus.HELD, OrderStatus.ORDERED, OrderStatus.ACCEPTED, OrderStatus.PREPARED, OrderStatus.IN_DELIVERY,
+})
+"""An order that may still bring the medicine."""
+
+
+class Money(StrEnum):
+    """How far the money of a prescription is."""
+
+    QUOTED = "quoted"
+    """Our own forecast."""
+    PRE_SETTLED = "pre_settled"
+    """2101: the fund's own forecast."""
+    SETTLED = "settled"
+    REVERSED = "reversed"
+    RECONCILED = "reconciled"
+    """Part of a day the fund and we agree on (3201)."""
+
+
+MONEY_TRANSITIONS: Mapping[Money, frozenset[Money]] = {
+    Money.QUOTED: frozenset({Money.PRE_SETTLED}),
+    Money.PRE_SETTLED: frozenset({Money.SETTLED}),
+    Money.SETTLED: frozenset({Money.REVERSED, Money.RECONCILED}),
+    Money.REVERSED: frozenset({Money.RECONCILED}),
+    Money.RECONCILED: frozenset({Money.REVERSED}),
+}
+"""Per claim: a refund reverses the whole claim and settles a new one."""
+
+
+def diagram() -> str:
+    """The prescription's machine as a Mermaid state diagram."""
+    lines = ["stateDiagram-v2", f"    [*] --> {Status.RECEIVED}"]
+    for start, ends in TRANSITIONS.items():
+        lines += [f"    {start} --> {end}" for end in sorted(ends)]
+        if not ends:
+            lines.append(f"    {start} --> [*]")
+    return "\n".join(lines) + "\n"

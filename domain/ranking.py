@@ -1,0 +1,165 @@
+"""Which pharmacy is asked first: hard filters (D-02), a score (D-17), and a sentence that says why."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+from domain.money import Fen, line_amount, yuan
+from domain.orders import OrderLine, Quote
+from domain.policy import CityPolicy
+
+WEIGHTS: dict[str, Decimal] = {
+    "distance": Decimal("0.25"),
+    "fill": Decimal("0.20"),
+    "price": Decimal("0.15"),
+    "load": Decimal("0.12"),
+    "on_time": Decimal("0.13"),
+    "quality": Decimal("0.05"),
+    "fair": Decimal("0.10"),
+}
+
+TERM_WORDS: dict[str, tuple[str, str]] = {
+    "distance": ("距离近", "near"),
+    "fill": ("药品齐全", "fills every line"),
+    "price": ("价格低", "well below the price ceiling"),
+    "load": ("空闲", "not busy"),
+    "on_time": ("守时", "keeps its promises"),
+    "quality": ("投诉少", "few complaints"),
+    "fair": ("近期接单少", "had few orders lately"),
+}
+
+REASONS: dict[str, tuple[str, str]] = {
+    "": ("可以承接", "eligible"),
+    "excluded": ("该药店已拒绝过本处方", "it declined this prescription before"),
+    "closed": ("未营业或无药师在岗", "it is closed or has no pharmacist on duty"),
+    "no_handover": ("不提供所要求的取药方式", "it does not offer the handover asked for"),
+    "incomplete": ("不能配齐全部药品", "it cannot fill every line"),
+    "no_ceiling": ("有药品在目录中没有限价", "a line has no price ceiling in the catalogue"),
+    "price_over": ("有药品报价高于限价", "a line is priced above the ceiling"),
+    "full": ("已满负荷", "it is working to full capacity"),
+}
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A quote with its place in the order and the reason for it."""
+
+    quote: Quote
+    score: Decimal
+    """0 to 100, two decimals; computed for refused quotes too, so that people can compare."""
+    terms: dict[str, Decimal]
+    """Each term of D-17, 0 to 1, before its weight."""
+    eligible: bool
+    reason: str
+    """Empty when eligible, else a key of `REASONS`."""
+    why: str
+    """One sentence, in Chinese."""
+    why_en: str
+
+
+def score(terms: Mapping[str, Decimal]) -> Decimal:
+    """The score of D-17, 0 to 100, rounded once at the end, half up."""
+    total = sum((weight * terms[name] for name, weight in WEIGHTS.items()), Decimal(0))
+    return (100 * total).quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+
+def rank(
+    quotes: Sequence[Quote],
+    wanted: Sequence[OrderLine],
+    policy: CityPolicy,
+    ceilings: Mapping[str, Decimal],
+    shares: Mapping[str, Decimal],
+    excluded: frozenset[tuple[str, str]] = frozenset(),
+    key: str = "",
+) -> list[Ranked]:
+    """Every quote, best first, those that may not be asked last.
+
+    `ceilings` are yuan per counted unit by drug (`Knowledge.ceilings`); `shares` is the share of the area's
+    orders in 30 days of each `chain/store` (D-16), none meaning new; `excluded` holds the (chain, store)
+    pairs that declined. Ties go to the smaller total, then the shorter time, then a hash with `key` (the
+    prescription's id), so that no fixed store wins.
+    """
+    ranked = [_judge(quote, wanted, policy, ceilings, shares, excluded) for quote in quotes]
+    return sorted(ranked, key=lambda one: (not one.eligible, -one.score, one.quote.total, one.quote.minutes,
+                                           _lot(key, one.quote)))
+
+
+def _lot(key: str, quote: Quote) -> str:
+    return hashlib.sha256(f"{key}\n{quote.chain}\n{quote.store}".encode()).hexdigest()
+
+
+def _judge(
+    quote: Quote,
+    wanted: Sequence[OrderLine],
+    policy: CityPolicy,
+    ceilings: Mapping[str, Decimal],
+    shares: Mapping[str, Decimal],
+    excluded: frozenset[tuple[str, str]],
+) -> Ranked:
+    filled = [line for line in wanted if _fills(quote, line)]
+    ceiling = Fen(sum(line_amount(ceilings.get(line.drug, Decimal(0)), line.quantity) for line in wanted))
+    share = shares.get(f"{quote.chain}/{quote.store}", Decimal(0))
+    terms = {
+        "distance": _clamp(1 - Decimal(quote.minutes) / policy.max_minutes),
+        "fill": Decimal(len(filled)) / len(wanted) if wanted else Decimal(0),
+        "price": _clamp(Decimal(ceiling - quote.total) / ceiling) if ceiling else Decimal(0),
+        "load": _clamp(1 - quote.load),
+        "on_time": _clamp(quote.on_time),
+        "quality": _clamp(quote.quality),
+        "fair": _clamp(1 - share / policy.share_cap),
+    }
+    reason = _refusal(quote, wanted, filled, ceilings, excluded)
+    why, why_en = _sentences(quote, terms, score(terms), reason)
+    return Ranked(quote, score(terms), terms, not reason, reason, why, why_en)
+
+
+def _fills(quote: Quote, wanted: OrderLine) -> bool:
+    # By drug: not every chain repeats our line numbers, and one drug stands on one line only (B-25).
+    return any(offer.drug == wanted.drug and offer.quantity >= wanted.quantity for offer in quote.lines)
+
+
+def _refusal(
+    quote: Quote,
+    wanted: Sequence[OrderLine],
+    filled: Sequence[OrderLine],
+    ceilings: Mapping[str, Decimal],
+    excluded: frozenset[tuple[str, str]],
+) -> str:
+    """The first hard filter a quote fails (D-02, D-04, D-15, D-18), or nothing."""
+    if (quote.chain, quote.store) in excluded:
+        return "excluded"
+    if not quote.open:
+        return "closed"
+    if not quote.delivers:
+        return "no_handover"
+    if not wanted or len(filled) < len(wanted):
+        return "incomplete"
+    if any(line.drug not in ceilings for line in quote.lines):
+        return "no_ceiling"
+    if any(line.unit_price > ceilings[line.drug] for line in quote.lines):
+        return "price_over"
+    if any(line.amount > line_amount(ceilings[line.drug], line.quantity) for line in quote.lines):
+        return "price_over"
+    return "full" if quote.load >= 1 else ""
+
+
+def _sentences(quote: Quote, terms: Mapping[str, Decimal], total: Decimal, reason: str) -> tuple[str, str]:
+    store = f"{quote.chain}/{quote.store}"
+    if reason:
+        why, why_en = REASONS[reason]
+        return f"{store} 不参与分配:{why}。", f"{store} is not asked: {why_en}."
+    best = sorted(terms, key=lambda name: (-terms[name] * WEIGHTS[name], name))[:2]
+    worst = max(terms, key=lambda name: ((1 - terms[name]) * WEIGHTS[name], name))
+    facts = f"{quote.minutes} 分钟,{yuan(quote.total)} 元"
+    facts_en = f"{quote.minutes} minutes, {yuan(quote.total)} yuan"
+    (one, one_en), (two, two_en), (minus, minus_en) = (TERM_WORDS[name] for name in (*best, worst))
+    return (
+        f"{store} 得 {total} 分({facts}):加分最多的是{one}、{two},失分最多的是{minus}。",
+        f"{store} scores {total} ({facts_en}): it gains most from \"{one_en}\" and \"{two_en}\", "
+        f"and loses most on \"{minus_en}\".",
+    )
+
+
+def _clamp(value: Decimal) -> Decimal:
+    return max(Decimal(0), min(Decimal(1), value))

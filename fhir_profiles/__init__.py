@@ -1,0 +1,1 @@
+"""The contract we publish to hospitals, and the checker that enforces it."""

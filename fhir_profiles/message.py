@@ -1,0 +1,269 @@
+"""A message as it was sent: parsed without believing it, and read from anywhere though it may hold anything.
+
+Nothing here raises for what a message says. Numbers stay exact, and no number, key or text of a message gets into
+a finding; only places do.
+"""
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+from domain.findings import Finding
+from fhir_profiles import codes
+from fhir_profiles.catalogue import RULES
+
+Json = dict[str, Any]
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 40
+MAX_NODES = 10_000
+"""Objects and lists in one message; a full prescription has some hundreds."""
+MAX_FINDINGS = 500
+MAX_NUMBER = 18
+"""Digits of a number, and the largest power of ten."""
+BEIJING = timezone(timedelta(hours=8))
+
+KEY = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
+"""Keys stand in addresses, so `..` is none."""
+
+_CHOICE = re.compile(r"^(?:(value)[A-Z]\w*|(medication)(?:CodeableConcept|Reference)|(dose)(?:Quantity|Range))$")
+_ELEMENT = re.compile(r"_?[A-Za-z]{1,40}")
+_INSTANT = re.compile(
+    r"(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})")
+_DATE = re.compile(r"(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_NOT_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[^"\[\]{}]+')
+
+
+# What is read from anywhere in a message that may hold anything anywhere.
+
+def member(node: object, *names: str) -> Any:
+    """The value under these names, one below the other; the first of a list on the way; None if there is none."""
+    for name in names:
+        if isinstance(node, list):
+            node = node[0] if node else None
+        if not isinstance(node, dict):
+            return None
+        node = node.get(name)
+    return node
+
+
+def members(node: object, name: str) -> list[Any]:
+    """The list under a name, or an empty one."""
+    value = member(node, name)
+    return value if isinstance(value, list) else []
+
+
+def text(node: object, *names: str) -> str:
+    """The text under these names without white space around it, or an empty one."""
+    value = member(node, *names)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def coded(concepts: object, system: str) -> str:
+    """The one code of a system in a CodeableConcept or a list of them; empty if there is none or more than one."""
+    found = [
+        coding.get("code")
+        for concept in (concepts if isinstance(concepts, list) else [concepts])
+        for coding in members(concept, "coding")
+        if isinstance(coding, dict) and coding.get("system") == system
+    ]
+    return found[0] if len(found) == 1 and isinstance(found[0], str) else ""
+
+
+def named(concept: object, system: str) -> str:
+    """The display of the coding of a system, or the concept's text."""
+    for coding in members(concept, "coding"):
+        if member(coding, "system") == system and text(coding, "display"):
+            return text(coding, "display")
+    return text(concept, "text")
+
+
+def extended(node: object, name: str, value: str) -> Any:
+    """The value of the first extension of ours with this name, or None."""
+    url = codes.extension(name)
+    return next((member(e, value) for e in members(node, "extension") if member(e, "url") == url), None)
+
+
+def moment(value: object) -> datetime | None:
+    """A time to the second with an offset, or None."""
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
+        with suppress(ValueError):
+            return datetime.fromisoformat(value)
+    return None
+
+
+def day(value: object) -> date | None:
+    """A whole date, or None."""
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        with suppress(ValueError):
+            return date.fromisoformat(value)
+    return None
+
+
+def number(value: object) -> Decimal | None:
+    """A JSON number, or None; true is not a number."""
+    return Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
+
+
+def unit(node: object) -> str:
+    """The unit of a quantity in one spelling: there are two micro signs."""
+    return unicodedata.normalize("NFKC", text(node, "unit"))
+
+
+def phone(patient: object) -> str:
+    """The first phone number of a patient, or an empty text."""
+    return next((text(t, "value") for t in members(patient, "telecom")
+                 if member(t, "system") == "phone" and text(t, "value")), "")
+
+
+def coordinates(geolocation: object) -> tuple[Decimal | None, Decimal | None]:
+    """Latitude and longitude of a geolocation extension, in degrees."""
+    found = {name: number(member(part, "valueDecimal"))
+             for part in members(geolocation, "extension")
+             for name in ("latitude", "longitude") if member(part, "url") == name}
+    return found.get("latitude"), found.get("longitude")
+
+
+def proof(extension: object) -> tuple[date | None, tuple[str, ...]]:
+    """Date and diagnoses of a revisit-proof extension. Two dates are none."""
+    parts = members(extension, "extension")
+    dates = [day(member(part, "valueDate")) for part in parts if member(part, "url") == "issued"]
+    diagnoses = tuple(text(part, "valueCode") for part in parts if member(part, "url") == "diagnosis")
+    return (dates[0] if len(dates) == 1 else None), diagnoses
+
+
+def fhirpath(start: str, names: Collection[str | int]) -> str:
+    """A place as FHIRPath. What cannot be an element's name is left out: a key may be about a person too."""
+    path = start
+    for name in names:
+        if isinstance(name, int):
+            path += f"[{name}]"
+        elif _ELEMENT.fullmatch(name):
+            path += "." + _CHOICE.sub(lambda m: m[m.lastindex or 0], name.removeprefix("_"))
+        else:
+            break
+    return path
+
+class Report:
+    """The findings so far."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    def add(self, code: str, path: str, line: int | None = None) -> None:
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append(RULES[code].finding(path, line))
+        elif len(self.findings) == MAX_FINDINGS:
+            self.findings.append(RULES["TOO_MANY_FINDINGS"].finding(path.partition(".")[0]))
+
+    def require(self, holds: object, code: str, path: str, line: int | None = None) -> None:
+        if not holds:
+            self.add(code, path, line)
+
+
+# The bytes.
+
+@dataclass(frozen=True)
+class _Flaw:
+    """Stands in the parsed message where JSON alone is already wrong."""
+
+    code: str
+
+
+def parse(raw: bytes, root: str, report: Report, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Json | None:
+    """The message as JSON with exact numbers, or None and the findings why not."""
+    content = _decoded(raw, root, report, max_bytes, max_depth)
+    if content is None:
+        return None
+    flawed = False
+
+    def flaw(code: str) -> _Flaw:
+        nonlocal flawed
+        flawed = True
+        return _Flaw(code)
+
+    def pairs(items: list[tuple[str, Any]]) -> Json:
+        result = dict(items)
+        if len(result) != len(items):
+            times = Counter(name for name, _ in items)
+            result |= {name: flaw("JSON_DUPLICATE_KEY") for name in result if times[name] > 1}
+        return result
+
+    def integer(digits: str) -> int | _Flaw:
+        return int(digits) if len(digits) <= MAX_NUMBER else flaw("JSON_NUMBER_TOO_LONG")
+
+    def decimal(digits: str) -> Decimal | _Flaw:
+        if len(digits) > MAX_NUMBER + 6 or abs((value := Decimal(digits)).adjusted()) > MAX_NUMBER:
+            return flaw("JSON_NUMBER_TOO_LONG")
+        return value
+
+    try:
+        data = json.loads(content, object_pairs_hook=pairs, parse_int=integer, parse_float=decimal,
+                          parse_constant=lambda _: flaw("JSON_NOT_FINITE"))
+    except (ValueError, RecursionError):
+        report.add("MSG_NOT_JSON", root)
+        return None
+    # A control character or half a surrogate pair can only have come in as an escape.
+    if flawed or "\\u" in content:
+        for code, path in _flaws(data, root, ()):
+            report.add(code, path)
+    if not isinstance(data, dict) or data.get("resourceType") != root:
+        report.add("MSG_WRONG_RESOURCE", root)
+    return data if not report.findings else None
+
+
+def _decoded(raw: bytes, root: str, report: Report, max_bytes: int, max_depth: int) -> str | None:
+    if len(raw) > max_bytes:
+        report.add("MSG_TOO_LARGE", root)
+        return None
+    try:
+        content = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        report.add("MSG_NOT_UTF8", root)
+        return None
+    if content.startswith("\ufeff"):
+        report.add("MSG_NOT_UTF8", root)
+        return None
+    brackets = _NOT_BRACKETS.sub("", content)
+    if _depth(brackets) > max_depth:
+        report.add("MSG_TOO_DEEP", root)
+        return None
+    if len(brackets) > 2 * MAX_NODES:
+        report.add("MSG_TOO_COMPLEX", root)
+        return None
+    return content
+
+
+def _depth(brackets: str) -> int:
+    """How deep they go."""
+    deepest = depth = 0
+    for bracket in brackets:
+        if bracket in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif bracket in "]}":
+            depth -= 1
+    return deepest
+
+
+def _flaws(node: object, root: str, names: tuple[str | int, ...]) -> Iterator[tuple[str, str]]:
+    if isinstance(node, _Flaw):
+        yield node.code, fhirpath(root, names)
+    elif isinstance(node, str) and _UNPRINTABLE.search(node):
+        yield "JSON_CHARACTER", fhirpath(root, names)
+    elif isinstance(node, dict):
+        for name, value in node.items():
+            if _UNPRINTABLE.search(name):
+                yield "JSON_CHARACTER", fhirpath(root, names)
+            yield from _flaws(value, root, (*names, name))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _flaws(value, root, (*names, index))

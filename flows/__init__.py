@@ -1,0 +1,1 @@
+"""What operations start, schedule, watch and search. The one home of Prefect."""

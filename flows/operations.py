@@ -1,0 +1,85 @@
+"""What operations run by hand or on a schedule: sweep, reconcile a day, re-drive one prescription, the board."""
+
+from datetime import UTC, date, datetime, timedelta
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import State, StateType
+from prefect.context import FlowRunContext
+from prefect.states import Completed, Crashed, Failed
+
+from flows.home import city
+from flows.lifecycle import as_tasks
+from infra.db import prescriptions
+from infra.log import bind
+from infra.settings import get_settings
+from tasks import upkeep
+from tasks.board import board_markdown
+from tasks.line import hop
+from tasks.settlement import reconcile_day
+
+DEAD_AFTER = timedelta(minutes=15)
+"""A lifecycle run takes seconds; one that claims to be running that long lost its process."""
+
+
+@flow(name="sweep", flow_run_name="sweep", persist_result=False)
+async def sweep() -> State:
+    """Re-drive whatever a dead worker left behind, let go of orphan holds, tidy dead runs in Prefect."""
+    swept = await upkeep.sweep(city())
+    dead = await _bury_dead_runs()
+    get_run_logger().info("%s; %d dead runs", swept, dead)
+    found = swept.forgotten + swept.unknown_outcomes + swept.orphan_holds + dead
+    return Completed(name="Found nothing" if not found else f"Set right: {found}")
+
+
+@flow(name="reconcile-day", flow_run_name="reconcile {day}", persist_result=False)
+async def reconcile(day: str = "today") -> State:
+    """Total reconciliation (3201) of one of the city's days, `YYYY-MM-DD` or `today`. Red when the fund disagrees."""
+    agreed = await reconcile_day(city(), None if day == "today" else date.fromisoformat(day))
+    return Completed(name="Agreed") if agreed else Failed(message=f"{day}: the fund's totals differ from ours")
+
+
+@flow(name="redrive", flow_run_name="redrive {prescription}", persist_result=False)
+async def redrive(prescription: str) -> State:
+    """Take one prescription (its id, `rx_…`) as far as it can go, now. Harmless at any time."""
+    home = city()
+    context = FlowRunContext.get()
+    run_id = str(context.flow_run.id) if context and context.flow_run else ""
+    with home.db.transaction() as session:
+        prescriptions.wake(session, prescription, home.now())
+    with bind(run=run_id):
+        only = await hop(home, prescription, as_tasks)
+    get_run_logger().info("%s/rx/%s", get_settings().gateway_url, prescription)
+    return Failed(message=f"{prescription} {only.error}") if only.alarming else Completed(name=only.name)
+
+
+@flow(name="board", flow_run_name="the city's day", persist_result=False)
+async def board() -> None:
+    """The city's day on one page: where prescriptions are, what is stuck, why, and what to do."""
+    settings = get_settings()
+    text = board_markdown(city(), settings.gateway_url)
+    await create_markdown_artifact(text, key="city-day", description="The city's day / 全市处方流转")  # type: ignore[misc]
+
+
+async def _bury_dead_runs() -> int:
+    """Runs whose process was killed stay Running for ever unless somebody says so."""
+    async with get_client() as client:
+        runs = await client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=["prescription-lifecycle"])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
+                start_time=FlowRunFilterStartTime(before_=datetime.now(UTC) - DEAD_AFTER)),
+            limit=200)
+        for run in runs:
+            await client.set_flow_run_state(run.id, Crashed(message="its process is gone; the rows were re-driven"),
+                                            force=True)
+    return len(runs)

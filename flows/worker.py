@@ -1,0 +1,37 @@
+"""The resident lifecycle worker: `python -m flows.worker`. Dispatcher and flows in one process."""
+
+import asyncio
+import signal
+
+from prefect.client.orchestration import get_client
+
+from flows.dispatcher import Dispatcher
+from flows.home import city
+from infra.log import configure, get_logger
+from infra.settings import get_settings
+
+log = get_logger(__name__)
+
+
+async def work() -> None:
+    """Work until SIGTERM or SIGINT; then finish what was begun and leave."""
+    settings = get_settings()
+    stop = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    home = city()
+    home.db.migrate()
+    # One client for the life of the process: each flow run would open its own, and that costs more than the hop.
+    async with get_client():
+        log.info("worker.started", worker=settings.worker, city=settings.city)
+        await Dispatcher(home, settings).run(stop)
+    log.info("worker.stopped", worker=settings.worker)
+
+
+def main() -> None:
+    configure(get_settings().log_level)
+    asyncio.run(work())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The door: hospitals, chains, pharmacists and operators come in over HTTP."""

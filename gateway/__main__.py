@@ -1,0 +1,31 @@
+"""`python -m gateway --port 8000`: the gateway of the settings' city."""
+
+import argparse
+
+import uvicorn
+
+from gateway.app import create_app
+from infra import log
+from infra.settings import get_settings
+from tasks.city import open_city
+
+STOP_SECONDS = 3
+"""How long a request may go on after SIGTERM; a sender that hears nothing sends again."""
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
+    arguments.add_argument("--port", type=int, required=True)
+    arguments.add_argument("--host", default="127.0.0.1")
+    given = arguments.parse_args()
+    settings = get_settings()
+    log.configure(settings.log_level)
+    city = open_city(settings)
+    city.db.migrate()
+    log.configure(settings.log_level)  # Again: the migration tool brings a logging set-up of its own.
+    uvicorn.run(create_app(city, settings), host=given.host, port=given.port, log_config=None, access_log=False,
+                server_header=False, timeout_graceful_shutdown=STOP_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

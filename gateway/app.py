@@ -1,0 +1,69 @@
+"""The gateway: every door of the platform in one application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from starlette.requests import Request
+
+from domain.errors import RxError
+from gateway.access import Desk, denied
+from gateway.chains import chain_door
+from gateway.hospitals import hospital_door
+from gateway.operations import operations_door
+from gateway.pages import HERE, Pages, page_door
+from gateway.review import review_desk
+from gateway.trouble import install, json_answer
+from infra.db import views
+from infra.settings import Settings
+from tasks.city import City
+
+PROBE = b"sanyi archive probe"
+"""What /ready puts into the archive: always the same bytes, so it is kept once."""
+
+
+def create_app(city: City, settings: Settings) -> FastAPI:
+    """The application for a city. Its database must be migrated; it is closed when the application ends."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        city.db.close()
+
+    # Without the framework's own pages: they load scripts from elsewhere.
+    app = FastAPI(title="Sanyi", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    desk = Desk(city, settings)
+    pages = Pages(city, settings, desk)
+
+    @app.get("/health")
+    async def health() -> Response:
+        return json_answer({"up": True})
+
+    @app.get("/ready")
+    def ready() -> Response:
+        reasons = []
+        with city.db.reading() as session:
+            if trouble := views.ready(session):
+                reasons.append(trouble)
+        try:
+            city.archive.put(PROBE)
+        except RxError as error:
+            reasons.append(f"archive not writable: {error.code}")
+        return json_answer({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+    app.include_router(hospital_door(city, settings))
+    app.include_router(chain_door(city))
+    app.include_router(review_desk(city, desk))
+    app.include_router(operations_door(city, desk))
+    app.include_router(page_door(city, desk, pages))
+    app.mount("/static", StaticFiles(directory=HERE / "static"))
+    install(app, pages.trouble)
+
+    async def unreadable(request: Request, error: Exception) -> Response:
+        # The framework's own answer would quote what was sent.
+        return pages.trouble(request, denied(422, "invalid", "请求参数不符约定", "a parameter is not as agreed"))
+
+    app.add_exception_handler(RequestValidationError, unreadable)
+    return app

@@ -1,0 +1,63 @@
+"""The hospitals' door: FHIR R4 in, stored answers out (contract 1)."""
+
+import hmac
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from fhir_profiles import answers
+from gateway.access import bearer, denied, hospital_tokens, message
+from gateway.trouble import FHIR_JSON
+from infra.db import prescriptions
+from infra.settings import Settings
+from tasks import intake
+from tasks.city import City
+
+
+def hospital_door(city: City, settings: Settings) -> APIRouter:
+    """POST Bundle and Task, GET a stored answer, GET where a prescription is."""
+    door = APIRouter(prefix="/fhir/{hospital}")
+    known = {terms.slug for terms in city.policy.hospitals}
+    tokens = hospital_tokens(settings)
+
+    async def sender(hospital: str, request: Request) -> str:
+        """The hospital, once it has shown its own token."""
+        if hospital not in known:
+            raise denied(404, "unknown_hospital", "没有这家医院", "no such hospital")
+        token = tokens[hospital].get_secret_value() if hospital in tokens else ""
+        if not token or not hmac.compare_digest(token.encode(), bearer(request).encode()):
+            raise denied(401, "unauthorized", "访问令牌无效", "the token is not this hospital's")
+        return hospital
+
+    Sender = Annotated[str, Depends(sender)]
+    Message = Annotated[bytes, Depends(message)]
+
+    @door.post("/Bundle")
+    def prescription(hospital: Sender, raw: Message) -> Response:
+        return _fhir(intake.receive_prescription(city, hospital, raw))
+
+    @door.post("/Task")
+    def cancel(hospital: Sender, raw: Message) -> Response:
+        return _fhir(intake.receive_cancel(city, hospital, raw))
+
+    @door.get("/requests/{key}")
+    def stored_answer(hospital: Sender, key: str) -> Response:
+        answer = intake.stored_answer(city, hospital, key)
+        if answer is None:
+            raise denied(404, "unknown_key", "没有收到过该编号的消息", "no message came under this key")
+        return _fhir(answer)
+
+    @door.get("/Task/{number}")
+    def where(hospital: Sender, number: str) -> Response:
+        with city.db.reading() as session:
+            row = prescriptions.find(session, hospital, number)
+        if row is None:
+            raise denied(404, "unknown_prescription", "没有收到过该处方", "no such prescription")
+        return Response(answers.status_task(row.id, number, hospital, row.status), media_type=FHIR_JSON)
+
+    return door
+
+
+def _fhir(answer: intake.Answer) -> Response:
+    headers = {"Sanyi-Replayed": "true"} if answer.replayed else {}
+    return Response(answer.body, answer.status, headers, FHIR_JSON)

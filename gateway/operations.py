@@ -1,0 +1,105 @@
+"""Operations as an API: the board, the books, one prescription whole, and a wake-up call."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from domain.errors import StaleStatus
+from domain.lifecycle import FINAL
+from gateway.access import Desk, Person, denied
+from gateway.review import unknown_prescription
+from gateway.trouble import json_answer
+from infra.db import history, prescriptions, views
+from tasks.city import City
+from tasks.review import review_page_facts
+
+
+def operations_door(city: City, desk: Desk) -> APIRouter:
+    """`/api/ops/…` for operators, `/api/rx/…` for pharmacists too."""
+    door = APIRouter(prefix="/api")
+    Operator = Annotated[Person, Depends(desk.operator)]
+    Staff = Annotated[Person, Depends(desk.staff)]
+
+    def read(view: Callable[[Any], Any]) -> Response:
+        with city.db.reading() as session:
+            return json_answer(view(session))
+
+    @door.get("/ops/board")
+    def board(_: Operator) -> Response:
+        return read(lambda session: asdict(views.board(session, city.now(), city.policy)))
+
+    @door.get("/ops/prescriptions")
+    def page(_: Operator, after: str = "", limit: Annotated[int, Query(ge=1, le=2000)] = 500) -> Response:
+        return read(lambda session: views.prescriptions_page(session, after, limit))
+
+    @door.get("/ops/ledger")
+    def ledger(_: Operator) -> Response:
+        return read(views.ledger)
+
+    @door.get("/ops/verify")
+    def verify(_: Operator) -> Response:
+        return read(views.verify_all)
+
+    @door.get("/ops/stages")
+    def stages(_: Operator) -> Response:
+        return read(views.stage_seconds)
+
+    @door.get("/ops/discrepancies")
+    def discrepancies(_: Operator) -> Response:
+        return read(views.discrepancies)
+
+    @door.get("/ops/reconciliations")
+    def reconciliations(_: Operator) -> Response:
+        return read(views.reconciliations)
+
+    @door.post("/ops/rx/{rx_id}/wake")
+    def woken(rx_id: str, who: Operator) -> Response:
+        return json_answer({"id": rx_id, "status": wake(city, rx_id, who)})
+
+    @door.get("/rx/{rx_id}")
+    def whole(rx_id: str, _: Staff) -> Response:
+        dossier, facts = dossier_of(city, rx_id)
+        return json_answer(asdict(dossier) | {"prescription": facts, "verified": dossier.broken is None})
+
+    @door.get("/rx/{rx_id}/history")
+    def export(rx_id: str, _: Staff) -> Response:
+        with city.db.reading() as session:
+            exported = views.history_export(session, rx_id)
+        if exported is None:
+            raise unknown_prescription()
+        return json_answer(exported)
+
+    @door.get("/runs/{run_id}")
+    def run(run_id: str, _: Staff) -> Response:
+        return read(lambda session: views.run(session, run_id))
+
+    return door
+
+
+def dossier_of(city: City, rx_id: str) -> tuple[views.Dossier, dict[str, Any]]:
+    """Everything about a prescription, and what a pharmacist sees of it; 404 for an unknown id."""
+    with city.db.reading() as session:
+        dossier = views.dossier(session, rx_id)
+        if dossier is None:
+            raise unknown_prescription()
+        return dossier, review_page_facts(prescriptions.load(session, rx_id))
+
+
+def wake(city: City, rx_id: str, operator: Person) -> str:
+    """Have it looked at now, with a note of who asked. What ends a wait is still decided by the step that waits."""
+    for _ in range(3):
+        try:
+            with city.db.transaction() as session:
+                loaded = prescriptions.load(session, rx_id)
+                if loaded.status in FINAL:
+                    raise denied(409, "not_open", "处方已结束", f"nothing is owed: it is {loaded.status}")
+                history.append(session, loaded.head, actor=f"operator:{operator.id}", reason="woken by an operator",
+                               at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for)
+                return loaded.status
+        except StaleStatus:
+            continue
+        except KeyError:
+            raise unknown_prescription() from None
+    raise StaleStatus(f"{rx_id} keeps moving")

@@ -1,0 +1,1 @@
+"""Technology, one home each: settings, database, objects, http, crypto, log."""

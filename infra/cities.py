@@ -1,0 +1,350 @@
+"""Reads a city's folder: its policy, benefits, catalogue and the knowledge its rules look up.
+
+Bad data is `NeedsOperator`, naming file, row, field and cure, so that it stops a start and not a patient.
+"""
+
+import csv
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from domain.errors import NeedsOperator
+from domain.findings import Severity
+from domain.knowledge import (
+    AgeSexLimit,
+    AllergyGroup,
+    CatalogueEntry,
+    ChronicGroup,
+    Contraindication,
+    Drug,
+    DuplicateGroup,
+    Frequency,
+    Interaction,
+    Knowledge,
+    LabLimit,
+    PaymentRestriction,
+    PregnancyRow,
+    ReviewItem,
+)
+from domain.money import Fen, fen
+from domain.policy import AccountScope, BenefitPolicy, CapBasis, CityPolicy, HospitalTerms, Scope
+from domain.prescription import Sex
+
+CITIES = Path(__file__).resolve().parent.parent / "cities"
+
+T = TypeVar("T")
+
+
+class Row:
+    """One row of a table that knows where it stands, so that a bad cell can be found again."""
+
+    def __init__(self, path: Path, number: int, cells: Mapping[str, str]) -> None:
+        self._path, self._number, self._cells = path, number, cells
+
+    def bad(self, name: str, cure: str) -> NeedsOperator:
+        value = self._cells.get(name)
+        return NeedsOperator(
+            f"{self._path.parent.name}/{self._path.name} row {self._number}, field {name}: {value!r}; {cure}"
+        )
+
+    def text(self, name: str) -> str:
+        value = self._cells.get(name)
+        if value is None:
+            raise self.bad(name, "add the column, or the missing cell")
+        return value.strip()
+
+    def required(self, name: str) -> str:
+        return self.text(name) or self._raise(name, "fill it in")
+
+    def _raise(self, name: str, cure: str) -> str:
+        raise self.bad(name, cure)
+
+    def parsed(self, name: str, parse: Callable[[str], T], cure: str) -> T:
+        try:
+            return parse(self.required(name))
+        except (ValueError, KeyError, InvalidOperation):
+            raise self.bad(name, cure) from None
+
+    def optional(self, name: str, parse: Callable[[str], T], cure: str) -> T | None:
+        return self.parsed(name, parse, cure) if self.text(name) else None
+
+    def listed(self, name: str) -> tuple[str, ...]:
+        """The values between semicolons."""
+        return tuple(part.strip() for part in self.text(name).split(";") if part.strip())
+
+    def number(self, name: str) -> Decimal:
+        return self.parsed(name, _number, "write a number that is not negative, e.g. 0.10")
+
+    def maybe_number(self, name: str) -> Decimal | None:
+        return self.optional(name, _number, "write a number, or leave it blank for unknown")
+
+    def integer(self, name: str) -> int:
+        return self.parsed(name, int, "write a whole number")
+
+    def maybe_integer(self, name: str) -> int | None:
+        return self.optional(name, int, "write a whole number, or leave it blank for none")
+
+    def ratio(self, name: str) -> Decimal:
+        return self.parsed(name, _ratio, "write a share between 0 and 1, e.g. 0.85")
+
+    def yuan(self, name: str) -> Fen:
+        return fen(self.number(name))
+
+    def action(self, name: str) -> Severity:
+        return self.parsed(name, Severity, "write BLOCK, SELFPAY, WARN or INFO")
+
+    def maybe_action(self, name: str) -> Severity | None:
+        """None where the table says OK or nothing."""
+        return None if self.text(name) in ("", "OK") else self.action(name)
+
+    def flag(self, name: str) -> bool:
+        return self.parsed(name, {"Y": True, "N": False}.__getitem__, "write Y or N")
+
+    def sex(self, name: str) -> Sex | None:
+        return self.optional(name, {"M": Sex.MALE, "F": Sex.FEMALE}.__getitem__, "write M, F or nothing")
+
+
+def _number(text: str) -> Decimal:
+    value = Decimal(text)
+    if not value.is_finite() or value < 0:
+        raise ValueError(text)
+    return value
+
+
+def _ratio(text: str) -> Decimal:
+    value = _number(text)
+    if value > 1:
+        raise ValueError(text)
+    return value
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """The rows of a CSV file with their line numbers. Raises `NeedsOperator` if it cannot be read."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for number, cells in enumerate(csv.DictReader(file, strict=True), start=2):
+                yield Row(path, number, cells)
+    except OSError:
+        raise NeedsOperator(f"{path.parent.name}/{path.name} cannot be read; restore the file") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise NeedsOperator(f"{path.parent.name}/{path.name} is not UTF-8 CSV ({error}); save it as such") from None
+
+
+def keyed(path: Path, name: str, make: Callable[[Row], T]) -> dict[str, T]:
+    """The rows of a file by one column, which must be unique."""
+    found: dict[str, T] = {}
+    for row in rows(path):
+        key = row.required(name)
+        if key in found:
+            raise row.bad(name, "the value appears twice; keep one row")
+        found[key] = make(row)
+    return found
+
+
+@cache
+def load_policy(slug: str, root: Path = CITIES) -> CityPolicy:
+    """The city's policy. Raises `NeedsOperator` naming file, row, field and cure if its data is bad."""
+    folder = _folder(slug, root)
+    facts = _toml(folder / "policy.toml")
+    diseases = list(rows(folder / "diseases.csv"))
+    try:
+        # Any: dataclasses know their fields' types, keyword dictionaries do not.
+        choices: dict[str, Any] = {_duration_field(name): _duration(name, value)
+                                   for name, value in facts["deadlines"].items()}
+        choices |= {name: _limit(name, value) for name, value in facts["limits"].items()}
+        policy = CityPolicy(
+            slug=facts["slug"], name=facts["name"], name_en=facts["name_en"], division=facts["division"],
+            clr_optins=facts["clr_optins"], timezone=facts["timezone"], payer=facts["payer"],
+            chains=tuple(facts["chains"]),
+            hospitals=tuple(HospitalTerms(**terms) for terms in facts["hospitals"]),
+            benefits=tuple(_benefit(row) for row in rows(folder / "benefits.csv")),
+            disease_caps={row.required("code"): row.yuan("annual_cap_yuan") for row in diseases},
+            disease_formulary={row.required("code"): row.listed("formulary") for row in diseases},
+            **choices,
+        )
+    except KeyError as missing:
+        raise NeedsOperator(f"{slug}/policy.toml: {missing} is missing; add it") from None
+    except (TypeError, ValueError, InvalidOperation) as error:
+        raise NeedsOperator(f"{slug}/policy.toml: {error}; compare with cities/jinan/policy.toml") from None
+    if policy.slug != slug:
+        raise NeedsOperator(f"{slug}/policy.toml: slug is {policy.slug!r}; write the folder's name")
+    return policy
+
+
+@cache
+def load_knowledge(slug: str, root: Path = CITIES) -> Knowledge:
+    """The drugs and rules tables of the city, and its catalogue. Raises `NeedsOperator` like `load_policy`."""
+    city = _folder(slug, root)
+    name = _toml(city / "policy.toml").get("knowledge")
+    if not isinstance(name, str):
+        raise NeedsOperator(f"{slug}/policy.toml: knowledge is missing; name the folder of the drug tables")
+    folder = _folder(name, root)
+    ingredients = keyed(folder / "ingredients.csv", "drug_id", lambda row: row.listed("atc_codes"))
+    drugs = keyed(folder / "drugs.csv", "drug_id", lambda row: _drug(row, ingredients))
+    return Knowledge(
+        drugs=drugs,
+        catalogue=keyed(city / "catalogue.csv", "code", lambda row: _entry(row, drugs)),
+        frequencies=keyed(folder / "frequency_codes.csv", "code", lambda row: Frequency(
+            row.required("code"), row.required("name_cn"),
+            row.integer("times_per_period"), row.integer("period_days"))),
+        interactions=tuple(Interaction(
+            row.required("ddi_id"), row.required("a_name"), row.listed("a_atc_prefixes"), row.required("b_name"),
+            row.listed("b_atc_prefixes"), row.action("default_action"), row.text("effect"), row.text("management"),
+        ) for row in rows(folder / "interactions.csv")),
+        contraindications=tuple(Contraindication(
+            row.required("ci_id"), row.listed("atc_prefixes"), row.listed("icd10_prefixes"),
+            row.action("default_action"), row.text("reason"),
+        ) for row in rows(folder / "contraindications.csv")),
+        pregnancy=tuple(PregnancyRow(
+            row.required("pl_id"), row.listed("atc_prefixes"), row.maybe_action("pregnancy_action"),
+            frozenset(("T1", "T2", "T3") if "ALL" in row.listed("trimesters") else row.listed("trimesters")),
+            row.maybe_action("lactation_action"), row.text("note"),
+        ) for row in rows(folder / "pregnancy_lactation.csv")),
+        limits=tuple(AgeSexLimit(
+            row.required("ag_id"), row.listed("atc_prefixes"), row.required("rule_type"),
+            row.maybe_integer("min_age_years"), row.sex("sex"),
+            row.maybe_integer("elderly_from_years"), row.action("default_action"), row.text("reason"),
+        ) for row in rows(folder / "age_gender_limits.csv")),
+        duplicates=tuple(_duplicate(row, drugs) for row in rows(folder / "duplicate_groups.csv")),
+        allergies=keyed(folder / "allergy_groups.csv", "allergy_id", lambda row: AllergyGroup(
+            row.required("allergy_id"), row.required("allergen_group"), row.listed("atc_prefixes"),
+            row.action("action"), row.listed("cross_atc_prefixes"), row.maybe_action("cross_action"),
+            row.text("note"))),
+        labs=tuple(LabLimit(
+            row.required("rh_id"), row.listed("atc_prefixes"), row.required("parameter"),
+            row.required("operator") + row.required("threshold"), row.action("default_action"), row.text("advice"),
+        ) for row in rows(folder / "renal_hepatic.csv")),
+        # A restriction of a drug the demo tables do not hold could never match; it stays in the file only.
+        restrictions=tuple(
+            _restriction(row) for row in rows(folder / "payment_restrictions.csv") if row.text("drug_id")),
+        chronic=tuple(ChronicGroup(
+            row.required("group_code"), row.required("name_cn"), row.listed("icd10_prefixes"),
+            row.required("code_status") != "NOT_CHRONIC",
+        ) for row in rows(folder / "chronic_diseases.csv")),
+        review_items=keyed(folder / "review_items.csv", "item_code", lambda row: ReviewItem(
+            row.required("item_code"), row.required("outcome_group"), row.required("description"))),
+    )
+
+
+def _folder(slug: str, root: Path) -> Path:
+    folder = root / slug
+    if not slug.isidentifier() or not folder.is_dir():
+        raise NeedsOperator(f"cities/{slug} is not there; a city is a folder like cities/jinan")
+    return folder
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise NeedsOperator(f"{path.parent.name}/{path.name} cannot be read; restore the file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise NeedsOperator(f"{path.parent.name}/{path.name}: {error}; correct the line") from None
+
+
+UNITS = ("seconds", "minutes", "hours")
+
+
+def _duration_field(name: str) -> str:
+    return name.rpartition("_")[0]
+
+
+def _duration(name: str, value: object) -> timedelta:
+    unit = name.rpartition("_")[2]
+    if unit not in UNITS or not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise ValueError(f"{name} = {value!r} is not a whole positive number of {', '.join(UNITS)}")
+    return timedelta(**{unit: value})
+
+
+def _limit(name: str, value: object) -> int | Decimal:
+    if isinstance(value, str):
+        return _ratio(value)
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise ValueError(f"{name} = {value!r} is neither a whole positive number nor a share in quotes")
+    return value
+
+
+def _benefit(row: Row) -> BenefitPolicy:
+    cap, pool_cap = row.maybe_number("cap_yuan"), row.maybe_number("pool_cap_yuan")
+    counts = row.flag("serious_counts")
+    return BenefitPolicy(
+        id=row.required("policy_id"),
+        insutype=row.required("insutype"),
+        scope=row.parsed("scope", Scope, "write CHRONIC or OUTPATIENT"),
+        ratios=(row.ratio("ratio_level_1"), row.ratio("ratio_level_2"), row.ratio("ratio_level_3")),
+        retired_bonus=row.ratio("retired_bonus"),
+        deductible=row.yuan("deductible_yuan"),
+        cap_basis=row.parsed("cap_basis", CapBasis, "write NONE, FUND or ELIGIBLE"),
+        cap=None if cap is None else fen(cap),
+        pool_cap=None if pool_cap is None else fen(pool_cap),
+        large_ratio=row.ratio("large_ratio"),
+        account_scope=row.parsed("account_scope", AccountScope, f"write one of {', '.join(AccountScope)}"),
+        serious_counts=counts,
+        serious_threshold=row.yuan("serious_threshold_yuan") if counts else Fen(0),
+        serious_ratio=row.ratio("serious_ratio") if counts else Decimal(0),
+        civil_ratio=row.ratio("civil_ratio"),
+    )
+
+
+def _drug(row: Row, ingredients: Mapping[str, tuple[str, ...]]) -> Drug:
+    period = row.integer("dose_period_days")
+    strength = row.number("strength_value")
+    if period < 1:
+        raise row.bad("dose_period_days", "write 1 for per day, 7 for per week")
+    if not strength:
+        raise row.bad("strength_value", "write the amount in one counted unit")
+    return Drug(
+        id=row.required("drug_id"), name=row.required("generic_cn"), atc=row.text("atc"),
+        ingredients=ingredients.get(row.required("drug_id"), ()),
+        form=row.required("dose_form"), route=row.required("route"), strength=strength,
+        dose_unit=row.required("dose_unit"), usual_min=row.maybe_number("usual_dose_min"),
+        usual_max=row.maybe_number("usual_dose_max"), max_dose=row.maybe_number("max_dose"), dose_period_days=period,
+        usual_frequency=row.text("usual_freq"), min_age_years=row.maybe_integer("min_age_years"),
+        special_control=row.required("special_control"), long_term_allowed=row.flag("long_rx_allowed"),
+        indications=row.listed("icd10_indications"),
+    )
+
+
+def _entry(row: Row, drugs: Mapping[str, Drug]) -> CatalogueEntry:
+    if row.required("drug_id") not in drugs:
+        raise row.bad("drug_id", "it is not in drugs.csv; add the drug there first")
+    if row.required("nrdl_class") not in ("甲", "乙", "丙"):
+        raise row.bad("nrdl_class", "write 甲, 乙 or 丙")
+    packs, dose = row.integer("units_per_pack"), row.number("dose_per_unit")
+    if packs < 1:
+        raise row.bad("units_per_pack", "write how many counted units are in a pack")
+    if not dose or row.required("dose_unit") != drugs[row.required("drug_id")].dose_unit:
+        raise row.bad("dose_per_unit", "write the amount in one counted unit, in the drug's dose_unit")
+    return CatalogueEntry(
+        code=row.required("code"), drug=row.required("drug_id"), name=row.required("generic_cn"),
+        unit=row.required("unit"), units_per_pack=packs, dose_per_unit=dose, category=row.required("nrdl_class"),
+        first_selfpay=row.ratio("first_selfpay_ratio"), pay_standard=row.maybe_number("pay_standard_yuan"),
+        ceiling=row.number("ceiling_yuan"), list_price=row.number("list_price_yuan"),
+    )
+
+
+def _duplicate(row: Row, drugs: Mapping[str, Drug]) -> DuplicateGroup:
+    kind = row.parsed("match_type", {"INGREDIENT": "INGREDIENT", "ATC": "ATC", "TAG": "TAG"}.__getitem__,
+                      "write INGREDIENT, ATC or TAG")
+    patterns = row.listed("members")
+    if kind == "TAG":
+        # A tag's members are listed by the beginning of their names.
+        names = [name.strip() for name in row.text("related_drugs").split("/")]
+        patterns = tuple(f"DRUG:{drug.id}" for drug in drugs.values()
+                         if any(name and drug.name.startswith(name) for name in names))
+    return DuplicateGroup(row.required("dup_id"), row.required("group_name"), kind, patterns,
+                          row.integer("max_concurrent"), row.action("default_action"), row.text("note"))
+
+
+def _restriction(row: Row) -> PaymentRestriction:
+    return PaymentRestriction(
+        id=row.required("pr_id"), drug=row.required("drug_id"), rule_seq=row.integer("rule_seq_2025"),
+        diagnoses=row.listed("dx_prefixes"), age_min=row.maybe_integer("age_min"), age_max=row.maybe_integer("age_max"),
+        sex=row.sex("sex"), min_level=row.maybe_integer("min_institution_level"),
+        visit=row.listed("visit_or_insurance"), prior=row.listed("prior_atc_prefixes"),
+        evidence=row.text("evidence_summary"),
+    )

@@ -1,0 +1,188 @@
+"""Claims on the fund, the ledger they post to, and the days they are reconciled by."""
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+import sqlalchemy as sa
+from pydantic import TypeAdapter
+from sqlalchemy.orm import Session
+
+from domain.claims import Claim, DayTotals, Identity, Reversal, Settlement
+from domain.errors import StaleStatus
+from domain.lifecycle import MONEY_TRANSITIONS, Money
+from domain.money import Entry, Fen, Posting
+from infra.db.rows import ClaimRow, DiscrepancyRow, EntryRow, PostingRow, ReconciliationRow
+
+CLAIM = TypeAdapter(Claim)
+SETTLEMENT = TypeAdapter(Settlement)
+NOBODY = Identity("", "")
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A claim and how far its money is. `claim` lacks psn_no and identity: those are opened for a call."""
+
+    claim: Claim
+    version: int
+    order_id: str
+    status: Money
+    forecast: Settlement
+    pre_settled: Settlement | None
+    settled: Settlement | None
+    reversed: bool = False
+    """Taken back by the fund, whether or not that day is reconciled yet."""
+
+    @property
+    def lines(self) -> tuple[int, ...]:
+        return tuple(line.line for line in self.claim.lines)
+
+
+def make(session: Session, claim: Claim, *, version: int, order_id: str, forecast: Settlement) -> None:
+    public = replace(claim, psn_no="", identity=NOBODY)
+    session.add(ClaimRow(
+        prescription_id=claim.prescription_id, version=version, order_id=order_id, status=Money.QUOTED,
+        reference=claim.reference, content=CLAIM.dump_python(public, mode="json"), insutype=claim.insutype,
+        total_fen=claim.total, forecast=_json(forecast)))
+    session.flush()
+
+
+def free_reference(session: Session, new: Callable[[datetime, int], str], at: datetime, key: str) -> str:
+    """A msgid nobody has used: four digits a second are few, so a taken one moves on to the next."""
+    sequence = zlib.crc32(key.encode())
+    for step in range(10_000):
+        reference = new(at, (sequence + step) % 10_000)
+        if session.scalar(sa.select(ClaimRow.version).where(sa.or_(
+                ClaimRow.reference == reference, ClaimRow.reversal_reference == reference))) is None:
+            return reference
+    raise StaleStatus("every reference of this second is taken")
+
+
+def newest(session: Session, prescription_id: str) -> Claimed | None:
+    row = session.scalar(sa.select(ClaimRow).where(ClaimRow.prescription_id == prescription_id)
+                         .order_by(ClaimRow.version.desc()).limit(1))
+    return _claimed(row) if row else None
+
+
+def pre_settled(session: Session, prescription_id: str, version: int, answer: Settlement) -> None:
+    _advance(session, prescription_id, version, Money.PRE_SETTLED, pre_settled=_json(answer))
+
+
+def settled(session: Session, claim: Claim, version: int, answer: Settlement, *, chain: str, at: datetime) -> None:
+    """The fund has paid: the claim moves and the ledger gets its posting. It counts for the fund's own day."""
+    _advance(session, claim.prescription_id, version, Money.SETTLED, settled=_json(answer),
+             settlement_id=answer.settlement_id, settled_on=answer.day)
+    post(session, posting(claim.prescription_id, "settled", answer, chain, claim.insutype), at)
+
+
+def intend_reversal(session: Session, claimed: Claimed, new: Callable[[datetime, int], str], at: datetime) -> str:
+    """The reversal's own reference, fixed before the first call."""
+    row = session.get_one(ClaimRow, (claimed.claim.prescription_id, claimed.version))
+    if row.reversal_reference is None:
+        row.reversal_reference = free_reference(session, new, at, f"{row.prescription_id}:{row.version}:reversal")
+        session.flush()
+    return row.reversal_reference
+
+
+def reversed_(session: Session, claimed: Claimed, reversal: Reversal, *, chain: str, at: datetime) -> None:
+    """The fund has taken the settlement back: the same posting, signs turned."""
+    assert claimed.settled is not None
+    _advance(session, claimed.claim.prescription_id, claimed.version, Money.REVERSED,
+             reversal_id=reversal.settlement_id, reversed_on=reversal.day)
+    forward = posting(claimed.claim.prescription_id, "reversed", claimed.settled, chain, claimed.claim.insutype)
+    post(session, replace(forward, entries=tuple(Entry(e.account, Fen(-e.amount)) for e in forward.entries)), at)
+
+
+def posting(prescription_id: str, kind: str, answer: Settlement, chain: str, insutype: str) -> Posting:
+    """Who pays the pharmacy: the fund, the personal accounts and the patient's purse. Sums to zero (F-17)."""
+    entries = (
+        Entry(f"chain:{chain}", answer.total),
+        Entry(f"fund:{insutype}", Fen(-answer.fund)),
+        Entry(f"account:{insutype}", Fen(-answer.account - answer.family)),
+        Entry("patient", Fen(-answer.cash)),
+    )
+    return Posting(prescription_id, kind, answer.settlement_id, entries)
+
+
+def post(session: Session, movement: Posting, at: datetime) -> None:
+    row = PostingRow(prescription_id=movement.prescription_id, kind=movement.kind, reference=movement.reference, at=at)
+    session.add(row)
+    session.flush()
+    session.add_all(EntryRow(posting_id=row.id, seq=seq, account=entry.account, amount_fen=entry.amount)
+                    for seq, entry in enumerate(movement.entries, 1))
+
+
+def _advance(session: Session, prescription_id: str, version: int, to: Money, **values: object) -> None:
+    starts = [start for start, ends in MONEY_TRANSITIONS.items() if to in ends]
+    moved = session.execute(
+        sa.update(ClaimRow)
+        .where(ClaimRow.prescription_id == prescription_id, ClaimRow.version == version, ClaimRow.status.in_(starts))
+        .values(status=to, **values).execution_options(synchronize_session=False))
+    if moved.rowcount != 1:  # type: ignore[attr-defined]
+        raise StaleStatus(f"{prescription_id} claim {version} cannot become {to}")
+
+
+def day_totals(session: Session, day: date, clr_optins: str) -> list[DayTotals]:
+    """The day's totals per insurance type; a reversal is one negative row (3201, F-29)."""
+    sums: dict[str, list[int]] = {}
+    for row in session.scalars(sa.select(ClaimRow).where(
+            sa.or_(ClaimRow.settled_on == day, ClaimRow.reversed_on == day))):
+        answer = SETTLEMENT.validate_python(row.settled)
+        for sign, happened in ((1, row.settled_on == day), (-1, row.reversed_on == day)):
+            if happened:
+                total = sums.setdefault(row.insutype, [0, 0, 0, 0])
+                total[0] += sign * answer.total
+                total[1] += sign * answer.fund
+                total[2] += sign * answer.account
+                total[3] += 1
+    return [DayTotals(insutype, "41", clr_optins, day, day, Fen(t[0]), Fen(t[1]), Fen(t[2]), t[3])
+            for insutype, t in sorted(sums.items())]
+
+
+def reconciled(session: Session, totals: DayTotals, *, matched: bool, text: str, at: datetime) -> list[str]:
+    """Record the answer to a 3201; where it matched, the day's claims are reconciled. Returns their prescriptions."""
+    session.add(ReconciliationRow(day=totals.begin, insutype=totals.insutype, total_fen=totals.total,
+                                  fund_fen=totals.fund, account_fen=totals.account, count=totals.count,
+                                  matched=matched, text=text[:200], at=at))
+    if not matched:
+        return []
+    # A reversed claim is done once the day of its reversal matched; a settled one with its own day.
+    mine = sa.and_(
+        ClaimRow.insutype == totals.insutype,
+        sa.or_(sa.and_(ClaimRow.status == Money.SETTLED, ClaimRow.settled_on == totals.begin),
+               sa.and_(ClaimRow.status == Money.REVERSED, ClaimRow.reversed_on == totals.begin)))
+    ids = list(session.scalars(sa.select(ClaimRow.prescription_id).where(mine).distinct()))
+    session.execute(sa.update(ClaimRow).where(mine).values(status=Money.RECONCILED)
+                    .execution_options(synchronize_session=False))
+    return ids
+
+
+def disagree(session: Session, *, kind: str, subject: str, expected: object, actual: object, at: datetime,
+             prescription_id: str = "") -> None:
+    """A difference is a finding for a person, once per subject."""
+    known = session.scalar(sa.select(DiscrepancyRow.id).where(
+        DiscrepancyRow.kind == kind, DiscrepancyRow.subject == subject,
+        DiscrepancyRow.prescription_id == prescription_id))
+    if known is None:
+        session.add(DiscrepancyRow(prescription_id=prescription_id, kind=kind, subject=subject[:80],
+                                   expected=str(expected)[:80], actual=str(actual)[:80], found_at=at))
+
+
+def differences(ours: Settlement, theirs: Settlement) -> Sequence[tuple[str, int, int]]:
+    """Amounts in which two settlements differ, as (name, ours, theirs) in fen."""
+    names = ("total", "own", "over", "first_pay", "eligible", "deductible", "pool", "fund", "account", "family", "cash")
+    return [(name, getattr(ours, name), getattr(theirs, name)) for name in names
+            if getattr(ours, name) != getattr(theirs, name)]
+
+
+def _json(answer: Settlement) -> dict[str, object]:
+    return dict(SETTLEMENT.dump_python(answer, mode="json"))
+
+
+def _claimed(row: ClaimRow) -> Claimed:
+    return Claimed(
+        CLAIM.validate_python(row.content), row.version, row.order_id, Money(row.status),
+        SETTLEMENT.validate_python(row.forecast),
+        SETTLEMENT.validate_python(row.pre_settled) if row.pre_settled else None,
+        SETTLEMENT.validate_python(row.settled) if row.settled else None, row.reversal_id is not None)

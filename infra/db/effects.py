@@ -1,0 +1,68 @@
+"""Intents: what we are about to do to the outside world, recorded before it is done."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from domain.errors import NeedsOperator
+from infra.db.rows import IntentRow
+from infra.log import current_run
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The unique key of one effect; the partner gets the same key in its own form."""
+
+    prescription_id: str
+    step: str
+    """hold, place, cancel, settle, reverse."""
+    version: str
+    """The order id, or the claim's reference."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    new: bool
+    answer: dict[str, Any] | None
+    refusal: str
+
+
+def intend(session: Session, effect: Effect, *, partner: str, request_sha256: str, at: datetime) -> Intent:
+    """The intent of an effect, recorded now or earlier.
+
+    Raises `NeedsOperator` when the same key once stood for another request: that is a bug, and
+    sending would be worse.
+    """
+    row = session.get(IntentRow, (effect.prescription_id, effect.step, effect.version))
+    if row is None:
+        session.add(IntentRow(prescription_id=effect.prescription_id, step=effect.step, version=effect.version,
+                              partner=partner, request_sha256=request_sha256, made_at=at, run_id=current_run()))
+        return Intent(True, None, "")
+    if row.request_sha256 != request_sha256:
+        raise NeedsOperator(f"{effect.step} {effect.version}: the request is not the one intended",
+                            code="intent_changed")
+    return Intent(False, row.answer, row.refusal)
+
+
+def answered(session: Session, effect: Effect, *, answer: dict[str, Any] | None, refusal: str, at: datetime) -> None:
+    session.execute(
+        sa.update(IntentRow)
+        .where(IntentRow.prescription_id == effect.prescription_id, IntentRow.step == effect.step,
+               IntentRow.version == effect.version)
+        .values(answer=answer, refusal=refusal, answered_at=at).execution_options(synchronize_session=False))
+
+
+def forget_refusal(session: Session, effect: Effect) -> None:
+    """Let a refused effect be tried again, e.g. a cancel that came too early."""
+    session.execute(sa.delete(IntentRow).where(
+        IntentRow.prescription_id == effect.prescription_id, IntentRow.step == effect.step,
+        IntentRow.version == effect.version, IntentRow.refusal != ""))
+
+
+def open_intents(session: Session, before: datetime) -> list[str]:
+    """Prescriptions with an effect whose outcome has been unknown since before then."""
+    return list(session.scalars(sa.select(IntentRow.prescription_id).where(
+        IntentRow.answered_at.is_(None), IntentRow.made_at < before).distinct()))

@@ -1,0 +1,64 @@
+"""Heard it before: inbound messages, their stored answers, and callbacks' nonces."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from infra.db.rows import CancelRow, MessageRow, NonceRow
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An earlier message under the same key."""
+
+    sha256: str
+    archive_key: str
+    answer_status: int
+    answer: bytes
+
+
+def heard(session: Session, source: str, event_id: str) -> Heard | None:
+    row = session.get(MessageRow, (source, event_id))
+    return row if row is None else Heard(row.sha256, row.archive_key, row.answer_status, row.answer)
+
+
+def remember(session: Session, *, source: str, event_id: str, sha256: str, archive_key: str, at: datetime,
+             prescription_id: str | None, answer_status: int, answer: bytes) -> bool:
+    """Store a message with its answer; False if another process stored the key first."""
+    try:
+        with session.begin_nested():
+            session.add(MessageRow(source=source, event_id=event_id, sha256=sha256, archive_key=archive_key,
+                                   received_at=at, prescription_id=prescription_id, answer_status=answer_status,
+                                   answer=answer))
+    except IntegrityError:
+        return False
+    return True
+
+
+def spend_nonce(session: Session, partner: str, nonce: str, at: datetime) -> bool:
+    """True the first time. Call it only after the signature was checked."""
+    try:
+        with session.begin_nested():
+            session.add(NonceRow(partner=partner, nonce=nonce, at=at))
+    except IntegrityError:
+        return False
+    return True
+
+
+def forget_nonces(session: Session, before: datetime) -> int:
+    """Nonces older than the accepted age of a callback can no longer be replayed."""
+    result = session.execute(sa.delete(NonceRow).where(NonceRow.at < before - timedelta(hours=1)))
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def wish_to_cancel(session: Session, hospital: str, external_id: str, reason: str, at: datetime) -> None:
+    if session.get(CancelRow, (hospital, external_id)) is None:
+        session.add(CancelRow(hospital=hospital, external_id=external_id, reason=reason, at=at))
+
+
+def cancel_wished(session: Session, hospital: str, external_id: str) -> str | None:
+    row = session.get(CancelRow, (hospital, external_id))
+    return row.reason if row else None

@@ -1,0 +1,375 @@
+"""The tables. Rows become domain objects in the modules beside this one, and stay there."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from infra.db.engine import UtcDateTime
+
+
+class Base(DeclarativeBase):
+    metadata = sa.MetaData(naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    })
+    type_annotation_map = {  # noqa: RUF012
+        datetime: UtcDateTime,
+        dict[str, Any]: sa.JSON,
+        list[Any]: sa.JSON,
+    }
+
+
+def _rx(**options: Any) -> Mapped[str]:
+    return mapped_column(sa.String(32), sa.ForeignKey("prescription.id"), **options)
+
+
+class PatientRow(Base):
+    """A person, sealed. Found again by a keyed hash, never by name or number."""
+
+    __tablename__ = "patient"
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    """Opaque; derived from the resident id by a keyed hash."""
+    sealed: Mapped[bytes]
+    """Name, resident id, birth date, phone and address; encrypted for this row."""
+    updated_at: Mapped[datetime]
+
+
+class PrescriptionRow(Base):
+    """One prescription and where it is. Only `infra.db.history` writes `status`."""
+
+    __tablename__ = "prescription"
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    hospital: Mapped[str] = mapped_column(sa.String(40))
+    external_id: Mapped[str] = mapped_column(sa.String(64))
+    patient_id: Mapped[str] = mapped_column(sa.ForeignKey("patient.id"))
+    status: Mapped[str] = mapped_column(sa.String(16))
+    version: Mapped[int]
+    """Number of history rows. Every write of this row compares it first."""
+    head_hash: Mapped[str] = mapped_column(sa.String(64))
+    """Hash of the newest history row, so that a shortened chain shows."""
+    content: Mapped[dict[str, Any]]
+    """`domain.prescription.Prescription` as JSON."""
+    archive_key: Mapped[str] = mapped_column(sa.String(80))
+    """The bytes as the hospital sent them."""
+    received_at: Mapped[datetime]
+    valid_until: Mapped[datetime]
+    expedited: Mapped[bool] = mapped_column(default=False)
+    entitlement_sealed: Mapped[bytes | None]
+    """What the fund said of the person at the audit."""
+    cancel_reason: Mapped[str | None] = mapped_column(sa.String(40))
+    """Set when the hospital has asked to cancel and the answer is not known yet."""
+    wake_at: Mapped[datetime | None]
+    """When the platform must look at it next; empty when nothing is owed and no clock runs."""
+    waiting_for: Mapped[str] = mapped_column(sa.String(200), default="")
+    """What it waits for, in words."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    """Failed attempts at the present step."""
+    trouble: Mapped[str] = mapped_column(sa.String(80), default="")
+    """Code of the present trouble; empty when there is none."""
+    lease_owner: Mapped[str | None] = mapped_column(sa.String(60))
+    lease_until: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.UniqueConstraint("hospital", "external_id"),
+        sa.Index("ix_prescription_wake_at", "wake_at", sqlite_where=sa.text("wake_at IS NOT NULL"),
+                 postgresql_where=sa.text("wake_at IS NOT NULL")),
+        sa.Index("ix_prescription_status_received_at", "status", "received_at"),
+    )
+
+
+class HistoryRow(Base):
+    """What happened, why, and who. Append-only; each row carries the hash of the one before."""
+
+    __tablename__ = "history"
+
+    prescription_id: Mapped[str] = _rx(primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[str] = mapped_column(sa.String(32))
+    """ISO 8601 in UTC; kept as text so that what was hashed is what is stored."""
+    from_status: Mapped[str] = mapped_column(sa.String(16))
+    to_status: Mapped[str] = mapped_column(sa.String(16))
+    """The same as `from_status` for an event that moves nothing."""
+    actor: Mapped[str] = mapped_column(sa.String(60))
+    reason: Mapped[str] = mapped_column(sa.Text)
+    detail: Mapped[str] = mapped_column(sa.Text)
+    """Canonical JSON: codes, ids and amounts."""
+    run_id: Mapped[str] = mapped_column(sa.String(40))
+    """The Prefect flow run, or empty for the gateway."""
+    hash: Mapped[str] = mapped_column(sa.String(64))
+
+
+class ItemRow(Base):
+    """One line and where its medicine is."""
+
+    __tablename__ = "item"
+
+    prescription_id: Mapped[str] = _rx(primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True)
+    drug: Mapped[str] = mapped_column(sa.String(40))
+    quantity: Mapped[Decimal] = mapped_column(sa.Numeric(16, 4))
+    order_id: Mapped[str | None] = mapped_column(sa.String(40))
+    status: Mapped[str] = mapped_column(sa.String(16))
+    """`open`, or the status of its order."""
+
+
+class FindingRow(Base):
+    """What the audit found."""
+
+    __tablename__ = "finding"
+
+    prescription_id: Mapped[str] = _rx(primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(sa.String(40))
+    severity: Mapped[str] = mapped_column(sa.String(8))
+    content: Mapped[dict[str, Any]]
+    """`domain.findings.Finding` as JSON."""
+
+
+class ReviewRow(Base):
+    """The pharmacist's part: queue, claim, decision."""
+
+    __tablename__ = "review"
+
+    prescription_id: Mapped[str] = _rx(primary_key=True)
+    prescriber: Mapped[str] = mapped_column(sa.String(40))
+    opened_at: Mapped[datetime]
+    pharmacist: Mapped[str | None] = mapped_column(sa.String(40))
+    claim_until: Mapped[datetime | None]
+    lapses: Mapped[int] = mapped_column(default=0)
+    """Claims that ran out without a decision."""
+    decision: Mapped[str | None] = mapped_column(sa.String(8))
+    codes: Mapped[list[Any]]
+    text: Mapped[str] = mapped_column(sa.Text, default="")
+    reasons: Mapped[dict[str, Any]]
+    request_sha256: Mapped[str] = mapped_column(sa.String(64), default="")
+    decided_at: Mapped[datetime | None]
+
+
+class OrderRow(Base):
+    """One attempt to have a prescription filled. A prescription may have several, one alive."""
+
+    __tablename__ = "pharmacy_order"
+
+    id: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
+    """Ours, made before the chain is called."""
+    prescription_id: Mapped[str] = _rx(index=True)
+    attempt: Mapped[int]
+    chain: Mapped[str] = mapped_column(sa.String(40))
+    store: Mapped[str] = mapped_column(sa.String(40))
+    status: Mapped[str] = mapped_column(sa.String(16))
+    content: Mapped[dict[str, Any]]
+    """`domain.orders.PharmacyOrder` without secrets."""
+    sealed: Mapped[bytes]
+    """Claim secret and pickup code."""
+    ranking: Mapped[list[Any]]
+    """Every candidate with its score and the words for it."""
+    total_fen: Mapped[int] = mapped_column(sa.BigInteger)
+    patient_due_fen: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    reference: Mapped[str] = mapped_column(sa.String(80), default="")
+    reason: Mapped[str] = mapped_column(sa.String(80), default="")
+    made_at: Mapped[datetime]
+    accept_by: Mapped[datetime | None]
+    fulfil_by: Mapped[datetime | None]
+    handed_over_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    """When it was declined or cancelled."""
+    returned_lines: Mapped[list[Any]]
+
+    __table_args__ = (sa.UniqueConstraint("prescription_id", "attempt"),)
+
+
+class ClaimRow(Base):
+    """One request to the fund. A return reverses it and a next version takes its place."""
+
+    __tablename__ = "claim"
+
+    prescription_id: Mapped[str] = _rx(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[str] = mapped_column(sa.ForeignKey("pharmacy_order.id"))
+    status: Mapped[str] = mapped_column(sa.String(16))
+    """`domain.lifecycle.Money`."""
+    reference: Mapped[str] = mapped_column(sa.String(30), unique=True)
+    content: Mapped[dict[str, Any]]
+    """`domain.claims.Claim` without psn_no and identity."""
+    insutype: Mapped[str] = mapped_column(sa.String(6))
+    total_fen: Mapped[int] = mapped_column(sa.BigInteger)
+    forecast: Mapped[dict[str, Any]]
+    pre_settled: Mapped[dict[str, Any] | None]
+    settled: Mapped[dict[str, Any] | None]
+    settlement_id: Mapped[str | None] = mapped_column(sa.String(30))
+    settled_on: Mapped[date | None]
+    """The city's calendar day."""
+    reversal_reference: Mapped[str | None] = mapped_column(sa.String(30))
+    reversal_id: Mapped[str | None] = mapped_column(sa.String(30))
+    reversed_on: Mapped[date | None]
+
+    __table_args__ = (
+        sa.Index("ix_claim_settled_on", "settled_on"),
+        sa.Index("ix_claim_reversed_on", "reversed_on"),
+    )
+
+
+class PostingRow(Base):
+    """One movement of money. Append-only."""
+
+    __tablename__ = "posting"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    prescription_id: Mapped[str] = _rx(index=True)
+    kind: Mapped[str] = mapped_column(sa.String(16))
+    reference: Mapped[str] = mapped_column(sa.String(30))
+    at: Mapped[datetime]
+
+    __table_args__ = (sa.UniqueConstraint("kind", "reference"),)
+
+
+class EntryRow(Base):
+    """One side of a movement, in whole fen."""
+
+    __tablename__ = "entry"
+
+    posting_id: Mapped[int] = mapped_column(sa.ForeignKey("posting.id"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    account: Mapped[str] = mapped_column(sa.String(80))
+    amount_fen: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class IntentRow(Base):
+    """An effect on the outside world: recorded before the call, completed after it."""
+
+    __tablename__ = "intent"
+
+    prescription_id: Mapped[str] = _rx(primary_key=True)
+    step: Mapped[str] = mapped_column(sa.String(20), primary_key=True)
+    version: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
+    partner: Mapped[str] = mapped_column(sa.String(40))
+    request_sha256: Mapped[str] = mapped_column(sa.String(64))
+    made_at: Mapped[datetime]
+    run_id: Mapped[str] = mapped_column(sa.String(40))
+    answered_at: Mapped[datetime | None]
+    answer: Mapped[dict[str, Any] | None]
+    """The partner's answer in our words; empty while it is not known."""
+    refusal: Mapped[str] = mapped_column(sa.String(80), default="")
+    """The code of a business no."""
+
+    __table_args__ = (
+        sa.Index("ix_intent_open", "made_at", sqlite_where=sa.text("answered_at IS NULL"),
+                 postgresql_where=sa.text("answered_at IS NULL")),
+    )
+
+
+class MessageRow(Base):
+    """The inbox: what came from outside, and what we answered."""
+
+    __tablename__ = "message"
+
+    source: Mapped[str] = mapped_column(sa.String(60), primary_key=True)
+    event_id: Mapped[str] = mapped_column(sa.String(100), primary_key=True)
+    sha256: Mapped[str] = mapped_column(sa.String(64))
+    archive_key: Mapped[str] = mapped_column(sa.String(80))
+    received_at: Mapped[datetime]
+    prescription_id: Mapped[str | None] = mapped_column(sa.String(32))
+    answer_status: Mapped[int]
+    answer: Mapped[bytes]
+
+
+class NonceRow(Base):
+    """A callback's nonce, spent."""
+
+    __tablename__ = "nonce"
+
+    partner: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
+    nonce: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+
+
+class CancelRow(Base):
+    """A hospital's wish to cancel; it may be here before its prescription."""
+
+    __tablename__ = "cancel"
+
+    hospital: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
+    external_id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    reason: Mapped[str] = mapped_column(sa.String(40))
+    at: Mapped[datetime]
+
+
+class OutboxRow(Base):
+    """A message that accompanies a change of state; committed with it, delivered after it."""
+
+    __tablename__ = "outbox"
+
+    key: Mapped[str] = mapped_column(sa.String(80), primary_key=True)
+    kind: Mapped[str] = mapped_column(sa.String(20))
+    """`report` to a hospital, `settled` to a chain."""
+    partner: Mapped[str] = mapped_column(sa.String(40))
+    prescription_id: Mapped[str] = _rx(index=True)
+    sealed: Mapped[bytes]
+    made_at: Mapped[datetime]
+    due_at: Mapped[datetime | None]
+    """Empty once it was delivered."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    last_error: Mapped[str] = mapped_column(sa.String(80), default="")
+    sent_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.Index("ix_outbox_due_at", "due_at", sqlite_where=sa.text("due_at IS NOT NULL"),
+                 postgresql_where=sa.text("due_at IS NOT NULL")),
+    )
+
+
+class HopRow(Base):
+    """One prescription's part in one flow run."""
+
+    __tablename__ = "hop"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    run_id: Mapped[str] = mapped_column(sa.String(40), index=True)
+    prescription_id: Mapped[str] = _rx(index=True)
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime]
+    from_status: Mapped[str] = mapped_column(sa.String(16))
+    to_status: Mapped[str] = mapped_column(sa.String(16))
+    error: Mapped[str] = mapped_column(sa.String(80), default="")
+
+
+class DiscrepancyRow(Base):
+    """Where two books disagree, or a fact came too late to act on: for a person to settle."""
+
+    __tablename__ = "discrepancy"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    prescription_id: Mapped[str] = mapped_column(sa.String(32), index=True, default="")
+    """Empty when it is about a day or a partner."""
+    kind: Mapped[str] = mapped_column(sa.String(40))
+    """E.g. `forecast_vs_pre_settlement`."""
+    subject: Mapped[str] = mapped_column(sa.String(80))
+    expected: Mapped[str] = mapped_column(sa.String(80))
+    actual: Mapped[str] = mapped_column(sa.String(80))
+    found_at: Mapped[datetime]
+
+    __table_args__ = (sa.UniqueConstraint("kind", "subject", "prescription_id"),)
+
+
+class ReconciliationRow(Base):
+    """The answer to one 3201."""
+
+    __tablename__ = "reconciliation"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    day: Mapped[date] = mapped_column(index=True)
+    insutype: Mapped[str] = mapped_column(sa.String(6))
+    total_fen: Mapped[int] = mapped_column(sa.BigInteger)
+    fund_fen: Mapped[int] = mapped_column(sa.BigInteger)
+    account_fen: Mapped[int] = mapped_column(sa.BigInteger)
+    count: Mapped[int]
+    matched: Mapped[bool]
+    text: Mapped[str] = mapped_column(sa.String(200))
+    at: Mapped[datetime]

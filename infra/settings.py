@@ -1,0 +1,207 @@
+"""Everything that differs between places, read once from the environment and handed down.
+
+Facts about partners are in their manifests; secrets are only ever here, and never shown.
+"""
+
+import os
+import socket
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
+
+from domain.errors import NeedsOperator
+
+PREFIX = "SANYI_"
+DELIMITER = "__"
+NOT_SETTINGS = frozenset({"SANYI_REQUIRE_SERVICES"})
+"""Names with our prefix that belong to the tests."""
+
+_NO_SUCH = "extra_forbidden"
+
+
+def _web_address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return text.rstrip("/")
+
+
+def _distinct_tokens(tokens: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    values = [token.get_secret_value() for token in tokens.values()]
+    if "" in values:
+        raise ValueError("a token must not be empty")
+    if len(set(values)) < len(values):
+        raise ValueError("two people have the same token, so nobody could tell who decided")
+    return tokens
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Tokens = Annotated[dict[str, SecretStr], AfterValidator(_distinct_tokens)]
+
+
+class ArchiveSettings(BaseModel):
+    """Where the bytes we must keep are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    kind: Literal["local", "s3"] = "local"
+    """`local`: a folder, for trying out. `s3`: a bucket with Object Lock, for production."""
+    folder: Path | None = None
+    """Folder of the local archive; `archive` in the home folder if not given."""
+    bucket: str = ""
+    """Name of a bucket that was created with Object Lock."""
+    endpoint: WebAddress | None = None
+    """Address of an S3-compatible store; the cloud's own if not given."""
+    region: str = "us-east-1"
+    """Region the requests are signed for; most stores of one's own accept the default."""
+    access_key: SecretStr = SecretStr("")
+    """Access key of the store."""
+    secret_key: SecretStr = SecretStr("")
+    """Secret key of the store."""
+    retention_days: int = Field(default=5475, gt=0)
+    """Days during which nobody can delete what was archived: 15 years (A-34)."""
+
+    @model_validator(mode="after")
+    def _s3_is_complete(self) -> Self:
+        if self.kind == "s3" and not (
+            self.bucket and self.access_key.get_secret_value() and self.secret_key.get_secret_value()
+        ):
+            raise ValueError("kind s3 needs __BUCKET, __ACCESS_KEY and __SECRET_KEY too")
+        return self
+
+
+class Settings(BaseSettings):
+    """One frozen object; every field is the variable `SANYI_` plus its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter=DELIMITER,
+        env_ignore_empty=True,
+        env_file=".env",
+        dotenv_filtering="match_prefix",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    home: Path = Path(".sanyi")
+    """Folder for everything the embedded defaults write."""
+    database_url: str = Field(
+        default_factory=lambda given: f"sqlite:///{given.get('home', Path('.sanyi')) / 'sanyi.db'}", repr=False
+    )
+    """Our own database: sqlite:///… or postgresql+psycopg://…; a file in the home folder if not given."""
+    city: str = "jinan"
+    """Folder of `cities/` with the policy that applies."""
+    archive: ArchiveSettings = ArchiveSettings()
+    """Where the bytes we must keep are kept."""
+
+    identity_key: SecretStr = SecretStr("")
+    """Seals names, numbers and addresses: 32 random bytes in base64. Losing it loses them."""
+    lookup_key: SecretStr = SecretStr("")
+    """Finds a sealed value again without opening it: 32 other random bytes in base64. Never changes."""
+    identity_cipher: Literal["aes-gcm", "sm4-gcm"] = "aes-gcm"
+    """Cipher for new values; old ones open whichever it was."""
+
+    prefect_ui_url: WebAddress = "http://127.0.0.1:4200"
+    """Where people open Prefect's pages; links in answers and messages point there."""
+    gateway_url: WebAddress = "http://127.0.0.1:8000"
+    """Where partners and pharmacists reach the gateway."""
+
+    partner_urls: dict[str, WebAddress] = {}
+    """Address of each partner by slug, e.g. SANYI_PARTNER_URLS__ANKANG."""
+    partner_secrets: dict[str, dict[str, SecretStr]] = {}
+    """Secrets of each partner by slug and purpose, e.g. SANYI_PARTNER_SECRETS__ANKANG__TOKEN and …__CALLBACK."""
+    pharmacists: Tokens = {}
+    """Access token of each reviewing pharmacist by id, e.g. SANYI_PHARMACISTS__P001."""
+    operators: Tokens = {}
+    """Access token of each operator by id, e.g. SANYI_OPERATORS__O001."""
+
+    worker: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}", min_length=1)
+    """Name of this worker in leases; must differ between workers. Host and process number if not given."""
+    lease_seconds: float = Field(default=30.0, gt=0)
+    """Seconds a worker keeps a prescription to itself; after that another one may take over."""
+    batch_limit: int = Field(default=50, ge=1)
+    """Most prescriptions in one flow run."""
+    fine_limit: int = Field(default=3, ge=0)
+    """Batches up to this size run each stage as a Prefect task of its own."""
+    poll_seconds: float = Field(default=0.25, gt=0)
+    """Seconds between two looks at the queue when it was empty."""
+    time_scale: float = Field(default=1.0, gt=0)
+    """Divides the city's waiting times. For the sandbox; leave it at 1.0 where patients are real."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe log line that is written."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _Environment(settings_cls), dotenv_settings
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, with the names of ours that no setting has: misspelt, they must not be silent."""
+
+    def __call__(self) -> dict[str, Any]:
+        found = super().__call__()
+        for variable in self.env_vars:
+            name = variable.upper()
+            if name.startswith(PREFIX) and name not in NOT_SETTINGS:
+                field = name.removeprefix(PREFIX).partition(DELIMITER)[0].lower()
+                if field not in self.settings_cls.model_fields:
+                    found[field] = ""
+        return found
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process; read once, at the edge, and handed down from there.
+
+    Raises `NeedsOperator` naming every wrong variable, what is asked of it and the cure.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = [_fault(e["loc"], e["type"], e["msg"]) for e in error.errors(include_input=False, include_url=False)]
+    except SettingsError as error:
+        # Not JSON where a whole group was given in one variable; the message names the field, not the value.
+        faults = [f"{error}; set its parts one by one, see .env.example"]
+    # Raised out here so that the first error, which holds what it was given, does not travel along.
+    raise NeedsOperator("settings: " + "; ".join(faults), code="bad_setting")
+
+
+def describe(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> dict[str, str]:
+    """Every variable and what it means; the name of one that is given per partner or person ends in `__`."""
+    found: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        variable = prefix + name.upper()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= describe(field.annotation, variable + DELIMITER)
+        elif get_origin(field.annotation) is dict:
+            found[variable + DELIMITER] = field.description or ""
+        else:
+            found[variable] = field.description or ""
+    return found
+
+
+def _fault(loc: tuple[int | str, ...], kind: str, message: str) -> str:
+    """`SANYI_FINE_LIMIT: Input should be a valid integer. Batches up to …`: variable, rule and cure."""
+    variable = PREFIX + DELIMITER.join(str(part) for part in loc).upper()
+    known = describe()
+    if kind == _NO_SUCH:
+        close = get_close_matches(variable, known, n=1)
+        cure = f"did you mean {close[0]}?" if close else "remove it, or see .env.example"
+        return f"{variable}: no such setting; {cure}"
+    groups = (name for name in known if name.endswith(DELIMITER) and variable.startswith(name))
+    meaning = known.get(variable) or next((known[name] for name in groups), "")
+    rule = message.removeprefix("Value error, ")
+    return f"{variable}: {rule}. Set it right ({meaning or 'see .env.example'}) and start again"

@@ -1,0 +1,195 @@
+"""安康示范连锁: snake_case, whole fen, English words, says yes later (contracts 2.2)."""
+
+import hmac
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.orders import OrderStatus
+from sandbox.book import Book, Document
+from sandbox.partner import Background, Setting, partner_app, run
+from sandbox.pharmacy import Broken, Callbacks, Chain, Line, No, Pharmacy, Store
+
+SHELF = dict.fromkeys(("D001", "D010", "D018", "D032", "D048", "D065", "D072", "D081", "D106", "D187"), 200_000)
+
+CHAIN = Chain(
+    slug="ankang",
+    prefix="AK",
+    stores=(
+        Store("AK01", "安康示范药房一店", 36.67, 117.03, SHELF | {"D086": 50_000, "D082": 50_000, "D054": 50_000},
+              on_time="0.96", quality="0.98"),
+        Store("AK02", "安康示范药房二店", 36.63, 117.10, SHELF, delivers=False, on_time="0.94"),
+    ),
+    prices={drug: Decimal(price) for drug, price in {
+        "D001": "0.3100", "D010": "0.3000", "D018": "4.1133", "D032": "0.7900", "D048": "1.9500", "D054": "6.1000",
+        "D065": "1.3200", "D072": "1.4500", "D081": "0.3267", "D082": "2.2000", "D086": "2.6000", "D106": "0.2900",
+        "D187": "26.5000"}.items()},
+    accepts_later=True,
+    habits={"D086": "decline", "D082": "silent", "D054": "silent", "D106": "return", "D072": "return"},
+)
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Wanted(Wire):
+    drug: str
+    quantity: Decimal
+    unit: str
+
+
+class Place(Wire):
+    district: str
+    latitude: float
+    longitude: float
+
+
+class QuoteRequest(Wire):
+    lines: list[Wanted] = Field(min_length=1)
+    handover: Literal["pickup", "home"]
+    place: Place
+
+
+class OrderedLine(Wire):
+    line: int
+    drug: str
+    quantity: Decimal
+    unit_price: Decimal
+    amount_fen: int
+
+    def line_(self) -> Line:
+        return Line(self.line, self.drug, self.quantity, self.unit_price, self.amount_fen)
+
+
+class HoldRequest(Wire):
+    order_id: str = Field(min_length=1)
+    store_id: str
+    lines: list[OrderedLine] = Field(min_length=1)
+
+
+class Recipient(Wire):
+    name: str = Field(min_length=1)
+    phone: str = Field(min_length=1)
+    address: str = Field(min_length=1)
+
+
+class OrderRequest(HoldRequest):
+    prescription_id: str
+    handover: Literal["pickup", "home"]
+    claim_secret: str
+    pickup_code_sha256: str = ""
+    patient_due_fen: int = Field(ge=0)
+    total_fen: int = Field(ge=0)
+    recipient: Recipient | None = None
+
+
+class CancelRequest(Wire):
+    reason: str
+
+
+class SettlementRequest(Wire):
+    settlement_id: str
+    total_fen: int
+    fund_fen: int
+    account_fen: int
+    cash_fen: int
+
+
+class PickupRequest(Wire):
+    order_id: str
+    code: str
+
+
+def word(order: Document, status: OrderStatus, event_id: str) -> Document:
+    """A callback body in the chain's own words."""
+    back = order["returned_lines"]
+    return {
+        "event_id": event_id, "order_id": order["order_id"], "status": status.value,
+        "claim_secret": order["claim_secret"], "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "reason": order["reason"], "lines": [] if len(back) == len(order["lines"]) else back,
+        "pickup_code": order.get("pickup_code", "") if status is OrderStatus.HANDED_OVER else "",
+    }
+
+
+def make_app(setting: Setting) -> FastAPI:
+    book, background = Book(setting.state / "ankang.sqlite"), Background()
+    callbacks = Callbacks(f"{setting.urls['gateway']}/callbacks/ankang", setting.secrets["SANDBOX_ANKANG_SECRET"],
+                          setting, book, background)
+    pharmacy = Pharmacy(CHAIN, setting, book, background, callbacks, word)
+    app = partner_app("ankang", setting, book, pharmacy.show_book, background, pharmacy.resume)
+    token = f"Bearer {setting.secrets['SANDBOX_ANKANG_TOKEN']}"
+
+    def known(authorization: Annotated[str, Header()] = "") -> None:
+        if not hmac.compare_digest(authorization.encode(), token.encode()):
+            raise HTTPException(401, "unauthorized")
+
+    @app.exception_handler(No)
+    async def no(_: Request, error: No) -> JSONResponse:
+        return JSONResponse({"error": {"code": error.code, "message": error.code}}, 409)
+
+    @app.exception_handler(Broken)
+    async def broken(_: Request, error: Broken) -> JSONResponse:
+        return JSONResponse({"error": {"code": "broken_request", "message": error.path}}, 400)
+
+    guarded = [Depends(known)]
+
+    @app.post("/v1/quotes", dependencies=guarded)
+    async def quotes(asked: QuoteRequest) -> dict[str, Any]:
+        offers = pharmacy.quote([(line.drug, line.quantity) for line in asked.lines], asked.handover == "home",
+                                asked.place.latitude, asked.place.longitude)
+        return {"quotes": [{
+            "store_id": offer.store.id, "store_name": offer.store.name,
+            "lines": [{"drug": line.drug, "quantity": str(line.quantity), "unit_price": str(line.unit_price),
+                       "amount_fen": line.amount_fen} for line in offer.lines],
+            "minutes": offer.minutes, "load": offer.load, "on_time": offer.store.on_time,
+            "quality": offer.store.quality, "delivers": offer.delivers, "open": True,
+        } for offer in offers]}
+
+    @app.post("/v1/holds", dependencies=guarded)
+    async def holds(asked: HoldRequest) -> dict[str, Any]:
+        order = pharmacy.hold(asked.order_id, asked.store_id, [line.line_() for line in asked.lines])
+        return {"reference": order["reference"], "status": order["status"], "expires_at": order["expires_at"]}
+
+    @app.post("/v1/orders", dependencies=guarded)
+    async def orders(asked: OrderRequest) -> dict[str, Any]:
+        order = pharmacy.order(
+            asked.order_id, asked.store_id, [line.line_() for line in asked.lines],
+            prescription_id=asked.prescription_id, delivery=asked.handover == "home", claim_secret=asked.claim_secret,
+            pickup_code_sha256=asked.pickup_code_sha256, patient_due_fen=asked.patient_due_fen,
+            total_fen=asked.total_fen, has_recipient=asked.recipient is not None)
+        return {"reference": order["reference"], "status": order["status"]}
+
+    @app.get("/v1/orders/{order_id}", dependencies=guarded)
+    async def find(order_id: str) -> JSONResponse:
+        try:
+            order = pharmacy.find(order_id)
+        except No:
+            return JSONResponse({"error": {"code": "unknown_order", "message": "unknown_order"}}, 404)
+        return JSONResponse({"reference": order["reference"], "status": order["status"]})
+
+    @app.post("/v1/orders/{order_id}/cancel", dependencies=guarded)
+    async def cancel(order_id: str, asked: CancelRequest) -> dict[str, Any]:
+        return {"reference": pharmacy.cancel(order_id, asked.reason)["reference"], "status": "cancelled"}
+
+    @app.post("/v1/orders/{order_id}/settlement", dependencies=guarded, status_code=204)
+    async def settlement(order_id: str, asked: SettlementRequest) -> Response:
+        pharmacy.settlement(order_id, **asked.model_dump())
+        return Response(status_code=204)
+
+    @app.post("/counter/pickup")
+    async def counter(asked: PickupRequest) -> dict[str, Any]:
+        return {"status": pharmacy.pick_up(asked.order_id, asked.code)["status"]}
+
+    return app
+
+
+if __name__ == "__main__":
+    run("ankang", make_app, urls={"gateway": "address of the platform's gateway"}, secrets={
+        "SANDBOX_ANKANG_TOKEN": "bearer token the platform calls us with",
+        "SANDBOX_ANKANG_SECRET": "secret our callbacks are signed with",
+    })

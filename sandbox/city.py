@@ -1,0 +1,225 @@
+"""A sandbox city on loopback: the product and its partners as separate processes, with one key ring."""
+
+import base64
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from sandbox.plan import Plan, make_plan
+from sandbox.processes import ROOT, Processes, free_port
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "hospital": {},
+    "ankang": {"lose_answer": 0.05, "error_500": 0.02, "out_of_stock": 0.03, "duplicate_callback": 0.10,
+               "late_callback": 0.08, "at_most": 2},
+    "baicao": {"lose_answer": 0.05, "error_500": 0.02, "duplicate_callback": 0.10, "late_callback": 0.08, "at_most": 2},
+    "insurer": {"lose_answer": 0.04, "timeout": 0.02, "timeout_seconds": 8, "busy": 0.03, "at_most": 2},
+    "pharmacist": {"abandon": 0.03},
+}
+"""An ordinary day's faults: rates per request. They must not show in the outcome."""
+
+TIME_SCALE = 75
+"""How much faster the city's people and clocks are than real ones: ten minutes take eight seconds."""
+
+
+@dataclass
+class Keys:
+    """Every secret of the city, made for one day."""
+
+    values: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def __getitem__(self, name: str) -> str:
+        return self.values.setdefault(name, secrets.token_urlsafe(18))
+
+
+class SandboxCity:
+    """Starts everything, knows every address, and reads every book."""
+
+    def __init__(self, folder: Path, processes: Processes, *, slug: str, seed: int, faults: bool = True,
+                 per_second: float = 8, fine_limit: int = 3, database_url: str = "") -> None:
+        self.folder = folder
+        self.slug = slug
+        self.seed = seed
+        self._processes = processes
+        self._faults = faults
+        self._per_second = per_second
+        self.keys = Keys()
+        names = ("prefect", "gateway", "hospital", "ankang", "baicao", "insurer", "pharmacist")
+        self.ports = {name: free_port() for name in names}
+        self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
+        self._product = self._product_environment(fine_limit, database_url)
+        self._client = httpx.Client(timeout=20, trust_env=False)
+
+    # Starting.
+
+    def start_partners(self) -> None:
+        """The hospital, two chains, the insurance centre and the pharmacists; none needs Prefect."""
+        keys = self.keys
+        self._partner("insurer", {"SANDBOX_CENTRE_PAASID": "sanyi", "SANDBOX_CENTRE_SECRET": keys["centre"]},
+                      "--city", self.slug)
+        for chain, token in (("ankang", "SANDBOX_ANKANG_TOKEN"), ("baicao", "SANDBOX_BAICAO_KEY")):
+            self._partner(chain, {token: keys[chain], f"SANDBOX_{chain.upper()}_SECRET": keys[f"{chain} callback"]},
+                          "--gateway", self.urls["gateway"])
+        self._partner("hospital", {"SANDBOX_HOSPITAL_TOKEN": keys["hospital"],
+                                   "SANDBOX_HOSPITAL_REPORT_TOKEN": keys["report"]},
+                      "--gateway", self.urls["gateway"], "--ankang", self.urls["ankang"],
+                      "--baicao", self.urls["baicao"], "--per-second", str(self._per_second))
+        self._partner("pharmacist", {"SANDBOX_PHARMACIST_1_TOKEN": keys["pharmacist 1"],
+                                     "SANDBOX_PHARMACIST_2_TOKEN": keys["pharmacist 2"]},
+                      "--gateway", self.urls["gateway"])
+
+    def start_product(self) -> None:
+        """The Prefect server and the gateway first; the worker and the operations worker when Prefect answers."""
+        server = self._prefect_environment("prefect-server.env") | {
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{self.folder / 'prefect.db'}",
+            "PREFECT_SERVER_UI_API_URL": f"{self.urls['prefect']}/api",
+        }
+        self._processes.start("prefect", "-m", "prefect", "server", "start", "--host", "127.0.0.1",
+                              "--port", str(self.ports["prefect"]), env=server)
+        self._processes.start("gateway", "-m", "gateway", "--port", str(self.ports["gateway"]), env=self._product)
+        self._processes.wait_for(f"{self.urls['gateway']}/health", name="gateway")
+        self._processes.wait_for(f"{self.urls['prefect']}/api/health", name="prefect", seconds=150)
+        client = self._product | self._client_environment()
+        self._processes.start("worker", "-m", "flows.worker", env=client | {"SANYI_WORKER": "worker-1"})
+        self._processes.start("operations", "-m", "flows.resident", env=client | {"SANYI_WORKER": "operations-1"})
+
+    def start_deployments(self) -> None:
+        """Register prefect.yaml once the operations worker has made its pool; in the background."""
+        self.wait_until(self._pool_exists, "the operations work pool", seconds=90)
+        self._processes.start("deploy", "-m", "prefect", "--no-prompt", "deploy", "--all",
+                              env=self._product | self._client_environment())
+
+    def deployed(self) -> bool:
+        """Whether every deployment of prefect.yaml is registered."""
+        found = self._prefect("POST", "/deployments/filter", {})
+        return len(found) >= (ROOT / "prefect.yaml").read_text(encoding="utf-8").count("entrypoint:")
+
+    def send(self, prescriptions: int, expiring_seconds: int = 40) -> Plan:
+        """Make the day's plan and let the hospital begin."""
+        plan = make_plan(self.slug, prescriptions, self.seed, datetime.now(UTC), expiring_seconds)
+        plan.save(self.folder / "hospital", self.folder / "insurer")
+        return plan
+
+    def kill(self, name: str) -> None:
+        self._processes.kill(name)
+
+    def restart(self, name: str) -> None:
+        self._processes.restart(name)
+
+    def killed(self, name: str) -> int:
+        return self._processes.killed(name)
+
+    def check(self) -> None:
+        self._processes.check()
+
+    # Reading.
+
+    def book(self, partner: str) -> dict[str, Any]:
+        return dict(self._get(f"{self.urls[partner]}/book"))
+
+    def progress(self, partner: str) -> dict[str, Any]:
+        return dict(self._get(f"{self.urls[partner]}/progress"))
+
+    def ops(self, path: str) -> Any:
+        """One of the gateway's operations queries."""
+        return self._get(f"{self.urls['gateway']}/api/ops/{path}", self.keys["operator"])
+
+    def prescriptions(self) -> list[dict[str, Any]]:
+        """Every prescription the platform knows."""
+        rows: list[dict[str, Any]] = []
+        while page := self.ops(f"prescriptions?limit=500&after={rows[-1]['id'] if rows else ''}"):
+            rows += page
+            if len(page) < 500:
+                break
+        return rows
+
+    def run_deployment(self, name: str, parameters: dict[str, Any] | None = None) -> str:
+        """Start a deployment as an operator would; returns the flow run's id."""
+        flow, deployment = name.split("/")
+        found = self._prefect("GET", f"/deployments/name/{flow}/{deployment}")
+        run = self._prefect("POST", f"/deployments/{found['id']}/create_flow_run",
+                            {"parameters": parameters or {}, "state": {"type": "SCHEDULED"}})
+        return str(run["id"])
+
+    def run_state(self, run_id: str) -> tuple[str, str]:
+        """Type and name of a flow run's state."""
+        state = self._prefect("GET", f"/flow_runs/{run_id}")["state"] or {}
+        return str(state.get("type")), str(state.get("name"))
+
+    def count_runs(self, **states: object) -> int:
+        return int(self._prefect("POST", "/flow_runs/count", {"flow_runs": states} if states else {}))
+
+    def wait_until(self, is_so: Callable[[], bool], what: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not is_so():
+            self.check()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+            time.sleep(0.25)
+
+    # Inside.
+
+    def _partner(self, name: str, env: dict[str, str], *options: str) -> None:
+        state = self.folder / name
+        state.mkdir(parents=True, exist_ok=True)
+        faults = json.dumps(FAULTS[name] if self._faults else {})
+        self._processes.start(name, "-m", f"sandbox.{name}", "--port", str(self.ports[name]), "--state", str(state),
+                              "--seed", str(self.seed), "--faults", faults, *options, env=env)
+
+    def _product_environment(self, fine_limit: int, database_url: str) -> dict[str, str]:
+        keys = self.keys
+        urls = {"ANKANG": "ankang", "BAICAO": "baicao", "JINAN_CENTRE": "insurer", "JINAN_FIRST": "hospital"}
+        return {
+            "SANYI_HOME": str(self.folder), "SANYI_CITY": self.slug,
+            **({"SANYI_DATABASE_URL": database_url} if database_url else {}),
+            "SANYI_IDENTITY_KEY": base64.b64encode(os.urandom(32)).decode(),
+            "SANYI_LOOKUP_KEY": base64.b64encode(os.urandom(32)).decode(),
+            "SANYI_GATEWAY_URL": self.urls["gateway"], "SANYI_PREFECT_UI_URL": self.urls["prefect"],
+            **{f"SANYI_PARTNER_URLS__{slug}": self.urls[name] for slug, name in urls.items()},
+            "SANYI_PARTNER_SECRETS__ANKANG__TOKEN": keys["ankang"],
+            "SANYI_PARTNER_SECRETS__ANKANG__CALLBACK": keys["ankang callback"],
+            "SANYI_PARTNER_SECRETS__BAICAO__TOKEN": keys["baicao"],
+            "SANYI_PARTNER_SECRETS__BAICAO__CALLBACK": keys["baicao callback"],
+            "SANYI_PARTNER_SECRETS__JINAN_CENTRE__PAASID": "sanyi",
+            "SANYI_PARTNER_SECRETS__JINAN_CENTRE__SECRET": keys["centre"],
+            "SANYI_PARTNER_SECRETS__JINAN_FIRST__TOKEN": keys["hospital"],
+            "SANYI_PARTNER_SECRETS__JINAN_FIRST__REPORT_TOKEN": keys["report"],
+            "SANYI_PHARMACISTS__YS370000000001": keys["pharmacist 1"],
+            "SANYI_PHARMACISTS__YS370000000002": keys["pharmacist 2"],
+            "SANYI_OPERATORS__OPS1": keys["operator"],
+            "SANYI_TIME_SCALE": str(TIME_SCALE), "SANYI_LEASE_SECONDS": "10", "SANYI_FINE_LIMIT": str(fine_limit),
+        }
+
+    def _prefect_environment(self, file: str) -> dict[str, str]:
+        lines = (ROOT / "infra" / "deploy" / file).read_text(encoding="utf-8").splitlines()
+        pairs = [line.split("=", 1) for line in lines if line and not line.startswith("#")]
+        return {"PREFECT_HOME": str(self.folder / "prefect"), **dict(pairs)}
+
+    def _client_environment(self) -> dict[str, str]:
+        return self._prefect_environment("prefect-client.env") | {"PREFECT_API_URL": f"{self.urls['prefect']}/api"}
+
+    def _pool_exists(self) -> bool:
+        return self._client.get(f"{self.urls['prefect']}/api/work_pools/operations").status_code == 200
+
+    def _prefect(self, method: str, path: str, body: object = None) -> Any:
+        # On SQLite a busy Prefect server answers 503 now and then and means "again".
+        for _ in range(20):
+            answer = self._client.request(method, f"{self.urls['prefect']}/api{path}", json=body)
+            if answer.status_code != 503:
+                break
+            time.sleep(0.5)
+        answer.raise_for_status()
+        return answer.json()
+
+    def _get(self, url: str, token: str = "") -> Any:
+        answer = self._client.get(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+        answer.raise_for_status()
+        return answer.json()

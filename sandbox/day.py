@@ -1,0 +1,294 @@
+"""The main job: a city's day from hospital to settlement, on real processes, with ordinary faults.
+
+`python -m sandbox.day --prescriptions 60 --seed 1` starts the product and a sandbox city on loopback, sends
+prescriptions, kills the worker once, reconciles the day with the insurance centre, compares every book, and
+says how it ended. Exit code 0 only if every prescription ended as its scenario says and all books agree.
+"""
+
+import argparse
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from sandbox import tieout
+from sandbox.city import SandboxCity
+from sandbox.plan import Plan
+from sandbox.processes import ROOT, ChildDied, Processes
+
+STAGES = {
+    "received": ("收方", "intake"), "audited": ("审核", "audit"), "in_review": ("药师审方", "review"),
+    "reviewed": ("审方通过", "reviewed"), "allocating": ("选药房", "allocation"), "fulfilling": ("配药配送", "delivery"),
+    "fulfilled": ("已取药", "handed over"), "settled": ("已结算", "settled"), "closed": ("办结", "closed"),
+    "refused": ("审核拒绝", "refused"), "returned": ("退回医师", "returned"), "cancelled": ("已撤销", "cancelled"),
+    "expired": ("已过期", "expired"),
+}
+KEPT_DAYS = 3
+"""Folders of earlier days that are kept under the home folder."""
+
+
+@dataclass
+class Ended:
+    """How one prescription ended, beside how it should have."""
+
+    external_id: str
+    scenario: str
+    expected: frozenset[str]
+    status: str = "not received"
+    money: str = "none"
+    expected_money: str = "none"
+    why: str = ""
+
+    @property
+    def right(self) -> bool:
+        return self.status in self.expected and self.money == self.expected_money
+
+
+@dataclass
+class Day:
+    """What a day came to."""
+
+    ended: list[Ended] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    """Where two books disagree; empty on a good day."""
+    faults: dict[str, int] = field(default_factory=dict)
+    money: dict[str, int] = field(default_factory=dict)
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    runs: int = 0
+    red_runs: int = 0
+    seconds: float = 0.0
+    compared: int = 0
+
+    @property
+    def good(self) -> bool:
+        return bool(self.ended) and all(one.right for one in self.ended) and not self.differences
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    given = _arguments(argv)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    folder = _fresh_folder(given.home)
+    console.print(Text.assemble(("三医 Sanyi", "bold"), f"  {given.city} · {given.prescriptions} 张处方 prescriptions · seed {given.seed}"))
+    try:
+        with Processes(folder / "logs") as processes:
+            city = SandboxCity(folder, processes, slug=given.city, seed=given.seed, faults=not given.no_faults,
+                               per_second=given.per_second, database_url=given.database_url)
+            day = run_day(city, given.prescriptions, console, kills=0 if given.no_faults else 1)
+            show(day, console)
+            if given.keep:
+                _keep(city, console)
+            return 0 if day.good else 1
+    except (ChildDied, TimeoutError) as error:
+        console.print(f"[red]✗ {error}[/red]\n日志 logs: {folder / 'logs'}")
+        return 2
+    except KeyboardInterrupt:
+        console.print("\n已停止,所有子进程已结束。Stopped; every child has ended.")
+        return 130
+
+
+def run_day(city: SandboxCity, prescriptions: int, console: Console, *, kills: int = 1) -> Day:
+    """Start everything, live through the day and compare all books. The caller's `Processes` end the children."""
+    started = time.monotonic()
+    with console.status("启动城市 starting the city…") as status:
+        city.start_partners()
+        status.update("启动 Prefect 与网关 starting Prefect and the gateway…")
+        city.start_product()
+        status.update("启动工作进程 starting the workers…")
+        city.start_deployments()
+    console.print(f"✓ 城市已启动 the city is up ({time.monotonic() - started:.0f} s)   "
+                  f"网关 gateway {city.urls['gateway']}   Prefect {city.urls['prefect']}")
+    plan = city.send(prescriptions)
+    began = time.monotonic()
+    _live(city, plan, console, kills=kills, patience=120 + prescriptions * 0.9)
+    with console.status("日终对账 reconciling the day with the insurance centre (3201)…"):
+        reconcile(city)
+        day = assess(city, plan)
+    day.seconds = time.monotonic() - began
+    return day
+
+
+def reconcile(city: SandboxCity) -> None:
+    """Day end, as an operator does it: run the deployment and wait for its answer."""
+    city.wait_until(city.deployed, "the deployments", seconds=90)
+    run = city.run_deployment("reconcile-day/city")
+    city.wait_until(lambda: city.run_state(run)[0] in ("COMPLETED", "FAILED", "CRASHED"), "the reconciliation", 90)
+
+
+def at_rest(city: SandboxCity, plan: Plan) -> bool:
+    """Whether every prescription has ended as planned and nothing is on its way any more."""
+    rows = {row["external_id"]: row for row in city.prescriptions()}
+    for planned in plan.prescriptions:
+        row = rows.get(planned.external_id)
+        if row is None or row["status"] not in planned.expected_status or money_of(row) != planned.expected_money:
+            return False
+    return not city.ops("board")["outbox_waiting"]
+
+
+def money_of(row: dict[str, Any]) -> str:
+    """How the money of a prescription stands, in the plan's words."""
+    if not row["claim_status"]:
+        return "none"
+    if row["reversed"]:
+        return "reversed"
+    if row["claim_status"] in ("settled", "reconciled"):
+        return "resettled" if row["reversals"] else "settled"
+    return "none"
+
+
+def assess(city: SandboxCity, plan: Plan) -> Day:
+    """Compare plan, platform and every partner's own book."""
+    rows = {row["external_id"]: row for row in city.prescriptions()}
+    day = Day()
+    for planned in plan.prescriptions:
+        one = Ended(planned.external_id, planned.scenario, planned.expected_status,
+                    expected_money=planned.expected_money)
+        if row := rows.get(planned.external_id):
+            one.status, one.money = row["status"], money_of(row)
+            one.why = row["trouble"] or row["waiting_for"]
+        day.ended.append(one)
+    ledger, verified = city.ops("ledger"), city.ops("verify")
+    books = {name: city.book(name) for name in ("hospital", "ankang", "baicao", "insurer")}
+    day.differences = tieout.compare(ledger, list(rows.values()), books) + tieout.internal(
+        verified, city.ops("discrepancies"), city.ops("reconciliations"))
+    day.compared = tieout.lines(ledger, books)
+    day.money = tieout.money(ledger)
+    day.stages = city.ops("stages")
+    day.faults = tieout.faults(books, city.killed("worker"), city.progress("hospital"))
+    day.runs = city.count_runs()
+    day.red_runs = city.count_runs(state={"type": {"any_": ["FAILED"]}})
+    return day
+
+
+def _live(city: SandboxCity, plan: Plan, console: Console, *, kills: int, patience: float) -> None:
+    """Show the day as it goes by, kill the worker once on the way, and end when everything is at rest."""
+    deadline, quiet, killed = time.monotonic() + patience, 0, 0
+    began = time.monotonic()
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        while quiet < 2:
+            city.check()
+            with suppress(httpx.HTTPError):
+                rows = city.prescriptions()
+                counts = Counter(row["status"] for row in rows)
+                live.update(_screen(counts, plan, city, time.monotonic() - began, killed))
+                if killed < kills and sum(counts.values()) >= len(plan.prescriptions) * (killed + 1) / (kills + 2):
+                    city.kill("worker")
+                    killed += 1
+                    time.sleep(0.5)
+                    city.restart("worker")
+                quiet = quiet + 1 if at_rest(city, plan) else 0
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.5)
+
+
+def _screen(counts: Counter[str], plan: Plan, city: SandboxCity, seconds: float, killed: int) -> Group:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("阶段 stage")
+    table.add_column("处方 prescriptions", justify="right")
+    table.add_column("")
+    total = len(plan.prescriptions)
+    for status, (zh, en) in STAGES.items():
+        if count := counts.get(status, 0):
+            table.add_row(f"{zh} {en}", str(count), Text("█" * max(1, round(40 * count / total)), style="cyan"))
+    progress: dict[str, Any] = {}
+    with suppress(httpx.HTTPError):
+        progress = city.progress("hospital")
+    line = (f"{seconds:5.0f} s   已发 sent {progress.get('sent', 0)}/{total}   重发 retried {progress.get('retried', 0)}"
+            f"   如期 as planned {progress.get('as_expected', 0)}/{total}   工作进程被杀 worker killed {killed}×")
+    return Group(Text(line), table)
+
+
+def show(day: Day, console: Console) -> None:
+    """The summary: how many ended where and why, the money, the time per stage, the tie-out."""
+    table = Table(title="结果 How it ended", title_justify="left", box=None, header_style="dim", pad_edge=False)
+    for head, justify in (("情形 scenario", "left"), ("数量 n", "right"), ("如期 as planned", "right"),
+                          ("结束于 ended as", "left")):
+        table.add_column(head, justify=justify)  # type: ignore[arg-type]
+    for scenario in dict.fromkeys(one.scenario for one in sorted(day.ended, key=lambda one: one.scenario)):
+        mine = [one for one in day.ended if one.scenario == scenario]
+        ends = Counter(f"{STAGES.get(one.status, (one.status, ''))[0]} {one.status}"
+                       + (f" / {one.money}" if one.money != "none" else "") for one in mine)
+        right = sum(one.right for one in mine)
+        table.add_row(scenario, str(len(mine)), Text(str(right), style="green" if right == len(mine) else "red"),
+                      ", ".join(f"{count}× {end}" for end, count in ends.most_common()))
+    console.print(table)
+    for one in [one for one in day.ended if not one.right][:10]:
+        console.print(f"  [red]✗[/red] {one.external_id} {one.scenario}: {one.status}/{one.money}, "
+                      f"应为 expected {'|'.join(sorted(one.expected))}/{one.expected_money}  {one.why}")
+    money = " ".join(f"{name} [bold]{amount / 100:,.2f}[/bold]" for name, amount in day.money.items())
+    console.print(f"\n[bold]金额 Money[/bold] (元 yuan)  {money}")
+    stages = Table(title="\n各阶段用时 Time per stage (s)", title_justify="left", box=None, header_style="dim", pad_edge=False)
+    for head in ("阶段 stage", "n", "p50", "p95"):
+        stages.add_column(head, justify="left" if head.startswith("阶") else "right")
+    for status, row in day.stages.items():
+        zh, en = STAGES.get(status, (status, ""))
+        stages.add_row(f"{zh} {en}", str(row["count"]), f"{row['p50']:.1f}", f"{row['p95']:.1f}")
+    console.print(stages)
+    faults = ", ".join(f"{count}× {name}" for name, count in day.faults.items() if count) or "无 none"
+    console.print(f"\n[bold]故障 Faults survived[/bold]  {faults}")
+    console.print(f"[bold]Prefect[/bold]  {day.runs} 次运行 flow runs, {day.red_runs} 红色 red")
+    if day.differences:
+        console.print(Panel("\n".join(day.differences[:30]), title="账不平 The books disagree", border_style="red"))
+    else:
+        console.print(f"[bold]对账 Tie-out[/bold]  [green]✓[/green] {day.compared} 行逐笔一致 lines agree, one by one: "
+                      "平台 platform = 医保 fund = 药房 chains = 医院 hospital; 3201 平 agreed; 分录合计为零 postings sum to zero; "
+                      "历史链完整 history chains verified")
+    verdict = "[green]✓ 一切如期 Everything ended as it should[/green]" if day.good else "[red]✗ 有出入 Something is wrong[/red]"
+    console.print(f"{verdict}  ({day.seconds:.0f} s)")
+
+
+def _keep(city: SandboxCity, console: Console) -> None:
+    console.print(Panel(
+        f"Prefect          {city.urls['prefect']}\n"
+        f"运行看板 board     {city.urls['gateway']}/\n"
+        f"审方台 review     {city.urls['gateway']}/review\n"
+        f"登录 sign in      {city.urls['gateway']}/sign-in   运维 operator: {city.keys['operator']}   "
+        f"药师 pharmacist: {city.keys['pharmacist 1']}\n按 Ctrl-C 结束 press Ctrl-C to end",
+        title="继续运行 Still running", title_align="left"))
+    while True:
+        city.check()
+        time.sleep(1)
+
+
+def _fresh_folder(home: Path) -> Path:
+    """A folder for this day; the oldest of the earlier ones go."""
+    days = home / "days"
+    days.mkdir(parents=True, exist_ok=True)
+    for old in sorted(days.iterdir())[:-KEPT_DAYS]:
+        shutil.rmtree(old, ignore_errors=True)
+    folder = days / f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
+    folder.mkdir()
+    return folder
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./go", description="城市的一天:从医院到医保结算。A city's day, from hospital to settlement.")
+    parser.add_argument("--prescriptions", type=int, default=60, help="处方数 how many (default 60, at least 12 for every scenario)")
+    parser.add_argument("--seed", type=int, default=1, help="同一种子同一天 the same seed, the same day (default 1)")
+    parser.add_argument("--city", default="jinan", choices=sorted(p.name for p in (ROOT / "cities").iterdir() if (p / "policy.toml").exists()))
+    parser.add_argument("--keep", action="store_true", help="结束后继续运行 leave it running with its addresses")
+    parser.add_argument("--no-faults", action="store_true", help="无故障 a day without faults")
+    parser.add_argument("--per-second", type=float, default=8, help="每秒发送 prescriptions sent per second (default 8)")
+    parser.add_argument("--home", type=Path, default=ROOT / ".sanyi", help="数据目录 where data goes (default .sanyi)")
+    parser.add_argument("--database-url", default="", help="SQLAlchemy address; default SQLite in the home folder")
+    given = parser.parse_args(argv)
+    if given.prescriptions < 1:
+        parser.error("--prescriptions: at least 1")
+    return given
+
+
+if __name__ == "__main__":
+    sys.exit(main())

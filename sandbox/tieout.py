@@ -1,0 +1,133 @@
+"""The tie-out: the platform's ledger against every partner's own book, line by line."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from domain.money import fen
+
+Row = Mapping[str, Any]
+
+
+def compare(ledger: Row, prescriptions: Sequence[Row], books: Mapping[str, Row]) -> list[str]:
+    """Every disagreement between the platform and its partners, in words with ids; empty when all agree."""
+    return [*_fund(ledger, books["insurer"]), *_chains(prescriptions, ledger, books), *_hospital(prescriptions, books),
+            *_defects(books)]
+
+
+def internal(verified: Row, discrepancies: Sequence[Row], reconciliations: Sequence[Row]) -> list[str]:
+    """What the platform's own checks say: chains, postings, discrepancies, and the fund's yes to every total."""
+    found = [f"history of {one['prescription_id']} broken at {one['seq']}: {one['what']}" for one in verified["broken"]]
+    found += [f"posting {one['posting']} is out of balance by {one['sum_fen']} fen"
+              for one in verified["out_of_balance"]]
+    found += [f"discrepancy {one['kind']} {one['subject']}: expected {one['expected']}, got {one['actual']}"
+              for one in discrepancies]
+    newest = {(one["day"], one["insutype"]): one for one in reversed(reconciliations)}
+    found += [f"3201 for {day} {insutype}: {one['text']}" for (day, insutype), one in newest.items()
+              if not one["matched"]]
+    return found
+
+
+def _fund(ledger: Row, book: Row) -> Iterator[str]:
+    """Each settlement and each reversal: amounts to the fen, none missing on either side, none twice."""
+    ours: dict[str, tuple[int, int, int, int]] = {}
+    for claim in ledger["claims"]:
+        amounts = tuple(claim[name] for name in ("total_fen", "fund_fen", "account_fen", "cash_fen"))
+        if claim["settlement_id"]:
+            ours[claim["settlement_id"]] = amounts
+        if claim["reversal_id"]:
+            ours[claim["reversal_id"]] = tuple(-amount for amount in amounts)
+    names = ("medfee_sumamt", "fund_pay_sumamt", "acct_pay", "psn_cash_pay")
+    theirs = {row["setl_id"]: tuple(fen(Decimal(row[name])) for name in names) for row in book["settlements"]}
+    for setl_id in sorted(ours.keys() | theirs.keys()):
+        if ours.get(setl_id) != theirs.get(setl_id):
+            yield f"fund {setl_id}: ours {ours.get(setl_id)}, theirs {theirs.get(setl_id)}"
+    posted = {(posting["kind"], posting["reference"]) for posting in ledger["postings"]}
+    for claim in ledger["claims"]:
+        if claim["settlement_id"] and ("settled", claim["settlement_id"]) not in posted:
+            yield f"ledger: no posting for settlement {claim['settlement_id']}"
+        if claim["reversal_id"] and ("reversed", claim["settlement_id"]) not in posted:
+            yield f"ledger: no posting for the reversal of {claim['settlement_id']}"
+
+
+def _chains(prescriptions: Sequence[Row], ledger: Row, books: Mapping[str, Row]) -> Iterator[str]:
+    """Each order: status, amounts, what came back, and the last word about money."""
+    final = {claim["order_id"]: claim for claim in ledger["claims"] if claim["settlement_id"]}
+    for chain in ("ankang", "baicao"):
+        theirs = {order["order_id"]: order for order in books[chain]["orders"]}
+        ours = {order["id"]: order for row in prescriptions for order in row["orders"] if order["chain"] == chain}
+        for order_id in sorted(theirs.keys() - ours.keys()):
+            yield f"{chain} {order_id}: an order we know nothing of"
+        for order_id, order in ours.items():
+            if order_id not in theirs:
+                if order["status"] not in ("declined", "cancelled"):
+                    yield f"{chain} {order_id}: ours is {order['status']}, they have none"
+                continue
+            yield from _order(chain, order, theirs[order_id], final.get(order_id))
+        for effect in books[chain]["effects"]:
+            if effect.get("count", 1) > 1:
+                yield f"{chain}: an effect took place {effect['count']} times: {effect}"
+
+
+def _order(chain: str, ours: Row, theirs: Row, claim: Row | None) -> Iterator[str]:
+    where = f"{chain} {ours['id']}"
+    over = ("declined", "cancelled")
+    if ours["status"] != theirs["status"] and not (ours["status"] in over and theirs["status"] in over):
+        yield f"{where}: ours is {ours['status']}, theirs {theirs['status']}"
+    if ours["total_fen"] != theirs["total_fen"]:
+        yield f"{where}: total ours {ours['total_fen']}, theirs {theirs['total_fen']}"
+    if sorted(ours["returned_lines"]) != sorted(theirs["returned_lines"]):
+        yield f"{where}: returned lines ours {ours['returned_lines']}, theirs {theirs['returned_lines']}"
+    if claim is None:
+        return
+    told = theirs["settlement"] or {}
+    gone = bool(claim["reversal_id"])
+    expected = {"total_fen": 0, "fund_fen": 0, "account_fen": 0, "cash_fen": 0} if gone else {
+        name: claim[name] for name in ("total_fen", "fund_fen", "account_fen", "cash_fen")}
+    if {name: told.get(name) for name in expected} != expected:
+        yield f"{where}: they were told {told}, the fund said {expected}"
+
+
+def _hospital(prescriptions: Sequence[Row], books: Mapping[str, Row]) -> Iterator[str]:
+    """Each prescription: the hospital was told where it ended."""
+    told = {row["prescription"]: row["status"] for row in books["hospital"]["prescriptions"]}
+    for row in prescriptions:
+        expected = "settled" if row["status"] == "closed" else row["status"]
+        if told.get(row["external_id"]) != expected:
+            yield f"hospital {row['external_id']}: it is {row['status']}, they were told {told.get(row['external_id'])}"
+
+
+def _defects(books: Mapping[str, Row]) -> Iterator[str]:
+    for partner, book in books.items():
+        for defect in book["defects"]:
+            yield f"{partner} saw a defect: {defect}"
+
+
+def lines(ledger: Row, books: Mapping[str, Row]) -> int:
+    """How many lines were compared."""
+    return (len(books["insurer"]["settlements"]) + len(books["ankang"]["orders"]) + len(books["baicao"]["orders"])
+            + len(books["hospital"]["prescriptions"]) + len(ledger["postings"]))
+
+
+def money(ledger: Row) -> dict[str, int]:
+    """What the day came to in fen, from the postings: reversals are in it with their sign."""
+    sums = {"总额 total": 0, "基金 fund": 0, "个人账户 account": 0, "现金 cash": 0}
+    names = {"chain": "总额 total", "fund": "基金 fund", "account": "个人账户 account", "patient": "现金 cash"}
+    for posting in ledger["postings"]:
+        for entry in posting["entries"]:
+            kind = entry["account"].partition(":")[0]
+            sums[names[kind]] += entry["amount_fen"] * (1 if kind == "chain" else -1)
+    return sums
+
+
+def faults(books: Mapping[str, Row], worker_killed: int, hospital: Row) -> dict[str, int]:
+    """The ordinary faults of the day, as the partners counted them."""
+    events = [event for chain in ("ankang", "baicao") for event in books[chain]["callbacks"]]
+    return {
+        "工作进程被杀 worker killed": worker_killed,
+        "报文重发 messages sent again": int(hospital.get("retried", 0)),
+        "医保重复报文 repeated msgid": len(books["insurer"]["repeated"]),
+        "回调重复或重发 callbacks repeated": sum(max(0, event["tries"] - 1) for event in events),
+        "拒单 orders declined": sum(order["status"] == "declined" for chain in ("ankang", "baicao")
+                                for order in books[chain]["orders"]),
+    }

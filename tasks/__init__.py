@@ -1,0 +1,1 @@
+"""The steps of the line: load, decide with the domain, call a partner, record. Thin; knows no Prefect."""

@@ -1,0 +1,322 @@
+"""Allocation: ask every chain, rank in words, hold, ask the fund, order; a no moves on to the next."""
+
+import asyncio
+import hashlib
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from pydantic import TypeAdapter
+
+from domain.audit import selfpay_lines
+from domain.benefit import forecast
+from domain.claims import Claim, ClaimLine, Identity, Settlement
+from domain.errors import NeedsOperator, Refused, RxError, StaleStatus, Transient
+from domain.lifecycle import ALIVE, Money, Status
+from domain.orders import OrderLine, OrderStatus, PharmacyOrder, Quote, Receipt
+from domain.prescription import Handover, Prescription
+from domain.ranking import Ranked, rank
+from infra.db import claims, history, orders, prescriptions
+from infra.db.effects import Effect
+from infra.db.orders import Placed
+from infra.db.prescriptions import Loaded, canonical
+from infra.log import get_logger
+from tasks import reports
+from tasks.audit import expire, open_entitlement, open_patient
+from tasks.city import City
+from tasks.effect import once
+
+log = get_logger(__name__)
+RECEIPT = TypeAdapter(Receipt)
+NOBODY_CAN_FILL = "a pharmacy that can fill it"
+"""What a prescription waits for while no store has everything: operations search for these words."""
+
+
+async def start_allocation(city: City, prescription_id: str) -> Status:
+    """reviewed → allocating: from here on a pharmacy is looked for (A-30: only after the pharmacist's pass)."""
+    with city.db.transaction() as session:
+        loaded = prescriptions.load(session, prescription_id)
+        history.append(session, loaded.head, to=Status.ALLOCATING, actor="platform", reason="looking for a pharmacy",
+                       at=city.now(), wake_at=city.now(), waiting_for="quotes")
+    return Status.ALLOCATING
+
+
+async def allocate(city: City, prescription_id: str) -> Status:
+    """allocating → fulfilling: the best store that says yes has the order.
+
+    Nobody can fill it: it waits, asks again, and expires with its validity. An order that a crash left
+    half-made is taken up again, never made twice.
+    """
+    with city.db.reading() as session:
+        loaded = prescriptions.load(session, prescription_id)
+        attempts = orders.of(session, prescription_id)
+    open_order = next((placed for placed in attempts if placed.status in ALIVE), None)
+    if loaded.cancel_reason:
+        return await _cancel(city, loaded, open_order)
+    if city.now() >= loaded.prescription.valid_until:
+        if open_order:
+            await withdraw(city, loaded.prescription, open_order, "expired")
+        return expire(city, loaded)
+    if open_order is None:
+        open_order, why = await _choose(city, loaded, attempts)
+        if open_order is None:
+            return _ask_again(city, loaded, why)
+    try:
+        return await _order(city, loaded, open_order)
+    except Refused as no:
+        _declined(city, loaded.id, open_order.id, no.code)
+        return Status.ALLOCATING
+
+
+async def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed]) -> tuple[Placed | None, str]:
+    """Quotes from all chains in parallel, ranked; the best store gets a held order row. Or why there is none."""
+    rx = loaded.prescription
+    wanted = [OrderLine(i.line, i.drug, i.quantity, i.unit) for i in rx.items]
+    quotes, silent = await _quotes(city, rx, wanted)
+    # A no is asked again only after the same pause after which everybody is asked again.
+    recently = city.now() - city.policy.ask_again_after
+    excluded = frozenset((placed.order.chain, placed.order.store) for placed in attempts
+                         if placed.ended_at and placed.ended_at > recently)
+    start_of_today = datetime.combine(city.today(), datetime.min.time(), ZoneInfo(city.policy.timezone))
+    with city.db.reading() as session:
+        shares = orders.shares(session, start_of_today - timedelta(days=30), start_of_today)
+    ranking = rank(quotes, wanted, city.policy, city.knowledge.ceilings, shares, excluded, key=rx.id)
+    best = next((one for one in ranking if one.eligible), None)
+    if best is None:
+        refused = "; ".join(sorted({f"{one.quote.chain}/{one.quote.store}: {one.reason}" for one in ranking}))
+        return None, refused or f"no store has it ({', '.join(silent) + ' did not answer' if silent else 'all asked'})"
+    return _make_order(city, loaded, best, ranking, attempt=len(attempts) + 1), ""
+
+
+async def _quotes(city: City, rx: Prescription, wanted: Sequence[OrderLine]) -> tuple[list[Quote], list[str]]:
+    """Every chain's quotes within the deadline, and the chains that gave none. One chain's trouble is only its own."""
+
+    async def ask(slug: str) -> list[Quote]:
+        async with asyncio.timeout(city.policy.quote_deadline.total_seconds()):
+            return await city.chains[slug].quote(wanted, rx.handover, rx.place)
+
+    slugs = sorted(city.chains)
+    answers = await asyncio.gather(*(ask(slug) for slug in slugs), return_exceptions=True)
+    quotes: list[Quote] = []
+    silent: list[str] = []
+    for slug, answer in zip(slugs, answers, strict=True):
+        if isinstance(answer, RxError | TimeoutError):
+            log.warning("quote.missing", chain=slug, prescription=rx.id, error=type(answer).__name__)
+            silent.append(slug)
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            quotes += answer
+    if len(silent) == len(slugs):
+        raise Transient("no chain answered a request for quotes", code="no_chain_answers")
+    return quotes, silent
+
+
+def _make_order(city: City, loaded: Loaded, best: Ranked, ranking: Sequence[Ranked], attempt: int) -> Placed:
+    """The order, its secrets, our forecast and its claim exist before any chain or fund hears of them."""
+    rx = loaded.prescription
+    order_id = f"ord_{loaded.id.removeprefix('rx_')}_{attempt}"
+    code = f"{secrets.randbelow(1_000_000):06d}" if rx.handover is Handover.PICKUP else ""
+    order = PharmacyOrder(
+        id=order_id, prescription_id=rx.id, chain=best.quote.chain, store=best.quote.store, lines=best.quote.lines,
+        handover=rx.handover, place=rx.place,
+        pickup_code_sha256=hashlib.sha256(f"{order_id}:{code}".encode()).hexdigest() if code else "")
+    sealed = city.cipher.seal(json.dumps({"claim_secret": secrets.token_hex(16), "pickup_code": code}),
+                              f"order/{order_id}")
+    words = [{"chain": one.quote.chain, "store": one.quote.store, "score": str(one.score), "eligible": one.eligible,
+              "reason": one.reason, "why": one.why, "why_en": one.why_en, "total_fen": one.quote.total}
+             for one in ranking]
+    with city.db.transaction() as session:
+        # The event first: whoever moved the prescription meanwhile stops us before anything is made.
+        history.append(session, loaded.head, actor="platform",
+                       reason=f"{best.quote.chain}/{best.quote.store} ranked first", at=city.now(),
+                       wake_at=city.now(), waiting_for=f"hold at {best.quote.chain}",
+                       detail={"order": order_id, "why": best.why, "why_en": best.why_en, "score": str(best.score),
+                               "candidates": len(ranking)})
+        orders.make(session, order, attempt=attempt, sealed=sealed, ranking=words, at=city.now())
+        placed = orders.get(session, order_id)
+    assert placed is not None
+    return placed
+
+
+async def _order(city: City, loaded: Loaded, placed: Placed) -> Status:
+    """Hold, pre-settle, place, and hand the prescription to the pharmacy. Raises `Refused` when the chain says no."""
+    rx, chain = loaded.prescription, city.chains[placed.order.chain]
+    with city.db.reading() as session:
+        patient = open_patient(city, session, rx.patient.id)
+    secret = open_secrets(city, placed)
+    order = replace(placed.order, claim_secret=secret["claim_secret"])
+
+    await once(city, Effect(rx.id, "hold", order.id), partner=chain.slug, request=_spelling(order),
+               answer=RECEIPT, send=lambda: chain.hold(order), ask=lambda: chain.find(order.id))
+    answer = await _pre_settle(city, loaded, placed, Identity(patient["name"], patient["id_number"]))
+    recipient = ({"name": patient["name"], "phone": patient["phone"], "address": patient["address"]}
+                 if order.handover is Handover.HOME else {})
+    order = replace(order, patient_due=answer.cash, recipient=recipient)
+
+    async def ordered() -> Receipt | None:
+        receipt = await chain.find(order.id)
+        return None if receipt is None or receipt.status is OrderStatus.HELD else receipt
+
+    receipt = await once(city, Effect(rx.id, "place", order.id), partner=chain.slug, request=_spelling(order),
+                         answer=RECEIPT, send=lambda: chain.place(order), ask=ordered)
+    return _ordered(city, loaded, placed, receipt, answer, secret["pickup_code"])
+
+
+def _ordered(city: City, loaded: Loaded, placed: Placed, receipt: Receipt, answer: Settlement, code: str) -> Status:
+    rx, now = loaded.prescription, city.now()
+    fulfil_by = min(now + city.policy.fulfil_within, rx.issued_at + timedelta(hours=72))
+    with city.db.transaction() as session:
+        fresh = prescriptions.load(session, loaded.id)
+        if fresh.status is not Status.ALLOCATING:
+            raise StaleStatus(f"{loaded.id} is no longer allocating")
+        orders.set_terms(session, placed.id, patient_due=answer.cash, reference=receipt.reference,
+                         accept_by=now + city.policy.accept_within, fulfil_by=fulfil_by)
+        orders.advance(session, placed.id, receipt.status, at=now)
+        history.append(
+            session, fresh.head, to=Status.FULFILLING, actor=f"chain:{placed.order.chain}",
+            reason=f"order placed at {placed.order.chain}/{placed.order.store}", at=now, wake_at=now,
+            waiting_for="the pharmacy",
+            detail={"order": placed.id, "reference": receipt.reference, "total_fen": answer.total,
+                    "fund_fen": answer.fund, "patient_due_fen": answer.cash})
+        reports.report(session, city, rx, Status.FULFILLING, reason="a pharmacy has the order", order=placed.order,
+                       pickup_code=code, again=str(placed.attempt))
+    return Status.FULFILLING
+
+
+async def _pre_settle(city: City, loaded: Loaded, placed: Placed, identity: Identity) -> Settlement:
+    """2101 before the order (F-18), beside our own forecast; a difference of a fen is a finding."""
+    with city.db.reading() as session:
+        claimed = claims.newest(session, loaded.id)
+    if claimed is None or claimed.order_id != placed.id:
+        claimed = make_claim(city, loaded, placed, lines=[line.line for line in placed.order.lines])
+    if claimed.pre_settled:
+        return claimed.pre_settled
+    answer = await city.payer.pre_settle(with_person(city, loaded, claimed.claim, identity))
+    with city.db.transaction() as session:
+        claims.pre_settled(session, loaded.id, claimed.version, answer)
+        for name, ours, theirs in claims.differences(claimed.forecast, answer):
+            claims.disagree(session, kind="forecast_vs_pre_settlement", subject=f"{claimed.claim.reference}:{name}",
+                            expected=ours, actual=theirs, at=city.now(), prescription_id=loaded.id)
+    return answer
+
+
+def make_claim(city: City, loaded: Loaded, placed: Placed, *, lines: Sequence[int],
+               first: claims.Claimed | None = None) -> claims.Claimed:
+    """A claim for these lines of an order, with our forecast. A re-settlement keeps the `first` one's service time
+    (F-20). Raises `StaleStatus` if another worker made it meanwhile."""
+    rx = loaded.prescription
+    entitlement = open_entitlement(city, loaded)
+    if entitlement is None:
+        raise NeedsOperator("the fund does not know the person; a self-paid order needs a person's decision",
+                            code="not_insured")
+    with city.db.transaction() as session:
+        selfpay = selfpay_lines(prescriptions.findings(session, rx.id))
+        previous = claims.newest(session, rx.id)
+        kept = [line for line in placed.order.lines if line.line in lines]
+        at = first.claim.at if first else city.now()
+        version = previous.version + 1 if previous else 1
+        chronic = rx.coverage.disease_code in entitlement.diseases
+        items = {item.line: item for item in rx.items}
+        claim = Claim(
+            reference=claims.free_reference(session, city.payer.new_reference, city.now(), f"{rx.id}:{version}"),
+            prescription_id=rx.id, rxno=rx.id, psn_no="", insutype=entitlement.insutype,
+            insured_place=entitlement.insured_place, disease_code=rx.coverage.disease_code if chronic else "",
+            med_type="14" if chronic else "41", at=at, prescriber=rx.prescriber.id,
+            lines=tuple(ClaimLine(line.line, line.drug, line.quantity, line.unit_price, line.amount,
+                                  items[line.line].days_supply, items[line.line].frequency, line.line in selfpay)
+                        for line in kept),
+            identity=claims.NOBODY)
+        expected = forecast(rx, kept, entitlement, city.policy, city.knowledge, selfpay)
+        claims.make(session, claim, version=version, order_id=placed.id, forecast=expected)
+    return claims.Claimed(claim, version, placed.id, Money.QUOTED, expected, None, None)
+
+
+def with_person(city: City, loaded: Loaded, claim: Claim, identity: Identity) -> Claim:
+    """The claim as it is sent: the person is put in for the call only."""
+    entitlement = open_entitlement(city, loaded)
+    assert entitlement is not None
+    return replace(claim, psn_no=entitlement.psn_no, identity=identity)
+
+
+def open_secrets(city: City, placed: Placed) -> dict[str, str]:
+    """Claim secret and pickup code of an order."""
+    opened: dict[str, str] = json.loads(city.cipher.open(placed.sealed, f"order/{placed.id}"))
+    return opened
+
+
+async def withdraw(city: City, rx: Prescription, placed: Placed, reason: str) -> OrderStatus:
+    """Take an order back from its chain; returns what it is now: CANCELLED, or where the chain says it is.
+
+    The chain's no is final for this reason only: a later withdrawal asks anew.
+    """
+    chain = city.chains[placed.order.chain]
+
+    async def cancelled() -> Receipt | None:
+        receipt = await chain.find(placed.id)
+        if receipt and receipt.status in (OrderStatus.CANCELLED, OrderStatus.DECLINED):
+            return Receipt(receipt.reference, OrderStatus.CANCELLED)
+        return None
+
+    try:
+        await once(city, Effect(rx.id, "cancel", f"{placed.id}:{reason}"[:40]), partner=chain.slug,
+                   request=canonical([placed.id, reason]), answer=RECEIPT,
+                   send=lambda: chain.cancel(placed.id, reason), ask=cancelled)
+    except Refused as no:
+        if no.code != "unknown_order":
+            found = await chain.find(placed.id)
+            with city.db.transaction() as session:
+                if found:
+                    orders.advance(session, placed.id, found.status, at=city.now())
+            return found.status if found else placed.status
+    with city.db.transaction() as session:
+        orders.advance(session, placed.id, OrderStatus.CANCELLED, at=city.now(), reason=reason)
+    return OrderStatus.CANCELLED
+
+
+async def _cancel(city: City, loaded: Loaded, open_order: Placed | None) -> Status:
+    """The hospital cancels while we look for a pharmacy: let go of what is held, then cancel."""
+    assert loaded.cancel_reason is not None
+    if open_order and await withdraw(city, loaded.prescription, open_order, "cancelled") is not OrderStatus.CANCELLED:
+        raise StaleStatus(f"{loaded.id}: the order has moved on")
+    with city.db.transaction() as session:
+        history.append(session, loaded.head, to=Status.CANCELLED, actor=f"hospital:{loaded.prescription.hospital}",
+                       reason="cancelled by the hospital", at=city.now(), wake_at=None,
+                       detail={"reason": loaded.cancel_reason}, keep_cancel=False)
+        reports.report(session, city, loaded.prescription, Status.CANCELLED, reason=loaded.cancel_reason)
+    return Status.CANCELLED
+
+
+def _declined(city: City, rx_id: str, order_id: str, code: str) -> None:
+    """The chain refused to hold or to take it: the next candidate is asked at once."""
+    with city.db.transaction() as session:
+        loaded = prescriptions.load(session, rx_id)
+        placed = orders.get(session, order_id)
+        assert placed is not None
+        orders.advance(session, order_id, OrderStatus.DECLINED, at=city.now(), reason=code)
+        history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", reason=f"declined: {code}",
+                       at=city.now(), wake_at=city.now(), waiting_for="the next candidate",
+                       detail={"order": order_id, "code": code})
+
+
+def _ask_again(city: City, loaded: Loaded, why: str) -> Status:
+    """Nobody can fill it now: wait, and let operations see it."""
+    until = min(city.now() + city.policy.ask_again_after, loaded.prescription.valid_until)
+    with city.db.transaction() as session:
+        if loaded.waiting_for != NOBODY_CAN_FILL:
+            history.append(session, loaded.head, actor="platform", reason="no pharmacy can fill it now",
+                           at=city.now(), wake_at=until, waiting_for=NOBODY_CAN_FILL, detail={"why": why[:400]})
+        else:
+            history.wait(session, loaded.head, until=until, waiting_for=NOBODY_CAN_FILL)
+    return Status.ALLOCATING
+
+
+def _spelling(order: PharmacyOrder) -> bytes:
+    """What the intent's digest covers: everything of an order but the person."""
+    return canonical([order.id, order.chain, order.store, [(li.line, li.drug, str(li.quantity), str(li.unit_price),
+                      li.amount) for li in order.lines], order.handover, order.pickup_code_sha256, order.patient_due])
+
+

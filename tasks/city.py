@@ -1,0 +1,73 @@
+"""One city, put together: policy, knowledge, database, archive and partners. The composition root."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from adapters import registry
+from adapters.protocols import Chain, Hospital, Payer
+from domain.errors import NeedsOperator
+from domain.knowledge import Knowledge
+from domain.policy import CityPolicy, scaled
+from infra.cities import load_knowledge, load_policy
+from infra.crypto import Cipher, make_cipher
+from infra.db import Database
+from infra.http import HttpTransport, open_client
+from infra.objects import Archive, make_archive
+from infra.settings import Settings
+
+
+@dataclass(frozen=True)
+class City:
+    """Everything a step may use; handed in, so that a test can hand in something else."""
+
+    policy: CityPolicy
+    knowledge: Knowledge
+    db: Database
+    archive: Archive
+    cipher: Cipher
+    chains: Mapping[str, Chain]
+    payer: Payer
+    hospitals: Mapping[str, Hospital]
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    hurry: float = 1.0
+    """Divides our own waiting times between attempts, as the policy's were; 1 where patients are real."""
+
+    def today(self) -> date:
+        """The city's calendar day: what the fund reconciles by."""
+        return self.now().astimezone(ZoneInfo(self.policy.timezone)).date()
+
+    def after(self, **duration: float) -> datetime:
+        """That long from now, in the city's hurry but never under half a second."""
+        return self.now() + max(timedelta(**duration) / self.hurry, timedelta(seconds=0.5))
+
+
+def open_city(settings: Settings) -> City:
+    """The city of the settings with its real partners. Raises `NeedsOperator` naming what is missing."""
+    policy = load_policy(settings.city)
+    if settings.time_scale != 1:
+        policy = scaled(policy, settings.time_scale)
+    client = open_client()
+
+    def transport(kind: registry.Kind, slug: str) -> HttpTransport:
+        if slug not in settings.partner_urls:
+            raise NeedsOperator(f"no address for {slug}: set SANYI_PARTNER_URLS__{slug.upper()}", code="no_address")
+        return registry.transport(registry.manifest(kind, slug), settings.partner_urls[slug], client)
+
+    def secrets(slug: str) -> dict[str, str]:
+        return {name: secret.get_secret_value() for name, secret in settings.partner_secrets.get(slug, {}).items()}
+
+    return City(
+        policy=policy,
+        knowledge=load_knowledge(settings.city),
+        db=Database(settings.database_url),
+        archive=make_archive(settings),
+        cipher=make_cipher(settings),
+        chains={slug: registry.load("chains", slug, transport("chains", slug), secrets(slug))
+                for slug in policy.chains},
+        payer=registry.load("payers", policy.payer, transport("payers", policy.payer), secrets(policy.payer)),
+        hospitals={terms.slug: registry.load("hospitals", terms.slug, transport("hospitals", terms.slug),
+                                             secrets(terms.slug)) for terms in policy.hospitals},
+        hurry=settings.time_scale,
+    )

@@ -1,0 +1,172 @@
+"""Delivery: what a chain says of an order, and what the platform does when it says nothing."""
+
+import hashlib
+import hmac
+import json
+from datetime import datetime
+
+from domain.errors import InvalidPayload, StaleStatus
+from domain.lifecycle import ALIVE, FINAL, Status
+from domain.orders import OrderStatus, OrderUpdate
+from infra.db import Session, claims, history, inbox, orders, prescriptions
+from infra.db.orders import Placed
+from infra.db.prescriptions import Loaded
+from infra.log import get_logger
+from tasks import reports
+from tasks.allocation import open_secrets, withdraw
+from tasks.audit import expire
+from tasks.city import City
+from tasks.intake import Answer
+
+log = get_logger(__name__)
+
+
+def receive_update(city: City, chain: str, *, timestamp: str, nonce: str, signature: str, body: bytes) -> Answer:
+    """Take in a callback (contract 2.1): signature first, then the nonce, then the inbox, then the order.
+
+    Raises `Refused` for a bad signature or age, before anything is spent.
+    """
+    partner = city.chains[chain]
+    partner.verify(timestamp, nonce, body, signature, city.now())
+    archive_key = city.archive.put(body)
+    try:
+        update = partner.parse_update(body)
+    except InvalidPayload as invalid:
+        return _answer(422, "invalid", [f.as_dict() for f in invalid.findings])
+    source, sha256 = f"chain:{chain}", hashlib.sha256(body).hexdigest()
+    for _ in range(3):
+        try:
+            with city.db.transaction() as session:
+                if not inbox.spend_nonce(session, chain, nonce, city.now()):
+                    return _answer(401, "nonce_used")
+                heard = inbox.heard(session, source, update.event_id)
+                if heard:
+                    return _answer(200, "repeated") if heard.sha256 == sha256 else _answer(409, "conflict")
+                answer, rx_id = _apply(city, session, chain, update)
+                if inbox.remember(session, source=source, event_id=update.event_id, sha256=sha256,
+                                  archive_key=archive_key, at=city.now(), prescription_id=rx_id,
+                                  answer_status=answer.status, answer=answer.body):
+                    log.info("callback.received", chain=chain, order=update.order_id, said=update.status)
+                    return answer
+                session.rollback()
+        except StaleStatus:
+            continue  # The worker moved it meanwhile: look again.
+    return _answer(503, "busy")
+
+
+async def await_delivery(city: City, prescription_id: str) -> Status:
+    """fulfilling and awake: the pharmacy said something, the hospital cancels, or somebody was silent too long."""
+    with city.db.reading() as session:
+        loaded = prescriptions.load(session, prescription_id)
+        placed = orders.of(session, prescription_id)[-1]
+    now = city.now()
+    if placed.status in (OrderStatus.HANDED_OVER, OrderStatus.RETURNED):
+        return _fulfilled(city, loaded, placed)
+    if placed.status not in ALIVE:
+        return _look_again(city, loaded, placed)
+    if loaded.cancel_reason:
+        return await _cancel(city, loaded, placed)
+    said_yes = placed.status is not OrderStatus.ORDERED
+    if not said_yes and placed.accept_by and now >= placed.accept_by:
+        await withdraw(city, loaded.prescription, placed, "no_answer")
+        _note(city, loaded, placed, "no answer in time (D-12)")
+        return loaded.status
+    if placed.fulfil_by and now >= placed.fulfil_by:
+        if await withdraw(city, loaded.prescription, placed, "expired") is OrderStatus.CANCELLED:
+            return expire(city, loaded)
+        raise StaleStatus(f"{loaded.id}: the order has moved on")
+    until = placed.fulfil_by if said_yes else placed.accept_by
+    waiting_for = "the patient's receipt" if said_yes else "the pharmacy's yes"
+    with city.db.transaction() as session:
+        history.wait(session, loaded.head, until=until, waiting_for=waiting_for)
+    return loaded.status
+
+
+def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tuple[Answer, str | None]:
+    placed = orders.get(session, update.order_id)
+    if placed is None or placed.order.chain != chain:
+        return _answer(422, "refused", "unknown order"), None
+    rx_id = placed.order.prescription_id
+    secret = open_secrets(city, placed)
+    if not hmac.compare_digest(secret["claim_secret"], update.claim_secret):
+        return _answer(422, "refused", "not this order's claim secret"), rx_id
+    if (update.status is OrderStatus.HANDED_OVER and secret["pickup_code"]
+            and not hmac.compare_digest(secret["pickup_code"], update.pickup_code)):
+        return _answer(422, "refused", "wrong pickup code"), rx_id
+    loaded = prescriptions.load(session, rx_id)
+    if not orders.advance(session, placed.id, update.status, at=city.now(), reason=update.reason,
+                          returned=update.lines):
+        return _answer(200, "ignored"), rx_id
+    detail = {"order": placed.id, "event": update.event_id, "said": update.status, "reason": update.reason,
+              "lines": list(update.lines), "at": update.at.isoformat()}
+    if loaded.status in FINAL:
+        # Too late to act on, too true to drop: a person has to look.
+        claims.disagree(session, kind="late_word_from_chain", subject=update.event_id, expected=loaded.status,
+                        actual=update.status, at=city.now(), prescription_id=rx_id)
+        history.append(session, loaded.head, actor=f"chain:{chain}", reason=f"{update.status} after {loaded.status}",
+                       at=city.now(), wake_at=None, detail=detail)
+        return _answer(200, "applied"), rx_id
+    history.append(session, loaded.head, actor=f"chain:{chain}", reason=f"order {update.status}", at=city.now(),
+                   wake_at=_due(city, loaded, update), waiting_for=loaded.waiting_for, detail=detail)
+    return _answer(200, "applied"), rx_id
+
+
+def _due(city: City, loaded: Loaded, update: OrderUpdate) -> datetime | None:
+    """Words on the way change nothing the platform owes; ends and the first yes do."""
+    if update.status in (OrderStatus.PREPARED, OrderStatus.IN_DELIVERY):
+        return loaded.wake_at or city.now()
+    return city.now()
+
+
+def _fulfilled(city: City, loaded: Loaded, placed: Placed) -> Status:
+    with city.db.transaction() as session:
+        head = loaded.head
+        if loaded.cancel_reason:
+            reports.report(session, city, loaded.prescription, "cancel_refused", reason="already handed over")
+        history.append(session, head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
+                       reason="the patient has the medicine", at=city.now(), wake_at=city.now(),
+                       waiting_for="settlement", detail={"order": placed.id}, keep_cancel=False)
+        reports.report(session, city, loaded.prescription, Status.FULFILLED, reason="handed over")
+    return Status.FULFILLED
+
+
+def _look_again(city: City, loaded: Loaded, placed: Placed) -> Status:
+    """The order is over without medicine: back to the market for these items."""
+    with city.db.transaction() as session:
+        history.append(session, loaded.head, to=Status.ALLOCATING, actor=f"chain:{placed.order.chain}",
+                       reason=f"order {placed.status}: {placed.reason or 'no reason given'}", at=city.now(),
+                       wake_at=city.now(), waiting_for="the next candidate",
+                       detail={"order": placed.id, "code": placed.reason})
+    return Status.ALLOCATING
+
+
+async def _cancel(city: City, loaded: Loaded, placed: Placed) -> Status:
+    """The hospital cancels an order under way; the chain has the last word on whether it still can be."""
+    assert loaded.cancel_reason is not None
+    if await withdraw(city, loaded.prescription, placed, "cancelled") is OrderStatus.CANCELLED:
+        with city.db.transaction() as session:
+            history.append(session, loaded.head, to=Status.CANCELLED,
+                           actor=f"hospital:{loaded.prescription.hospital}", reason="cancelled by the hospital",
+                           at=city.now(), wake_at=None, detail={"reason": loaded.cancel_reason, "order": placed.id},
+                           keep_cancel=False)
+            reports.report(session, city, loaded.prescription, Status.CANCELLED, reason=loaded.cancel_reason)
+        return Status.CANCELLED
+    with city.db.transaction() as session:
+        history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", reason="too late to cancel",
+                       at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for,
+                       detail={"order": placed.id}, keep_cancel=False)
+        reports.report(session, city, loaded.prescription, "cancel_refused", reason="too late to cancel")
+    return loaded.status
+
+
+def _note(city: City, loaded: Loaded, placed: Placed, reason: str) -> None:
+    with city.db.transaction() as session:
+        history.append(session, loaded.head, actor="clock", reason=reason, at=city.now(), wake_at=city.now(),
+                       waiting_for=loaded.waiting_for, detail={"order": placed.id})
+
+
+def _answer(status: int, result: str, why: object = None) -> Answer:
+    body = {"result": result} | ({"why": why} if why else {})
+    return Answer(status, json.dumps(body, ensure_ascii=False).encode())
+
+

@@ -1,0 +1,156 @@
+"""The line: which step works on a prescription in which status, and how far one hop goes."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Refused, RxError, StaleStatus, Transient
+from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
+from infra.db import history, prescriptions
+from infra.log import bind, current_run, get_logger
+from tasks.allocation import allocate, start_allocation
+from tasks.audit import audit_prescription
+from tasks.city import City
+from tasks.delivery import await_delivery
+from tasks.review import await_review, open_review
+from tasks.settlement import await_return, settle
+
+log = get_logger(__name__)
+
+Step = Callable[[City, str], Awaitable[Status]]
+Around = Callable[[Step, City, str], Awaitable[Status]]
+"""How a step is run: as it is, or as a Prefect task of its own."""
+
+STEPS: Mapping[Status, Step] = {
+    Status.RECEIVED: audit_prescription,
+    Status.AUDITED: open_review,
+    Status.IN_REVIEW: await_review,
+    Status.REVIEWED: start_allocation,
+    Status.ALLOCATING: allocate,
+    Status.FULFILLING: await_delivery,
+    Status.FULFILLED: settle,
+    Status.SETTLED: await_return,
+}
+
+BACKOFF = (10, 30, 120, 300, 900)
+"""Seconds until the next attempt; the last one for ever. Divided by the city's hurry."""
+RED_AFTER = 3
+"""Failed attempts after which even a passing trouble is somebody's business."""
+TOO_MANY = 40
+"""Steps in one hop after which something runs in a circle."""
+
+
+@dataclass(frozen=True)
+class Hop:
+    """What one hop did for one prescription."""
+
+    prescription_id: str
+    start: Status
+    end: Status
+    error: str = ""
+    """`Transient:timeout` and the like; empty when it went well."""
+    alarming: bool = False
+    """Whether a person should look: it can't cure itself, or hasn't for several attempts."""
+
+    @property
+    def name(self) -> str:
+        """How Prefect calls the end of it."""
+        if self.error:
+            return f"Retrying: {self.error}"
+        return f"Done: {self.end}" if self.end in FINAL else f"Waiting: {self.end}"
+
+
+async def _plainly(step: Step, city: City, prescription_id: str) -> Status:
+    return await step(city, prescription_id)
+
+
+async def hop(city: City, prescription_id: str, around: Around = _plainly) -> Hop:
+    """Take one prescription as far as it can go without waiting for anyone; its trouble is never raised.
+
+    Safe to start at any time and twice. What fails is written into its history with the time of the next
+    attempt; what needs a person is marked so. Somebody moved it first: it is read again.
+    """
+    started = city.now()
+    with bind(prescription=prescription_id):
+        start = end = _where(city, prescription_id)
+        error, alarming = "", False
+        try:
+            end = await _advance(city, prescription_id, start, around)
+        except Exception as trouble:
+            end = _where(city, prescription_id)
+            error, alarming = _trouble(city, prescription_id, trouble)
+        with city.db.transaction() as session:
+            prescriptions.record_hop(session, run_id=current_run(), prescription_id=prescription_id,
+                                     started_at=started, ended_at=city.now(), start=start, end=end, error=error)
+    return Hop(prescription_id, start, end, error, alarming)
+
+
+async def _advance(city: City, prescription_id: str, status: Status, around: Around) -> Status:
+    stale = 0
+    for _ in range(TOO_MANY):
+        if status in FINAL:
+            return status
+        before = status
+        try:
+            status = await around(STEPS[before], city, prescription_id)
+        except StaleStatus:
+            stale += 1
+            if stale > 5:
+                raise
+            status = _where(city, prescription_id)
+            continue
+        if status == before and not _due(city, prescription_id):
+            return status
+    raise NeedsOperator(f"{prescription_id} runs in a circle at {status}", code="circle")
+
+
+def _where(city: City, prescription_id: str) -> Status:
+    with city.db.reading() as session:
+        return prescriptions.load(session, prescription_id).status
+
+
+def _due(city: City, prescription_id: str) -> bool:
+    with city.db.reading() as session:
+        wake_at = prescriptions.load(session, prescription_id).wake_at
+    return wake_at is not None and wake_at <= city.now()
+
+
+def _trouble(city: City, prescription_id: str, trouble: Exception) -> tuple[str, bool]:
+    """Write the trouble down and set the next attempt; returns its code and whether a person should look."""
+    kind = type(trouble).__name__
+    code = f"{kind}:{trouble.code}" if isinstance(trouble, RxError) and trouble.code != kind else kind
+    if not isinstance(trouble, RxError):
+        log.error("hop.bug", prescription=prescription_id, error=kind, exc_info=_bare(trouble))
+    with city.db.transaction() as session:
+        loaded = prescriptions.load(session, prescription_id)
+        attempts = loaded.attempts + 1
+        passing = isinstance(trouble, Transient | OutcomeUnknown | StaleStatus)
+        again = city.after(seconds=BACKOFF[min(attempts, len(BACKOFF)) - 1])
+        history.append(
+            session, loaded.head, actor="platform", reason=f"attempt {attempts} failed: {code}", at=city.now(),
+            wake_at=again, waiting_for=_WHAT_NEXT[_kind(trouble)], attempts=attempts, trouble=code[:80],
+            detail={"error": code, "attempt": attempts, "again_at": again.isoformat(),
+                    "stage": STAGES[loaded.status]})
+    log.warning("hop.failed", prescription=prescription_id, error=code, attempt=attempts)
+    return code, not passing or attempts >= RED_AFTER
+
+
+def _kind(trouble: Exception) -> type[Exception]:
+    return next((kind for kind in _WHAT_NEXT if isinstance(trouble, kind)), Exception)
+
+
+def _bare(trouble: Exception) -> BaseException:
+    """The trace without the words: a foreign exception may quote what it was given."""
+    return RuntimeError(type(trouble).__name__).with_traceback(trouble.__traceback__)
+
+
+_WHAT_NEXT: Mapping[type[Exception], str] = {
+    Transient: "the next attempt; nobody needs to act",
+    OutcomeUnknown: "the partner's word on an unknown outcome",
+    StaleStatus: "the next attempt; nobody needs to act",
+    Refused: "a person: a partner refused what it must not refuse",
+    InvalidPayload: "a person: a partner's answer broke the contract",
+    NeedsOperator: "a person: configuration, credentials or a partner's book",
+    Exception: "a person: a fault of the platform",
+}
+
+assert set(STEPS) == {status for status, owner in OWNERS.items() if owner is not Owner.NOBODY}

@@ -1,0 +1,107 @@
+"""What we tell hospitals and chains: written with the change of state, delivered after it."""
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+
+from domain.claims import Settlement
+from domain.errors import NeedsOperator, RxError
+from domain.findings import Finding, Severity
+from domain.lifecycle import Status
+from domain.money import Fen, yuan
+from domain.orders import PharmacyOrder, SettlementNotice
+from domain.prescription import Prescription
+from infra.db import Session, outbox
+from infra.log import get_logger
+from tasks.city import City
+
+log = get_logger(__name__)
+
+REPORT, SETTLED = "report", "settled"
+RETRY = (10, 30, 120, 300, 900)
+"""Seconds before a parcel is tried again; the last one for ever."""
+
+
+def report(
+    session: Session,
+    city: City,
+    rx: Prescription,
+    status: Status | str,
+    *,
+    reason: str,
+    findings: list[Finding] | None = None,
+    order: PharmacyOrder | None = None,
+    pickup_code: str = "",
+    money: Settlement | None = None,
+    again: str = "",
+) -> None:
+    """Tell the hospital where its prescription is. `again` tells a second report of one status from the first."""
+    key = f"{rx.id}:{status}{again and ':' + again}"
+    body: dict[str, Any] = {"key": key, "prescription": rx.external_id, "id": rx.id, "status": str(status),
+                            "at": city.now().isoformat(), "reason": reason}
+    if findings:
+        body["findings"] = [{"code": f.code, "severity": f.severity, "text": f.text, "line": f.line}
+                            for f in findings if f.severity is not Severity.INFO]
+    if order and pickup_code:
+        body["pickup"] = {"order": order.id, "chain": order.chain, "store": order.store, "code": pickup_code}
+    if money:
+        body["money"] = {name: yuan(getattr(money, name)) for name in ("total", "fund", "account", "cash")}
+    _enqueue(session, city, key, REPORT, rx.hospital, rx.id, body)
+
+
+def notify_chain(
+    session: Session, city: City, rx_id: str, chain: str, order_id: str, answer: Settlement | None,
+) -> None:
+    """Tell the chain what the fund paid; None after a reversal with nothing left to settle."""
+    notice = {"order_id": order_id, "settlement_id": answer.settlement_id if answer else "",
+              "total": answer.total if answer else 0, "fund": answer.fund if answer else 0,
+              "account": answer.account + answer.family if answer else 0, "cash": answer.cash if answer else 0}
+    _enqueue(session, city, f"{order_id}:settled:{notice['settlement_id'] or 'none'}", SETTLED, chain, rx_id, notice)
+
+
+def _enqueue(session: Session, city: City, key: str, kind: str, partner: str, rx_id: str, body: dict[str, Any]) -> None:
+    sealed = city.cipher.seal(json.dumps(body, ensure_ascii=False, sort_keys=True), f"outbox/{key}")
+    outbox.enqueue(session, key=key, kind=kind, partner=partner, prescription_id=rx_id, sealed=sealed, at=city.now())
+
+
+async def deliver_due(city: City, limit: int = 50) -> int:
+    """Deliver what is due, once through; returns how many were delivered. What fails comes again later."""
+    with city.db.transaction() as session:
+        parcels = outbox.take(session, at=city.now(), lease=timedelta(seconds=60), limit=limit)
+    # One partner's parcels go in order, so that a later notice is not overtaken by an earlier one.
+    lanes: dict[tuple[str, str], list[outbox.Parcel]] = {}
+    for parcel in parcels:
+        lanes.setdefault((parcel.partner, parcel.prescription_id), []).append(parcel)
+    done = await asyncio.gather(*(_deliver_lane(city, lane) for lane in lanes.values()))
+    return sum(done)
+
+
+async def _deliver_lane(city: City, parcels: list[outbox.Parcel]) -> int:
+    done = 0
+    for parcel in parcels:
+        try:
+            await _deliver(city, parcel)
+        except RxError as error:
+            again = city.after(seconds=RETRY[min(parcel.attempts, len(RETRY) - 1)])
+            with city.db.transaction() as session:
+                outbox.failed(session, parcel.key, error=f"{type(error).__name__}:{error.code}"[:80], again_at=again)
+            log.warning("outbox.failed", key=parcel.key, partner=parcel.partner, error=type(error).__name__)
+            break
+        with city.db.transaction() as session:
+            outbox.delivered(session, [parcel.key], city.now())
+        done += 1
+    return done
+
+
+async def _deliver(city: City, parcel: outbox.Parcel) -> None:
+    body = city.cipher.open(parcel.sealed, f"outbox/{parcel.key}")
+    if parcel.kind == REPORT:
+        if parcel.partner not in city.hospitals:
+            raise NeedsOperator(f"no hospital {parcel.partner} to report to", code="unknown_hospital")
+        await city.hospitals[parcel.partner].report(parcel.key, body.encode())
+        return
+    notice = json.loads(body)
+    amounts = {name: Fen(notice[name]) for name in ("total", "fund", "account", "cash")}
+    await city.chains[parcel.partner].notify_settled(
+        SettlementNotice(notice["order_id"], notice["settlement_id"], **amounts))

@@ -1,0 +1,151 @@
+"""Review: the pharmacists' queue, claims that run out, and decisions nobody makes for oneself."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from domain.findings import Severity
+from domain.lifecycle import Status
+from infra.db import history, prescriptions, reviews
+from infra.db.prescriptions import canonical
+from tasks import reports
+from tasks.audit import expire
+from tasks.city import City
+
+DECISIONS: Mapping[str, Status] = {"pass": Status.REVIEWED, "reject": Status.REFUSED, "return": Status.RETURNED}
+
+
+class ReviewRefused(Exception):
+    """The desk says no. `code` is one of those in contract 4; `status` the HTTP status that goes with it."""
+
+    def __init__(self, status: int, code: str, text: str) -> None:
+        super().__init__(text)
+        self.status, self.code, self.text = status, code, text
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a pharmacist says of a prescription."""
+
+    decision: str
+    """pass, reject or return."""
+    codes: Sequence[str] = ()
+    """item_code of review_items.csv (A-26)."""
+    text: str = ""
+    reasons: Mapping[str, str] | None = None
+    """Finding code → why it is acceptable, for every WARN of a passed prescription."""
+
+
+async def open_review(city: City, prescription_id: str) -> Status:
+    """audited → in_review."""
+    with city.db.transaction() as session:
+        loaded = prescriptions.load(session, prescription_id)
+        rx = loaded.prescription
+        reviews.open_review(session, rx.id, rx.prescriber.id, city.now())
+        history.append(session, loaded.head, to=Status.IN_REVIEW, actor="platform", reason="queued for a pharmacist",
+                       at=city.now(), wake_at=rx.valid_until, waiting_for="a pharmacist's decision")
+        reports.report(session, city, rx, Status.IN_REVIEW, reason="queued for a pharmacist")
+    return Status.IN_REVIEW
+
+
+async def await_review(city: City, prescription_id: str) -> Status:
+    """in_review and awake: the validity is over, or it was too early."""
+    with city.db.transaction() as session:
+        loaded = prescriptions.load(session, prescription_id)
+        if city.now() < loaded.prescription.valid_until:
+            history.wait(session, loaded.head, until=loaded.prescription.valid_until,
+                         waiting_for="a pharmacist's decision")
+            return loaded.status
+    return expire(city, loaded)
+
+
+def claim(city: City, prescription_id: str, pharmacist: str) -> datetime:
+    """Lock a review for one pharmacist (C-02); returns until when. Claiming one's own again extends it.
+
+    Raises `ReviewRefused`: not_in_review, own_prescription (C-03), already_claimed. `KeyError` for an unknown id.
+    """
+    until = city.now() + city.policy.review_claim
+    with city.db.transaction() as session:
+        loaded = prescriptions.load(session, prescription_id)
+        if loaded.status is not Status.IN_REVIEW:
+            raise ReviewRefused(409, "not_in_review", f"处方状态为 {loaded.status} / it is {loaded.status}")
+        if loaded.prescription.prescriber.id == pharmacist:
+            raise ReviewRefused(409, "own_prescription", "不得审核本人开具的处方 (C-03) / never one's own prescription")
+        if not reviews.claim(session, prescription_id, pharmacist, at=city.now(), until=until):
+            raise ReviewRefused(409, "already_claimed", "已被其他药师领取 / another pharmacist has claimed it")
+    return until
+
+
+def decide(city: City, prescription_id: str, pharmacist: str, given: Decision) -> Status:
+    """Record a decision and move the prescription. The same decision again gives the same answer.
+
+    Raises `ReviewRefused` (contract 4) and `KeyError` for an unknown id.
+    """
+    digest = hashlib.sha256(canonical([pharmacist, given.decision, list(given.codes), given.text,
+                                       dict(given.reasons or {})])).hexdigest()
+    with city.db.transaction() as session:
+        loaded = prescriptions.load(session, prescription_id)
+        review = reviews.get(session, prescription_id)
+        if review and review.decision and review.request_sha256 == digest:
+            return DECISIONS[review.decision]
+        if loaded.status is not Status.IN_REVIEW or review is None:
+            raise ReviewRefused(409, "not_in_review", f"处方状态为 {loaded.status} / it is {loaded.status}")
+        if loaded.prescription.prescriber.id == pharmacist:
+            raise ReviewRefused(409, "own_prescription", "不得审核本人开具的处方 (C-03) / never one's own prescription")
+        if review.pharmacist != pharmacist:
+            raise ReviewRefused(409, "not_claimed", "请先领取 / claim it first")
+        if review.claim_until is None or review.claim_until <= city.now():
+            raise ReviewRefused(409, "claim_expired", "领取已过期,请重新领取 / the claim ran out; claim it again")
+        findings = prescriptions.findings(session, prescription_id)
+        _check(city, given, {f.code for f in findings if f.severity is Severity.WARN})
+        to = DECISIONS[given.decision]
+        reviews.decide(session, prescription_id, decision=given.decision, codes=list(given.codes), text=given.text,
+                       reasons=dict(given.reasons or {}), request_sha256=digest, at=city.now())
+        passed = to is Status.REVIEWED
+        history.append(session, loaded.head, to=to, actor=f"pharmacist:{pharmacist}",
+                       reason="passed" if passed else f"{given.decision}: {', '.join(given.codes)}", at=city.now(),
+                       wake_at=city.now() if passed else None,
+                       detail={"decision": given.decision, "codes": list(given.codes),
+                               "reasons_for": sorted(given.reasons or {})})
+        if not passed:
+            reports.report(session, city, loaded.prescription, to, reason=", ".join(given.codes))
+    return to
+
+
+def _check(city: City, given: Decision, warned: set[str]) -> None:
+    """What a decision must carry (A-26, C-06, C-07, C-09)."""
+    if given.decision not in DECISIONS:
+        raise ReviewRefused(422, "unknown_decision", "decision 须为 pass、reject 或 return / pass, reject or return")
+    unknown = [code for code in given.codes if code not in city.knowledge.review_items]
+    if unknown:
+        raise ReviewRefused(422, "unknown_code", f"审核条目代码不存在 / no such review item: {', '.join(unknown)[:80]}")
+    if given.decision != "pass":
+        if not given.codes:
+            raise ReviewRefused(422, "code_missing", "退回或拒绝须至少一个审核条目代码 (C-07, C-09) / give a code")
+        if not given.text.strip():
+            raise ReviewRefused(422, "text_missing", "退回或拒绝须写明意见 (C-07, C-09) / say why in words")
+        return
+    reasons = given.reasons or {}
+    missing = sorted(code for code in warned if len(reasons.get(code, "").strip()) < 5)
+    if missing:
+        raise ReviewRefused(422, "reason_missing",
+                            f"以下警示须写明理由(不少于5字) / a reason of 5+ characters for: {', '.join(missing)}")
+
+
+def review_page_facts(loaded: prescriptions.Loaded) -> dict[str, Any]:
+    """What a pharmacist sees of a prescription: drugs and diagnoses, age and sex; no name, no number."""
+    rx = loaded.prescription
+    return {
+        "id": rx.id, "hospital": rx.hospital, "kind": rx.kind, "channel": rx.visit.channel,
+        "issued_at": rx.issued_at.isoformat(), "valid_until": rx.valid_until.isoformat(),
+        "prescriber": rx.prescriber.id, "department": rx.prescriber.department,
+        "patient": {"age_years": rx.patient.age_years, "sex": rx.patient.sex, "allergies": list(rx.patient.allergies),
+                    "pregnancy_weeks": rx.patient.pregnancy_weeks, "lactating": rx.patient.lactating},
+        "diagnoses": [{"code": d.code, "name": d.name} for d in rx.diagnoses],
+        "items": [{"line": i.line, "drug": i.drug, "name": i.name, "quantity": str(i.quantity), "unit": i.unit,
+                   "single_dose": str(i.single_dose), "dose_unit": i.dose_unit, "frequency": i.frequency,
+                   "route": i.route, "days_supply": i.days_supply} for i in rx.items],
+        "extend_reason": rx.extend_reason,
+    }

@@ -1,0 +1,175 @@
+"""Settlement: make the fund's claim match what the patient has, and the ledger match the fund."""
+
+import hashlib
+from datetime import date
+
+from pydantic import TypeAdapter
+
+from domain.claims import Reversal, Settlement
+from domain.errors import NeedsOperator
+from domain.lifecycle import Money, Status
+from domain.money import Fen
+from infra.db import claims, history, orders, prescriptions
+from infra.db.claims import SETTLEMENT, Claimed
+from infra.db.effects import Effect
+from infra.db.orders import Placed
+from infra.db.prescriptions import Loaded
+from tasks import reports
+from tasks.allocation import make_claim, with_person
+from tasks.audit import open_entitlement, open_identity
+from tasks.city import City
+from tasks.effect import once
+
+REVERSAL = TypeAdapter(Reversal)
+
+
+async def settle(city: City, prescription_id: str) -> Status:
+    """fulfilled → settled: settle what was handed over; after a return reverse the whole claim and settle the rest.
+
+    Reads what the patient has kept and what the newest claim says, and does the next thing that is missing,
+    so it may be called at any time, twice, or after a crash. The fund's answer is what counts: a difference
+    of a fen from its own pre-settlement is a finding (F-18).
+    """
+    with city.db.reading() as session:
+        loaded = prescriptions.load(session, prescription_id)
+        placed = _handed_over(orders.of(session, prescription_id))
+        claimed = claims.newest(session, prescription_id)
+    if claimed is None:
+        raise NeedsOperator(f"{prescription_id}: handed over without a claim", code="no_claim")
+    if claimed.status in (Money.QUOTED, Money.PRE_SETTLED):
+        return await _settle(city, loaded, placed, claimed)
+    if not claimed.reversed and claimed.lines == placed.kept_lines:
+        return _settled(city, loaded, placed, claimed)
+    if not claimed.reversed:
+        return await _reverse(city, loaded, placed, claimed)
+    if placed.kept_lines:
+        claimed = make_claim(city, loaded, placed, lines=placed.kept_lines, first=claimed)
+        return await _settle(city, loaded, placed, claimed)
+    return _settled(city, loaded, placed, claimed)
+
+
+async def await_return(city: City, prescription_id: str) -> Status:
+    """settled and awake: something came back, or the return window is over and the day is reconciled."""
+    with city.db.transaction() as session:
+        loaded = prescriptions.load(session, prescription_id)
+        placed = _handed_over(orders.of(session, prescription_id))
+        claimed = claims.newest(session, prescription_id)
+        assert claimed is not None
+        assert placed.handed_over_at is not None
+        over = placed.handed_over_at + city.policy.return_window
+        held = () if claimed.reversed else claimed.lines
+        if held != placed.kept_lines:
+            history.append(session, loaded.head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
+                           reason="the patient brought something back", at=city.now(), wake_at=city.now(),
+                           waiting_for="reversal", detail={"order": placed.id, "kept": list(placed.kept_lines)})
+            return Status.FULFILLED
+        if city.now() >= over and claimed.status is Money.RECONCILED:
+            history.append(session, loaded.head, to=Status.CLOSED, actor="clock",
+                           reason="return window is over, the day is reconciled", at=city.now(), wake_at=None)
+            return Status.CLOSED
+        until, waiting_for = (over, "the return window") if city.now() < over else (None, "the day's reconciliation")
+        history.wait(session, loaded.head, until=until, waiting_for=waiting_for)
+    return loaded.status
+
+
+async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> Status:
+    """2102 at the handover."""
+    with city.db.reading() as session:
+        identity = open_identity(city, session, loaded.prescription.patient.id)
+    claim = with_person(city, loaded, claimed.claim, identity)
+
+    async def again() -> Settlement | None:
+        # The fund is asked by saying the same again: the same msgid settles once (contract 3).
+        return await city.payer.settle(claim)
+
+    answer = await once(city, Effect(loaded.id, "settle", claim.reference), partner=city.payer.slug,
+                        request=city.payer.request_bytes(claim), answer=SETTLEMENT,
+                        send=lambda: city.payer.settle(claim), ask=again)
+    with city.db.transaction() as session:
+        fresh = prescriptions.load(session, loaded.id)
+        if claimed.status is Money.QUOTED:
+            # A re-settlement has no pre-settlement of its own: what it settles was handed over long ago.
+            claims.pre_settled(session, loaded.id, claimed.version, answer)
+        claims.settled(session, claimed.claim, claimed.version, answer, chain=placed.order.chain, at=city.now())
+        for name, ours, theirs in claims.differences(claimed.pre_settled or claimed.forecast, answer):
+            claims.disagree(session, kind="expected_vs_settlement", subject=f"{claim.reference}:{name}", expected=ours,
+                            actual=theirs, at=city.now(), prescription_id=loaded.id)
+        reports.notify_chain(session, city, loaded.id, placed.order.chain, placed.id, answer)
+        reports.report(session, city, loaded.prescription, Status.SETTLED, reason="settled", money=answer,
+                       again=str(claimed.version))
+        history.append(session, fresh.head, to=Status.SETTLED, actor=f"payer:{city.payer.slug}",
+                       reason="the fund has settled", at=city.now(), wake_at=city.now(),
+                       waiting_for="the return window",
+                       detail={"settlement": answer.settlement_id, "reference": claim.reference,
+                               "total_fen": answer.total, "fund_fen": answer.fund, "account_fen": answer.account,
+                               "cash_fen": answer.cash})
+    return Status.SETTLED
+
+
+async def _reverse(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> Status:
+    """2103: the whole settlement, whatever came back (F-20)."""
+    settled = claimed.settled
+    entitlement = open_entitlement(city, loaded)
+    if settled is None or entitlement is None:
+        raise NeedsOperator(f"{loaded.id}: nothing to reverse", code="nothing_to_reverse")
+    with city.db.transaction() as session:
+        reference = claims.intend_reversal(session, claimed, city.payer.new_reference, city.now())
+    sent_at = claimed.claim.at
+
+    async def reverse() -> Reversal:
+        return await city.payer.reverse(reference, settled.settlement_id, settled.visit_id, entitlement.psn_no,
+                                        entitlement.insured_place, sent_at)
+
+    request = hashlib.sha256(f"{reference}\n{settled.settlement_id}".encode()).digest()
+    reversal = await once(city, Effect(loaded.id, "reverse", reference), partner=city.payer.slug, request=request,
+                             answer=REVERSAL, send=reverse, ask=reverse)
+    with city.db.transaction() as session:
+        fresh = prescriptions.load(session, loaded.id)
+        claims.reversed_(session, claimed, reversal, chain=placed.order.chain, at=city.now())
+        history.append(session, fresh.head, actor=f"payer:{city.payer.slug}", reason="the settlement was reversed",
+                       at=city.now(), wake_at=city.now(), waiting_for="re-settlement",
+                       detail={"settlement": settled.settlement_id, "reversal": reversal.settlement_id,
+                               "reference": reference})
+    return await settle(city, loaded.id)
+
+
+def _settled(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> Status:
+    """Claim and goods agree; after a whole return both are empty."""
+    with city.db.transaction() as session:
+        if claimed.reversed:
+            reports.notify_chain(session, city, loaded.id, placed.order.chain, placed.id, None)
+            reports.report(session, city, loaded.prescription, Status.SETTLED, reason="reversed after a return",
+                           money=ZERO, again=f"{claimed.version}r")
+        history.append(session, loaded.head, to=Status.SETTLED, actor="platform",
+                       reason="the claim matches what the patient has", at=city.now(), wake_at=city.now(),
+                       waiting_for="the return window")
+    return Status.SETTLED
+
+
+def _handed_over(attempts: list[Placed]) -> Placed:
+    return next(placed for placed in reversed(attempts) if placed.handed_over_at)
+
+
+ZERO = Settlement(Fen(0), Fen(0), Fen(0), Fen(0), Fen(0), Fen(0), Fen(0))
+
+
+async def reconcile_day(city: City, day: date | None = None) -> bool:
+    """3201 for one of the city's calendar days (default today), per insurance type (F-29).
+
+    True when the fund agrees with every total; a total it does not agree with is a discrepancy.
+    """
+    day = day or city.today()
+    with city.db.reading() as session:
+        rows = claims.day_totals(session, day, city.policy.clr_optins)
+    agreed = True
+    for totals in rows:
+        answer = await city.payer.reconcile(totals)
+        agreed = agreed and answer.matched
+        with city.db.transaction() as session:
+            for rx_id in claims.reconciled(session, totals, matched=answer.matched, text=answer.text, at=city.now()):
+                prescriptions.wake(session, rx_id, city.now())
+            if not answer.matched:
+                claims.disagree(session, kind="day_total", subject=f"{day}:{totals.insutype}",
+                                expected=f"{totals.total}/{totals.fund}/{totals.account}/{totals.count}",
+                                actual=answer.text, at=city.now())
+    return agreed

@@ -1,0 +1,254 @@
+"""What is particular to a chain's words and amounts, and what a callback must prove."""
+
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from adapters.chains import wire
+from adapters.chains.ankang import translation as ankang
+from adapters.chains.baicao import translation as baicao
+from adapters.registry import manifest
+from domain.errors import InvalidPayload, Refused, Transient
+from domain.orders import OrderLine, OrderStatus
+from domain.prescription import Handover
+from infra.http import Response
+from tests.contracts.examples import ASKED, CHAIN_SECRETS, PLACE, order
+from tests.contracts.test_partners import chain_with
+from tests.fakes import Replay
+
+NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
+
+
+def ankang_quote(**changes: Any) -> bytes:
+    line = {"drug": "D001", "quantity": "60", "unit_price": "0.3100", "amount_fen": 1860}
+    given = {
+        "store_id": "AK01", "lines": [line | changes.pop("line", {})], "minutes": 18, "load": "0.20",
+        "on_time": "0.96", "quality": "0.98", "delivers": False, "open": True,
+    }  # fmt: skip
+    return json.dumps({"quotes": [given | changes]}).encode()
+
+
+def test_a_quote_is_taken_over_to_the_fen() -> None:
+    (quote,) = ankang.parse_quotes("ankang", ankang_quote(), ASKED, Handover.HOME)
+    assert quote.lines == (OrderLine(1, "D001", Decimal(60), "片", Decimal("0.3100"), quote.total),)
+    assert quote.total == 1860
+    assert (quote.store, quote.minutes, quote.delivers, quote.open) == ("AK01", 18, False, True)
+
+
+def test_every_store_offers_pickup() -> None:
+    (quote,) = ankang.parse_quotes("ankang", ankang_quote(), ASKED, Handover.PICKUP)
+    assert quote.delivers
+
+
+def test_a_store_that_can_fill_nothing_is_no_offer() -> None:
+    assert ankang.parse_quotes("ankang", ankang_quote(lines=[]), ASKED, Handover.PICKUP) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "path"),
+    [
+        ({"line": {"amount_fen": 1861}}, "C-05", "quotes.0.lines.0"),
+        ({"line": {"drug": "D999"}}, "C-06", "quotes.0.lines.0"),
+        ({"line": {"quantity": "59", "amount_fen": 1829}}, "C-06", "quotes.0.lines.0"),
+        ({"line": {"unit_price": 0.31}}, "C-03", "quotes.0.lines.0.unit_price"),
+        ({"line": {"unit_price": "NaN"}}, "C-03", "quotes.0.lines.0.unit_price"),
+        ({"line": {"unit_price": "-0.31"}}, "C-03", "quotes.0.lines.0.unit_price"),
+        ({"line": {"amount_fen": "1860"}}, "C-03", "quotes.0.lines.0.amount_fen"),
+        ({"on_time": "1.2"}, "C-03", "quotes.0.on_time"),
+        ({"minutes": -1}, "C-03", "quotes.0.minutes"),
+        ({"open": "yes"}, "C-03", "quotes.0.open"),
+    ],
+)
+def test_an_offer_that_breaks_the_contract_is_quarantined_with_its_place(
+    change: dict[str, Any], rule: str, path: str
+) -> None:
+    with pytest.raises(InvalidPayload) as caught:
+        ankang.parse_quotes("ankang", ankang_quote(**change), ASKED, Handover.PICKUP)
+    assert [(it.rule, it.path) for it in caught.value.findings] == [(rule, path)]
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    with pytest.raises(InvalidPayload) as caught:
+        ankang.parse_quotes("ankang", ankang_quote(minutes=-1, open=3, load=None), ASKED, Handover.PICKUP)
+    assert {it.path for it in caught.value.findings} == {"quotes.0.minutes", "quotes.0.open", "quotes.0.load"}
+
+
+def test_two_equal_lines_are_both_served() -> None:
+    asked = (ASKED[0], OrderLine(5, "D001", Decimal(60), "片"))
+    line = {"drug": "D001", "quantity": "60", "unit_price": "0.3100", "amount_fen": 1860}
+    (quote,) = ankang.parse_quotes("ankang", ankang_quote(lines=[line, line]), asked, Handover.PICKUP)
+    assert [it.line for it in quote.lines] == [1, 5]
+
+
+@pytest.mark.parametrize("slug", ["ankang", "baicao"])
+def test_the_recipient_goes_along_for_home_delivery_only(slug: str) -> None:
+    body = {"ankang": ankang.order_body, "baicao": baicao.order_body}[slug]
+    assert "MARK-phone" in body(order(Handover.HOME)).decode()
+    pickup = json.loads(body(order(Handover.PICKUP)))
+    assert not {"recipient", "receiver"} & pickup.keys()
+
+
+@pytest.mark.parametrize("slug", ["ankang", "baicao"])
+def test_nobody_is_told_a_name_with_a_hold(slug: str) -> None:
+    body = {"ankang": ankang.hold_body, "baicao": baicao.reserve_body}[slug]
+    assert "MARK" not in body(order(Handover.HOME)).decode()
+
+
+def test_baicao_amounts_are_yuan_to_the_fen() -> None:
+    body = json.loads(baicao.order_body(order()))
+    assert (body["selfPayAmt"], body["totalAmt"], body["items"][1]["amt"]) == ("10.37", "27.60", "9.00")
+
+
+@pytest.mark.parametrize(("amount", "rule"), [("18.001", "C-03"), ("18.01", "C-05")])
+def test_a_fraction_of_a_fen_is_not_an_amount(amount: str, rule: str) -> None:
+    shop = {
+        "shopNo": "BC07", "items": [{"drugCode": "D001", "qty": "60", "price": "0.30", "amt": amount}],
+        "etaMinutes": 25, "busyRate": "0.35", "punctualRate": "0.93", "scoreRate": "0.97",
+        "canDeliver": "是", "businessFlag": "营业",
+    }  # fmt: skip
+    with pytest.raises(InvalidPayload) as caught:
+        baicao.parse_quotes("baicao", json.dumps({"shops": [shop]}).encode(), ASKED, Handover.PICKUP)
+    assert [it.rule for it in caught.value.findings] == [rule]
+
+
+def baicao_event(**changes: Any) -> bytes:
+    given = {
+        "eventNo": "E1", "orderNo": "ord_1", "state": "拒单", "claimKey": "k", "time": "2026-11-22 09:20:00",
+        "cause": "", "lineNos": [], "takeCode": "",
+    }  # fmt: skip
+    return json.dumps(given | changes).encode()
+
+
+def baicao_update(**changes: Any) -> Any:
+    facts = manifest("chains", "baicao")
+    return baicao.parse_update(baicao_event(**changes), facts.status_words, facts.causes)
+
+
+def test_baicao_times_are_beijing_times() -> None:
+    assert baicao_update().at == datetime(2026, 11, 22, 1, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("time", ["2026-11-22T09:20:00Z", "2026-02-30 09:20:00", 1763774400, ""])
+def test_another_form_of_time_is_not_guessed(time: object) -> None:
+    with pytest.raises(InvalidPayload):
+        baicao_update(time=time)
+
+
+def test_a_cause_that_is_not_in_the_list_is_carried_as_it_is() -> None:
+    assert baicao_update(cause="无库存").reason == "out_of_stock"
+    assert baicao_update(cause="其他").reason == "其他"
+
+
+def test_an_ankang_time_without_a_zone_is_refused() -> None:
+    words = manifest("chains", "ankang").status_words
+    assert ankang.parse_update(json.dumps(ankang_event()).encode(), words).status is OrderStatus.ACCEPTED
+    with pytest.raises(InvalidPayload):
+        ankang.parse_update(json.dumps(ankang_event() | {"at": "2026-11-22T09:20:00"}).encode(), words)
+
+
+def ankang_event() -> dict[str, Any]:
+    return {
+        "event_id": "E1", "order_id": "ord_1", "status": "accepted", "claim_secret": "k",
+        "at": "2026-11-22T01:20:00+00:00", "reason": "", "lines": [], "pickup_code": "",
+    }  # fmt: skip
+
+
+async def test_a_cancel_of_a_declined_order_is_a_cancel() -> None:
+    chain = chain_with("ankang", Replay(b'{"reference": "AK-1", "status": "declined"}'))
+    assert (await chain.cancel("ord_1", "patient")).status is OrderStatus.CANCELLED
+
+
+async def test_a_cancel_that_left_the_order_alive_is_no_cancel() -> None:
+    chain = chain_with("ankang", Replay(b'{"reference": "AK-1", "status": "accepted"}'))
+    with pytest.raises(InvalidPayload) as caught:
+        await chain.cancel("ord_1", "patient")
+    assert caught.value.findings[0].rule == "C-08"
+
+
+async def test_a_business_no_we_do_not_know_is_never_guessed() -> None:
+    answer = Response(409, b'{"error": {"code": "full_moon", "message": ""}}')
+    with pytest.raises(InvalidPayload):
+        await chain_with("ankang", Replay(answer)).hold(order())
+    with pytest.raises(InvalidPayload):
+        await chain_with("baicao", Replay(b'{"code": 4999, "msg": "", "data": {}}')).hold(order())
+
+
+async def test_a_busy_baicao_is_asked_later_and_a_broken_request_is_shown() -> None:
+    with pytest.raises(Transient):
+        await chain_with("baicao", Replay(b'{"code": 5000, "msg": "", "data": {}}')).hold(order())
+    with pytest.raises(InvalidPayload) as caught:
+        await chain_with("baicao", Replay(b'{"code": 4000, "msg": "", "data": {}}')).hold(order())
+    assert caught.value.findings[0].rule == "C-07"
+
+
+async def test_the_credentials_go_where_each_chain_wants_them() -> None:
+    for slug, name, value in (("ankang", "authorization", "Bearer MARK-token"), ("baicao", "x-api-key", "MARK-token")):
+        transport = Replay(b"{}")
+        with pytest.raises(InvalidPayload):
+            await chain_with(slug, transport).quote(ASKED, Handover.PICKUP, PLACE)
+        assert transport.sent[0].headers[name] == value
+
+
+async def test_an_order_id_cannot_leave_its_place_in_the_path() -> None:
+    transport = Replay(Response(404))
+    assert await chain_with("ankang", transport).find("../quotes?x") is None
+    assert transport.sent[0].path == "/v1/orders/..%2Fquotes%3Fx"
+
+
+# Callbacks
+
+STAMP = str(int(NOW.timestamp()))
+NONCE = "n" * 16
+BODY = b'{"event_id": "E1"}'
+
+
+def signed(timestamp: str = STAMP, nonce: str = NONCE, body: bytes = BODY) -> str:
+    return wire.sign(CHAIN_SECRETS["callback"], timestamp, nonce, body)
+
+
+@pytest.mark.parametrize("slug", ["ankang", "baicao"])
+def test_a_signed_callback_is_believed(slug: str) -> None:
+    chain_with(slug, Replay()).verify(STAMP, NONCE, BODY, signed(), NOW)
+
+
+def test_the_signature_is_the_one_of_the_contract() -> None:
+    assert wire.sign("secret", "1", "n", b"{}") == hmac.new(b"secret", b"1\nn\n{}", hashlib.sha256).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "nonce", "body", "signature"),
+    [
+        (STAMP, NONCE, BODY + b" ", signed()),
+        (STAMP, "m" * 16, BODY, signed()),
+        (str(int(STAMP) + 1), NONCE, BODY, signed()),
+        (STAMP, NONCE, BODY, ""),
+        (STAMP, NONCE, BODY, "é"),
+        (STAMP, "n" * 15, BODY, signed(nonce="n" * 15)),
+        (STAMP, "n" * 65, BODY, signed(nonce="n" * 65)),
+        ("now", NONCE, BODY, signed(timestamp="now")),
+        ("-1", NONCE, BODY, signed(timestamp="-1")),
+        ("٣", NONCE, BODY, signed(timestamp="٣")),
+        ("9" * 400, NONCE, BODY, signed(timestamp="9" * 400)),
+    ],
+)
+def test_anything_else_is_a_bad_signature(timestamp: str, nonce: str, body: bytes, signature: str) -> None:
+    with pytest.raises(Refused) as caught:
+        chain_with("ankang", Replay()).verify(timestamp, nonce, body, signature, NOW)
+    assert caught.value.code == "bad_signature"
+    assert "MARK" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("seconds", "stale"), [(-600, False), (600, False), (-601, True), (601, True)])
+def test_a_callback_is_accepted_for_ten_minutes_either_way(seconds: int, stale: bool) -> None:
+    now, chain = NOW + timedelta(seconds=seconds), chain_with("ankang", Replay())
+    if not stale:
+        chain.verify(STAMP, NONCE, BODY, signed(), now)
+        return
+    with pytest.raises(Refused) as caught:
+        chain.verify(STAMP, NONCE, BODY, signed(), now)
+    assert caught.value.code == "stale"

@@ -1,0 +1,111 @@
+"""What a hospital hears is valid FHIR, says everything, and repeats nothing about a person."""
+
+import json
+
+import pytest
+from fhir.resources.R4B.operationoutcome import OperationOutcome
+from fhir.resources.R4B.task import Task
+
+from domain.findings import Finding, Severity
+from fhir_profiles import answers
+from fhir_profiles.checker import check_bundle
+from tests.fhir_profiles.fhir_messages import (
+    DELETE,
+    DOCTOR,
+    HOSPITAL,
+    ID_NUMBER,
+    ITEM,
+    NAME,
+    PATIENT,
+    cancel,
+    changed,
+    long_term,
+    raw,
+)
+
+
+def outcome(answer: bytes) -> dict:
+    data = json.loads(answer)
+    OperationOutcome.model_validate(data)
+    return data
+
+
+def task(answer: bytes) -> dict:
+    data = json.loads(answer)
+    Task.model_validate(data)
+    return data
+
+
+def test_every_finding_is_an_issue_with_path_text_and_cure():
+    broken = changed(long_term(), ((*PATIENT, "gender"), "female"), ((*DOCTOR, "identifier", 0, "value"), "D1"))
+    found = check_bundle(raw(broken), HOSPITAL)[1]
+    issues = outcome(answers.operation_outcome(found))["issue"]
+    assert [i["details"]["coding"][0]["code"] for i in issues] == ["GENDER_MISMATCH", "PHYSICIAN_CODE"]
+    assert issues[0]["expression"] == ["Bundle.entry[0].resource.gender"]
+    assert issues[0]["severity"] == "error"
+    assert issues[0]["diagnostics"].startswith("F-044: The gender")
+    assert issues[0]["details"]["coding"][0]["system"] == "https://sanyi.example/fhir/CodeSystem/finding"
+
+
+def test_findings_of_the_audit_can_be_said_the_same_way():
+    audit = Finding("QTY_EXTENDED", Severity.INFO, "A-03", "item[1].days_supply", "延长", "Extended.")
+    assert outcome(answers.operation_outcome([audit]))["issue"][0]["severity"] == "information"
+
+
+def test_an_outcome_without_findings_is_still_an_outcome():
+    assert outcome(answers.operation_outcome([]))["issue"][0]["code"] == "informational"
+
+
+def test_an_accepted_prescription_is_a_task_with_our_id_and_its_status():
+    data = task(answers.accepted("rx_1", "RX0001", HOSPITAL, "received"))
+    assert data["identifier"] == [{"system": "https://sanyi.example/fhir/sid/prescription", "value": "rx_1"}]
+    assert data["businessStatus"]["coding"][0]["code"] == "received"
+    assert data["focus"]["identifier"] == {"system": "urn:jinan_first:prescription", "value": "RX0001"}
+
+
+@pytest.mark.parametrize(("status", "word"), [
+    ("received", "accepted"), ("in_review", "in-progress"), ("settled", "completed"), ("expired", "failed"),
+    ("returned", "rejected"), ("cancelled", "cancelled")])
+def test_a_status_is_said_in_both_languages(status, word):
+    data = task(answers.status_task("rx_1", "RX0001", HOSPITAL, status))
+    assert (data["status"], data["businessStatus"]["coding"][0]["code"]) == (word, status)
+
+
+@pytest.mark.parametrize("word", ["cancelled", "cancelling", "too-late"])
+def test_a_cancel_is_answered_even_before_its_prescription(word):
+    assert task(answers.cancel_answer("", "RX0001", HOSPITAL, word))["businessStatus"]["coding"][0]["code"] == word
+
+
+def test_the_same_facts_are_the_same_bytes():
+    assert answers.accepted("rx_1", "R", "h", "received") == answers.accepted("rx_1", "R", "h", "received")
+
+
+@pytest.mark.parametrize(("change", "paths"), [
+    (((*ITEM, "dispenseRequest", "quantity", "value"), 61),
+     ["Bundle.entry[6].resource.dispenseRequest.quantity.value"]),
+    (((*PATIENT, "name", 0, "text"), "示范患者戊"), ["Bundle.entry[0].resource.name[0].text"]),
+    (((*PATIENT, "telecom"), DELETE), ["Bundle.entry[0].resource.telecom"]),
+    (((*PATIENT, "active"), True), ["Bundle.entry[0].resource.active"]),
+    ((("entry", 6), DELETE), ["Bundle.entry[6]"]),
+    (((*PATIENT, NAME), ID_NUMBER), ["Bundle.entry[0].resource"]),
+])
+def test_a_conflict_names_where_two_messages_differ_and_never_how(change, paths):
+    new = raw(changed(long_term(), change))
+    assert answers.different_paths(raw(long_term()), new) == paths
+    data = outcome(answers.conflict(paths))
+    assert data["issue"][0]["details"]["coding"][0]["code"] == "MESSAGE_CONFLICT"
+    assert data["issue"][0]["expression"] == paths
+
+
+def test_equal_bytes_do_not_differ_and_other_bytes_always_do():
+    message = raw(long_term())
+    assert answers.different_paths(message, message) == []
+    assert answers.different_paths(message, message + b" ") == ["Bundle"]
+    assert answers.different_paths(message, b"{") == ["Resource"]
+    assert answers.different_paths(message, raw(cancel())) == ["Resource"]
+    assert answers.different_paths(raw(cancel()), raw(changed(cancel(), (("intent",), "plan")))) == ["Task.intent"]
+
+
+def test_a_conflict_does_not_list_without_end():
+    new = raw(long_term() | {f"x{chr(97 + a)}{chr(97 + b)}": 1 for a in range(26) for b in range(26)})
+    assert len(answers.different_paths(raw(long_term()), new)) == 200

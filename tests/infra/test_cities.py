@@ -1,0 +1,127 @@
+"""A city's folder becomes its policy, and a mistake in it is named with file, row, field and cure."""
+
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from domain.errors import NeedsOperator
+from domain.policy import CityPolicy, Scope, scaled
+from infra.cities import CITIES, load_knowledge, load_policy
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A copy of the cities that a test may spoil."""
+    shutil.copytree(CITIES, tmp_path / "cities")
+    return tmp_path / "cities"
+
+
+def spoil(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_jinan_has_its_partners_and_the_numbers_of_its_file() -> None:
+    city = load_policy("jinan")
+    assert (city.division, city.payer, city.chains) == ("370100", "jinan_centre", ("ankang", "baicao"))
+    assert (city.hospital("jinan_first").level, city.hospital("jinan_first").contracted) == (3, True)
+    assert (city.quote_deadline, city.fulfil_within) == (timedelta(seconds=3), timedelta(hours=24))
+    assert (city.disease_caps["M01600"], city.share_cap) == (420000, Decimal("0.40"))
+    assert {(one.insutype, one.scope) for one in city.benefits} == {
+        (insutype, scope) for insutype in ("310", "390") for scope in Scope}
+
+
+def test_a_city_in_a_hurry_scales_every_duration_but_the_quote_deadline() -> None:
+    city = load_policy("jinan")
+    fast = scaled(city, 60)
+    durations = {name for name, value in vars(city).items() if isinstance(value, timedelta)}
+    shorter = {name for name in durations if getattr(fast, name) == getattr(city, name) / 60}
+    assert shorter == durations - {"quote_deadline"}
+    assert fast.quote_deadline == city.quote_deadline
+    assert fast.benefits == city.benefits
+    with pytest.raises(ValueError, match="at least 1"):
+        scaled(city, 0)
+
+
+def test_every_product_of_the_catalogue_is_a_known_drug_below_its_ceiling() -> None:
+    knowledge = load_knowledge("jinan")
+    for code, entry in knowledge.catalogue.items():
+        assert knowledge.drug(code) is knowledge.drugs[entry.drug]
+        assert 0 < entry.list_price <= entry.ceiling == knowledge.ceilings[code]
+        assert (entry.category == "乙") or not entry.first_selfpay
+    assert knowledge.drug("D072B") is knowledge.drug("D072")
+    assert knowledge.drug("X999") is None
+
+
+def test_combination_products_are_taken_apart() -> None:
+    knowledge = load_knowledge("jinan")
+    assert set(knowledge.drugs["D057"].ingredients) == {"C09CA03", "C08CA01"}
+    assert all(drug in knowledge.drugs for drug in ("D055", "D057", "D054", "D100", "D101", "D080", "D192"))
+
+
+def test_blank_is_unknown_and_not_zero() -> None:
+    insulin = load_knowledge("jinan").drugs["D030"]
+    assert (insulin.max_dose, insulin.usual_max, insulin.min_age_years) == (None, None, None)
+
+
+def test_every_pattern_of_a_formulary_covers_a_drug() -> None:
+    city, knowledge = load_policy("jinan"), load_knowledge("jinan")
+    unused = [pattern for patterns in city.disease_formulary.values() for pattern in patterns
+              if not any(drug.matches((pattern,)) for drug in knowledge.drugs.values())]
+    assert unused == []
+
+
+Loader = Callable[[str, Path], object]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "load", "says"), [
+    ("jinan/benefits.csv", "500.00,0.90", "500.00,1.90", load_policy,
+     r"benefits\.csv row 2, field ratio_level_1: '1\.90'"),
+    ("jinan/benefits.csv", "FUND,,", "FONDS,,", load_policy, r"row 2, field cap_basis: 'FONDS'; write NONE, FUND"),
+    ("jinan/diseases.csv", "4200.00", "-1", load_policy, r"diseases\.csv row 2, field annual_cap_yuan"),
+    ("jinan/catalogue.csv", "60,500,mg", "0,500,mg", load_knowledge,
+     r"catalogue\.csv row 2, field units_per_pack: '0'"),
+    ("jinan/catalogue.csv", "D001,D001", "D001,D999", load_knowledge,
+     r"row 2, field drug_id: 'D999'; it is not in drugs"),
+    ("jinan/catalogue.csv", "D002,D002", "D001,D002", load_knowledge,
+     r"row 3, field code: 'D001'; the value appears twice"),
+    ("jinan/policy.toml", "review_claim_minutes = 10", "review_claim_minutes = 0", load_policy,
+     "review_claim_minutes = 0"),
+    ("jinan/policy.toml", "level = 3", "level = 4", load_policy, "level 4 is not 1, 2 or 3"),
+    ("jinan/policy.toml", 'payer = "jinan_centre"', "", load_policy, "'payer' is missing"),
+    ("jinan/policy.toml", 'payer = "jinan_centre"', "payer = ", load_policy, r"policy\.toml: Invalid value"),
+    ("jinan/policy.toml", 'slug = "jinan"', 'slug = "other"', load_policy, "write the folder's name"),
+    ("jinan/policy.toml", "proof_months = 12", "prof_months = 12", load_policy, "prof_months"),
+    ("demo_knowledge/drugs.csv", "2550,mg", "viel,mg", load_knowledge,
+     r"drugs\.csv row 2, field max_dose: 'viel'; write a number"),
+    ("demo_knowledge/interactions.csv", "CONTRAINDICATED,BLOCK", "CONTRAINDICATED,STOP", load_knowledge,
+     r"interactions\.csv row 2, field default_action: 'STOP'; write BLOCK"),
+])
+def test_bad_data_names_file_row_field_and_cure(
+    root: Path, file: str, old: str, new: str, load: Loader, says: str
+) -> None:
+    spoil(root / file, old, new)
+    with pytest.raises(NeedsOperator, match=says):
+        load("jinan", root)
+
+
+@pytest.mark.parametrize("load", [load_policy, load_knowledge])
+def test_a_missing_file_or_city_is_named(root: Path, load: Loader) -> None:
+    with pytest.raises(NeedsOperator, match="cities/nowhere"):
+        load("nowhere", root)
+    with pytest.raises(NeedsOperator, match="is not there"):
+        load("../jinan", root)
+    (root / "jinan" / "diseases.csv").unlink()
+    (root / "jinan" / "catalogue.csv").unlink()
+    with pytest.raises(NeedsOperator, match="cannot be read"):
+        load("jinan", root)
+
+
+def test_the_policy_is_read_once() -> None:
+    assert load_policy("jinan") is load_policy("jinan")
+    assert isinstance(load_policy("jinan"), CityPolicy)

@@ -1,0 +1,167 @@
+"""The hospital against a gateway that keeps the contract and nothing else."""
+
+import asyncio
+import hashlib
+import json
+from datetime import UTC, datetime
+
+import pytest
+from fastapi import FastAPI, Request, Response
+
+from sandbox import ankang, hospital
+from sandbox.faults import Faults, FaultyLine, by_bytes
+from sandbox.plan import make_plan
+from tests.sandbox.sockets import serving, until
+
+REPORTING = {"Authorization": "Bearer report-token"}
+
+
+class Gateway:
+    """Takes in what is whole, repeats its answers, refuses what is broken or contradicts itself."""
+
+    def __init__(self, faults=None):
+        self.taken: dict[str, tuple[bytes, bytes]] = {}
+        self.order: list[str] = []
+        self.status = "allocating"
+        app = FastAPI()
+
+        @app.post("/fhir/{name}/{kind}")
+        async def take(kind: str, request: Request) -> Response:
+            assert request.headers["authorization"] == "Bearer hospital-token"
+            body = await request.body()
+            message = json.loads(body)
+            identifier = message["identifier"]
+            key = identifier["value"] if kind == "Bundle" else identifier[0]["value"]
+            if kind == "Bundle" and (message["entry"][0]["resource"]["resourceType"] != "Patient"
+                                     or "dosageInstruction" not in message["entry"][-1]["resource"]):
+                return Response(status_code=422)
+            if key in self.taken:
+                same = self.taken[key][0] == body
+                return Response(self.taken[key][1] if same else b"{}", 201 if same else 409,
+                                {"Sanyi-Replayed": "true"})
+            answer = json.dumps({"resourceType": "Task", "identifier": [
+                {"system": "https://sanyi.example/fhir/sid/prescription", "value": f"rx_{key}"}],
+                "businessStatus": {"coding": [{"code": "received" if kind == "Bundle" else "cancelled"}]}}).encode()
+            self.taken[key] = (body, answer)
+            self.order.append(key)
+            return Response(answer, 201)
+
+        @app.get("/fhir/{name}/Task/{number}")
+        async def where(number: str) -> dict[str, object]:
+            return {"businessStatus": {"coding": [{"code": self.status}]}}
+
+        self.app = FaultyLine(app, Faults(1, faults or {}), by_bytes)
+
+
+def report(number, status, key="k1", **more):
+    given = {"key": key, "prescription": number, "id": "rx_1", "status": status, "at": "2026-11-22T01:00:00+00:00"}
+    return given | more
+
+
+@pytest.fixture
+def day(tmp_path):
+    plan = make_plan("jinan", 12, 3, datetime.now(UTC))
+    plan.save(tmp_path, tmp_path)
+    return plan
+
+
+def planned(day, scenario):
+    return next(one for one in day.prescriptions if one.scenario == scenario)
+
+
+async def send(client, url, body, key=None):
+    return await client.post(f"{url}/reports", json=body, headers=REPORTING | {"Sanyi-Key": key or body["key"]})
+
+
+async def progress(client, url):
+    return (await client.get(f"{url}/progress")).json()
+
+
+async def settled_down(client, url, condition):
+    for _ in range(200):
+        if condition(await progress(client, url)):
+            return await progress(client, url)
+        await asyncio.sleep(0.05)
+    raise AssertionError(await progress(client, url))
+
+
+async def test_a_day_goes_out_over_a_line_that_loses_answers(setting, client, day):
+    gateway = Gateway({"lose_answer": 0.4, "error_500": 0.1, "at_most": 2})
+    async with serving(gateway.app) as gateway_url:
+        async with serving(hospital.make_app(setting({"gateway": gateway_url, "per-second": "100"}))) as url:
+            # Everything, the conflict, two broken ones, and the two cancels that wait for nobody.
+            now = await settled_down(client, url, lambda p: (p["answered"], p["refused"], p["cancels"]) == (12, 3, 2))
+            assert now["retried"] > 0
+            book = (await client.get(f"{url}/book")).json()
+            assert book["defects"] == []
+            assert [row["answered"] for row in book["prescriptions"]] == [201] * 12
+            assert "示范" not in json.dumps(book, ensure_ascii=False)
+    assert all(gateway.taken[one.key][0] == one.bundle for one in day.prescriptions)
+    before = planned(day, "cancelled_before")
+    assert gateway.order.index(json.loads(before.cancel)["identifier"][0]["value"]) < gateway.order.index(before.key)
+
+
+async def test_the_cancel_in_fulfilment_waits_for_the_report(setting, client, day):
+    gateway = Gateway()
+    target = planned(day, "cancelled_fulfilling")
+    async with serving(gateway.app) as gateway_url:
+        async with serving(hospital.make_app(setting({"gateway": gateway_url, "per-second": "100"}))) as url:
+            await settled_down(client, url, lambda p: p["answered"] == 12)
+            assert (await progress(client, url))["cancels"] < 3
+            await send(client, url, report(target.external_id, "fulfilling"))
+            await settled_down(client, url, lambda p: p["cancels"] == 3)
+
+
+async def test_a_repeated_report_counts_once_and_a_changed_one_is_a_defect(setting, client, day):
+    async with serving(hospital.make_app(setting({"gateway": "http://127.0.0.1:1"}))) as url:
+        number = day.prescriptions[0].external_id
+        assert (await client.post(f"{url}/reports", json={}, headers={"Sanyi-Key": "k"})).status_code == 401
+        first = report(number, "in_review")
+        assert [(await send(client, url, first)).status_code for _ in range(2)] == [204, 204]
+        assert (await progress(client, url))["reports"] == {"in_review": 1}
+        await send(client, url, report(number, "returned"))
+        book = (await client.get(f"{url}/book")).json()
+        assert [defect["defect"] for defect in book["defects"]] == ["report_changed"]
+
+
+async def test_what_happened_last_counts_not_what_came_last(setting, client, day):
+    async with serving(hospital.make_app(setting({"gateway": "http://127.0.0.1:1"}))) as url:
+        number = day.prescriptions[0].external_id
+        await send(client, url, report(number, "settled", "k2", at="2026-11-22T01:05:00+00:00"))
+        await send(client, url, report(number, "fulfilled", "k1", at="2026-11-22T09:04:00+08:00"))
+        row = (await client.get(f"{url}/book")).json()["prescriptions"][0]
+        assert (row["status"], row["statuses"]) == ("settled", ["settled", "fulfilled"])
+
+
+async def test_the_patient_collects_when_it_is_ready(setting, gateway, client, day, tmp_path):
+    number = planned(day, "settled_pickup").external_id
+    held = {"order_id": "ord_1", "store_id": "AK01", "lines": [
+        {"line": 1, "drug": "D001", "quantity": "60", "unit_price": "0.31", "amount_fen": 1860}]}
+    placed = held | {
+        "prescription_id": "rx_1", "handover": "pickup", "claim_secret": "shh", "patient_due_fen": 372,
+        "pickup_code_sha256": hashlib.sha256(b"ord_1:424242").hexdigest(), "total_fen": 1860}
+    bearer = {"Authorization": "Bearer ankang-token"}
+    async with serving(ankang.make_app(setting({"gateway": gateway[1]}))) as chain:
+        urls = {"gateway": "http://127.0.0.1:1", "ankang": chain}
+        async with serving(hospital.make_app(setting(urls))) as url:
+            await client.post(f"{chain}/v1/holds", json=held, headers=bearer)
+            pickup = {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "424242"}
+            await send(client, url, report(number, "fulfilling", pickup=pickup))
+            await client.post(f"{chain}/v1/orders", json=placed, headers=bearer)
+            await settled_down(client, url, lambda p: p["collected"] == 1)
+            assert [row["status"] for row in (await client.get(f"{chain}/book")).json()["orders"]] == ["handed_over"]
+            await until(lambda: len(gateway[0].heard) == 3)
+
+
+async def test_a_platform_that_accepts_a_broken_message_is_found_out(setting, client, day):
+    app = FastAPI()
+
+    @app.post("/fhir/{name}/{kind}")
+    async def take_anything() -> Response:
+        return Response(b"{}", 201)
+
+    async with serving(app) as gateway_url:
+        async with serving(hospital.make_app(setting({"gateway": gateway_url, "per-second": "100"}))) as url:
+            await settled_down(client, url, lambda p: p["defects"] >= 3)
+            defects = {row["defect"] for row in (await client.get(f"{url}/book")).json()["defects"]}
+            assert {"broken_not_refused", "conflict_not_refused", "replay_differs"} <= defects

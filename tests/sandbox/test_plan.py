@@ -1,0 +1,118 @@
+"""The day's plan against the product's own checker and audit: each ending is caused by content, and by nothing else."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from domain.audit import Facts, audit
+from domain.claims import Accumulators, Entitlement
+from domain.findings import Severity
+from domain.money import fen
+from fhir_profiles.checker import check_bundle, check_cancel
+from fhir_profiles.reader import read_bundle
+from infra.cities import load_knowledge, load_policy
+from sandbox import ankang, baicao
+from sandbox.people import resident_id
+from sandbox.plan import SCENARIOS, Plan, make_plan
+
+NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
+DAY = make_plan("jinan", 60, 7, NOW)
+
+
+def audited(planned, now=NOW):
+    rx = read_bundle(planned.bundle, DAY.hospital, lambda _: "pt_1").prescription
+    who = DAY.people[DAY.prescriptions.index(planned)]
+    entitled = Entitlement(
+        who["psn_no"], who["insutype"], "370100", who["psn_type"] == "12", False, True, tuple(who["diseases"]),
+        Accumulators(fen(who["used"]["ded_used"]), fen(who["used"]["cap_used"].get(rx.coverage.disease_code, "0")),
+                     fen(who["used"]["pool_used"])))
+    return audit(rx, Facts(now, load_knowledge("jinan"), load_policy("jinan"), entitled, 3, True))
+
+
+def test_the_same_arguments_give_the_same_day_and_another_seed_another_one():
+    assert make_plan("jinan", 60, 7, NOW) == DAY
+    assert make_plan("jinan", 60, 8, NOW).prescriptions != DAY.prescriptions
+
+
+def test_every_scenario_is_there_from_twelve_on():
+    assert {planned.scenario for planned in make_plan("jinan", 12, 1, NOW).prescriptions} == set(SCENARIOS)
+    assert len(make_plan("jinan", 5, 1, NOW).prescriptions) == 5
+
+
+def test_sixty_prescriptions_are_a_fair_day():
+    counts = Counter(planned.scenario for planned in DAY.prescriptions)
+    assert sum(counts.values()) == 60
+    assert counts["settled_pickup"] + counts["settled_home"] == 37
+    assert counts["refused"] == counts["declined"] == 5
+    assert sum(counts[name] for name in counts if name.startswith("cancelled")) == 4
+
+
+@pytest.mark.parametrize("planned", DAY.prescriptions, ids=lambda planned: f"{planned.external_id}-{planned.scenario}")
+def test_every_message_keeps_the_contract_and_the_audit_sees_what_was_meant(planned):
+    assert check_bundle(planned.bundle, DAY.hospital)[1] == []
+    if planned.cancel:
+        assert check_cancel(planned.cancel, DAY.hospital)[1] == []
+    found = [(finding.severity, finding.code) for finding in audited(planned) if finding.severity is not Severity.INFO]
+    if planned.scenario == "refused":
+        assert Severity.BLOCK in {severity for severity, _ in found}
+    elif planned.scenario == "returned":
+        assert found == [(Severity.WARN, "OFF_LABEL")]
+    else:
+        assert found == []
+
+
+def test_the_broken_messages_are_broken_and_the_conflict_is_not():
+    assert all(check_bundle(body, DAY.hospital)[1] for body in DAY.broken)
+    key, other = DAY.conflict
+    original = next(planned for planned in DAY.prescriptions if planned.key == key)
+    assert check_bundle(other, DAY.hospital)[1] == []
+    assert other != original.bundle
+    assert json.loads(other)["identifier"] == json.loads(original.bundle)["identifier"]
+
+
+def test_those_that_expire_have_little_time_left_and_come_first():
+    first = DAY.prescriptions[0]
+    assert first.scenario == "expired"
+    rx = read_bundle(first.bundle, DAY.hospital, lambda _: "pt_1").prescription
+    assert rx.valid_until - NOW == timedelta(seconds=40)
+
+
+def test_stock_and_habits_bring_the_endings_about():
+    def drugs(scenario):
+        return {drug for case in SCENARIOS[scenario].cases for drug in case.drugs}
+
+    near, far = set(ankang.CHAIN.prices), set(baicao.CHAIN.prices)
+    assert drugs("settled_pickup") | drugs("settled_home") <= near & far
+    assert not drugs("expired") & (near | far)
+    assert drugs("cancelled_fulfilling") <= near - far
+    assert not (drugs("settled_pickup") | drugs("settled_home")) & set(ankang.CHAIN.habits)
+    for drug in drugs("declined") | drugs("silent"):
+        assert ankang.CHAIN.prices[drug] < baicao.CHAIN.prices[drug]
+
+
+def test_no_chain_sells_above_the_ceiling():
+    catalogue = load_knowledge("jinan").catalogue
+    for chain in (ankang.CHAIN, baicao.CHAIN):
+        for drug, price in chain.prices.items():
+            assert price <= catalogue[drug].ceiling
+
+
+def test_a_saved_plan_is_the_same_plan(tmp_path):
+    DAY.save(tmp_path / "hospital", tmp_path / "insurer")
+    assert Plan.load(tmp_path / "hospital").prescriptions == DAY.prescriptions
+    assert json.loads((tmp_path / "insurer" / "people.json").read_text(encoding="utf-8")) == list(DAY.people)
+
+
+def test_the_bytes_of_a_prescription_are_not_in_its_repr():
+    assert "示范" not in repr(DAY)
+
+
+def test_resident_ids_have_their_check_digit():
+    assert resident_id("110105", datetime(1949, 12, 31, tzinfo=UTC).date(), 2) == "11010519491231002X"
+
+
+def test_no_two_people_share_a_number():
+    numbers = [person["id_number"] for person in make_plan("jinan", 500, 3, NOW).people]
+    assert len(set(numbers)) == 500

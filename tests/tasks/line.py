@@ -1,0 +1,92 @@
+"""One prescription on the line, with partners that do what a test tells them."""
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+
+from domain.lifecycle import Status
+from domain.orders import OrderStatus
+from infra.db import orders, prescriptions
+from infra.db.orders import Placed
+from tasks import review
+from tasks.allocation import open_secrets
+from tasks.city import City
+from tasks.delivery import receive_update
+from tasks.intake import Answer
+from tasks.line import Hop, hop
+from tasks.reports import deliver_due
+from tests.city import PHARMACIST, Clock
+from tests.fakes import FakeChain, FakePayer
+
+
+@dataclass
+class Line:
+    """A city whose hops, decisions and callbacks a test sets off one by one."""
+
+    city: City
+    _nonce: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    @property
+    def clock(self) -> Clock:
+        assert isinstance(self.city.now, Clock)
+        return self.city.now
+
+    @property
+    def payer(self) -> FakePayer:
+        assert isinstance(self.city.payer, FakePayer)
+        return self.city.payer
+
+    def chain(self, slug: str) -> FakeChain:
+        chain = self.city.chains[slug]
+        assert isinstance(chain, FakeChain)
+        return chain
+
+    def hop(self, rx_id: str) -> Hop:
+        return asyncio.run(hop(self.city, rx_id))
+
+    def deliver(self) -> int:
+        return asyncio.run(deliver_due(self.city))
+
+    def status(self, rx_id: str) -> Status:
+        with self.city.db.reading() as session:
+            return prescriptions.load(session, rx_id).status
+
+    def review(self, rx_id: str, decision: str = "pass", pharmacist: str = PHARMACIST, **more: object) -> Status:
+        review.claim(self.city, rx_id, pharmacist)
+        return review.decide(self.city, rx_id, pharmacist, review.Decision(decision, **more))  # type: ignore[arg-type]
+
+    def order(self, rx_id: str) -> Placed:
+        """The newest order of a prescription."""
+        with self.city.db.reading() as session:
+            return orders.of(session, rx_id)[-1]
+
+    def say(self, rx_id: str, status: OrderStatus, *, order: Placed | None = None, **more: object) -> Answer:
+        """The chain of an order (the newest) sends a callback; a handover shows the pickup code."""
+        placed = order or self.order(rx_id)
+        chain = self.chain(placed.order.chain)
+        if status is OrderStatus.HANDED_OVER:
+            more.setdefault("pickup_code", open_secrets(self.city, placed)["pickup_code"])
+        update = chain.update(placed.id, status, at=self.city.now(), **more)  # type: ignore[arg-type]
+        return self.send(placed.order.chain, chain.body(update))
+
+    def send(self, slug: str, body: bytes) -> Answer:
+        """Deliver a callback's bytes, signed, under a fresh nonce."""
+        headers = self.chain(slug).headers(body, self.city.now(), nonce=f"nonce-{next(self._nonce):020d}")
+        return receive_update(self.city, slug, timestamp=headers["Sanyi-Timestamp"], nonce=headers["Sanyi-Nonce"],
+                              signature=headers["Sanyi-Signature"], body=body)
+
+    def to_fulfilling(self, rx_id: str) -> Placed:
+        """Audit, a pharmacist's pass, and an order at the best pharmacy."""
+        self.hop(rx_id)
+        self.review(rx_id)
+        self.hop(rx_id)
+        assert self.status(rx_id) is Status.FULFILLING
+        return self.order(rx_id)
+
+    def to_settled(self, rx_id: str) -> Placed:
+        """All the way: handed over and settled."""
+        placed = self.to_fulfilling(rx_id)
+        self.say(rx_id, OrderStatus.HANDED_OVER)
+        self.hop(rx_id)
+        assert self.status(rx_id) is Status.SETTLED
+        return placed
