@@ -20,9 +20,6 @@ from tasks.reports import deliver_due
 
 log = get_logger(__name__)
 
-RUNS_AT_ONCE = 2
-"""Flow runs of one worker at a time. While they run, what falls due meanwhile makes the next batch larger."""
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -47,6 +44,7 @@ class Batch:
     def tags(self) -> list[str]:
         return sorted({f"stage:{STAGES[one.status]}" for one in self.due}
                       | {f"hospital:{one.hospital}" for one in self.due}
+                      | {f"chain:{one.chain}" for one in self.due if one.chain}
                       | ({"retry"} if any(one.attempts for one in self.due) else set()))
 
 
@@ -82,7 +80,7 @@ class Dispatcher:
 
     def _dispatch(self) -> bool:
         """Start what is due as far as there is room; False when there is nothing to start."""
-        if len(self._running) >= RUNS_AT_ONCE:
+        if len(self._running) >= self._settings.runs_at_once:
             return False
         with self._city.db.transaction() as session:
             due = prescriptions.claim_due(session, self._settings.worker, at=self._city.now(), lease=self._lease,
@@ -96,7 +94,7 @@ class Dispatcher:
     async def _run(self, batch: Batch) -> None:
         started = time.monotonic()
         try:
-            with prefect.tags(*batch.tags):
+            with prefect.tags(*batch.tags, f"worker:{self._settings.worker}"):
                 await prescription_lifecycle.with_options(flow_run_name=batch.name)(
                     batch.ids, fine=len(batch.due) <= self._settings.fine_limit, return_state=True)
         except Exception as error:

@@ -4,19 +4,12 @@ from datetime import UTC, date, datetime, timedelta
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterName,
-    FlowRunFilter,
-    FlowRunFilterStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterStartTime
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
-from prefect.states import Completed, Crashed, Failed
+from prefect.states import Completed, Failed
 
+from flows.dead import STILL_RUNNING, bury
 from flows.home import city
 from flows.lifecycle import as_tasks
 from infra.db import prescriptions
@@ -72,14 +65,5 @@ async def board() -> None:
 
 async def _bury_dead_runs() -> int:
     """Runs whose process was killed stay Running for ever unless somebody says so."""
-    async with get_client() as client:
-        runs = await client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=["prescription-lifecycle"])),
-            flow_run_filter=FlowRunFilter(
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
-                start_time=FlowRunFilterStartTime(before_=datetime.now(UTC) - DEAD_AFTER)),
-            limit=200)
-        for run in runs:
-            await client.set_flow_run_state(run.id, Crashed(message="its process is gone; the rows were re-driven"),
-                                            force=True)
-    return len(runs)
+    before = datetime.now(UTC) - DEAD_AFTER
+    return await bury(FlowRunFilter(state=STILL_RUNNING, start_time=FlowRunFilterStartTime(before_=before)))

@@ -5,6 +5,7 @@ import signal
 
 from prefect.client.orchestration import get_client
 
+from flows.dead import bury_own
 from flows.dispatcher import Dispatcher
 from flows.home import city
 from infra.log import configure, get_logger
@@ -23,7 +24,8 @@ async def work() -> None:
     home.db.migrate()
     # One client for the life of the process: each flow run would open its own, and that costs more than the hop.
     async with get_client():
-        log.info("worker.started", worker=settings.worker, city=settings.city)
+        buried = await bury_own(settings.worker)
+        log.info("worker.started", worker=settings.worker, city=settings.city, buried=buried)
         await Dispatcher(home, settings).run(stop)
     log.info("worker.stopped", worker=settings.worker)
 

@@ -127,6 +127,9 @@ class Settings(BaseSettings):
     """Seconds a worker keeps a prescription to itself; after that another one may take over."""
     batch_limit: int = Field(default=50, ge=1)
     """Most prescriptions in one flow run."""
+    runs_at_once: int = Field(default=2, ge=1)
+    """Flow runs of one worker at a time; while they run, what falls due makes the next batch larger. More than 2 only
+    where Prefect's own database is PostgreSQL."""
     fine_limit: int = Field(default=3, ge=0)
     """Batches up to this size run each stage as a Prefect task of its own."""
     poll_seconds: float = Field(default=0.25, gt=0)

@@ -21,7 +21,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "ankang": {"lose_answer": 0.05, "error_500": 0.02, "out_of_stock": 0.03, "duplicate_callback": 0.10,
                "late_callback": 0.08, "at_most": 2},
     "baicao": {"lose_answer": 0.05, "error_500": 0.02, "duplicate_callback": 0.10, "late_callback": 0.08, "at_most": 2},
-    "insurer": {"lose_answer": 0.04, "timeout": 0.02, "timeout_seconds": 8, "busy": 0.03, "at_most": 2},
+    "insurer": {"lose_answer": 0.04, "timeout": 0.01, "timeout_seconds": 6, "busy": 0.01, "at_most": 2},
     "pharmacist": {"abandon": 0.03},
 }
 """An ordinary day's faults: rates per request. They must not show in the outcome."""
@@ -57,6 +57,8 @@ class SandboxCity:
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
         self._product = self._product_environment(fine_limit, database_url)
         self._client = httpx.Client(timeout=20, trust_env=False)
+        self.on_sending: Callable[[], None] = lambda: None
+        """Called when the hospital begins: a proof's chance to interfere."""
 
     # Starting.
 
@@ -106,6 +108,7 @@ class SandboxCity:
         """Make the day's plan and let the hospital begin."""
         plan = make_plan(self.slug, prescriptions, self.seed, datetime.now(UTC), expiring_seconds)
         plan.save(self.folder / "hospital", self.folder / "insurer")
+        self.on_sending()
         return plan
 
     def kill(self, name: str) -> None:
@@ -154,8 +157,16 @@ class SandboxCity:
         state = self._prefect("GET", f"/flow_runs/{run_id}")["state"] or {}
         return str(state.get("type")), str(state.get("name"))
 
-    def count_runs(self, **states: object) -> int:
-        return int(self._prefect("POST", "/flow_runs/count", {"flow_runs": states} if states else {}))
+    def count_runs(self) -> int:
+        """Flow runs that took place; the ones scheduled for later do not count."""
+        return int(self._prefect("POST", "/flow_runs/count", {
+            "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}}}))
+
+    def red_runs(self) -> list[str]:
+        """Name and message of every flow run an operator sees in red."""
+        found = self._prefect("POST", "/flow_runs/filter", {
+            "flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}, "limit": 50})
+        return [f"{run['name']}: {run['state']['message']}" for run in found]
 
     def wait_until(self, is_so: Callable[[], bool], what: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds

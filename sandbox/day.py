@@ -68,7 +68,7 @@ class Day:
     money: dict[str, int] = field(default_factory=dict)
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: int = 0
-    red_runs: int = 0
+    red_runs: list[str] = field(default_factory=list)
     seconds: float = 0.0
     compared: int = 0
 
@@ -168,7 +168,7 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
     day.stages = city.ops("stages")
     day.faults = tieout.faults(books, city.killed("worker"), city.progress("hospital"))
     day.runs = city.count_runs()
-    day.red_runs = city.count_runs(state={"type": {"any_": ["FAILED"]}})
+    day.red_runs = city.red_runs()
     return day
 
 
@@ -239,7 +239,9 @@ def show(day: Day, console: Console) -> None:
     console.print(stages)
     faults = ", ".join(f"{count}× {name}" for name, count in day.faults.items() if count) or "无 none"
     console.print(f"\n[bold]故障 Faults survived[/bold]  {faults}")
-    console.print(f"[bold]Prefect[/bold]  {day.runs} 次运行 flow runs, {day.red_runs} 红色 red")
+    console.print(f"[bold]Prefect[/bold]  {day.runs} 次运行 flow runs, {len(day.red_runs)} 红色 red")
+    for red in day.red_runs:
+        console.print(f"  [red]✗[/red] {red}")
     if day.differences:
         console.print(Panel("\n".join(day.differences[:30]), title="账不平 The books disagree", border_style="red"))
     else:

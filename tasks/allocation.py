@@ -76,15 +76,20 @@ async def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed]) -> tup
     rx = loaded.prescription
     wanted = [OrderLine(i.line, i.drug, i.quantity, i.unit) for i in rx.items]
     quotes, silent = await _quotes(city, rx, wanted)
-    # A no is asked again only after the same pause after which everybody is asked again.
-    recently = city.now() - city.policy.ask_again_after
-    excluded = frozenset((placed.order.chain, placed.order.store) for placed in attempts
-                         if placed.ended_at and placed.ended_at > recently)
     start_of_today = datetime.combine(city.today(), datetime.min.time(), ZoneInfo(city.policy.timezone))
     with city.db.reading() as session:
         shares = orders.shares(session, start_of_today - timedelta(days=30), start_of_today)
-    ranking = rank(quotes, wanted, city.policy, city.knowledge.ceilings, shares, excluded, key=rx.id)
-    best = next((one for one in ranking if one.eligible), None)
+
+    def ranked(excluded: frozenset[tuple[str, str]]) -> tuple[list[Ranked], Ranked | None]:
+        ranking = rank(quotes, wanted, city.policy, city.knowledge.ceilings, shares, excluded, key=rx.id)
+        return ranking, next((one for one in ranking if one.eligible), None)
+
+    # Who said no is asked again only when nobody else is left and the city's pause is over.
+    ended = {(placed.order.chain, placed.order.store): placed.ended_at for placed in attempts if placed.ended_at}
+    ranking, best = ranked(frozenset(ended))
+    if best is None:
+        recently = city.now() - city.policy.ask_again_after
+        ranking, best = ranked(frozenset(store for store, at in ended.items() if at > recently))
     if best is None:
         refused = "; ".join(sorted({f"{one.quote.chain}/{one.quote.store}: {one.reason}" for one in ranking}))
         return None, refused or f"no store has it ({', '.join(silent) + ' did not answer' if silent else 'all asked'})"

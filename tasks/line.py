@@ -33,8 +33,8 @@ STEPS: Mapping[Status, Step] = {
 
 BACKOFF = (10, 30, 120, 300, 900)
 """Seconds until the next attempt; the last one for ever. Divided by the city's hurry."""
-RED_AFTER = 3
-"""Failed attempts after which even a passing trouble is somebody's business."""
+RED_AFTER = 5
+"""Failed attempts after which even a passing trouble is somebody's business: some eight minutes of it."""
 TOO_MANY = 40
 """Steps in one hop after which something runs in a circle."""
 

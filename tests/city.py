@@ -54,6 +54,29 @@ class Clock:
         self.at += timedelta(**duration)
 
 
+class SimulatedCrash(BaseException):
+    """The process is gone. No `except Exception` stops it, as none would stop a power cut."""
+
+
+class Plug:
+    """A `boundary` of `Database` that pulls the plug at a commit a test chose, once."""
+
+    def __init__(self) -> None:
+        self._left = 0
+        self.passed: list[str] = []
+        """Every boundary passed, "before" and "after" in turn."""
+
+    def pull_at(self, boundary: int) -> None:
+        """At that boundary from now on, counted from 1: odd ones lie before a commit, even ones after it. 0: never."""
+        self._left = boundary
+
+    def __call__(self, where: str) -> None:
+        self.passed.append(where)
+        self._left -= 1
+        if self._left == 0:
+            raise SimulatedCrash(where)
+
+
 @dataclass
 class FakeHospital:
     """A hospital that keeps what it is told, by key; keeps `adapters.protocols.Hospital`."""

@@ -60,19 +60,24 @@ class _Line:
     """Calls that may be lost; empty means all."""
     calls: list[str] = field(default_factory=list)
     """The names of what was asked, in order."""
-    _refuse: list[str] = field(default_factory=list)
+    _refuse: list[tuple[str, str]] = field(default_factory=list)
 
-    def refuse_next(self, code: str) -> None:
-        """The next request is understood and refused."""
-        self._refuse.append(code)
+    def refuse_next(self, code: str, call: str = "") -> None:
+        """The next request, or the next of that name, is understood and refused."""
+        self._refuse.append((code, call))
+
+    def heal(self) -> None:
+        """Nothing is lost or refused from here on."""
+        self.lose_next_request = self.lose_next_answer = self.silent = False
+        self._refuse.clear()
 
     def _ask(self) -> None:
         fragile = not self.only or self.calls[-1] in self.only
         if fragile and (self.silent or self.lose_next_request):
             self.lose_next_request = False
             raise OutcomeUnknown("fake: line broke on the way there")
-        if self._refuse:
-            code = self._refuse.pop(0)
+        if self._refuse and self._refuse[0][1] in ("", self.calls[-1]):
+            code, _ = self._refuse.pop(0)
             raise Refused(f"fake: {code}", code=code)
 
     def _answer(self) -> None:
@@ -88,7 +93,11 @@ class _Held:
 
 
 _GONE = (OrderStatus.CANCELLED, OrderStatus.DECLINED)
-_TOO_LATE = {OrderStatus.IN_DELIVERY: "in_delivery", OrderStatus.HANDED_OVER: "handed_over"}
+_TOO_LATE = {
+    OrderStatus.IN_DELIVERY: "in_delivery",
+    OrderStatus.HANDED_OVER: "handed_over",
+    OrderStatus.RETURNED: "handed_over",
+}
 
 
 @dataclass
@@ -272,6 +281,9 @@ class PayerRow:
     total: int
     fund: int
     account: int
+    prescription_id: str
+    insutype: str
+    day: date
     reverses: str = ""
 
 
@@ -321,7 +333,8 @@ class FakePayer(_Line):
             answer = replace(self._split(claim), settlement_id=f"S{number}", visit_id=f"V{number}")
             self._answers[claim.reference] = (self.request_bytes(claim), answer)
             self.book.append(
-                PayerRow(claim.reference, f"S{number}", claim.psn_no, answer.total, answer.fund, answer.account)
+                PayerRow(claim.reference, f"S{number}", claim.psn_no, answer.total, answer.fund, answer.account,
+                         claim.prescription_id, claim.insutype, self.day)
             )
         self._answer()
         assert isinstance(answer, Settlement)
@@ -343,16 +356,12 @@ class FakePayer(_Line):
         return Reversal(answer, self.day)
 
     async def reconcile(self, totals: DayTotals) -> Reconciled:
-        """Compares with the whole book: in memory every settlement is of the same day and type."""
+        """Compares with the rows of those days and that type."""
         self.calls.append("reconcile")
         self._ask()
         self._answer()
-        ours = (
-            sum(it.total for it in self.book),
-            sum(it.fund for it in self.book),
-            sum(it.account for it in self.book),
-            len(self.book),
-        )
+        rows = [it for it in self.book if totals.begin <= it.day <= totals.end and it.insutype == totals.insutype]
+        ours = (sum(it.total for it in rows), sum(it.fund for it in rows), sum(it.account for it in rows), len(rows))
         matched = ours == (totals.total, totals.fund, totals.account, totals.count)
         return Reconciled(matched, "" if matched else "totals differ")
 
@@ -369,7 +378,8 @@ class FakePayer(_Line):
             raise Refused("fake: unknown_settlement", code="unknown_settlement")
         if any(it.reverses == settlement_id for it in self.book):
             raise Refused("fake: already_reversed", code="already_reversed")
-        return PayerRow(reference, number, row.psn_no, -row.total, -row.fund, -row.account, settlement_id)
+        return PayerRow(reference, number, row.psn_no, -row.total, -row.fund, -row.account, row.prescription_id,
+                        row.insutype, self.day, settlement_id)
 
     def _split(self, claim: Claim) -> Settlement:
         eligible = Fen(sum(it.amount for it in claim.lines if not it.selfpay))

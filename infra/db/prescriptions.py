@@ -14,7 +14,7 @@ from domain.findings import Finding
 from domain.lifecycle import Status
 from domain.prescription import Prescription
 from infra.db import history
-from infra.db.rows import FindingRow, HopRow, ItemRow, PatientRow, PrescriptionRow
+from infra.db.rows import FindingRow, HopRow, ItemRow, OrderRow, PatientRow, PrescriptionRow
 
 PRESCRIPTION = TypeAdapter(Prescription)
 FINDING = TypeAdapter(Finding)
@@ -109,6 +109,8 @@ class Due:
     hospital: str
     attempts: int
     expedited: bool
+    chain: str
+    """Who has, or last had, its order; empty when no pharmacy was asked yet."""
 
 
 def claim_due(session: Session, owner: str, *, at: datetime, lease: timedelta, limit: int) -> list[Due]:
@@ -129,10 +131,13 @@ def claim_due(session: Session, owner: str, *, at: datetime, lease: timedelta, l
         return []
     session.execute(sa.update(PrescriptionRow).where(PrescriptionRow.id.in_(ids))
                     .values(lease_owner=owner, lease_until=at + lease).execution_options(synchronize_session=False))
+    chain = (sa.select(OrderRow.chain).where(OrderRow.prescription_id == PrescriptionRow.id)
+             .order_by(OrderRow.attempt.desc()).limit(1).scalar_subquery())
     rows = session.execute(sa.select(PrescriptionRow.id, PrescriptionRow.status, PrescriptionRow.hospital,
-                                     PrescriptionRow.attempts, PrescriptionRow.expedited)
+                                     PrescriptionRow.attempts, PrescriptionRow.expedited, chain.label("chain"))
                            .where(PrescriptionRow.id.in_(ids)))
-    found = {row.id: Due(row.id, Status(row.status), row.hospital, row.attempts, row.expedited) for row in rows}
+    found = {row.id: Due(row.id, Status(row.status), row.hospital, row.attempts, row.expedited, row.chain or "")
+             for row in rows}
     return [found[prescription_id] for prescription_id in ids]
 
 

@@ -8,10 +8,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from domain.lifecycle import DEADLINES, FINAL, OWNERS, STAGES, Owner, Status
@@ -41,8 +44,8 @@ GRACE = timedelta(seconds=60)
 """So long something may be due before somebody should look."""
 NOBODY_CAN_FILL = "a pharmacy that can fill it"
 """The words `tasks.allocation` writes while no store has everything."""
-LASTING = 3
-"""Failed attempts after which even a passing trouble needs a person."""
+LASTING = 5
+"""Failed attempts after which even a passing trouble needs a person; the same as `tasks.line.RED_AFTER`."""
 SHOWN = 20
 """Examples of one concern on the board; the count is of all."""
 
@@ -623,11 +626,10 @@ def reconciliations(session: Session) -> list[Plain]:
 
 
 def ready(session: Session) -> str:
-    """Empty when the database answers and is migrated, else what is wrong."""
+    """Empty when the database answers and is migrated to what this version needs, else what is wrong."""
+    needed = ScriptDirectory(str(Path(__file__).parent / "migrations")).get_current_head()
     try:
-        session.execute(sa.select(PrescriptionRow.id).limit(1))
-    except sa.exc.OperationalError:
-        return "database unreachable or not migrated"
-    except sa.exc.ProgrammingError:
-        return "database not migrated"
-    return ""
+        there = session.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    except (OperationalError, ProgrammingError):
+        return "database unreachable, or never migrated"
+    return "" if there == needed else f"database is at migration {there}, this version needs {needed}"

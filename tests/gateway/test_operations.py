@@ -1,0 +1,156 @@
+"""The operations API: what a day's proof reads."""
+
+import asyncio
+import hashlib
+import json
+
+import pytest
+from fastapi.testclient import TestClient
+
+from domain.orders import OrderStatus
+from tasks.city import City
+from tasks.line import hop
+from tasks.settlement import reconcile_day
+from tests.city import Clock, admit, cancel_by_hospital, pass_review, rxno, say
+
+
+@pytest.fixture
+def day(city: City, clock: Clock) -> list[str]:
+    """Three prescriptions: settled, settled and wholly returned, cancelled."""
+    ids = admit(city, 3)
+    for rx_id in ids[:2]:
+        asyncio.run(hop(city, rx_id))
+        clock.advance(minutes=4)
+        pass_review(city, rx_id)
+        asyncio.run(hop(city, rx_id))
+        say(city, rx_id, OrderStatus.ACCEPTED)
+        say(city, rx_id, OrderStatus.HANDED_OVER)
+        asyncio.run(hop(city, rx_id))
+    say(city, ids[1], OrderStatus.RETURNED, reason="quality")
+    asyncio.run(hop(city, ids[1]))
+    cancel_by_hospital(city, 3)
+    asyncio.run(reconcile_day(city))
+    return ids
+
+
+def get(client: TestClient, operator: dict[str, str], path: str) -> object:
+    answer = client.get(f"/api/ops/{path}", headers=operator)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_every_prescription_is_listed_once_page_by_page(
+        client: TestClient, operator: dict[str, str], day: list[str]) -> None:
+    rows, after = [], ""
+    while page := get(client, operator, f"prescriptions?after={after}&limit=2"):
+        rows += page  # type: ignore[operator]
+        after = rows[-1]["id"]
+    by_id = {row["id"]: row for row in rows}
+
+    assert len(rows) == 3
+    assert set(by_id) == set(day)
+    kept, returned, cancelled = (by_id[rx_id] for rx_id in day)
+    assert (kept["status"], kept["reversed"], kept["claim_status"]) == ("settled", False, "reconciled")
+    assert kept["orders"][0] == {
+        "id": kept["orders"][0]["id"], "chain": "ankang", "store": "AK01", "status": "handed_over", "total_fen": 1800,
+        "patient_due_fen": 360, "returned_lines": []}
+    assert (returned["reversed"], returned["orders"][0]["returned_lines"]) == (True, [1])
+    assert (cancelled["status"], cancelled["orders"], cancelled["claim_status"]) == ("cancelled", [], None)
+    assert cancelled["ended_at"]
+    assert kept["ended_at"] is None
+    assert kept["external_id"] == rxno(1)
+
+
+def test_the_ledger_balances_and_agrees_with_the_claims(
+        client: TestClient, operator: dict[str, str], day: list[str]) -> None:
+    ledger = get(client, operator, "ledger")
+    assert isinstance(ledger, dict)
+
+    assert [posting["kind"] for posting in ledger["postings"]] == ["settled", "settled", "reversed"]
+    assert all(posting["sum_fen"] == 0 for posting in ledger["postings"])
+    assert len(ledger["claims"]) == 2
+    for claim in ledger["claims"]:
+        assert claim["total_fen"] == claim["fund_fen"] + claim["account_fen"] + claim["cash_fen"] == 1800
+        assert claim["chain"] == "ankang"
+    assert sum(claim["reversal_id"] is not None for claim in ledger["claims"]) == 1
+
+
+def test_the_proof_walks_every_chain_and_posting(
+        client: TestClient, operator: dict[str, str], day: list[str], city: City) -> None:
+    assert get(client, operator, "verify") == {"chains": 3, "broken": [], "postings": 3, "out_of_balance": []}
+
+    with city.db.transaction() as session:
+        session.connection().exec_driver_sql(
+            "UPDATE entry SET amount_fen = amount_fen + 1 WHERE posting_id = 2 AND seq = 1")
+    assert get(client, operator, "verify")["out_of_balance"] == [{"posting": 2, "sum_fen": 1}]  # type: ignore[index]
+
+
+def test_a_row_somebody_deleted_is_missed(
+        client: TestClient, operator: dict[str, str], day: list[str], city: City) -> None:
+    with city.db.transaction() as session:
+        session.connection().exec_driver_sql(
+            "DELETE FROM history WHERE prescription_id = ? AND seq = (SELECT max(seq) FROM history "
+            "WHERE prescription_id = ?)", (day[0], day[0]))
+
+    broken = get(client, operator, "verify")["broken"]  # type: ignore[index]
+    assert [one["prescription_id"] for one in broken] == [day[0]]
+
+
+def test_an_exported_chain_can_be_verified_without_us(
+        client: TestClient, pharmacist: dict[str, str], day: list[str]) -> None:
+    export = client.get(f"/api/rx/{day[0]}/history", headers=pharmacist).json()
+
+    previous = export["genesis"]
+    for row in export["rows"]:
+        content = json.dumps([row[name] for name in export["hashed_fields"]], ensure_ascii=False, separators=(",", ":"))
+        previous = hashlib.sha256(f"{previous}\n{content}".encode()).hexdigest()
+        assert previous == row["hash"]
+    assert previous == export["head_hash"]
+    assert len(export["rows"]) == export["version"]
+
+
+def test_stages_tell_how_long_a_status_lasted(client: TestClient, operator: dict[str, str], day: list[str]) -> None:
+    stages = get(client, operator, "stages")
+    assert isinstance(stages, dict)
+
+    assert stages["in_review"] == {"stage": "review", "count": 2, "p50": 240.0, "p95": 240.0}
+    assert stages["received"]["count"] == 3  # the cancelled one left it too
+
+
+def test_discrepancies_and_reconciliations_are_listed(
+        client: TestClient, operator: dict[str, str], day: list[str]) -> None:
+    reconciled = get(client, operator, "reconciliations")
+    assert isinstance(reconciled, list)
+    assert (reconciled[0]["matched"], reconciled[0]["count"], reconciled[0]["total_fen"]) == (True, 3, 1800)
+    differing = get(client, operator, "discrepancies")
+    assert isinstance(differing, list)
+    assert {one["kind"] for one in differing} == {"forecast_vs_pre_settlement"}
+
+
+def test_the_board_is_plain_data_too(client: TestClient, operator: dict[str, str], day: list[str]) -> None:
+    board = get(client, operator, "board")
+    assert isinstance(board, dict)
+
+    assert board["money"] == {"day": "2026-11-22", "settlements": 2, "reversals": 1, "total": 1800, "fund": 1440,
+                              "account": 0, "cash": 360, "balance": 0}
+    counts = {line["status"]: line["count"] for line in board["statuses"]}
+    assert counts["settled"] == 2
+    assert counts["cancelled"] == 1
+
+
+def test_waking_what_has_ended_is_refused(
+        client: TestClient, operator: dict[str, str], pharmacist: dict[str, str], day: list[str]) -> None:
+    ended = client.post(f"/api/ops/rx/{day[2]}/wake", headers=operator)
+    unknown = client.post("/api/ops/rx/rx_unknown/wake", headers=operator)
+    awake = client.post(f"/api/ops/rx/{day[0]}/wake", headers=operator)
+    not_theirs = client.post(f"/api/ops/rx/{day[0]}/wake", headers=pharmacist)
+
+    assert [answer.status_code for answer in (ended, unknown, awake, not_theirs)] == [409, 404, 200, 403]
+    assert ended.json()["error"]["code"] == "not_open"
+
+
+def test_a_parameter_not_as_agreed_is_refused_without_quoting_it(client: TestClient, operator: dict[str, str]) -> None:
+    answer = client.get("/api/ops/prescriptions?limit=MARK", headers=operator)
+
+    assert answer.status_code == 422
+    assert "MARK" not in answer.text

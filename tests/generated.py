@@ -1,0 +1,332 @@
+"""The reference pages that are printed from the code: `python -m tests.generated --write` or `--check`."""
+
+import argparse
+import ast
+import difflib
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_origin
+
+import yaml
+from pydantic import BaseModel, SecretStr
+from pydantic_core import PydanticUndefined
+
+from domain import errors
+from domain.audit import RULES, payment, prescribing, safety
+from domain.audit.facts import Rule
+from domain.errors import RxError
+from domain.lifecycle import (
+    ALIVE,
+    DEADLINES,
+    FINAL,
+    MONEY_TRANSITIONS,
+    ORDER_TRANSITIONS,
+    OWNERS,
+    STAGES,
+    TRANSITIONS,
+    Money,
+    Status,
+    diagram,
+)
+from domain.orders import OrderStatus
+from fhir_profiles.catalogue import catalogue_page
+from gateway import words
+from gateway.trouble import RETRY_AFTER
+from infra.db.views import LASTING, trouble_words
+from infra.http import MAX_WAIT_SECONDS
+from infra.settings import DELIMITER, PREFIX, Settings, describe
+from tasks import line, reports
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+SIX = [kind for kind in vars(errors).values()
+       if isinstance(kind, type) and issubclass(kind, RxError) and kind is not RxError]
+BY_TABLE = frozenset({"action", "pregnancy", "lactation"})
+"""Columns of the knowledge base that say how severe a finding is."""
+
+
+def lifecycle_page() -> str:
+    """The three machines of domain/lifecycle.py."""
+    meanings = _meanings(Status)
+    statuses = [(f"`{status}`", words.STATUSES[status].zh, STAGES[status], OWNERS[status], DEADLINES[status],
+                 _list(TRANSITIONS[status]), meanings.get(status.name, "")) for status in Status]
+    return _page(
+        "Lifecycle / 处方的一生", "domain/lifecycle.py",
+        "Three machines: where a prescription is, where its medicine is, how far its money is. Everything else asks "
+        "these tables. A step reads the status, does the next thing that is missing, and writes the new status with a "
+        "history row in one transaction.",
+        "## Prescription", f"```mermaid\n{diagram()}```",
+        _table(("status", "中文", "stage", "who must act", "what ends the stay", "may become", "meaning"), statuses),
+        f"Nothing is owed any more in {_list(FINAL)}. Every change to `cancelled` or `expired` asks the pharmacy first "
+        "if one holds stock or has an order.",
+        "## Order", _states(ORDER_TRANSITIONS),
+        _table(("status", "中文", "may still bring the medicine", "may become", "meaning"), _rows(
+            OrderStatus, ORDER_TRANSITIONS, words.ORDERS, lambda status: "yes" if status in ALIVE else "no")),
+        "An order's word moves all its items; a late word may skip statuses and never goes back. An item without an "
+        "order is `open`. A prescription has several orders one after the other, one alive at a time.",
+        "## Money", _states(MONEY_TRANSITIONS),
+        _table(("status", "中文", "may become", "meaning"), _rows(Money, MONEY_TRANSITIONS, words.MONEY)),
+        "Per claim. A return reverses the whole claim and settles what was kept as the next version.",
+    )
+
+
+def audit_page() -> str:
+    """Every rule of the audit with what it may find."""
+    rows = [(rule.id, _first(inspect.getdoc(rule.check) or ""), _outcomes(rule), rule.source) for rule in RULES]
+    return _page(
+        "Audit rules / 预审规则", "domain/audit",
+        f"{len(RULES)} rules run over every prescription, all of them, in this order. One `BLOCK` refuses the "
+        "prescription. A pharmacist must give a reason for every `WARN`. `SELFPAY` only means that the fund does not "
+        "pay. *table* means that a row of the knowledge base says which. The knowledge base is demo data "
+        "([its page](../../cities/demo_knowledge/README.md)).",
+        _table(("rule", "what must hold", "outcomes", "source"), rows),
+    )
+
+
+def settings_page() -> str:
+    """Every variable of infra/settings.py."""
+    defaults = _defaults(Settings)
+    rows = [(f"`{name}…`" if name.endswith(DELIMITER) else f"`{name}`", defaults.get(name, ""), meaning)
+            for name, meaning in describe().items()]
+    return _page(
+        "Settings / 配置项", "infra/settings.py",
+        "Environment variables, or lines of a file `.env` in the folder the process starts in; the environment wins. "
+        "A name with our prefix that is not here is refused. Examples: [.env.example](../../.env.example). "
+        "A name that ends in `__…` is given once per partner or person.",
+        _table(("variable", "default", "meaning"), rows),
+    )
+
+
+def errors_page() -> str:
+    """The six errors and what happens next."""
+    rows: list[Sequence[object]] = []
+    for kind in SIX:
+        act, _, what, _, cure = trouble_words(kind.__name__, attempts=1)
+        red = "at the first attempt" if act else f"from attempt {line.RED_AFTER} on"
+        rows.append((f"`{kind.__name__}`", _first(inspect.getdoc(kind) or ""), what, line._WHAT_NEXT[kind], red, cure))
+    _, _, what, _, cure = trouble_words("", attempts=1)
+    rows.append(("anything else", "A fault of ours.", what, line._WHAT_NEXT[Exception], "at the first attempt", cure))
+    return _page(
+        "Errors / 六类错误", "domain/errors.py, tasks/line.py and infra/db/views.py",
+        "The name is the instruction. In the history, on the board and in Prefect a trouble is written as "
+        "`Name:code`, for example `Transient:unanswered`.",
+        _table(("error", "what it means", "on the board", "the prescription waits for", "red in Prefect", "what to do"),
+               rows),
+        "## When it is tried again, and by whom",
+        _table(("scale", "who", "when"), [
+            ("seconds", "`infra/http.py`",
+             "Only requests that may be sent twice; the manifest's `attempts`, with random pauses of at most "
+             f"{MAX_WAIT_SECONDS:.0f} s. Nowhere else does a running step sleep between two tries."),
+            ("minutes", "`tasks/line.py`",
+             f"Whatever the error, the row is due again after {_seconds(line.BACKOFF)}, the last one for ever (divided "
+             "by `SANYI_TIME_SCALE`). It comes back alone, in a run of its own."),
+            ("minutes", "`tasks/reports.py`",
+             f"A message to a partner that failed: after {_seconds(reports.RETRY)}, the last one for ever."),
+            ("hours", "deadlines and the sweep",
+             "The validity of the prescription and the city's deadlines end a wait; the sweep wakes what was "
+             "forgotten. See [deployments](deployments.md)."),
+        ]),
+        f"On the board a passing trouble counts as something a person must look at from attempt {LASTING} on, "
+        "any other at once.",
+        "Every failed attempt is a row of the prescription's history. `StaleStatus` is read again up to five times "
+        "within the same hop before it counts as failed.",
+        "A business no to `hold`, `place`, `cancel`, `settle` or `reverse` is remembered with the intent. A later "
+        "attempt raises the same `Refused` again without asking the partner, so waking the prescription does not "
+        "repeat the request. There is no command yet that forgets such an answer.",
+        "## At the gateway's doors",
+        _table(("error", "what the caller hears"), [
+            ("`Transient`, `StaleStatus`", f"503 with `Retry-After: {RETRY_AFTER}`: send the same again"),
+            ("`InvalidPayload`", "a hospital: 422, or 400 when it is no JSON, with every finding; "
+                                 "a chain: 422 `invalid` with every finding"),
+            ("`Refused`", "401: a chain's signature or its age is wrong"),
+            ("everything else", "500 without a word of what was sent; `gateway.error` is in the log"),
+        ]),
+    )
+
+
+def deployments_page() -> str:
+    """What prefect.yaml registers."""
+    given = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    rows = [(f"`{deployment_name(one)}`", one["description"], _schedule(one),
+             ", ".join(f"`{name}={value}`" for name, value in one.get("parameters", {}).items()) or "none",
+             ", ".join(f"`{tag}`" for tag in one["tags"]), f"`{one['entrypoint']}`") for one in given]
+    return _page(
+        "Deployments / 部署清单", "prefect.yaml",
+        "Registered with `.venv/bin/prefect --no-prompt deploy --all`; run by the resident worker "
+        "(`python -m flows.resident`) in the pool `operations`. How to run one by hand: "
+        "[operations](../operations.md#run-a-deployment-by-hand).",
+        _table(("deployment", "what it does", "schedule", "default parameters", "tags", "entry point"), rows),
+        "The lifecycle flow `prescription-lifecycle` has no deployment: the lifecycle worker "
+        "(`python -m flows.worker`) starts its runs itself.",
+    )
+
+
+def deployment_name(given: Mapping[str, Any]) -> str:
+    """`flow/deployment` as Prefect's command line takes it."""
+    module, _, function = given["entrypoint"].rpartition(".")
+    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
+    found = next(node for node in ast.walk(tree)
+                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function)
+    flow = next(one for one in found.decorator_list if isinstance(one, ast.Call))
+    name = next(ast.literal_eval(keyword.value) for keyword in flow.keywords if keyword.arg == "name")
+    return f"{name}/{given['name']}"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "lifecycle.md": lifecycle_page,
+    "audit-rules.md": audit_page,
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "deployments.md": deployments_page,
+    "findings.md": catalogue_page,
+}
+"""By file name in docs/reference."""
+
+
+# --- Reading the code ---
+
+
+def _meanings(kind: type[StrEnum]) -> dict[str, str]:
+    """The text below each member; Python itself does not keep it."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found, name = {}, ""
+    for node in body.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+        elif name and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            found[name], name = _first(str(node.value.value)), ""
+    return found
+
+
+def _outcomes(rule: Rule) -> str:
+    """The finding codes a rule's function and its helpers write, each with how severe it may be."""
+    module = next(one for one in (prescribing, safety, payment) if one.__name__ == rule.check.__module__)
+    found: dict[str, list[str]] = {}
+    for code, severity in _found(module, rule.check.__name__, set()):
+        if severity not in found.setdefault(code, []):
+            found[code].append(severity)
+    return ", ".join(f"`{code}` {' or '.join(severities)}" for code, severities in found.items())
+
+
+def _found(module: ModuleType, function: str, seen: set[str]) -> Iterator[tuple[str, str]]:
+    seen.add(function)
+    tree = ast.parse(Path(inspect.getfile(module)).read_text(encoding="utf-8"))
+    own = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for call in [node for node in ast.walk(own[function]) if isinstance(node, ast.Call)]:
+        if not isinstance(call.func, ast.Name):
+            continue
+        options = [choice for given in call.args for choice in _choices(given)]
+        codes = [option.value for option in options if isinstance(option, ast.Constant)
+                 and isinstance(option.value, str) and re.fullmatch(r"[A-Z][A-Z0-9_]{3,}", option.value)]
+        if call.func.id == "found" or (call.func.id in own and codes):
+            severities = [option.attr for option in options if isinstance(option, ast.Attribute)
+                          and isinstance(option.value, ast.Name) and option.value.id == "Severity"]
+            by_table = any(option.attr in BY_TABLE if isinstance(option, ast.Attribute)
+                           else isinstance(option, ast.Name) and option.id in BY_TABLE for option in options)
+            if call.func.id == "_denied":
+                severities = ["SELFPAY"]
+            for code in codes:
+                yield from ((code, severity) for severity in [*severities, *(["table"] if by_table else [])])
+        elif call.func.id in own and call.func.id not in seen:
+            yield from _found(module, call.func.id, seen)
+
+
+def _choices(node: ast.expr) -> list[ast.expr]:
+    return [*_choices(node.body), *_choices(node.orelse)] if isinstance(node, ast.IfExp) else [node]
+
+
+def _defaults(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, str]:
+    """The default of each variable that has a plain one."""
+    found: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        variable, value = prefix + name.upper(), field.default
+        if isinstance(value, BaseModel):
+            found |= _defaults(type(value), variable + DELIMITER)
+        elif get_origin(field.annotation) is not dict and value not in (None, "", PydanticUndefined) \
+                and not isinstance(value, SecretStr):
+            found[variable] = f"`{value}`"
+    return found
+
+
+def _schedule(given: Mapping[str, Any]) -> str:
+    said = [f"every {one['interval']} s" if "interval" in one else f"`{one['cron']}` {one['timezone']}"
+            for one in given.get("schedules", [])]
+    return ", ".join(said) or "by hand"
+
+
+# --- Writing ---
+
+
+def _page(title: str, source: str, *parts: str) -> str:
+    named = re.sub(r"[\w./]*/[\w.]+|prefect\.yaml", lambda path: f"`{path[0]}`", source)
+    note = f"Generated from {named} by `python -m tests.generated --write`. Do not edit."
+    return "\n\n".join((f"# {title}", note, *(part.strip("\n") for part in parts))) + "\n"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in lines)
+
+
+def _rows(kind: type[StrEnum], moves: Mapping[Any, frozenset[Any]], names: Mapping[str, words.Two],
+          extra: Callable[[Any], str] | None = None) -> list[tuple[str, ...]]:
+    meanings = _meanings(kind)
+    return [(f"`{status}`", names[status].zh, *([extra(status)] if extra else []), _list(moves[status]),
+             meanings.get(status.name, "")) for status in kind]
+
+
+def _states(moves: Mapping[Any, frozenset[Any]]) -> str:
+    arrows = [f"    {start} --> {end}" for start, ends in moves.items() for end in sorted(ends)]
+    return "\n".join(["```mermaid", "stateDiagram-v2", *arrows, "```"])
+
+
+def _list(values: Any) -> str:
+    return ", ".join(f"`{value}`" for value in sorted(values)) or "nothing"
+
+
+def _first(text: str) -> str:
+    """The first paragraph on one line."""
+    return " ".join(text.strip().partition("\n\n")[0].split())
+
+
+def _seconds(pauses: tuple[int, ...]) -> str:
+    return ", ".join(str(pause) for pause in pauses) + " s"
+
+
+def stale() -> dict[str, str]:
+    """The pages that are not what the code says now, each with the difference."""
+    found = {}
+    for name, make in PAGES.items():
+        file = REFERENCE / name
+        old, new = file.read_text(encoding="utf-8") if file.exists() else "", make()
+        if old != new:
+            found[name] = "\n".join(difflib.unified_diff(
+                old.splitlines(), new.splitlines(), f"docs/reference/{name}", "the code", lineterm="", n=0))
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.generated", description=__doc__)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--write", action="store_true", help="write the pages")
+    what.add_argument("--check", action="store_true", help="exit 1 and name the pages that are stale")
+    given = parser.parse_args()
+    different = stale()
+    for name, difference in different.items():
+        if given.write:
+            (REFERENCE / name).write_text(PAGES[name](), encoding="utf-8")
+            print(f"docs/reference/{name}: written")
+        else:
+            print(f"docs/reference/{name} is stale; run .venv/bin/python -m tests.generated --write\n{difference}")
+    return 1 if different and given.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
