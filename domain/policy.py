@@ -116,7 +116,7 @@ class CityPolicy:
     fulfil_within: timedelta = timedelta(hours=24)
     """From acceptance to dispensing (A-02)."""
     return_window: timedelta = timedelta(hours=1)
-    """From the handover to the settlement."""
+    """From the handover on; after it, and after the day's reconciliation, a prescription is closed."""
     expiring_soon: timedelta = timedelta(minutes=120)
     """So close to `valid_until` a prescription goes to the front of the queue."""
 

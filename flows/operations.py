@@ -9,10 +9,10 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
+from domain.errors import Refused
 from flows.dead import STILL_RUNNING, bury
 from flows.home import city
 from flows.lifecycle import as_tasks
-from infra.db import prescriptions
 from infra.log import bind
 from infra.settings import get_settings
 from tasks import upkeep
@@ -47,11 +47,15 @@ async def redrive(prescription: str) -> State:
     home = city()
     context = FlowRunContext.get()
     run_id = str(context.flow_run.id) if context and context.flow_run else ""
-    with home.db.transaction() as session:
-        prescriptions.wake(session, prescription, home.now())
+    get_run_logger().info("%s/rx/%s", get_settings().gateway_url, prescription)
+    try:
+        upkeep.redrive(home, prescription, "prefect")
+    except KeyError:
+        return Failed(message=f"no prescription {prescription}; its id looks like rx_ and 16 characters")
+    except Refused as no:
+        return Completed(name="Nothing owed", message=str(no))
     with bind(run=run_id):
         only = await hop(home, prescription, as_tasks)
-    get_run_logger().info("%s/rx/%s", get_settings().gateway_url, prescription)
     return Failed(message=f"{prescription} {only.error}") if only.alarming else Completed(name=only.name)
 
 

@@ -24,8 +24,11 @@ async def work() -> None:
     home.db.migrate()
     # One client for the life of the process: each flow run would open its own, and that costs more than the hop.
     async with get_client():
-        buried = await bury_own(settings.worker)
-        log.info("worker.started", worker=settings.worker, city=settings.city, buried=buried)
+        log.info("worker.started", worker=settings.worker, city=settings.city)
+        try:
+            await bury_own(settings.worker)
+        except Exception as error:  # Prefect may be down: the outbox and the rows do not wait for it.
+            log.warning("worker.dead_runs_not_buried", error=type(error).__name__)
         await Dispatcher(home, settings).run(stop)
     log.info("worker.stopped", worker=settings.worker)
 

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from domain.errors import StaleStatus
-from domain.lifecycle import FINAL
+from domain.errors import Refused
 from gateway.access import Desk, Person, denied
 from gateway.review import unknown_prescription
 from gateway.trouble import json_answer
-from infra.db import history, prescriptions, views
+from infra.db import prescriptions, views
 from tasks.city import City
 from tasks.review import review_page_facts
+from tasks.upkeep import redrive
 
 
 def operations_door(city: City, desk: Desk) -> APIRouter:
@@ -89,17 +89,9 @@ def dossier_of(city: City, rx_id: str) -> tuple[views.Dossier, dict[str, Any]]:
 
 def wake(city: City, rx_id: str, operator: Person) -> str:
     """Have it looked at now, with a note of who asked. What ends a wait is still decided by the step that waits."""
-    for _ in range(3):
-        try:
-            with city.db.transaction() as session:
-                loaded = prescriptions.load(session, rx_id)
-                if loaded.status in FINAL:
-                    raise denied(409, "not_open", "处方已结束", f"nothing is owed: it is {loaded.status}")
-                history.append(session, loaded.head, actor=f"operator:{operator.id}", reason="woken by an operator",
-                               at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for)
-                return loaded.status
-        except StaleStatus:
-            continue
-        except KeyError:
-            raise unknown_prescription() from None
-    raise StaleStatus(f"{rx_id} keeps moving")
+    try:
+        return redrive(city, rx_id, operator.id)
+    except KeyError:
+        raise unknown_prescription() from None
+    except Refused:
+        raise denied(409, "not_open", "处方已结束", "nothing is owed any more") from None

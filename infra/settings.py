@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     """Batches up to this size run each stage as a Prefect task of its own."""
     poll_seconds: float = Field(default=0.25, gt=0)
     """Seconds between two looks at the queue when it was empty."""
-    time_scale: float = Field(default=1.0, gt=0)
+    time_scale: float = Field(default=1.0, ge=1)
     """Divides the city's waiting times. For the sandbox; leave it at 1.0 where patients are real."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""

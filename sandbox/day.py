@@ -6,6 +6,7 @@ says how it ended. Exit code 0 only if every prescription ended as its scenario 
 """
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -30,10 +31,10 @@ from sandbox.plan import Plan
 from sandbox.processes import ROOT, ChildDied, Processes
 
 STAGES = {
-    "received": ("收方", "intake"), "audited": ("审核", "audit"), "in_review": ("药师审方", "review"),
-    "reviewed": ("审方通过", "reviewed"), "allocating": ("选药房", "allocation"), "fulfilling": ("配药配送", "delivery"),
-    "fulfilled": ("已取药", "handed over"), "settled": ("已结算", "settled"), "closed": ("办结", "closed"),
-    "refused": ("审核拒绝", "refused"), "returned": ("退回医师", "returned"), "cancelled": ("已撤销", "cancelled"),
+    "received": ("已接收", "received"), "audited": ("已预审", "audited"), "in_review": ("待审方", "in review"),
+    "reviewed": ("审方通过", "reviewed"), "allocating": ("分配药店", "allocating"), "fulfilling": ("药店配药", "fulfilling"),
+    "fulfilled": ("已取药", "handed over"), "settled": ("已结算", "settled"), "closed": ("已办结", "closed"),
+    "refused": ("已拒绝", "refused"), "returned": ("退回医师", "returned"), "cancelled": ("已撤销", "cancelled"),
     "expired": ("已过期", "expired"),
 }
 KEPT_DAYS = 3
@@ -81,7 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = _arguments(argv)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     folder = _fresh_folder(given.home)
-    console.print(Text.assemble(("三医 Sanyi", "bold"), f"  {given.city} · {given.prescriptions} 张处方 prescriptions · seed {given.seed}"))
+    title = f"  {given.city} · {given.prescriptions} 张处方 prescriptions · seed {given.seed}"
+    console.print(Text.assemble(("三医 Sanyi", "bold"), title))
     try:
         with Processes(folder / "logs") as processes:
             city = SandboxCity(folder, processes, slug=given.city, seed=given.seed, faults=not given.no_faults,
@@ -270,17 +272,31 @@ def _fresh_folder(home: Path) -> Path:
     days = home / "days"
     days.mkdir(parents=True, exist_ok=True)
     for old in sorted(days.iterdir())[:-KEPT_DAYS]:
-        shutil.rmtree(old, ignore_errors=True)
+        if not _still_lived_in(old):
+            shutil.rmtree(old, ignore_errors=True)
     folder = days / f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
     folder.mkdir()
+    (folder / "pid").write_text(str(os.getpid()))
     return folder
 
 
+def _still_lived_in(folder: Path) -> bool:
+    """Whether the process that made this day is still there, e.g. with --keep."""
+    try:
+        os.kill(int((folder / "pid").read_text()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./go", description="城市的一天:从医院到医保结算。A city's day, from hospital to settlement.")
-    parser.add_argument("--prescriptions", type=int, default=60, help="处方数 how many (default 60, at least 12 for every scenario)")
+    parser = argparse.ArgumentParser(
+        prog="./go", description="城市的一天:从医院到医保结算。A city's day, from hospital to settlement.")
+    parser.add_argument("--prescriptions", type=int, default=60,
+                        help="处方数 how many (default 60, at least 12 for every scenario)")
     parser.add_argument("--seed", type=int, default=1, help="同一种子同一天 the same seed, the same day (default 1)")
-    parser.add_argument("--city", default="jinan", choices=sorted(p.name for p in (ROOT / "cities").iterdir() if (p / "policy.toml").exists()))
+    cities = sorted(policy.parent.name for policy in (ROOT / "cities").glob("*/policy.toml"))
+    parser.add_argument("--city", default="jinan", choices=cities, help="城市 folder of cities/ (default jinan)")
     parser.add_argument("--keep", action="store_true", help="结束后继续运行 leave it running with its addresses")
     parser.add_argument("--no-faults", action="store_true", help="无故障 a day without faults")
     parser.add_argument("--per-second", type=float, default=8, help="每秒发送 prescriptions sent per second (default 8)")

@@ -54,11 +54,9 @@ async def allocate(city: City, prescription_id: str) -> Status:
         loaded = prescriptions.load(session, prescription_id)
         attempts = orders.of(session, prescription_id)
     open_order = next((placed for placed in attempts if placed.status in ALIVE), None)
-    if loaded.cancel_reason:
-        return await _cancel(city, loaded, open_order)
-    if city.now() >= loaded.prescription.valid_until:
-        if open_order:
-            await withdraw(city, loaded.prescription, open_order, "expired")
+    if loaded.cancel_reason and await _let_go(city, loaded, open_order, "cancelled"):
+        return _cancelled(city, loaded)
+    if city.now() >= loaded.prescription.valid_until and await _let_go(city, loaded, open_order, "expired"):
         return expire(city, loaded)
     if open_order is None:
         open_order, why = await _choose(city, loaded, attempts)
@@ -282,16 +280,21 @@ async def withdraw(city: City, rx: Prescription, placed: Placed, reason: str) ->
     return OrderStatus.CANCELLED
 
 
-async def _cancel(city: City, loaded: Loaded, open_order: Placed | None) -> Status:
-    """The hospital cancels while we look for a pharmacy: let go of what is held, then cancel."""
-    assert loaded.cancel_reason is not None
-    if open_order and await withdraw(city, loaded.prescription, open_order, "cancelled") is not OrderStatus.CANCELLED:
-        raise StaleStatus(f"{loaded.id}: the order has moved on")
+async def _let_go(city: City, loaded: Loaded, open_order: Placed | None, reason: str) -> bool:
+    """Take back what is held. False when the chain has gone too far with it: then the order goes on."""
+    if open_order is None:
+        return True
+    return await withdraw(city, loaded.prescription, open_order, reason) is OrderStatus.CANCELLED
+
+
+def _cancelled(city: City, loaded: Loaded) -> Status:
+    """The hospital cancelled while we looked for a pharmacy, and nothing is held any more."""
+    reason = loaded.cancel_reason or ""
     with city.db.transaction() as session:
         history.append(session, loaded.head, to=Status.CANCELLED, actor=f"hospital:{loaded.prescription.hospital}",
-                       reason="cancelled by the hospital", at=city.now(), wake_at=None,
-                       detail={"reason": loaded.cancel_reason}, keep_cancel=False)
-        reports.report(session, city, loaded.prescription, Status.CANCELLED, reason=loaded.cancel_reason)
+                       reason="cancelled by the hospital", at=city.now(), wake_at=None, detail={"reason": reason},
+                       keep_cancel=False)
+        reports.report(session, city, loaded.prescription, Status.CANCELLED, reason=reason)
     return Status.CANCELLED
 
 

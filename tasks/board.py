@@ -48,7 +48,7 @@ def _concern(view: Board, concern: Concern, gateway_url: str) -> list[str]:
 
 def _money(view: Board) -> list[str]:
     money = view.money
-    return [f"今日 today: {money.settlements} 笔结算 settlements, {money.reversals} 笔撤销 reversals · "
+    return [f"今日 today: {money.settlements} 笔结算 settlements, {money.reversals} 笔冲正 reversals · "
             f"总额 total {yuan(money.total)} · 基金 fund {yuan(money.fund)} · 个账 account {yuan(money.account)} · "
             f"现金 cash {yuan(money.cash)} 元 yuan"]
 

@@ -68,15 +68,18 @@ async def await_delivery(city: City, prescription_id: str) -> Status:
         return await _cancel(city, loaded, placed)
     said_yes = placed.status is not OrderStatus.ORDERED
     if not said_yes and placed.accept_by and now >= placed.accept_by:
-        await withdraw(city, loaded.prescription, placed, "no_answer")
-        _note(city, loaded, placed, "no answer in time (D-12)")
+        now_it_is = await withdraw(city, loaded.prescription, placed, "no_answer")
+        gone = now_it_is is OrderStatus.CANCELLED
+        _note(city, loaded, placed, "no answer in time (D-12)" if gone else f"no word in time, but it is {now_it_is}")
         return loaded.status
-    if placed.fulfil_by and now >= placed.fulfil_by:
-        if await withdraw(city, loaded.prescription, placed, "expired") is OrderStatus.CANCELLED:
-            return expire(city, loaded)
-        raise StaleStatus(f"{loaded.id}: the order has moved on")
-    until = placed.fulfil_by if said_yes else placed.accept_by
-    waiting_for = "the patient's receipt" if said_yes else "the pharmacy's yes"
+    until, waiting_for = placed.accept_by, "the pharmacy's yes"
+    if said_yes:
+        until, waiting_for = placed.fulfil_by, "the patient's receipt"
+        if placed.fulfil_by and now >= placed.fulfil_by:
+            if await withdraw(city, loaded.prescription, placed, "expired") is OrderStatus.CANCELLED:
+                return expire(city, loaded)
+            # A timer never rewrites a fact: what cannot be taken back may still be handed over.
+            until, waiting_for = now + city.policy.ask_again_after, "the patient's receipt, overdue (A-02)"
     with city.db.transaction() as session:
         history.wait(session, loaded.head, until=until, waiting_for=waiting_for)
     return loaded.status

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from domain.errors import RxError
-from domain.lifecycle import FINAL, OWNERS, Owner
-from infra.db import effects, inbox, orders, prescriptions
+from domain.errors import Refused, RxError, StaleStatus
+from domain.lifecycle import FINAL, OWNERS, Owner, Status
+from infra.db import claims, effects, history, inbox, orders, prescriptions
 from infra.log import get_logger
 from tasks.allocation import withdraw
 from tasks.city import City
@@ -13,6 +13,31 @@ from tasks.city import City
 log = get_logger(__name__)
 
 OWED = [status for status, owner in OWNERS.items() if owner is Owner.PLATFORM]
+
+
+def redrive(city: City, prescription_id: str, operator: str) -> Status:
+    """Have a prescription looked at now, on a person's word, and forget what partners refused before.
+
+    What ends a wait is still decided by the step that waits. Raises `KeyError` for an unknown id,
+    `Refused` (code `not_open`) when nothing is owed any more, `StaleStatus` if it keeps moving.
+    """
+    for _ in range(3):
+        try:
+            with city.db.transaction() as session:
+                loaded = prescriptions.load(session, prescription_id)
+                if loaded.status in FINAL:
+                    raise Refused(f"{prescription_id} is {loaded.status}: nothing is owed", code="not_open")
+                forgotten = effects.forget_refusals(session, prescription_id)
+                for effect in forgotten:
+                    claims.renew_reference(session, prescription_id, effect.version, city.payer.new_reference,
+                                           city.now())
+                history.append(session, loaded.head, actor=f"operator:{operator}", reason="woken by an operator",
+                               at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for,
+                               detail={"tried_again": [f"{effect.step} {effect.version}" for effect in forgotten]})
+            return loaded.status
+        except StaleStatus:
+            continue
+    raise StaleStatus(f"{prescription_id} keeps moving")
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,18 @@ def free_reference(session: Session, new: Callable[[datetime, int], str], at: da
     raise StaleStatus("every reference of this second is taken")
 
 
+def renew_reference(session: Session, prescription_id: str, reference: str, new: Callable[[datetime, int], str],
+                    at: datetime) -> None:
+    """Give a refused request another msgid: under the old one the fund would repeat its no for ever."""
+    for row in session.scalars(sa.select(ClaimRow).where(ClaimRow.prescription_id == prescription_id)):
+        fresh = free_reference(session, new, at, f"{prescription_id}:{row.version}:{reference}")
+        if row.reference == reference:
+            row.reference, row.content = fresh, row.content | {"reference": fresh}
+        elif row.reversal_reference == reference:
+            row.reversal_reference = fresh
+    session.flush()
+
+
 def newest(session: Session, prescription_id: str) -> Claimed | None:
     row = session.scalar(sa.select(ClaimRow).where(ClaimRow.prescription_id == prescription_id)
                          .order_by(ClaimRow.version.desc()).limit(1))

@@ -55,11 +55,13 @@ def answered(session: Session, effect: Effect, *, answer: dict[str, Any] | None,
         .values(answer=answer, refusal=refusal, answered_at=at).execution_options(synchronize_session=False))
 
 
-def forget_refusal(session: Session, effect: Effect) -> None:
-    """Let a refused effect be tried again, e.g. a cancel that came too early."""
-    session.execute(sa.delete(IntentRow).where(
-        IntentRow.prescription_id == effect.prescription_id, IntentRow.step == effect.step,
-        IntentRow.version == effect.version, IntentRow.refusal != ""))
+def forget_refusals(session: Session, prescription_id: str) -> list[Effect]:
+    """Let what was refused be tried again, because a person has settled it with the partner; returns which."""
+    refused = sa.and_(IntentRow.prescription_id == prescription_id, IntentRow.refusal != "")
+    effects = [Effect(row.prescription_id, row.step, row.version)
+               for row in session.scalars(sa.select(IntentRow).where(refused))]
+    session.execute(sa.delete(IntentRow).where(refused))
+    return effects
 
 
 def open_intents(session: Session, before: datetime) -> list[str]:

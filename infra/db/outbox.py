@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from infra.db.rows import OutboxRow
 
@@ -23,15 +23,23 @@ class Parcel:
 def enqueue(session: Session, *, key: str, kind: str, partner: str, prescription_id: str, sealed: bytes,
             at: datetime) -> None:
     """Once per key: a step that runs twice does not speak twice."""
-    if session.get(OutboxRow, key) is None:
+    if session.scalar(sa.select(OutboxRow.id).where(OutboxRow.key == key)) is None:
         session.add(OutboxRow(key=key, kind=kind, partner=partner, prescription_id=prescription_id, sealed=sealed,
                               made_at=at, due_at=at))
 
 
 def take(session: Session, *, at: datetime, lease: timedelta, limit: int) -> list[Parcel]:
-    """Parcels that are due, oldest first; they are due again after `lease` unless delivered by then."""
+    """Parcels that are due, oldest first; they are due again after `lease` unless delivered by then.
+
+    One that failed holds back the later ones to the same partner about the same prescription: a newer word
+    must not be overtaken by an older one.
+    """
+    earlier = aliased(OutboxRow)
+    held_back = sa.exists().where(
+        earlier.partner == OutboxRow.partner, earlier.prescription_id == OutboxRow.prescription_id,
+        earlier.id < OutboxRow.id, earlier.due_at > at)
     rows = list(session.scalars(
-        sa.select(OutboxRow).where(OutboxRow.due_at <= at).order_by(OutboxRow.due_at, OutboxRow.key).limit(limit)
+        sa.select(OutboxRow).where(OutboxRow.due_at <= at, ~held_back).order_by(OutboxRow.id).limit(limit)
         .with_for_update(skip_locked=True)))
     for row in rows:
         row.due_at = at + lease

@@ -306,7 +306,9 @@ class OutboxRow(Base):
 
     __tablename__ = "outbox"
 
-    key: Mapped[str] = mapped_column(sa.String(80), primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    """The order in which a partner must hear of one prescription."""
+    key: Mapped[str] = mapped_column(sa.String(80), unique=True)
     kind: Mapped[str] = mapped_column(sa.String(20))
     """`report` to a hospital, `settled` to a chain."""
     partner: Mapped[str] = mapped_column(sa.String(40))

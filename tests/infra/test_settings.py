@@ -102,12 +102,12 @@ def test_a_misspelt_part_of_a_group_is_refused(environment):
     [
         ("SANYI_BATCH_LIMIT", "many", "valid integer"),
         ("SANYI_BATCH_LIMIT", "0", "greater than or equal to 1"),
-        ("SANYI_TIME_SCALE", "0", "greater than 0"),
+        ("SANYI_TIME_SCALE", "0", "greater than or equal to 1"),
         ("SANYI_IDENTITY_CIPHER", "des", "'aes-gcm' or 'sm4-gcm'"),
         ("SANYI_GATEWAY_URL", "localhost:8000", "must start with http"),
         ("SANYI_PARTNER_URLS__ANKANG", "ftp://x", "must start with http"),
         ("SANYI_ARCHIVE__KIND", "s3", "needs __BUCKET, __ACCESS_KEY and __SECRET_KEY"),
-        ("SANYI_ARCHIVE__RETENTION_DAYS", "-1", "greater than 0"),
+        ("SANYI_ARCHIVE__RETENTION_DAYS", "-1", "greater than or equal to 1"),
     ],
 )
 def test_a_bad_value_names_the_variable_the_rule_and_the_cure(environment, variable, value, rule):

@@ -5,7 +5,6 @@ supply do, every truth in `truths` holds after every step and every one in `at_r
 """
 
 import asyncio
-import json
 import shutil
 import tempfile
 from collections import defaultdict
@@ -26,7 +25,7 @@ from domain.findings import Severity
 from domain.lifecycle import FINAL, OWNERS, Owner, Status, may_move
 from domain.orders import OrderStatus, PharmacyOrder
 from domain.prescription import Handover
-from infra.db import Database, effects, history, orders, prescriptions
+from infra.db import Database, history, orders, prescriptions
 from infra.db.rows import (
     DiscrepancyRow,
     EntryRow,
@@ -583,7 +582,7 @@ class Anything(RuleBasedStateMachine):
             assert self.payer.calls[-1] == "reconcile"
 
 
-def RxErrorOf(code: str) -> RxError:  # noqa: N802
+def RxErrorOf(code: str) -> RxError:
     from domain.errors import Transient
     return Transient(code, code=code)
 

@@ -170,6 +170,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('prescription_id', 'line', name=op.f('pk_item'))
     )
     op.create_table('outbox',
+    sa.Column('id', sa.Integer(), autoincrement=True, nullable=False),
     sa.Column('key', sa.String(length=80), nullable=False),
     sa.Column('kind', sa.String(length=20), nullable=False),
     sa.Column('partner', sa.String(length=40), nullable=False),
@@ -181,7 +182,8 @@ def upgrade() -> None:
     sa.Column('last_error', sa.String(length=80), nullable=False),
     sa.Column('sent_at', infra.db.engine.UtcDateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['prescription_id'], ['prescription.id'], name=op.f('fk_outbox_prescription_id')),
-    sa.PrimaryKeyConstraint('key', name=op.f('pk_outbox'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_outbox')),
+    sa.UniqueConstraint('key', name=op.f('uq_outbox_key'))
     )
     with op.batch_alter_table('outbox', schema=None) as batch_op:
         batch_op.create_index('ix_outbox_due_at', ['due_at'], unique=False, sqlite_where=sa.text('due_at IS NOT NULL'), postgresql_where=sa.text('due_at IS NOT NULL'))
