@@ -63,17 +63,20 @@ class Plug:
 
     def __init__(self) -> None:
         self._left = 0
-        self.passed: list[str] = []
-        """Every boundary passed, "before" and "after" in turn."""
+        self._when: Callable[[], bool] | None = None
 
     def pull_at(self, boundary: int) -> None:
         """At that boundary from now on, counted from 1: odd ones lie before a commit, even ones after it. 0: never."""
         self._left = boundary
 
+    def pull_when(self, condition: Callable[[], bool]) -> None:
+        """At the first boundary at which that is true."""
+        self._when = condition
+
     def __call__(self, where: str) -> None:
-        self.passed.append(where)
         self._left -= 1
-        if self._left == 0:
+        if self._left == 0 or (self._when and self._when()):
+            self._when = None
             raise SimulatedCrash(where)
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from factories import ISSUED, KNOWLEDGE, ORDINARY, entitlement, facts, item, ordinary, rx, used
+from tests.domain.factories import ISSUED, KNOWLEDGE, ORDINARY, entitlement, facts, item, ordinary, rx, used
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

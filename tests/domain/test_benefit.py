@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import CITY, KNOWLEDGE, entitlement, item, ordinary, rx, used
+from tests.domain.factories import CITY, KNOWLEDGE, entitlement, item, ordinary, rx, used
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

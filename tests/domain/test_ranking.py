@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from factories import CITY
+from tests.domain.factories import CITY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

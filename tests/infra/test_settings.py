@@ -107,7 +107,7 @@ def test_a_misspelt_part_of_a_group_is_refused(environment):
         ("SANYI_GATEWAY_URL", "localhost:8000", "must start with http"),
         ("SANYI_PARTNER_URLS__ANKANG", "ftp://x", "must start with http"),
         ("SANYI_ARCHIVE__KIND", "s3", "needs __BUCKET, __ACCESS_KEY and __SECRET_KEY"),
-        ("SANYI_ARCHIVE__RETENTION_DAYS", "-1", "greater than or equal to 1"),
+        ("SANYI_ARCHIVE__RETENTION_DAYS", "-1", "greater than 0"),
     ],
 )
 def test_a_bad_value_names_the_variable_the_rule_and_the_cure(environment, variable, value, rule):
