@@ -149,6 +149,9 @@ ALIVE = frozenset({
 })
 """An order that may still bring the medicine."""
 
+GONE = frozenset({OrderStatus.DECLINED, OrderStatus.CANCELLED})
+"""An order that has ended without medicine."""
+
 
 class Money(StrEnum):
     """How far the money of a prescription is."""

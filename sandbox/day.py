@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,6 +37,10 @@ STAGES = {
     "refused": ("已拒绝", "refused"), "returned": ("退回医师", "returned"), "cancelled": ("已撤销", "cancelled"),
     "expired": ("已过期", "expired"),
 }
+Moment = Callable[[float, float], bool]
+"""When to kill the worker: told the seconds since the hospital began and the share of prescriptions received."""
+ONCE: Sequence[Moment] = (lambda _, received: received >= 1 / 3,)
+"""An ordinary day: once, while a third is on its way."""
 KEPT_DAYS = 3
 """Folders of earlier days that are kept under the home folder."""
 
@@ -88,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with Processes(folder / "logs") as processes:
             city = SandboxCity(folder, processes, slug=given.city, seed=given.seed, faults=not given.no_faults,
                                per_second=given.per_second, database_url=given.database_url)
-            day = run_day(city, given.prescriptions, console, kills=0 if given.no_faults else 1)
+            day = run_day(city, given.prescriptions, console, kills=() if given.no_faults else ONCE)
             show(day, console)
             if given.keep:
                 _keep(city, console)
@@ -101,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def run_day(city: SandboxCity, prescriptions: int, console: Console, *, kills: int = 1) -> Day:
+def run_day(city: SandboxCity, prescriptions: int, console: Console, *, kills: Sequence[Moment] = ONCE) -> Day:
     """Start everything, live through the day and compare all books. The caller's `Processes` end the children."""
     started = time.monotonic()
     with console.status("启动城市 starting the city…") as status:
@@ -174,8 +178,9 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
     return day
 
 
-def _live(city: SandboxCity, plan: Plan, console: Console, *, kills: int, patience: float) -> None:
-    """Show the day as it goes by, kill the worker once on the way, and end when everything is at rest."""
+def _live(city: SandboxCity, plan: Plan, console: Console, *, kills: Sequence[Moment],
+          patience: float) -> None:
+    """Show the day as it goes by, kill the worker at the moments named, and end when everything is at rest."""
     deadline, quiet, killed = time.monotonic() + patience, 0, 0
     began = time.monotonic()
     with Live(console=console, refresh_per_second=4, transient=True) as live:
@@ -185,12 +190,13 @@ def _live(city: SandboxCity, plan: Plan, console: Console, *, kills: int, patien
                 rows = city.prescriptions()
                 counts = Counter(row["status"] for row in rows)
                 live.update(_screen(counts, plan, city, time.monotonic() - began, killed))
-                if killed < kills and sum(counts.values()) >= len(plan.prescriptions) * (killed + 1) / (kills + 2):
+                if killed < len(kills) and kills[killed](time.monotonic() - began, len(rows) / len(plan.prescriptions)):
+                    # From this thread: a child started by another one would end with it.
                     city.kill("worker")
                     killed += 1
                     time.sleep(0.5)
                     city.restart("worker")
-                quiet = quiet + 1 if at_rest(city, plan) else 0
+                quiet = quiet + 1 if killed == len(kills) and at_rest(city, plan) else 0
             if time.monotonic() > deadline:
                 return
             time.sleep(0.5)

@@ -15,7 +15,7 @@ from domain.audit import selfpay_lines
 from domain.benefit import forecast
 from domain.claims import Claim, ClaimLine, Identity, Settlement
 from domain.errors import NeedsOperator, Refused, RxError, StaleStatus, Transient
-from domain.lifecycle import ALIVE, Money, Status
+from domain.lifecycle import ALIVE, GONE, Money, Status
 from domain.orders import OrderLine, OrderStatus, PharmacyOrder, Quote, Receipt
 from domain.prescription import Handover, Prescription
 from domain.ranking import Ranked, rank
@@ -53,7 +53,8 @@ async def allocate(city: City, prescription_id: str) -> Status:
     with city.db.reading() as session:
         loaded = prescriptions.load(session, prescription_id)
         attempts = orders.of(session, prescription_id)
-    open_order = next((placed for placed in attempts if placed.status in ALIVE), None)
+    # Also one the patient has by now, if a crash kept us from writing down the chain's yes.
+    open_order = next((placed for placed in attempts if placed.status not in GONE), None)
     if loaded.cancel_reason and await _let_go(city, loaded, open_order, "cancelled"):
         return _cancelled(city, loaded)
     if city.now() >= loaded.prescription.valid_until and await _let_go(city, loaded, open_order, "expired"):
@@ -198,7 +199,11 @@ async def _pre_settle(city: City, loaded: Loaded, placed: Placed, identity: Iden
         claimed = make_claim(city, loaded, placed, lines=[line.line for line in placed.order.lines])
     if claimed.pre_settled:
         return claimed.pre_settled
-    answer = await city.payer.pre_settle(with_person(city, loaded, claimed.claim, identity))
+    try:
+        answer = await city.payer.pre_settle(with_person(city, loaded, claimed.claim, identity))
+    except Refused as no:
+        # Not the chain's no: the hold stays, and the next pharmacy's claim would fare no better.
+        raise NeedsOperator(f"{claimed.claim.reference}: the fund refuses to pre-settle", code=no.code) from no
     with city.db.transaction() as session:
         claims.pre_settled(session, loaded.id, claimed.version, answer)
         for name, ours, theirs in claims.differences(claimed.forecast, answer):
@@ -251,6 +256,11 @@ def open_secrets(city: City, placed: Placed) -> dict[str, str]:
     return opened
 
 
+def withdrawal(rx_id: str, order_id: str, reason: str) -> Effect:
+    """Taking an order back, once per reason."""
+    return Effect(rx_id, "cancel", f"{order_id}:{reason}"[:40])
+
+
 async def withdraw(city: City, rx: Prescription, placed: Placed, reason: str) -> OrderStatus:
     """Take an order back from its chain; returns what it is now: CANCELLED, or where the chain says it is.
 
@@ -260,12 +270,12 @@ async def withdraw(city: City, rx: Prescription, placed: Placed, reason: str) ->
 
     async def cancelled() -> Receipt | None:
         receipt = await chain.find(placed.id)
-        if receipt and receipt.status in (OrderStatus.CANCELLED, OrderStatus.DECLINED):
+        if receipt and receipt.status in GONE:
             return Receipt(receipt.reference, OrderStatus.CANCELLED)
         return None
 
     try:
-        await once(city, Effect(rx.id, "cancel", f"{placed.id}:{reason}"[:40]), partner=chain.slug,
+        await once(city, withdrawal(rx.id, placed.id, reason), partner=chain.slug,
                    request=canonical([placed.id, reason]), answer=RECEIPT,
                    send=lambda: chain.cancel(placed.id, reason), ask=cancelled)
     except Refused as no:
@@ -274,7 +284,8 @@ async def withdraw(city: City, rx: Prescription, placed: Placed, reason: str) ->
             with city.db.transaction() as session:
                 if found:
                     orders.advance(session, placed.id, found.status, at=city.now())
-            return found.status if found else placed.status
+            now_it_is = found.status if found else placed.status
+            return OrderStatus.CANCELLED if now_it_is in GONE else now_it_is
     with city.db.transaction() as session:
         orders.advance(session, placed.id, OrderStatus.CANCELLED, at=city.now(), reason=reason)
     return OrderStatus.CANCELLED
@@ -284,6 +295,8 @@ async def _let_go(city: City, loaded: Loaded, open_order: Placed | None, reason:
     """Take back what is held. False when the chain has gone too far with it: then the order goes on."""
     if open_order is None:
         return True
+    if open_order.status not in ALIVE:
+        return False
     return await withdraw(city, loaded.prescription, open_order, reason) is OrderStatus.CANCELLED
 
 

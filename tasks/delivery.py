@@ -8,12 +8,12 @@ from datetime import datetime
 from domain.errors import InvalidPayload, StaleStatus
 from domain.lifecycle import ALIVE, FINAL, Status
 from domain.orders import OrderStatus, OrderUpdate
-from infra.db import Session, claims, history, inbox, orders, prescriptions
+from infra.db import Session, claims, effects, history, inbox, orders, prescriptions
 from infra.db.orders import Placed
 from infra.db.prescriptions import Loaded
 from infra.log import get_logger
 from tasks import reports
-from tasks.allocation import open_secrets, withdraw
+from tasks.allocation import open_secrets, withdraw, withdrawal
 from tasks.audit import expire
 from tasks.city import City
 from tasks.intake import Answer
@@ -43,6 +43,8 @@ def receive_update(city: City, chain: str, *, timestamp: str, nonce: str, signat
                 if heard:
                     return _answer(200, "repeated") if heard.sha256 == sha256 else _answer(409, "conflict")
                 answer, rx_id = _apply(city, session, chain, update)
+                if answer.status >= 500:
+                    return answer  # Not remembered: it is sent again (contract 2.1).
                 if inbox.remember(session, source=source, event_id=update.event_id, sha256=sha256,
                                   archive_key=archive_key, at=city.now(), prescription_id=rx_id,
                                   answer_status=answer.status, answer=answer.body):
@@ -59,6 +61,7 @@ async def await_delivery(city: City, prescription_id: str) -> Status:
     with city.db.reading() as session:
         loaded = prescriptions.load(session, prescription_id)
         placed = orders.of(session, prescription_id)[-1]
+        unfinished = effects.is_open(session, withdrawal(prescription_id, placed.id, "no_answer"))
     now = city.now()
     if placed.status in (OrderStatus.HANDED_OVER, OrderStatus.RETURNED):
         return _fulfilled(city, loaded, placed)
@@ -67,7 +70,7 @@ async def await_delivery(city: City, prescription_id: str) -> Status:
     if loaded.cancel_reason:
         return await _cancel(city, loaded, placed)
     said_yes = placed.status is not OrderStatus.ORDERED
-    if not said_yes and placed.accept_by and now >= placed.accept_by:
+    if unfinished or (not said_yes and placed.accept_by and now >= placed.accept_by):
         now_it_is = await withdraw(city, loaded.prescription, placed, "no_answer")
         gone = now_it_is is OrderStatus.CANCELLED
         _note(city, loaded, placed, "no answer in time (D-12)" if gone else f"no word in time, but it is {now_it_is}")
@@ -76,10 +79,12 @@ async def await_delivery(city: City, prescription_id: str) -> Status:
     if said_yes:
         until, waiting_for = placed.fulfil_by, "the patient's receipt"
         if placed.fulfil_by and now >= placed.fulfil_by:
-            if await withdraw(city, loaded.prescription, placed, "expired") is OrderStatus.CANCELLED:
+            now_it_is = await withdraw(city, loaded.prescription, placed, "expired")
+            if now_it_is is OrderStatus.CANCELLED:
                 return expire(city, loaded)
-            # A timer never rewrites a fact: what cannot be taken back may still be handed over.
-            until, waiting_for = now + city.policy.ask_again_after, "the patient's receipt, overdue (A-02)"
+            # A timer never rewrites a fact: what cannot be taken back may still be handed over, or has been.
+            until = now + city.policy.ask_again_after if now_it_is in ALIVE else now
+            waiting_for = "the patient's receipt, overdue (A-02)"
     with city.db.transaction() as session:
         history.wait(session, loaded.head, until=until, waiting_for=waiting_for)
     return loaded.status
@@ -96,6 +101,9 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
     if (update.status is OrderStatus.HANDED_OVER and secret["pickup_code"]
             and not hmac.compare_digest(secret["pickup_code"], update.pickup_code)):
         return _answer(422, "refused", "wrong pickup code"), rx_id
+    if update.status is OrderStatus.RETURNED and placed.status in ALIVE:
+        # It has overtaken the word of the handover; ignoring it would leave the fund paying for what came back.
+        return _answer(503, "early"), rx_id
     loaded = prescriptions.load(session, rx_id)
     if not orders.advance(session, placed.id, update.status, at=city.now(), reason=update.reason,
                           returned=update.lines):

@@ -98,7 +98,7 @@ async def _advance(city: City, prescription_id: str, status: Status, around: Aro
                 raise
             status = _where(city, prescription_id)
             continue
-        if status == before and not _due(city, prescription_id):
+        if not _due(city, prescription_id):
             return status
     raise NeedsOperator(f"{prescription_id} runs in a circle at {status}", code="circle")
 
@@ -120,18 +120,26 @@ def _trouble(city: City, prescription_id: str, trouble: Exception) -> tuple[str,
     code = f"{kind}:{trouble.code}" if isinstance(trouble, RxError) and trouble.code != kind else kind
     if not isinstance(trouble, RxError):
         log.error("hop.bug", prescription=prescription_id, error=kind, exc_info=_bare(trouble))
+    try:
+        attempts = _again_later(city, prescription_id, trouble, code)
+    except StaleStatus:
+        return code, False  # Somebody moved it while it failed here; who moves it wakes it.
+    log.warning("hop.failed", prescription=prescription_id, error=code, attempt=attempts)
+    passing = isinstance(trouble, Transient | OutcomeUnknown | StaleStatus)
+    return code, not passing or attempts >= RED_AFTER
+
+
+def _again_later(city: City, prescription_id: str, trouble: Exception, code: str) -> int:
     with city.db.transaction() as session:
         loaded = prescriptions.load(session, prescription_id)
         attempts = loaded.attempts + 1
-        passing = isinstance(trouble, Transient | OutcomeUnknown | StaleStatus)
         again = city.after(seconds=BACKOFF[min(attempts, len(BACKOFF)) - 1])
         history.append(
             session, loaded.head, actor="platform", reason=f"attempt {attempts} failed: {code}", at=city.now(),
             wake_at=again, waiting_for=_WHAT_NEXT[_kind(trouble)], attempts=attempts, trouble=code[:80],
             detail={"error": code, "attempt": attempts, "again_at": again.isoformat(),
                     "stage": STAGES[loaded.status]})
-    log.warning("hop.failed", prescription=prescription_id, error=code, attempt=attempts)
-    return code, not passing or attempts >= RED_AFTER
+    return attempts
 
 
 def _kind(trouble: Exception) -> type[Exception]:

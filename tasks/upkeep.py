@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from domain.errors import Refused, RxError, StaleStatus
 from domain.lifecycle import FINAL, OWNERS, Owner, Status
+from domain.orders import OrderStatus
 from infra.db import claims, effects, history, inbox, orders, prescriptions
 from infra.log import get_logger
 from tasks.allocation import withdraw
@@ -69,8 +70,7 @@ async def sweep(city: City) -> Swept:
         try:
             with city.db.reading() as session:
                 rx = prescriptions.load(session, placed.order.prescription_id).prescription
-            await withdraw(city, rx, placed, "orphan")
-            released += 1
+            released += await withdraw(city, rx, placed, "orphan") is OrderStatus.CANCELLED
         except RxError as error:
             log.warning("sweep.hold_not_released", order=placed.id, error=type(error).__name__)
     swept = Swept(len(forgotten), len(unknown), released, nonces)

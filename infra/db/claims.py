@@ -153,7 +153,10 @@ def day_totals(session: Session, day: date, clr_optins: str) -> list[DayTotals]:
 
 
 def reconciled(session: Session, totals: DayTotals, *, matched: bool, text: str, at: datetime) -> list[str]:
-    """Record the answer to a 3201; where it matched, the day's claims are reconciled. Returns their prescriptions."""
+    """Record the answer to a 3201; where it matched, the day's claims are reconciled. Returns their prescriptions.
+
+    None of them if the day has moved on since its totals were taken: the answer was about less than it holds now.
+    """
     session.add(ReconciliationRow(day=totals.begin, insutype=totals.insutype, total_fen=totals.total,
                                   fund_fen=totals.fund, account_fen=totals.account, count=totals.count,
                                   matched=matched, text=text[:200], at=at))
@@ -164,10 +167,14 @@ def reconciled(session: Session, totals: DayTotals, *, matched: bool, text: str,
         ClaimRow.insutype == totals.insutype,
         sa.or_(sa.and_(ClaimRow.status == Money.SETTLED, ClaimRow.settled_on == totals.begin),
                sa.and_(ClaimRow.status == Money.REVERSED, ClaimRow.reversed_on == totals.begin)))
-    ids = list(session.scalars(sa.select(ClaimRow.prescription_id).where(mine).distinct()))
-    session.execute(sa.update(ClaimRow).where(mine).values(status=Money.RECONCILED)
-                    .execution_options(synchronize_session=False))
-    return ids
+    covered = session.execute(sa.select(ClaimRow.prescription_id, ClaimRow.version).where(mine)).all()
+    if totals not in day_totals(session, totals.begin, totals.setl_optins):
+        return []
+    for prescription_id, version in covered:
+        session.execute(sa.update(ClaimRow)
+                        .where(mine, ClaimRow.prescription_id == prescription_id, ClaimRow.version == version)
+                        .values(status=Money.RECONCILED).execution_options(synchronize_session=False))
+    return sorted({prescription_id for prescription_id, _ in covered})
 
 
 def disagree(session: Session, *, kind: str, subject: str, expected: object, actual: object, at: datetime,

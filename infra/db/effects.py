@@ -64,6 +64,22 @@ def forget_refusals(session: Session, prescription_id: str) -> list[Effect]:
     return effects
 
 
+def overtaken(session: Session, prescription_id: str, order_id: str, *, step: str = "", at: datetime) -> None:
+    """The order's own end answers what we did not hear of its effects (of one `step`, or of all)."""
+    about_it = sa.or_(IntentRow.version == order_id, IntentRow.version.startswith(f"{order_id}:", autoescape=True))
+    session.execute(
+        sa.update(IntentRow)
+        .where(IntentRow.prescription_id == prescription_id, about_it, IntentRow.answered_at.is_(None),
+               IntentRow.step == step if step else sa.true())
+        .values(refusal="overtaken", answered_at=at).execution_options(synchronize_session=False))
+
+
+def is_open(session: Session, effect: Effect) -> bool:
+    """Whether its outcome is still unknown."""
+    row = session.get(IntentRow, (effect.prescription_id, effect.step, effect.version))
+    return row is not None and row.answered_at is None
+
+
 def open_intents(session: Session, before: datetime) -> list[str]:
     """Prescriptions with an effect whose outcome has been unknown since before then."""
     return list(session.scalars(sa.select(IntentRow.prescription_id).where(

@@ -11,9 +11,10 @@ from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from domain.errors import StaleStatus
-from domain.lifecycle import ALIVE, ORDER_TRANSITIONS
+from domain.lifecycle import GONE, ORDER_TRANSITIONS
 from domain.money import Fen
 from domain.orders import OrderStatus, PharmacyOrder
+from infra.db import effects
 from infra.db.rows import ItemRow, OrderRow, PrescriptionRow
 
 ORDER = TypeAdapter(PharmacyOrder)
@@ -102,7 +103,7 @@ def advance(session: Session, order_id: str, to: OrderStatus, *, at: datetime, r
         values["returned_lines"], lines = back, back
     if to is OrderStatus.HANDED_OVER:
         values["handed_over_at"] = at
-    if to not in ALIVE and to not in (OrderStatus.HANDED_OVER, OrderStatus.RETURNED):
+    if to in GONE:
         values["ended_at"] = at
     if reason:
         values["reason"] = reason
@@ -111,6 +112,10 @@ def advance(session: Session, order_id: str, to: OrderStatus, *, at: datetime, r
     if moved.rowcount != 1:  # type: ignore[attr-defined]
         raise StaleStatus(f"{order_id} is no longer {start}")
     session.refresh(row)
+    if to in GONE:
+        effects.overtaken(session, row.prescription_id, order_id, at=at)
+    elif to is OrderStatus.HANDED_OVER:
+        effects.overtaken(session, row.prescription_id, order_id, step="cancel", at=at)
     _items(session, order_id, lines, to, row.prescription_id)
     return True
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from domain.findings import Finding
-from domain.lifecycle import Status
+from domain.lifecycle import FINAL, Status
 from domain.prescription import Prescription
 from infra.db import history
 from infra.db.rows import FindingRow, HopRow, ItemRow, OrderRow, PatientRow, PrescriptionRow
@@ -152,10 +152,13 @@ def release(session: Session, owner: str, ids: Sequence[str]) -> None:
 
 
 def wake(session: Session, prescription_id: str, at: datetime) -> None:
-    """Make it due, whatever it waits for. Harmless at any time: a hop finds nothing to do and sleeps again."""
+    """Make it due, whatever it waits for. Harmless at any time: a hop finds nothing to do and sleeps again.
+
+    What has ended stays asleep: no hop would ever put it back.
+    """
     session.execute(
         sa.update(PrescriptionRow)
-        .where(PrescriptionRow.id == prescription_id,
+        .where(PrescriptionRow.id == prescription_id, PrescriptionRow.status.not_in(FINAL),
                sa.or_(PrescriptionRow.wake_at.is_(None), PrescriptionRow.wake_at > at))
         .values(wake_at=at).execution_options(synchronize_session=False))
 

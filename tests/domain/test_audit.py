@@ -6,13 +6,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.domain.factories import ISSUED, KNOWLEDGE, ORDINARY, entitlement, facts, item, ordinary, rx, used
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.audit import RULES, Facts, audit, selfpay_lines
 from domain.findings import Severity
 from domain.prescription import Channel, DrugKind, Prescriber, Prescription, RxKind, Sex
+from tests.domain.factories import ISSUED, KNOWLEDGE, ORDINARY, entitlement, facts, item, ordinary, rx, used
 
 BLOCK, SELFPAY, WARN, INFO = Severity.BLOCK, Severity.SELFPAY, Severity.WARN, Severity.INFO
 

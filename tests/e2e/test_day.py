@@ -13,7 +13,7 @@ def day(tmp_path_factory):
     folder = tmp_path_factory.mktemp("day")
     with Processes(folder / "logs") as processes:
         city = SandboxCity(folder, processes, slug="jinan", seed=3)
-        yield run_day(city, 20, Console(quiet=True), kills=1)
+        yield run_day(city, 20, Console(quiet=True))
 
 
 def test_every_prescription_ends_as_its_scenario_says(day):

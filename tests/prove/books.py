@@ -16,7 +16,7 @@ def main() -> int:
     console = Console(highlight=False, width=140)
     with tempfile.TemporaryDirectory() as folder, Processes(Path(folder) / "logs") as processes:
         city = SandboxCity(Path(folder), processes, slug="jinan", seed=11)
-        day = run_day(city, 30, console, kills=1)
+        day = run_day(city, 30, console)
         verified = city.ops("verify")
         console.print(f"postings {verified['postings']}, out of balance {len(verified['out_of_balance'])}; "
                       f"chains {verified['chains']}, broken {len(verified['broken'])}; books differ {len(day.differences)}")

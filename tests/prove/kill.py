@@ -4,14 +4,12 @@ import argparse
 import random
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 from rich.console import Console
 
 from sandbox.city import SandboxCity
-from sandbox.day import run_day
+from sandbox.day import Moment, run_day
 from sandbox.processes import Processes
 
 
@@ -26,10 +24,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, Processes(Path(folder) / "logs") as processes:
         # A slow hospital: the day must be long enough for ten lives.
         city = SandboxCity(Path(folder), processes, slug="jinan", seed=given.seed % 9_000, per_second=0.5)
-        killer = threading.Thread(target=_kill, args=(city, given.kills, given.seed), daemon=True)
-        city.on_sending = killer.start
-        day = run_day(city, given.prescriptions, console, kills=0)
-        killer.join(timeout=5)
+        day = run_day(city, given.prescriptions, console, kills=_moments(given.kills, given.seed))
         killed = city.killed("worker")
         doubled = [line for line in day.differences if "times" in line or "double" in line]
         wrong = [one for one in day.ended if not one.right]
@@ -43,14 +38,14 @@ def main() -> int:
     return 0 if held else 1
 
 
-def _kill(city: SandboxCity, kills: int, seed: int) -> None:
-    """Kill the worker at random moments while prescriptions are on their way, and start it again each time."""
+def _moments(kills: int, seed: int) -> list[Moment]:
+    """Random seconds, each long enough after the one before for the worker to have come back to life and work."""
     luck = random.Random(seed)
+    at, moments = 0.0, []
     for _ in range(kills):
-        time.sleep(luck.uniform(5.0, 14.0))
-        city.kill("worker")
-        time.sleep(luck.uniform(0.0, 1.0))
-        city.restart("worker")
+        at += luck.uniform(6.0, 14.0)
+        moments.append(lambda seconds, _, at=at: seconds >= at)
+    return moments
 
 
 if __name__ == "__main__":

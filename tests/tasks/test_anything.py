@@ -51,6 +51,7 @@ from tests.city import (
     Clock,
     FakeHospital,
     Plug,
+    STARTED,
     SimulatedCrash,
     bundle,
     cancel,
@@ -431,6 +432,7 @@ class Anything(RuleBasedStateMachine):
         self.at_rest()
         self.pass_time(timedelta(hours=13), rounds=8)
         self.pass_time(timedelta(minutes=16), rounds=2)
+        self.pass_time(timedelta(minutes=16), rounds=2)
         self.truths()
         self.at_rest()
         self.at_the_end()
@@ -442,7 +444,8 @@ class Anything(RuleBasedStateMachine):
             self.work()
             for _ in range(3):
                 asyncio.run(deliver_due(self.city))
-            self._reconcile(1)
+        for ago in range((self.clock.at - STARTED).days + 2):
+            self._reconcile(ago)
 
     def at_rest(self) -> None:
         seen = self.look()

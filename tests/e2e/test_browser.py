@@ -1,0 +1,104 @@
+"""A pharmacist and an operator in a real browser, on a real gateway on a real socket."""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+
+from domain.lifecycle import Status
+from gateway.app import create_app
+from sandbox.processes import free_port
+from tests.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, make_city, make_settings
+from tests.tasks.line import Line
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory) -> Iterator[tuple[Line, str]]:
+    """A city with one prescription in review and one settled, behind a gateway."""
+    folder = tmp_path_factory.mktemp("desk")
+    line = Line(make_city(folder))
+    waiting, _ = admit(line.city, 2)
+    line.hop(waiting)
+    line.to_settled(admit(line.city)[0])
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    server = uvicorn.Server(uvicorn.Config(create_app(line.city, make_settings(folder, gateway_url=url)),
+                                           host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield line, url
+    server.should_exit = True
+    thread.join(5)
+
+
+@pytest.fixture(scope="module")
+def browser(desk):  # after the desk: its hops need a loop of their own, and Playwright keeps one running
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium: install Debian's package chromium")
+        pytest.skip("no Chromium: install Debian's package chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(desk, browser):
+    _, url = desk
+    outside: list[str] = []
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    one = context.new_page()
+    one.on("request", lambda request: None if request.url.startswith((url, "data:")) else outside.append(request.url))
+    yield one
+    assert outside == [], "a page called an outside host"
+    context.close()
+
+
+def sign_in(page, url: str, token: str) -> None:
+    page.goto(f"{url}/sign-in")
+    page.fill("input[name=code]", token)
+    page.locator("main button").click()
+
+
+def test_a_pharmacist_claims_and_passes_a_prescription(desk, page):
+    line, url = desk
+    sign_in(page, url, PHARMACIST_TOKEN)
+    page.goto(f"{url}/review")
+    claim = page.locator("form[action^='/review/rx_'] button").first
+    rx_id = page.locator("form[action^='/review/rx_']").first.get_attribute("action").split("/")[2]
+    claim.click()
+    page.check("#pass")
+    page.locator("form#decision button").click()
+    page.wait_for_load_state()
+    assert line.status(rx_id) is Status.REVIEWED
+
+
+def test_an_operator_sees_why_a_prescription_is_where_it_is(page, desk):
+    _, url = desk
+    sign_in(page, url, OPERATOR_TOKEN)
+    page.goto(f"{url}/rx?status=settled")
+    page.locator("a[href^='/rx/rx_']").first.click()
+    text = page.inner_text("body")
+    for words in ("已结算", "履历链已验证", "the fund has settled", "adds up"):
+        assert words in text
+
+
+@pytest.mark.parametrize("path", ["/", "/rx", "/review"])
+@pytest.mark.parametrize("width", [400, 1280])
+def test_no_page_is_wider_than_its_window(page, desk, path, width):
+    _, url = desk
+    sign_in(page, url, OPERATOR_TOKEN)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(url + path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

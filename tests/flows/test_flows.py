@@ -1,0 +1,190 @@
+"""The flows on a real Prefect server of their own: names, states, batches, and what the dispatcher does with due rows."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.testing.utilities import prefect_test_harness
+
+from domain.errors import NeedsOperator
+from domain.lifecycle import Status
+from flows import lifecycle, operations
+from flows.dispatcher import Batch, Dispatcher, batches
+from infra.db import prescriptions
+from infra.db.prescriptions import Due
+from infra.settings import get_settings
+from tests.city import admit, make_city, make_settings
+from tests.tasks.line import Line
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prefect_server():
+    with prefect_test_harness(server_startup_timeout=120), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
+
+
+@pytest.fixture
+def line(tmp_path, monkeypatch):
+    home = make_city(tmp_path)
+    settings = make_settings(tmp_path, worker="test-worker", poll_seconds=0.05)
+    for module in (lifecycle, operations):
+        monkeypatch.setattr(module, "city", lambda: home)
+        monkeypatch.setattr(module, "get_settings", lambda: settings)
+    get_settings.cache_clear()
+    return Line(home)
+
+
+def status(line, rx_id):
+    with line.city.db.reading() as session:
+        return prescriptions.load(session, rx_id).status
+
+
+async def test_one_prescription_is_a_run_that_says_what_it_waits_for(line):
+    (rx_id,) = admit(line.city)
+    state = await lifecycle.prescription_lifecycle([rx_id], return_state=True)
+    assert (state.name, state.is_completed()) == ("Waiting: in_review", True)
+    assert status(line, rx_id) is Status.IN_REVIEW
+
+
+async def test_a_fine_run_shows_each_step_as_a_task_named_after_its_prescription(line):
+    (rx_id,) = admit(line.city)
+    state = await lifecycle.prescription_lifecycle([rx_id], return_state=True)
+    async with get_client() as client:
+        found = set()
+        for _ in range(50):
+            runs = await client.read_task_runs()
+            found = {run.name for run in runs if run.flow_run_id == state.state_details.flow_run_id}
+            if len(found) >= 2:
+                break
+            await asyncio.sleep(0.2)
+    assert found == {f"audit_prescription {rx_id}", f"open_review {rx_id}"}
+
+
+async def test_a_batch_ends_well_though_one_of_its_prescriptions_is_in_trouble(line):
+    good, bad = admit(line.city, 2)
+    with line.city.db.transaction() as session:
+        session.execute(__import__("sqlalchemy").text("UPDATE patient SET sealed = x'00'"))
+    state = await lifecycle.prescription_lifecycle([good, bad], fine=False, return_state=True)
+    assert state.is_completed()
+    assert "to retry alone" in state.name
+
+
+async def test_what_needs_a_person_is_red_when_it_is_alone(line):
+    (rx_id,) = admit(line.city)
+    with line.city.db.transaction() as session:
+        session.execute(__import__("sqlalchemy").text("UPDATE patient SET sealed = x'00'"))
+    state = await lifecycle.prescription_lifecycle([rx_id], return_state=True)
+    assert state.is_failed()
+    assert state.message.startswith(f"{rx_id} NeedsOperator")
+
+
+async def test_a_passing_trouble_is_not_red(line):
+    (rx_id,) = admit(line.city)
+    line.payer.silent = True
+    state = await lifecycle.prescription_lifecycle([rx_id], return_state=True)
+    assert state.is_completed()
+    assert state.name.startswith("Retrying")
+
+
+async def test_a_fault_of_ours_tells_prefect_its_type_and_nothing_else(line, monkeypatch):
+    (rx_id,) = admit(line.city)
+
+    async def quotes_a_person(*_: object) -> None:
+        raise ValueError("马克儿 370102190101010000")
+
+    monkeypatch.setattr(line.payer, "entitlement", quotes_a_person)
+    state = await lifecycle.prescription_lifecycle([rx_id], return_state=True)
+    assert state.is_failed()
+    assert "马克儿" not in str(state.message)
+    async with get_client() as client:
+        for run in await client.read_task_runs():
+            assert "马克儿" not in str(run.state and run.state.message)
+
+
+async def test_redrive_of_an_unknown_id_says_what_an_id_looks_like(line):
+    state = await operations.redrive("rx_nothing", return_state=True)
+    assert state.is_failed()
+    assert "rx_" in state.message
+
+
+async def test_redrive_takes_a_prescription_on_at_once(line):
+    (rx_id,) = admit(line.city)
+    state = await operations.redrive(rx_id, return_state=True)
+    assert state.name == "Waiting: in_review"
+
+
+async def test_a_sweep_of_a_healthy_city_finds_nothing(line):
+    admit(line.city)
+    state = await operations.sweep(return_state=True)
+    assert state.name == "Found nothing"
+
+
+async def test_the_board_is_an_artifact_with_a_fixed_key(line):
+    admit(line.city, 2)
+    await operations.board()
+    async with get_client() as client:
+        artifacts = await client.read_artifacts()
+    assert [artifact.key for artifact in artifacts][-1] == "city-day"
+    assert "received" in str(artifacts[-1].data)
+
+
+def due(number: int, **more: object) -> Due:
+    given = {"status": Status.RECEIVED, "hospital": "h", "attempts": 0, "expedited": False, "chain": ""} | more
+    return Due(id=f"rx_{number}", **given)
+
+
+def test_what_failed_before_goes_alone_and_the_rest_together():
+    made = batches([due(1), due(2, attempts=1), due(3)], limit=50)
+    assert [batch.ids for batch in made] == [["rx_1", "rx_3"], ["rx_2"]]
+
+
+def test_a_batch_is_never_larger_than_the_limit():
+    assert [len(batch.due) for batch in batches([due(n) for n in range(120)], limit=50)] == [50, 50, 20]
+
+
+def test_a_run_of_one_bears_its_prescriptions_id_and_a_batch_its_size():
+    assert Batch((due(1),)).name == "rx_1 audit"
+    assert Batch((due(1, attempts=2),)).name == "rx_1 audit (attempt 3)"
+    assert Batch((due(1), due(2, status=Status.FULFILLED))).name == "2 prescriptions: audit, settlement"
+
+
+def test_tags_name_stage_hospital_and_chain():
+    assert Batch((due(1, chain="ankang"),)).tags == ["chain:ankang", "hospital:h", "stage:audit"]
+
+
+async def test_the_dispatcher_drives_what_is_due_and_lets_go_of_its_leases(line, tmp_path):
+    ids = admit(line.city, 5)
+    stop = asyncio.Event()
+    settings = make_settings(tmp_path, worker="test-worker", poll_seconds=0.05)
+    running = asyncio.create_task(Dispatcher(line.city, settings).run(stop))
+    for _ in range(200):
+        if all(status(line, rx_id) is Status.IN_REVIEW for rx_id in ids):
+            break
+        await asyncio.sleep(0.1)
+    stop.set()
+    await running
+    assert {status(line, rx_id) for rx_id in ids} == {Status.IN_REVIEW}
+    line.clock.advance(days=4)
+    with line.city.db.transaction() as session:
+        free = prescriptions.claim_due(session, "other", at=line.city.now(), lease=timedelta(seconds=1), limit=9)
+    assert sorted(one.id for one in free) == sorted(ids)
+
+
+async def test_without_prefect_the_rows_stay_due_and_the_leases_are_given_back(line, tmp_path, monkeypatch):
+    (rx_id,) = admit(line.city)
+
+    def down(*_: object, **__: object) -> None:
+        raise NeedsOperator("no Prefect")
+
+    monkeypatch.setattr("flows.dispatcher.prescription_lifecycle.with_options", down, raising=False)
+    stop = asyncio.Event()
+    settings = make_settings(tmp_path, worker="test-worker", poll_seconds=0.05)
+    running = asyncio.create_task(Dispatcher(line.city, settings).run(stop))
+    await asyncio.sleep(0.5)
+    stop.set()
+    await running
+    assert status(line, rx_id) is Status.RECEIVED
+    with line.city.db.transaction() as session:
+        assert prescriptions.claim_due(session, "other", at=line.city.now(), lease=timedelta(seconds=1), limit=9)
