@@ -14,17 +14,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 from adapters import registry
+from domain import words as names
 from domain.errors import NeedsOperator
 from domain.findings import Severity
 from domain.lifecycle import FINAL, Status
 from domain.money import yuan
 from domain.ranking import REASONS
+from domain.words import Two
 from gateway import words
 from gateway.access import COOKIE, STAYS, Desk, Form, Person, Role, denied, form
 from gateway.operations import dossier_of, wake
 from gateway.review import given, queue, unknown_prescription
 from gateway.trouble import answer, door_of, sign_in_address, spoken
-from gateway.words import Two
 from infra.db import prescriptions, reviews, views
 from infra.settings import Settings
 from tasks import review
@@ -48,13 +49,13 @@ class Pages:
                                       undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         self._templates.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "sort_keys": True}
         self._templates.globals.update(
-            city=city.policy, status_words=words.STATUSES, Status=Status, run_address=_run_address(settings),
+            city=city.policy, status_words=names.STATUSES, Status=Status, run_address=_run_address(settings),
             prefect=settings.prefect_ui_url, said=words.said, actor=words.actor, trouble=views.trouble_words,
             partner=self._partner, frequency=self._frequency, reasons=REASONS, route=words.ROUTES, final=FINAL)
         self._templates.filters.update(
             yuan=yuan, number=words.number, lasting=words.lasting, at=self._at, clock=self._clock,
             iso=lambda value: words.moment(value).isoformat(), left=self._left,
-            status=_table(words.STATUSES), owner=_table(words.OWNERS), stage=_table(words.STAGES),
+            status=_table(names.STATUSES), owner=_table(names.OWNERS), stage=_table(names.STAGES),
             order=_table(words.ORDERS), money=_table(words.MONEY), severity=_table(words.SEVERITIES),
             decision=_table(words.DECISIONS), route=_table(words.ROUTES), code=_table(words.CODES),
             deadline=_table(words.DEADLINES), posting=_table(words.POSTINGS),

@@ -25,18 +25,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from domain.words import STATUSES
 from sandbox import tieout
 from sandbox.city import SandboxCity
 from sandbox.plan import Plan
 from sandbox.processes import ROOT, ChildDied, Processes
 
-STAGES = {
-    "received": ("已接收", "received"), "audited": ("已预审", "audited"), "in_review": ("待审方", "in review"),
-    "reviewed": ("审方通过", "reviewed"), "allocating": ("分配药店", "allocating"), "fulfilling": ("药店配药", "fulfilling"),
-    "fulfilled": ("已取药", "handed over"), "settled": ("已结算", "settled"), "closed": ("已办结", "closed"),
-    "refused": ("已拒绝", "refused"), "returned": ("退回医师", "returned"), "cancelled": ("已撤销", "cancelled"),
-    "expired": ("已过期", "expired"),
-}
 Moment = Callable[[float, float], bool]
 """When to kill the worker: told the seconds since the hospital began and the share of prescriptions received."""
 ONCE: Sequence[Moment] = (lambda _, received: received >= 1 / 3,)
@@ -129,7 +123,7 @@ def run_day(city: SandboxCity, prescriptions: int, console: Console, *, kills: S
 def reconcile(city: SandboxCity) -> None:
     """Day end, as an operator does it: run the deployment and wait for its answer."""
     city.wait_until(city.deployed, "the deployments", seconds=90)
-    run = city.run_deployment("reconcile-day/city")
+    run = city.run_deployment("reconcile-day/day-end")
     city.wait_until(lambda: city.run_state(run)[0] in ("COMPLETED", "FAILED", "CRASHED"), "the reconciliation", 90)
 
 
@@ -208,7 +202,7 @@ def _screen(counts: Counter[str], plan: Plan, city: SandboxCity, seconds: float,
     table.add_column("处方 prescriptions", justify="right")
     table.add_column("")
     total = len(plan.prescriptions)
-    for status, (zh, en) in STAGES.items():
+    for status, (zh, en) in STATUSES.items():
         if count := counts.get(status, 0):
             table.add_row(f"{zh} {en}", str(count), Text("█" * max(1, round(40 * count / total)), style="cyan"))
     progress: dict[str, Any] = {}
@@ -227,7 +221,7 @@ def show(day: Day, console: Console) -> None:
         table.add_column(head, justify=justify)  # type: ignore[arg-type]
     for scenario in dict.fromkeys(one.scenario for one in sorted(day.ended, key=lambda one: one.scenario)):
         mine = [one for one in day.ended if one.scenario == scenario]
-        ends = Counter(f"{STAGES.get(one.status, (one.status, ''))[0]} {one.status}"
+        ends = Counter(f"{STATUSES.get(one.status, (one.status, ''))[0]} {one.status}"
                        + (f" / {one.money}" if one.money != "none" else "") for one in mine)
         right = sum(one.right for one in mine)
         table.add_row(scenario, str(len(mine)), Text(str(right), style="green" if right == len(mine) else "red"),
@@ -242,7 +236,7 @@ def show(day: Day, console: Console) -> None:
     for head in ("阶段 stage", "n", "p50", "p95"):
         stages.add_column(head, justify="left" if head.startswith("阶") else "right")
     for status, row in day.stages.items():
-        zh, en = STAGES.get(status, (status, ""))
+        zh, en = STATUSES.get(status, (status, ""))
         stages.add_row(f"{zh} {en}", str(row["count"]), f"{row['p50']:.1f}", f"{row['p95']:.1f}")
     console.print(stages)
     faults = ", ".join(f"{count}× {name}" for name, count in day.faults.items() if count) or "无 none"

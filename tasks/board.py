@@ -4,6 +4,8 @@ from datetime import datetime
 
 from domain.lifecycle import OWNERS, Owner
 from domain.money import yuan
+from domain.words import OWNERS as OWNERS_IN_WORDS
+from domain.words import STATUSES
 from infra.db.views import Board, Concern, board
 from tasks.city import City
 
@@ -24,7 +26,8 @@ def _statuses(view: Board) -> list[str]:
     for line in view.statuses:
         if line.count:
             oldest = _age(view.at, line.oldest) if OWNERS[line.status] is not Owner.NOBODY else ""
-            rows.append(f"| {line.status} | {line.owner} | {line.count} | {oldest} |")
+            status, owner = STATUSES[line.status], OWNERS_IN_WORDS[line.owner]
+            rows.append(f"| {status.zh} {status.en} | {owner.zh} {owner.en} | {line.count} | {oldest} |")
     return rows
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
 from domain import errors
+from domain import words as names
 from domain.audit import RULES, payment, prescribing, safety
 from domain.audit.facts import Rule
 from domain.errors import RxError
@@ -54,7 +55,7 @@ BY_TABLE = frozenset({"action", "pregnancy", "lactation"})
 def lifecycle_page() -> str:
     """The three machines of domain/lifecycle.py."""
     meanings = _meanings(Status)
-    statuses = [(f"`{status}`", words.STATUSES[status].zh, STAGES[status], OWNERS[status], DEADLINES[status],
+    statuses = [(f"`{status}`", names.STATUSES[status].zh, STAGES[status], OWNERS[status], DEADLINES[status],
                  _list(TRANSITIONS[status]), meanings.get(status.name, "")) for status in Status]
     return _page(
         "Lifecycle / 处方的一生", "domain/lifecycle.py",

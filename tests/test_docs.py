@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from domain import words as names
 from domain.lifecycle import STAGES, Money, Owner, Status
 from domain.orders import OrderStatus
 from gateway import words
@@ -129,7 +130,7 @@ def test_every_setting_that_is_named_exists(name: str) -> None:
 # --- words ---
 
 
-@pytest.mark.parametrize(("kind", "chinese"), [(Status, words.STATUSES), (Owner, words.OWNERS),
+@pytest.mark.parametrize(("kind", "chinese"), [(Status, names.STATUSES), (Owner, names.OWNERS),
                                                (OrderStatus, words.ORDERS), (Money, words.MONEY)])
 def test_every_word_of_the_lifecycle_is_in_the_glossary_as_the_pages_say_it(kind, chinese) -> None:
     rows = [row[:2] for row in glossary_rows()]
@@ -138,8 +139,8 @@ def test_every_word_of_the_lifecycle_is_in_the_glossary_as_the_pages_say_it(kind
 
 def test_every_stage_and_role_is_in_the_glossary() -> None:
     rows = [row[:2] for row in glossary_rows()]
-    assert [stage for stage in words.STAGES if [f"`{stage}`", words.STAGES[stage].zh] not in rows] == []
-    assert set(STAGES.values()) <= set(words.STAGES)
+    assert [stage for stage in names.STAGES if [f"`{stage}`", names.STAGES[stage].zh] not in rows] == []
+    assert set(STAGES.values()) <= set(names.STAGES)
     assert [role for role in Role if f"`{role}`" not in [row[0] for row in rows]] == []
 
 

@@ -43,7 +43,7 @@ def test_chinese_stays_readable(lines):
 
 
 def test_what_libraries_log_takes_the_same_form(lines):
-    logging.getLogger("some.library").warning("retry %s of %s", 1, 3)
+    logging.getLogger("some.package").warning("retry %s of %s", 1, 3)
     assert lines()[0]["event"] == "retry 1 of 3"
     assert lines()[0]["level"] == "warning"
 
