@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import secrets
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -26,6 +28,8 @@ class Batch:
     """Prescriptions that go through one flow run."""
 
     due: tuple[Due, ...]
+    token: str = ""
+    """Whose lease it is."""
 
     @property
     def ids(self) -> list[str]:
@@ -48,11 +52,11 @@ class Batch:
                       | ({"retry"} if any(one.attempts for one in self.due) else set()))
 
 
-def batches(due: Sequence[Due], limit: int) -> list[Batch]:
+def batches(due: Sequence[Due], limit: int, token: str = "") -> list[Batch]:
     """What failed before goes alone; the rest together, up to the limit."""
-    alone = [Batch((one,)) for one in due if one.attempts]
+    alone = [Batch((one,), token) for one in due if one.attempts]
     rest = [one for one in due if not one.attempts]
-    return [Batch(tuple(rest[i:i + limit])) for i in range(0, len(rest), limit)] + alone
+    return [Batch(tuple(rest[i:i + limit]), token) for i in range(0, len(rest), limit)] + alone
 
 
 class Dispatcher:
@@ -63,33 +67,51 @@ class Dispatcher:
         self._settings = settings
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._running: dict[asyncio.Task[None], Batch] = {}
+        self._ready: deque[Batch] = deque()
+        """Claimed, and waiting for room."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop; then finishes what it has begun."""
+        done = asyncio.Event()
         async with asyncio.TaskGroup() as helpers:
-            relay = helpers.create_task(self._relay(stop))
-            renewal = helpers.create_task(self._renew(stop))
+            helpers.create_task(self._relay(done))
+            helpers.create_task(self._renew(done))
             while not stop.is_set():
-                if not self._dispatch():
+                if not await self._dispatch():
                     await self._pause(stop)
                 await asyncio.sleep(0)
+            self._let_go(self._ready)
             if self._running:
                 await asyncio.wait(self._running)
-            await relay
-            await renewal
+            done.set()
 
-    def _dispatch(self) -> bool:
+    async def _dispatch(self) -> bool:
         """Start what is due as far as there is room; False when there is nothing to start."""
-        if len(self._running) >= self._settings.runs_at_once:
-            return False
-        with self._city.db.transaction() as session:
-            due = prescriptions.claim_due(session, self._settings.worker, at=self._city.now(), lease=self._lease,
-                                          limit=self._settings.batch_limit)
-        for batch in batches(due, self._settings.batch_limit):
+        if not self._ready and len(self._running) < self._settings.runs_at_once:
+            try:
+                self._ready.extend(self._claim())
+            except Exception as error:
+                # The database may be away for a moment; the rows stay due.
+                log.error("claim.failed", error=type(error).__name__)
+                await asyncio.sleep(2)
+        started = False
+        while self._ready and len(self._running) < self._settings.runs_at_once:
+            batch = self._ready.popleft()
             run = asyncio.create_task(self._run(batch))
             self._running[run] = batch
             run.add_done_callback(self._running.pop)
-        return bool(due)
+            started = True
+        return started
+
+    def _claim(self) -> list[Batch]:
+        # A token per claim: a lease that ran out while we were busy is not given back by its former holder.
+        token = f"{self._settings.worker[:40]}/{secrets.token_hex(6)}"
+        with self._city.db.transaction() as session:
+            due = prescriptions.claim_due(session, token, at=self._city.now(), lease=self._lease,
+                                          limit=self._settings.batch_limit)
+        # What is still running here has lost its lease to a stall of ours; it must not run twice at once.
+        busy = {one for batch in self._running.values() for one in batch.ids}
+        return batches([one for one in due if one.id not in busy], self._settings.batch_limit, token)
 
     async def _run(self, batch: Batch) -> None:
         started = time.monotonic()
@@ -102,21 +124,25 @@ class Dispatcher:
             log.error("run.not_started", batch=len(batch.due), error=type(error).__name__)
             await asyncio.sleep(2)
         finally:
-            with self._city.db.transaction() as session:
-                prescriptions.release(session, self._settings.worker, batch.ids)
+            self._let_go([batch])
         log.info("run.ended", run=batch.name, seconds=round(time.monotonic() - started, 2))
+
+    def _let_go(self, done: Iterable[Batch]) -> None:
+        """Give leases back; if even that fails, they run out."""
+        for batch in list(done):
+            with contextlib.suppress(Exception), self._city.db.transaction() as session:
+                prescriptions.release(session, batch.token, batch.ids)
 
     async def _pause(self, stop: asyncio.Event) -> None:
         """Until the next look, a finished run, or the end."""
-        waiting = [asyncio.create_task(stop.wait())]
-        await asyncio.wait([*waiting, *self._running], timeout=self._settings.poll_seconds,
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([stopped, *self._running], timeout=self._settings.poll_seconds,
                            return_when=asyncio.FIRST_COMPLETED)
-        for one in waiting:
-            one.cancel()
+        stopped.cancel()
 
-    async def _relay(self, stop: asyncio.Event) -> None:
+    async def _relay(self, done: asyncio.Event) -> None:
         """Deliver the outbox."""
-        while not stop.is_set():
+        while not done.is_set():
             delivered = 0
             try:
                 delivered = await deliver_due(self._city)
@@ -125,13 +151,16 @@ class Dispatcher:
                 await asyncio.sleep(2)
             if not delivered:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), self._settings.poll_seconds)
+                    await asyncio.wait_for(done.wait(), self._settings.poll_seconds)
 
-    async def _renew(self, stop: asyncio.Event) -> None:
-        """Keep the leases of what is being worked on."""
-        while not stop.is_set():
+    async def _renew(self, done: asyncio.Event) -> None:
+        """Keep the leases of what is being worked on, until the last of it is done."""
+        while not done.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._settings.lease_seconds / 3)
-            if ids := [one for batch in self._running.values() for one in batch.ids]:
-                with self._city.db.transaction() as session:
-                    prescriptions.renew(session, self._settings.worker, ids, until=self._city.now() + self._lease)
+                await asyncio.wait_for(done.wait(), self._settings.lease_seconds / 3)
+            for batch in [*self._running.values(), *self._ready]:
+                try:
+                    with self._city.db.transaction() as session:
+                        prescriptions.renew(session, batch.token, batch.ids, until=self._city.now() + self._lease)
+                except Exception as error:
+                    log.error("lease.not_renewed", error=type(error).__name__)

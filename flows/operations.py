@@ -9,16 +9,18 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
-from domain.errors import Refused
+from domain.errors import Refused, RxError
 from flows.dead import STILL_RUNNING, bury
 from flows.home import city
 from flows.lifecycle import as_tasks
+from infra.db import prescriptions
 from infra.log import bind
 from infra.settings import get_settings
 from tasks import upkeep
 from tasks.board import board_markdown
+from tasks.city import City
 from tasks.line import hop
-from tasks.settlement import reconcile_day
+from tasks.settlement import reconcile_day, unreconciled_days
 
 DEAD_AFTER = timedelta(minutes=15)
 """A lifecycle run takes seconds; one that claims to be running that long lost its process."""
@@ -35,10 +37,24 @@ async def sweep() -> State:
 
 
 @flow(name="reconcile-day", flow_run_name="reconcile {day}", persist_result=False)
-async def reconcile(day: str = "today") -> State:
-    """Total reconciliation (3201) of one of the city's days, `YYYY-MM-DD` or `today`. Red when the fund disagrees."""
-    agreed = await reconcile_day(city(), None if day == "today" else date.fromisoformat(day))
-    return Completed(name="Agreed") if agreed else Failed(message=f"{day}: the fund's totals differ from ours")
+async def reconcile(day: str = "open") -> State:
+    """Total reconciliation (3201). `day` is `YYYY-MM-DD`, `today`, or `open`: every day before today that is not agreed.
+
+    Red when the fund disagrees with a total, or cannot be asked.
+    """
+    home = city()
+    try:
+        days = (unreconciled_days(home) if day == "open" else
+                [home.today() if day == "today" else date.fromisoformat(day)])
+    except ValueError:
+        return Failed(message="day: neither open, nor today, nor a date like 2026-11-22")
+    try:
+        differ = [str(one) for one in days if not await reconcile_day(home, one)]
+    except RxError as error:
+        return Failed(message=f"{type(error).__name__}:{error.code}; run it again, nothing is lost")
+    if differ:
+        return Failed(message=f"the fund's totals differ from ours on {', '.join(differ)}")
+    return Completed(name="Agreed" if days else "Nothing open")
 
 
 @flow(name="redrive", flow_run_name="redrive {prescription}", persist_result=False)
@@ -48,15 +64,29 @@ async def redrive(prescription: str) -> State:
     context = FlowRunContext.get()
     run_id = str(context.flow_run.id) if context and context.flow_run else ""
     get_run_logger().info("%s/rx/%s", get_settings().gateway_url, prescription)
+    # The lease first: waking it would have a worker take it up beside us.
+    leased = _leased(home, prescription, run_id)
     try:
         upkeep.redrive(home, prescription, "prefect")
+        if not leased:
+            return Completed(name="A worker has it", message="it was woken; a worker is at it")
+        with bind(run=run_id):
+            only = await hop(home, prescription, as_tasks)
     except KeyError:
         return Failed(message=f"no prescription {prescription}; its id looks like rx_ and 16 characters")
     except Refused as no:
         return Completed(name="Nothing owed", message=str(no))
-    with bind(run=run_id):
-        only = await hop(home, prescription, as_tasks)
+    finally:
+        if leased:
+            with home.db.transaction() as session:
+                prescriptions.release(session, run_id, [prescription])
     return Failed(message=f"{prescription} {only.error}") if only.alarming else Completed(name=only.name)
+
+
+def _leased(home: City, prescription: str, owner: str) -> bool:
+    with home.db.transaction() as session:
+        until = home.now() + timedelta(minutes=5)
+        return prescriptions.lease(session, prescription, owner, at=home.now(), until=until)
 
 
 @flow(name="board", flow_run_name="the city's day", persist_result=False)

@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     operators: Tokens = {}
     """Access token of each operator by id, e.g. SANYI_OPERATORS__O001."""
 
-    worker: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}", min_length=1)
+    worker: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}"[:40], min_length=1, max_length=40)
     """Name of this worker in leases; must differ between workers. Host and process number if not given."""
     lease_seconds: float = Field(default=30.0, gt=0)
     """Seconds a worker keeps a prescription to itself; after that another one may take over."""

@@ -50,7 +50,7 @@ class SandboxCity:
         self.seed = seed
         self._processes = processes
         self._faults = faults
-        self._per_second = per_second
+        self.per_second = per_second
         self.keys = Keys()
         names = ("prefect", "gateway", "hospital", "ankang", "baicao", "insurer", "pharmacist")
         self.ports = {name: free_port() for name in names}
@@ -73,7 +73,7 @@ class SandboxCity:
         self._partner("hospital", {"SANDBOX_HOSPITAL_TOKEN": keys["hospital"],
                                    "SANDBOX_HOSPITAL_REPORT_TOKEN": keys["report"]},
                       "--gateway", self.urls["gateway"], "--ankang", self.urls["ankang"],
-                      "--baicao", self.urls["baicao"], "--per-second", str(self._per_second))
+                      "--baicao", self.urls["baicao"], "--per-second", str(self.per_second))
         self._partner("pharmacist", {"SANDBOX_PHARMACIST_1_TOKEN": keys["pharmacist 1"],
                                      "SANDBOX_PHARMACIST_2_TOKEN": keys["pharmacist 2"]},
                       "--gateway", self.urls["gateway"])
@@ -97,7 +97,7 @@ class SandboxCity:
         """Register prefect.yaml once the operations worker has made its pool; in the background."""
         self.wait_until(self._pool_exists, "the operations work pool", seconds=90)
         self._processes.start("deploy", "-m", "prefect", "--no-prompt", "deploy", "--all",
-                              env=self._product | self._client_environment())
+                              env=self._product | self._client_environment(), errand=True)
 
     def deployed(self) -> bool:
         """Whether every deployment of prefect.yaml is registered."""

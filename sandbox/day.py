@@ -73,7 +73,7 @@ class Day:
 
     @property
     def good(self) -> bool:
-        return bool(self.ended) and all(one.right for one in self.ended) and not self.differences
+        return bool(self.ended) and all(one.right for one in self.ended) and not self.differences and not self.red_runs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,7 +112,7 @@ def run_day(city: SandboxCity, prescriptions: int, console: Console, *, kills: S
                   f"网关 gateway {city.urls['gateway']}   Prefect {city.urls['prefect']}")
     plan = city.send(prescriptions)
     began = time.monotonic()
-    _live(city, plan, console, kills=kills, patience=120 + prescriptions * 0.9)
+    _live(city, plan, console, kills=kills, patience=120 + prescriptions * 0.9 + prescriptions / city.per_second)
     with console.status("日终对账 reconciling the day with the insurance centre (3201)…"):
         reconcile(city)
         day = assess(city, plan)
@@ -123,7 +123,7 @@ def run_day(city: SandboxCity, prescriptions: int, console: Console, *, kills: S
 def reconcile(city: SandboxCity) -> None:
     """Day end, as an operator does it: run the deployment and wait for its answer."""
     city.wait_until(city.deployed, "the deployments", seconds=90)
-    run = city.run_deployment("reconcile-day/day-end")
+    run = city.run_deployment("reconcile-day/day-end", {"day": "today"})
     city.wait_until(lambda: city.run_state(run)[0] in ("COMPLETED", "FAILED", "CRASHED"), "the reconciliation", 90)
 
 
@@ -162,7 +162,7 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
     ledger, verified = city.ops("ledger"), city.ops("verify")
     books = {name: city.book(name) for name in ("hospital", "ankang", "baicao", "insurer")}
     day.differences = tieout.compare(ledger, list(rows.values()), books) + tieout.internal(
-        verified, city.ops("discrepancies"), city.ops("reconciliations"))
+        verified, city.ops("discrepancies"), city.ops("reconciliations"), ledger)
     day.compared = tieout.lines(ledger, books)
     day.money = tieout.money(ledger)
     day.stages = city.ops("stages")

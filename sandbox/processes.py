@@ -32,6 +32,10 @@ class Child:
     process: subprocess.Popen[bytes]
     killed: int = 0
     """How often it was killed on purpose."""
+    down: bool = False
+    """Killed on purpose and not started again yet."""
+    errand: bool = False
+    """Ends by itself when its work is done."""
 
 
 class Processes:
@@ -62,7 +66,7 @@ class Processes:
             _signal(child, signal.SIGKILL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def start(self, name: str, *argv: str, env: Mapping[str, str]) -> Child:
+    def start(self, name: str, *argv: str, env: Mapping[str, str], errand: bool = False) -> Child:
         """Start `python argv…` (or the program, if it is a path) under this name; output goes to its log."""
         log = self._logs / f"{name}.log"
         command = list(argv) if argv[0].startswith("/") else [sys.executable, *argv]
@@ -70,15 +74,15 @@ class Processes:
             process = subprocess.Popen(
                 command, cwd=ROOT, env={**_BASE, **env}, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
                 start_new_session=True, preexec_fn=_die_with_parent if sys.platform == "linux" else None)
-        child = self._children[name] = Child(name, argv, env, log, process)
+        child = self._children[name] = Child(name, argv, env, log, process, errand=errand)
         return child
 
     def kill(self, name: str) -> None:
         """SIGKILL: no chance to finish anything."""
         child = self._children[name]
+        child.killed, child.down = child.killed + 1, True
         _signal(child, signal.SIGKILL)
         child.process.wait(10)
-        child.killed += 1
 
     def restart(self, name: str) -> None:
         child = self._children[name]
@@ -89,7 +93,7 @@ class Processes:
         """Raises `ChildDied` if a child has ended that nobody killed."""
         for child in self._children.values():
             code = child.process.poll()
-            if code not in (None, 0, -signal.SIGKILL):
+            if code is not None and not child.down and not (child.errand and code == 0):
                 raise ChildDied(f"{child.name} ended with code {code}; the end of {child.log}:\n{_tail(child.log)}")
 
     def wait_for(self, url: str, *, name: str, seconds: float = 90) -> None:
@@ -109,9 +113,6 @@ class Processes:
     def killed(self, name: str) -> int:
         """How often a child was killed on purpose."""
         return self._children[name].killed
-
-    def pids(self) -> dict[str, int]:
-        return {child.name: child.process.pid for child in self._children.values()}
 
 
 def free_port() -> int:

@@ -15,7 +15,7 @@ def compare(ledger: Row, prescriptions: Sequence[Row], books: Mapping[str, Row])
             *_defects(books)]
 
 
-def internal(verified: Row, discrepancies: Sequence[Row], reconciliations: Sequence[Row]) -> list[str]:
+def internal(verified: Row, discrepancies: Sequence[Row], reconciliations: Sequence[Row], ledger: Row) -> list[str]:
     """What the platform's own checks say: chains, postings, discrepancies, and the fund's yes to every total."""
     found = [f"history of {one['prescription_id']} broken at {one['seq']}: {one['what']}" for one in verified["broken"]]
     found += [f"posting {one['posting']} is out of balance by {one['sum_fen']} fen"
@@ -25,29 +25,40 @@ def internal(verified: Row, discrepancies: Sequence[Row], reconciliations: Seque
     newest = {(one["day"], one["insutype"]): one for one in reversed(reconciliations)}
     found += [f"3201 for {day} {insutype}: {one['text']}" for (day, insutype), one in newest.items()
               if not one["matched"]]
+    asked = {insutype for _, insutype in newest}
+    owed = {entry["account"].partition(":")[2] for posting in ledger["postings"] for entry in posting["entries"]
+            if entry["account"].startswith("fund:")}
+    found += [f"3201 was not answered for {insutype}" for insutype in sorted(owed - asked)]
     return found
 
 
 def _fund(ledger: Row, book: Row) -> Iterator[str]:
-    """Each settlement and each reversal: amounts to the fen, none missing on either side, none twice."""
-    ours: dict[str, tuple[int, int, int, int]] = {}
-    for claim in ledger["claims"]:
-        amounts = tuple(claim[name] for name in ("total_fen", "fund_fen", "account_fen", "cash_fen"))
-        if claim["settlement_id"]:
-            ours[claim["settlement_id"]] = amounts
-        if claim["reversal_id"]:
-            ours[claim["reversal_id"]] = tuple(-amount for amount in amounts)
+    """Each settlement and each reversal: what we posted against what the fund has, to the fen; none missing, none twice."""
+    ours: dict[tuple[str, str], tuple[int, ...]] = {}
+    for posting in ledger["postings"]:
+        key = posting["kind"], posting["reference"]
+        if key in ours:
+            yield f"ledger: {key} posted twice"
+        ours[key] = _amounts(posting)
     names = ("medfee_sumamt", "fund_pay_sumamt", "acct_pay", "psn_cash_pay")
-    theirs = {row["setl_id"]: tuple(fen(Decimal(row[name])) for name in names) for row in book["settlements"]}
-    for setl_id in sorted(ours.keys() | theirs.keys()):
-        if ours.get(setl_id) != theirs.get(setl_id):
-            yield f"fund {setl_id}: ours {ours.get(setl_id)}, theirs {theirs.get(setl_id)}"
-    posted = {(posting["kind"], posting["reference"]) for posting in ledger["postings"]}
-    for claim in ledger["claims"]:
-        if claim["settlement_id"] and ("settled", claim["settlement_id"]) not in posted:
-            yield f"ledger: no posting for settlement {claim['settlement_id']}"
-        if claim["reversal_id"] and ("reversed", claim["settlement_id"]) not in posted:
-            yield f"ledger: no posting for the reversal of {claim['settlement_id']}"
+    theirs = {(row["kind"], row.get("reverses") or row["setl_id"]): tuple(fen(Decimal(row[name])) for name in names)
+              for row in book["settlements"]}
+    for key in sorted(ours.keys() | theirs.keys()):
+        if ours.get(key) != theirs.get(key):
+            yield f"fund {' '.join(key)}: we posted {ours.get(key)}, they have {theirs.get(key)}"
+    chain_of = {claim["settlement_id"]: claim["chain"] for claim in ledger["claims"] if claim["settlement_id"]}
+    for posting in ledger["postings"]:
+        credited = [entry["account"] for entry in posting["entries"] if entry["account"].startswith("chain:")]
+        if credited != [f"chain:{chain_of.get(posting['reference'])}"]:
+            yield f"ledger: {posting['kind']} {posting['reference']} credits {credited}"
+
+
+def _amounts(posting: Row) -> tuple[int, ...]:
+    """Total, fund, account and cash of a posting, from its entries."""
+    sums = {"chain": 0, "fund": 0, "account": 0, "patient": 0}
+    for entry in posting["entries"]:
+        sums[entry["account"].partition(":")[0]] += entry["amount_fen"]
+    return sums["chain"], -sums["fund"], -sums["account"], -sums["patient"]
 
 
 def _chains(prescriptions: Sequence[Row], ledger: Row, books: Mapping[str, Row]) -> Iterator[str]:

@@ -24,13 +24,15 @@ from infra.db.effects import Effect
 from infra.db.orders import Placed
 from infra.db.prescriptions import Loaded, canonical
 from infra.log import get_logger
-from tasks import reports
-from tasks.audit import expire, open_entitlement, open_patient
+from tasks import ends, reports
+from tasks.audit import open_entitlement, open_patient
 from tasks.city import City
 from tasks.effect import once
 
 log = get_logger(__name__)
 RECEIPT = TypeAdapter(Receipt)
+CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+"""None that looks like another. Ten of them: the counter has the digest, and must not be able to guess the code."""
 NOBODY_CAN_FILL = "a pharmacy that can fill it"
 """What a prescription waits for while no store has everything: operations search for these words."""
 
@@ -56,9 +58,10 @@ async def allocate(city: City, prescription_id: str) -> Status:
     # Also one the patient has by now, if a crash kept us from writing down the chain's yes.
     open_order = next((placed for placed in attempts if placed.status not in GONE), None)
     if loaded.cancel_reason and await _let_go(city, loaded, open_order, "cancelled"):
-        return _cancelled(city, loaded)
+        with city.db.transaction() as session:
+            return ends.cancel(session, city, loaded.head, loaded.prescription, loaded.cancel_reason)
     if city.now() >= loaded.prescription.valid_until and await _let_go(city, loaded, open_order, "expired"):
-        return expire(city, loaded)
+        return ends.expire(city, loaded)
     if open_order is None:
         open_order, why = await _choose(city, loaded, attempts)
         if open_order is None:
@@ -123,7 +126,7 @@ def _make_order(city: City, loaded: Loaded, best: Ranked, ranking: Sequence[Rank
     """The order, its secrets, our forecast and its claim exist before any chain or fund hears of them."""
     rx = loaded.prescription
     order_id = f"ord_{loaded.id.removeprefix('rx_')}_{attempt}"
-    code = f"{secrets.randbelow(1_000_000):06d}" if rx.handover is Handover.PICKUP else ""
+    code = "".join(secrets.choice(CODE_LETTERS) for _ in range(10)) if rx.handover is Handover.PICKUP else ""
     order = PharmacyOrder(
         id=order_id, prescription_id=rx.id, chain=best.quote.chain, store=best.quote.store, lines=best.quote.lines,
         handover=rx.handover, place=rx.place,
@@ -150,7 +153,7 @@ async def _order(city: City, loaded: Loaded, placed: Placed) -> Status:
     """Hold, pre-settle, place, and hand the prescription to the pharmacy. Raises `Refused` when the chain says no."""
     rx, chain = loaded.prescription, city.chains[placed.order.chain]
     with city.db.reading() as session:
-        patient = open_patient(city, session, rx.patient.id)
+        patient = open_patient(city, session, rx.id)
     secret = open_secrets(city, placed)
     order = replace(placed.order, claim_secret=secret["claim_secret"])
 
@@ -163,6 +166,8 @@ async def _order(city: City, loaded: Loaded, placed: Placed) -> Status:
 
     async def ordered() -> Receipt | None:
         receipt = await chain.find(order.id)
+        if receipt and receipt.status in (OrderStatus.CANCELLED, OrderStatus.DECLINED):
+            raise Refused(f"{order.id} is {receipt.status} at {chain.slug}", code="hold_expired")
         return None if receipt is None or receipt.status is OrderStatus.HELD else receipt
 
     receipt = await once(city, Effect(rx.id, "place", order.id), partner=chain.slug, request=_spelling(order),
@@ -196,7 +201,8 @@ async def _pre_settle(city: City, loaded: Loaded, placed: Placed, identity: Iden
     with city.db.reading() as session:
         claimed = claims.newest(session, loaded.id)
     if claimed is None or claimed.order_id != placed.id:
-        claimed = make_claim(city, loaded, placed, lines=[line.line for line in placed.order.lines])
+        lines = [line.line for line in placed.order.lines]
+        claimed = make_claim(city, loaded, placed, lines=lines, after=claimed)
     if claimed.pre_settled:
         return claimed.pre_settled
     try:
@@ -213,9 +219,12 @@ async def _pre_settle(city: City, loaded: Loaded, placed: Placed, identity: Iden
 
 
 def make_claim(city: City, loaded: Loaded, placed: Placed, *, lines: Sequence[int],
-               first: claims.Claimed | None = None) -> claims.Claimed:
-    """A claim for these lines of an order, with our forecast. A re-settlement keeps the `first` one's service time
-    (F-20). Raises `StaleStatus` if another worker made it meanwhile."""
+               after: claims.Claimed | None) -> claims.Claimed:
+    """The claim that comes `after` the newest one, for these lines of an order, with our forecast.
+
+    A re-settlement of the same order keeps its service time (F-20). Raises `StaleStatus` if another worker made
+    it meanwhile.
+    """
     rx = loaded.prescription
     entitlement = open_entitlement(city, loaded)
     if entitlement is None:
@@ -224,8 +233,10 @@ def make_claim(city: City, loaded: Loaded, placed: Placed, *, lines: Sequence[in
     with city.db.transaction() as session:
         selfpay = selfpay_lines(prescriptions.findings(session, rx.id))
         previous = claims.newest(session, rx.id)
+        if (previous.version if previous else 0) != (after.version if after else 0):
+            raise StaleStatus(f"{rx.id}: another worker has made the next claim")
         kept = [line for line in placed.order.lines if line.line in lines]
-        at = first.claim.at if first else city.now()
+        at = after.claim.at if after and after.order_id == placed.id else city.now()
         version = previous.version + 1 if previous else 1
         chronic = rx.coverage.disease_code in entitlement.diseases
         items = {item.line: item for item in rx.items}
@@ -298,17 +309,6 @@ async def _let_go(city: City, loaded: Loaded, open_order: Placed | None, reason:
     if open_order.status not in ALIVE:
         return False
     return await withdraw(city, loaded.prescription, open_order, reason) is OrderStatus.CANCELLED
-
-
-def _cancelled(city: City, loaded: Loaded) -> Status:
-    """The hospital cancelled while we looked for a pharmacy, and nothing is held any more."""
-    reason = loaded.cancel_reason or ""
-    with city.db.transaction() as session:
-        history.append(session, loaded.head, to=Status.CANCELLED, actor=f"hospital:{loaded.prescription.hospital}",
-                       reason="cancelled by the hospital", at=city.now(), wake_at=None, detail={"reason": reason},
-                       keep_cancel=False)
-        reports.report(session, city, loaded.prescription, Status.CANCELLED, reason=reason)
-    return Status.CANCELLED
 
 
 def _declined(city: City, rx_id: str, order_id: str, code: str) -> None:

@@ -13,6 +13,7 @@ from domain.prescription import Prescription
 from infra.db import Session, history, prescriptions
 from tasks import reports
 from tasks.city import City
+from tasks.ends import expire
 
 ENTITLEMENT = TypeAdapter(Entitlement)
 
@@ -24,7 +25,7 @@ async def audit_prescription(city: City, prescription_id: str) -> Status:
     """
     with city.db.reading() as session:
         loaded = prescriptions.load(session, prescription_id)
-        identity = open_identity(city, session, loaded.prescription.patient.id)
+        identity = open_identity(city, session, prescription_id)
     rx = loaded.prescription
     if city.now() >= rx.valid_until:
         return expire(city, loaded)
@@ -36,36 +37,27 @@ async def audit_prescription(city: City, prescription_id: str) -> Status:
     blocked = worst(findings) is Severity.BLOCK
     to = Status.REFUSED if blocked else Status.AUDITED
     with city.db.transaction() as session:
+        # The event first: of two workers that audited it, one goes no further.
+        history.append(session, loaded.head, to=to, actor="audit", reason=_summary(findings), at=city.now(),
+                       wake_at=None if blocked else city.now(), detail=_detail(findings))
         prescriptions.save_findings(session, rx.id, findings)
         if entitlement:
             sealed = city.cipher.seal(ENTITLEMENT.dump_json(entitlement).decode(), f"entitlement/{rx.id}")
             prescriptions.save_entitlement(session, rx.id, sealed)
-        history.append(session, loaded.head, to=to, actor="audit", reason=_summary(findings), at=city.now(),
-                       wake_at=None if blocked else city.now(), detail=_detail(findings))
         if blocked:
             reports.report(session, city, rx, to, reason=_summary(findings), findings=findings)
     return to
 
 
-def expire(city: City, loaded: prescriptions.Loaded) -> Status:
-    """Its validity is over and nobody has the medicine (A-01)."""
-    with city.db.transaction() as session:
-        history.append(session, loaded.head, to=Status.EXPIRED, actor="clock", reason="validity is over (A-01)",
-                       at=city.now(), wake_at=None,
-                       detail={"valid_until": loaded.prescription.valid_until.isoformat(), "rule": "A-01"})
-        reports.report(session, city, loaded.prescription, Status.EXPIRED, reason="RX_EXPIRED")
-    return Status.EXPIRED
-
-
-def open_patient(city: City, session: Session, patient_id: str) -> dict[str, str]:
+def open_patient(city: City, session: Session, prescription_id: str) -> dict[str, str]:
     """Name, number, phone and address, opened for one call. Never log or keep what this returns."""
-    sealed = prescriptions.patient_sealed(session, patient_id)
-    record: dict[str, str] = json.loads(city.cipher.open(sealed, f"patient/{patient_id}"))
+    sealed = prescriptions.patient_sealed(session, prescription_id)
+    record: dict[str, str] = json.loads(city.cipher.open(sealed, f"patient/{prescription_id}"))
     return record
 
 
-def open_identity(city: City, session: Session, patient_id: str) -> Identity:
-    record = open_patient(city, session, patient_id)
+def open_identity(city: City, session: Session, prescription_id: str) -> Identity:
+    record = open_patient(city, session, prescription_id)
     return Identity(name=record["name"], id_number=record["id_number"])
 
 

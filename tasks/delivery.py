@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import re
 from datetime import datetime
 
 from domain.errors import InvalidPayload, StaleStatus
@@ -12,13 +13,16 @@ from infra.db import Session, claims, effects, history, inbox, orders, prescript
 from infra.db.orders import Placed
 from infra.db.prescriptions import Loaded
 from infra.log import get_logger
-from tasks import reports
+from tasks import ends, reports
 from tasks.allocation import open_secrets, withdraw, withdrawal
-from tasks.audit import expire
 from tasks.city import City
 from tasks.intake import Answer
 
 log = get_logger(__name__)
+
+OVER = frozenset({OrderStatus.DECLINED, OrderStatus.CANCELLED})
+CODED = re.compile(r"[a-z_]{0,40}")
+"""A coded reason. A chain's free text may name a person; it stays in the archive with the raw callback."""
 
 
 def receive_update(city: City, chain: str, *, timestamp: str, nonce: str, signature: str, body: bytes) -> Answer:
@@ -32,6 +36,7 @@ def receive_update(city: City, chain: str, *, timestamp: str, nonce: str, signat
     try:
         update = partner.parse_update(body)
     except InvalidPayload as invalid:
+        log.warning("callback.invalid", chain=chain, archive=archive_key, rules=[f.rule for f in invalid.findings])
         return _answer(422, "invalid", [f.as_dict() for f in invalid.findings])
     source, sha256 = f"chain:{chain}", hashlib.sha256(body).hexdigest()
     for _ in range(3):
@@ -72,8 +77,16 @@ async def await_delivery(city: City, prescription_id: str) -> Status:
     said_yes = placed.status is not OrderStatus.ORDERED
     if unfinished or (not said_yes and placed.accept_by and now >= placed.accept_by):
         now_it_is = await withdraw(city, loaded.prescription, placed, "no_answer")
-        gone = now_it_is is OrderStatus.CANCELLED
-        _note(city, loaded, placed, "no answer in time (D-12)" if gone else f"no word in time, but it is {now_it_is}")
+        if now_it_is is OrderStatus.CANCELLED:
+            _note(city, loaded, placed, "no answer in time (D-12)")
+            return loaded.status
+        # It can't be taken back, and its word has not come yet: that word is asked for again, not raced for.
+        if now_it_is is not placed.status:
+            _note(city, loaded, placed, f"no word in time, but it is {now_it_is}")
+            return loaded.status
+        with city.db.transaction() as session:
+            history.wait(session, loaded.head, until=now + city.policy.ask_again_after,
+                         waiting_for="the pharmacy's word, overdue")
         return loaded.status
     until, waiting_for = placed.accept_by, "the pharmacy's yes"
     if said_yes:
@@ -81,7 +94,7 @@ async def await_delivery(city: City, prescription_id: str) -> Status:
         if placed.fulfil_by and now >= placed.fulfil_by:
             now_it_is = await withdraw(city, loaded.prescription, placed, "expired")
             if now_it_is is OrderStatus.CANCELLED:
-                return expire(city, loaded)
+                return ends.expire(city, loaded)
             # A timer never rewrites a fact: what cannot be taken back may still be handed over, or has been.
             until = now + city.policy.ask_again_after if now_it_is in ALIVE else now
             waiting_for = "the patient's receipt, overdue (A-02)"
@@ -104,11 +117,23 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
     if update.status is OrderStatus.RETURNED and placed.status in ALIVE:
         # It has overtaken the word of the handover; ignoring it would leave the fund paying for what came back.
         return _answer(503, "early"), rx_id
+    unknown = set(update.lines) - {line.line for line in placed.order.lines}
+    if unknown:
+        return _answer(422, "refused", "a line this order does not have"), rx_id
     loaded = prescriptions.load(session, rx_id)
-    if not orders.advance(session, placed.id, update.status, at=city.now(), reason=update.reason,
+    reason = update.reason if CODED.fullmatch(update.reason) else "other"
+    if placed.status in OVER and update.status in (OrderStatus.HANDED_OVER, OrderStatus.RETURNED):
+        # We took it back, or it declined, and yet the patient has it: too true to drop, too late to act on.
+        claims.disagree(session, kind="late_word_from_chain", subject=update.event_id, expected=placed.status,
+                        actual=update.status, at=city.now(), prescription_id=rx_id)
+        history.append(session, loaded.head, actor=f"chain:{chain}", reason=f"{update.status} after {placed.status}",
+                       at=city.now(), wake_at=loaded.wake_at, waiting_for=loaded.waiting_for,
+                       detail={"order": placed.id, "event": update.event_id})
+        return _answer(200, "applied"), rx_id
+    if not orders.advance(session, placed.id, update.status, at=city.now(), reason=reason,
                           returned=update.lines):
         return _answer(200, "ignored"), rx_id
-    detail = {"order": placed.id, "event": update.event_id, "said": update.status, "reason": update.reason,
+    detail = {"order": placed.id, "event": update.event_id, "said": update.status, "reason": reason,
               "lines": list(update.lines), "at": update.at.isoformat()}
     if loaded.status in FINAL:
         # Too late to act on, too true to drop: a person has to look.
@@ -133,7 +158,8 @@ def _fulfilled(city: City, loaded: Loaded, placed: Placed) -> Status:
     with city.db.transaction() as session:
         head = loaded.head
         if loaded.cancel_reason:
-            reports.report(session, city, loaded.prescription, "cancel_refused", reason="already handed over")
+            reports.report(session, city, loaded.prescription, "cancel_refused", reason="already handed over",
+                           again=str(placed.attempt))
         history.append(session, head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
                        reason="the patient has the medicine", at=city.now(), wake_at=city.now(),
                        waiting_for="settlement", detail={"order": placed.id}, keep_cancel=False)
@@ -142,31 +168,32 @@ def _fulfilled(city: City, loaded: Loaded, placed: Placed) -> Status:
 
 
 def _look_again(city: City, loaded: Loaded, placed: Placed) -> Status:
-    """The order is over without medicine: back to the market for these items."""
+    """The order is over without medicine: back to the market, unless the hospital has cancelled it meanwhile."""
+    rx = loaded.prescription
     with city.db.transaction() as session:
+        if reason := inbox.cancel_wished(session, rx.hospital, rx.external_id):
+            return ends.cancel(session, city, loaded.head, rx, reason, order_id=placed.id)
         history.append(session, loaded.head, to=Status.ALLOCATING, actor=f"chain:{placed.order.chain}",
                        reason=f"order {placed.status}: {placed.reason or 'no reason given'}", at=city.now(),
                        wake_at=city.now(), waiting_for="the next candidate",
                        detail={"order": placed.id, "code": placed.reason})
+        reports.report(session, city, rx, Status.ALLOCATING, reason="the order ended; its pickup code is void",
+                       again=str(placed.attempt))
     return Status.ALLOCATING
 
 
 async def _cancel(city: City, loaded: Loaded, placed: Placed) -> Status:
     """The hospital cancels an order under way; the chain has the last word on whether it still can be."""
     assert loaded.cancel_reason is not None
-    if await withdraw(city, loaded.prescription, placed, "cancelled") is OrderStatus.CANCELLED:
+    rx = loaded.prescription
+    if await withdraw(city, rx, placed, "cancelled") is OrderStatus.CANCELLED:
         with city.db.transaction() as session:
-            history.append(session, loaded.head, to=Status.CANCELLED,
-                           actor=f"hospital:{loaded.prescription.hospital}", reason="cancelled by the hospital",
-                           at=city.now(), wake_at=None, detail={"reason": loaded.cancel_reason, "order": placed.id},
-                           keep_cancel=False)
-            reports.report(session, city, loaded.prescription, Status.CANCELLED, reason=loaded.cancel_reason)
-        return Status.CANCELLED
+            return ends.cancel(session, city, loaded.head, rx, loaded.cancel_reason, order_id=placed.id)
     with city.db.transaction() as session:
         history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", reason="too late to cancel",
                        at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for,
                        detail={"order": placed.id}, keep_cancel=False)
-        reports.report(session, city, loaded.prescription, "cancel_refused", reason="too late to cancel")
+        reports.report(session, city, rx, "cancel_refused", reason="too late to cancel", again=str(placed.attempt))
     return loaded.status
 
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 
 from domain.errors import InvalidPayload, StaleStatus
 from domain.lifecycle import FINAL, Status
-from domain.prescription import Prescription
 from fhir_profiles import answers
 from fhir_profiles.reader import Admitted, CancelRequest, message_key, read_bundle, read_cancel
 from infra.db import Session, history, inbox, prescriptions
 from infra.log import get_logger
-from tasks import reports
+from tasks import ends
 from tasks.city import City
 
 log = get_logger(__name__)
@@ -63,6 +62,7 @@ def _receive(city: City, hospital: str, raw: bytes, take: Take) -> Answer:
     # Two tries: whoever loses the race for a key finds the winner's answer the second time.
     for _ in range(2):
         with city.db.transaction() as session:
+            inbox.take_turns(session, f"{source}/{key}")
             heard = inbox.heard(session, source, key)
             if heard and heard.sha256 == sha256:
                 return Answer(heard.answer_status, heard.answer, replayed=True)
@@ -85,18 +85,18 @@ def _admit(city: City, session: Session, hospital: str, raw: bytes, archive_key:
         code = 400 if any(f.code == "MSG_NOT_JSON" for f in invalid.findings) else 422
         return code, answers.operation_outcome(invalid.findings), None
     rx = admitted.prescription
+    inbox.take_turns(session, f"prescription/{hospital}/{rx.external_id}")  # its cancel may cross it
     if prescriptions.find(session, hospital, rx.external_id):
         return 409, answers.conflict(["Bundle.entry.resource.ofType(MedicationRequest).groupIdentifier"]), None
     record = admitted.patient
     sealed = city.cipher.seal(json.dumps({
         "name": record.name, "id_number": record.id_number, "birth_date": record.birth_date.isoformat(),
-        "phone": record.phone, "address": record.address}, ensure_ascii=False), f"patient/{rx.patient.id}")
+        "phone": record.phone, "address": record.address}, ensure_ascii=False), f"patient/{rx.id}")
     head = prescriptions.admit(session, rx, patient_sealed=sealed, archive_key=archive_key, at=city.now(),
                                message=admitted.key)
     status = Status.RECEIVED
     if reason := inbox.cancel_wished(session, hospital, rx.external_id):
-        cancel_now(city, session, head, rx, reason)
-        status = Status.CANCELLED
+        status = ends.cancel(session, city, head, rx, reason)
     return 201, answers.accepted(rx.id, rx.external_id, hospital, status), rx.id
 
 
@@ -106,6 +106,7 @@ def _cancel(city: City, session: Session, hospital: str, raw: bytes, archive_key
     except InvalidPayload as invalid:
         code = 400 if any(f.code == "MSG_NOT_JSON" for f in invalid.findings) else 422
         return code, answers.operation_outcome(invalid.findings), None
+    inbox.take_turns(session, f"prescription/{hospital}/{wish.external_id}")
     inbox.wish_to_cancel(session, hospital, wish.external_id, wish.reason, city.now())
     row = prescriptions.find(session, hospital, wish.external_id)
     if row is None:
@@ -122,13 +123,6 @@ def _cancel(city: City, session: Session, hospital: str, raw: bytes, archive_key
                        cancel_reason=wish.reason)
         outcome = "cancelling"
     else:
-        cancel_now(city, session, loaded.head, loaded.prescription, wish.reason)
+        ends.cancel(session, city, loaded.head, loaded.prescription, wish.reason)
         outcome = "cancelled"
     return 201, answers.cancel_answer(row.id, wish.external_id, hospital, outcome), row.id
-
-
-def cancel_now(city: City, session: Session, head: history.Head, rx: Prescription, reason: str) -> None:
-    """Cancel a prescription no pharmacy has heard of."""
-    history.append(session, head, to=Status.CANCELLED, actor=f"hospital:{rx.hospital}",
-                   reason="cancelled by the hospital", at=city.now(), wake_at=None, detail={"reason": reason})
-    reports.report(session, city, rx, Status.CANCELLED, reason=reason)

@@ -1,6 +1,7 @@
 """The line: which step works on a prescription in which status, and how far one hop goes."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Refused, RxError, StaleStatus, Transient
@@ -71,17 +72,29 @@ async def hop(city: City, prescription_id: str, around: Around = _plainly) -> Ho
     """
     started = city.now()
     with bind(prescription=prescription_id):
-        start = end = _where(city, prescription_id)
-        error, alarming = "", False
         try:
-            end = await _advance(city, prescription_id, start, around)
-        except Exception as trouble:
-            end = _where(city, prescription_id)
-            error, alarming = _trouble(city, prescription_id, trouble)
-        with city.db.transaction() as session:
-            prescriptions.record_hop(session, run_id=current_run(), prescription_id=prescription_id,
-                                     started_at=started, ended_at=city.now(), start=start, end=end, error=error)
+            start = end = _where(city, prescription_id)
+            error, alarming = "", False
+            try:
+                end = await _advance(city, prescription_id, start, around)
+            except Exception as trouble:
+                end = _where(city, prescription_id)
+                error, alarming = _trouble(city, prescription_id, trouble)
+            with city.db.transaction() as session:
+                prescriptions.record_hop(session, run_id=current_run(), prescription_id=prescription_id,
+                                         started_at=started, ended_at=city.now(), start=start, end=end, error=error)
+        except Exception as fault:
+            # Not even its own row can be read or written: it must not take the batch with it.
+            return _unreadable(city, prescription_id, fault)
     return Hop(prescription_id, start, end, error, alarming)
+
+
+def _unreadable(city: City, prescription_id: str, fault: Exception) -> Hop:
+    kind = type(fault).__name__
+    log.error("hop.unreadable", prescription=prescription_id, error=kind, exc_info=_bare(fault))
+    with suppress(Exception), city.db.transaction() as session:
+        prescriptions.set_aside(session, prescription_id, until=city.after(seconds=BACKOFF[-1]), trouble=kind)
+    return Hop(prescription_id, Status.RECEIVED, Status.RECEIVED, kind, True)
 
 
 async def _advance(city: City, prescription_id: str, status: Status, around: Around) -> Status:
@@ -132,6 +145,8 @@ def _trouble(city: City, prescription_id: str, trouble: Exception) -> tuple[str,
 def _again_later(city: City, prescription_id: str, trouble: Exception, code: str) -> int:
     with city.db.transaction() as session:
         loaded = prescriptions.load(session, prescription_id)
+        if loaded.status in FINAL:
+            raise StaleStatus(f"{prescription_id} ended while a step failed")
         attempts = loaded.attempts + 1
         again = city.after(seconds=BACKOFF[min(attempts, len(BACKOFF)) - 1])
         history.append(

@@ -68,30 +68,23 @@ def _enqueue(session: Session, city: City, key: str, kind: str, partner: str, rx
 async def deliver_due(city: City, limit: int = 50) -> int:
     """Deliver what is due, once through; returns how many were delivered. What fails comes again later."""
     with city.db.transaction() as session:
-        parcels = outbox.take(session, at=city.now(), lease=timedelta(seconds=60), limit=limit)
-    # One partner's parcels go in order, so that a later notice is not overtaken by an earlier one.
-    lanes: dict[tuple[str, str], list[outbox.Parcel]] = {}
-    for parcel in parcels:
-        lanes.setdefault((parcel.partner, parcel.prescription_id), []).append(parcel)
-    done = await asyncio.gather(*(_deliver_lane(city, lane) for lane in lanes.values()))
-    return sum(done)
+        parcels = outbox.take(session, at=city.now(), lease=timedelta(minutes=5), limit=limit)
+    return sum(await asyncio.gather(*(_try(city, parcel) for parcel in parcels)))
 
 
-async def _deliver_lane(city: City, parcels: list[outbox.Parcel]) -> int:
-    done = 0
-    for parcel in parcels:
-        try:
-            await _deliver(city, parcel)
-        except RxError as error:
-            again = city.after(seconds=RETRY[min(parcel.attempts, len(RETRY) - 1)])
-            with city.db.transaction() as session:
-                outbox.failed(session, parcel.key, error=f"{type(error).__name__}:{error.code}"[:80], again_at=again)
-            log.warning("outbox.failed", key=parcel.key, partner=parcel.partner, error=type(error).__name__)
-            break
+async def _try(city: City, parcel: outbox.Parcel) -> bool:
+    try:
+        await _deliver(city, parcel)
+    except Exception as error:
+        code = error.code if isinstance(error, RxError) else ""
+        again = city.after(seconds=RETRY[min(parcel.attempts, len(RETRY) - 1)])
         with city.db.transaction() as session:
-            outbox.delivered(session, [parcel.key], city.now())
-        done += 1
-    return done
+            outbox.failed(session, parcel.key, error=f"{type(error).__name__}:{code}"[:80], again_at=again)
+        log.warning("outbox.failed", key=parcel.key, partner=parcel.partner, error=type(error).__name__)
+        return False
+    with city.db.transaction() as session:
+        outbox.delivered(session, [parcel.key], city.now())
+    return True
 
 
 async def _deliver(city: City, parcel: outbox.Parcel) -> None:
@@ -101,6 +94,8 @@ async def _deliver(city: City, parcel: outbox.Parcel) -> None:
             raise NeedsOperator(f"no hospital {parcel.partner} to report to", code="unknown_hospital")
         await city.hospitals[parcel.partner].report(parcel.key, body.encode())
         return
+    if parcel.partner not in city.chains:
+        raise NeedsOperator(f"no chain {parcel.partner} to notify", code="unknown_chain")
     notice = json.loads(body)
     amounts = {name: Fen(notice[name]) for name in ("total", "fund", "account", "cash")}
     await city.chains[parcel.partner].notify_settled(

@@ -11,8 +11,8 @@ from domain.lifecycle import Status
 from infra.db import history, prescriptions, reviews
 from infra.db.prescriptions import canonical
 from tasks import reports
-from tasks.audit import expire
 from tasks.city import City
+from tasks.ends import expire
 
 DECISIONS: Mapping[str, Status] = {"pass": Status.REVIEWED, "reject": Status.REFUSED, "return": Status.RETURNED}
 
@@ -43,9 +43,9 @@ async def open_review(city: City, prescription_id: str) -> Status:
     with city.db.transaction() as session:
         loaded = prescriptions.load(session, prescription_id)
         rx = loaded.prescription
-        reviews.open_review(session, rx.id, rx.prescriber.id, city.now())
         history.append(session, loaded.head, to=Status.IN_REVIEW, actor="platform", reason="queued for a pharmacist",
                        at=city.now(), wake_at=rx.valid_until, waiting_for="a pharmacist's decision")
+        reviews.open_review(session, rx.id, rx.prescriber.id, city.now())
         reports.report(session, city, rx, Status.IN_REVIEW, reason="queued for a pharmacist")
     return Status.IN_REVIEW
 
@@ -101,7 +101,7 @@ def decide(city: City, prescription_id: str, pharmacist: str, given: Decision) -
         findings = prescriptions.findings(session, prescription_id)
         _check(city, given, {f.code for f in findings if f.severity is Severity.WARN})
         to = DECISIONS[given.decision]
-        reviews.decide(session, prescription_id, decision=given.decision, codes=list(given.codes), text=given.text,
+        reviews.decide(session, prescription_id, pharmacist, decision=given.decision, codes=list(given.codes), text=given.text,
                        reasons=dict(given.reasons or {}), request_sha256=digest, at=city.now())
         passed = to is Status.REVIEWED
         history.append(session, loaded.head, to=to, actor=f"pharmacist:{pharmacist}",

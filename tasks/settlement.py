@@ -1,12 +1,13 @@
 """Settlement: make the fund's claim match what the patient has, and the ledger match the fund."""
 
+import asyncio
 import hashlib
 from datetime import date
 
 from pydantic import TypeAdapter
 
-from domain.claims import Reversal, Settlement
-from domain.errors import NeedsOperator
+from domain.claims import DayTotals, Reconciled, Reversal, Settlement
+from domain.errors import NeedsOperator, Transient
 from domain.lifecycle import Money, Status
 from domain.money import Fen
 from infra.db import claims, history, orders, prescriptions
@@ -43,7 +44,7 @@ async def settle(city: City, prescription_id: str) -> Status:
     if not claimed.reversed:
         return await _reverse(city, loaded, placed, claimed)
     if placed.kept_lines:
-        claimed = make_claim(city, loaded, placed, lines=placed.kept_lines, first=claimed)
+        claimed = make_claim(city, loaded, placed, lines=placed.kept_lines, after=claimed)
         return await _settle(city, loaded, placed, claimed)
     return _settled(city, loaded, placed, claimed)
 
@@ -67,7 +68,10 @@ async def await_return(city: City, prescription_id: str) -> Status:
             history.append(session, loaded.head, to=Status.CLOSED, actor="clock",
                            reason="return window is over, the day is reconciled", at=city.now(), wake_at=None)
             return Status.CLOSED
-        until, waiting_for = (over, "the return window") if city.now() < over else (None, "the day's reconciliation")
+        until, waiting_for = over, "the return window"
+        if city.now() >= over:
+            # The reconciliation wakes it; a clock runs all the same, so that a lost nudge only costs hours.
+            until, waiting_for = city.after(hours=6), "the day's reconciliation"
         history.wait(session, loaded.head, until=until, waiting_for=waiting_for)
     return loaded.status
 
@@ -75,7 +79,7 @@ async def await_return(city: City, prescription_id: str) -> Status:
 async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> Status:
     """2102 at the handover."""
     with city.db.reading() as session:
-        identity = open_identity(city, session, loaded.prescription.patient.id)
+        identity = open_identity(city, session, loaded.id)
     claim = with_person(city, loaded, claimed.claim, identity)
 
     async def again() -> Settlement | None:
@@ -156,14 +160,15 @@ ZERO = Settlement(Fen(0), Fen(0), Fen(0), Fen(0), Fen(0), Fen(0), Fen(0))
 async def reconcile_day(city: City, day: date | None = None) -> bool:
     """3201 for one of the city's calendar days (default today), per insurance type (F-29).
 
-    True when the fund agrees with every total; a total it does not agree with is a discrepancy.
+    True when the fund agrees with every total; a total it does not agree with is a discrepancy. Raises
+    `Transient` when the fund stays busy.
     """
     day = day or city.today()
     with city.db.reading() as session:
         rows = claims.day_totals(session, day, city.policy.clr_optins)
     agreed = True
     for totals in rows:
-        answer = await city.payer.reconcile(totals)
+        answer = await _ask_fund(city, totals)
         agreed = agreed and answer.matched
         with city.db.transaction() as session:
             for rx_id in claims.reconciled(session, totals, matched=answer.matched, text=answer.text, at=city.now()):
@@ -173,3 +178,18 @@ async def reconcile_day(city: City, day: date | None = None) -> bool:
                                 expected=f"{totals.total}/{totals.fund}/{totals.account}/{totals.count}",
                                 actual=answer.text, at=city.now())
     return agreed
+
+
+def unreconciled_days(city: City) -> list[date]:
+    """The days before today with claims the fund has not agreed to yet, oldest first: a failed night is made up."""
+    with city.db.reading() as session:
+        return claims.unreconciled_days(session, city.today())
+
+
+async def _ask_fund(city: City, totals: DayTotals) -> Reconciled:
+    for pause in (1, 2, 4):
+        try:
+            return await city.payer.reconcile(totals)
+        except Transient:
+            await asyncio.sleep(pause)
+    return await city.payer.reconcile(totals)

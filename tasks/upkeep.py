@@ -29,7 +29,7 @@ def redrive(city: City, prescription_id: str, operator: str) -> Status:
                 if loaded.status in FINAL:
                     raise Refused(f"{prescription_id} is {loaded.status}: nothing is owed", code="not_open")
                 forgotten = effects.forget_refusals(session, prescription_id)
-                for effect in forgotten:
+                for effect in (one for one in forgotten if one.step in ("settle", "reverse")):
                     claims.renew_reference(session, prescription_id, effect.version, city.payer.new_reference,
                                            city.now())
                 history.append(session, loaded.head, actor=f"operator:{operator}", reason="woken by an operator",
@@ -61,7 +61,7 @@ async def sweep(city: City) -> Swept:
     with city.db.transaction() as session:
         forgotten = prescriptions.forgotten(session, OWED)
         unknown = effects.open_intents(session, now - timedelta(minutes=1))
-        for prescription_id in {*forgotten, *unknown}:
+        for prescription_id in sorted({*forgotten, *unknown}):
             prescriptions.wake(session, prescription_id, now)
         nonces = inbox.forget_nonces(session, now)
         holds = orders.orphan_holds(session, now - timedelta(minutes=1), sorted(FINAL))

@@ -152,6 +152,14 @@ def day_totals(session: Session, day: date, clr_optins: str) -> list[DayTotals]:
             for insutype, t in sorted(sums.items())]
 
 
+def unreconciled_days(session: Session, before: date) -> list[date]:
+    """Days before that with settlements or reversals the fund has not agreed to."""
+    settled = sa.select(ClaimRow.settled_on.label("day")).where(ClaimRow.status == Money.SETTLED)
+    reversed_ = sa.select(ClaimRow.reversed_on.label("day")).where(ClaimRow.status == Money.REVERSED)
+    days = sa.union(settled, reversed_).subquery()
+    return list(session.scalars(sa.select(days.c.day).where(days.c.day < before).order_by(days.c.day)))
+
+
 def reconciled(session: Session, totals: DayTotals, *, matched: bool, text: str, at: datetime) -> list[str]:
     """Record the answer to a 3201; where it matched, the day's claims are reconciled. Returns their prescriptions.
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from domain.errors import NeedsOperator
-from infra.db.rows import IntentRow
+from infra.db.rows import IntentRow, PrescriptionRow
 from infra.log import current_run
 
 
@@ -81,6 +81,12 @@ def is_open(session: Session, effect: Effect) -> bool:
 
 
 def open_intents(session: Session, before: datetime) -> list[str]:
-    """Prescriptions with an effect whose outcome has been unknown since before then."""
-    return list(session.scalars(sa.select(IntentRow.prescription_id).where(
-        IntentRow.answered_at.is_(None), IntentRow.made_at < before).distinct()))
+    """Prescriptions with an effect whose outcome has been unknown since before then and that no clock will wake.
+
+    One that has a next attempt is on its way already; to hurry it would void its back-off.
+    """
+    return list(session.scalars(
+        sa.select(IntentRow.prescription_id)
+        .join(PrescriptionRow, PrescriptionRow.id == IntentRow.prescription_id)
+        .where(IntentRow.answered_at.is_(None), IntentRow.made_at < before, PrescriptionRow.wake_at.is_(None))
+        .distinct()))

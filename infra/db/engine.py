@@ -43,11 +43,12 @@ class Database:
         if self.sqlite:
             if (path := sa.make_url(url).database) and path != ":memory:":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._reading = sa.create_engine(url, connect_args={"timeout": 60})
+            self._reading = sa.create_engine(url, connect_args={"timeout": 60}, hide_parameters=True)
             event.listen(self._reading, "connect", _sqlite_connect)
             event.listen(self._reading, "begin", _sqlite_begin)
         else:
-            self._reading = sa.create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+            self._reading = sa.create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True,
+                                             hide_parameters=True)
         self._writing = self._reading.execution_options(writing=True)
 
     @contextmanager
@@ -63,7 +64,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A consistent look; nothing is written."""
+        """Only look; nothing is written."""
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
 

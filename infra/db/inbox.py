@@ -20,6 +20,15 @@ class Heard:
     answer: bytes
 
 
+def take_turns(session: Session, key: str) -> None:
+    """Let only one transaction at a time work on this key; the others wait for its end.
+
+    On SQLite every writing transaction waits for the one before anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(key, 0))))
+
+
 def heard(session: Session, source: str, event_id: str) -> Heard | None:
     row = session.get(MessageRow, (source, event_id))
     return row if row is None else Heard(row.sha256, row.archive_key, row.answer_status, row.answer)

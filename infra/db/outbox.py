@@ -31,13 +31,13 @@ def enqueue(session: Session, *, key: str, kind: str, partner: str, prescription
 def take(session: Session, *, at: datetime, lease: timedelta, limit: int) -> list[Parcel]:
     """Parcels that are due, oldest first; they are due again after `lease` unless delivered by then.
 
-    One that failed holds back the later ones to the same partner about the same prescription: a newer word
-    must not be overtaken by an older one.
+    Of those to one partner about one prescription only the oldest undelivered one goes: a newer word must not
+    be overtaken by an older one, whoever else is delivering.
     """
     earlier = aliased(OutboxRow)
     held_back = sa.exists().where(
         earlier.partner == OutboxRow.partner, earlier.prescription_id == OutboxRow.prescription_id,
-        earlier.id < OutboxRow.id, earlier.due_at > at)
+        earlier.id < OutboxRow.id, earlier.due_at.is_not(None))
     rows = list(session.scalars(
         sa.select(OutboxRow).where(OutboxRow.due_at <= at, ~held_back).order_by(OutboxRow.id).limit(limit)
         .with_for_update(skip_locked=True)))

@@ -14,7 +14,7 @@ from domain.findings import Finding
 from domain.lifecycle import FINAL, Status
 from domain.prescription import Prescription
 from infra.db import history
-from infra.db.rows import FindingRow, HopRow, ItemRow, OrderRow, PatientRow, PrescriptionRow
+from infra.db.rows import FindingRow, HopRow, ItemRow, OrderRow, PrescriptionRow
 
 PRESCRIPTION = TypeAdapter(Prescription)
 FINDING = TypeAdapter(Finding)
@@ -58,14 +58,9 @@ def find(session: Session, hospital: str, external_id: str) -> PrescriptionRow |
 def admit(session: Session, rx: Prescription, *, patient_sealed: bytes, archive_key: str, at: datetime,
           message: str) -> history.Head:
     """A new prescription with its items, due at once."""
-    patient = session.get(PatientRow, rx.patient.id)
-    if patient is None:
-        session.add(PatientRow(id=rx.patient.id, sealed=patient_sealed, updated_at=at))
-    else:
-        patient.sealed, patient.updated_at = patient_sealed, at
-    session.flush()
     row = PrescriptionRow(
         id=rx.id, hospital=rx.hospital, external_id=rx.external_id, patient_id=rx.patient.id,
+        patient_sealed=patient_sealed,
         content=PRESCRIPTION.dump_python(rx, mode="json"), archive_key=archive_key, received_at=at,
         valid_until=rx.valid_until, expedited=rx.kind == "emergency", wake_at=at, waiting_for="audit",
     )
@@ -76,8 +71,8 @@ def admit(session: Session, rx: Prescription, *, patient_sealed: bytes, archive_
     return head
 
 
-def patient_sealed(session: Session, patient_id: str) -> bytes:
-    return session.scalars(sa.select(PatientRow.sealed).where(PatientRow.id == patient_id)).one()
+def patient_sealed(session: Session, prescription_id: str) -> bytes:
+    return session.scalars(sa.select(PrescriptionRow.patient_sealed).where(PrescriptionRow.id == prescription_id)).one()
 
 
 def save_findings(session: Session, prescription_id: str, findings: Sequence[Finding]) -> None:
@@ -139,6 +134,24 @@ def claim_due(session: Session, owner: str, *, at: datetime, lease: timedelta, l
     found = {row.id: Due(row.id, Status(row.status), row.hospital, row.attempts, row.expedited, row.chain or "")
              for row in rows}
     return [found[prescription_id] for prescription_id in ids]
+
+
+def set_aside(session: Session, prescription_id: str, *, until: datetime, trouble: str) -> None:
+    """Get a row that cannot even be read out of the way for a while: it comes again alone, and the board shows it."""
+    session.execute(
+        sa.update(PrescriptionRow).where(PrescriptionRow.id == prescription_id)
+        .values(wake_at=until, attempts=PrescriptionRow.attempts + 1, trouble=trouble,
+                waiting_for="a person: its row cannot be read").execution_options(synchronize_session=False))
+
+
+def lease(session: Session, prescription_id: str, owner: str, *, at: datetime, until: datetime) -> bool:
+    """Claim one prescription, due or not; False while somebody else works on it."""
+    taken = session.execute(
+        sa.update(PrescriptionRow)
+        .where(PrescriptionRow.id == prescription_id,
+               sa.or_(PrescriptionRow.lease_until.is_(None), PrescriptionRow.lease_until < at))
+        .values(lease_owner=owner, lease_until=until).execution_options(synchronize_session=False))
+    return bool(taken.rowcount == 1)  # type: ignore[attr-defined]
 
 
 def renew(session: Session, owner: str, ids: Sequence[str], *, until: datetime) -> None:

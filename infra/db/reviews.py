@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from domain.errors import StaleStatus
 from domain.lifecycle import Status
 from infra.db.rows import FindingRow, PrescriptionRow, ReviewRow
 
@@ -62,9 +63,14 @@ def claim(session: Session, prescription_id: str, pharmacist: str, *, at: dateti
     return bool(result.rowcount == 1)  # type: ignore[attr-defined]
 
 
-def decide(session: Session, prescription_id: str, *, decision: str, codes: list[str], text: str,
+def decide(session: Session, prescription_id: str, pharmacist: str, *, decision: str, codes: list[str], text: str,
            reasons: dict[str, Any], request_sha256: str, at: datetime) -> None:
-    session.execute(
-        sa.update(ReviewRow).where(ReviewRow.prescription_id == prescription_id)
+    """Record a decision. Raises `StaleStatus` if the claim has passed to somebody else in this instant."""
+    decided = session.execute(
+        sa.update(ReviewRow)
+        .where(ReviewRow.prescription_id == prescription_id, ReviewRow.pharmacist == pharmacist,
+               ReviewRow.decision.is_(None))
         .values(decision=decision, codes=codes, text=text, reasons=reasons, request_sha256=request_sha256,
                 decided_at=at).execution_options(synchronize_session=False))
+    if decided.rowcount != 1:  # type: ignore[attr-defined]
+        raise StaleStatus(f"{prescription_id} is no longer claimed by {pharmacist}")

@@ -28,18 +28,6 @@ def _rx(**options: Any) -> Mapped[str]:
     return mapped_column(sa.String(32), sa.ForeignKey("prescription.id"), **options)
 
 
-class PatientRow(Base):
-    """A person, sealed. Found again by a keyed hash, never by name or number."""
-
-    __tablename__ = "patient"
-
-    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
-    """Opaque; derived from the resident id by a keyed hash."""
-    sealed: Mapped[bytes]
-    """Name, resident id, birth date, phone and address; encrypted for this row."""
-    updated_at: Mapped[datetime]
-
-
 class PrescriptionRow(Base):
     """One prescription and where it is. Only `infra.db.history` writes `status`."""
 
@@ -48,7 +36,10 @@ class PrescriptionRow(Base):
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
     hospital: Mapped[str] = mapped_column(sa.String(40))
     external_id: Mapped[str] = mapped_column(sa.String(64))
-    patient_id: Mapped[str] = mapped_column(sa.ForeignKey("patient.id"))
+    patient_id: Mapped[str] = mapped_column(sa.String(32), index=True)
+    """Opaque; derived from the resident id by a keyed hash, so that one person's prescriptions are found."""
+    patient_sealed: Mapped[bytes]
+    """Name, resident id, birth date, phone and address as this prescription gave them; encrypted for this row."""
     status: Mapped[str] = mapped_column(sa.String(16))
     version: Mapped[int]
     """Number of history rows. Every write of this row compares it first."""
@@ -162,7 +153,7 @@ class OrderRow(Base):
     prescription_id: Mapped[str] = _rx(index=True)
     attempt: Mapped[int]
     chain: Mapped[str] = mapped_column(sa.String(40))
-    store: Mapped[str] = mapped_column(sa.String(40))
+    store: Mapped[str] = mapped_column(sa.String(64))
     status: Mapped[str] = mapped_column(sa.String(16))
     content: Mapped[dict[str, Any]]
     """`domain.orders.PharmacyOrder` without secrets."""

@@ -65,7 +65,7 @@ async def test_a_fine_run_shows_each_step_as_a_task_named_after_its_prescription
 async def test_a_batch_ends_well_though_one_of_its_prescriptions_is_in_trouble(line):
     good, bad = admit(line.city, 2)
     with line.city.db.transaction() as session:
-        session.execute(__import__("sqlalchemy").text("UPDATE patient SET sealed = x'00'"))
+        session.execute(__import__("sqlalchemy").text("UPDATE prescription SET patient_sealed = x'00'"))
     state = await lifecycle.prescription_lifecycle([good, bad], fine=False, return_state=True)
     assert state.is_completed()
     assert "to retry alone" in state.name
@@ -74,7 +74,7 @@ async def test_a_batch_ends_well_though_one_of_its_prescriptions_is_in_trouble(l
 async def test_what_needs_a_person_is_red_when_it_is_alone(line):
     (rx_id,) = admit(line.city)
     with line.city.db.transaction() as session:
-        session.execute(__import__("sqlalchemy").text("UPDATE patient SET sealed = x'00'"))
+        session.execute(__import__("sqlalchemy").text("UPDATE prescription SET patient_sealed = x'00'"))
     state = await lifecycle.prescription_lifecycle([rx_id], return_state=True)
     assert state.is_failed()
     assert state.message.startswith(f"{rx_id} NeedsOperator")

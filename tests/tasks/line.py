@@ -45,7 +45,11 @@ class Line:
         return asyncio.run(hop(self.city, rx_id))
 
     def deliver(self) -> int:
-        return asyncio.run(deliver_due(self.city))
+        """Deliver the outbox until nothing is due."""
+        total = 0
+        while delivered := asyncio.run(deliver_due(self.city)):
+            total += delivered
+        return total
 
     def status(self, rx_id: str) -> Status:
         with self.city.db.reading() as session:

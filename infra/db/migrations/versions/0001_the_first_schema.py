@@ -52,33 +52,12 @@ def upgrade() -> None:
     with op.batch_alter_table('nonce', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_nonce_at'), ['at'], unique=False)
 
-    op.create_table('patient',
-    sa.Column('id', sa.String(length=32), nullable=False),
-    sa.Column('sealed', sa.LargeBinary(), nullable=False),
-    sa.Column('updated_at', infra.db.engine.UtcDateTime(timezone=True), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_patient'))
-    )
-    op.create_table('reconciliation',
-    sa.Column('id', sa.Integer(), autoincrement=True, nullable=False),
-    sa.Column('day', sa.Date(), nullable=False),
-    sa.Column('insutype', sa.String(length=6), nullable=False),
-    sa.Column('total_fen', sa.BigInteger(), nullable=False),
-    sa.Column('fund_fen', sa.BigInteger(), nullable=False),
-    sa.Column('account_fen', sa.BigInteger(), nullable=False),
-    sa.Column('count', sa.Integer(), nullable=False),
-    sa.Column('matched', sa.Boolean(), nullable=False),
-    sa.Column('text', sa.String(length=200), nullable=False),
-    sa.Column('at', infra.db.engine.UtcDateTime(timezone=True), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_reconciliation'))
-    )
-    with op.batch_alter_table('reconciliation', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_reconciliation_day'), ['day'], unique=False)
-
     op.create_table('prescription',
     sa.Column('id', sa.String(length=32), nullable=False),
     sa.Column('hospital', sa.String(length=40), nullable=False),
     sa.Column('external_id', sa.String(length=64), nullable=False),
     sa.Column('patient_id', sa.String(length=32), nullable=False),
+    sa.Column('patient_sealed', sa.LargeBinary(), nullable=False),
     sa.Column('status', sa.String(length=16), nullable=False),
     sa.Column('version', sa.Integer(), nullable=False),
     sa.Column('head_hash', sa.String(length=64), nullable=False),
@@ -95,13 +74,29 @@ def upgrade() -> None:
     sa.Column('trouble', sa.String(length=80), nullable=False),
     sa.Column('lease_owner', sa.String(length=60), nullable=True),
     sa.Column('lease_until', infra.db.engine.UtcDateTime(timezone=True), nullable=True),
-    sa.ForeignKeyConstraint(['patient_id'], ['patient.id'], name=op.f('fk_prescription_patient_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_prescription')),
     sa.UniqueConstraint('hospital', 'external_id', name=op.f('uq_prescription_hospital_external_id'))
     )
     with op.batch_alter_table('prescription', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_prescription_patient_id'), ['patient_id'], unique=False)
         batch_op.create_index('ix_prescription_status_received_at', ['status', 'received_at'], unique=False)
         batch_op.create_index('ix_prescription_wake_at', ['wake_at'], unique=False, sqlite_where=sa.text('wake_at IS NOT NULL'), postgresql_where=sa.text('wake_at IS NOT NULL'))
+
+    op.create_table('reconciliation',
+    sa.Column('id', sa.Integer(), autoincrement=True, nullable=False),
+    sa.Column('day', sa.Date(), nullable=False),
+    sa.Column('insutype', sa.String(length=6), nullable=False),
+    sa.Column('total_fen', sa.BigInteger(), nullable=False),
+    sa.Column('fund_fen', sa.BigInteger(), nullable=False),
+    sa.Column('account_fen', sa.BigInteger(), nullable=False),
+    sa.Column('count', sa.Integer(), nullable=False),
+    sa.Column('matched', sa.Boolean(), nullable=False),
+    sa.Column('text', sa.String(length=200), nullable=False),
+    sa.Column('at', infra.db.engine.UtcDateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_reconciliation'))
+    )
+    with op.batch_alter_table('reconciliation', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_reconciliation_day'), ['day'], unique=False)
 
     op.create_table('finding',
     sa.Column('prescription_id', sa.String(length=32), nullable=False),
@@ -194,7 +189,7 @@ def upgrade() -> None:
     sa.Column('prescription_id', sa.String(length=32), nullable=False),
     sa.Column('attempt', sa.Integer(), nullable=False),
     sa.Column('chain', sa.String(length=40), nullable=False),
-    sa.Column('store', sa.String(length=40), nullable=False),
+    sa.Column('store', sa.String(length=64), nullable=False),
     sa.Column('status', sa.String(length=16), nullable=False),
     sa.Column('content', sa.JSON(), nullable=False),
     sa.Column('sealed', sa.LargeBinary(), nullable=False),

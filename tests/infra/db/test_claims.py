@@ -1,0 +1,321 @@
+"""Money: claims go forward, the ledger balances, a day is what the fund says it is."""
+
+from datetime import date, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from domain.claims import DayTotals, Reversal
+from domain.errors import StaleStatus
+from domain.lifecycle import MONEY_TRANSITIONS, Money
+from domain.money import Entry, Fen, Posting
+from infra.db import Database, claims
+from infra.db.rows import ClaimRow, DiscrepancyRow, EntryRow, PostingRow, ReconciliationRow
+from tests.infra.db.records import (
+    DAY,
+    NOW,
+    admitted,
+    at_once,
+    claim,
+    make_claim,
+    make_order,
+    reference,
+    split,
+)
+
+NEXT = DAY + timedelta(days=1)
+
+
+@pytest.fixture
+def rx_id(db: Database) -> str:
+    return admitted(db).id
+
+
+def settle(db: Database, rx_id: str, number: str = "C1", *, version: int = 1, total: int = 2000, fund: int = 1200,
+           day: date = DAY, insutype: str = "310") -> None:
+    with db.transaction() as session:
+        made = make_claim(session, rx_id, number, version=version, total=total, insutype=insutype)
+        claims.settled(session, made, version, split(total, fund, number=f"S{number}", day=day, account=100),
+                       chain="ankang", at=NOW)
+
+
+def reverse(db: Database, rx_id: str, day: date = DAY) -> None:
+    with db.transaction() as session:
+        claimed = claims.newest(session, rx_id)
+        assert claimed is not None
+        claims.reversed_(session, claimed, Reversal(f"R{claimed.claim.reference}", day), chain="ankang", at=NOW)
+
+
+def status(db: Database, rx_id: str) -> Money:
+    with db.reading() as session:
+        claimed = claims.newest(session, rx_id)
+    assert claimed is not None
+    return claimed.status
+
+
+def totals(db: Database, day: date) -> list[tuple[str, int, int, int, int]]:
+    with db.reading() as session:
+        return [(t.insutype, t.total, t.fund, t.account, t.count) for t in claims.day_totals(session, day, "370100")]
+
+
+def reconcile(db: Database, day: date, *, matched: bool = True, insutype: str = "310") -> list[str]:
+    with db.transaction() as session:
+        (mine,) = [t for t in claims.day_totals(session, day, "370100") if t.insutype == insutype]
+        return claims.reconciled(session, mine, matched=matched, text="", at=NOW)
+
+
+# --- a claim's way ---
+
+
+def test_a_claim_comes_back_as_it_was_made_without_the_person(db: Database, rx_id: str) -> None:
+    with db.transaction() as session:
+        made = make_claim(session, rx_id, "C1")
+    with db.reading() as session:
+        claimed = claims.newest(session, rx_id)
+        stored = session.scalars(sa.select(ClaimRow.content)).one()
+    assert claimed is not None
+    assert (claimed.claim, claimed.version, claimed.status, claimed.lines) == (made, 1, Money.PRE_SETTLED, (1,))
+    assert (stored["psn_no"], stored["identity"]["id_number"]) == ("", "")
+
+
+@pytest.mark.parametrize("start", list(Money))
+@pytest.mark.parametrize("to", [Money.PRE_SETTLED, Money.SETTLED, Money.REVERSED])
+def test_a_claim_goes_where_the_table_says_and_nowhere_else(db: Database, rx_id: str, start: Money, to: Money) -> None:
+    settle(db, rx_id)
+    with db.transaction() as session:
+        session.execute(sa.update(ClaimRow).values(status=start))
+        session.execute(sa.delete(EntryRow))
+        session.execute(sa.delete(PostingRow))
+
+    def move() -> None:
+        with db.transaction() as session:
+            claimed = claims.newest(session, rx_id)
+            assert claimed is not None
+            if to is Money.PRE_SETTLED:
+                claims.pre_settled(session, rx_id, 1, split(2000, 1200))
+            elif to is Money.SETTLED:
+                claims.settled(session, claimed.claim, 1, split(2000, 1200, number="S", day=DAY), chain="ankang", at=NOW)
+            else:
+                claims.reversed_(session, claimed, Reversal("R", DAY), chain="ankang", at=NOW)
+
+    if to in MONEY_TRANSITIONS[start]:
+        move()
+        assert status(db, rx_id) is to
+    else:
+        with pytest.raises(StaleStatus):
+            move()
+        assert status(db, rx_id) is start
+        with db.reading() as session:
+            assert session.scalar(sa.select(PostingRow.id)) is None, "no money moves without its claim"
+
+
+def test_the_newest_version_counts(db: Database, rx_id: str) -> None:
+    settle(db, rx_id, "C1")
+    settle(db, rx_id, "C2", version=2)
+    with db.reading() as session:
+        claimed = claims.newest(session, rx_id)
+        assert claims.newest(session, "rx_another") is None
+    assert claimed is not None
+    assert (claimed.version, claimed.claim.reference) == (2, "C2")
+
+
+# --- references ---
+
+
+def test_a_taken_reference_moves_on_to_the_next(db: Database, rx_id: str) -> None:
+    with db.transaction() as session:
+        first = claims.free_reference(session, reference, NOW, "key")
+        make_claim(session, rx_id, first)
+        second = claims.free_reference(session, reference, NOW, "key")
+    assert int(second[-4:]) == (int(first[-4:]) + 1) % 10_000
+    assert second[:-4] == first[:-4]
+
+
+def test_a_reversals_reference_is_taken_as_well_and_stays_the_same(db: Database, rx_id: str) -> None:
+    settle(db, rx_id)
+    with db.transaction() as session:
+        claimed = claims.newest(session, rx_id)
+        assert claimed is not None
+        first = claims.intend_reversal(session, claimed, reference, NOW)
+        assert claims.intend_reversal(session, claimed, reference, NOW + timedelta(hours=1)) == first
+        assert claims.free_reference(session, lambda at, sequence: reference(at, (sequence % 2)), NOW, "k") != first
+        key = f"{rx_id}:1:reversal"
+        assert claims.free_reference(session, reference, NOW, key) != first
+
+
+def test_when_every_reference_of_a_second_is_taken_the_next_attempt_must_do(db: Database, rx_id: str) -> None:
+    with db.transaction() as session:
+        make_claim(session, rx_id, "the only one")
+    with pytest.raises(StaleStatus), db.reading() as session:
+        claims.free_reference(session, lambda at, sequence: "the only one", NOW, "key")
+
+
+def test_two_claims_never_share_a_reference(db: Database, rx_id: str) -> None:
+    other = admitted(db, 2).id
+    settle(db, rx_id, "C1")
+    with pytest.raises(sa.exc.IntegrityError):
+        settle(db, other, "C1")
+
+
+def test_a_refused_claim_gets_another_reference(db: Database, rx_id: str) -> None:
+    with db.transaction() as session:
+        make_claim(session, rx_id, "C1")
+        claims.renew_reference(session, rx_id, "C1", reference, NOW)
+    with db.reading() as session:
+        claimed = claims.newest(session, rx_id)
+        row = session.scalars(sa.select(ClaimRow)).one()
+    assert claimed is not None
+    assert claimed.claim.reference == row.reference != "C1"
+
+
+# --- the ledger ---
+
+
+def test_every_posting_sums_to_zero_and_a_reversal_is_its_mirror(db: Database, rx_id: str) -> None:
+    settle(db, rx_id)
+    reverse(db, rx_id)
+    with db.reading() as session:
+        postings = {row.kind: row for row in session.scalars(sa.select(PostingRow))}
+        sides = {kind: {entry.account: entry.amount_fen for entry in session.scalars(
+            sa.select(EntryRow).where(EntryRow.posting_id == row.id))} for kind, row in postings.items()}
+    assert {row.reference for row in postings.values()} == {"SC1"}
+    assert sides["settled"] == {"chain:ankang": 2000, "fund:310": -1200, "account:310": -100, "patient": -700}
+    assert sides["reversed"] == {account: -amount for account, amount in sides["settled"].items()}
+    assert sum(sides["settled"].values()) == 0
+
+
+def test_an_unbalanced_posting_cannot_be_made(rx_id: str) -> None:
+    with pytest.raises(ValueError, match="out of balance by 1 fen"):
+        Posting(rx_id, "settled", "S", (Entry("patient", Fen(1)),))
+
+
+def test_a_settlement_is_posted_once(db: Database, rx_id: str) -> None:
+    movement = claims.posting(rx_id, "settled", split(2000, 1200, number="S1", day=DAY), "ankang", "310")
+    with db.transaction() as session:
+        claims.post(session, movement, NOW)
+    with pytest.raises(sa.exc.IntegrityError), db.transaction() as session:
+        claims.post(session, movement, NOW)
+
+
+def test_of_two_who_record_one_settlement_at_once_one_does(db: Database, rx_id: str) -> None:
+    with db.transaction() as session:
+        made = make_claim(session, rx_id, "C1")
+
+    def record() -> None:
+        with db.transaction() as session:
+            claims.settled(session, made, 1, split(2000, 1200, number="S1", day=DAY), chain="ankang", at=NOW)
+
+    found = at_once(record, record, record)
+    assert sorted(type(one).__name__ for one in found) == ["NoneType", "StaleStatus", "StaleStatus"]
+    with db.reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(PostingRow)) == 1
+
+
+# --- days ---
+
+
+def test_a_day_is_the_sum_of_its_settlements_per_kind_of_insurance(db: Database) -> None:
+    one, two, three = (admitted(db, number).id for number in (1, 2, 3))
+    settle(db, one, "C1", total=2000, fund=1200)
+    settle(db, two, "C2", total=1000, fund=500)
+    settle(db, three, "C3", total=700, fund=100, insutype="390")
+    assert totals(db, DAY) == [("310", 3000, 1700, 200, 2), ("390", 700, 100, 100, 1)]
+    assert totals(db, NEXT) == []
+
+
+def test_a_reversal_on_the_same_day_counts_as_a_second_negative_row(db: Database, rx_id: str) -> None:
+    settle(db, rx_id)
+    reverse(db, rx_id)
+    assert totals(db, DAY) == [("310", 0, 0, 0, 2)]
+
+
+def test_a_reversal_on_another_day_belongs_to_that_day(db: Database, rx_id: str) -> None:
+    settle(db, rx_id)
+    reverse(db, rx_id, NEXT)
+    settle(db, rx_id, "C2", version=2, total=500, fund=300, day=NEXT)
+    assert totals(db, DAY) == [("310", 2000, 1200, 100, 1)]
+    assert totals(db, NEXT) == [("310", -1500, -900, 0, 2)]
+
+
+def test_a_day_that_matches_reconciles_its_own_claims_only(db: Database) -> None:
+    mine, tomorrow, other, back = (admitted(db, number).id for number in (1, 2, 3, 4))
+    settle(db, mine, "C1")
+    settle(db, tomorrow, "C2", day=NEXT)
+    settle(db, other, "C3", insutype="390")
+    settle(db, back, "C4")
+    reverse(db, back, NEXT)
+    assert reconcile(db, DAY) == [mine]
+    assert [status(db, one) for one in (mine, tomorrow, other, back)] == [
+        Money.RECONCILED, Money.SETTLED, Money.SETTLED, Money.REVERSED]
+    assert reconcile(db, NEXT) == sorted([tomorrow, back])
+    assert status(db, back) is Money.RECONCILED
+    with db.reading() as session:
+        claimed = claims.newest(session, back)
+    assert claimed is not None
+    assert claimed.reversed, "a reconciled reversal is still a reversal"
+
+
+def test_a_day_that_does_not_match_reconciles_nothing_and_is_written_down(db: Database, rx_id: str) -> None:
+    settle(db, rx_id)
+    assert reconcile(db, DAY, matched=False) == []
+    assert status(db, rx_id) is Money.SETTLED
+    with db.reading() as session:
+        row = session.scalars(sa.select(ReconciliationRow)).one()
+    assert (row.day, row.matched, row.total_fen, row.count) == (DAY, False, 2000, 1)
+
+
+def test_a_reconciled_claim_can_still_be_reversed_and_is_reconciled_again(db: Database, rx_id: str) -> None:
+    settle(db, rx_id)
+    reconcile(db, DAY)
+    reverse(db, rx_id, NEXT)
+    assert status(db, rx_id) is Money.REVERSED
+    assert reconcile(db, NEXT) == [rx_id]
+    assert totals(db, DAY) == [("310", 2000, 1200, 100, 1)], "a closed day does not change"
+
+
+def test_an_answer_about_fewer_claims_than_the_day_has_now_reconciles_none(db: Database, rx_id: str) -> None:
+    settle(db, rx_id)
+    asked = DayTotals("310", "41", "370100", DAY, DAY, Fen(2000), Fen(1200), Fen(100), 1)
+    settle(db, admitted(db, 2).id, "C2")
+    with db.transaction() as session:
+        assert claims.reconciled(session, asked, matched=True, text="", at=NOW) == []
+    assert status(db, rx_id) is Money.SETTLED
+
+
+def test_days_that_are_not_reconciled_are_known_until_they_are(db: Database, rx_id: str) -> None:
+    settle(db, rx_id)
+    other = admitted(db, 2).id
+    settle(db, other, "C2")
+    reverse(db, other, NEXT)
+
+    def days(before: date) -> list[date]:
+        with db.reading() as session:
+            return claims.unreconciled_days(session, before)
+
+    later = NEXT + timedelta(days=1)
+    assert (days(DAY), days(NEXT), days(later)) == ([], [DAY], [DAY, NEXT])
+    reconcile(db, DAY)
+    assert days(later) == [NEXT]
+    reconcile(db, NEXT)
+    assert days(later) == []
+
+
+def test_a_difference_is_written_down_once_per_subject(db: Database, rx_id: str) -> None:
+    for actual in (1, 2):
+        with db.transaction() as session:
+            claims.disagree(session, kind="k", subject="s", expected=0, actual=actual, at=NOW, prescription_id=rx_id)
+    with db.reading() as session:
+        assert [found.actual for found in session.scalars(sa.select(DiscrepancyRow))] == ["1"]
+
+
+def test_a_difference_of_a_fen_has_a_name(db: Database) -> None:
+    assert claims.differences(split(2000, 1200), split(2000, 1201)) == [
+        ("pool", 1200, 1201), ("fund", 1200, 1201), ("cash", 800, 799)]
+    assert claims.differences(split(2000, 1200), split(2000, 1200, number="S1", day=DAY)) == []
+
+
+def test_a_claim_needs_its_order(db: Database, rx_id: str) -> None:
+    with db.transaction() as session:
+        make_order(session, rx_id, 1)
+    with pytest.raises(sa.exc.IntegrityError), db.transaction() as session:
+        claims.make(session, claim(rx_id, "C1"), version=1, order_id="ord_unknown", forecast=split(2000, 1000))

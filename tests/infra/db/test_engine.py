@@ -1,0 +1,72 @@
+"""Transactions are whole, moments have a zone."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+import sqlalchemy as sa
+
+from infra.db import Database
+from infra.db.engine import UtcDateTime
+from infra.db.rows import NonceRow, PrescriptionRow
+from tests.city import Plug, SimulatedCrash
+from tests.infra.db.records import NOW, admit, admitted
+
+
+def nonces(db: Database) -> list[datetime]:
+    with db.reading() as session:
+        return list(session.scalars(sa.select(NonceRow.at)))
+
+
+def test_a_moment_without_a_zone_is_refused(db: Database) -> None:
+    with pytest.raises(sa.exc.StatementError, match="without a zone"), db.transaction() as session:
+        session.add(NonceRow(partner="ankang", nonce="n", at=datetime(2026, 11, 22)))
+        session.flush()
+    assert nonces(db) == []
+    assert UtcDateTime().process_bind_param(None, sa.create_engine("sqlite://").dialect) is None
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=8)), timezone(timedelta(hours=-9, minutes=-30))])
+def test_a_moment_comes_back_as_it_was_to_the_microsecond_in_utc(db: Database, zone: timezone) -> None:
+    at = datetime(2026, 11, 22, 23, 59, 59, 999_999, tzinfo=zone)
+    with db.transaction() as session:
+        session.add(NonceRow(partner="ankang", nonce="n", at=at))
+    (back,) = nonces(db)
+    assert (back, back.tzinfo) == (at, UTC)
+
+
+def test_moments_of_different_zones_compare_as_moments(db: Database) -> None:
+    with db.transaction() as session:
+        session.add(NonceRow(partner="ankang", nonce="n", at=NOW))
+    beijing = NOW.astimezone(timezone(timedelta(hours=8)))
+    with db.reading() as session:
+        count = sa.select(sa.func.count()).select_from(NonceRow)
+        assert session.scalar(count.where(NonceRow.at <= beijing)) == 1
+        assert session.scalar(count.where(NonceRow.at < beijing)) == 0
+
+
+def test_what_raises_in_a_transaction_leaves_nothing_behind(db: Database) -> None:
+    with pytest.raises(KeyError), db.transaction() as session:
+        admit(session)
+        raise KeyError
+    with db.reading() as session:
+        assert session.scalar(sa.select(PrescriptionRow.id)) is None
+
+
+@pytest.mark.parametrize(("boundary", "kept"), [(1, False), (2, True)], ids=["before", "after"])
+def test_a_crash_before_a_commit_undoes_it_and_one_after_does_not(db: Database, boundary: int, kept: bool) -> None:
+    plug = Plug()
+    plug.pull_at(boundary)
+    crashing = Database(db.url, boundary=plug)
+    with pytest.raises(SimulatedCrash), crashing.transaction() as session:
+        admit(session)
+    crashing.close()
+    with db.reading() as session:
+        assert (session.scalar(sa.select(PrescriptionRow.id)) is not None) is kept
+
+
+def test_a_reader_is_not_held_up_by_a_writer_and_does_not_see_half(db: Database) -> None:
+    admitted(db, 1)
+    with db.transaction() as writing:
+        admit(writing, 2)
+        with db.reading() as session:
+            assert session.scalar(sa.select(sa.func.count()).select_from(PrescriptionRow)) == 1

@@ -1,0 +1,173 @@
+"""An order goes forward only, and its items with it."""
+
+from decimal import Decimal
+
+import pytest
+import sqlalchemy as sa
+
+from domain.errors import StaleStatus
+from domain.lifecycle import ORDER_TRANSITIONS, Status
+from domain.orders import OrderStatus as O
+from infra.db import Database, effects, history, orders
+from infra.db.effects import Effect
+from infra.db.rows import ItemRow, OrderRow
+from tests.domain.factories import item
+from tests.infra.db.records import MINUTE, NOW, admitted, at_once, make_order, order
+
+
+@pytest.fixture
+def ord_id(db: Database) -> str:
+    head = admitted(db, items=(item("D001", 1), item("D010", 2)))
+    with db.transaction() as session:
+        return make_order(session, head.id)
+
+
+def rx_of(db: Database, ord_id: str) -> str:
+    with db.reading() as session:
+        return session.get_one(OrderRow, ord_id).prescription_id
+
+
+def advance(db: Database, ord_id: str, to: O, *returned: int, reason: str = "") -> bool:
+    with db.transaction() as session:
+        return orders.advance(session, ord_id, to, at=NOW + MINUTE, reason=reason, returned=returned)
+
+
+def now(db: Database, ord_id: str) -> orders.Placed:
+    with db.reading() as session:
+        placed = orders.get(session, ord_id)
+    assert placed is not None
+    return placed
+
+
+def items(db: Database) -> list[tuple[str | None, str]]:
+    with db.reading() as session:
+        return [(row.order_id, row.status) for row in session.scalars(sa.select(ItemRow).order_by(ItemRow.line))]
+
+
+def test_an_order_is_kept_without_its_secrets(db: Database) -> None:
+    from dataclasses import replace
+    head = admitted(db)
+    whole = replace(order(head.id), claim_secret="secret", recipient={"name": "x"})
+    with db.transaction() as session:
+        orders.make(session, whole, attempt=1, sealed=b"sealed", ranking=[], at=NOW)
+    placed = now(db, whole.id)
+    assert placed.order == order(head.id)
+    assert (placed.status, placed.sealed, placed.attempt) == (O.HELD, b"sealed", 1)
+
+
+@pytest.mark.parametrize("start", list(O))
+def test_an_order_goes_where_the_table_says_and_nowhere_else(db: Database, ord_id: str, start: O) -> None:
+    for to in O:
+        with db.transaction() as session:
+            session.execute(sa.update(OrderRow).values(status=start, returned_lines=[]))
+        moved = advance(db, ord_id, to)
+        assert moved is (to in ORDER_TRANSITIONS[start]), to
+        assert now(db, ord_id).status is (to if moved else start)
+
+
+def test_items_go_with_their_order(db: Database, ord_id: str) -> None:
+    assert items(db) == [(ord_id, "held")] * 2
+    advance(db, ord_id, O.ACCEPTED)
+    assert items(db) == [(ord_id, "accepted")] * 2
+
+
+def test_returns_add_up_and_a_repeated_one_changes_nothing(db: Database, ord_id: str) -> None:
+    advance(db, ord_id, O.HANDED_OVER)
+    assert now(db, ord_id).handed_over_at == NOW + MINUTE
+    assert now(db, ord_id).kept_lines == (1, 2)
+    assert advance(db, ord_id, O.RETURNED, 2)
+    assert (now(db, ord_id).kept_lines, items(db)) == ((1,), [(ord_id, "handed_over"), (ord_id, "returned")])
+    assert not advance(db, ord_id, O.RETURNED, 2)
+    assert not advance(db, ord_id, O.RETURNED, 7), "a line the order does not have"
+    assert advance(db, ord_id, O.RETURNED, 1)
+    assert (now(db, ord_id).kept_lines, items(db)) == ((), [(ord_id, "returned")] * 2)
+
+
+def test_a_return_without_lines_is_all_of_it(db: Database, ord_id: str) -> None:
+    advance(db, ord_id, O.HANDED_OVER)
+    assert advance(db, ord_id, O.RETURNED)
+    assert now(db, ord_id).kept_lines == ()
+
+
+def test_an_end_without_medicine_has_a_time_and_a_reason(db: Database, ord_id: str) -> None:
+    advance(db, ord_id, O.DECLINED, reason="out_of_stock")
+    placed = now(db, ord_id)
+    assert (placed.ended_at, placed.reason, placed.handed_over_at) == (NOW + MINUTE, "out_of_stock", None)
+
+
+@pytest.mark.parametrize(("to", "still_open"), [(O.ACCEPTED, {"place", "cancel"}), (O.HANDED_OVER, {"place"}),
+                                                (O.DECLINED, set()), (O.CANCELLED, set())])
+def test_the_end_of_an_order_answers_what_we_did_not_hear(
+        db: Database, ord_id: str, to: O, still_open: set[str]) -> None:
+    rx_id = rx_of(db, ord_id)
+    asked = {"place": Effect(rx_id, "place", ord_id), "cancel": Effect(rx_id, "cancel", f"{ord_id}:cancelled")}
+    with db.transaction() as session:
+        for effect in asked.values():
+            effects.intend(session, effect, partner="ankang", request_sha256="x", at=NOW)
+    advance(db, ord_id, to)
+    with db.reading() as session:
+        assert {step for step, effect in asked.items() if effects.is_open(session, effect)} == still_open
+
+
+def test_two_words_at_once_end_in_one_status_and_no_step_is_lost(db: Database, ord_id: str) -> None:
+    found = at_once(lambda: advance(db, ord_id, O.CANCELLED), lambda: advance(db, ord_id, O.HANDED_OVER))
+    # The other one came later and found no step forward, or came at the same time and must look again.
+    assert sum(one is True for one in found) == 1
+    assert all(one is True or one is False or isinstance(one, StaleStatus) for one in found), found
+    assert now(db, ord_id).status is (O.CANCELLED if found[0] is True else O.HANDED_OVER)
+
+
+def test_a_word_that_was_decided_on_an_older_status_is_stale(postgres_db: Database) -> None:
+    db, head = postgres_db, admitted(postgres_db)
+    with db.transaction() as session:
+        ord_id = make_order(session, head.id)
+    with pytest.raises(StaleStatus), db.transaction() as session:
+        seen = session.get(OrderRow, ord_id)
+        advance(db, ord_id, O.CANCELLED)
+        orders.advance(session, ord_id, O.HANDED_OVER, at=NOW)
+        assert seen
+
+
+def test_terms_are_added_and_never_emptied(db: Database, ord_id: str) -> None:
+    with db.transaction() as session:
+        orders.set_terms(session, ord_id, patient_due=order("rx_x").total, reference="AK-1", accept_by=NOW)
+        orders.set_terms(session, ord_id, fulfil_by=NOW + MINUTE)
+    placed = now(db, ord_id)
+    assert (placed.order.patient_due, placed.accept_by, placed.fulfil_by) == (2000, NOW, NOW + MINUTE)
+
+
+def test_attempts_come_in_order_and_have_each_number_once(db: Database, ord_id: str) -> None:
+    rx_id = rx_of(db, ord_id)
+    with db.transaction() as session:
+        for attempt in (10, 2):
+            make_order(session, rx_id, attempt)
+    with db.reading() as session:
+        assert [placed.attempt for placed in orders.of(session, rx_id)] == [1, 2, 10]
+    with pytest.raises(sa.exc.IntegrityError), db.transaction() as session:
+        make_order(session, rx_id, 2)
+
+
+def test_shares_are_of_what_was_handed_over_in_that_time(db: Database, ord_id: str) -> None:
+    with db.reading() as session:
+        assert orders.shares(session, NOW, NOW + 2 * MINUTE) == {}
+    advance(db, ord_id, O.HANDED_OVER)
+    with db.reading() as session:
+        assert orders.shares(session, NOW, NOW + 2 * MINUTE) == {"ankang/AK01": Decimal(1)}
+        assert orders.shares(session, NOW, NOW + MINUTE) == {}
+
+
+def test_a_hold_of_a_prescription_that_is_over_is_an_orphan(db: Database, ord_id: str) -> None:
+    def found() -> list[str]:
+        with db.reading() as session:
+            return [placed.id for placed in orders.orphan_holds(session, NOW + MINUTE, ["cancelled"])]
+
+    assert found() == []
+    with db.transaction() as session:
+        from infra.db import prescriptions
+        head = prescriptions.load(session, rx_of(db, ord_id)).head
+        history.append(session, head, to=Status.CANCELLED, actor="-", reason="-", at=NOW, wake_at=None)
+    assert found() == [ord_id]
+    with db.reading() as session:
+        assert orders.orphan_holds(session, NOW, ["cancelled"]) == [], "it may just be being let go"
+    advance(db, ord_id, O.CANCELLED)
+    assert found() == []
