@@ -27,7 +27,7 @@ async def work() -> None:
         log.info("worker.started", worker=settings.worker, city=settings.city)
         try:
             await bury_own(settings.worker)
-        except Exception as error:  # Prefect may be down: the outbox and the rows do not wait for it.
+        except Exception as error:  # Prefect may be down; the outbox does not wait for it.
             log.warning("worker.dead_runs_not_buried", error=type(error).__name__)
         await Dispatcher(home, settings).run(stop)
     log.info("worker.stopped", worker=settings.worker)

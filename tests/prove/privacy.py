@@ -1,4 +1,4 @@
-"""A marker in patient name, phone and id number, in good and broken messages, is in no Prefect table, log, error or file name."""
+"""No name, id number, phone or address of a day's patients, nor a marker in broken messages, is in a table, log, page or file name."""
 
 import json
 import sqlite3
@@ -106,13 +106,14 @@ def _markers(folder: Path) -> list[str]:
     """What must not be found: the planted ones, and everybody's name, id number and phone of the day's own people."""
     people = json.loads((folder / "insurer" / "people.json").read_text(encoding="utf-8"))
     plan = Plan.load(folder / "hospital")
-    phones = set()
+    phones, addresses = set(), set()
     for planned in plan.prescriptions:
         for entry in json.loads(planned.bundle)["entry"]:
             if entry["resource"]["resourceType"] == "Patient":
                 phones |= {telecom["value"] for telecom in entry["resource"].get("telecom", [])}
+                addresses |= {address["text"] for address in entry["resource"].get("address", []) if "text" in address}
     return sorted({NAME, PHONE, *(_id_number(number) for number in range(len(_DEFECTS))),
-                   *(person["id_number"] for person in people), *(person["name"] for person in people), *phones})
+                   *(person["id_number"] for person in people), *(person["name"] for person in people), *phones, *addresses})
 
 
 def _pages(city: SandboxCity) -> list[bytes]:
