@@ -145,7 +145,7 @@ class Dispatcher:
         while not done.is_set():
             delivered = 0
             try:
-                delivered = await deliver_due(self._city)
+                delivered = await deliver_due(self._city, lease=self._lease)
             except Exception as error:
                 log.error("outbox.stopped", error=type(error).__name__)
                 await asyncio.sleep(2)

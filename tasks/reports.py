@@ -65,16 +65,21 @@ def _enqueue(session: Session, city: City, key: str, kind: str, partner: str, rx
     outbox.enqueue(session, key=key, kind=kind, partner=partner, prescription_id=rx_id, sealed=sealed, at=city.now())
 
 
-async def deliver_due(city: City, limit: int = 50) -> int:
-    """Deliver what is due, once through; returns how many were delivered. What fails comes again later."""
+async def deliver_due(city: City, limit: int = 50, *, lease: timedelta = timedelta(seconds=30)) -> int:
+    """Deliver what is due, once through; returns how many were delivered. What fails comes again later.
+
+    A parcel is ours for the length of the lease. If we die, it is due again after it; a delivery that takes
+    longer is given up before, so that two deliveries of one lane never overtake each other.
+    """
     with city.db.transaction() as session:
-        parcels = outbox.take(session, at=city.now(), lease=timedelta(minutes=5), limit=limit)
-    return sum(await asyncio.gather(*(_try(city, parcel) for parcel in parcels)))
+        parcels = outbox.take(session, at=city.now(), lease=lease, limit=limit)
+    return sum(await asyncio.gather(*(_try(city, parcel, lease) for parcel in parcels)))
 
 
-async def _try(city: City, parcel: outbox.Parcel) -> bool:
+async def _try(city: City, parcel: outbox.Parcel, lease: timedelta) -> bool:
     try:
-        await _deliver(city, parcel)
+        async with asyncio.timeout(0.8 * lease.total_seconds()):
+            await _deliver(city, parcel)
     except Exception as error:
         code = error.code if isinstance(error, RxError) else ""
         again = city.after(seconds=RETRY[min(parcel.attempts, len(RETRY) - 1)])

@@ -1,4 +1,4 @@
-"""No name, id number, phone or address of a day's patients, nor a marker in broken messages, is in a table, log, page or file name."""
+"""No name, id number, phone or address of a day's patients, nor a marker in broken messages, is in a table, log or page."""
 
 import json
 import sqlite3

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,11 +21,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from domain.errors import RxError
+from domain.errors import Refused, RxError, Transient
 from domain.findings import Severity
 from domain.lifecycle import FINAL, OWNERS, Owner, Status, may_move
 from domain.orders import OrderStatus, PharmacyOrder
-from domain.prescription import Handover
+from domain.prescription import Handover, prescription_id
 from infra.db import Database, history, orders, prescriptions
 from infra.db.rows import (
     DiscrepancyRow,
@@ -47,6 +48,7 @@ from tasks.settlement import reconcile_day
 from tests.city import (
     COLLEAGUE,
     HOSPITAL,
+    OPERATOR,
     PHARMACIST,
     STARTED,
     Clock,
@@ -336,7 +338,7 @@ class Anything(RuleBasedStateMachine):
 
     @rule(dead=st.booleans())
     def hospital_is(self, dead: bool) -> None:
-        self.hospital.trouble = RxErrorOf("unreachable") if dead else None
+        self.hospital.trouble = Transient("unreachable") if dead else None
 
     @rule(by=st.sampled_from([timedelta(seconds=15), timedelta(minutes=2), timedelta(minutes=11), timedelta(hours=1),
                               timedelta(hours=13), timedelta(hours=25), timedelta(days=3)]))
@@ -350,6 +352,17 @@ class Anything(RuleBasedStateMachine):
     @rule()
     def delivers(self) -> None:
         self.do(lambda: asyncio.run(deliver_due(self.city)))
+
+    @precondition(lambda self: self.ids())
+    @rule(which=st.integers(0, 2))
+    def an_operator_has_it_tried_again(self, which: int) -> None:
+        ids = self.ids()
+
+        def work() -> None:
+            with suppress(Refused):  # It is over: nothing is owed any more.
+                upkeep.redrive(self.city, ids[which % len(ids)], OPERATOR)
+
+        self.do(work)
 
     @rule(ago=st.integers(0, 1))
     def reconciles(self, ago: int) -> None:
@@ -575,7 +588,6 @@ class Anything(RuleBasedStateMachine):
         return Word(slug, chain.body(update), says)
 
     def _id(self, number: int) -> str:
-        from domain.prescription import prescription_id
         return prescription_id(HOSPITAL, f"RX{number:04d}")
 
     def _reconcile(self, ago: int) -> None:
@@ -583,11 +595,6 @@ class Anything(RuleBasedStateMachine):
             asyncio.run(reconcile_day(self.city, self.city.today() - timedelta(days=ago)))
         except RxError:
             assert self.payer.calls[-1] == "reconcile"
-
-
-def RxErrorOf(code: str) -> RxError:
-    from domain.errors import Transient
-    return Transient(code, code=code)
 
 
 def _movement(row: PayerRow) -> tuple[str, str]:

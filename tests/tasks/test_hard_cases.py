@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from domain.errors import Refused, StaleStatus, Transient
 from domain.lifecycle import Money, Status
 from domain.orders import OrderStatus, Receipt
-from infra.db import claims, history, prescriptions
+from infra.db import claims, history, outbox, prescriptions
 from infra.db.rows import DiscrepancyRow, HistoryRow, OutboxRow, PrescriptionRow
 from tasks.allocation import make_claim
 from tasks.audit import open_patient
@@ -213,6 +213,16 @@ def test_of_one_prescriptions_words_only_the_oldest_undelivered_one_goes(line):
     assert [report["status"] for report in line.city.hospitals[HOSPITAL].reports.values()] == ["in_review", "fulfilling"]
     with line.city.db.reading() as session:
         assert session.scalar(sa.select(sa.func.count()).where(OutboxRow.due_at.is_not(None))) == 0
+
+
+def test_what_a_dead_worker_was_delivering_is_due_again_when_its_lease_ends(line):
+    (rx_id,) = admit(line.city)
+    line.hop(rx_id)
+    with line.city.db.transaction() as session:
+        assert outbox.take(session, at=line.city.now(), lease=timedelta(seconds=10), limit=9)
+    assert line.deliver() == 0
+    line.clock.advance(seconds=11)
+    assert line.deliver() == 1
 
 
 def test_every_chain_still_verifies_after_all_that(line):

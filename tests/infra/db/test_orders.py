@@ -121,11 +121,12 @@ def test_a_word_that_was_decided_on_an_older_status_is_stale(postgres_db: Databa
     db, head = postgres_db, admitted(postgres_db)
     with db.transaction() as session:
         ord_id = make_order(session, head.id)
-    with pytest.raises(StaleStatus), db.transaction() as session:
+    with db.reading() as session:
         seen = session.get(OrderRow, ord_id)
-        advance(db, ord_id, O.CANCELLED)
-        orders.advance(session, ord_id, O.HANDED_OVER, at=NOW)
         assert seen
+        advance(db, ord_id, O.CANCELLED)
+        with pytest.raises(StaleStatus):
+            orders.advance(session, ord_id, O.HANDED_OVER, at=NOW)
 
 
 def test_terms_are_added_and_never_emptied(db: Database, ord_id: str) -> None:

@@ -1,0 +1,221 @@
+"""What we tell hospitals and chains arrives, in order, however long they were away."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Transient
+from domain.findings import Finding, Severity
+from domain.lifecycle import Status
+from domain.orders import OrderStatus
+from infra.db import outbox, prescriptions
+from infra.db.rows import OutboxRow
+from tasks.allocation import open_secrets
+from tasks.audit import audit_prescription
+from tasks.reports import REPORT, RETRY, deliver_due, report
+from tests.city import HOSPITAL, FakeHospital, Plug, SimulatedCrash, admit, cancel_by_hospital, make_city
+from tests.tasks.line import Line
+
+
+@pytest.fixture
+def plug():
+    return Plug()
+
+
+@pytest.fixture
+def line(tmp_path, plug):
+    made = Line(make_city(tmp_path, boundary=plug))
+    yield made
+    made.city.db.close()
+
+
+@pytest.fixture
+def hospital(line):
+    return line.city.hospitals[HOSPITAL]
+
+
+def deliver_all(line, limit=50):
+    """Until a round delivers nothing; how many arrived."""
+    total = 0
+    while done := asyncio.run(deliver_due(line.city, limit)):
+        total += done
+    return total
+
+
+def statuses(hospital):
+    return [told["status"] for told in hospital.reports.values()]
+
+
+def rows(line):
+    with line.city.db.reading() as session:
+        return list(session.scalars(sa.select(OutboxRow).order_by(OutboxRow.id)))
+
+
+def tell(line, rx_id, status, again=""):
+    with line.city.db.transaction() as session:
+        rx = prescriptions.load(session, rx_id).prescription
+        report(session, line.city, rx, status, reason="-", again=again)
+
+
+# --- what is said ---
+
+
+def test_a_hospital_hears_of_every_place_in_order(line, hospital):
+    (rx_id,) = admit(line.city)
+    line.to_settled(rx_id)
+    assert deliver_all(line) == 5
+    assert statuses(hospital) == ["in_review", "fulfilling", "fulfilled", "settled"]
+    for key, told in hospital.reports.items():
+        assert (told["key"], told["id"], told["prescription"]) == (key, rx_id, "RX0001")
+
+
+def test_the_patients_pickup_code_is_the_orders_and_goes_to_the_hospital_only(line, hospital):
+    (rx_id,) = admit(line.city)
+    placed = line.to_fulfilling(rx_id)
+    deliver_all(line)
+    pickup = hospital.reports[f"{rx_id}:fulfilling:1"]["pickup"]
+    assert pickup == {"order": placed.id, "chain": placed.order.chain, "store": placed.order.store,
+                      "code": open_secrets(line.city, placed)["pickup_code"]}
+    assert all(pickup["code"].encode() not in row.sealed for row in rows(line))
+
+
+def test_nobody_is_told_a_code_for_what_comes_home(line, hospital):
+    (rx_id,) = admit(line.city, sample="home_delivery")
+    line.to_fulfilling(rx_id)
+    deliver_all(line)
+    assert "pickup" not in hospital.reports[f"{rx_id}:fulfilling:1"]
+
+
+def test_after_a_return_hospital_and_chain_hear_the_new_amounts_last(line, hospital):
+    (rx_id,) = admit(line.city, sample="home_delivery")
+    placed = line.to_settled(rx_id)
+    line.say(rx_id, OrderStatus.RETURNED, lines=(1,), reason="quality")
+    line.hop(rx_id)
+    deliver_all(line)
+    kept = placed.order.lines[1].amount
+    assert list(hospital.reports.values())[-1]["money"]["total"] == f"{kept // 100}.{kept % 100:02d}"
+    assert line.chain(placed.order.chain).notices[placed.id].total == kept
+
+
+def test_findings_of_no_importance_are_not_reported(line, hospital):
+    (rx_id,) = admit(line.city)
+    found = [Finding(code, severity, "A-1", "", "文", "text", line=1)
+             for code, severity in (("B", Severity.BLOCK), ("I", Severity.INFO), ("W", Severity.WARN))]
+    with line.city.db.transaction() as session:
+        rx = prescriptions.load(session, rx_id).prescription
+        report(session, line.city, rx, Status.REFUSED, reason="-", findings=found)
+    deliver_all(line)
+    assert [one["code"] for one in hospital.reports[f"{rx_id}:refused"]["findings"]] == ["B", "W"]
+
+
+def test_a_step_that_runs_twice_does_not_speak_twice(line, hospital):
+    (rx_id,) = admit(line.city)
+    for again in ("", "", "2", "2"):
+        tell(line, rx_id, Status.FULFILLING, again)
+    assert deliver_all(line) == 2
+    assert list(hospital.reports) == [f"{rx_id}:fulfilling", f"{rx_id}:fulfilling:2"]
+
+
+def test_a_report_is_not_sent_when_the_change_it_accompanies_is_undone(line, plug, hospital):
+    (rx_id,) = admit(line.city)
+    asyncio.run(audit_prescription(line.city, rx_id))
+    plug.pull_at(1)
+    with pytest.raises(SimulatedCrash):
+        line.hop(rx_id)
+    assert (line.status(rx_id), deliver_all(line)) == (Status.AUDITED, 0)
+
+
+# --- when a partner is away ---
+
+
+@pytest.mark.parametrize("trouble", [Transient("x", code="timeout"), OutcomeUnknown("x", code="timeout"),
+                                     NeedsOperator("x", code="timeout"), InvalidPayload([]), KeyError("a bug")])
+def test_what_fails_comes_again_with_longer_and_longer_pauses(line, hospital, trouble):
+    (rx_id,) = admit(line.city)
+    tell(line, rx_id, Status.IN_REVIEW)
+    hospital.trouble = trouble
+    for attempt, pause in enumerate([*RETRY, RETRY[-1]], 1):
+        assert deliver_all(line) == 0
+        (row,) = rows(line)
+        assert (row.attempts, row.due_at) == (attempt, line.clock.at + timedelta(seconds=pause))
+        assert row.last_error.startswith(type(trouble).__name__)
+        line.clock.advance(seconds=pause - 1)
+        assert deliver_all(line) == 0, "not before its time"
+        assert rows(line)[0].attempts == attempt
+        line.clock.advance(seconds=1)
+    hospital.trouble = None
+    assert deliver_all(line) == 1
+    assert (rows(line)[0].due_at, rows(line)[0].last_error) == (None, "")
+
+
+def test_an_earlier_word_that_failed_is_not_overtaken(line, hospital):
+    (rx_id,) = admit(line.city)
+    tell(line, rx_id, Status.IN_REVIEW)
+    hospital.trouble = Transient("x")
+    for _ in range(4):
+        deliver_all(line)
+        line.clock.advance(seconds=RETRY[3])
+    deliver_all(line)
+    hospital.trouble = None
+    tell(line, rx_id, Status.FULFILLING)
+    line.clock.advance(minutes=6)
+    assert deliver_all(line) == 0, "the first is not due for another nine minutes"
+    line.clock.advance(minutes=10)
+    assert deliver_all(line) == 2
+    assert statuses(hospital) == ["in_review", "fulfilling"]
+
+
+def test_a_dead_hospital_does_not_stop_other_partners(line, hospital):
+    """However much is waiting for it."""
+    ids = admit(line.city, 4)
+    line.city.hospitals["jinan_second"] = other = FakeHospital("jinan_second")
+    hospital.trouble = Transient("down")
+    for again in "1234":
+        for rx_id in ids:
+            tell(line, rx_id, Status.FULFILLING, again)
+    with line.city.db.transaction() as session:
+        sealed = line.city.cipher.seal('{"status": "fulfilling"}', "outbox/other")
+        outbox.enqueue(session, key="other", kind=REPORT, partner="jinan_second", prescription_id=ids[0],
+                       sealed=sealed, at=line.clock.at)
+    for _ in range(4):
+        asyncio.run(deliver_due(line.city, 2))
+        line.clock.advance(seconds=1)
+    assert list(other.reports) == ["other"]
+    assert statuses(hospital) == []
+
+
+def test_a_partner_nobody_knows_any_more_is_a_persons_business_and_stops_nobody(line, hospital):
+    one, two = admit(line.city, 2)
+    with line.city.db.transaction() as session:
+        for kind, partner in ((REPORT, "closed_hospital"), ("settled", "closed_chain")):
+            sealed = line.city.cipher.seal("{}", f"outbox/{partner}")
+            outbox.enqueue(session, key=partner, kind=kind, partner=partner, prescription_id=one, sealed=sealed,
+                           at=line.clock.at)
+    tell(line, two, Status.IN_REVIEW)
+    assert deliver_all(line) == 1
+    assert {row.last_error for row in rows(line)} == {
+        "NeedsOperator:unknown_hospital", "NeedsOperator:unknown_chain", ""}
+
+
+def test_words_nobody_can_open_are_left_for_a_person(line):
+    """The key was changed: nothing is sent, nothing is lost."""
+    (rx_id,) = admit(line.city)
+    tell(line, rx_id, Status.IN_REVIEW)
+    with line.city.db.transaction() as session:
+        session.execute(sa.update(OutboxRow).values(sealed=b"x" * 60))
+    assert deliver_all(line) == 0
+    assert rows(line)[0].last_error == "NeedsOperator:not_sealed"
+
+
+def test_a_crash_after_the_delivery_delivers_it_again_under_the_same_key(line, plug, hospital):
+    admit(line.city)
+    cancel_by_hospital(line.city, 1)
+    plug.pull_at(3)
+    with pytest.raises(SimulatedCrash):
+        line.deliver()
+    assert deliver_all(line) == 0, "taken, and perhaps delivered"
+    line.clock.advance(minutes=5)
+    assert deliver_all(line) == 1
+    assert (statuses(hospital), next(hospital.calls)) == (["cancelled"], 2)
