@@ -116,6 +116,8 @@ class FakeChain(_Line):
     secret: str = "fake-callback-secret"
     book: dict[str, _Held] = field(default_factory=dict)
     """By order id: what the chain has. One entry per order, however often it was asked."""
+    arrived: list[tuple[str, str]] = field(default_factory=list)
+    """Every hold and every order that reached the chain, as (call, order id), repeats too."""
     notices: dict[str, SettlementNotice] = field(default_factory=dict)
     """By order id: the last word about money."""
     _events: "count[int]" = field(default_factory=lambda: count(1))
@@ -131,6 +133,7 @@ class FakeChain(_Line):
     async def hold(self, order: PharmacyOrder) -> Receipt:
         self.calls.append("hold")
         self._ask()
+        self.arrived.append(("hold", order.id))
         if order.id not in self.book:
             self._take(order)
             self.book[order.id] = _Held(order, OrderStatus.HELD)
@@ -140,6 +143,7 @@ class FakeChain(_Line):
     async def place(self, order: PharmacyOrder) -> Receipt:
         self.calls.append("place")
         self._ask()
+        self.arrived.append(("place", order.id))
         held = self.book.get(order.id)
         if held is None or held.status in _GONE:
             raise Refused("fake: hold_expired", code="hold_expired")

@@ -384,6 +384,8 @@ class Anything(RuleBasedStateMachine):
                 start, end = S(event.from_status), S(event.to_status)
                 assert start is end or may_move(start, end)
             self._one_order(rx_id, row, seen)
+        for chain in self.chain.values():
+            assert len(set(chain.arrived)) == len(chain.arrived), "sent again instead of asked about"
         self._the_funds_book()
         self._the_ledger(seen)
         for key, answer in self.answers.items():
