@@ -86,7 +86,7 @@ class Hospital:
                 answer = await client.post(path, content=body, headers={"Content-Type": "application/fhir+json"})
             except httpx.HTTPError:
                 answer = None
-            if answer is not None and answer.status_code < 500 and answer.status_code != 429:
+            if answer is not None and _answered(answer):
                 break
             await asyncio.sleep(min(0.2 * 2**tries, 3) * self.setting.pace)
         self.book.put("answered", key, {
@@ -97,9 +97,9 @@ class Hospital:
         return answer
 
     async def _ask_again(self, client: httpx.AsyncClient, plan: Plan, planned: Planned, first: httpx.Response) -> None:
-        """The same message once more must get the same answer, byte for byte."""
+        """The same message once more must get the same answer, byte for byte. A 500 is no answer."""
         again = await self._try(client, "POST", f"/fhir/{plan.hospital}/Bundle", planned.bundle)
-        if again is None:
+        if again is None or not _answered(again):
             return
         same = again.content == first.content and again.headers.get("Sanyi-Replayed") == "true"
         self._check(same, "replay_differs", planned.key)
@@ -255,6 +255,11 @@ class Hospital:
             return await client.request(method, path, content=body, headers={"Content-Type": "application/fhir+json"})
         except httpx.HTTPError:
             return None
+
+
+def _answered(answer: httpx.Response) -> bool:
+    """Whether the gateway decided anything; a 5xx or 429 only says: later."""
+    return answer.status_code < 500 and answer.status_code != 429
 
 
 def _identifier(answer: httpx.Response) -> str:

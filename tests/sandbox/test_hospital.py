@@ -101,6 +101,31 @@ async def test_a_day_goes_out_over_a_line_that_loses_answers(setting, client, da
     assert gateway.order.index(json.loads(before.cancel)["identifier"][0]["value"]) < gateway.order.index(before.key)
 
 
+async def test_a_500_to_a_repeated_message_is_no_other_answer(setting, client, day):
+    gateway = Gateway()
+    seen = set()
+
+    async def fails_once_when_asked_again(scope, receive, send):
+        if scope["type"] != "http" or not scope["path"].endswith("/Bundle"):
+            return await gateway.app(scope, receive, send)
+        body = (await receive())["body"]
+
+        async def again():
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        if body in seen:
+            seen.remove(body)
+            return await Response(status_code=500)(scope, again, send)
+        seen.add(body)
+        await gateway.app(scope, again, send)
+
+    async with serving(fails_once_when_asked_again) as gateway_url:
+        async with serving(hospital.make_app(setting({"gateway": gateway_url, "per-second": "100"}))) as url:
+            await settled_down(client, url, lambda p: p["answered"] == 12)
+            await asyncio.sleep(0.2)
+            assert (await client.get(f"{url}/book")).json()["defects"] == []
+
+
 async def test_the_cancel_in_fulfilment_waits_for_the_report(setting, client, day):
     gateway = Gateway()
     target = planned(day, "cancelled_fulfilling")
