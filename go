@@ -7,7 +7,7 @@ export UV_PYTHON_DOWNLOADS=never DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED
 PY=${PYTHON:-python3}
 VENV=.venv/bin/python
 STAMP=.venv/.sanyi-lock
-PACKAGES="postgresql-15 ceph-mon ceph-osd radosgw ceph-common chromium fonts-noto-cjk libatomic1"
+PACKAGES="postgresql-15 redis-server ceph-mon ceph-osd radosgw ceph-common chromium fonts-noto-cjk libatomic1"
 
 say() { printf '· %s\n' "$*" >&2; }
 stop() { printf '× %s\n' "$*" >&2; exit 1; }
@@ -19,6 +19,7 @@ usage() {
 ./go check                 lint, types, house rules        代码检查：风格、类型、分层
 ./go prove [NAME]          show that a promise holds       逐条演示本平台的承诺
 ./go bench [NAME]          measure                         性能测量
+./go doctor [--json]       what is wrong here, what to do  本机安装有何问题、如何处理
 ./go help                  this text                       显示本帮助
 
 `./go test` uses real PostgreSQL, Ceph and Chromium. As root, or with sudo, it installs what is missing;
@@ -39,21 +40,23 @@ require_python() {
 locks_digest() {
     "$PY" -c 'import hashlib, pathlib, sys
 print(hashlib.sha256(b"".join(pathlib.Path(name).read_bytes() for name in sys.argv[1:])).hexdigest())' \
-        requirements.lock requirements-test.lock
+        requirements.lock requirements-test.lock requirements-bench.lock
 }
 
-# The environment for `main` or `test`; a second call with the same locks does nothing.
-# The test lock holds everything of the main one, so what is there for `test` serves `main` as it is.
+# The environment for `main`, `test` or `bench`; a second call with the same locks does nothing.
+# Each lock holds everything of the one before, so what is there for `test` serves `main` as it is.
 prepare() {
     wanted=$1
     require_python
     digest=$(locks_digest)
     if [ -x "$VENV" ] && [ -f "$STAMP" ]; then
         case "$wanted $(cat "$STAMP")" in
-            "main main $digest" | "main test $digest" | "test test $digest") link_checkout; return ;;
+            "main main $digest" | "main test $digest" | "main bench $digest" | \
+            "test test $digest" | "test bench $digest" | "bench bench $digest") link_checkout; return ;;
         esac
     fi
-    case $wanted in main) lock=requirements.lock ;; test) lock=requirements-test.lock ;; esac
+    case $wanted in main) lock=requirements.lock ;; test) lock=requirements-test.lock ;;
+        bench) lock=requirements-bench.lock ;; esac
     say "installing $lock into .venv  正在安装依赖…"
     rm -f "$STAMP"
     if find_uv && install_with_uv "$lock"; then :; else
@@ -155,6 +158,7 @@ run_or_list() {
         name=$1
         shift
         [ -f "$folder/$name.py" ] || stop "no $folder/$name.py; without a name I list what there is  没有这一项，不带名称可列出全部"
+        install_services
         exec "$VENV" -m "$package.$name" "$@"
     fi
     exec "$VENV" - "$folder" <<'PYTHON'
@@ -173,7 +177,8 @@ case $command in
     test) prepare test; install_services; exec "$VENV" -m pytest "$@" ;;
     check) prepare test; check ;;
     prove) prepare test; run_or_list tests/prove tests.prove "$@" ;;
-    bench) prepare test; run_or_list benchmarks benchmarks "$@" ;;
+    doctor) prepare main; exec "$VENV" -m flows.doctor "$@" ;;
+    bench) prepare bench; run_or_list benchmarks benchmarks "$@" ;;
     # Options go to the main job.
     -*) prepare main; exec "$VENV" -m sandbox.day "$command" "$@" ;;
     *) usage >&2; stop "no such command: $command  没有这个命令" ;;

@@ -1,32 +1,123 @@
-"""Runs whose process was killed: Prefect shows them Running for ever unless somebody says so."""
+"""Runs whose state nobody will ever move again, and what is said of them. Prefect is told; no row of ours is touched."""
 
-from prefect.client.orchestration import get_client
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
     FlowRunFilterState,
+    FlowRunFilterStateName,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import State, StateType
-from prefect.states import Crashed
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Cancelled, Crashed
 
-STILL_RUNNING = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
+LIFECYCLE = "prescription-lifecycle"
+OURS = FlowFilter(name=FlowFilterName(
+    any_=[LIFECYCLE, "sweep", "reconcile-day", "redrive", "board", "canary", "alert"]))
+"""Other people's flows on the same server are their own business."""
+
+PAGE = 200
+"""As many runs as Prefect gives at once."""
+AT_ONCE = 2000
+"""Most runs one tidying looks at; the next one goes on."""
 
 
-async def bury(which: FlowRunFilter) -> int:
-    """Mark lifecycle runs as crashed; returns how many. Says nothing of prescriptions: those are rows."""
+@dataclass(frozen=True)
+class Stuck:
+    """How many runs were found stuck, and moved, by the state they were in."""
+
+    running: int = 0
+    pending: int = 0
+    cancelling: int = 0
+    late: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(getattr(self, one.name) for one in fields(self))
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A state in which a run of ours stays for seconds; longer than `after`, and its process is gone."""
+
+    state: StateType
+    after: timedelta
+    verdict: Callable[[], State]
+
+
+RULES = {
+    "running": _Rule(StateType.RUNNING, timedelta(minutes=15),
+                     lambda: Crashed(message="its process is gone; what it worked on was taken up again")),
+    "pending": _Rule(StateType.PENDING, timedelta(minutes=2),
+                     lambda: Crashed(message="taken up and never begun: its process is gone")),
+    "cancelling": _Rule(StateType.CANCELLING, timedelta(minutes=5),
+                        lambda: Cancelled(message="its process is gone; there is nothing left to cancel")),
+}
+LATE_AFTER = timedelta(minutes=2)
+"""A run that nobody took up for so long is given up if a younger one of its schedule waits too."""
+
+
+async def tidy(now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Stuck:
+    """Move every stuck run of ours on; how many by state. `now` is Prefect's clock, not the city's."""
     async with get_client() as client:
-        runs = await client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=["prescription-lifecycle"])), flow_run_filter=which,
-            limit=200)
-        for run in runs:
-            crashed: State = Crashed(message="its process is gone; its prescriptions were taken up again")
-            await client.set_flow_run_state(run.id, crashed, force=True)
-    return len(runs)
+        found = {}
+        for name, rule in RULES.items():
+            runs = await _runs(client, FlowRunFilterState(type=FlowRunFilterStateType(any_=[rule.state])))
+            found[name] = await _say(client, _older(runs, now() - rule.after), rule.verdict)
+        late = await _runs(client, FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"])))
+        found["late"] = await _say(client, _superseded(_older(late, now() - LATE_AFTER), late), lambda: Cancelled(
+            message="nobody took it up; a younger run of the same schedule does its work"))
+    return Stuck(**found)
 
 
 async def bury_own(worker: str) -> int:
-    """The runs of an earlier life of this worker: at its start none can be alive."""
-    return await bury(FlowRunFilter(state=STILL_RUNNING, tags=FlowRunFilterTags(all_=[f"worker:{worker}"])))
+    """The lifecycle runs of an earlier life of this worker: at its start none can be alive. How many there were."""
+    async with get_client() as client:
+        runs = await client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[LIFECYCLE])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
+                tags=FlowRunFilterTags(all_=[f"worker:{worker}"])),
+            limit=PAGE)
+        return await _say(client, runs, RULES["running"].verdict)
+
+
+async def _runs(client: PrefectClient, state: FlowRunFilterState) -> list[FlowRun]:
+    """Runs of ours in that state, oldest first."""
+    found: list[FlowRun] = []
+    while len(found) < AT_ONCE:
+        page = await client.read_flow_runs(
+            flow_filter=OURS, flow_run_filter=FlowRunFilter(state=state), limit=PAGE, offset=len(found),
+            sort=FlowRunSort.EXPECTED_START_TIME_ASC)
+        found += page
+        if len(page) < PAGE:
+            break
+    return found
+
+
+def _older(runs: Iterable[FlowRun], moment: datetime) -> list[FlowRun]:
+    """Those that have been in their state since before that moment."""
+    return [run for run in runs if run.state and run.state.timestamp < moment]
+
+
+def _superseded(late: Iterable[FlowRun], all_late: Iterable[FlowRun]) -> list[FlowRun]:
+    """Scheduled runs that are not the youngest of their deployment. What a person started by hand is never given up."""
+    youngest: dict[UUID | None, UUID] = {run.deployment_id: run.id for run in all_late if run.auto_scheduled}
+    return [run for run in late if run.auto_scheduled and youngest[run.deployment_id] != run.id]
+
+
+async def _say(client: PrefectClient, runs: Iterable[FlowRun], verdict: Callable[[], State]) -> int:
+    count = 0
+    for run in runs:
+        # Forced: the rules of orchestration protect runs that are alive.
+        await client.set_flow_run_state(run.id, verdict(), force=True)
+        count += 1
+    return count

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from prefect import Task, flow, get_run_logger
@@ -17,10 +18,10 @@ from flows.home import city
 from infra.log import bind
 from infra.settings import get_settings
 from tasks.city import City
-from tasks.line import STEPS, Around, Hop, Step, hop
+from tasks.line import STEPS, Hop, Step, hops
 
-AT_ONCE = 10
-"""Prescriptions of one batch that are worked on at the same time: partners answer while others write."""
+BESIDE: ContextVar[dict[str, asyncio.Task[Hop]] | None] = ContextVar("beside", default=None)
+"""Where a batch leaves what still goes on when it ends, by prescription. Without it a batch waits for the last."""
 
 
 @flow(name="prescription-lifecycle", persist_result=False, validate_parameters=False)
@@ -35,26 +36,19 @@ async def prescription_lifecycle(prescriptions: list[str], fine: bool = True) ->
     run_id = str(context.flow_run.id) if context and context.flow_run else ""
     get_run_logger().info("what became of each: %s/runs/%s", get_settings().gateway_url, run_id)
     with bind(run=run_id):
-        hops = await hop_all(city(), prescriptions, as_tasks if fine else None)
-    if len(hops) == 1:
-        only = hops[0]
+        if fine:
+            ended = await hops(city(), prescriptions, as_tasks)
+        else:
+            ended = await hops(city(), prescriptions, beside=BESIDE.get())
+    if len(ended) == len(prescriptions) == 1:
+        only = ended[0]
         return Failed(message=f"{only.prescription_id} {only.error}") if only.alarming else Completed(name=only.name)
-    return Completed(name=_summary(hops))
+    return Completed(name=_summary(ended, len(prescriptions) - len(ended)))
 
 
-async def hop_all(home: City, prescriptions: Sequence[str], around: Around | None) -> list[Hop]:
-    """One hop for each, `AT_ONCE` at a time."""
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    async def one(prescription_id: str) -> Hop:
-        async with turns:
-            return await (hop(home, prescription_id, around) if around else hop(home, prescription_id))
-
-    return list(await asyncio.gather(*(one(prescription_id) for prescription_id in prescriptions)))
-
-
-def _summary(hops: Sequence[Hop]) -> str:
-    ends = Counter("to retry alone" if one.error else str(one.end) for one in hops)
+def _summary(ended: Sequence[Hop], beside: int) -> str:
+    ends = Counter("to retry" if one.error else str(one.end) for one in ended)
+    ends += Counter({"still waiting for a slow partner": beside})
     return ", ".join(f"{count} {end}" for end, count in ends.most_common())
 
 

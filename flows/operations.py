@@ -1,16 +1,15 @@
 """What operations run by hand or on a schedule: sweep, reconcile a day, re-drive one prescription, the board."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterStartTime
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
 from domain.errors import Refused, RxError
-from flows.dead import STILL_RUNNING, bury
+from flows.dead import tidy
 from flows.home import city
 from flows.lifecycle import as_tasks
 from infra.db import prescriptions
@@ -22,17 +21,14 @@ from tasks.city import City
 from tasks.line import hop
 from tasks.settlement import reconcile_day, unreconciled_days
 
-DEAD_AFTER = timedelta(minutes=15)
-"""A lifecycle run takes seconds; one that claims to be running that long lost its process."""
-
 
 @flow(name="sweep", flow_run_name="sweep", persist_result=False)
 async def sweep() -> State:
-    """Re-drive whatever a dead worker left behind, let go of orphan holds, tidy dead runs in Prefect."""
+    """Re-drive whatever a dead worker left behind, let go of orphan holds, tidy stuck runs in Prefect."""
     swept = await upkeep.sweep(city())
-    dead = await _bury_dead_runs()
-    get_run_logger().info("%s; %d dead runs", swept, dead)
-    found = swept.forgotten + swept.unknown_outcomes + swept.orphan_holds + dead
+    stuck = await tidy()
+    get_run_logger().info("%s; %s", swept, stuck)
+    found = swept.forgotten + swept.unknown_outcomes + swept.orphan_holds + stuck.total
     return Completed(name="Found nothing" if not found else f"Set right: {found}")
 
 
@@ -78,13 +74,13 @@ async def redrive(prescription: str) -> State:
         return Completed(name="Nothing owed", message=str(no))
     finally:
         if leased:
-            with home.db.transaction() as session:
+            with home.db.transaction("redrive.released") as session:
                 prescriptions.release(session, run_id, [prescription])
     return Failed(message=f"{prescription} {only.error}") if only.alarming else Completed(name=only.name)
 
 
 def _leased(home: City, prescription: str, owner: str) -> bool:
-    with home.db.transaction() as session:
+    with home.db.transaction("redrive.leased") as session:
         until = home.now() + timedelta(minutes=5)
         return prescriptions.lease(session, prescription, owner, at=home.now(), until=until)
 
@@ -95,9 +91,3 @@ async def board() -> None:
     settings = get_settings()
     text = board_markdown(city(), settings.gateway_url)
     await create_markdown_artifact(text, key="city-day", description="The city's day / 全市处方流转")  # type: ignore[misc]
-
-
-async def _bury_dead_runs() -> int:
-    """Runs whose process was killed stay Running for ever unless somebody says so."""
-    before = datetime.now(UTC) - DEAD_AFTER
-    return await bury(FlowRunFilter(state=STILL_RUNNING, start_time=FlowRunFilterStartTime(before_=before)))

@@ -18,13 +18,22 @@ from prefect.flow_engine import run_flow_async
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
+from domain.errors import NeedsOperator
+from flows import automations
+from flows.dead import tidy
 from flows.home import city
+from flows.prefect_server import part_of
 from infra.log import configure, get_logger
 from infra.settings import get_settings
+from infra.topology import Kind
 
 log = get_logger(__name__)
 
 POOL = "operations"
+AGAIN_SECONDS = 5.0
+"""Pause before another try when Prefect is away."""
+AUTOMATIONS_SECONDS = 15.0
+"""Between two looks at whether Prefect still has our automations."""
 
 
 class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResult]):
@@ -50,20 +59,56 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
 
 
 async def serve() -> None:
-    """Serve the pool until SIGTERM or SIGINT."""
-    home = city()
-    home.db.migrate()
+    """Serve the pool until SIGTERM or SIGINT, through every absence of Prefect."""
+    async with part_of(city(), Kind.OPERATIONS):
+        going = asyncio.ensure_future(asyncio.gather(_keep_serving(), _keep_automations()))
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signal_number, going.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await going
+
+
+async def _keep_serving() -> None:
+    """Make the pool and work for it; when Prefect is away, wait and begin anew."""
+    while True:
+        try:
+            await _make_pool()
+            stuck = await tidy()
+            log.info("operations.started", pool=POOL, stuck=stuck.total)
+            await ResidentWorker(work_pool_name=POOL, name=get_settings().worker, limit=4).start()
+            return
+        except Exception as error:
+            # Prefect's worker gives up after some minutes without a server; we do not.
+            first = _first(error)
+            log.warning("operations.waiting_for_prefect", error=f"{type(first).__name__}: {first}"[:200])
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def _make_pool() -> None:
     async with get_client() as client:
         with contextlib.suppress(ObjectAlreadyExists):
             await client.create_work_pool(WorkPoolCreate(
                 name=POOL, type=ResidentWorker.type, description="Sweeps, boards, and what operations start by hand.",
                 base_job_template=ResidentWorker.get_default_base_job_template()))
-        serving = asyncio.create_task(ResidentWorker(work_pool_name=POOL, name=get_settings().worker, limit=4).start())
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(signal_number, serving.cancel)
-        log.info("operations.started", pool=POOL)
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
+
+
+async def _keep_automations() -> None:
+    """Have Prefect know our automations: from the start, and again when it has lost them with its database."""
+    while True:
+        try:
+            await automations.ensure()
+        except NeedsOperator as error:
+            log.info("automations.waiting", code=error.code)
+        except Exception as error:
+            log.warning("automations.not_applied", error=type(error).__name__)
+        await asyncio.sleep(AUTOMATIONS_SECONDS)
+
+
+def _first(error: BaseException) -> BaseException:
+    """What is at the bottom of a task group's error."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def main() -> None:

@@ -1,12 +1,14 @@
 """`python -m gateway --port 8000`: the gateway of the settings' city."""
 
 import argparse
+import socket
 
 import uvicorn
 
 from gateway.app import create_app
 from infra import log
 from infra.settings import get_settings
+from infra.topology import Kind, joined
 from tasks.city import open_city
 
 STOP_SECONDS = 3
@@ -21,10 +23,12 @@ def main() -> None:
     settings = get_settings()
     log.configure(settings.log_level)
     city = open_city(settings)
-    city.db.migrate()
-    log.configure(settings.log_level)  # Again: the migration tool brings a logging set-up of its own.
-    uvicorn.run(create_app(city, settings), host=given.host, port=given.port, log_config=None, access_log=False,
-                server_header=False, timeout_graceful_shutdown=STOP_SECONDS)
+    # Two gateways of one host differ by their port.
+    name = f"{socket.gethostname()}:{given.port}"
+    with joined(city.db, Kind.GATEWAY, name, local_archive=settings.archive.kind == "local"):
+        log.configure(settings.log_level)  # Again: the migration tool brings a logging set-up of its own.
+        uvicorn.run(create_app(city, settings), host=given.host, port=given.port, log_config=None, access_log=False,
+                    server_header=False, timeout_graceful_shutdown=STOP_SECONDS)
 
 
 if __name__ == "__main__":

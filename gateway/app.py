@@ -8,20 +8,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request
 
-from domain.errors import RxError
 from gateway.access import Desk, denied
 from gateway.chains import chain_door
 from gateway.hospitals import hospital_door
 from gateway.operations import operations_door
 from gateway.pages import HERE, Pages, page_door
 from gateway.review import review_desk
-from gateway.trouble import install, json_answer
-from infra.db import views
+from gateway.trouble import install
+from gateway.watch import Counted, watch_door
 from infra.settings import Settings
 from tasks.city import City
-
-PROBE = b"sanyi archive probe"
-"""What /ready puts into the archive: always the same bytes, so it is kept once."""
 
 
 def create_app(city: City, settings: Settings) -> FastAPI:
@@ -37,22 +33,7 @@ def create_app(city: City, settings: Settings) -> FastAPI:
     desk = Desk(city, settings)
     pages = Pages(city, settings, desk)
 
-    @app.get("/health")
-    async def health() -> Response:
-        return json_answer({"up": True})
-
-    @app.get("/ready")
-    def ready() -> Response:
-        reasons = []
-        with city.db.reading() as session:
-            if trouble := views.ready(session):
-                reasons.append(trouble)
-        try:
-            city.archive.put(PROBE)
-        except RxError as error:
-            reasons.append(f"archive not writable: {error.code}")
-        return json_answer({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
-
+    app.include_router(watch_door(city, settings, desk))
     app.include_router(hospital_door(city, settings))
     app.include_router(chain_door(city))
     app.include_router(review_desk(city, desk))
@@ -60,6 +41,7 @@ def create_app(city: City, settings: Settings) -> FastAPI:
     app.include_router(page_door(city, desk, pages))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     install(app, pages.trouble)
+    app.add_middleware(Counted)
 
     async def unreadable(request: Request, error: Exception) -> Response:
         # The framework's own answer would quote what was sent.

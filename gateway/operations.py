@@ -1,8 +1,9 @@
 """Operations as an API: the board, the books, one prescription whole, and a wake-up call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Response
 
@@ -14,6 +15,9 @@ from infra.db import prescriptions, views
 from tasks.city import City
 from tasks.review import review_page_facts
 from tasks.upkeep import redrive
+
+Limit = Annotated[int, Query(ge=1, le=2000)]
+Id = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
 
 def operations_door(city: City, desk: Desk) -> APIRouter:
@@ -31,28 +35,32 @@ def operations_door(city: City, desk: Desk) -> APIRouter:
         return read(lambda session: asdict(views.board(session, city.now(), city.policy)))
 
     @door.get("/ops/prescriptions")
-    def page(_: Operator, after: str = "", limit: Annotated[int, Query(ge=1, le=2000)] = 500) -> Response:
+    def page(_: Operator, after: str = "", limit: Limit = 200) -> Response:
         return read(lambda session: views.prescriptions_page(session, after, limit))
 
     @door.get("/ops/ledger")
-    def ledger(_: Operator) -> Response:
-        return read(views.ledger)
+    def ledger(_: Operator, posting: Id = 0, rx: str = "", version: Id = 0, limit: Limit = 200) -> Response:
+        with city.db.reading() as session:
+            page, more = views.ledger(session, posting, (rx, version), limit)
+        return followed("/api/ops/ledger", page, ("posting", "rx", "version"), more, limit)
 
     @door.get("/ops/verify")
-    def verify(_: Operator) -> Response:
-        return read(views.verify_all)
+    def verify(_: Operator, rx: str = "", posting: Id = 0, limit: Limit = 100) -> Response:
+        with city.db.reading() as session:
+            page, more = views.verify_page(session, rx, posting, limit)
+        return followed("/api/ops/verify", page, ("rx", "posting"), more, limit)
 
     @door.get("/ops/stages")
-    def stages(_: Operator) -> Response:
-        return read(views.stage_seconds)
+    def stages(_: Operator, hops: Limit = 500) -> Response:
+        return read(lambda session: views.stage_seconds(session, hops))
 
     @door.get("/ops/discrepancies")
-    def discrepancies(_: Operator) -> Response:
-        return read(views.discrepancies)
+    def discrepancies(_: Operator, before: Id | None = None, limit: Limit = 500) -> Response:
+        return read(lambda session: views.discrepancies(session, before, limit))
 
     @door.get("/ops/reconciliations")
-    def reconciliations(_: Operator) -> Response:
-        return read(views.reconciliations)
+    def reconciliations(_: Operator, before: Id | None = None, limit: Limit = 500) -> Response:
+        return read(lambda session: views.reconciliations(session, before, limit))
 
     @door.post("/ops/rx/{rx_id}/wake")
     def woken(rx_id: str, who: Operator) -> Response:
@@ -76,6 +84,13 @@ def operations_door(city: City, desk: Desk) -> APIRouter:
         return read(lambda session: views.run(session, run_id))
 
     return door
+
+
+def followed(path: str, page: dict[str, Any], names: Sequence[str], more: Sequence[object] | None,
+             limit: int) -> Response:
+    """One page of a book; `next` is the address of the one that follows, empty on the last."""
+    address = f"{path}?{urlencode([*zip(names, more, strict=True), ('limit', limit)])}" if more else ""
+    return json_answer(page | {"next": address})
 
 
 def dossier_of(city: City, rx_id: str) -> tuple[views.Dossier, dict[str, Any]]:

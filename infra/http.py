@@ -7,6 +7,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Protocol
@@ -16,6 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Transient
 from domain.findings import Finding, Severity
+from infra import metrics
 
 Client = httpx.AsyncClient
 """A connection pool. Those who pass one on need not know whose it is."""
@@ -45,6 +48,8 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     repeatable: bool = False
     """True when sending it twice does no harm. Only these are retried."""
+    operation: str = ""
+    """What to count it under; method and path without ids if not given."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +113,11 @@ class HttpTransport:
         self._timeout = timeout
         self._attempts = attempts
         self._client = client or open_client()
+        self._clock = clock
         self._sleep = sleep
         self._bucket = _Bucket(per_second, clock)
-        self._circuit = _Circuit(breaker or Breaker(), clock)
+        circuit = self._circuit = _Circuit(breaker or Breaker(), clock)
+        metrics.breaker_of(partner, list(BreakerState), lambda: circuit.state)
 
     @property
     def breaker_state(self) -> BreakerState:
@@ -126,6 +133,8 @@ class HttpTransport:
                 return await self._attempt(request)
             except _Failed as failed:
                 arrived = arrived or failed.arrived
+                if failed.final:
+                    metrics.partner_spared(self.partner, _operation(request))
                 raise
 
         retrying = AsyncRetrying(
@@ -153,15 +162,19 @@ class HttpTransport:
             await self._sleep(wait)
         probe = self._circuit.enter()
         alive: bool | None = None
+        started, outcome = self._clock(), "broken_off"
         try:
             response = await self._exchange(request)
             # An answer of any kind but a server error shows that the partner is there.
             alive = response.status < 500
-        except _Failed:
+            outcome = _outcome(response.status)
+        except _Failed as failed:
             alive = False
+            outcome = "unanswered" if failed.arrived else "unreachable"
             raise
         finally:
             self._circuit.leave(probe, alive)
+            metrics.partner_called(self.partner, _operation(request), outcome, self._clock() - started)
         return self._judge(request, response)
 
     async def _exchange(self, request: Request) -> Response:
@@ -226,6 +239,48 @@ def open_client() -> Client:
     Proxies are ours to configure, so the environment is not consulted.
     """
     return httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_connections=100, max_keepalive_connections=40))
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an address answered one plain GET."""
+
+    status: int
+    """HTTP status; 0 if nothing answered."""
+    seconds: float
+    date: datetime | None = None
+    """The answering machine's clock."""
+    body: bytes = field(default=b"", repr=False)
+    error: str = ""
+    """What happened instead of an answer, e.g. `ConnectError`."""
+
+
+async def look(address: str, *, seconds: float = 5.0) -> Look:
+    """Whether anything answers at an address, once and without credentials. Never raises for what it finds."""
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(seconds), open_client() as client:
+            answer = await client.get(address, timeout=seconds, follow_redirects=False)
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        return Look(0, time.monotonic() - started, error=type(error).__name__)
+    try:
+        date = parsedate_to_datetime(answer.headers.get("date", ""))
+    except ValueError:
+        date = None
+    return Look(answer.status_code, time.monotonic() - started, date, answer.content)
+
+
+def _operation(request: Request) -> str:
+    return request.operation or metrics.operation_of(request.method, request.path)
+
+
+def _outcome(status: int) -> str:
+    """What an answer means to whoever watches the line; the business is the adapter's."""
+    if status in (401, 403):
+        return "denied"
+    if status == 429:
+        return "busy"
+    return "answered" if status < 500 else "server_error"
 
 
 class _Failed(Exception):

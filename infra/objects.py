@@ -60,6 +60,9 @@ class Archive(Protocol):
     def delete(self, key: str) -> None:
         """Remove what is past its retention (A-34); absent is fine. Raises `Refused` (code `retained`) before."""
 
+    def probe(self) -> None:
+        """Try whether something could be put now, and leave nothing behind. Raises `NeedsOperator`, `Transient`."""
+
 
 def key_of(data: bytes) -> str:
     """The key bytes have, wherever they are kept."""
@@ -147,6 +150,13 @@ class LocalArchive:
             _retained(path).unlink(missing_ok=True)
         except OSError as error:
             raise _disk_trouble(key, error) from error
+
+    def probe(self) -> None:
+        try:
+            with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".probe-") as file:
+                file.write(b"sanyi")
+        except OSError as error:
+            raise _disk_trouble("archive folder", error) from error
 
     def _path(self, key: str) -> Path:
         return self._folder / _known(key)
@@ -248,6 +258,14 @@ class S3Archive:
                     self._s3.delete_object(Bucket=self._bucket, Key=key, VersionId=marker["VersionId"])
         except (ClientError, BotoCoreError) as error:
             raise _s3_trouble(key, error) from error
+
+    def probe(self) -> None:
+        # To begin an upload takes the same permission as to put, and what was only begun is not an object.
+        try:
+            begun = self._s3.create_multipart_upload(Bucket=self._bucket, Key="probe")
+            self._s3.abort_multipart_upload(Bucket=self._bucket, Key="probe", UploadId=begun["UploadId"])
+        except (ClientError, BotoCoreError) as error:
+            raise _s3_trouble(f"bucket {self._bucket}", error) from error
 
     def _holds(self, key: str) -> bool:
         try:

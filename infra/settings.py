@@ -111,6 +111,8 @@ class Settings(BaseSettings):
     """Where people open Prefect's pages; links in answers and messages point there."""
     gateway_url: WebAddress = "http://127.0.0.1:8000"
     """Where partners and pharmacists reach the gateway."""
+    prefect_servers: int = Field(default=1, ge=1)
+    """Processes of the Prefect server: replicas of its API plus its services. More than one need Redis between them."""
 
     partner_urls: dict[str, WebAddress] = {}
     """Address of each partner by slug, e.g. SANYI_PARTNER_URLS__ANKANG."""
@@ -125,7 +127,7 @@ class Settings(BaseSettings):
     """Name of this worker in leases; must differ between workers. Host and process number if not given."""
     lease_seconds: float = Field(default=30.0, gt=0)
     """Seconds a worker keeps a prescription to itself; after that another one may take over."""
-    batch_limit: int = Field(default=50, ge=1)
+    batch_limit: int = Field(default=100, ge=1)
     """Most prescriptions in one flow run."""
     runs_at_once: int = Field(default=2, ge=1)
     """Flow runs of one worker at a time; while they run, what falls due makes the next batch larger. More than 2 only
@@ -134,8 +136,16 @@ class Settings(BaseSettings):
     """Batches up to this size run each stage as a Prefect task of its own."""
     poll_seconds: float = Field(default=0.25, gt=0)
     """Seconds between two looks at the queue when it was empty."""
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Port of a worker's own /metrics page, another for each worker of a host; 0: none."""
+    metrics_host: str = "127.0.0.1"
+    """Address that page listens at."""
+    metrics_token: SecretStr = SecretStr("")
+    """Opens the gateway's /metrics to Prometheus and nothing else; if not given, only an operator's token does."""
     time_scale: float = Field(default=1.0, ge=1)
     """Divides the city's waiting times. For the sandbox; leave it at 1.0 where patients are real."""
+    alert_webhook: SecretStr = SecretStr("")
+    """Address that Prefect's server posts alerts to as JSON with a `text`, such as a chat room's; none if not given."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""
 

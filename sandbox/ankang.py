@@ -1,7 +1,7 @@
 """安康示范连锁: snake_case, whole fen, English words, says yes later (contracts 2.2)."""
 
 import hmac
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -105,12 +105,12 @@ class PickupRequest(Wire):
     code: str
 
 
-def word(order: Document, status: OrderStatus, event_id: str) -> Document:
+def word(order: Document, status: OrderStatus, event_id: str, at: datetime) -> Document:
     """A callback body in the chain's own words."""
     back = order["returned_lines"]
     return {
         "event_id": event_id, "order_id": order["order_id"], "status": status.value,
-        "claim_secret": order["claim_secret"], "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "claim_secret": order["claim_secret"], "at": at.isoformat(timespec="seconds"),
         "reason": order["reason"], "lines": [] if len(back) == len(order["lines"]) else back,
         "pickup_code": order.get("pickup_code", "") if status is OrderStatus.HANDED_OVER else "",
     }

@@ -136,12 +136,12 @@ def state(order: Document) -> str:
     return WORDS[status]
 
 
-def word(order: Document, status: OrderStatus, event_id: str) -> Document:
+def word(order: Document, status: OrderStatus, event_id: str, at: datetime) -> Document:
     """A callback body in the chain's own words."""
     back = order["returned_lines"]
     return {
         "eventNo": event_id, "orderNo": order["order_id"], "state": state(order | {"status": status}),
-        "claimKey": order["claim_secret"], "time": f"{datetime.now(BEIJING):%Y-%m-%d %H:%M:%S}",
+        "claimKey": order["claim_secret"], "time": f"{at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
         "cause": CAUSES.get(order["reason"], order["reason"]),
         "lineNos": [] if len(back) == len(order["lines"]) else back,
         "takeCode": order.get("pickup_code", "") if status is OrderStatus.HANDED_OVER else "",

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,16 @@ class Book:
     def all(self, kind: str) -> list[Document]:
         rows = self._db.execute("SELECT body FROM document WHERE kind = ? ORDER BY seq", (kind,))
         return [json.loads(body) for (body,) in rows]
+
+    def number(self, kind: str) -> int:
+        """How many documents of a kind there are, without reading one."""
+        return int(self._db.execute("SELECT count(*) FROM document WHERE kind = ?", (kind,)).fetchone()[0])
+
+    def tally(self, kind: str, field: str) -> Counter[Any]:
+        """How many documents of a kind have which value in a field, without reading one."""
+        rows = self._db.execute(
+            "SELECT json_extract(body, ?), count(*) FROM document WHERE kind = ? GROUP BY 1", (f"$.{field}", kind))
+        return Counter(dict(rows.fetchall()))
 
     def count(self, kind: str, key: str) -> int:
         """One more of these; returns how many there are now."""

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,24 @@ TIME_SCALE = 75
 """How much faster the city's people and clocks are than real ones: ten minutes take eight seconds."""
 
 
+@dataclass(frozen=True)
+class Shape:
+    """How many of each there are. As it stands: one machine with one of each on SQLite."""
+
+    gateways: int = 1
+    workers: int = 1
+    prefect_apis: int = 0
+    """Replicas of Prefect's API, with its services in a process of their own and Redis between them; 0 is one server."""
+    prefect_database_url: str = ""
+    """Needed for replicas: postgresql+asyncpg://…"""
+    redis_program: str = "/usr/bin/redis-server"
+
+    @property
+    def prefect_servers(self) -> int:
+        """Processes of Prefect's server."""
+        return self.prefect_apis + 1
+
+
 @dataclass
 class Keys:
     """Every secret of the city, made for one day."""
@@ -44,13 +62,19 @@ class SandboxCity:
     """Starts everything, knows every address, and reads every book."""
 
     def __init__(self, folder: Path, processes: Processes, *, slug: str, seed: int, faults: bool = True,
-                 per_second: float = 8, fine_limit: int = 3, database_url: str = "") -> None:
+                 per_second: float = 8, fine_limit: int = 3, database_url: str = "", shape: Shape | None = None) -> None:
         self.folder = folder
         self.slug = slug
         self.seed = seed
         self._processes = processes
         self._faults = faults
         self.per_second = per_second
+        self.shape = shape or Shape()
+        self.members = {
+            "gateway": _names("gateway", self.shape.gateways), "worker": _names("worker", self.shape.workers),
+            "prefect": _names("prefect", self.shape.prefect_apis or 1),
+            **({"services": ["prefect-services"], "redis": ["redis"]} if self.shape.prefect_apis else {})}
+        """Kind -> names of its processes, for `kill` and `restart`."""
         self.keys = Keys()
         names = ("prefect", "gateway", "hospital", "ankang", "baicao", "insurer", "pharmacist")
         self.ports = {name: free_port() for name in names}
@@ -80,17 +104,16 @@ class SandboxCity:
 
     def start_product(self) -> None:
         """The Prefect server and the gateway first; the worker and the operations worker when Prefect answers."""
-        server = self._prefect_environment("prefect-server.env") | {
-            "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{self.folder / 'prefect.db'}",
-            "PREFECT_SERVER_UI_API_URL": f"{self.urls['prefect']}/api",
-        }
-        self._processes.start("prefect", "-m", "prefect", "server", "start", "--host", "127.0.0.1",
-                              "--port", str(self.ports["prefect"]), env=server)
-        self._processes.start("gateway", "-m", "gateway", "--port", str(self.ports["gateway"]), env=self._product)
-        self._processes.wait_for(f"{self.urls['gateway']}/health", name="gateway")
-        self._processes.wait_for(f"{self.urls['prefect']}/api/health", name="prefect", seconds=150)
+        self._start_prefect()
+        for name, port in self._members_behind("gateway"):
+            self._processes.start(name, "-m", "gateway", "--port", str(port), env=self._product)
+        for name in self.members["gateway"]:
+            self._processes.wait_for(f"http://127.0.0.1:{self.ports[name]}/health", name=name)
+        for name in self.members["prefect"]:
+            self._processes.wait_for(f"http://127.0.0.1:{self.ports[name]}/api/health", name=name, seconds=150)
         client = self._product | self._client_environment()
-        self._processes.start("worker", "-m", "flows.worker", env=client | {"SANYI_WORKER": "worker-1"})
+        for number, name in enumerate(self.members["worker"], 1):
+            self._processes.start(name, "-m", "flows.worker", env=client | {"SANYI_WORKER": f"worker-{number}"})
         self._processes.start("operations", "-m", "flows.resident", env=client | {"SANYI_WORKER": "operations-1"})
 
     def start_deployments(self) -> None:
@@ -112,13 +135,15 @@ class SandboxCity:
         return plan
 
     def kill(self, name: str) -> None:
-        self._processes.kill(name)
+        """SIGKILL for a process; of a kind with several, the first."""
+        self._processes.kill(self.members.get(name, [name])[0])
 
     def restart(self, name: str) -> None:
-        self._processes.restart(name)
+        self._processes.restart(self.members.get(name, [name])[0])
 
-    def killed(self, name: str) -> int:
-        return self._processes.killed(name)
+    def killed(self, kind: str) -> int:
+        """How often processes of a kind were killed."""
+        return sum(self._processes.killed(name) for name in self.members.get(kind, [kind]))
 
     def check(self) -> None:
         self._processes.check()
@@ -152,15 +177,25 @@ class SandboxCity:
                             {"parameters": parameters or {}, "state": {"type": "SCHEDULED"}})
         return str(run["id"])
 
+    def forgotten_run(self) -> str:
+        """A flow run that is due and that nobody will take: Prefect's services must call it Late. Returns its id."""
+        flow = self._prefect("POST", "/flows/", {"name": "forgotten"})
+        due = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+        run = self._prefect("POST", "/flow_runs/", {
+            "flow_id": flow["id"], "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": due}}})
+        return str(run["id"])
+
     def run_state(self, run_id: str) -> tuple[str, str]:
         """Type and name of a flow run's state."""
         state = self._prefect("GET", f"/flow_runs/{run_id}")["state"] or {}
         return str(state.get("type")), str(state.get("name"))
 
-    def count_runs(self) -> int:
-        """Flow runs that took place; the ones scheduled for later do not count."""
-        return int(self._prefect("POST", "/flow_runs/count", {
-            "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}}}))
+    def count_runs(self, tag: str = "") -> int:
+        """Flow runs that took place, all or those with a tag; the ones scheduled for later do not count."""
+        which: dict[str, Any] = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
+        if tag:
+            which["tags"] = {"all_": [tag]}
+        return int(self._prefect("POST", "/flow_runs/count", {"flow_runs": which}))
 
     def red_runs(self) -> list[str]:
         """Name and message of every flow run an operator sees in red."""
@@ -177,6 +212,38 @@ class SandboxCity:
             time.sleep(0.25)
 
     # Inside.
+
+    def _start_prefect(self) -> None:
+        settings = self._prefect_environment("prefect-server.env") | {
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": (self.shape.prefect_database_url
+                                                       or f"sqlite+aiosqlite:///{self.folder / 'prefect.db'}"),
+            "PREFECT_SERVER_UI_API_URL": f"{self.urls['prefect']}/api",
+        }
+        if not self.shape.prefect_apis:
+            self._processes.start("prefect", "-m", "prefect", "server", "start", "--host", "127.0.0.1",
+                                  "--port", str(self.ports["prefect"]), env=settings)
+            return
+        redis, folder = free_port(), self.folder / "redis"
+        folder.mkdir()
+        self._processes.start("redis", self.shape.redis_program, "--port", str(redis), "--bind", "127.0.0.1",
+                              "--dir", str(folder), "--appendonly", "yes", "--save", "", env={})
+        settings |= {name: value.replace("redis://127.0.0.1:6379", f"redis://127.0.0.1:{redis}")
+                     for name, value in self._prefect_environment("prefect-ha.env").items()}
+        migrated = self._processes.start("prefect-migrate", "-m", "prefect", "server", "database", "upgrade", "-y",
+                                         env=settings, errand=True)
+        self.wait_until(lambda: migrated.process.poll() == 0, "the migration of Prefect's database", seconds=120)
+        for name, port in self._members_behind("prefect"):
+            self._processes.start(name, "-m", "flows.prefect_server", "api", "--port", str(port), env=settings)
+        self._processes.start("prefect-services", "-m", "flows.prefect_server", "services", env=settings)
+
+    def _members_behind(self, kind: str) -> list[tuple[str, int]]:
+        """Name and port of each process of a kind; when there are several, behind a balancer at the kind's own port."""
+        names = self.members[kind]
+        if len(names) > 1:
+            self.ports |= {name: free_port() for name in names}
+            to = [word for name in names for word in ("--to", str(self.ports[name]))]
+            self._processes.start(f"{kind}-balancer", "-m", "sandbox.balancer", "--port", str(self.ports[kind]), *to, env={})
+        return [(name, self.ports[name]) for name in names]
 
     def _partner(self, name: str, env: dict[str, str], *options: str) -> None:
         state = self.folder / name
@@ -206,6 +273,7 @@ class SandboxCity:
             "SANYI_PHARMACISTS__YS370000000001": keys["pharmacist 1"],
             "SANYI_PHARMACISTS__YS370000000002": keys["pharmacist 2"],
             "SANYI_OPERATORS__OPS1": keys["operator"],
+            "SANYI_PREFECT_SERVERS": str(self.shape.prefect_servers),
             "SANYI_TIME_SCALE": str(TIME_SCALE), "SANYI_LEASE_SECONDS": "10", "SANYI_FINE_LIMIT": str(fine_limit),
         }
 
@@ -234,3 +302,7 @@ class SandboxCity:
         answer = self._client.get(url, headers={"Authorization": f"Bearer {token}"} if token else {})
         answer.raise_for_status()
         return answer.json()
+
+
+def _names(kind: str, count: int) -> list[str]:
+    return [kind] if count == 1 else [f"{kind}-{number}" for number in range(1, count + 1)]

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -30,10 +30,15 @@ class Hospital:
         self.at_a_time = asyncio.Semaphore(8)
         self.per_second = float(setting.urls.get("per-second") or 4)
         self.fulfilling: dict[str, asyncio.Event] = {}
+        self.planned: dict[str, Planned] = {}
+        """By prescription number."""
+        self.last_pickup: dict[str, str] = {}
+        """Prescription number -> the newest order with a pickup code."""
 
     def start(self) -> None:
         self.background.start(self._day())
         for row in self.book.all("pickup"):
+            self.last_pickup[row["prescription"]] = row["order"]
             if not row["done"]:
                 self.background.start(self._collect(row["order"]))
 
@@ -44,6 +49,7 @@ class Hospital:
         while not (self.setting.state / "plan.json").exists():  # noqa: ASYNC110  another process writes it
             await asyncio.sleep(0.2)
         plan = self.plan = Plan.load(self.setting.state)
+        self.planned = {planned.external_id: planned for planned in plan.prescriptions}
         async with self._client() as client:
             async with asyncio.TaskGroup() as day:
                 day.create_task(self._provoke(client, plan))
@@ -116,13 +122,13 @@ class Hospital:
         await self._send(client, f"/fhir/{plan.hospital}/Task", f"cancel {planned.external_id}", planned.cancel)
 
     async def _until_allocating(self, client: httpx.AsyncClient, plan: Plan, planned: Planned) -> None:
-        while True:
+        for pause in _pauses(0.5, 5):
             answer = await self._try(client, "GET", f"/fhir/{plan.hospital}/Task/{planned.external_id}")
             if answer is not None and answer.status_code == 200:
                 status = _business_status(answer)
                 if status == "allocating" or status in FINAL:
                     return
-            await asyncio.sleep(0.5 * self.setting.pace)
+            await asyncio.sleep(pause * self.setting.pace)
 
     # Hearing.
 
@@ -154,6 +160,7 @@ class Hospital:
             self.book.put("pickup", pickup["order"], {
                 "order": pickup["order"], "chain": pickup["chain"], "code": pickup["code"], "prescription": number,
                 "done": self._stays_at_home(number)})
+            self.last_pickup[number] = pickup["order"]
             self.background.start(self._collect(pickup["order"]))
 
     # The patients' app.
@@ -165,37 +172,37 @@ class Hospital:
             return
         url = self.setting.urls.get(row["chain"], "")
         await asyncio.sleep(self.setting.faults.between(0.3, 1.5, "walk", order) * self.setting.pace)
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
-            while not self._pointless(order, row["prescription"]):
-                try:
-                    answer = await client.post(
-                        f"{url}/counter/pickup", json={"order_id": order, "code": row["code"]})
-                except httpx.HTTPError:
-                    answer = None
-                if answer is not None and answer.status_code == 200:
-                    self.book.put("pickup", order, row | {"done": True, "collected": True})
+        for pause in _pauses(0.5, 3):
+            if self._pointless(order, row["prescription"]):
+                break
+            try:
+                answer = await self.background.client.post(
+                    f"{url}/counter/pickup", json={"order_id": order, "code": row["code"]})
+            except httpx.HTTPError:
+                answer = None
+            if answer is not None and answer.status_code == 200:
+                self.book.put("pickup", order, row | {"done": True, "collected": True})
+                return
+            if answer is not None and answer.status_code == 409:
+                code = answer.json()["error"]["code"]
+                if code == "wrong_code":
+                    self._check(False, "wrong_code", order)
                     return
-                if answer is not None and answer.status_code == 409:
-                    code = answer.json()["error"]["code"]
-                    if code == "wrong_code":
-                        self._check(False, "wrong_code", order)
-                        return
-                    if code == "unknown_order":
-                        self._check(False, "pickup_of_unknown_order", order)
-                        return
-                await asyncio.sleep(0.5 * self.setting.pace)
+                if code == "unknown_order":
+                    self._check(False, "pickup_of_unknown_order", order)
+                    return
+            await asyncio.sleep(pause * self.setting.pace)
         self.book.put("pickup", order, row | {"done": True})
 
     def _pointless(self, order: str, number: str) -> bool:
         """The prescription ended, or another order took this one's place."""
         row = self.book.get("prescription", number)
-        orders = [pickup["order"] for pickup in self.book.all("pickup") if pickup["prescription"] == number]
-        return orders[-1] != order or (row is not None and row["status"] in FINAL)
+        return self.last_pickup.get(number) != order or (row is not None and row["status"] in FINAL)
 
     def _stays_at_home(self, number: str) -> bool:
         """Whoever is about to cancel doesn't go to the counter first."""
-        planned = [one for one in self.plan.prescriptions if one.external_id == number] if self.plan else []
-        return any(one.cancel_when == "fulfilling" for one in planned)
+        planned = self.planned.get(number)
+        return planned is not None and planned.cancel_when == "fulfilling"
 
     # Showing.
 
@@ -205,16 +212,16 @@ class Hospital:
         answers = self.book.all("answered")
         return {
             "planned": len(planned),
-            "sent": len(self.book.all("sent")),
+            "sent": self.book.number("sent"),
             "answered": sum(answer["status"] == 201 and not answer["key"].startswith("cancel ") for answer in answers),
             "refused": sum(answer["status"] != 201 for answer in answers),
             "retried": sum(answer["tries"] - 1 for answer in answers),
             "cancels": sum(answer["key"].startswith("cancel ") for answer in answers),
-            "reports": Counter(report["status"] for report in self.book.all("report")),
+            "reports": self.book.tally("report", "status"),
             "last": Counter(last.values()),
-            "collected": sum(bool(pickup.get("collected")) for pickup in self.book.all("pickup")),
+            "collected": self.book.tally("pickup", "collected")[1],
             "as_expected": sum(last.get(one.external_id) in one.expected_status for one in planned),
-            "defects": len(self.book.all("defect")),
+            "defects": self.book.number("defect"),
         }
 
     def show_book(self) -> Document:
@@ -234,7 +241,7 @@ class Hospital:
                         for answer in answers.values()],
             "reports": [{key: value for key, value in report.items() if key != "digest"}
                         for report in self.book.all("report")],
-            "repeated_reports": len(self.book.all("repeated_report")),
+            "repeated_reports": self.book.number("repeated_report"),
             "pickups": [{key: value for key, value in pickup.items() if key != "code"}
                         for pickup in self.book.all("pickup")],
             "defects": self.book.all("defect"),
@@ -255,6 +262,14 @@ class Hospital:
             return await client.request(method, path, content=body, headers={"Content-Type": "application/fhir+json"})
         except httpx.HTTPError:
             return None
+
+
+def _pauses(first: float, longest: float) -> Iterator[float]:
+    """Seconds between two looks: patient, so that a long wait is not a flood of questions."""
+    pause = first
+    while True:
+        yield pause
+        pause = min(pause * 1.3, longest)
 
 
 def _answered(answer: httpx.Response) -> bool:

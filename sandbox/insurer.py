@@ -87,6 +87,11 @@ class Centre:
         self.book = book
         self.signed_in: set[str] = set()
         """Lost when we restart: everybody signs in again."""
+        # Found without reading the whole book.
+        self.psn_no = {person["id_number"]: person["psn_no"] for person in book.all("person")}
+        self.settled = {row["rxno"]: row["setl_id"] for row in book.all("settlement")
+                        if row["kind"] == "settled" and not row["reversed_by"]}
+        """Prescription -> its settlement that was not reversed."""
 
     def answer(self, envelope: Node) -> Node:
         """The answer to one request; a known msgid gets the answer it got before."""
@@ -176,11 +181,10 @@ class Centre:
         """2102: the person's year changes in the same transaction as the book."""
         person, outcome, cap_key = self._compute(given, place)
         rxno = given["drugdetail"][0]["rxno"]
-        for row in self.book.all("settlement"):
-            if row["rxno"] == rxno and row["kind"] == "settled" and not row["reversed_by"]:
-                self.book.put("defect", f"double_settlement {rxno} {row['setl_id']}",
-                              {"defect": "double_settlement", "rxno": rxno, "setl_id": row["setl_id"]})
-                raise Wrong("CLAIM", "this prescription is settled already")
+        if setl_id := self.settled.get(rxno):
+            self.book.put("defect", f"double_settlement {rxno} {setl_id}",
+                          {"defect": "double_settlement", "rxno": rxno, "setl_id": setl_id})
+            raise Wrong("CLAIM", "this prescription is settled already")
         now, number = _now(), self.book.count("number", "settlement")
         ids = {"setl_id": f"S{now:%Y%m%d%H%M%S}{number:08d}", "mdtrt_id": f"V{now:%Y%m%d%H%M%S}{number:08d}"}
         person |= _document(after(_standing(person, cap_key), outcome), person, cap_key)
@@ -194,6 +198,7 @@ class Centre:
             "psn_cash_pay": str(outcome.cash), "outcome": _parts(outcome),
             "line_pool": [str(share) for share in outcome.line_pool],
         })
+        self.settled[rxno] = ids["setl_id"]
         return answer
 
     def reverse(self, given: Node, _: str) -> Node:
@@ -218,6 +223,7 @@ class Centre:
             **{key: str(-Decimal(row[key]))
                for key in ("medfee_sumamt", "fund_pay_sumamt", "acct_pay", "psn_cash_pay")},
         })
+        self.settled.pop(row["rxno"], None)
         amounts = {key: _text(-Decimal(value)) for key, value in _amounts(outcome).items()}
         cash = amounts.pop("psn_cash_pay")
         return {
@@ -266,16 +272,17 @@ class Centre:
             for person in json.loads(file.read_text(encoding="utf-8")):
                 if self.book.get("person", person["psn_no"]) is None:
                     self.book.put("person", person["psn_no"], person)
+                    self.psn_no[person["id_number"]] = person["psn_no"]
 
     def _by_certificate(self, number: str) -> Document:
-        for _ in range(2):
-            for person in self.book.all("person"):
-                if person["id_number"] == number:
-                    if not person["active"]:
-                        raise Wrong("PERSON", "not insured")
-                    return person
+        if number not in self.psn_no:
             self.load_people()
-        raise Wrong("PERSON", "unknown")
+        if number not in self.psn_no:
+            raise Wrong("PERSON", "unknown")
+        person = self._by_number(self.psn_no[number])
+        if not person["active"]:
+            raise Wrong("PERSON", "not insured")
+        return person
 
     def _by_number(self, number: str) -> Document:
         person = self.book.get("person", number)

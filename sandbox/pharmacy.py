@@ -101,8 +101,8 @@ class Pharmacy:
     """The chain behind its counter. Amounts are fen. Raises `No` and `Broken`."""
 
     def __init__(self, chain: Chain, setting: Setting, book: Book, background: Background, callbacks: "Callbacks",
-                 word: Callable[[Document, OrderStatus, str], Document]) -> None:
-        """`word` turns (order, status, event id) into the chain's own callback body."""
+                 word: Callable[[Document, OrderStatus, str, datetime], Document]) -> None:
+        """`word` turns (order, status, event id, time) into the chain's own callback body."""
         self.chain = chain
         self.stores = {store.id: store for store in chain.stores}
         self.setting = setting
@@ -117,6 +117,15 @@ class Pharmacy:
                     book.put("stock", f"{store.id}/{drug}", {
                         "store": store.id, "drug": drug, "opening": quantity, "available": quantity,
                         "lowest": quantity})
+        # Found without reading the whole book.
+        self.holds: dict[str, datetime] = {}
+        """Order id -> until when its stock is held."""
+        self.under_way: dict[str, set[str]] = {store: set() for store in self.stores}
+        """Store -> orders that keep it busy."""
+        self.handed_over: dict[str, set[str]] = {}
+        """Prescription -> orders the patient has in the hand."""
+        for order in book.all("order"):
+            self._note(order)
 
     def resume(self) -> None:
         """Go on where the last process stopped."""
@@ -129,7 +138,6 @@ class Pharmacy:
               ) -> list[Offer]:
         """Every store that has at least one of the lines in full. Changes nothing."""
         self._release_expired()
-        orders = self.book.all("order")
         offers = []
         for store in self.chain.stores:
             lines = tuple(
@@ -139,7 +147,7 @@ class Pharmacy:
             )
             if not lines:
                 continue
-            busy = sum(order["store"] == store.id and order["status"] in UNDER_WAY for order in orders)
+            busy = len(self.under_way[store.id])
             kilometres = math.hypot((store.latitude - latitude) * 111, (store.longitude - longitude) * 89)
             detour = max(self.chain.detour_minutes.get(line.drug, 0) for line in lines)
             offers.append(Offer(
@@ -176,7 +184,7 @@ class Pharmacy:
         }
         with self.book.transaction():
             self._move_stock(order, -1)
-            self.book.put("order", order_id, order)
+            self._keep(order)
             self.book.count("effect", f"hold {order_id}")
         return order
 
@@ -205,7 +213,7 @@ class Pharmacy:
             "status": OrderStatus.ORDERED if self.chain.accepts_later else OrderStatus.ACCEPTED,
         }
         with self.book.transaction():
-            self.book.put("order", order_id, order)
+            self._keep(order)
             self.book.count("effect", f"order {order_id}")
         self.background.start(self._work(order_id))
         return order
@@ -237,7 +245,7 @@ class Pharmacy:
             raise Broken("total_fen")
         order["settlement"] = {"settlement_id": settlement_id, "total_fen": total_fen, "fund_fen": fund_fen,
                                "account_fen": account_fen, "cash_fen": cash_fen}
-        self.book.put("order", order_id, order)
+        self._keep(order)
 
     def pick_up(self, order_id: str, code: str) -> Document:
         """The patient at the counter. The code is checked by its digest; nobody told us the code itself."""
@@ -314,20 +322,18 @@ class Pharmacy:
         back = [line["line"] for line in order["lines"] if self.chain.habits.get(line["drug"]) == "return"]
         # Returned medicine is never sold again: the shelf does not change.
         order |= {"status": OrderStatus.RETURNED, "returned_lines": back, "reason": "quality"}
-        self.book.put("order", order_id, order)
+        self._keep(order)
         self._tell(order, OrderStatus.RETURNED)
 
     def _hand_over(self, order: Document, code: str) -> None:
-        others = [other for other in self.book.all("order")
-                  if other["prescription_id"] == order["prescription_id"] and other["order_id"] != order["order_id"]
-                  and other["status"] == OrderStatus.HANDED_OVER]
+        others = self.handed_over.get(order["prescription_id"], set()) - {order["order_id"]}
         with self.book.transaction():
             if others:
                 self.book.put("defect", f"double_dispense {order['order_id']}",
                               {"defect": "double_dispense", "order_id": order["order_id"],
                                "prescription_id": order["prescription_id"]})
             order |= {"status": OrderStatus.HANDED_OVER, "collected_fen": order["patient_due_fen"], "pickup_code": code}
-            self.book.put("order", order["order_id"], order)
+            self._keep(order)
             self.book.count("effect", f"handover {order['order_id']}")
         self._tell(order, OrderStatus.HANDED_OVER)
 
@@ -335,24 +341,45 @@ class Pharmacy:
         order = self._order(order_id)
         if order["status"] == start:
             order["status"] = to
-            self.book.put("order", order_id, order)
+            self._keep(order)
             self._tell(order, to)
 
     def _tell(self, order: Document, status: OrderStatus) -> None:
         event_id = hashlib.sha256(f"{self.chain.slug} {order['order_id']} {status}".encode()).hexdigest()[:24]
-        self.callbacks.send(event_id, self.word(order, status, event_id))
+        at = datetime.now(UTC)
+        if self.faults.strikes("wrong_time", event_id):
+            at += timedelta(hours=self.faults.between(-48, 48, "hours", event_id))
+        self.callbacks.send(event_id, self.word(order, status, event_id, at))
 
     def _close(self, order: Document, to: OrderStatus, reason: str) -> None:
         with self.book.transaction():
             order |= {"status": to, "reason": reason}
             self._move_stock(order, +1)
-            self.book.put("order", order["order_id"], order)
+            self._keep(order)
+
+    def _keep(self, order: Document) -> None:
+        self.book.put("order", order["order_id"], order)
+        self._note(order)
+
+    def _note(self, order: Document) -> None:
+        order_id, status = order["order_id"], order["status"]
+        self.holds.pop(order_id, None)
+        if status == OrderStatus.HELD:
+            self.holds[order_id] = datetime.fromisoformat(order["expires_at"])
+        if status in UNDER_WAY:
+            self.under_way[order["store"]].add(order_id)
+        else:
+            self.under_way[order["store"]].discard(order_id)
+        mine = self.handed_over.setdefault(order["prescription_id"], set())
+        if status == OrderStatus.HANDED_OVER:
+            mine.add(order_id)
+        else:
+            mine.discard(order_id)
 
     def _release_expired(self) -> None:
         now = datetime.now(UTC)
-        for order in self.book.all("order"):
-            if order["status"] == OrderStatus.HELD and datetime.fromisoformat(order["expires_at"]) <= now:
-                self._close(order, OrderStatus.CANCELLED, "hold_expired")
+        for order_id in [order_id for order_id, until in self.holds.items() if until <= now]:
+            self._close(self._order(order_id), OrderStatus.CANCELLED, "hold_expired")
 
     def _move_stock(self, order: Document, sign: int) -> None:
         for line in order["lines"]:
@@ -429,24 +456,36 @@ class Callbacks:
         if self.faults.strikes("late_callback", event_id):
             after += self.faults.between(1, 3, "late", event_id)
         await asyncio.sleep(after * self.setting.pace)
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
-            for tries in range(1, 1000):
-                event = self.book.get("callback", event_id)
-                if event is None:
-                    return
-                answer = await self._post(client, _json(event["body"]))
-                event = self.book.get("callback", event_id) or event
-                event["tries"] += 1
-                if answer is not None and answer < 500:
-                    # What the first delivery was told counts; a repeat must not hide a refusal.
-                    event["answer"] = answer if event["answer"] in (None, 200) else event["answer"]
-                self.book.put("callback", event_id, event)
-                if answer is not None and answer < 500:
-                    return
-                await asyncio.sleep(min(0.2 * 2**tries, 5) * self.setting.pace)
+        # A clock that is off by nine minutes is good enough; by twenty it is not, and the refusal tells the time.
+        off = self._clock_error(event_id)
+        for tries in range(1, 1000):
+            event = self.book.get("callback", event_id)
+            if event is None:
+                return
+            answer = await self._post(_json(event["body"]), off)
+            event = self.book.get("callback", event_id) or event
+            event["tries"] += 1
+            if answer == 401 and off:
+                off = 0
+                event["stale"] = event.get("stale", 0) + 1
+                answer = None
+            if answer is not None and answer < 500:
+                # What the first delivery was told counts; a repeat must not hide a refusal.
+                event["answer"] = answer if event["answer"] in (None, 200) else event["answer"]
+            self.book.put("callback", event_id, event)
+            if answer is not None and answer < 500:
+                return
+            await asyncio.sleep(min(0.2 * 2**tries, 5) * self.setting.pace)
 
-    async def _post(self, client: httpx.AsyncClient, body: bytes) -> int | None:
-        timestamp = str(int(time.time()))
+    def _clock_error(self, event_id: str) -> int:
+        """Seconds by which the chain's clock is wrong when it tells of this event."""
+        if not self.faults.strikes("wrong_clock", event_id):
+            return 0
+        minutes = self.faults.between(-25, 25, "minutes", event_id)
+        return round(60 * minutes)
+
+    async def _post(self, body: bytes, off: int) -> int | None:
+        timestamp = str(int(time.time()) + off)
         self._nonces += 1
         nonce = hashlib.sha256(f"{self.setting.seed} {time.time_ns()} {self._nonces}".encode()).hexdigest()[:32]
         signed = f"{timestamp}\n{nonce}\n".encode() + body
@@ -455,7 +494,7 @@ class Callbacks:
             "Sanyi-Signature": hmac.new(self.secret.encode(), signed, hashlib.sha256).hexdigest(),
         }
         try:
-            return (await client.post(self.url, content=body, headers=headers)).status_code
+            return (await self.background.client.post(self.url, content=body, headers=headers)).status_code
         except httpx.HTTPError:
             return None
 

@@ -206,6 +206,8 @@ def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_
     names = [name for name, count in _counts(prescriptions).items() for _ in range(count)]
     ordered = sorted(enumerate(names), key=lambda item: (item[1] != "expired", luck.draw("order", item[0])))
     seen: dict[str, int] = {}
+    ids: set[str] = set()
+    stranger = 1_000_000
     planned, people = [], []
     for number, (_, name) in enumerate(ordered, 1):
         scenario = SCENARIOS[name]
@@ -216,6 +218,11 @@ def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_
         if name == "expired":
             issued = now - timedelta(hours=24) + timedelta(seconds=expiring_seconds)
         who = person(number, seed, scenario.near_ankang)
+        while who.id_number in ids:
+            # In a large city two may have been born on one day under one sequence number: then it is somebody else.
+            stranger += 1
+            who = person(stranger, seed, scenario.near_ankang)
+        ids.add(who.id_number)
         people.append(registration(who, case.disease))
         key, external_id = f"M{seed:04d}{number:05d}", f"RX{seed:04d}{number:05d}"
         planned.append(Planned(

@@ -1,5 +1,6 @@
 """The tie-out: the platform's ledger against every partner's own book, line by line."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -8,11 +9,33 @@ from domain.money import fen
 
 Row = Mapping[str, Any]
 
+CHAINS = ("ankang", "baicao")
+
 
 def compare(ledger: Row, prescriptions: Sequence[Row], books: Mapping[str, Row]) -> list[str]:
     """Every disagreement between the platform and its partners, in words with ids; empty when all agree."""
     return [*_fund(ledger, books["insurer"]), *_chains(prescriptions, ledger, books), *_hospital(prescriptions, books),
-            *_defects(books)]
+            *_defects(books), *doubled(ledger, books)]
+
+
+def doubled(ledger: Row, books: Mapping[str, Row]) -> list[str]:
+    """Everything that took place twice though it was owed once, whoever's book shows it, also across two chains."""
+    found = [f"ledger: {' '.join(key)} posted {number} times" for key, number in Counter(
+        (posting["kind"], posting["reference"]) for posting in ledger["postings"]).items() if number > 1]
+    found += [f"fund: {rxno} is settled {number} times" for rxno, number in Counter(
+        row["rxno"] for row in books["insurer"]["settlements"]
+        if row["kind"] == "settled" and not row["reversed_by"]).items() if number > 1]
+    handed = Counter(order["prescription_id"] for chain in CHAINS for order in books[chain]["orders"]
+                     if order["status"] in ("handed_over", "returned"))
+    found += [f"chains: {rx} was handed over {number} times" for rx, number in handed.items() if number > 1]
+    open_ = Counter(order["prescription_id"] for chain in CHAINS for order in books[chain]["orders"]
+                    if order["prescription_id"] and order["status"] in ("ordered", "accepted", "prepared", "in_delivery"))
+    found += [f"chains: {rx} is under way {number} times, and handed over {handed[rx]}"
+              for rx, number in open_.items() if number + handed[rx] > 1]
+    found += [f"{chain}: an effect took place {effect['count']} times: {effect['key']}"
+              for chain in CHAINS for effect in books[chain]["effects"] if effect["count"] > 1]
+    return found + [f"{partner}: {defect}" for partner, book in books.items() for defect in book["defects"]
+                    if str(defect["defect"]).startswith("double")]
 
 
 def internal(verified: Row, discrepancies: Sequence[Row], reconciliations: Sequence[Row], ledger: Row) -> list[str]:
@@ -37,8 +60,6 @@ def _fund(ledger: Row, book: Row) -> Iterator[str]:
     ours: dict[tuple[str, str], tuple[int, ...]] = {}
     for posting in ledger["postings"]:
         key = posting["kind"], posting["reference"]
-        if key in ours:
-            yield f"ledger: {key} posted twice"
         ours[key] = _amounts(posting)
     names = ("medfee_sumamt", "fund_pay_sumamt", "acct_pay", "psn_cash_pay")
     theirs = {(row["kind"], row.get("reverses") or row["setl_id"]): tuple(fen(Decimal(row[name])) for name in names)
@@ -64,7 +85,7 @@ def _amounts(posting: Row) -> tuple[int, ...]:
 def _chains(prescriptions: Sequence[Row], ledger: Row, books: Mapping[str, Row]) -> Iterator[str]:
     """Each order: status, amounts, what came back, and the last word about money."""
     final = {claim["order_id"]: claim for claim in ledger["claims"] if claim["settlement_id"]}
-    for chain in ("ankang", "baicao"):
+    for chain in CHAINS:
         theirs = {order["order_id"]: order for order in books[chain]["orders"]}
         ours = {order["id"]: order for row in prescriptions for order in row["orders"] if order["chain"] == chain}
         for order_id in sorted(theirs.keys() - ours.keys()):
@@ -75,9 +96,6 @@ def _chains(prescriptions: Sequence[Row], ledger: Row, books: Mapping[str, Row])
                     yield f"{chain} {order_id}: ours is {order['status']}, they have none"
                 continue
             yield from _order(chain, order, theirs[order_id], final.get(order_id))
-        for effect in books[chain]["effects"]:
-            if effect.get("count", 1) > 1:
-                yield f"{chain}: an effect took place {effect['count']} times: {effect}"
 
 
 def _order(chain: str, ours: Row, theirs: Row, claim: Row | None) -> Iterator[str]:
@@ -133,12 +151,12 @@ def money(ledger: Row) -> dict[str, int]:
 
 def faults(books: Mapping[str, Row], worker_killed: int, hospital: Row) -> dict[str, int]:
     """The ordinary faults of the day, as the partners counted them."""
-    events = [event for chain in ("ankang", "baicao") for event in books[chain]["callbacks"]]
+    events = [event for chain in CHAINS for event in books[chain]["callbacks"]]
     return {
         "工作进程被杀 worker killed": worker_killed,
         "报文重发 messages sent again": int(hospital.get("retried", 0)),
         "医保重复报文 repeated msgid": len(books["insurer"]["repeated"]),
         "回调重复或重发 callbacks repeated": sum(max(0, event["tries"] - 1) for event in events),
-        "拒单 orders declined": sum(order["status"] == "declined" for chain in ("ankang", "baicao")
+        "拒单 orders declined": sum(order["status"] == "declined" for chain in CHAINS
                                 for order in books[chain]["orders"]),
     }

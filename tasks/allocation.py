@@ -39,7 +39,7 @@ NOBODY_CAN_FILL = "a pharmacy that can fill it"
 
 async def start_allocation(city: City, prescription_id: str) -> Status:
     """reviewed → allocating: from here on a pharmacy is looked for (A-30: only after the pharmacist's pass)."""
-    with city.db.transaction() as session:
+    with city.db.transaction("allocation.started") as session:
         loaded = prescriptions.load(session, prescription_id)
         history.append(session, loaded.head, to=Status.ALLOCATING, actor="platform", reason="looking for a pharmacy",
                        at=city.now(), wake_at=city.now(), waiting_for="quotes")
@@ -58,7 +58,7 @@ async def allocate(city: City, prescription_id: str) -> Status:
     # Also one the patient has by now, if a crash kept us from writing down the chain's yes.
     open_order = next((placed for placed in attempts if placed.status not in GONE), None)
     if loaded.cancel_reason and await _let_go(city, loaded, open_order, "cancelled"):
-        with city.db.transaction() as session:
+        with city.db.transaction("allocation.cancelled") as session:
             return ends.cancel(session, city, loaded.head, loaded.prescription, loaded.cancel_reason)
     if city.now() >= loaded.prescription.valid_until and await _let_go(city, loaded, open_order, "expired"):
         return ends.expire(city, loaded)
@@ -136,7 +136,7 @@ def _make_order(city: City, loaded: Loaded, best: Ranked, ranking: Sequence[Rank
     words = [{"chain": one.quote.chain, "store": one.quote.store, "score": str(one.score), "eligible": one.eligible,
               "reason": one.reason, "why": one.why, "why_en": one.why_en, "total_fen": one.quote.total}
              for one in ranking]
-    with city.db.transaction() as session:
+    with city.db.transaction("order.made") as session:
         # The event first: whoever moved the prescription meanwhile stops us before anything is made.
         history.append(session, loaded.head, actor="platform",
                        reason=f"{best.quote.chain}/{best.quote.store} ranked first", at=city.now(),
@@ -178,7 +178,7 @@ async def _order(city: City, loaded: Loaded, placed: Placed) -> Status:
 def _ordered(city: City, loaded: Loaded, placed: Placed, receipt: Receipt, answer: Settlement, code: str) -> Status:
     rx, now = loaded.prescription, city.now()
     fulfil_by = min(now + city.policy.fulfil_within, rx.issued_at + timedelta(hours=72))
-    with city.db.transaction() as session:
+    with city.db.transaction("order.placed") as session:
         fresh = prescriptions.load(session, loaded.id)
         if fresh.status is not Status.ALLOCATING:
             raise StaleStatus(f"{loaded.id} is no longer allocating")
@@ -210,7 +210,7 @@ async def _pre_settle(city: City, loaded: Loaded, placed: Placed, identity: Iden
     except Refused as no:
         # Not the chain's no: the hold stays, and the next pharmacy's claim would fare no better.
         raise NeedsOperator(f"{claimed.claim.reference}: the fund refuses to pre-settle", code=no.code) from no
-    with city.db.transaction() as session:
+    with city.db.transaction("claim.pre_settled") as session:
         claims.pre_settled(session, loaded.id, claimed.version, answer)
         for name, ours, theirs in claims.differences(claimed.forecast, answer):
             claims.disagree(session, kind="forecast_vs_pre_settlement", subject=f"{claimed.claim.reference}:{name}",
@@ -230,7 +230,7 @@ def make_claim(city: City, loaded: Loaded, placed: Placed, *, lines: Sequence[in
     if entitlement is None:
         raise NeedsOperator("the fund does not know the person; a self-paid order needs a person's decision",
                             code="not_insured")
-    with city.db.transaction() as session:
+    with city.db.transaction("claim.made") as session:
         selfpay = selfpay_lines(prescriptions.findings(session, rx.id))
         previous = claims.newest(session, rx.id)
         if (previous.version if previous else 0) != (after.version if after else 0):
@@ -292,12 +292,12 @@ async def withdraw(city: City, rx: Prescription, placed: Placed, reason: str) ->
     except Refused as no:
         if no.code != "unknown_order":
             found = await chain.find(placed.id)
-            with city.db.transaction() as session:
+            with city.db.transaction("order.not_withdrawn") as session:
                 if found:
                     orders.advance(session, placed.id, found.status, at=city.now())
             now_it_is = found.status if found else placed.status
             return OrderStatus.CANCELLED if now_it_is in GONE else now_it_is
-    with city.db.transaction() as session:
+    with city.db.transaction("order.withdrawn") as session:
         orders.advance(session, placed.id, OrderStatus.CANCELLED, at=city.now(), reason=reason)
     return OrderStatus.CANCELLED
 
@@ -313,7 +313,7 @@ async def _let_go(city: City, loaded: Loaded, open_order: Placed | None, reason:
 
 def _declined(city: City, rx_id: str, order_id: str, code: str) -> None:
     """The chain refused to hold or to take it: the next candidate is asked at once."""
-    with city.db.transaction() as session:
+    with city.db.transaction("order.declined") as session:
         loaded = prescriptions.load(session, rx_id)
         placed = orders.get(session, order_id)
         assert placed is not None
@@ -326,7 +326,7 @@ def _declined(city: City, rx_id: str, order_id: str, code: str) -> None:
 def _ask_again(city: City, loaded: Loaded, why: str) -> Status:
     """Nobody can fill it now: wait, and let operations see it."""
     until = min(city.now() + city.policy.ask_again_after, loaded.prescription.valid_until)
-    with city.db.transaction() as session:
+    with city.db.transaction("allocation.awaited") as session:
         if loaded.waiting_for != NOBODY_CAN_FILL:
             history.append(session, loaded.head, actor="platform", reason="no pharmacy can fill it now",
                            at=city.now(), wake_at=until, waiting_for=NOBODY_CAN_FILL, detail={"why": why[:400]})

@@ -36,7 +36,7 @@ async def audit_prescription(city: City, prescription_id: str) -> Status:
         hospital_level=terms.level, hospital_contracted=terms.contracted))
     blocked = worst(findings) is Severity.BLOCK
     to = Status.REFUSED if blocked else Status.AUDITED
-    with city.db.transaction() as session:
+    with city.db.transaction("audit.recorded") as session:
         # The event first: of two workers that audited it, one goes no further.
         history.append(session, loaded.head, to=to, actor="audit", reason=_summary(findings), at=city.now(),
                        wake_at=None if blocked else city.now(), detail=_detail(findings))

@@ -25,7 +25,7 @@ def _statuses(view: Board) -> list[str]:
     rows = ["| 状态 status | 该谁动 who acts | 处方 n | 最久 oldest |", "| --- | --- | ---: | ---: |"]
     for line in view.statuses:
         if line.count:
-            oldest = _age(view.at, line.oldest) if OWNERS[line.status] is not Owner.NOBODY else ""
+            oldest = _age(view.at, line.oldest) if OWNERS[line.status] is not Owner.NOBODY else "今日 today"
             status, owner = STATUSES[line.status], OWNERS_IN_WORDS[line.owner]
             rows.append(f"| {status.zh} {status.en} | {owner.zh} {owner.en} | {line.count} | {oldest} |")
     return rows

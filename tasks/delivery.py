@@ -41,7 +41,7 @@ def receive_update(city: City, chain: str, *, timestamp: str, nonce: str, signat
     source, sha256 = f"chain:{chain}", hashlib.sha256(body).hexdigest()
     for _ in range(3):
         try:
-            with city.db.transaction() as session:
+            with city.db.transaction("callback.received") as session:
                 if not inbox.spend_nonce(session, chain, nonce, city.now()):
                     return _answer(401, "nonce_used")
                 heard = inbox.heard(session, source, update.event_id)
@@ -71,6 +71,9 @@ async def await_delivery(city: City, prescription_id: str) -> Status:
     if placed.status in (OrderStatus.HANDED_OVER, OrderStatus.RETURNED):
         return _fulfilled(city, loaded, placed)
     if placed.status not in ALIVE:
+        overdue = placed.status is OrderStatus.CANCELLED and placed.reason == "expired"
+        if overdue and placed.fulfil_by and now >= placed.fulfil_by and not loaded.cancel_reason:
+            return ends.expire(city, loaded)  # We took it back for that, and crashed before we wrote it down.
         return _look_again(city, loaded, placed)
     if loaded.cancel_reason:
         return await _cancel(city, loaded, placed)
@@ -84,7 +87,7 @@ async def await_delivery(city: City, prescription_id: str) -> Status:
         if now_it_is is not placed.status:
             _note(city, loaded, placed, f"no word in time, but it is {now_it_is}")
             return loaded.status
-        with city.db.transaction() as session:
+        with city.db.transaction("delivery.overdue") as session:
             history.wait(session, loaded.head, until=now + city.policy.ask_again_after,
                          waiting_for="the pharmacy's word, overdue")
         return loaded.status
@@ -98,7 +101,7 @@ async def await_delivery(city: City, prescription_id: str) -> Status:
             # A timer never rewrites a fact: what cannot be taken back may still be handed over, or has been.
             until = now + city.policy.ask_again_after if now_it_is in ALIVE else now
             waiting_for = "the patient's receipt, overdue (A-02)"
-    with city.db.transaction() as session:
+    with city.db.transaction("delivery.awaited") as session:
         history.wait(session, loaded.head, until=until, waiting_for=waiting_for)
     return loaded.status
 
@@ -155,7 +158,7 @@ def _due(city: City, loaded: Loaded, update: OrderUpdate) -> datetime | None:
 
 
 def _fulfilled(city: City, loaded: Loaded, placed: Placed) -> Status:
-    with city.db.transaction() as session:
+    with city.db.transaction("delivery.fulfilled") as session:
         head = loaded.head
         if loaded.cancel_reason:
             reports.report(session, city, loaded.prescription, "cancel_refused", reason="already handed over",
@@ -170,7 +173,7 @@ def _fulfilled(city: City, loaded: Loaded, placed: Placed) -> Status:
 def _look_again(city: City, loaded: Loaded, placed: Placed) -> Status:
     """The order is over without medicine: back to the market, unless the hospital has cancelled it meanwhile."""
     rx = loaded.prescription
-    with city.db.transaction() as session:
+    with city.db.transaction("delivery.reopened") as session:
         if reason := inbox.cancel_wished(session, rx.hospital, rx.external_id):
             return ends.cancel(session, city, loaded.head, rx, reason, order_id=placed.id)
         history.append(session, loaded.head, to=Status.ALLOCATING, actor=f"chain:{placed.order.chain}",
@@ -187,9 +190,9 @@ async def _cancel(city: City, loaded: Loaded, placed: Placed) -> Status:
     assert loaded.cancel_reason is not None
     rx = loaded.prescription
     if await withdraw(city, rx, placed, "cancelled") is OrderStatus.CANCELLED:
-        with city.db.transaction() as session:
+        with city.db.transaction("delivery.cancelled") as session:
             return ends.cancel(session, city, loaded.head, rx, loaded.cancel_reason, order_id=placed.id)
-    with city.db.transaction() as session:
+    with city.db.transaction("delivery.cancel_refused") as session:
         history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", reason="too late to cancel",
                        at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for,
                        detail={"order": placed.id}, keep_cancel=False)
@@ -198,7 +201,7 @@ async def _cancel(city: City, loaded: Loaded, placed: Placed) -> Status:
 
 
 def _note(city: City, loaded: Loaded, placed: Placed, reason: str) -> None:
-    with city.db.transaction() as session:
+    with city.db.transaction("delivery.noted") as session:
         history.append(session, loaded.head, actor="clock", reason=reason, at=city.now(), wake_at=city.now(),
                        waiting_for=loaded.waiting_for, detail={"order": placed.id})
 

@@ -34,7 +34,7 @@ async def once(
     attempt asks first.
     """
     digest = hashlib.sha256(request).hexdigest()
-    with city.db.transaction() as session:
+    with city.db.transaction(f"{effect.step}.intended") as session:
         intent = effects.intend(session, effect, partner=partner, request_sha256=digest, at=city.now())
     if intent.refusal:
         raise Refused(f"{partner}: {effect.step} was refused: {intent.refusal}", code=intent.refusal)
@@ -47,10 +47,10 @@ async def once(
         if found is None:
             found = await _send_and_ask(send, ask)
     except Refused as refusal:
-        with city.db.transaction() as session:
+        with city.db.transaction(f"{effect.step}.refused") as session:
             effects.answered(session, effect, answer=None, refusal=refusal.code[:80], at=city.now())
         raise
-    with city.db.transaction() as session:
+    with city.db.transaction(f"{effect.step}.answered") as session:
         value = {"value": answer.dump_python(found, mode="json")}
         effects.answered(session, effect, answer=value, refusal="", at=city.now())
     return found

@@ -11,7 +11,7 @@ from tasks.city import City
 
 def expire(city: City, loaded: Loaded) -> Status:
     """Its validity is over and nobody has the medicine (A-01)."""
-    with city.db.transaction() as session:
+    with city.db.transaction("prescription.expired") as session:
         history.append(session, loaded.head, to=Status.EXPIRED, actor="clock", reason="validity is over (A-01)",
                        at=city.now(), wake_at=None, keep_cancel=False,
                        detail={"valid_until": loaded.prescription.valid_until.isoformat(), "rule": "A-01"})

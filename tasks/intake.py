@@ -61,7 +61,7 @@ def _receive(city: City, hospital: str, raw: bytes, take: Take) -> Answer:
         key = f"sha256-{sha256}"
     # Two tries: whoever loses the race for a key finds the winner's answer the second time.
     for _ in range(2):
-        with city.db.transaction() as session:
+        with city.db.transaction("message.received") as session:
             inbox.take_turns(session, f"{source}/{key}")
             heard = inbox.heard(session, source, key)
             if heard and heard.sha256 == sha256:

@@ -1,11 +1,14 @@
 """The line: which step works on a prescription in which status, and how far one hop goes."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Refused, RxError, StaleStatus, Transient
 from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
+from infra import metrics
 from infra.db import history, prescriptions
 from infra.log import bind, current_run, get_logger
 from tasks.allocation import allocate, start_allocation
@@ -36,6 +39,10 @@ BACKOFF = (10, 30, 120, 300, 900)
 """Seconds until the next attempt; the last one for ever. Divided by the city's hurry."""
 RED_AFTER = 5
 """Failed attempts after which even a passing trouble is somebody's business: some eight minutes of it."""
+AT_ONCE = 10
+"""Prescriptions of one batch that are worked on at the same time: partners answer while others write."""
+PATIENCE = 2.0
+"""Seconds a batch waits for a prescription whose partner is slow; then its turn goes to the next one."""
 TOO_MANY = 40
 """Steps in one hop after which something runs in a circle."""
 
@@ -47,10 +54,12 @@ class Hop:
     prescription_id: str
     start: Status
     end: Status
-    error: str = ""
+    error: str
     """`Transient:timeout` and the like; empty when it went well."""
-    alarming: bool = False
+    alarming: bool
     """Whether a person should look: it can't cure itself, or hasn't for several attempts."""
+    started: datetime
+    ended: datetime
 
     @property
     def name(self) -> str:
@@ -70,6 +79,35 @@ async def hop(city: City, prescription_id: str, around: Around = _plainly) -> Ho
     Safe to start at any time and twice. What fails is written into its history with the time of the next
     attempt; what needs a person is marked so. Somebody moved it first: it is read again.
     """
+    return (await hops(city, [prescription_id], around))[0]
+
+
+async def hops(city: City, prescription_ids: Sequence[str], around: Around = _plainly,
+               beside: dict[str, asyncio.Task[Hop]] | None = None) -> list[Hop]:
+    """One hop for each, `AT_ONCE` at a time, recorded together.
+
+    With `beside`, whose partner lets it wait longer than `PATIENCE` goes on there, is recorded when it ends, and
+    is not among those returned.
+    """
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(prescription_id: str) -> asyncio.Task[Hop]:
+        async with turns:
+            going = asyncio.create_task(_hop(city, prescription_id, around))
+            await asyncio.wait([going], timeout=None if beside is None else PATIENCE)
+        return going
+
+    going = dict(zip(prescription_ids, await asyncio.gather(*map(one, prescription_ids)), strict=True))
+    for prescription_id, task in going.items():
+        if beside is not None and not task.done():
+            beside[prescription_id] = task
+            task.add_done_callback(lambda ended: _record(city, [ended.result()]))
+    ended = [task.result() for task in going.values() if task.done()]
+    _record(city, ended)
+    return ended
+
+
+async def _hop(city: City, prescription_id: str, around: Around) -> Hop:
     started = city.now()
     with bind(prescription=prescription_id):
         try:
@@ -80,21 +118,31 @@ async def hop(city: City, prescription_id: str, around: Around = _plainly) -> Ho
             except Exception as trouble:
                 end = _where(city, prescription_id)
                 error, alarming = _trouble(city, prescription_id, trouble)
-            with city.db.transaction() as session:
-                prescriptions.record_hop(session, run_id=current_run(), prescription_id=prescription_id,
-                                         started_at=started, ended_at=city.now(), start=start, end=end, error=error)
         except Exception as fault:
             # Not even its own row can be read or written: it must not take the batch with it.
-            return _unreadable(city, prescription_id, fault)
-    return Hop(prescription_id, start, end, error, alarming)
+            return _unreadable(city, prescription_id, started, fault)
+    return Hop(prescription_id, start, end, error, alarming, started, city.now())
 
 
-def _unreadable(city: City, prescription_id: str, fault: Exception) -> Hop:
+def _record(city: City, ended: Sequence[Hop]) -> None:
+    """Which run had a part in which prescription: for people who look, so its loss must not stop the work."""
+    for one in ended:
+        metrics.hop_ended(STAGES[one.start], str(one.end), one.error, (one.ended - one.started).total_seconds())
+    try:
+        with city.db.transaction("hop.recorded") as session:
+            prescriptions.record_hops(session, current_run(), [
+                {"prescription_id": one.prescription_id, "started_at": one.started, "ended_at": one.ended,
+                 "from_status": one.start, "to_status": one.end, "error": one.error} for one in ended])
+    except Exception as fault:
+        log.error("hop.not_recorded", error=type(fault).__name__)
+
+
+def _unreadable(city: City, prescription_id: str, started: datetime, fault: Exception) -> Hop:
     kind = type(fault).__name__
     log.error("hop.unreadable", prescription=prescription_id, error=kind, exc_info=_bare(fault))
-    with suppress(Exception), city.db.transaction() as session:
+    with suppress(Exception), city.db.transaction("hop.set_aside") as session:
         prescriptions.set_aside(session, prescription_id, until=city.after(seconds=BACKOFF[-1]), trouble=kind)
-    return Hop(prescription_id, Status.RECEIVED, Status.RECEIVED, kind, True)
+    return Hop(prescription_id, Status.RECEIVED, Status.RECEIVED, kind, True, started, city.now())
 
 
 async def _advance(city: City, prescription_id: str, status: Status, around: Around) -> Status:
@@ -111,20 +159,16 @@ async def _advance(city: City, prescription_id: str, status: Status, around: Aro
                 raise
             status = _where(city, prescription_id)
             continue
-        if not _due(city, prescription_id):
+        with city.db.reading() as session:
+            status, wake_at = prescriptions.clock(session, prescription_id)
+        if wake_at is None or wake_at > city.now():
             return status
     raise NeedsOperator(f"{prescription_id} runs in a circle at {status}", code="circle")
 
 
 def _where(city: City, prescription_id: str) -> Status:
     with city.db.reading() as session:
-        return prescriptions.load(session, prescription_id).status
-
-
-def _due(city: City, prescription_id: str) -> bool:
-    with city.db.reading() as session:
-        wake_at = prescriptions.load(session, prescription_id).wake_at
-    return wake_at is not None and wake_at <= city.now()
+        return prescriptions.clock(session, prescription_id)[0]
 
 
 def _trouble(city: City, prescription_id: str, trouble: Exception) -> tuple[str, bool]:
@@ -143,7 +187,7 @@ def _trouble(city: City, prescription_id: str, trouble: Exception) -> tuple[str,
 
 
 def _again_later(city: City, prescription_id: str, trouble: Exception, code: str) -> int:
-    with city.db.transaction() as session:
+    with city.db.transaction("hop.failed") as session:
         loaded = prescriptions.load(session, prescription_id)
         if loaded.status in FINAL:
             raise StaleStatus(f"{prescription_id} ended while a step failed")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -71,9 +72,22 @@ async def deliver_due(city: City, limit: int = 50, *, lease: timedelta = timedel
     A parcel is ours for the length of the lease. If we die, it is due again after it; a delivery that takes
     longer is given up before, so that two deliveries of one lane never overtake each other.
     """
-    with city.db.transaction() as session:
+    with city.db.transaction("outbox.taken") as session:
         parcels = outbox.take(session, at=city.now(), lease=lease, limit=limit)
-    return sum(await asyncio.gather(*(_try(city, parcel, lease) for parcel in parcels)))
+    to: dict[str, list[outbox.Parcel]] = {}
+    for parcel in parcels:
+        to.setdefault(parcel.partner, []).append(parcel)
+    return sum(await asyncio.gather(*(_deliver_all(city, one, lease) for one in to.values())))
+
+
+async def _deliver_all(city: City, parcels: Sequence[outbox.Parcel], lease: timedelta) -> int:
+    """All of one partner's at once; a partner that is slow keeps only its own waiting for their mark."""
+    delivered = [parcel.key for parcel, there in
+                 zip(parcels, await asyncio.gather(*(_try(city, one, lease) for one in parcels)), strict=True) if there]
+    if delivered:
+        with city.db.transaction("outbox.delivered") as session:
+            outbox.delivered(session, delivered, city.now())
+    return len(delivered)
 
 
 async def _try(city: City, parcel: outbox.Parcel, lease: timedelta) -> bool:
@@ -83,12 +97,10 @@ async def _try(city: City, parcel: outbox.Parcel, lease: timedelta) -> bool:
     except Exception as error:
         code = error.code if isinstance(error, RxError) else ""
         again = city.after(seconds=RETRY[min(parcel.attempts, len(RETRY) - 1)])
-        with city.db.transaction() as session:
+        with city.db.transaction("outbox.failed") as session:
             outbox.failed(session, parcel.key, error=f"{type(error).__name__}:{code}"[:80], again_at=again)
         log.warning("outbox.failed", key=parcel.key, partner=parcel.partner, error=type(error).__name__)
         return False
-    with city.db.transaction() as session:
-        outbox.delivered(session, [parcel.key], city.now())
     return True
 
 

@@ -40,7 +40,7 @@ class Decision:
 
 async def open_review(city: City, prescription_id: str) -> Status:
     """audited → in_review."""
-    with city.db.transaction() as session:
+    with city.db.transaction("review.opened") as session:
         loaded = prescriptions.load(session, prescription_id)
         rx = loaded.prescription
         history.append(session, loaded.head, to=Status.IN_REVIEW, actor="platform", reason="queued for a pharmacist",
@@ -52,7 +52,7 @@ async def open_review(city: City, prescription_id: str) -> Status:
 
 async def await_review(city: City, prescription_id: str) -> Status:
     """in_review and awake: the validity is over, or it was too early."""
-    with city.db.transaction() as session:
+    with city.db.transaction("review.awaited") as session:
         loaded = prescriptions.load(session, prescription_id)
         if city.now() < loaded.prescription.valid_until:
             history.wait(session, loaded.head, until=loaded.prescription.valid_until,
@@ -67,7 +67,7 @@ def claim(city: City, prescription_id: str, pharmacist: str) -> datetime:
     Raises `ReviewRefused`: not_in_review, own_prescription (C-03), already_claimed. `KeyError` for an unknown id.
     """
     until = city.now() + city.policy.review_claim
-    with city.db.transaction() as session:
+    with city.db.transaction("review.claimed") as session:
         loaded = prescriptions.load(session, prescription_id)
         if loaded.status is not Status.IN_REVIEW:
             raise ReviewRefused(409, "not_in_review", f"处方状态为 {loaded.status} / it is {loaded.status}")
@@ -85,7 +85,7 @@ def decide(city: City, prescription_id: str, pharmacist: str, given: Decision) -
     """
     digest = hashlib.sha256(canonical([pharmacist, given.decision, list(given.codes), given.text,
                                        dict(given.reasons or {})])).hexdigest()
-    with city.db.transaction() as session:
+    with city.db.transaction("review.decided") as session:
         loaded = prescriptions.load(session, prescription_id)
         review = reviews.get(session, prescription_id)
         if review and review.decision and review.request_sha256 == digest:

@@ -51,7 +51,7 @@ async def settle(city: City, prescription_id: str) -> Status:
 
 async def await_return(city: City, prescription_id: str) -> Status:
     """settled and awake: something came back, or the return window is over and the day is reconciled."""
-    with city.db.transaction() as session:
+    with city.db.transaction("return.awaited") as session:
         loaded = prescriptions.load(session, prescription_id)
         placed = _handed_over(orders.of(session, prescription_id))
         claimed = claims.newest(session, prescription_id)
@@ -89,7 +89,7 @@ async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) 
     answer = await once(city, Effect(loaded.id, "settle", claim.reference), partner=city.payer.slug,
                         request=city.payer.request_bytes(claim), answer=SETTLEMENT,
                         send=lambda: city.payer.settle(claim), ask=again)
-    with city.db.transaction() as session:
+    with city.db.transaction("settlement.settled") as session:
         fresh = prescriptions.load(session, loaded.id)
         if claimed.status is Money.QUOTED:
             # A re-settlement has no pre-settlement of its own: what it settles was handed over long ago.
@@ -116,7 +116,7 @@ async def _reverse(city: City, loaded: Loaded, placed: Placed, claimed: Claimed)
     entitlement = open_entitlement(city, loaded)
     if settled is None or entitlement is None:
         raise NeedsOperator(f"{loaded.id}: nothing to reverse", code="nothing_to_reverse")
-    with city.db.transaction() as session:
+    with city.db.transaction("reversal.numbered") as session:
         reference = claims.intend_reversal(session, claimed, city.payer.new_reference, city.now())
     sent_at = claimed.claim.at
 
@@ -127,7 +127,7 @@ async def _reverse(city: City, loaded: Loaded, placed: Placed, claimed: Claimed)
     request = hashlib.sha256(f"{reference}\n{settled.settlement_id}".encode()).digest()
     reversal = await once(city, Effect(loaded.id, "reverse", reference), partner=city.payer.slug, request=request,
                              answer=REVERSAL, send=reverse, ask=reverse)
-    with city.db.transaction() as session:
+    with city.db.transaction("settlement.reversed") as session:
         fresh = prescriptions.load(session, loaded.id)
         claims.reversed_(session, claimed, reversal, chain=placed.order.chain, at=city.now())
         history.append(session, fresh.head, actor=f"payer:{city.payer.slug}", reason="the settlement was reversed",
@@ -139,7 +139,7 @@ async def _reverse(city: City, loaded: Loaded, placed: Placed, claimed: Claimed)
 
 def _settled(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> Status:
     """Claim and goods agree; after a whole return both are empty."""
-    with city.db.transaction() as session:
+    with city.db.transaction("settlement.agreed") as session:
         if claimed.reversed:
             reports.notify_chain(session, city, loaded.id, placed.order.chain, placed.id, None)
             reports.report(session, city, loaded.prescription, Status.SETTLED, reason="reversed after a return",
@@ -170,7 +170,7 @@ async def reconcile_day(city: City, day: date | None = None) -> bool:
     for totals in rows:
         answer = await _ask_fund(city, totals)
         agreed = agreed and answer.matched
-        with city.db.transaction() as session:
+        with city.db.transaction("day.reconciled") as session:
             for rx_id in claims.reconciled(session, totals, matched=answer.matched, text=answer.text, at=city.now()):
                 prescriptions.wake(session, rx_id, city.now())
             if not answer.matched:

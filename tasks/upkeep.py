@@ -24,7 +24,7 @@ def redrive(city: City, prescription_id: str, operator: str) -> Status:
     """
     for _ in range(3):
         try:
-            with city.db.transaction() as session:
+            with city.db.transaction("prescription.redriven") as session:
                 loaded = prescriptions.load(session, prescription_id)
                 if loaded.status in FINAL:
                     raise Refused(f"{prescription_id} is {loaded.status}: nothing is owed", code="not_open")
@@ -58,7 +58,7 @@ class Swept:
 async def sweep(city: City) -> Swept:
     """Re-drive what a dead worker, a bug or a lost nudge left behind. Safe at any time, by hand too."""
     now = city.now()
-    with city.db.transaction() as session:
+    with city.db.transaction("sweep.found") as session:
         forgotten = prescriptions.forgotten(session, OWED)
         unknown = effects.open_intents(session, now - timedelta(minutes=1))
         for prescription_id in sorted({*forgotten, *unknown}):

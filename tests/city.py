@@ -73,11 +73,11 @@ class Plug:
         """At the first boundary at which that is true."""
         self._when = condition
 
-    def __call__(self, where: str) -> None:
+    def __call__(self, name: str, when: str) -> None:
         self._left -= 1
         if self._left == 0 or (self._when and self._when()):
             self._when = None
-            raise SimulatedCrash(where)
+            raise SimulatedCrash(f"{when} {name}")
 
 
 @dataclass
@@ -102,7 +102,7 @@ def make_city(
     url: str | None = None,
     *,
     now: Callable[[], datetime] | None = None,
-    boundary: Callable[[str], None] | None = None,
+    boundary: Callable[[str, str], None] | None = None,
 ) -> City:
     """The demo city, migrated and empty. `now` defaults to a `Clock` that stands at `STARTED`.
 

@@ -114,7 +114,7 @@ def errors_page() -> str:
     _, _, what, _, cure = trouble_words("", attempts=1)
     rows.append(("anything else", "A fault of ours.", what, line._WHAT_NEXT[Exception], "at the first attempt", cure))
     return _page(
-        "Errors / 六类错误", "domain/errors.py, tasks/line.py and infra/db/views.py",
+        "Errors / 六类错误", "domain/errors.py, tasks/line.py and infra/db/views/boards.py",
         "The name is the instruction. In the history, on the board and in Prefect a trouble is written as "
         "`Name:code`, for example `Transient:unanswered`.",
         _table(("error", "what it means", "on the board", "the prescription waits for", "red in Prefect", "what to do"),

@@ -24,6 +24,7 @@ import pytest
 from botocore.config import Config
 
 POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
+REDIS_SERVER = Path("/usr/bin/redis-server")
 CEPH_PROGRAMS = {
     "ceph-mon": "ceph-mon",
     "ceph-osd": "ceph-osd",
@@ -122,6 +123,16 @@ def postgres() -> Iterator[Postgres]:
         server = Postgres(folder)
         _wait_for("PostgreSQL", folder, lambda: server._run("SELECT 1"), psycopg.OperationalError)
         yield server
+
+
+# --- Redis --------------------------------------------------------------------------------------
+
+
+def redis_program() -> str:
+    """Debian's Redis, to be started by whoever needs one. Skips (or fails) the test without it."""
+    if not REDIS_SERVER.exists():
+        missing(["redis-server"])
+    return str(REDIS_SERVER)
 
 
 # --- Ceph RGW -----------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ def test_entry_points_are_modules_not_paths():
         assert re.fullmatch(r"flows(\.\w+)+", deployment["entrypoint"]), deployment["entrypoint"]
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-test.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-test.lock", "requirements-bench.lock"])
 def test_locks_hold_hashes_and_no_addresses(name):
     text = (ROOT / name).read_text()
     assert not re.findall(r"\w+://\S+", text)
@@ -177,12 +177,14 @@ def test_locks_hold_hashes_and_no_addresses(name):
     assert text.count("--hash=sha256:") >= len(pinned)
 
 
-def test_the_test_lock_holds_everything_of_the_main_lock():
-    # ./go runs the main job on the test environment if that is there.
+@pytest.mark.parametrize(("less", "more"), [("requirements.lock", "requirements-test.lock"),
+                                            ("requirements-test.lock", "requirements-bench.lock")])
+def test_each_lock_holds_everything_of_the_one_before(less, more):
+    # ./go runs the main job on the test environment if that is there, and the tests on the one for benchmarks.
     def pins(name: str) -> set[str]:
         return set(re.findall(r"^[\w.-]+(?:\[[\w,]+\])?==[\w.+!-]+", (ROOT / name).read_text(), re.MULTILINE))
 
-    assert pins("requirements.lock") - pins("requirements-test.lock") == set()
+    assert pins(less) - pins(more) == set()
 
 
 # --- the commands ---

@@ -13,7 +13,8 @@ from domain.claims import Claim, DayTotals, Identity, Reversal, Settlement
 from domain.errors import StaleStatus
 from domain.lifecycle import MONEY_TRANSITIONS, Money
 from domain.money import Entry, Fen, Posting
-from infra.db.rows import ClaimRow, DiscrepancyRow, EntryRow, PostingRow, ReconciliationRow
+from infra.db.engine import insert_new
+from infra.db.rows import UNRECONCILED, ClaimRow, DiscrepancyRow, EntryRow, PostingRow, ReconciliationRow
 
 CLAIM = TypeAdapter(Claim)
 SETTLEMENT = TypeAdapter(Settlement)
@@ -154,8 +155,9 @@ def day_totals(session: Session, day: date, clr_optins: str) -> list[DayTotals]:
 
 def unreconciled_days(session: Session, before: date) -> list[date]:
     """Days before that with settlements or reversals the fund has not agreed to."""
-    settled = sa.select(ClaimRow.settled_on.label("day")).where(ClaimRow.status == Money.SETTLED)
-    reversed_ = sa.select(ClaimRow.reversed_on.label("day")).where(ClaimRow.status == Money.REVERSED)
+    open_ = sa.literal_column(f"({UNRECONCILED})", sa.Boolean)
+    settled = sa.select(ClaimRow.settled_on.label("day")).where(open_, ClaimRow.status == Money.SETTLED)
+    reversed_ = sa.select(ClaimRow.reversed_on.label("day")).where(open_, ClaimRow.status == Money.REVERSED)
     days = sa.union(settled, reversed_).subquery()
     return list(session.scalars(sa.select(days.c.day).where(days.c.day < before).order_by(days.c.day)))
 
@@ -188,12 +190,8 @@ def reconciled(session: Session, totals: DayTotals, *, matched: bool, text: str,
 def disagree(session: Session, *, kind: str, subject: str, expected: object, actual: object, at: datetime,
              prescription_id: str = "") -> None:
     """A difference is a finding for a person, once per subject."""
-    known = session.scalar(sa.select(DiscrepancyRow.id).where(
-        DiscrepancyRow.kind == kind, DiscrepancyRow.subject == subject,
-        DiscrepancyRow.prescription_id == prescription_id))
-    if known is None:
-        session.add(DiscrepancyRow(prescription_id=prescription_id, kind=kind, subject=subject[:80],
-                                   expected=str(expected)[:80], actual=str(actual)[:80], found_at=at))
+    insert_new(session, DiscrepancyRow, prescription_id=prescription_id, kind=kind, subject=subject[:80],
+               expected=str(expected)[:80], actual=str(actual)[:80], found_at=at)
 
 
 def differences(ours: Settlement, theirs: Settlement) -> Sequence[tuple[str, int, int]]:

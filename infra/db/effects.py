@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from domain.errors import NeedsOperator
+from infra.db.engine import insert_new
 from infra.db.rows import IntentRow, PrescriptionRow
 from infra.log import current_run
 
@@ -36,11 +37,11 @@ def intend(session: Session, effect: Effect, *, partner: str, request_sha256: st
     Raises `NeedsOperator` when the same key once stood for another request: that is a bug, and
     sending would be worse.
     """
-    row = session.get(IntentRow, (effect.prescription_id, effect.step, effect.version))
-    if row is None:
-        session.add(IntentRow(prescription_id=effect.prescription_id, step=effect.step, version=effect.version,
-                              partner=partner, request_sha256=request_sha256, made_at=at, run_id=current_run()))
+    if insert_new(session, IntentRow, prescription_id=effect.prescription_id, step=effect.step,
+                  version=effect.version, partner=partner, request_sha256=request_sha256, made_at=at,
+                  run_id=current_run()):
         return Intent(True, None, "")
+    row = session.get_one(IntentRow, (effect.prescription_id, effect.step, effect.version))
     if row.request_sha256 != request_sha256:
         raise NeedsOperator(f"{effect.step} {effect.version}: the request is not the one intended",
                             code="intent_changed")

@@ -1,14 +1,18 @@
 """Connections and transactions, on SQLite (WAL) and on PostgreSQL alike."""
 
+import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 
@@ -32,35 +36,43 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
 class Database:
     """One database. Functions take a `Session`; whoever opened it commits it.
 
-    `boundary` is called with "before" and "after" around every commit: the place where a test can
-    pull the plug.
+    `boundary` is called around every commit with the name of the transaction and "before" or "after": the
+    fail point, where a test can pull the plug.
     """
 
-    def __init__(self, url: str, *, boundary: Callable[[str], None] | None = None) -> None:
+    def __init__(self, url: str, *, boundary: Callable[[str, str], None] | None = None) -> None:
         self.url = url
         self.sqlite = url.startswith("sqlite")
         self._boundary = boundary
         if self.sqlite:
             if (path := sa.make_url(url).database) and path != ":memory:":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._reading = sa.create_engine(url, connect_args={"timeout": 60}, hide_parameters=True)
+            self._reading: sa.Engine = sa.create_engine(url, connect_args={"timeout": 60}, hide_parameters=True)
             event.listen(self._reading, "connect", _sqlite_connect)
             event.listen(self._reading, "begin", _sqlite_begin)
+            self._writing: sa.Engine = self._reading.execution_options(writing=True)
         else:
-            self._reading = sa.create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True,
+            # The connection used last is used next: it has the statements prepared.
+            self._writing = sa.create_engine(url, pool_size=10, max_overflow=20, pool_use_lifo=True,
                                              hide_parameters=True)
-        self._writing = self._reading.execution_options(writing=True)
+            event.listen(self._writing, "checkout", _postgres_checkout)
+            # Each statement sees what is committed, inside a transaction or not: so none is begun to look.
+            self._reading = self._writing.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """Read and write; commits at the end, or rolls everything back."""
+    def transaction(self, name: str = "") -> Iterator[Session]:
+        """Read and write; commits at the end, or rolls everything back.
+
+        `name` says what has happened once it is committed, such as `order.placed`. In the product every
+        transaction has one of its own, and docs/explanation/failpoints.md says why a crash there is harmless.
+        """
         with Session(self._writing, expire_on_commit=False) as session:
             yield session
             if self._boundary:
-                self._boundary("before")
+                self._boundary(name, "before")
             session.commit()
         if self._boundary:
-            self._boundary("after")
+            self._boundary(name, "after")
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -69,8 +81,8 @@ class Database:
             yield session
 
     def migrate(self) -> None:
-        """Bring the schema up to date (Alembic). Safe to repeat, and to run from two processes at once."""
-        with self._writing.connect() as connection:
+        """Bring the schema up to date (Alembic). Safe to repeat, and to run from two processes or threads at once."""
+        with _MIGRATING, self._writing.connect() as connection:
             if not self.sqlite:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7320031)"))
             config = Config()
@@ -81,6 +93,27 @@ class Database:
 
     def close(self) -> None:
         self._reading.dispose()
+
+
+def insert_new(session: Session, table: Any, **values: Any) -> bool:
+    """Insert a row unless its key is there already; whether it was new. One statement, and no savepoint."""
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    done = session.execute(insert(table.__table__).on_conflict_do_nothing(), values,
+                           execution_options={"preserve_rowcount": True})
+    return bool(done.rowcount == 1)  # type: ignore[attr-defined]
+
+
+_MIGRATING = Lock()
+"""Alembic keeps what it works on in the globals of a module: one at a time in each process."""
+
+
+def _postgres_checkout(connection: Any, record: object, proxy: object) -> None:
+    """Drop connections of a server that went away. Looking at the socket costs no round trip; a ping would."""
+    readable = select.poll()
+    readable.register(connection.fileno(), select.POLLIN)
+    if connection.closed or readable.poll(0):
+        # An idle server says nothing, except that it is going.
+        raise sa.exc.InvalidatePoolError
 
 
 def _sqlite_connect(connection: object, record: object) -> None:

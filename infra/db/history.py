@@ -19,6 +19,19 @@ GENESIS = "0" * 64
 HASHED = ("prescription_id", "seq", "at", "from_status", "to_status", "actor", "reason", "detail", "run_id")
 
 
+_MOVE = (
+    sa.update(PrescriptionRow.__table__)  # type: ignore[arg-type]
+    .where(PrescriptionRow.id == sa.bindparam("head"), PrescriptionRow.version == sa.bindparam("version_was"),
+           PrescriptionRow.status == sa.bindparam("status_was"))
+    .values(status=sa.bindparam("to"), version=sa.bindparam("seq"), head_hash=sa.bindparam("hash"),
+            wake_at=sa.bindparam("wake"), waiting_for=sa.bindparam("waits"), attempts=sa.bindparam("failed"),
+            trouble=sa.bindparam("why"))
+)
+_MOVE_AND_CANCEL = _MOVE.values(cancel_reason=sa.bindparam("cancels"))
+# Made once: building them anew for each event costs more than running them.
+_INSERT = sa.insert(HistoryRow.__table__)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True)
 class Head:
     """A prescription as somebody saw it: what a write compares itself with."""
@@ -66,23 +79,16 @@ def append(
         run_id=current_run(),
     )
     event.hash = _digest(head.hash, event)
-    changes: dict[str, Any] = {
-        "status": after, "version": event.seq, "head_hash": event.hash, "wake_at": wake_at,
-        "waiting_for": waiting_for, "attempts": attempts, "trouble": trouble,
-    }
+    change = {"to": after, "seq": event.seq, "hash": event.hash, "wake": wake_at, "waits": waiting_for,
+              "failed": attempts, "why": trouble, "head": head.id, "version_was": head.version,
+              "status_was": head.status}
     if not keep_cancel or cancel_reason is not None:
-        changes["cancel_reason"] = cancel_reason
-    written = session.execute(
-        sa.update(PrescriptionRow)
-        .where(PrescriptionRow.id == head.id, PrescriptionRow.version == head.version,
-               PrescriptionRow.status == head.status)
-        .values(**changes)
-        .execution_options(synchronize_session=False)
-    )
+        written = session.execute(_MOVE_AND_CANCEL, change | {"cancels": cancel_reason})
+    else:
+        written = session.execute(_MOVE, change)
     if written.rowcount != 1:  # type: ignore[attr-defined]
         raise StaleStatus(f"{head.id} is no longer {head.status} at {head.version}")
-    session.add(event)
-    session.flush()
+    session.execute(_INSERT, {column: getattr(event, column) for column in (*HASHED, "hash")})
     return Head(head.id, after, event.seq, event.hash)
 
 

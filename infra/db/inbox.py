@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from infra.db.engine import insert_new
 from infra.db.rows import CancelRow, MessageRow, NonceRow
 
 
@@ -37,24 +37,13 @@ def heard(session: Session, source: str, event_id: str) -> Heard | None:
 def remember(session: Session, *, source: str, event_id: str, sha256: str, archive_key: str, at: datetime,
              prescription_id: str | None, answer_status: int, answer: bytes) -> bool:
     """Store a message with its answer; False if another process stored the key first."""
-    try:
-        with session.begin_nested():
-            session.add(MessageRow(source=source, event_id=event_id, sha256=sha256, archive_key=archive_key,
-                                   received_at=at, prescription_id=prescription_id, answer_status=answer_status,
-                                   answer=answer))
-    except IntegrityError:
-        return False
-    return True
+    return insert_new(session, MessageRow, source=source, event_id=event_id, sha256=sha256, archive_key=archive_key,
+                      received_at=at, prescription_id=prescription_id, answer_status=answer_status, answer=answer)
 
 
 def spend_nonce(session: Session, partner: str, nonce: str, at: datetime) -> bool:
     """True the first time. Call it only after the signature was checked."""
-    try:
-        with session.begin_nested():
-            session.add(NonceRow(partner=partner, nonce=nonce, at=at))
-    except IntegrityError:
-        return False
-    return True
+    return insert_new(session, NonceRow, partner=partner, nonce=nonce, at=at)
 
 
 def forget_nonces(session: Session, before: datetime) -> int:
@@ -64,8 +53,7 @@ def forget_nonces(session: Session, before: datetime) -> int:
 
 
 def wish_to_cancel(session: Session, hospital: str, external_id: str, reason: str, at: datetime) -> None:
-    if session.get(CancelRow, (hospital, external_id)) is None:
-        session.add(CancelRow(hospital=hospital, external_id=external_id, reason=reason, at=at))
+    insert_new(session, CancelRow, hospital=hospital, external_id=external_id, reason=reason, at=at)
 
 
 def cancel_wished(session: Session, hospital: str, external_id: str) -> str | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
@@ -55,6 +56,9 @@ def make(session: Session, order: PharmacyOrder, *, attempt: int, sealed: bytes,
         id=order.id, prescription_id=order.prescription_id, attempt=attempt, chain=order.chain, store=order.store,
         status=OrderStatus.HELD, content=ORDER.dump_python(public, mode="json"), sealed=sealed,
         ranking=list(ranking), total_fen=order.total, made_at=at, returned_lines=[]))
+    session.execute(sa.update(PrescriptionRow).where(PrescriptionRow.id == order.prescription_id)
+                    .values(lane=PrescriptionRow.hospital + "/" + order.chain)
+                    .execution_options(synchronize_session=False))
     session.flush()
     _items(session, order.id, [line.line for line in order.lines], OrderStatus.HELD, order.prescription_id)
 
@@ -111,12 +115,13 @@ def advance(session: Session, order_id: str, to: OrderStatus, *, at: datetime, r
                             .values(**values).execution_options(synchronize_session=False))
     if moved.rowcount != 1:  # type: ignore[attr-defined]
         raise StaleStatus(f"{order_id} is no longer {start}")
-    session.refresh(row)
+    prescription_id = row.prescription_id
+    session.expire(row)  # whoever asks for it again in this transaction sees it moved
     if to in GONE:
-        effects.overtaken(session, row.prescription_id, order_id, at=at)
+        effects.overtaken(session, prescription_id, order_id, at=at)
     elif to is OrderStatus.HANDED_OVER:
-        effects.overtaken(session, row.prescription_id, order_id, step="cancel", at=at)
-    _items(session, order_id, lines, to, row.prescription_id)
+        effects.overtaken(session, prescription_id, order_id, step="cancel", at=at)
+    _items(session, order_id, lines, to, prescription_id)
     return True
 
 
@@ -127,20 +132,35 @@ def _items(session: Session, order_id: str, lines: Sequence[int], status: OrderS
 
 
 def shares(session: Session, since: datetime, until: datetime) -> dict[str, Decimal]:
-    """Each `chain/store`'s share of the orders handed over in that time: the fairness term (D-16)."""
+    """Each `chain/store`'s share of the orders handed over in that time: the fairness term (D-16).
+
+    Every allocation asks, and a month of orders is long to count: the answer is kept until another time is asked for.
+    """
+    kept = _SHARES.get(session.get_bind())
+    if kept and kept[:2] == (since, until):
+        return kept[2]
     counts = {f"{chain}/{store}": count for chain, store, count in session.execute(
         sa.select(OrderRow.chain, OrderRow.store, sa.func.count())
         .where(OrderRow.handed_over_at >= since, OrderRow.handed_over_at < until)
         .group_by(OrderRow.chain, OrderRow.store))}
     total = sum(counts.values())
-    return {store: Decimal(count) / total for store, count in counts.items()}
+    found = {store: Decimal(count) / total for store, count in counts.items()}
+    # Once something was handed over after that time, nothing more is handed over within it.
+    if session.scalar(sa.select(OrderRow.handed_over_at).where(OrderRow.handed_over_at >= until).limit(1)):
+        _SHARES[session.get_bind()] = since, until, found
+    return found
+
+
+_SHARES: WeakKeyDictionary[sa.Engine | sa.Connection, tuple[datetime, datetime, dict[str, Decimal]]] = WeakKeyDictionary()
+"""The last answer of `shares`, by database."""
 
 
 def orphan_holds(session: Session, before: datetime, statuses: Sequence[str]) -> list[Placed]:
     """Holds older than that whose prescription is in one of these statuses: nobody will use them."""
     rows = session.scalars(
         sa.select(OrderRow).join(PrescriptionRow, PrescriptionRow.id == OrderRow.prescription_id)
-        .where(OrderRow.status == OrderStatus.HELD, OrderRow.made_at < before, PrescriptionRow.status.in_(statuses)))
+        .where(OrderRow.status == sa.literal(OrderStatus.HELD.value, literal_execute=True), OrderRow.made_at < before,
+               PrescriptionRow.status.in_(statuses)))
     return [_placed(row) for row in rows]
 
 

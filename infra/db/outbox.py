@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
+from infra.db.engine import insert_new
 from infra.db.rows import OutboxRow
 
 
@@ -23,9 +24,8 @@ class Parcel:
 def enqueue(session: Session, *, key: str, kind: str, partner: str, prescription_id: str, sealed: bytes,
             at: datetime) -> None:
     """Once per key: a step that runs twice does not speak twice."""
-    if session.scalar(sa.select(OutboxRow.id).where(OutboxRow.key == key)) is None:
-        session.add(OutboxRow(key=key, kind=kind, partner=partner, prescription_id=prescription_id, sealed=sealed,
-                              made_at=at, due_at=at))
+    insert_new(session, OutboxRow, key=key, kind=kind, partner=partner, prescription_id=prescription_id,
+               sealed=sealed, made_at=at, due_at=at)
 
 
 def take(session: Session, *, at: datetime, lease: timedelta, limit: int) -> list[Parcel]:

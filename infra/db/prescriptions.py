@@ -1,7 +1,8 @@
 """Prescriptions: admit, load, claim for work, nudge."""
 
 import json
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from domain.findings import Finding
 from domain.lifecycle import FINAL, Status
 from domain.prescription import Prescription
 from infra.db import history
-from infra.db.rows import FindingRow, HopRow, ItemRow, OrderRow, PrescriptionRow
+from infra.db.rows import URGENT, FindingRow, HopRow, ItemRow, PrescriptionRow
 
 PRESCRIPTION = TypeAdapter(Prescription)
 FINDING = TypeAdapter(Finding)
@@ -41,13 +42,33 @@ class Loaded:
         return self.head.status
 
 
+_LOAD = sa.select(
+    PrescriptionRow.id, PrescriptionRow.status, PrescriptionRow.version, PrescriptionRow.head_hash,
+    PrescriptionRow.content, PrescriptionRow.entitlement_sealed, PrescriptionRow.cancel_reason,
+    PrescriptionRow.attempts, PrescriptionRow.wake_at, PrescriptionRow.waiting_for,
+).where(PrescriptionRow.id == sa.bindparam("id"))
+"""Made once: building the commonest query of all anew each time costs more than running it."""
+
+
 def load(session: Session, prescription_id: str) -> Loaded:
     """Raises `KeyError` for an id we never gave out."""
-    row = session.get(PrescriptionRow, prescription_id)
+    row = session.execute(_LOAD, {"id": prescription_id}).one_or_none()
     if row is None:
         raise KeyError(prescription_id)
-    return Loaded(history.head_of(row), PRESCRIPTION.validate_python(row.content), row.entitlement_sealed,
+    return Loaded(history.Head(row.id, Status(row.status), row.version, row.head_hash),
+                  PRESCRIPTION.validate_python(row.content), row.entitlement_sealed,
                   row.cancel_reason, row.attempts, row.wake_at, row.waiting_for)
+
+
+_CLOCK = sa.select(PrescriptionRow.status, PrescriptionRow.wake_at).where(PrescriptionRow.id == sa.bindparam("id"))
+
+
+def clock(session: Session, prescription_id: str) -> tuple[Status, datetime | None]:
+    """Where it is and when it must be looked at next. Raises `KeyError` for an id we never gave out."""
+    row = session.execute(_CLOCK, {"id": prescription_id}).one_or_none()
+    if row is None:
+        raise KeyError(prescription_id)
+    return Status(row.status), row.wake_at
 
 
 def find(session: Session, hospital: str, external_id: str) -> PrescriptionRow | None:
@@ -62,7 +83,7 @@ def admit(session: Session, rx: Prescription, *, patient_sealed: bytes, archive_
         id=rx.id, hospital=rx.hospital, external_id=rx.external_id, patient_id=rx.patient.id,
         patient_sealed=patient_sealed,
         content=PRESCRIPTION.dump_python(rx, mode="json"), archive_key=archive_key, received_at=at,
-        valid_until=rx.valid_until, expedited=rx.kind == "emergency", wake_at=at, waiting_for="audit",
+        valid_until=rx.valid_until, expedited=rx.kind == "emergency", wake_at=at, waiting_for="audit", lane=f"{rx.hospital}/",
     )
     head = history.begin(session, row, actor=f"hospital:{rx.hospital}", reason="received and archived", at=at,
                          detail={"message": message, "archive": archive_key, "items": len(rx.items)})
@@ -103,37 +124,75 @@ class Due:
     status: Status
     hospital: str
     attempts: int
-    expedited: bool
-    chain: str
-    """Who has, or last had, its order; empty when no pharmacy was asked yet."""
+    lane: str
+    """`hospital/chain`: whose work it is."""
+
+    @property
+    def chain(self) -> str:
+        """Who has, or last had, its order; empty when no pharmacy was asked yet."""
+        return self.lane.partition("/")[2]
 
 
-def claim_due(session: Session, owner: str, *, at: datetime, lease: timedelta, limit: int) -> list[Due]:
+def claim_due(session: Session, owner: str, *, at: datetime, lease: timedelta, limit: int,
+              without: Collection[str] = ()) -> list[Due]:
     """Claim up to `limit` prescriptions that are due and that nobody else is working on.
+
+    What is due and fits is taken, the longest due first. When more is due, what is urgent gets up to half
+    the room (emergencies, cancels, what failed before) and the lanes share the rest in equal parts, so that
+    a flood from one partner does not starve the others. Lanes in `without` are left alone.
 
     The lease keeps others away; if this worker dies, it runs out and they are due again.
     """
-    due = (
-        sa.select(PrescriptionRow.id)
-        .where(PrescriptionRow.wake_at <= at,
-               sa.or_(PrescriptionRow.lease_until.is_(None), PrescriptionRow.lease_until < at))
-        .order_by(PrescriptionRow.expedited.desc(), PrescriptionRow.wake_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    ids = list(session.scalars(due))
-    if not ids:
+    free = [PrescriptionRow.wake_at <= at,
+            sa.or_(PrescriptionRow.lease_until.is_(None), PrescriptionRow.lease_until < at)]
+    if without:
+        free.append(PrescriptionRow.lane.not_in(without))
+
+    def oldest(count: int, *more: sa.ColumnElement[bool]) -> list[str]:
+        return list(session.scalars(sa.select(PrescriptionRow.id).where(*free, *more)
+                                    .order_by(PrescriptionRow.wake_at).limit(count)))
+
+    urgent = oldest(max(1, limit // 2), sa.literal_column(f"({URGENT})", sa.Boolean))
+    chosen = oldest(limit + 1)
+    if len(chosen) > limit:
+        chosen = _in_turns(oldest, _lanes(session, without), limit - len(urgent), PrescriptionRow.id.not_in(urgent))
+    chosen = list(dict.fromkeys([*urgent, *chosen]))[:limit]
+    if not chosen:
         return []
-    session.execute(sa.update(PrescriptionRow).where(PrescriptionRow.id.in_(ids))
+    # Two workers may have chosen the same: who locks it first has it.
+    rows = session.execute(
+        sa.select(PrescriptionRow.id, PrescriptionRow.status, PrescriptionRow.hospital, PrescriptionRow.attempts,
+                  PrescriptionRow.lane).where(PrescriptionRow.id.in_(chosen), *free).with_for_update(skip_locked=True))
+    found = {row.id: Due(row.id, Status(row.status), row.hospital, row.attempts, row.lane) for row in rows}
+    session.execute(sa.update(PrescriptionRow).where(PrescriptionRow.id.in_(found))
                     .values(lease_owner=owner, lease_until=at + lease).execution_options(synchronize_session=False))
-    chain = (sa.select(OrderRow.chain).where(OrderRow.prescription_id == PrescriptionRow.id)
-             .order_by(OrderRow.attempt.desc()).limit(1).scalar_subquery())
-    rows = session.execute(sa.select(PrescriptionRow.id, PrescriptionRow.status, PrescriptionRow.hospital,
-                                     PrescriptionRow.attempts, PrescriptionRow.expedited, chain.label("chain"))
-                           .where(PrescriptionRow.id.in_(ids)))
-    found = {row.id: Due(row.id, Status(row.status), row.hospital, row.attempts, row.expedited, row.chain or "")
-             for row in rows}
-    return [found[prescription_id] for prescription_id in ids]
+    return [found[prescription_id] for prescription_id in chosen if prescription_id in found]
+
+
+def _in_turns(oldest: Callable[..., list[str]], lanes: list[str], limit: int, others: sa.ColumnElement[bool]
+              ) -> list[str]:
+    """An equal share of each lane; what some do not use, others may."""
+    share = -(-limit // len(lanes))
+    taken = {lane: oldest(share, PrescriptionRow.lane == lane, others) for lane in lanes}
+    spare = limit - sum(map(len, taken.values()))
+    for lane, ids in taken.items():
+        if spare > 0 and len(ids) == share:
+            taken[lane] = oldest(share + spare, PrescriptionRow.lane == lane, others)
+            spare -= len(taken[lane]) - share
+    return [prescription_id for ids in taken.values() for prescription_id in ids]
+
+
+def _lanes(session: Session, without: Collection[str]) -> list[str]:
+    """Every lane with a clock running, in random order: with more lanes than room each still gets its turn."""
+    waiting = PrescriptionRow.wake_at.is_not(None)
+    lanes = sa.select(sa.func.min(PrescriptionRow.lane).label("lane")).where(waiting).cte("lanes", recursive=True)
+    following = (sa.select(sa.func.min(PrescriptionRow.lane)).where(waiting, PrescriptionRow.lane > lanes.c.lane)
+                 .scalar_subquery())
+    # Hops from lane to lane in the index, where DISTINCT would read every row.
+    lanes = lanes.union_all(sa.select(following).where(lanes.c.lane.is_not(None)))
+    found = [lane for lane in session.scalars(sa.select(lanes.c.lane)) if lane is not None and lane not in without]
+    secrets.SystemRandom().shuffle(found)
+    return found
 
 
 def set_aside(session: Session, prescription_id: str, *, until: datetime, trouble: str) -> None:
@@ -182,10 +241,13 @@ def forgotten(session: Session, statuses: Sequence[Status]) -> list[str]:
         PrescriptionRow.status.in_(statuses), PrescriptionRow.wake_at.is_(None))))
 
 
-def record_hop(session: Session, *, run_id: str, prescription_id: str, started_at: datetime, ended_at: datetime,
-               start: Status, end: Status, error: str) -> None:
-    session.add(HopRow(run_id=run_id, prescription_id=prescription_id, started_at=started_at, ended_at=ended_at,
-                       from_status=start, to_status=end, error=error))
+_HOP = sa.insert(HopRow.__table__)  # type: ignore[arg-type]
+
+
+def record_hops(session: Session, run_id: str, hops: Sequence[dict[str, Any]]) -> None:
+    """Which run had a part in which prescription, from when to when, and with what end."""
+    if hops:
+        session.execute(_HOP, [{"run_id": run_id, **one} for one in hops])
 
 
 def canonical(value: Any) -> bytes:

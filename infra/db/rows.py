@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from domain.lifecycle import FINAL
 from infra.db.engine import UtcDateTime
 
 
@@ -26,6 +27,23 @@ class Base(DeclarativeBase):
 
 def _rx(**options: Any) -> Mapped[str]:
     return mapped_column(sa.String(32), sa.ForeignKey("prescription.id"), **options)
+
+
+URGENT = "wake_at IS NOT NULL AND (expedited OR attempts > 0 OR cancel_reason IS NOT NULL)"
+"""What goes first: emergencies, what failed before, what the hospital takes back."""
+
+
+ENDED = f"""from_status <> to_status AND to_status IN ({", ".join(f"'{status}'" for status in sorted(FINAL))})"""
+"""The last move of a history."""
+TROUBLED = "trouble <> ''"
+HELD = "status = 'held'"
+UNRECONCILED = "status IN ('settled', 'reversed')"
+"""What the fund has paid or taken back and not yet agreed to."""
+
+
+def _partly(name: str, where: str, *columns: str) -> sa.Index:
+    """An index of the few rows that matter, however many there are. A query must say `where` in the same words."""
+    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
 
 class PrescriptionRow(Base):
@@ -66,12 +84,18 @@ class PrescriptionRow(Base):
     """Code of the present trouble; empty when there is none."""
     lease_owner: Mapped[str | None] = mapped_column(sa.String(60))
     lease_until: Mapped[datetime | None]
+    lane: Mapped[str] = mapped_column(sa.String(81))
+    """`hospital/chain`: whose work it is, `hospital/` before a pharmacy has it. Lanes take turns (`claim_due`)."""
 
     __table_args__ = (
         sa.UniqueConstraint("hospital", "external_id"),
+        sa.Index("ix_prescription_lane_wake_at", "lane", "wake_at", sqlite_where=sa.text("wake_at IS NOT NULL"),
+                 postgresql_where=sa.text("wake_at IS NOT NULL")),
+        sa.Index("ix_prescription_urgent", "wake_at", sqlite_where=sa.text(URGENT), postgresql_where=sa.text(URGENT)),
         sa.Index("ix_prescription_wake_at", "wake_at", sqlite_where=sa.text("wake_at IS NOT NULL"),
                  postgresql_where=sa.text("wake_at IS NOT NULL")),
-        sa.Index("ix_prescription_status_received_at", "status", "received_at"),
+        sa.Index("ix_prescription_status_received_at_id", "status", "received_at", "id"),
+        _partly("ix_prescription_troubled", TROUBLED, "trouble"),
     )
 
 
@@ -94,6 +118,8 @@ class HistoryRow(Base):
     run_id: Mapped[str] = mapped_column(sa.String(40))
     """The Prefect flow run, or empty for the gateway."""
     hash: Mapped[str] = mapped_column(sa.String(64))
+
+    __table_args__ = (_partly("ix_history_ended", ENDED, "at"),)
 
 
 class ItemRow(Base):
@@ -150,7 +176,7 @@ class OrderRow(Base):
 
     id: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
     """Ours, made before the chain is called."""
-    prescription_id: Mapped[str] = _rx(index=True)
+    prescription_id: Mapped[str] = _rx()
     attempt: Mapped[int]
     chain: Mapped[str] = mapped_column(sa.String(40))
     store: Mapped[str] = mapped_column(sa.String(64))
@@ -173,7 +199,11 @@ class OrderRow(Base):
     """When it was declined or cancelled."""
     returned_lines: Mapped[list[Any]]
 
-    __table_args__ = (sa.UniqueConstraint("prescription_id", "attempt"),)
+    __table_args__ = (
+        sa.UniqueConstraint("prescription_id", "attempt"),
+        _partly("ix_pharmacy_order_held", HELD, "made_at"),
+        _partly("ix_pharmacy_order_handed_over", "handed_over_at IS NOT NULL", "handed_over_at", "chain", "store"),
+    )
 
 
 class ClaimRow(Base):
@@ -204,6 +234,8 @@ class ClaimRow(Base):
     __table_args__ = (
         sa.Index("ix_claim_settled_on", "settled_on"),
         sa.Index("ix_claim_reversed_on", "reversed_on"),
+        _partly("ix_claim_reversal_reference", "reversal_reference IS NOT NULL", "reversal_reference"),
+        _partly("ix_claim_unreconciled", UNRECONCILED, "status", "settled_on", "reversed_on"),
     )
 
 
@@ -348,7 +380,10 @@ class DiscrepancyRow(Base):
     actual: Mapped[str] = mapped_column(sa.String(80))
     found_at: Mapped[datetime]
 
-    __table_args__ = (sa.UniqueConstraint("kind", "subject", "prescription_id"),)
+    __table_args__ = (
+        sa.UniqueConstraint("kind", "subject", "prescription_id"),
+        sa.Index("ix_discrepancy_found_at_kind", "found_at", "kind"),
+    )
 
 
 class ReconciliationRow(Base):
@@ -366,3 +401,18 @@ class ReconciliationRow(Base):
     matched: Mapped[bool]
     text: Mapped[str] = mapped_column(sa.String(200))
     at: Mapped[datetime]
+
+
+class ProcessRow(Base):
+    """A process of ours that is, or was lately, alive."""
+
+    __tablename__ = "process"
+
+    kind: Mapped[str] = mapped_column(sa.String(16), primary_key=True)
+    """`gateway`, `worker` or `operations`."""
+    name: Mapped[str] = mapped_column(sa.String(80), primary_key=True)
+    host: Mapped[str] = mapped_column(sa.String(80))
+    pid: Mapped[int]
+    version: Mapped[str] = mapped_column(sa.String(20))
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]

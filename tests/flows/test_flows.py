@@ -5,8 +5,6 @@ from datetime import timedelta
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 
 from domain.errors import NeedsOperator
 from domain.lifecycle import Status
@@ -15,14 +13,11 @@ from flows.dispatcher import Batch, Dispatcher, batches
 from infra.db import prescriptions
 from infra.db.prescriptions import Due
 from infra.settings import get_settings
+from tasks import line as line_of_work
 from tests.city import admit, make_city, make_settings
 from tests.tasks.line import Line
 
-
-@pytest.fixture(scope="session", autouse=True)
-def prefect_server():
-    with prefect_test_harness(server_startup_timeout=120), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        yield
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 @pytest.fixture
@@ -68,7 +63,7 @@ async def test_a_batch_ends_well_though_one_of_its_prescriptions_is_in_trouble(l
         session.execute(__import__("sqlalchemy").text("UPDATE prescription SET patient_sealed = x'00'"))
     state = await lifecycle.prescription_lifecycle([good, bad], fine=False, return_state=True)
     assert state.is_completed()
-    assert "to retry alone" in state.name
+    assert "to retry" in state.name
 
 
 async def test_what_needs_a_person_is_red_when_it_is_alone(line):
@@ -131,13 +126,19 @@ async def test_the_board_is_an_artifact_with_a_fixed_key(line):
 
 
 def due(number: int, **more: object) -> Due:
-    given = {"status": Status.RECEIVED, "hospital": "h", "attempts": 0, "expedited": False, "chain": ""} | more
+    given = {"status": Status.RECEIVED, "hospital": "h", "attempts": 0, "lane": "h/"} | more
     return Due(id=f"rx_{number}", **given)
 
 
 def test_what_failed_before_goes_alone_and_the_rest_together():
     made = batches([due(1), due(2, attempts=1), due(3)], limit=50)
-    assert [batch.ids for batch in made] == [["rx_1", "rx_3"], ["rx_2"]]
+    assert [batch.ids for batch in made] == [["rx_2"], ["rx_1", "rx_3"]]
+
+
+def test_a_crowd_of_failures_has_one_cause_and_comes_back_as_a_batch():
+    made = batches([due(n, attempts=1) for n in range(9)] + [due(10)], limit=50)
+    assert [len(batch.due) for batch in made] == [1, 1, 1, 1, 6]
+    assert made[-1].tags == ["hospital:h", "retry", "stage:audit"]
 
 
 def test_a_batch_is_never_larger_than_the_limit():
@@ -151,7 +152,7 @@ def test_a_run_of_one_bears_its_prescriptions_id_and_a_batch_its_size():
 
 
 def test_tags_name_stage_hospital_and_chain():
-    assert Batch((due(1, chain="ankang"),)).tags == ["chain:ankang", "hospital:h", "stage:audit"]
+    assert Batch((due(1, lane="h/ankang"),)).tags == ["chain:ankang", "hospital:h", "stage:audit"]
 
 
 async def test_the_dispatcher_drives_what_is_due_and_lets_go_of_its_leases(line, tmp_path):
@@ -170,6 +171,47 @@ async def test_the_dispatcher_drives_what_is_due_and_lets_go_of_its_leases(line,
     with line.city.db.transaction() as session:
         free = prescriptions.claim_due(session, "other", at=line.city.now(), lease=timedelta(seconds=1), limit=9)
     assert sorted(one.id for one in free) == sorted(ids)
+
+
+async def test_a_slow_partner_holds_up_neither_its_batch_nor_the_queue(line, tmp_path, monkeypatch):
+    slow, *others = admit(line.city, 6)
+    answers = asyncio.Event()
+    ask, asked = line.payer.entitlement, []
+
+    async def waits_for_the_first(*given):
+        asked.append(given)
+        if len(asked) == 1:
+            await answers.wait()
+        return await ask(*given)
+
+    monkeypatch.setattr(line.payer, "entitlement", waits_for_the_first)
+    monkeypatch.setattr(line_of_work, "PATIENCE", 0.2)
+    stop = asyncio.Event()
+    settings = make_settings(tmp_path, worker="test-worker", poll_seconds=0.05, runs_at_once=1, lease_seconds=1)
+    running = asyncio.create_task(Dispatcher(line.city, settings).run(stop))
+    for _ in range(200):
+        if all(status(line, rx_id) is Status.IN_REVIEW for rx_id in others):
+            break
+        await asyncio.sleep(0.05)
+    assert {status(line, rx_id) for rx_id in others} == {Status.IN_REVIEW}
+    assert status(line, slow) is Status.RECEIVED
+    # Another one comes in and is not kept waiting; the slow one's lease is kept, longer than a lease lasts.
+    (late,) = admit(line.city)
+    for _ in range(100):
+        if status(line, late) is Status.IN_REVIEW:
+            break
+        await asyncio.sleep(0.05)
+    assert status(line, late) is Status.IN_REVIEW
+    for _ in range(4):
+        line.clock.advance(seconds=0.4)
+        await asyncio.sleep(0.5)
+    with line.city.db.transaction() as session:
+        assert prescriptions.claim_due(session, "other", at=line.city.now(), lease=timedelta(seconds=1), limit=9) == []
+    answers.set()
+    stop.set()
+    await running
+    assert status(line, slow) is Status.IN_REVIEW
+    assert len(asked) == 7
 
 
 async def test_without_prefect_the_rows_stay_due_and_the_leases_are_given_back(line, tmp_path, monkeypatch):

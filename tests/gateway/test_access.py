@@ -138,18 +138,3 @@ def test_no_page_asks_another_host_for_anything(client: TestClient, city: City) 
         assert 'src="http' not in page
         assert "style=" not in page
         assert 'rel="stylesheet" href="/static/sanyi.css"' in page
-
-
-def test_alive_and_ready_need_no_token(client: TestClient) -> None:
-    assert client.get("/health").json() == {"up": True}
-    assert client.get("/ready").json() == {"ready": True, "reasons": []}
-
-
-def test_not_ready_says_why(city: City, tmp_path: Path, client: TestClient) -> None:
-    with city.db.transaction() as session:
-        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
-
-    answer = client.get("/ready")
-
-    assert answer.status_code == 503
-    assert "0000" in answer.json()["reasons"][0]

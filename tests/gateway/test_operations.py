@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -66,6 +67,7 @@ def test_the_ledger_balances_and_agrees_with_the_claims(
     ledger = get(client, operator, "ledger")
     assert isinstance(ledger, dict)
 
+    assert ledger["next"] == ""
     assert [posting["kind"] for posting in ledger["postings"]] == ["settled", "settled", "reversed"]
     assert all(posting["sum_fen"] == 0 for posting in ledger["postings"])
     assert len(ledger["claims"]) == 2
@@ -77,12 +79,51 @@ def test_the_ledger_balances_and_agrees_with_the_claims(
 
 def test_the_proof_walks_every_chain_and_posting(
         client: TestClient, operator: dict[str, str], day: list[str], city: City) -> None:
-    assert get(client, operator, "verify") == {"chains": 3, "broken": [], "postings": 3, "out_of_balance": []}
+    assert get(client, operator, "verify") == {
+        "chains": 3, "broken": [], "postings": 3, "out_of_balance": [], "next": ""}
 
     with city.db.transaction() as session:
         session.connection().exec_driver_sql(
             "UPDATE entry SET amount_fen = amount_fen + 1 WHERE posting_id = 2 AND seq = 1")
     assert get(client, operator, "verify")["out_of_balance"] == [{"posting": 2, "sum_fen": 1}]  # type: ignore[index]
+
+
+def test_a_book_read_page_by_page_is_the_whole_book(
+        client: TestClient, operator: dict[str, str], day: list[str]) -> None:
+    whole = {name: get(client, operator, name) for name in ("ledger", "verify")}
+
+    for name, book in whole.items():
+        read: dict[str, Any] = {}
+        path, pages = f"/api/ops/{name}?limit=1", 0
+        while path:
+            page = client.get(path, headers=operator).json()
+            path, pages = page.pop("next"), pages + 1
+            read = {key: read[key] + value for key, value in page.items()} if read else page
+        assert pages > 3
+        assert read | {"next": ""} == book
+
+
+def test_differences_go_on_before_the_last_one_seen(
+        client: TestClient, operator: dict[str, str], day: list[str]) -> None:
+    newest, *older = get(client, operator, "discrepancies")  # type: ignore[misc]
+
+    assert older
+    assert get(client, operator, "discrepancies?limit=1") == [newest]
+    assert get(client, operator, f"discrepancies?before={newest['id']}") == older
+
+
+def test_what_has_ended_counts_on_the_day_it_ended(
+        client: TestClient, operator: dict[str, str], day: list[str], clock: Clock) -> None:
+    def cancelled() -> int:
+        board = get(client, operator, "board")
+        assert isinstance(board, dict)
+        return next(line["count"] for line in board["statuses"] if line["status"] == "cancelled")
+
+    assert cancelled() == 1
+    clock.advance(hours=14, minutes=50)  # from nine in the morning until ten to twelve at night, in the city
+    assert cancelled() == 1
+    clock.advance(minutes=10)
+    assert cancelled() == 0
 
 
 def test_a_row_somebody_deleted_is_missed(
@@ -114,7 +155,14 @@ def test_stages_tell_how_long_a_status_lasted(client: TestClient, operator: dict
     assert isinstance(stages, dict)
 
     assert stages["in_review"] == {"stage": "review", "count": 2, "p50": 240.0, "p95": 240.0}
-    assert stages["received"]["count"] == 3  # the cancelled one left it too
+    assert stages["received"]["count"] == 2  # no hop ever took up the one that was cancelled
+
+
+def test_stages_are_of_what_moved_lately(client: TestClient, operator: dict[str, str], day: list[str]) -> None:
+    stages = get(client, operator, "stages?hops=1")
+    assert isinstance(stages, dict)
+
+    assert stages["in_review"]["count"] == 1
 
 
 def test_discrepancies_and_reconciliations_are_listed(

@@ -139,7 +139,7 @@ def test_a_library_error_does_not_repeat_a_secret_either(environment):
 
 
 def test_an_empty_value_counts_as_not_set(environment):
-    assert environment(SANYI_BATCH_LIMIT="", SANYI_DATABASE_URL="").batch_limit == 50
+    assert environment(SANYI_BATCH_LIMIT="", SANYI_DATABASE_URL="").batch_limit == 100
     assert environment().database_url == "sqlite:///.sanyi/sanyi.db"
 
 

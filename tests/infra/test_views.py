@@ -11,6 +11,7 @@ from domain.lifecycle import Status
 from domain.orders import OrderStatus
 from infra.db import history, prescriptions, views
 from infra.db.effects import Effect, intend
+from infra.db.views import books
 from tasks.allocation import NOBODY_CAN_FILL
 from tasks.city import City
 from tasks.line import RED_AFTER, hop
@@ -193,8 +194,8 @@ def test_an_unknown_id_has_no_dossier(city: City) -> None:
 
 
 def test_the_nearest_rank_is_a_value_that_was_measured() -> None:
-    assert [views._nearest_rank([1.0, 2.0, 3.0, 4.0], percent) for percent in (50, 95)] == [2.0, 4.0]
-    assert views._nearest_rank([7.0], 50) == 7.0
+    assert [books._nearest_rank([1.0, 2.0, 3.0, 4.0], percent) for percent in (50, 95)] == [2.0, 4.0]
+    assert books._nearest_rank([7.0], 50) == 7.0
 
 
 def test_a_migrated_database_is_ready(city: City) -> None:

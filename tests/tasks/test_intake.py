@@ -247,8 +247,8 @@ class Meeting:
     def __init__(self) -> None:
         self._both = Barrier(2)
 
-    def __call__(self, where: str) -> None:
-        if where == "before":
+    def __call__(self, name: str, when: str) -> None:
+        if when == "before":
             try:
                 self._both.wait(0.4)
             except BrokenBarrierError:

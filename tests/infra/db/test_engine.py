@@ -1,5 +1,6 @@
 """Transactions are whole, moments have a zone."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -75,3 +76,23 @@ def test_a_reader_is_not_held_up_by_a_writer_and_does_not_see_half(db: Database)
         admit(writing, 2)
         with db.reading() as session:
             assert session.scalar(sa.select(sa.func.count()).select_from(PrescriptionRow)) == 1
+
+
+def test_a_fail_point_bears_the_name_of_its_transaction(db: Database) -> None:
+    passed: list[tuple[str, str]] = []
+    named = Database(db.url, boundary=lambda name, when: passed.append((name, when)))
+    with named.transaction("message.received") as session:
+        admit(session)
+    named.close()
+    assert passed == [("message.received", "before"), ("message.received", "after")]
+
+
+def test_threads_of_one_process_may_migrate_at_the_same_moment(database_url: str) -> None:
+    databases = [Database(database_url) for _ in range(4)]
+    with ThreadPoolExecutor(len(databases)) as threads:
+        done = [threads.submit(database.migrate) for database in databases]
+    for one in done:
+        one.result()
+    admitted(databases[0], 1)
+    for database in databases:
+        database.close()

@@ -157,6 +157,19 @@ def test_shares_are_of_what_was_handed_over_in_that_time(db: Database, ord_id: s
         assert orders.shares(session, NOW, NOW + MINUTE) == {}
 
 
+def test_shares_of_a_time_that_is_over_are_counted_once(db: Database, ord_id: str) -> None:
+    advance(db, ord_id, O.HANDED_OVER)
+    with db.reading() as session:
+        assert orders.shares(session, NOW - MINUTE, NOW) == {}
+        handed_over = sa.select(OrderRow.handed_over_at).where(OrderRow.id == ord_id)
+        assert session.scalar(handed_over) >= NOW
+    with db.transaction() as session:
+        session.execute(sa.update(OrderRow).values(handed_over_at=NOW - MINUTE))
+    with db.reading() as session:
+        assert orders.shares(session, NOW - MINUTE, NOW) == {}, "the answer that was kept"
+        assert orders.shares(session, NOW - MINUTE, NOW + 2 * MINUTE) == {"ankang/AK01": Decimal(1)}, "another time"
+
+
 def test_a_hold_of_a_prescription_that_is_over_is_an_orphan(db: Database, ord_id: str) -> None:
     def found() -> list[str]:
         with db.reading() as session:

@@ -9,7 +9,7 @@ from domain.lifecycle import Status
 from domain.prescription import RxKind
 from infra.db import Database, history, prescriptions
 from infra.db.rows import PrescriptionRow
-from tests.infra.db.records import MINUTE, NOW, admit, admitted, at_once
+from tests.infra.db.records import MINUTE, NOW, admit, admitted, at_once, make_order
 
 
 def take(db: Database, owner: str = "a", *, at: datetime = NOW, lease: timedelta = MINUTE, limit: int = 10) -> list[str]:
@@ -60,6 +60,44 @@ def test_only_what_is_due_is_claimed_the_expedited_first_and_then_the_longest_du
     admitted(db, 4, at=NOW + MINUTE)
     assert take(db, limit=2) == [urgent, later]
     assert take(db) == [late]
+
+
+def test_a_flood_from_one_hospital_leaves_the_others_their_share(db: Database) -> None:
+    flood = [admitted(db, n, at=NOW - MINUTE, hospital="flood").id for n in range(1, 21)]
+    small = [admitted(db, n, hospital="small").id for n in (31, 32)]
+    tiny = admitted(db, 41, hospital="tiny").id
+    taken = take(db, limit=9)
+    assert {tiny, *small} < set(taken)
+    assert [one for one in flood if one in taken] == flood[:6]
+
+
+def test_an_order_moves_its_prescription_to_the_chains_lane(db: Database) -> None:
+    head = admitted(db, 1)
+    with db.transaction() as session:
+        assert prescriptions.claim_due(session, "a", at=NOW, lease=MINUTE, limit=1)[0].chain == ""
+        make_order(session, head.id)
+        prescriptions.release(session, "a", [head.id])
+        (due,) = prescriptions.claim_due(session, "a", at=NOW, lease=MINUTE, limit=1)
+        assert (due.chain, due.lane) == ("ankang", f"{due.hospital}/ankang")
+
+
+def test_a_lane_that_is_full_is_left_alone(db: Database) -> None:
+    admitted(db, 1, hospital="slow")
+    other = admitted(db, 2, hospital="other").id
+    with db.transaction() as session:
+        due = prescriptions.claim_due(session, "a", at=NOW, lease=MINUTE, limit=9, without=["slow/"])
+    assert [one.id for one in due] == [other]
+
+
+def test_a_cancel_goes_before_the_flood_and_so_does_what_failed_but_they_get_half_the_room(db: Database) -> None:
+    flood = [admitted(db, n, at=NOW - MINUTE, hospital="flood").id for n in range(1, 11)]
+    cancelled, failed = admitted(db, 21), admitted(db, 22)
+    with db.transaction() as session:
+        history.append(session, cancelled, actor="hospital", reason="wants it back", at=NOW, wake_at=NOW,
+                       cancel_reason="patient")
+        history.append(session, failed, actor="platform", reason="attempt 1 failed", at=NOW, wake_at=NOW, attempts=1)
+    assert take(db, limit=4)[:2] == [cancelled.id, failed.id]
+    assert take(db, limit=4) == flood[2:6]
 
 
 def test_what_sleeps_is_not_due_until_it_is_woken(db: Database) -> None:

@@ -1,0 +1,305 @@
+"""The whole line against null partners, beside three baselines: no orchestrator, stock Prefect, DBOS.
+
+Timed: from the start, when every prescription is due at once, until the last is settled and every message about it
+is delivered. Inside, and the same for all: all steps of `tasks.line`, our own database, the outbox, and what people
+do through the functions the gateway uses (a pharmacist's claim and decision, three signed callbacks of a chain).
+Before, and not timed: the real FHIR intake, once, into a database each contender gets a copy of.
+Each contender is one process; PostgreSQL and the Prefect server are beside it on the same machine. PostgreSQL runs
+without fsync for all of them: what is compared is CPU, not a disk.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.rig.city import message, null_city
+from benchmarks.rig.cost import cpu_seconds, percentile, rows_and_bytes, until_idle
+from benchmarks.rig.samples import summary
+from infra.log import configure
+from sandbox.processes import ROOT, Child, Processes, free_port
+from tasks.intake import receive_prescription
+from tests.city import HOSPITAL
+from tests.services import Postgres, postgres
+
+NAMES = {"ours": "ours", "plain": "(a) no orchestrator", "stock": "(b) stock Prefect", "dbos": "(c) DBOS"}
+TARGETS = {"plain": 0.5, "stock": 10.0, "dbos": 1.2}
+"""Our prescriptions/s over theirs, at least."""
+IDLE_SECONDS = 1.5
+"""From intake to the review queue with nothing else going on, 95th percentile, at most."""
+BYTES = 5_000
+"""Left in Prefect's database per prescription, in bulk, at most."""
+STALLED = 60
+"""Seconds without any progress after which a run is given up."""
+
+UNFINISHED = """SELECT (SELECT count(*) FROM prescription WHERE status <> 'settled' OR wake_at <= now())
+                     + (SELECT count(*) FROM outbox WHERE due_at IS NOT NULL)"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one contender needed."""
+
+    contender: str
+    count: int
+    seconds: float
+    worker: float
+    """CPU-ms per prescription, as are the next two."""
+    server: float
+    postgres: float
+    p50: float
+    """Seconds from the start to settled."""
+    p95: float
+    rows: float
+    """Left in the orchestrator's own database, per prescription."""
+    size: float
+    """Bytes, likewise."""
+
+    @property
+    def rate(self) -> float:
+        return self.count / self.seconds
+
+
+@dataclass(frozen=True)
+class Rig:
+    """What is there for every contender."""
+
+    folder: Path
+    processes: Processes
+    server: Postgres
+
+    @property
+    def postmaster(self) -> int:
+        return int((self.server.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+
+    def database(self, prescriptions: int) -> str:
+        """A fresh copy of a database with that many prescriptions taken in."""
+        return self.server.fresh(self.server.template(f"city_{prescriptions}", lambda url: _take_in(url, prescriptions)))
+
+    @contextmanager
+    def prefect(self, name: str) -> Iterator[tuple[str, str, int]]:
+        """A Prefect server with its own database: API address, database, process."""
+        database, port = self.server.fresh(), free_port()
+        child = self.processes.start(
+            f"prefect-{name}", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port),
+            env={"PREFECT_HOME": str(self.folder / f"prefect-{name}"), **_environment("prefect-server.env"),
+                 "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.replace("+psycopg", "+asyncpg")})
+        self.processes.wait_for(f"http://127.0.0.1:{port}/api/health", name=child.name, seconds=150)
+        yield f"http://127.0.0.1:{port}/api", database, child.process.pid
+        self.processes.kill(child.name)
+
+    @contextmanager
+    def contender(self, kind: str, name: str, database: str, *options: str, api: str = "") -> Iterator[Child]:
+        """A contender, ready to go; it is told to end after the block."""
+        folder = self.folder / name
+        folder.mkdir()
+        env = {"SANYI_HOME": str(folder), "SANYI_DATABASE_URL": database, "SANYI_WORKER": "bench-1",
+               "SANYI_LOG_LEVEL": "ERROR", "PREFECT_HOME": str(folder / "prefect"), "PREFECT_API_URL": api,
+               "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+        if kind == "ours":
+            env |= _environment("prefect-client.env")
+        child = self.processes.start(name, "-m", "benchmarks.rig.contender", kind, str(folder), *options, env=env,
+                                     errand=True)
+        while not (folder / "ready").exists():
+            self.processes.check()
+            time.sleep(0.05)
+        yield child
+        (folder / "stop").touch()
+        child.process.wait(60)
+        self.processes.check()
+
+    def go(self, name: str) -> None:
+        (self.folder / name / "go").touch()
+
+
+def measure(rig: Rig, kind: str, count: int, samples: Path | None = None) -> Measured:
+    """One contender, `count` prescriptions. Raises `TimeoutError` when nothing moves any more."""
+    database = rig.database(count)
+    if kind == "dbos":
+        return _drive(rig, kind, count, database, rig.server.fresh(), None, "", samples)
+    if kind == "plain":
+        return _drive(rig, kind, count, database, "", None, "", samples)
+    with rig.prefect(kind) as (api, prefects, pid):
+        return _drive(rig, kind, count, database, prefects, pid, api, samples)
+
+
+def _drive(rig: Rig, kind: str, count: int, database: str, theirs: str, server: int | None, api: str,
+           samples: Path | None) -> Measured:
+    """`theirs`: the orchestrator's own database; `server`: its own process, if it has one."""
+    options = [*(["--dbos-database", theirs] if kind == "dbos" else []),
+               *(["--samples", str(samples)] if samples else [])]
+    beside = [rig.postmaster, *([server] if server else [])]
+    with rig.contender(kind, f"worker-{kind}", database, *options, api=api) as child:
+        until_idle(beside)
+        kept = rows_and_bytes(libpq(theirs)) if theirs else (0, 0)
+        cpu = {pid: cpu_seconds(pid) for pid in (child.process.pid, *beside)}
+        started = datetime.now(UTC)
+        begin = time.monotonic()
+        rig.go(child.name)
+        until_finished(rig, database)
+        seconds = time.monotonic() - begin
+        cpu[child.process.pid] = cpu_seconds(child.process.pid) - cpu[child.process.pid]
+        # What the Prefect server has put off is part of the price.
+        until_idle(beside)
+        cpu |= {pid: cpu_seconds(pid) - cpu[pid] for pid in beside}
+    left = rows_and_bytes(libpq(theirs)) if theirs else (0, 0)
+    settled = _settled_after(database, started)
+    if len(settled) != count:
+        raise AssertionError(f"{kind}: {len(settled)} of {count} were settled")
+    rig.server.drop(database)
+    return Measured(
+        kind, count, seconds, 1000 * cpu[child.process.pid] / count, 1000 * cpu[server] / count if server else 0.0,
+        1000 * cpu[rig.postmaster] / count, percentile(settled, 0.5), percentile(settled, 0.95),
+        (left[0] - kept[0]) / count, (left[1] - kept[1]) / count)
+
+
+def idle(rig: Rig, count: int) -> list[float]:
+    """Seconds from intake to the review queue, one prescription at a time, the first one left out.
+
+    The intake happens here, in another process than the worker, as at the gateway.
+    """
+    database, seconds = rig.database(0), []
+    city = null_city(rig.folder, database, people=False)
+    with (rig.prefect("idle") as (api, _, _), rig.contender("ours", "worker-idle", database, api=api) as child,
+          psycopg.connect(libpq(database), autocommit=True) as connection):
+        rig.go(child.name)
+        for number in range(1, count + 2):
+            time.sleep(random.uniform(0.3, 1.3))  # noqa: S311  # not to keep step with the worker's own clock
+            raw = message(number, datetime.now(UTC))
+            begin = time.monotonic()
+            assert receive_prescription(city, HOSPITAL, raw).status == 201
+            while not connection.execute("SELECT 1 FROM history WHERE to_status = 'in_review' AND prescription_id = "
+                                         "(SELECT id FROM prescription WHERE external_id = %s)", [f"RX{number:04d}"]
+                                         ).fetchone():
+                rig.processes.check()
+                time.sleep(0.005)
+            seconds.append(time.monotonic() - begin)
+            until_finished(rig, database)
+    city.db.close()
+    return seconds[1:]
+
+
+def _take_in(url: str, count: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        city = null_city(Path(folder), url, people=False)
+        now = datetime.now(UTC)
+        for number in range(1, count + 1):
+            answer = receive_prescription(city, HOSPITAL, message(number, now))
+            assert answer.status == 201, answer.body.decode()
+        city.db.close()
+    with psycopg.connect(libpq(url), autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+
+
+def until_finished(rig: Rig, database: str) -> None:
+    """Until all is settled and delivered. Raises `TimeoutError`, saying where things are, when nothing moves any more."""
+    left, changed = -1, time.monotonic()
+    with psycopg.connect(libpq(database), autocommit=True) as connection:
+        while True:
+            row = connection.execute(UNFINISHED).fetchone()
+            assert row
+            if row[0] == 0:
+                return
+            if row[0] != left:
+                left, changed = row[0], time.monotonic()
+            if time.monotonic() - changed > STALLED:
+                where = connection.execute("SELECT status, trouble, waiting_for, count(*) FROM prescription "
+                                           "GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 5").fetchall()
+                raise TimeoutError(f"nothing moved for {STALLED} s; {left} unfinished; most are {where}")
+            rig.processes.check()
+            time.sleep(0.1)
+
+
+def _settled_after(database: str, started: datetime) -> list[float]:
+    """Seconds from the start to settled, of every prescription."""
+    with psycopg.connect(libpq(database), autocommit=True) as connection:
+        rows = connection.execute("SELECT min(at) FROM history WHERE to_status = 'settled' AND from_status <> 'settled' "
+                                  "GROUP BY prescription_id").fetchall()
+    return [(datetime.fromisoformat(at) - started).total_seconds() for at, in rows]
+
+
+def libpq(url: str) -> str:
+    """An address as psycopg itself reads it."""
+    return url.replace("+psycopg", "")
+
+
+def _environment(file: str) -> dict[str, str]:
+    lines = (ROOT / "infra" / "deploy" / file).read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def show(console: Console, measured: dict[str, Measured]) -> None:
+    """The table."""
+    table = Table("", "N", "rx/s", "CPU-ms/rx: worker", "Prefect", "PostgreSQL", "p50 s", "p95 s", "rows left/rx",
+                  "bytes left/rx", title="all due at once; rows and bytes: in the orchestrator's own database")
+    for one in measured.values():
+        table.add_row(NAMES[one.contender], str(one.count), f"{one.rate:.1f}", f"{one.worker:.1f}", f"{one.server:.1f}",
+                      f"{one.postgres:.1f}", f"{one.p50:.1f}", f"{one.p95:.1f}", f"{one.rows:.1f}", f"{one.size:,.0f}")
+    console.print(table)
+
+
+def verdict(measured: dict[str, Measured], waits: list[float]) -> tuple[str, bool]:
+    """The last line, and whether every target that was measured is met."""
+    us = measured.get("ours")
+    held, words = True, []
+    for kind, unit in (("plain", "of (a)"), ("stock", "times (b)"), ("dbos", "times (c)")):
+        if us and kind in measured:
+            ratio = us.rate / measured[kind].rate
+            held &= ratio >= TARGETS[kind]
+            words.append(f"{ratio:.2f} {unit}")
+    if waits:
+        worst = percentile(waits, 0.95)
+        held &= worst <= IDLE_SECONDS
+        words.append(f"idle p95 {worst:.2f} s")
+    if us:
+        held &= us.size <= BYTES
+        words.append(f"{us.size:,.0f} bytes in Prefect per prescription")
+    return f"lifecycle: {', '.join(words) or 'nothing measured'}", held
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./go bench lifecycle", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prescriptions", type=int, default=1000, help="for all but stock Prefect")
+    parser.add_argument("--stock", type=int, default=60, help="prescriptions for stock Prefect, which is slow")
+    parser.add_argument("--idle", type=int, default=20, help="prescriptions one at a time; 0: leave it out")
+    parser.add_argument("--only", nargs="*", choices=list(NAMES), default=list(NAMES), help="contenders")
+    parser.add_argument("--profile", action="store_true", help="where our worker spends its CPU")
+    given = parser.parse_args()
+    configure("ERROR")
+    console = Console(highlight=False, width=150)
+    measured: dict[str, Measured] = {}
+    waits: list[float] = []
+    with (tempfile.TemporaryDirectory(prefix="sybench") as name, Processes(Path(name) / "logs") as processes,
+          postgres() as server):
+        rig = Rig(Path(name), processes, server)
+        for kind in given.only:
+            samples = Path(name) / "samples.json" if given.profile and kind == "ours" else None
+            count = given.stock if kind == "stock" else given.prescriptions
+            console.print(f"· {NAMES[kind]}: {count} prescriptions")
+            measured[kind] = measure(rig, kind, count, samples)
+            if samples:
+                console.print("\n".join(summary(samples)))
+        if given.idle:
+            console.print(f"· idle: {given.idle} prescriptions, one at a time")
+            waits = idle(rig, given.idle)
+            console.print(f"intake to review queue: p50 {percentile(waits, 0.5):.2f} s, p95 {percentile(waits, 0.95):.2f} s")
+    if measured:
+        show(console, measured)
+    line, held = verdict(measured, waits)
+    console.print(line if held else f"[red]{line}[/red]")
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""One contender as a process of its own: says when it is ready, waits for the start, works until it is stopped.
+
+It watches its folder for the files `go` and `stop`, not for signals: a Prefect flow run takes SIGTERM for itself.
+
+All of them run the same steps on the same kind of city and deliver the same outbox; they differ in who says what
+comes next. `ours` and `plain` meet pharmacists and chains as the product does, through the queue. `stock` and `dbos`
+call them in line between two steps: they never wait for anybody and write down no hops, which is in their favour.
+"""
+
+import argparse
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from benchmarks.rig.city import Act, hand_over, null_city
+from benchmarks.rig.samples import sampling
+from domain.lifecycle import Status
+from infra.db import prescriptions
+from infra.db.rows import PrescriptionRow
+from infra.log import configure
+from infra.settings import get_settings
+from tasks import line
+from tasks.city import City
+from tasks.reports import deliver_due
+from tests.city import pass_review
+
+AT_ONCE = 10
+"""Prescriptions a baseline works on at the same time, as many as one of our batches."""
+
+Advance = Callable[[line.Step, str], Awaitable[Status]]
+
+
+async def ours(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
+    """The product: dispatcher, batches, flow runs."""
+    from prefect.client.orchestration import get_client
+
+    from flows import home
+    home.city = lambda: city  # type: ignore[assignment]  # before any flow asks for it
+    from flows.dispatcher import Dispatcher
+    async with get_client():
+        await ready()
+        await Dispatcher(city, get_settings()).run(stop)
+
+
+async def plain(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
+    """(a) No orchestrator: claim what is due, hop, let go."""
+    settings = get_settings()
+    lease = timedelta(seconds=settings.lease_seconds)
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(rx_id: str) -> None:
+        async with turns:
+            await line.hop(city, rx_id)
+
+    await ready()
+    async with _outbox_delivered(city, stop):
+        while not stop.is_set():
+            with city.db.transaction() as session:
+                due = prescriptions.claim_due(session, settings.worker, at=city.now(), lease=lease,
+                                              limit=settings.batch_limit)
+            await asyncio.gather(*(one(claimed.id) for claimed in due))
+            with city.db.transaction() as session:
+                prescriptions.release(session, settings.worker, [claimed.id for claimed in due])
+            await asyncio.sleep(0 if due else settings.poll_seconds)
+
+
+async def stock(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
+    """(b) Prefect as it comes: a flow run per prescription, a task run per step, default settings."""
+    from prefect import flow, task
+
+    def as_task(step: line.Step) -> Callable[[str], Awaitable[Status]]:
+        @task(name=step.__name__)
+        async def run(rx_id: str) -> Status:
+            return await step(city, rx_id)
+
+        return run
+
+    tasks = {step: as_task(step) for step in line.STEPS.values()}
+
+    @flow
+    async def one_prescription(rx_id: str) -> None:
+        await _to_settled(city, rx_id, lambda step, rx_id: tasks[step](rx_id))
+
+    await ready()
+    async with _outbox_delivered(city, stop):
+        await _all(ids, one_prescription)
+        await stop.wait()
+
+
+async def dbos(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[[], Awaitable[None]],
+               *, database: str) -> None:
+    """(c) DBOS: a durable workflow per prescription, its id as the workflow's, a durable step per step.
+
+    Started in this process without a queue, which saves it a write and a poll.
+    """
+    from dbos import DBOS, SetWorkflowID
+
+    DBOS(config={"name": "bench", "system_database_url": database, "log_level": "WARNING"})
+
+    def as_step(step: line.Step) -> Callable[[str], Awaitable[str]]:
+        @DBOS.step(name=step.__name__)
+        async def run(rx_id: str) -> str:
+            return str(await step(city, rx_id))
+
+        return run
+
+    steps = {step: as_step(step) for step in line.STEPS.values()}
+
+    async def advance(step: line.Step, rx_id: str) -> Status:
+        return Status(await steps[step](rx_id))
+
+    @DBOS.workflow()
+    async def one_prescription(rx_id: str) -> None:
+        await _to_settled(city, rx_id, advance)
+
+    async def start(rx_id: str) -> None:
+        with SetWorkflowID(rx_id):
+            handle = await DBOS.start_workflow_async(one_prescription, rx_id)
+        await handle.get_result()
+
+    DBOS.launch()
+    await ready()
+    async with _outbox_delivered(city, stop):
+        await _all(ids, start)
+        await stop.wait()
+    DBOS.destroy()
+
+
+ROUTE: Sequence[Status | Act] = (
+    Status.RECEIVED, Status.AUDITED, pass_review, Status.REVIEWED, Status.ALLOCATING, Status.FULFILLING, hand_over,
+    Status.FULFILLING, Status.FULFILLED, Status.SETTLED)
+"""What the line does with a prescription that meets no trouble: steps by status, and people between them."""
+
+
+async def _to_settled(city: City, rx_id: str, advance: Advance) -> None:
+    for stop in ROUTE:
+        if isinstance(stop, Status):
+            await advance(line.STEPS[stop], rx_id)
+        else:
+            stop(city, rx_id)
+
+
+async def _all(ids: list[str], run: Callable[[str], Awaitable[Any]]) -> None:
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(rx_id: str) -> None:
+        async with turns:
+            await run(rx_id)
+
+    await asyncio.gather(*(one(rx_id) for rx_id in ids))
+
+
+@contextlib.asynccontextmanager
+async def _outbox_delivered(city: City, stop: asyncio.Event) -> Any:
+    """Deliver the outbox beside the work, as our dispatcher does."""
+    async def relay() -> None:
+        while not stop.is_set():
+            if not await deliver_due(city):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), get_settings().poll_seconds)
+
+    async with asyncio.TaskGroup() as beside:
+        beside.create_task(relay())
+        yield
+
+
+CONTENDERS: Mapping[str, Callable[..., Awaitable[None]]] = {
+    "ours": ours, "plain": plain, "stock": stock, "dbos": dbos}
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("contender", choices=sorted(CONTENDERS))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--dbos-database", default="")
+    parser.add_argument("--samples", type=Path)
+    given = parser.parse_args()
+    settings = get_settings()
+    configure(settings.log_level)
+    stop = asyncio.Event()
+    city = null_city(given.folder, settings.database_url, people=given.contender in ("ours", "plain"))
+    with city.db.reading() as session:
+        ids = list(session.scalars(sa.select(PrescriptionRow.id).order_by(PrescriptionRow.id)))
+
+    async def told(word: str) -> None:
+        while not (given.folder / word).exists():  # noqa: ASYNC110  # the word comes from another process
+            await asyncio.sleep(0.05)
+
+    async def stopped() -> None:
+        await told("stop")
+        stop.set()
+
+    async def ready() -> None:
+        (given.folder / "ready").touch()
+        await told("go")
+
+    run = CONTENDERS[given.contender]
+    if given.contender == "dbos":
+        run = partial(dbos, database=given.dbos_database)
+    with sampling(given.samples):
+        async with asyncio.TaskGroup() as beside:
+            beside.create_task(stopped())
+            await run(city, ids, stop, ready)
+    city.db.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,202 @@
+"""What Prefect itself watches over, as code: dead runs, and the alerts of operations. `python -m flows.automations`.
+
+Alerts say what an operator must know; nothing of the business waits for one. A declaration that changes is
+updated in Prefect, one that goes is deleted, by name, among those that bear our tag.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.blocks.webhook import Webhook
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import State, StateType
+from prefect.events.actions import ActionTypes, CallWebhook, ChangeFlowRunState, RunDeployment
+from prefect.events.filters import AutomationFilter, AutomationFilterTags
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Completed
+from pydantic import SecretStr
+
+from domain.errors import NeedsOperator
+from flows.dead import LIFECYCLE
+from infra.log import configure, get_logger
+from infra.settings import get_settings
+
+log = get_logger(__name__)
+
+TAG = "sanyi"
+"""On every automation of ours; without it an automation is somebody else's."""
+BLOCK = "sanyi-alert"
+"""Prefect's webhook block with the address of `alert_webhook`."""
+
+ZOMBIE_AFTER = timedelta(seconds=200)
+"""More than three heartbeats (`PREFECT_FLOWS_HEARTBEAT_FREQUENCY` in infra/deploy/prefect-client.env). A thread of its
+own sends them, so a busy loop is not silent."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One thing an operator must know."""
+
+    slug: str
+    what: str
+    cure: str
+    trigger: EventTrigger
+
+
+def _runs_of(flows: Sequence[str], *states: StateType) -> dict[str, Any]:
+    """Which events: state changes of those flows' runs. By type, because the names of our states say more."""
+    return {
+        "expect": {"prefect.flow-run.*"},
+        "match": {"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": [state.value for state in states]},
+        "match_related": {"prefect.resource.role": "flow", "prefect.resource.name": list(flows)},
+    }
+
+
+ALERTS = (
+    Alert("red-prescription", "处方需要人工处理 A prescription needs a person",
+          "Open the gateway's board: it says which, why, and what to do. One alert per five minutes, however many.",
+          EventTrigger(posture=Posture.Reactive, within=timedelta(minutes=5), **_runs_of([LIFECYCLE], StateType.FAILED))),
+    Alert("canary-missing", "金丝雀三分钟未成功 No canary has come through for three minutes",
+          "Prefect's services or the operations worker do not work. Run ./go doctor; docs/runbooks/canary-silent.md.",
+          EventTrigger(posture=Posture.Proactive, within=timedelta(minutes=3), **_runs_of(["canary"], StateType.COMPLETED))),
+    Alert("upkeep-failing", "巡检或看板连续失败 The sweep or the board failed twice within ten minutes",
+          "Open the newest red run `sweep` or `the city's day`; its message says why. Nothing is lost meanwhile.",
+          EventTrigger(posture=Posture.Reactive, threshold=2, within=timedelta(minutes=10),
+                       **_runs_of(["sweep", "board"], StateType.FAILED, StateType.CRASHED))),
+    Alert("reconciliation-red", "对账不平或未完成 A day does not reconcile with the fund, or could not be asked about",
+          "docs/operations.md, Reconciliation differs.",
+          EventTrigger(posture=Posture.Reactive, within=timedelta(minutes=5),
+                       **_runs_of(["reconcile-day"], StateType.FAILED, StateType.CRASHED))),
+    Alert("operations-late", "运维任务积压 Nobody takes up the runs of the pool operations",
+          "Start the operations worker: python -m flows.resident. Prescriptions are not affected.",
+          EventTrigger(posture=Posture.Reactive, threshold=3, within=timedelta(minutes=5),
+                       expect={"prefect.flow-run.Late"},
+                       match_related={"prefect.resource.role": "work-pool", "prefect.resource.name": "operations"})),
+)
+
+
+@flow(name="alert", flow_run_name="alert {alert}", persist_result=False)
+async def alert(alert: str, about: str = "") -> State:
+    """Raise an alert as an artifact with the key `alert-…`. Started by an automation; `about` is what it was about."""
+    settings = get_settings()
+    known = next((one for one in ALERTS if one.slug == alert), None)
+    run = about.removeprefix("prefect.flow-run.") if about.startswith("prefect.flow-run.") else ""
+    lines = [f"# {known.what if known else alert}", known.cure if known else "", f"[board]({settings.gateway_url}/)",
+             f"[run]({settings.prefect_ui_url}/runs/flow-run/{run})" if run else ""]
+    await create_markdown_artifact(  # type: ignore[misc]
+        "\n\n".join(line for line in lines if line), key=f"alert-{alert}", description=known.what if known else alert)
+    log.error("alert.raised", alert=alert, about=about)
+    return Completed(name="Raised")
+
+
+def declared(deployment: UUID, webhook: UUID | None = None) -> list[AutomationCore]:
+    """Every automation of ours. `deployment` is the one of `alert`; `webhook` is called as well, by Prefect's server
+    itself, so that somebody hears of it though the operations worker is dead."""
+    zombies = AutomationCore(
+        name="sanyi: zombie-runs", tags=[TAG],
+        description="A run whose heartbeat stopped is dead: Crashed. Its prescriptions were taken up again by their leases.",
+        # After any state our runs have, whatever its name: a run that ended is silent for a good reason.
+        trigger=EventTrigger(posture=Posture.Proactive, after={"prefect.flow-run.heartbeat"}, expect={"prefect.flow-run.*"},
+                             match={"prefect.resource.id": "prefect.flow-run.*"}, for_each={"prefect.resource.id"},
+                             within=ZOMBIE_AFTER),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its heartbeat stopped: the process is gone")])
+    return [zombies, *(_alerting(one, deployment, webhook) for one in ALERTS)]
+
+
+def _alerting(alert: Alert, deployment: UUID, webhook: UUID | None) -> AutomationCore:
+    about = '{{ event.resource.id if event else "" }}'
+    actions: list[ActionTypes] = [
+        RunDeployment(deployment_id=deployment, parameters={
+            "alert": alert.slug, "about": {"__prefect_kind": "jinja", "template": about}})]
+    if webhook:
+        text = {"text": f"{alert.what}\n{alert.cure}", "alert": alert.slug, "about": about.replace('"', "'")}
+        actions.append(CallWebhook(block_document_id=webhook, payload=json.dumps(text, ensure_ascii=False)))
+    return AutomationCore(name=f"sanyi: {alert.slug}", description=f"{alert.what}. {alert.cure}", tags=[TAG],
+                          trigger=alert.trigger, actions=actions)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What applying changed; all zero when Prefect already had it so."""
+
+    created: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+
+async def apply(client: PrefectClient, wanted: Sequence[AutomationCore]) -> Applied:
+    """Make Prefect's automations with our tag the wanted ones. One that is as wanted is not touched: an update would
+    start its windows anew."""
+    there = await client.read_automations(
+        automations=AutomationFilter(tags=AutomationFilterTags(all_=[TAG])), limit=200)
+    by_name = {one.name: one for one in there}
+    created = updated = 0
+    for one in wanted:
+        old = by_name.pop(one.name, None)
+        if old is None:
+            await client.create_automation(one)
+            created += 1
+        elif _shape(old) != _shape(one):
+            await client.update_automation(old.id, one.model_copy(update={"enabled": old.enabled}))
+            updated += 1
+    for gone in by_name.values():
+        await client.delete_automation(gone.id)
+    return Applied(created, updated, len(by_name))
+
+
+def _shape(automation: AutomationCore) -> Mapping[str, Any]:
+    """What makes two automations the same. Prefect pauses one by `enabled`; that is an operator's business."""
+    return automation.model_dump(exclude={"id", "enabled"})
+
+
+async def ensure() -> Applied:
+    """Apply what is declared. Raises `NeedsOperator` (code `no_deployment`) until prefect.yaml is deployed."""
+    async with get_client() as client:
+        try:
+            deployment = await client.read_deployment_by_name("alert/operators")
+        except ObjectNotFound:
+            raise NeedsOperator("no deployment alert/operators in Prefect; run: prefect --no-prompt deploy --all",
+                                code="no_deployment") from None
+        applied = await apply(client, declared(deployment.id, await _webhook(client, get_settings().alert_webhook)))
+    if applied != Applied():
+        log.info("automations.applied", **applied.__dict__)
+    return applied
+
+
+async def _webhook(client: PrefectClient, address: SecretStr) -> UUID | None:
+    """Id of the block that holds the address; sealed by Prefect, and gone when there is no address any more."""
+    try:
+        found = await client.read_block_document_by_name(BLOCK, "webhook")
+    except ObjectNotFound:
+        found = None
+    if not address.get_secret_value():
+        if found:
+            await client.delete_block_document(found.id)
+        return None
+    if found and str(found.data.get("url")) == address.get_secret_value():
+        return found.id
+    return await Webhook(url=address).asave(BLOCK, overwrite=True, client=client)
+
+
+def main() -> int:
+    configure(get_settings().log_level)
+    try:
+        applied = asyncio.run(ensure())
+    except NeedsOperator as error:
+        print(error)
+        return 1
+    print(f"{applied.created} created, {applied.updated} updated, {applied.deleted} deleted")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""`./go doctor`: one screen that says what is wrong with an installation and what to do. Changes nothing."""
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import yaml  # type: ignore[import-untyped]  # comes with Prefect
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateName
+from prefect.client.schemas.objects import WorkPoolStatus
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.events.filters import AutomationFilter, AutomationFilterTags
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from domain.errors import NeedsOperator
+from flows import automations, prefect_server
+from flows.resident import POOL
+from infra import log
+from infra.settings import Settings, get_settings
+from infra.topology import judge_prefect
+from tasks.doctor import Grade, Verdict, act, examine, fine, watch, worst_first
+
+DECLARED = Path(__file__).parents[1] / "prefect.yaml"
+PATIENCE = 20.0
+"""Seconds for everything asked of Prefect."""
+DEPLOY = "运行 prefect --no-prompt deploy --all", "run prefect --no-prompt deploy --all"
+
+
+async def diagnose(settings: Settings) -> list[Verdict]:
+    """Every verdict about the installation of these settings, the worst first."""
+    ours, theirs = await asyncio.gather(examine(settings), check_prefect(settings))
+    return worst_first([*ours, *theirs])
+
+
+async def check_prefect(settings: Settings) -> list[Verdict]:
+    """Prefect as the workers see it: the server, and whether it knows everything it should."""
+    address = PREFECT_API_URL.value() or f"{settings.prefect_ui_url}/api"
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            with temporary_settings({PREFECT_API_URL: address}):
+                async with get_client() as client:
+                    found = await _ask(client)
+    except Exception as error:
+        # Its own words may hold the address with a password.
+        found = [act("prefect", "prefect-down", f"没有应答（{type(error).__name__}）", f"does not answer ({type(error).__name__})",
+                     "启动 Prefect 服务，核对 PREFECT_API_URL", "start its server; check PREFECT_API_URL")]
+    if not PREFECT_API_URL.value():
+        found.append(watch("prefect", "prefect-setup", "未设置 PREFECT_API_URL", "PREFECT_API_URL is not set here",
+                           "按 docs/operations.md 设置，工作进程需要它", "set it as in docs/operations.md: workers need it"))
+    return [replace(one, milliseconds=round((time.monotonic() - began) * 1000)) for one in found]
+
+
+async def _ask(client: PrefectClient) -> list[Verdict]:
+    server = await client.api_version()
+    facts = await prefect_server.ask()
+    found = [act("prefect", "prefect-setup", one.text, one.text_en, one.cure, one.cure_en)
+             for one in (judge_prefect(facts) if facts else [])]
+    deployed = {one.name: one for one in await client.read_deployments(limit=200)}
+    found += check_deployments(yaml.safe_load(DECLARED.read_text(encoding="utf-8"))["deployments"], deployed)
+    found += await _automations(client)
+    found += await _pool(client)
+    late = await client.read_flow_runs(limit=200, flow_run_filter=FlowRunFilter(
+        state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"]))))
+    if late:
+        found.append(act("prefect", "prefect-setup", f"{len(late)} 个运行已迟到", f"{len(late)} runs are late",
+                         "启动运维进程：python -m flows.resident", "start the operations worker: python -m flows.resident"))
+    return found or [fine("prefect", f"{server}，{len(deployed)} 个部署", f"{server}, {len(deployed)} deployments")]
+
+
+def check_deployments(declared: Sequence[Mapping[str, Any]], there: Mapping[str, DeploymentResponse]) -> list[Verdict]:
+    """Whether Prefect knows each deployment of prefect.yaml as it is now, with its schedule running."""
+    found = []
+    missing = [one["name"] for one in declared if one["name"] not in there]
+    if missing:
+        found.append(act("prefect", "prefect-setup", f"缺少部署 {', '.join(missing)}",
+                         f"deployments are missing: {', '.join(missing)}", *DEPLOY))
+    for one in declared:
+        known = there.get(one["name"])
+        if known is None:
+            continue
+        if known.entrypoint != one["entrypoint"]:
+            found.append(act("prefect", "prefect-setup", f"部署 {one['name']} 不是本版本的",
+                             f"deployment {one['name']} is of another release", *DEPLOY))
+        if one.get("schedules") and (known.paused or not any(schedule.active for schedule in known.schedules)):
+            found.append(act("prefect", "prefect-setup", f"部署 {one['name']} 的定时已停", f"the schedule of {one['name']} is off",
+                             f"在 Prefect 中恢复部署 {one['name']}", f"resume {one['name']} under Deployments"))
+    return found
+
+
+async def _automations(client: PrefectClient) -> list[Verdict]:
+    wanted = {one.name for one in automations.declared(uuid4())}
+    there = {one.name: one for one in await client.read_automations(
+        automations=AutomationFilter(tags=AutomationFilterTags(all_=[automations.TAG])), limit=200)}
+    missing = sorted(name for name in wanted if name not in there)
+    off = sorted(name for name in wanted if name in there and not there[name].enabled)
+    found = []
+    if missing:
+        found.append(act("prefect", "prefect-setup", f"缺少自动化 {', '.join(missing)}",
+                         f"automations are missing: {', '.join(missing)}",
+                         "运行 python -m flows.automations", "run python -m flows.automations"))
+    if off:
+        found.append(watch("prefect", "prefect-setup", f"自动化已停用 {', '.join(off)}",
+                           f"automations are switched off: {', '.join(off)}",
+                           "在 Prefect 的 Automations 中启用", "switch them on under Automations"))
+    return found
+
+
+async def _pool(client: PrefectClient) -> list[Verdict]:
+    start = "启动运维进程：python -m flows.resident", "start the operations worker: python -m flows.resident"
+    try:
+        pool = await client.read_work_pool(POOL)
+    except ObjectNotFound:
+        return [act("prefect", "prefect-setup", f"没有工作池 {POOL}", f"there is no work pool {POOL}", *start)]
+    if pool.is_paused:
+        return [act("prefect", "prefect-setup", f"工作池 {POOL} 已暂停", f"work pool {POOL} is paused",
+                    "在 Prefect 的 Work Pools 中恢复", "resume it under Work Pools")]
+    if pool.status is WorkPoolStatus.NOT_READY:
+        return [act("prefect", "prefect-setup", f"工作池 {POOL} 无人服务", f"nobody serves work pool {POOL}", *start)]
+    return []
+
+
+# --- the screen ---
+
+
+_MARKS = {Grade.ACT: ("×", "red"), Grade.WATCH: ("!", "yellow"), Grade.FINE: ("✓", "green")}
+
+
+def show(found: Sequence[Verdict], console: Console) -> None:
+    """The worst first, each with its cure and its page; what is fine needs only a line."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for one in found:
+        mark, colour = _MARKS[one.grade]
+        said = Text(_both(one.text, one.text_en))
+        if cure := " · ".join(part for part in (_both(one.cure, one.cure_en), _page(one)) if part):
+            said.append(f"\n→ {cure}", colour)
+        table.add_row(Text(mark, colour), one.area, said)
+    console.print(table)
+    acts, watches = (sum(one.grade is grade for one in found) for grade in (Grade.ACT, Grade.WATCH))
+    console.print(f"\n{acts} 项需要处理 to act on, {watches} 项留意 to watch" if acts or watches else
+                  "\n一切正常 everything is fine")
+
+
+def _page(one: Verdict) -> str:
+    return f"docs/runbooks/{one.page}.md" if one.page else ""
+
+
+def _both(text: str, text_en: str) -> str:
+    return text if text == text_en else f"{text}  {text_en}"
+
+
+def bad_settings(error: NeedsOperator) -> list[Verdict]:
+    """The one thing that can be said before there are settings."""
+    return [act("settings", "settings", part, part, "对照 .env.example 修正", "compare with .env.example")
+            for part in re.split(r"; (?=SANYI_)", str(error).removeprefix("settings: "))]
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(prog="./go doctor", description=__doc__)
+    arguments.add_argument("--json", action="store_true", help="for a program: every verdict, the worst first")
+    given = arguments.parse_args()
+    try:
+        settings = get_settings()
+    except NeedsOperator as error:
+        found = bad_settings(error)
+    else:
+        log.configure("ERROR")
+        found = asyncio.run(diagnose(settings))
+    if given.json:
+        print(json.dumps([asdict(one) | {"fine": one.fine} for one in found], ensure_ascii=False, indent=2))
+    else:
+        show(found, Console())
+    return 0 if all(one.fine for one in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""Which schema the database has, and which ones this release knows."""
+
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from infra.db.engine import Database
+
+
+def current(db: Database) -> str:
+    """Revision of the database; empty before the first migration."""
+    with db.reading() as session:
+        return MigrationContext.configure(session.connection()).get_current_revision() or ""
+
+
+def known() -> frozenset[str]:
+    """Every revision this release can work on or migrate from."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return frozenset(script.revision for script in ScriptDirectory.from_config(config).walk_revisions())

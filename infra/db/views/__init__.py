@@ -1,0 +1,54 @@
+"""What people look at: one prescription whole, one run, the board of operations, the books.
+
+Plain data for pages, JSON and Prefect artifacts alike. Nothing here opens a sealed value, and no query reads what
+grows as a whole: docs/explanation/history.md.
+"""
+
+from infra.db.views.boards import (
+    DIFFERENCES,
+    LASTING,
+    NOBODY_CAN_FILL,
+    Board,
+    Concern,
+    DayMoney,
+    Example,
+    StatusLine,
+    board,
+    trouble_words,
+)
+from infra.db.views.books import (
+    discrepancies,
+    ledger,
+    prescriptions_page,
+    ready,
+    reconciliations,
+    stage_seconds,
+    verify_page,
+)
+from infra.db.views.dossiers import Dossier, dossier, history_export, listed, run, search
+
+__all__ = [
+    "DIFFERENCES",
+    "LASTING",
+    "NOBODY_CAN_FILL",
+    "Board",
+    "Concern",
+    "DayMoney",
+    "Dossier",
+    "Example",
+    "StatusLine",
+    "board",
+    "discrepancies",
+    "dossier",
+    "history_export",
+    "ledger",
+    "listed",
+    "prescriptions_page",
+    "ready",
+    "reconciliations",
+    "run",
+    "search",
+    "stage_seconds",
+    "trouble_words",
+    "verify_page",
+]

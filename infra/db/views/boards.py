@@ -1,0 +1,305 @@
+"""The board of operations: what is where, what is stuck and why, and today's money.
+
+It looks at what is alive, at today's ends and at the last week's differences; its cost does not grow with history.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
+from domain.policy import CityPolicy
+from infra.db.rows import (
+    ENDED,
+    TROUBLED,
+    ClaimRow,
+    DiscrepancyRow,
+    EntryRow,
+    HistoryRow,
+    IntentRow,
+    OutboxRow,
+    PostingRow,
+    PrescriptionRow,
+    ReconciliationRow,
+    ReviewRow,
+)
+
+OPEN = tuple(status for status in Status if status not in FINAL)
+GRACE = timedelta(seconds=60)
+"""So long something may be due before somebody should look."""
+NOBODY_CAN_FILL = "a pharmacy that can fill it"
+"""The words `tasks.allocation` writes while no store has everything."""
+LASTING = 5
+"""Failed attempts after which even a passing trouble needs a person; the same as `tasks.line.RED_AFTER`."""
+SHOWN = 20
+"""Examples of one concern on the board; the count is of all."""
+
+
+@dataclass(frozen=True)
+class StatusLine:
+    """How many prescriptions are in one status; of those that have ended, how many ended so today."""
+
+    status: Status
+    owner: Owner
+    stage: str
+    count: int
+    oldest: datetime | None
+    """When the oldest of them was received; None where nothing is owed any more."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One case of a concern."""
+
+    prescription_id: str
+    """Empty when it is about a day or a partner."""
+    since: datetime
+    note: str
+    """Codes and ids."""
+
+
+@dataclass(frozen=True)
+class Concern:
+    """Something that does not move as it should: why, and what to do about it."""
+
+    kind: str
+    act: bool
+    """Whether a person must act; otherwise it is worth knowing and may cure itself."""
+    what: str
+    what_en: str
+    cure: str
+    cure_en: str
+    count: int
+    oldest: datetime | None
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class DayMoney:
+    """What the ledger says of one of the city's days, in fen."""
+
+    day: date
+    settlements: int
+    reversals: int
+    total: int
+    """Owed to the chains."""
+    fund: int
+    account: int
+    cash: int
+    balance: int
+    """Sum of all entries: 0, or the books are wrong."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """The state of the city at one moment."""
+
+    at: datetime
+    city: str
+    city_en: str
+    statuses: tuple[StatusLine, ...]
+    concerns: tuple[Concern, ...]
+    """What needs a person first, then what is worth watching."""
+    money: DayMoney
+    outbox_waiting: int
+    owners: dict[str, int] = field(default_factory=dict)
+    """Open prescriptions by who must act."""
+
+    @property
+    def open(self) -> int:
+        return sum(self.owners.values())
+
+
+Words = tuple[bool, str, str, str, str]
+"""Whether a person must act, what it is and what to do, in both languages."""
+
+DIFFERENCES: dict[str, tuple[str, str]] = {
+    "forecast_vs_pre_settlement": ("平台测算与预结算不符", "our forecast against the pre-settlement, in fen"),
+    "expected_vs_settlement": ("预结算与结算不符", "what was expected against the settlement, in fen"),
+    "late_word_from_chain": ("办结后收到药店消息", "a chain's word after the end"),
+    "day_total": ("与医保的日总额不符", "a day's total against the fund's"),
+}
+"""By kind of discrepancy."""
+
+TROUBLES: dict[str, Words] = {
+    "Transient": (
+        False, "合作方暂时没有应答", "a partner does not answer for the moment",
+        "平台会按间隔自动重试；若持续，查看该合作方是否可用",
+        "the platform tries again by itself; if it lasts, see whether the partner is up"),
+    "OutcomeUnknown": (
+        False, "请求已发出但没有收到回应，结果未知", "a request was sent and its outcome is unknown",
+        "平台会先向合作方查询再决定是否重发；若持续，请联系合作方核对",
+        "the platform asks before it sends again; if it lasts, settle it with the partner"),
+    "StaleStatus": (
+        False, "同一处方被同时处理", "two workers met at one prescription",
+        "无需处理，平台会重新读取", "nothing to do; it is read again"),
+    "Refused": (
+        True, "合作方拒绝了不应拒绝的请求", "a partner refused what it must not refuse",
+        "按代码查阅接口约定，与合作方解决后点击“立即重试”",
+        "look the code up in the contract, settle it with the partner, then wake the prescription"),
+    "InvalidPayload": (
+        True, "合作方的应答不符合接口约定", "a partner's answer broke the contract",
+        "把代码与时间告诉合作方；修正后点击“立即重试”",
+        "tell the partner code and time; once corrected, wake the prescription"),
+    "NeedsOperator": (
+        True, "配置、密钥或合作方账目需要人工处理", "configuration, credentials or a partner's book need a person",
+        "按代码修正后点击“立即重试”", "put right what the code names, then wake the prescription"),
+    "": (
+        True, "平台程序出错", "a fault of the platform",
+        "在日志中按处方号查找 hop.bug,报告开发人员；修复后点击“立即重试”",
+        "find hop.bug with the prescription's id in the log and report it; once mended, wake the prescription"),
+}
+"""By class of the error."""
+
+
+def trouble_words(code: str, attempts: int) -> Words:
+    """What a trouble code such as `Transient:timeout` means; an unknown one is a fault of ours."""
+    act, *rest = TROUBLES.get(code.partition(":")[0], TROUBLES[""])
+    what, what_en, cure, cure_en = rest
+    return act or attempts >= LASTING, what, what_en, cure, cure_en
+
+
+def board(session: Session, now: datetime, policy: CityPolicy) -> Board:
+    """What is where, what is stuck and why, and today's money."""
+    today = now.astimezone(ZoneInfo(policy.timezone)).date()
+    counts: dict[str, tuple[int, datetime | None]] = {status: (count, oldest) for status, count, oldest in session.execute(
+        sa.select(PrescriptionRow.status, sa.func.count(), sa.func.min(PrescriptionRow.received_at))
+        .where(PrescriptionRow.status.in_(OPEN)).group_by(PrescriptionRow.status))}
+    counts |= {status: (count, None) for status, count in _ends(session, today, ZoneInfo(policy.timezone))}
+    statuses = tuple(StatusLine(status, OWNERS[status], STAGES[status], count, oldest)
+                     for status in Status for count, oldest in [counts.get(status, (0, None))])
+    owners = {str(owner): sum(line.count for line in statuses if line.owner is owner)
+              for owner in Owner if owner is not Owner.NOBODY}
+    concerns = sorted(_concerns(session, now, policy), key=lambda one: not one.act)
+    waiting = session.scalar(sa.select(sa.func.count()).select_from(OutboxRow).where(OutboxRow.due_at.is_not(None)))
+    return Board(now, policy.name, policy.name_en, statuses, tuple(concerns), _money(session, today), waiting or 0,
+                 owners)
+
+
+def _ends(session: Session, day: date, zone: ZoneInfo) -> list[tuple[str, int]]:
+    """How many ended in which status since the day began."""
+    # `at` is ISO text in UTC: a prefix without a zone sorts before every moment of that second.
+    began = datetime.combine(day, time.min, zone).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    rows = session.execute(
+        sa.select(HistoryRow.to_status, sa.func.count())
+        .where(sa.literal_column(f"({ENDED})", sa.Boolean), HistoryRow.at >= began).group_by(HistoryRow.to_status))
+    return [(status, count) for status, count in rows]
+
+
+def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[Concern]:
+    rx = PrescriptionRow
+    is_open = rx.status.in_(OPEN)
+    troubled = sa.literal_column(f"({TROUBLED})", sa.Boolean)
+
+    for trouble, attempts in session.execute(
+            sa.select(rx.trouble, sa.func.max(rx.attempts)).where(is_open, troubled)
+            .group_by(rx.trouble).order_by(rx.trouble)).all():
+        yield from _prescriptions(session, f"trouble:{trouble}", trouble_words(trouble, attempts),
+                                  sa.and_(is_open, troubled, rx.trouble == trouble), note=rx.trouble)
+
+    yield from _prescriptions(session, "nobody_can_fill", (
+        True, "没有药店能配齐", "no pharmacy can fill it",
+        "联系连锁补货，或请医师换药；平台会定时再问", "ask a chain to stock up or the prescriber to change the drug; "
+        "the platform asks again by itself"),
+        sa.and_(rx.status == Status.ALLOCATING, rx.waiting_for == NOBODY_CAN_FILL), note=rx.hospital)
+
+    late = sa.exists().where(ReviewRow.prescription_id == rx.id, ReviewRow.decision.is_(None),
+                             ReviewRow.opened_at < now - policy.review_target)
+    yield from _prescriptions(session, "review_late", (
+        True, "审方等待超过目标时长", "review takes longer than the target",
+        "请药师到审方台处理", "have a pharmacist look at the review desk"),
+        sa.and_(rx.status == Status.IN_REVIEW, late), note=rx.hospital)
+
+    yield from _prescriptions(session, "overdue", (
+        True, "到期未处理：工作进程可能已停止", "due and not worked on: the worker may be down",
+        "检查工作进程是否运行", "see whether a worker is running"),
+        sa.and_(rx.wake_at < now - GRACE, sa.or_(rx.lease_until.is_(None), rx.lease_until < now)),
+        note=rx.status, since=rx.wake_at)
+
+    owed = [status for status, owner in OWNERS.items() if owner is Owner.PLATFORM]
+    yield from _prescriptions(session, "forgotten", (
+        True, "平台应处理但没有定时", "the platform owes the next move and no clock runs",
+        "清扫任务会自动恢复；若持续，请手动运行清扫", "the sweep sets it right; if it lasts, run the sweep by hand"),
+        sa.and_(rx.status.in_(owed), rx.wake_at.is_(None)), note=rx.status)
+
+    early = (Status.RECEIVED, Status.AUDITED, Status.IN_REVIEW, Status.REVIEWED, Status.ALLOCATING)
+    yield from _prescriptions(session, "expiring", (
+        False, "即将失效，尚无药店接单", "soon invalid, and no pharmacy has it",
+        "优先审方或分配", "review or allocate it first"),
+        sa.and_(rx.status.in_(early), rx.valid_until < now + policy.expiring_soon),
+        note=rx.status, since=rx.valid_until)
+
+    intent = IntentRow
+    yield from _cases(session, "open_intent", (
+        True, "对外操作结果未知超过一分钟", "the outcome of an effect has been unknown for over a minute",
+        "平台会先查询再重发；若持续，请向合作方核对",
+        "the platform asks before it sends again; if it lasts, ask the partner"),
+        sa.and_(intent.answered_at.is_(None), intent.made_at < now - GRACE),
+        of=intent.prescription_id, since=intent.made_at, note=(intent.step, intent.partner), written="{} → {}".format)
+
+    parcel = OutboxRow
+    failing = sa.and_(parcel.due_at.is_not(None), parcel.attempts > 0)
+    for partner in session.scalars(sa.select(parcel.partner).where(failing).distinct().order_by(parcel.partner)).all():
+        yield from _cases(session, f"outbox:{partner}", (
+            True, f"发往 {partner} 的通知失败", f"messages to {partner} fail",
+            "检查合作方地址与密钥；平台会继续重发", "see the partner's address and token; the platform keeps trying"),
+            sa.and_(failing, parcel.partner == partner),
+            of=parcel.prescription_id, since=parcel.made_at, note=(parcel.kind, parcel.last_error), written="{}: {}".format)
+
+    days = session.scalars(sa.select(ReconciliationRow).where(
+        ReconciliationRow.day >= (now - timedelta(days=7)).date()).order_by(ReconciliationRow.day, ReconciliationRow.id)).all()
+    newest = {(row.day, row.insutype): row for row in days}
+    differ = [Example("", row.at, f"{row.day} {row.insutype}") for row in newest.values() if not row.matched]
+    if differ:
+        yield Concern(
+            "day_unmatched", True, "对账不平", "a day does not reconcile with the fund",
+            "在“差异”中逐笔核对，修正后重跑对账", "go through the discrepancies, then reconcile the day again",
+            len(differ), min(one.since for one in differ), tuple(differ[:SHOWN]))
+
+    found = DiscrepancyRow
+    lately = found.found_at > now - timedelta(days=7)
+    for kind in session.scalars(sa.select(found.kind).where(lately).distinct().order_by(found.kind)).all():
+        what, what_en = DIFFERENCES.get(kind, (kind, ""))
+        yield from _cases(session, f"discrepancy:{kind}", (
+            True, f"近七日差异：{what}", f"in the last seven days: {what_en}",
+            "逐笔核对，与合作方确认谁对", "go through them one by one and settle with the partner who is right"),
+            sa.and_(lately, found.kind == kind),
+            of=found.prescription_id, since=found.found_at, note=(found.subject, found.expected, found.actual),
+            written=lambda subject, *sides: f"{subject.rpartition(':')[2]}: {' ≠ '.join(sides)}")
+
+
+def _prescriptions(session: Session, kind: str, words: Words, where: sa.ColumnElement[bool], *,
+                   note: Any, since: Any = PrescriptionRow.received_at) -> Iterator[Concern]:
+    return _cases(session, kind, words, where, of=PrescriptionRow.id, since=since, note=(note,))
+
+
+def _cases(session: Session, kind: str, words: Words, where: sa.ColumnElement[bool], *, of: Any, since: Any,
+           note: Sequence[Any], written: Callable[..., str] = str) -> Iterator[Concern]:
+    """One concern, if there are cases of it: how many, since when, and the oldest of them."""
+    count, oldest = session.execute(sa.select(sa.func.count(), sa.func.min(since)).where(where)).one()
+    if count:
+        rows = session.execute(sa.select(of, since, *note).where(where).order_by(since).limit(SHOWN))
+        act, what, what_en, cure, cure_en = words
+        yield Concern(kind, act, what, what_en, cure, cure_en, count, oldest,
+                      tuple(Example(prescription_id, at, written(*noted)) for prescription_id, at, *noted in rows))
+
+
+def _money(session: Session, day: date) -> DayMoney:
+    sums: dict[str, int] = defaultdict(int)
+    counts = []
+    for kind, when in (("settled", ClaimRow.settled_on), ("reversed", ClaimRow.reversed_on)):
+        counts.append(session.scalar(sa.select(sa.func.count()).select_from(ClaimRow).where(when == day)) or 0)
+        for account, amount in session.execute(
+                sa.select(EntryRow.account, sa.func.sum(EntryRow.amount_fen))
+                .join(PostingRow, PostingRow.id == EntryRow.posting_id)
+                .join(ClaimRow, ClaimRow.settlement_id == PostingRow.reference)
+                .where(when == day, PostingRow.kind == kind).group_by(EntryRow.account)):
+            sums[account.partition(":")[0]] += int(amount)
+    return DayMoney(day, counts[0], counts[1], sums["chain"], -sums["fund"], -sums["account"], -sums["patient"],
+                    sum(sums.values()))

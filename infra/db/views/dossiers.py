@@ -1,0 +1,241 @@
+"""One prescription whole, one run, and lists of prescriptions."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from domain.lifecycle import DEADLINES, OWNERS, STAGES, Owner, Status
+from infra.db.history import GENESIS, HASHED, Broken, verify
+from infra.db.rows import (
+    ClaimRow,
+    DiscrepancyRow,
+    EntryRow,
+    FindingRow,
+    HistoryRow,
+    HopRow,
+    IntentRow,
+    ItemRow,
+    OrderRow,
+    OutboxRow,
+    PostingRow,
+    PrescriptionRow,
+    ReviewRow,
+)
+
+Plain = dict[str, Any]
+
+SHOWN = 20
+"""Prescriptions a search shows."""
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """Everything we know of one prescription, except who the patient is."""
+
+    id: str
+    hospital: str
+    external_id: str
+    status: Status
+    owner: Owner
+    """Who must act."""
+    stage: str
+    deadline: str
+    """What ends the stay in this status when nobody moves it."""
+    waiting_for: str
+    wake_at: datetime | None
+    trouble: str
+    attempts: int
+    cancel_reason: str | None
+    expedited: bool
+    received_at: datetime
+    valid_until: datetime
+    lease_owner: str | None
+    lease_until: datetime | None
+    archive_key: str
+    version: int
+    head_hash: str
+    history: list[Plain]
+    """Oldest first; `detail` is opened."""
+    broken: Broken | None
+    """The first row of the chain that does not fit; None when the chain holds."""
+    hops: list[Plain]
+    items: list[Plain]
+    findings: list[Plain]
+    review: Plain | None
+    orders: list[Plain]
+    claims: list[Plain]
+    postings: list[Plain]
+    """Each with its `entries` and their `sum_fen`, which must be 0."""
+    outbox: list[Plain]
+    intents: list[Plain]
+    discrepancies: list[Plain]
+
+
+def dossier(session: Session, prescription_id: str) -> Dossier | None:
+    """Everything we know of one prescription; None for an id we never gave out."""
+    row, chain, broken = chain_of(session, prescription_id)
+    if row is None:
+        return None
+    status = Status(row.status)
+
+    def mine(table: Any, *order: Any) -> Sequence[Any]:
+        return session.scalars(sa.select(table).where(table.prescription_id == prescription_id).order_by(*order)).all()
+
+    review = session.get(ReviewRow, prescription_id)
+    return Dossier(
+        id=row.id, hospital=row.hospital, external_id=row.external_id, status=status, owner=OWNERS[status],
+        stage=STAGES[status], deadline=DEADLINES[status], waiting_for=row.waiting_for, wake_at=row.wake_at,
+        trouble=row.trouble, attempts=row.attempts, cancel_reason=row.cancel_reason, expedited=row.expedited,
+        received_at=row.received_at, valid_until=row.valid_until, lease_owner=row.lease_owner,
+        lease_until=row.lease_until, archive_key=row.archive_key, version=row.version, head_hash=row.head_hash,
+        history=[picked(event, "seq", "at", "from_status", "to_status", "actor", "reason", "run_id", "hash")
+                 | {"detail": _opened(event.detail)} for event in chain],
+        broken=broken,
+        hops=[picked(hop, "run_id", "started_at", "ended_at", "from_status", "to_status", "error")
+              for hop in mine(HopRow, HopRow.id)],
+        items=[picked(item, "line", "drug", "quantity", "order_id", "status") for item in mine(ItemRow, ItemRow.line)],
+        findings=[dict(finding.content) for finding in mine(FindingRow, FindingRow.seq)],
+        review=picked(review, "opened_at", "pharmacist", "claim_until", "lapses", "decision", "codes", "text",
+                       "reasons", "decided_at") if review else None,
+        orders=[_order(order) for order in mine(OrderRow, OrderRow.attempt)],
+        claims=[_claim(claim) for claim in mine(ClaimRow, ClaimRow.version)],
+        postings=postings(session, mine(PostingRow, PostingRow.id)),
+        outbox=[picked(parcel, "key", "kind", "partner", "made_at", "due_at", "attempts", "last_error", "sent_at")
+                for parcel in mine(OutboxRow, OutboxRow.made_at, OutboxRow.key)],
+        intents=[picked(intent, "step", "version", "partner", "request_sha256", "made_at", "run_id", "answered_at",
+                         "refusal") for intent in mine(IntentRow, IntentRow.made_at)],
+        discrepancies=[discrepancy(found) for found in mine(DiscrepancyRow, DiscrepancyRow.id)],
+    )
+
+
+def history_export(session: Session, prescription_id: str) -> Plain | None:
+    """One chain with every hashed field as it was hashed, to be verified without us."""
+    row, chain, broken = chain_of(session, prescription_id)
+    if row is None:
+        return None
+    return {
+        "prescription_id": row.id, "status": row.status, "version": row.version, "head_hash": row.head_hash,
+        "genesis": GENESIS, "hashed_fields": HASHED,
+        "hash": "hex SHA-256 of: previous hash, a line feed, the JSON list of the hashed fields in this order, "
+                "UTF-8 without spaces or escapes beyond JSON's own",
+        "verified": broken is None,
+        "rows": [picked(event, *HASHED, "hash") for event in chain],
+    }
+
+
+def chain_of(session: Session, prescription_id: str) -> tuple[PrescriptionRow | None, list[HistoryRow], Broken | None]:
+    """A prescription, its history and whether that holds."""
+    for _ in range(3):
+        row = session.scalar(sa.select(PrescriptionRow).where(PrescriptionRow.id == prescription_id)
+                             .execution_options(populate_existing=True))
+        if row is None:
+            return None, [], None
+        version = row.version
+        chain = list(session.scalars(sa.select(HistoryRow).where(HistoryRow.prescription_id == prescription_id)
+                                     .order_by(HistoryRow.seq).execution_options(populate_existing=True)))
+        broken = verify(chain, row)
+        # Between the two queries somebody may have written on: only what stays broken is broken.
+        if broken is None or session.scalar(sa.select(PrescriptionRow.version).where(
+                PrescriptionRow.id == prescription_id)) == version:
+            break
+    return row, chain, broken
+
+
+def _order(order: OrderRow) -> Plain:
+    # Not its content: the digest of a six-digit pickup code gives the code away.
+    return picked(order, "id", "attempt", "chain", "store", "status", "reason", "reference", "total_fen",
+                   "patient_due_fen", "made_at", "accept_by", "fulfil_by", "handed_over_at", "ended_at",
+                   "returned_lines", "ranking") | {
+        "handover": order.content["handover"],
+        "lines": [{name: line[name] for name in ("line", "drug", "quantity", "unit", "unit_price", "amount")}
+                  for line in order.content["lines"]]}
+
+
+def _claim(claim: ClaimRow) -> Plain:
+    return picked(claim, "version", "order_id", "status", "reference", "insutype", "total_fen", "forecast",
+                   "pre_settled", "settled", "settlement_id", "settled_on", "reversal_reference", "reversal_id",
+                   "reversed_on") | {
+        "med_type": claim.content["med_type"], "disease_code": claim.content["disease_code"],
+        "lines": [line["line"] for line in claim.content["lines"]]}
+
+
+def postings(session: Session, rows: Sequence[PostingRow]) -> list[Plain]:
+    """Postings with their `entries` and the sum of those, which must be 0."""
+    entries: dict[int, list[Plain]] = defaultdict(list)
+    for entry in session.scalars(sa.select(EntryRow).where(EntryRow.posting_id.in_([row.id for row in rows]))
+                                 .order_by(EntryRow.posting_id, EntryRow.seq)):
+        entries[entry.posting_id].append({"account": entry.account, "amount_fen": entry.amount_fen})
+    return [picked(posting, "id", "prescription_id", "kind", "reference", "at")
+            | {"entries": entries[posting.id], "sum_fen": sum(e["amount_fen"] for e in entries[posting.id])}
+            for posting in rows]
+
+
+def discrepancy(found: DiscrepancyRow) -> Plain:
+    """Where two books disagree."""
+    return picked(found, "id", "prescription_id", "kind", "subject", "expected", "actual", "found_at")
+
+
+def picked(row: object, *names: str) -> Plain:
+    """Some columns of a row."""
+    return {name: getattr(row, name) for name in names}
+
+
+def _opened(detail: str) -> object:
+    """A history row's detail; as it is where somebody has tampered with it."""
+    try:
+        return json.loads(detail)
+    except ValueError:
+        return detail
+
+
+# --- Runs and lists ------------------------------------------------------------------------------
+
+
+def run(session: Session, run_id: str) -> list[Plain]:
+    """Every prescription's part in one flow run, and where the prescription is now."""
+    rows = session.execute(
+        sa.select(HopRow, PrescriptionRow.status, PrescriptionRow.hospital)
+        .join(PrescriptionRow, PrescriptionRow.id == HopRow.prescription_id)
+        .where(HopRow.run_id == run_id).order_by(HopRow.id))
+    return [picked(hop, "prescription_id", "started_at", "ended_at", "from_status", "to_status", "error")
+            | {"status_now": status, "hospital": hospital} for hop, status, hospital in rows]
+
+
+def listed(session: Session, statuses: Sequence[Status], before: tuple[datetime, str] | None,
+           limit: int = 50) -> list[Plain]:
+    """Prescriptions in these statuses, the newest first; `before` is (received_at, id) of the last one seen."""
+    # One walk down the index per status, then the newest of all: no sort of the whole table.
+    found: list[sa.Row[Any]] = []
+    for status in statuses:
+        query = sa.select(*_SHORT).where(PrescriptionRow.status == status)
+        if before:
+            query = query.where(sa.tuple_(PrescriptionRow.received_at, PrescriptionRow.id) < before)
+        found += session.execute(
+            query.order_by(PrescriptionRow.received_at.desc(), PrescriptionRow.id.desc()).limit(limit))
+    found.sort(key=lambda row: (row.received_at, row.id), reverse=True)
+    return [_short(row) for row in found[:limit]]
+
+
+def search(session: Session, text: str, hospitals: Sequence[str]) -> list[Plain]:
+    """Prescriptions with this id, this hospital's number, or an order of this id."""
+    order = session.get(OrderRow, text)
+    rows = session.execute(sa.select(*_SHORT).where(sa.or_(
+        PrescriptionRow.id == (order.prescription_id if order else text),
+        sa.and_(PrescriptionRow.hospital.in_(hospitals), PrescriptionRow.external_id == text))).limit(SHOWN))
+    return [_short(row) for row in rows]
+
+
+# Not the whole row: it holds a document.
+_SHORT = (PrescriptionRow.id, PrescriptionRow.hospital, PrescriptionRow.external_id, PrescriptionRow.status,
+          PrescriptionRow.received_at, PrescriptionRow.valid_until, PrescriptionRow.waiting_for, PrescriptionRow.wake_at,
+          PrescriptionRow.trouble, PrescriptionRow.attempts)
+
+
+def _short(row: sa.Row[Any]) -> Plain:
+    return dict(row._mapping) | {"owner": OWNERS[Status(row.status)]}

@@ -1,0 +1,66 @@
+"""What the benchmarks measure with: a null city that reaches the end, and CPU that is not lost with its process."""
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import pytest
+import sqlalchemy as sa
+
+from benchmarks.lifecycle import Measured, verdict
+from benchmarks.rig import contender
+from benchmarks.rig.city import null_city
+from benchmarks.rig.cost import cpu_seconds, percentile
+from domain.lifecycle import Status
+from infra.db import prescriptions
+from infra.db.rows import DiscrepancyRow
+from tasks.line import hop
+from tasks.reports import deliver_due
+from tests.city import admit
+
+
+def measured(name: str, seconds: float, size: float = 0) -> Measured:
+    return Measured(name, 100, seconds, 0, 0, 0, 0, 0, 0, size)
+
+
+def status(city, rx_id):
+    with city.db.reading() as session:
+        return prescriptions.load(session, rx_id).status
+
+
+def test_people_who_hear_from_the_outbox_bring_a_prescription_to_its_settlement(tmp_path):
+    city = null_city(tmp_path, f"sqlite:///{tmp_path / 'sanyi.db'}", people=True)
+    (rx_id,) = admit(city, at=city.now())
+    for _ in range(4):
+        asyncio.run(hop(city, rx_id))
+        while asyncio.run(deliver_due(city)):
+            pass
+    assert status(city, rx_id) is Status.SETTLED
+
+
+def test_the_baselines_route_reaches_the_same_end_and_nothing_differs_from_our_forecast(tmp_path):
+    city = null_city(tmp_path, f"sqlite:///{tmp_path / 'sanyi.db'}", people=False)
+    (rx_id,) = admit(city, at=city.now())
+    asyncio.run(contender._to_settled(city, rx_id, lambda step, rx_id: step(city, rx_id)))
+    assert status(city, rx_id) is Status.SETTLED
+    with city.db.reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(DiscrepancyRow)) == 0
+
+
+def test_the_cpu_of_a_process_that_has_ended_still_counts():
+    before = cpu_seconds(os.getpid())
+    subprocess.run([sys.executable, "-c", "sum(range(10_000_000))"], check=True)
+    assert cpu_seconds(os.getpid()) - before > 0.1
+
+
+def test_percentiles_are_values_that_were_measured():
+    assert (percentile([3.0, 1.0, 2.0], 0.5), percentile([3.0, 1.0, 2.0], 0.95), percentile([], 0.5)) == (2.0, 3.0, 0.0)
+
+
+@pytest.mark.parametrize(("ours", "size", "idle", "held"), [
+    (10.0, 100, 1.0, True), (30.0, 100, 1.0, False), (10.0, 6_000, 1.0, False), (10.0, 100, 2.0, False)])
+def test_a_missed_target_fails_the_benchmark(ours, size, idle, held):
+    found = {"ours": measured("ours", ours, size), "plain": measured("plain", 8.0), "stock": measured("stock", 200.0),
+             "dbos": measured("dbos", 15.0)}
+    assert verdict(found, [idle])[1] is held

@@ -1,0 +1,134 @@
+"""The doctor before a real Prefect server: what it lacks is named, and nothing is said of one that is set up."""
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import yaml
+from prefect import flow
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import State, StateType
+from prefect.testing.utilities import prefect_test_harness
+from rich.console import Console
+
+from flows import automations, doctor
+from flows.doctor import DECLARED, check_prefect, show
+from flows.resident import POOL, ResidentWorker
+from sandbox.processes import _BASE
+from tasks.doctor import Grade, Verdict, act, fine
+from tests.city import make_settings
+
+WANTED = yaml.safe_load(DECLARED.read_text(encoding="utf-8"))["deployments"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[PrefectClient]:
+    async with get_client() as made:
+        yield made
+
+
+async def verdicts(tmp_path: Path) -> list[Verdict]:
+    return await check_prefect(make_settings(tmp_path))
+
+
+def said(found: list[Verdict]) -> str:
+    return "\n".join(f"{one.text_en} | {one.cure_en}" for one in found)
+
+
+async def deploy(client: PrefectClient) -> dict[str, UUID]:
+    """Everything as it should be; deployment ids by name."""
+
+    @flow(name="whatever")
+    def whatever() -> None: ...
+
+    flow_id = await client.create_flow(whatever)
+    ids = {}
+    for one in WANTED:
+        schedules = [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=60), active=True)]
+        ids[one["name"]] = await client.create_deployment(
+            flow_id, one["name"], entrypoint=one["entrypoint"], work_pool_name=POOL,
+            schedules=schedules if one.get("schedules") else [])
+    return ids
+
+
+async def test_a_server_is_told_of_everything_it_lacks_and_then_left_in_peace(client, tmp_path):
+    found = await verdicts(tmp_path)
+    text = said(found)
+    assert all(one.grade is Grade.ACT and one.page == "prefect-setup" for one in found)
+    assert all(one["name"] in text for one in WANTED)
+    assert "zombie-runs" in text
+    assert "there is no work pool operations" in text
+
+    await client.create_work_pool(WorkPoolCreate(
+        name=POOL, type=ResidentWorker.type, base_job_template=ResidentWorker.get_default_base_job_template()))
+    ids = await deploy(client)
+    await automations.apply(client, automations.declared(ids["operators"]))
+    only = await verdicts(tmp_path)
+    assert [one.text_en for one in only] == ["nobody serves work pool operations"]
+
+    await client.send_worker_heartbeat(POOL, "operations-1")
+    (sound,) = await verdicts(tmp_path)
+    assert sound.grade is Grade.FINE
+
+    # Broken again, one by one.
+    schedule = (await client.read_deployment(ids["upkeep"])).schedules[0]
+    await client.update_deployment_schedule(ids["upkeep"], schedule.id, active=False)
+    assert "the schedule of upkeep is off" in said(await verdicts(tmp_path))
+    await client.update_deployment_schedule(ids["upkeep"], schedule.id, active=True)
+
+    zombies = await client.read_automations_by_name("sanyi: zombie-runs")
+    await client.pause_automation(zombies[0].id)
+    (off,) = await verdicts(tmp_path)
+    assert (off.grade, "zombie-runs" in off.text_en) == (Grade.WATCH, True)
+    await client.resume_automation(zombies[0].id)
+
+    run = await client.create_flow_run_from_deployment(ids["one-prescription"], parameters={})
+    await client.set_flow_run_state(run.id, State(type=StateType.SCHEDULED, name="Late"), force=True)
+    assert "1 runs are late" in said(await verdicts(tmp_path))
+
+
+async def test_a_deployment_of_another_release_is_found(client):
+    there = {one.name: one for one in await client.read_deployments()}
+    changed = [one | {"entrypoint": "flows.operations.other"} if one["name"] == "upkeep" else one for one in WANTED]
+    assert "deployment upkeep is of another release" in said(doctor.check_deployments(changed, there))
+
+
+async def test_a_server_that_is_away_is_one_verdict(tmp_path):
+    with temporary_settings({PREFECT_API_URL: "http://user:secret@127.0.0.1:1/api"}):
+        (found,) = await verdicts(tmp_path)
+    assert (found.grade, found.page) == (Grade.ACT, "prefect-down")
+    assert "secret" not in str(found)
+
+
+# --- the screen ---
+
+
+def test_the_screen_shows_the_cure_and_the_page(capsys):
+    show([act("database", "database-down", "坏", "broken", "修", "mend it"), fine("keys", "好", "set")],
+         Console(width=120))
+    shown = capsys.readouterr().out
+    for word in ("×", "broken", "修  mend it", "docs/runbooks/database-down.md", "1 项需要处理", "✓"):
+        assert word in shown
+
+
+def test_a_misspelt_setting_ends_with_1_and_names_the_right_one(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "flows.doctor", "--json"], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=90, check=False, env=_BASE | {"SANYI_METRIX_PORT": "1", "SANYI_BATCH_LIMIT": "many"})
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found) == 2
+    assert any("SANYI_METRICS_PORT" in one["text_en"] for one in found)
+    assert all(one["page"] == "settings" and not one["fine"] for one in found)

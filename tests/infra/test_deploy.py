@@ -1,0 +1,151 @@
+"""What is in infra/deploy fits together: files, names of settings, programs, numbers of processes."""
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import prefect.settings
+import pytest
+import yaml
+from prefect.context import SettingsContext
+from prefect.settings import Profile
+from prefect.settings.legacy import _get_valid_setting_names
+from prefect_redis.cleanup_queue import RedisWorkerCleanupQueueSettings
+from prefect_redis.client import RedisMessagingSettings
+
+from flows.prefect_server import described, here
+from infra.settings import DELIMITER, describe
+from infra.topology import IN_MEMORY, judge_prefect
+
+DEPLOY = Path(__file__).resolve().parents[2] / "infra" / "deploy"
+ENV_FILES = sorted(path.name for path in DEPLOY.glob("*.env*"))
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+PREFECT_NAMES = _get_valid_setting_names(prefect.settings.Settings)
+KUBERNETES = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8")))
+VALUES = yaml.safe_load((DEPLOY / "prefect-values.yaml").read_text(encoding="utf-8"))
+
+
+def pairs(file: str) -> dict[str, str]:
+    lines = (DEPLOY / file).read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def known(name: str) -> bool:
+    """Whether Prefect, its Redis library or we have a setting of this name."""
+    if name.startswith("SANYI_"):
+        return name in describe() or any(name.startswith(group) for group in describe() if group.endswith(DELIMITER))
+    redis = {"PREFECT_REDIS_MESSAGING_": RedisMessagingSettings,
+             "PREFECT_REDIS_WORKER_CLEANUP_QUEUE_": RedisWorkerCleanupQueueSettings}
+    for prefix, model in redis.items():
+        if name.startswith(prefix):
+            return name.removeprefix(prefix).lower() in model.model_fields
+    # A logger of Prefect's logging.yml is set by its path.
+    return name == "DO_NOT_TRACK" or name.startswith("PREFECT_LOGGING_LOGGERS_") or name in PREFECT_NAMES
+
+
+def modules(words: list[Any]) -> Iterator[str]:
+    """`gateway` of `python -m gateway --port 8000`."""
+    texts = [str(word) for word in words]
+    yield from (after for before, after in pairwise(texts) if before == "-m")
+
+
+def exists(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+@pytest.mark.parametrize("file", ENV_FILES)
+def test_every_name_in_an_environment_file_is_a_setting(file: str) -> None:
+    assert [name for name in pairs(file) if not known(name)] == []
+
+
+def test_a_name_nobody_has_would_be_found() -> None:
+    assert not known("PREFECT_SERVER_DATABASE_MIGRATE_AT_START")
+    assert not known("SANYI_PREFECT_SERVER")
+    assert not known("PREFECT_REDIS_MESSAGING_ADDRESS")
+
+
+def test_the_list_of_what_prefect_keeps_in_memory_is_complete_for_this_prefect() -> None:
+    """A new release may keep one more thing in one process; this finds it."""
+    defaults = prefect.settings.Settings().to_environment_variables(include_secrets=False)
+    in_memory = {name for name, value in defaults.items() if value and re.search(r"(\.memory|^memory://)$", value)}
+    assert {name for name in in_memory if "TESTING" not in name} == set(IN_MEMORY)
+
+
+def test_a_prefect_server_as_it_comes_is_refused_as_one_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in IN_MEMORY:
+        monkeypatch.delenv(name, raising=False)
+    found = judge_prefect(here(2))
+    assert {one.path for one in found if one.code == "prefect_memory"} == set(IN_MEMORY)
+
+
+def test_with_the_file_for_several_processes_it_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (pairs("prefect-ha.env") | pairs("prefect-database.env.example")).items():
+        monkeypatch.setenv(name, value)
+    settings = prefect.settings.Settings()
+    with SettingsContext(profile=Profile(name="deployed", settings={}), settings=settings):
+        ours = here(3)
+        told = described(ours.server, settings.model_dump(mode="json")["server"], 3)
+    assert judge_prefect(ours) == judge_prefect(told) == []
+    assert set(ours.shared) == set(told.shared) == set(IN_MEMORY)
+    # What a server publishes of itself masks the address of its database.
+    assert (ours.database, told.database) == ("postgresql", "")
+
+
+@pytest.mark.parametrize("name", [value for value in pairs("prefect-ha.env").values() if value.startswith("prefect_")])
+def test_the_modules_of_prefects_redis_library_are_there(name: str) -> None:
+    assert importlib.import_module(name)
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_a_compose_service_uses_files_settings_and_programs_that_exist(name: str) -> None:
+    service = COMPOSE["services"][name]
+    for file in service.get("env_file", []):
+        assert (DEPLOY / file).exists() or (DEPLOY / f"{file}.example").exists(), file
+    assert [key for key in service.get("environment", {}) if not key.startswith("POSTGRES") and not known(key)] == []
+    assert all(exists(module) for module in modules(service.get("command", [])))
+    assert set(service.get("depends_on", [])) <= set(COMPOSE["services"])
+
+
+def test_the_two_halves_of_prefect_have_the_same_environment_in_compose() -> None:
+    api, services, migrate = (COMPOSE["services"][f"prefect-{part}"] for part in ("api", "services", "migrate"))
+    for other in (services, migrate):
+        assert (other["env_file"], other["environment"]) == (api["env_file"], api["environment"])
+    assert "prefect-ha.env" in api["env_file"]
+
+
+def test_the_number_of_prefect_processes_we_are_told_is_the_number_there_are() -> None:
+    told = int(pairs("sanyi.env.example")["SANYI_PREFECT_SERVERS"])
+    assert told == COMPOSE["services"]["prefect-api"]["deploy"]["replicas"] + 1
+    assert told == VALUES["server"]["replicaCount"] + VALUES["backgroundServices"]["runAsSeparateDeployment"]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_systemd_unit_uses_files_settings_and_programs_that_exist(unit: Path) -> None:
+    text = unit.read_text(encoding="utf-8")
+    for file in re.findall(r"^EnvironmentFile=/etc/sanyi/(.+)$", text, re.M):
+        assert (DEPLOY / file).exists() or (DEPLOY / f"{file}.example").exists(), file
+    assert all(known(name) or name == "PREFECT_HOME" for name in re.findall(r"\b([A-Z_]{5,})=", text))
+    (command,) = re.findall(r"^ExecStart=(.+)$", text, re.M)
+    assert [exists(module) for module in modules(command.split())] == [True]
+    for other in re.findall(r"^Requires=(.+)$", text, re.M):
+        assert (DEPLOY / "systemd" / other).exists()
+
+
+def test_what_runs_on_kubernetes_exists_and_takes_its_settings_from_the_same_files() -> None:
+    pods = [one["spec"]["template"]["spec"]["containers"][0] for one in KUBERNETES if one["kind"] != "Service"]
+    assert [exists(module) for pod in pods for module in modules(pod["args"])] == [True] * len(pods)
+    sources = {source[kind]["name"] for pod in pods for source in pod["envFrom"] for kind in source}
+    assert sources == {"prefect-client", "sanyi"}
+    for half in (VALUES["server"], VALUES["backgroundServices"]):
+        assert (half["extraEnvVarsCM"], half["extraEnvVarsSecret"]) == ("prefect-server", "prefect-database")
+        assert exists(next(modules(half["command"])))
+
+
+def test_the_image_has_every_package_of_the_product() -> None:
+    copied = set(re.findall(r"^COPY (\w+) ", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.M))
+    assert copied == {"adapters", "cities", "domain", "fhir_profiles", "flows", "gateway", "infra", "tasks"}

@@ -1,0 +1,57 @@
+"""The tie-out names what took place twice, whichever book shows it."""
+
+from typing import Any
+
+import pytest
+
+from sandbox.day import whole
+from sandbox.tieout import doubled
+
+
+def books(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    order = {"order_id": "ord_1", "prescription_id": "rx_1", "status": "handed_over"}
+    settled = {"kind": "settled", "rxno": "rx_1", "reversed_by": ""}
+    clean: dict[str, dict[str, Any]] = {
+        "hospital": {"defects": []},
+        "ankang": {"orders": [order], "effects": [{"key": "hold ord_1", "count": 1}], "defects": []},
+        "baicao": {"orders": [order | {"order_id": "ord_2", "status": "cancelled"}], "effects": [], "defects": []},
+        "insurer": {"settlements": [settled, settled | {"reversed_by": "R1"}], "defects": []}}
+    return {partner: book | changes.get(partner, {}) for partner, book in clean.items()}
+
+
+POSTED = {"kind": "settled", "reference": "S1"}
+
+
+def test_a_clean_day_has_nothing_double():
+    assert doubled({"postings": [POSTED, POSTED | {"kind": "reversed"}]}, books()) == []
+
+
+@pytest.mark.parametrize(("changes", "named"), [
+    ({"baicao": {"orders": [{"order_id": "ord_2", "prescription_id": "rx_1", "status": "handed_over"}]}},
+     "chains: rx_1 was handed over 2 times"),
+    ({"baicao": {"orders": [{"order_id": "ord_2", "prescription_id": "rx_1", "status": "prepared"}]}},
+     "chains: rx_1 is under way 1 times, and handed over 1"),
+    ({"ankang": {"effects": [{"key": "hold ord_1", "count": 2}]}}, "ankang: an effect took place 2 times: hold ord_1"),
+    ({"insurer": {"settlements": [{"kind": "settled", "rxno": "rx_1", "reversed_by": ""}] * 2}},
+     "fund: rx_1 is settled 2 times"),
+    ({"insurer": {"defects": [{"defect": "double_settlement", "rxno": "rx_1"}]}},
+     "insurer: {'defect': 'double_settlement', 'rxno': 'rx_1'}"),
+])
+def test_what_took_place_twice_is_named(changes, named):
+    assert doubled({"postings": []}, books(**changes)) == [named]
+
+
+def test_a_posting_made_twice_is_named():
+    assert doubled({"postings": [POSTED, POSTED]}, books()) == ["ledger: settled S1 posted 2 times"]
+
+
+def test_a_book_is_read_to_its_last_page():
+    pages = {
+        "ledger?limit=2000": {"postings": [1], "claims": [1, 2], "next": "/api/ops/ledger?posting=1&limit=2000"},
+        "ledger?posting=1&limit=2000": {"postings": [2], "claims": [], "next": ""}}
+
+    class City:
+        def ops(self, path):
+            return dict(pages[path])
+
+    assert whole(City(), "ledger") == {"postings": [1, 2], "claims": [1, 2]}

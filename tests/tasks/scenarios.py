@@ -1,0 +1,271 @@
+"""What may happen to a prescription: each scenario ends by itself, the same way every time."""
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from domain.errors import Transient
+from domain.lifecycle import Status
+from domain.orders import OrderStatus
+from infra.db import Session, history
+from infra.db.rows import OrderRow, PrescriptionRow
+from tests.tasks.failpoints import World
+
+
+def collected(city: World) -> None:
+    city.to_fulfilling()
+    city.say(OrderStatus.ACCEPTED)
+    city.say(OrderStatus.PREPARED)
+    city.work()
+    city.say(OrderStatus.HANDED_OVER)
+    city.work()
+    city.to_closed()
+
+
+def delivered_home(city: World) -> None:
+    city.to_fulfilling("home_delivery")
+    for word in (OrderStatus.ACCEPTED, OrderStatus.IN_DELIVERY, OrderStatus.HANDED_OVER):
+        city.say(word)
+        city.work()
+    city.to_closed()
+
+
+def with_a_slow_fund(city: World) -> None:
+    city.to_review()
+    city.decide()
+    city.lease_seconds, city.payer.seconds = 0.06, 0.05
+    city.restart()
+    city.work()
+
+
+def refused_by_a_pharmacist(city: World) -> None:
+    city.to_review()
+    city.decide("reject")
+    city.work()
+
+
+def woken_too_early_and_sent_back(city: World) -> None:
+    city.to_review()
+    city.wake()
+    city.work()
+    city.decide("return")
+    city.work()
+
+
+def everything_returned(city: World) -> None:
+    city.to_settled()
+    city.say(OrderStatus.RETURNED, reason="quality")
+    city.work()
+    city.to_closed()
+
+
+def one_line_returned(city: World) -> None:
+    city.to_settled("home_delivery")
+    city.reconcile()
+    city.say(OrderStatus.RETURNED, reason="quality", lines=(1,))
+    city.work()
+    city.to_closed()
+
+
+def the_first_chain_has_none(city: World) -> None:
+    city.ankang.refuses["hold"] = "out_of_stock"
+    city.to_settled()
+
+
+def the_hold_runs_out(city: World) -> None:
+    city.ankang.holds_run_out = True
+    city.to_settled()
+
+
+def declined_after_the_order(city: World) -> None:
+    city.to_fulfilling()
+    city.say(OrderStatus.DECLINED, reason="out_of_stock")
+    city.work()
+    city.say(OrderStatus.HANDED_OVER)
+    city.work()
+
+
+def silent_pharmacy(city: World) -> None:
+    city.to_fulfilling()
+    city.later(minutes=11)
+    city.work()
+    city.say(OrderStatus.HANDED_OVER)
+    city.work()
+
+
+def silent_pharmacy_that_keeps_the_order(city: World) -> None:
+    city.ankang.refuses["cancel"] = "in_delivery"
+    city.to_fulfilling()
+    city.later(minutes=11)
+    city.work()
+    city.say(OrderStatus.HANDED_OVER)
+    city.work()
+
+
+def cancelled_before_it_came(city: World) -> None:
+    city.cancel()
+    city.prescribe()
+    city.work()
+
+
+def cancelled_in_review(city: World) -> None:
+    city.to_review()
+    city.cancel()
+    city.work()
+
+
+def cancelled_while_nobody_can_fill_it(city: World) -> None:
+    city.ankang.shut = city.baicao.shut = True
+    city.to_review()
+    city.decide()
+    city.work()
+    city.later(minutes=11)
+    city.work()
+    city.cancel()
+    city.work()
+
+
+def cancelled_at_the_pharmacy(city: World) -> None:
+    city.to_fulfilling()
+    city.cancel()
+    city.work()
+
+
+def cancelled_too_late(city: World) -> None:
+    city.to_fulfilling("home_delivery")
+    city.say(OrderStatus.IN_DELIVERY)
+    city.cancel()
+    city.work()
+    city.say(OrderStatus.HANDED_OVER)
+    city.work()
+
+
+def expired_in_review(city: World) -> None:
+    city.to_review()
+    city.later(days=4)
+    city.work()
+
+
+def never_fetched(city: World) -> None:
+    city.to_fulfilling()
+    city.say(OrderStatus.PREPARED)
+    city.later(hours=25)
+    city.work()
+
+
+def the_fund_is_silent(city: World) -> None:
+    city.payer.silent = True
+    city.prescribe()
+    city.work()
+    city.payer.silent = False
+    city.later(minutes=1)
+    city.work()
+
+
+def answers_get_lost(city: World) -> None:
+    city.ankang.only = frozenset({"hold", "place"})
+    city.ankang.lose_next_answer = True
+    city.to_fulfilling()
+    city.later(minutes=1)
+    city.work()
+    city.payer.only = frozenset({"settle"})
+    city.payer.lose_next_answer = True
+    city.say(OrderStatus.HANDED_OVER)
+    city.work()
+
+
+def the_fund_refuses_to_settle(city: World) -> None:
+    city.payer.refuses["settle"] = "claim"
+    city.to_settled()
+    city.payer.refuses.clear()
+    city.redrive()
+    city.work()
+
+
+def the_fund_refuses_to_reverse(city: World) -> None:
+    city.payer.refuses["reverse"] = "closed_period"
+    city.to_settled()
+    city.say(OrderStatus.RETURNED, reason="quality")
+    city.work()
+    city.payer.refuses.clear()
+    city.wake()
+    city.work()
+
+
+def the_hospital_is_down(city: World) -> None:
+    city.hospital.trouble = Transient("down")
+    city.to_review()
+    city.hospital.trouble = None
+    city.later(minutes=1)
+    city.work()
+
+
+def a_row_cannot_be_read(city: World) -> None:
+    city.prescribe()
+    content = city.content()
+    city.spoil(content={"nonsense": True})
+    city.work()
+    city.spoil(content=content)
+    city.later(minutes=16)
+    city.work()
+
+
+def everything_is_said_twice(city: World) -> None:
+    city.prescribe()
+    assert city.prescribe().status_code == 201
+    assert city.prescribe("child").status_code == 409, "the same key and other bytes"
+    assert city.prescribe(key="M-again").status_code == 409, "the same prescription under another key"
+    city.work()
+    city.decide()
+    city.decide_again()
+    city.work()
+    word = city.say(OrderStatus.HANDED_OVER)
+    assert b"repeated" in city.call_back("ankang", word).content
+    city.work()
+
+
+def forgotten(city: World) -> None:
+    city.prescribe()
+    city.spoil(wake_at=None)
+    city.sweep()
+    city.work()
+
+
+def a_hold_for_nobody(city: World) -> None:
+    """Only a bug or a hand in the database makes one."""
+    city.to_fulfilling()
+    held = next(iter(city.ankang.book.values()))
+    held.status = OrderStatus.HELD
+    city.hand_in_the_database(_over_with_a_hold)
+    city.later(minutes=2)
+    city.sweep()
+
+
+def a_process_comes_and_goes(city: World) -> None:
+    city.prescribe()
+    city.join()
+    city.work()
+
+
+def the_canary_sings(city: World) -> None:
+    city.prescribe()
+    city.sing()
+    city.work()
+
+
+def _over_with_a_hold(city: World, session: Session) -> None:
+    session.execute(sa.update(OrderRow).values(status=OrderStatus.HELD))
+    head = history.head_of(session.get_one(PrescriptionRow, city.rx))
+    history.append(session, head, to=Status.EXPIRED, actor="clock", reason="-", at=city.clock(), wake_at=None)
+
+
+Scenario = Callable[[World], None]
+SCENARIOS: tuple[Scenario, ...] = (
+    collected, delivered_home, with_a_slow_fund, refused_by_a_pharmacist, woken_too_early_and_sent_back,
+    everything_returned, one_line_returned, the_first_chain_has_none, the_hold_runs_out, declined_after_the_order,
+    silent_pharmacy, silent_pharmacy_that_keeps_the_order, cancelled_before_it_came, cancelled_in_review,
+    cancelled_while_nobody_can_fill_it, cancelled_at_the_pharmacy, cancelled_too_late, expired_in_review, never_fetched,
+    the_fund_is_silent, answers_get_lost, the_fund_refuses_to_settle, the_fund_refuses_to_reverse, the_hospital_is_down,
+    a_row_cannot_be_read, everything_is_said_twice, forgotten, a_hold_for_nobody,
+    a_process_comes_and_goes, the_canary_sings,
+)
