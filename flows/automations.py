@@ -1,7 +1,7 @@
 """What Prefect itself watches over, as code: dead runs, and the alerts of operations. `python -m flows.automations`.
 
 Alerts say what an operator must know; nothing of the business waits for one. A declaration that changes is
-updated in Prefect, one that goes is deleted, by name, among those that bear our tag.
+updated in Prefect, one that goes or is there twice is deleted, by name, among those that bear our tag.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import State, StateType
 from prefect.events.actions import ActionTypes, CallWebhook, ChangeFlowRunState, RunDeployment
 from prefect.events.filters import AutomationFilter, AutomationFilterTags
-from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
 from pydantic import SecretStr
 
 from domain.errors import NeedsOperator
-from flows.dead import LIFECYCLE
+from flows.dead import LIFECYCLE, OURS
 from infra.log import configure, get_logger
 from infra.settings import get_settings
 
@@ -63,21 +63,25 @@ def _runs_of(flows: Sequence[str], *states: StateType) -> dict[str, Any]:
 
 ALERTS = (
     Alert("red-prescription", "处方需要人工处理 A prescription needs a person",
+          "打开网关看板：哪张、为什么、怎么办。五分钟内只报一次。 "
           "Open the gateway's board: it says which, why, and what to do. One alert per five minutes, however many.",
           EventTrigger(posture=Posture.Reactive, within=timedelta(minutes=5), **_runs_of([LIFECYCLE], StateType.FAILED))),
     Alert("canary-missing", "金丝雀三分钟未成功 No canary has come through for three minutes",
+          "Prefect 服务或运维进程不工作。运行 ./go doctor，见 docs/runbooks/canary-silent.md。 "
           "Prefect's services or the operations worker do not work. Run ./go doctor; docs/runbooks/canary-silent.md.",
           EventTrigger(posture=Posture.Proactive, within=timedelta(minutes=3), **_runs_of(["canary"], StateType.COMPLETED))),
     Alert("upkeep-failing", "巡检或看板连续失败 The sweep or the board failed twice within ten minutes",
+          "打开最近一次红色的 sweep 或 the city's day 运行，消息里有原因。其间不会丢失处方。 "
           "Open the newest red run `sweep` or `the city's day`; its message says why. Nothing is lost meanwhile.",
           EventTrigger(posture=Posture.Reactive, threshold=2, within=timedelta(minutes=10),
                        **_runs_of(["sweep", "board"], StateType.FAILED, StateType.CRASHED))),
     Alert("reconciliation-red", "对账不平或未完成 A day does not reconcile with the fund, or could not be asked about",
-          "docs/operations.md, Reconciliation differs.",
+          "按 docs/operations.md 的 Reconciliation differs 一节处理。 See docs/operations.md, Reconciliation differs.",
           EventTrigger(posture=Posture.Reactive, within=timedelta(minutes=5),
                        **_runs_of(["reconcile-day"], StateType.FAILED, StateType.CRASHED))),
     Alert("operations-late", "运维任务积压 Nobody takes up the runs of the pool operations",
-          "Start the operations worker: python -m flows.resident. Prescriptions are not affected.",
+          "启动运维进程：.venv/bin/python -m flows.resident。处方不受影响。 "
+          "Start the operations worker: .venv/bin/python -m flows.resident. Prescriptions are not affected.",
           EventTrigger(posture=Posture.Reactive, threshold=3, within=timedelta(minutes=5),
                        expect={"prefect.flow-run.Late"},
                        match_related={"prefect.resource.role": "work-pool", "prefect.resource.name": "operations"})),
@@ -107,9 +111,15 @@ def declared(deployment: UUID, webhook: UUID | None = None) -> list[AutomationCo
         # After any state our runs have, whatever its name: a run that ended is silent for a good reason.
         trigger=EventTrigger(posture=Posture.Proactive, after={"prefect.flow-run.heartbeat"}, expect={"prefect.flow-run.*"},
                              match={"prefect.resource.id": "prefect.flow-run.*"}, for_each={"prefect.resource.id"},
+                             # Heartbeats and changes of state alike name their flow. Other people's are their own business.
+                             match_related={"prefect.resource.role": "flow", "prefect.resource.name": _our_flows()},
                              within=ZOMBIE_AFTER),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its heartbeat stopped: the process is gone")])
     return [zombies, *(_alerting(one, deployment, webhook) for one in ALERTS)]
+
+
+def _our_flows() -> list[str]:
+    return list(OURS.name.any_ or []) if OURS.name else []
 
 
 def _alerting(alert: Alert, deployment: UUID, webhook: UUID | None) -> AutomationCore:
@@ -138,7 +148,12 @@ async def apply(client: PrefectClient, wanted: Sequence[AutomationCore]) -> Appl
     start its windows anew."""
     there = await client.read_automations(
         automations=AutomationFilter(tags=AutomationFilterTags(all_=[TAG])), limit=200)
-    by_name = {one.name: one for one in there}
+    by_name: dict[str, Automation] = {}
+    twice = []
+    # Two operations workers that start together both find nothing and both create. Each then keeps the same one.
+    for found in sorted(there, key=lambda found: found.id):
+        if by_name.setdefault(found.name, found) is not found:
+            twice.append(found)
     created = updated = 0
     for one in wanted:
         old = by_name.pop(one.name, None)
@@ -148,9 +163,10 @@ async def apply(client: PrefectClient, wanted: Sequence[AutomationCore]) -> Appl
         elif _shape(old) != _shape(one):
             await client.update_automation(old.id, one.model_copy(update={"enabled": old.enabled}))
             updated += 1
-    for gone in by_name.values():
-        await client.delete_automation(gone.id)
-    return Applied(created, updated, len(by_name))
+    gone = [*by_name.values(), *twice]
+    for one_gone in gone:
+        await client.delete_automation(one_gone.id)
+    return Applied(created, updated, len(gone))
 
 
 def _shape(automation: AutomationCore) -> Mapping[str, Any]:
@@ -164,7 +180,7 @@ async def ensure() -> Applied:
         try:
             deployment = await client.read_deployment_by_name("alert/operators")
         except ObjectNotFound:
-            raise NeedsOperator("no deployment alert/operators in Prefect; run: prefect --no-prompt deploy --all",
+            raise NeedsOperator("no deployment alert/operators in Prefect; run: .venv/bin/prefect --no-prompt deploy --all",
                                 code="no_deployment") from None
         applied = await apply(client, declared(deployment.id, await _webhook(client, get_settings().alert_webhook)))
     if applied != Applied():

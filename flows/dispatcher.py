@@ -5,21 +5,21 @@ import contextlib
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 import prefect
 
 from domain.lifecycle import STAGES
-from flows.lifecycle import BESIDE, prescription_lifecycle
+from flows.lifecycle import SLOW, prescription_lifecycle
 from infra.db import prescriptions
 from infra.db.prescriptions import Due
 from infra.log import get_logger
 from infra.settings import Settings
 from tasks.city import City
-from tasks.line import PATIENCE, Hop
-from tasks.reports import deliver_due
+from tasks.line import Hop
+from tasks.reports import deliver_to, waited_for
 
 log = get_logger(__name__)
 
@@ -34,8 +34,6 @@ class Batch:
     """Prescriptions that go through one flow run."""
 
     due: tuple[Due, ...]
-    token: str = ""
-    """Whose lease it is."""
 
     @property
     def ids(self) -> list[str]:
@@ -58,12 +56,12 @@ class Batch:
                       | ({"retry"} if any(one.attempts for one in self.due) else set()))
 
 
-def batches(due: Sequence[Due], limit: int, token: str = "") -> list[Batch]:
+def batches(due: Sequence[Due], limit: int) -> list[Batch]:
     """What failed before goes alone, unless it is a crowd; the rest together, up to the limit."""
     failed = [one for one in due if one.attempts]
     rest = [one for one in due if not one.attempts]
     crowds = [group[i:i + limit] for group in (rest, failed[ALONE:]) for i in range(0, len(group), limit)]
-    return [Batch((one,), token) for one in failed[:ALONE]] + [Batch(tuple(crowd), token) for crowd in crowds]
+    return [Batch((one,)) for one in failed[:ALONE]] + [Batch(tuple(crowd)) for crowd in crowds]
 
 
 class Dispatcher:
@@ -73,12 +71,14 @@ class Dispatcher:
         self._city = city
         self._settings = settings
         self._lease = timedelta(seconds=settings.lease_seconds)
-        self._runs: dict[asyncio.Task[None], float] = {}
-        """Open runs and when they began (monotonic seconds)."""
-        self._leased: dict[asyncio.Task[None] | asyncio.Task[Hop], Batch] = {}
-        """What is being worked on: runs with their batches, and prescriptions that go on beside their run."""
+        self._held: dict[str, tuple[str, str]] = {}
+        """Token and lane of every prescription we have a lease on."""
         self._ready: deque[Batch] = deque()
         """Claimed, and waiting for room."""
+        self._runs: dict[asyncio.Task[None], dict[str, asyncio.Task[Hop]]] = {}
+        """Open runs, each with those of its prescriptions whose partner is slow."""
+        self._beside: set[asyncio.Task[Hop]] = set()
+        """Hops whose run has ended without them."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop; then finishes what it has begun."""
@@ -91,9 +91,9 @@ class Dispatcher:
                     await self._pause(stop)
                 await asyncio.sleep(0)
             for batch in self._ready:
-                self._let_go(batch.token, batch.ids)
-            while self._leased:
-                await asyncio.wait(self._leased)
+                self._let_go(batch.ids)
+            while self._runs or self._beside:
+                await asyncio.wait([*self._runs, *self._beside])
             done.set()
 
     async def _dispatch(self) -> bool:
@@ -111,64 +111,62 @@ class Dispatcher:
             started = True
         return started
 
-    def _start(self, batch: Batch) -> None:
-        run = asyncio.create_task(self._run(batch))
-        self._runs[run], self._leased[run] = time.monotonic(), batch
-        run.add_done_callback(self._runs.pop)
-        run.add_done_callback(self._leased.pop)
-
     def _room(self) -> bool:
-        """Whether one more run may start. A run that has lost patience with a partner takes no room."""
+        """Whether one more run may start. A run that waits for a slow partner takes no room."""
         at_once = self._settings.runs_at_once
-        lately = time.monotonic() - PATIENCE
-        return sum(began > lately for began in self._runs.values()) < at_once and len(self._runs) < SLOW_RUNS * at_once
+        return sum(not slow for slow in self._runs.values()) < at_once and len(self._runs) < SLOW_RUNS * at_once
 
     def _claim(self) -> list[Batch]:
         # A token per claim: a lease that ran out while we were busy is not given back by its former holder.
         token = f"{self._settings.worker[:40]}/{secrets.token_hex(6)}"
-        working_on = [one for batch in self._leased.values() for one in batch.due]
         # A partner that keeps us waiting may hold so many, and no more: the room is for the others.
-        full = [lane for lane, count in Counter(one.lane for one in working_on).items()
+        full = [lane for lane, count in Counter(lane for _, lane in self._held.values()).items()
                 if count >= 2 * self._settings.batch_limit]
         with self._city.db.transaction("lease.claimed") as session:
             due = prescriptions.claim_due(session, token, at=self._city.now(), lease=self._lease,
                                           limit=self._settings.batch_limit, without=full)
-        # What is still running here has lost its lease to a stall of ours; it must not run twice at once.
-        busy = {one.id for one in working_on}
-        return batches([one for one in due if one.id not in busy], self._settings.batch_limit, token)
+        # What we still hold has lost its lease to a stall of ours: it keeps the new one, and does not run twice.
+        fresh = [one for one in due if one.id not in self._held]
+        self._held |= {one.id: (token, one.lane) for one in due}
+        return batches(fresh, self._settings.batch_limit)
 
-    async def _run(self, batch: Batch) -> None:
+    def _start(self, batch: Batch) -> None:
+        slow: dict[str, asyncio.Task[Hop]] = {}
+        run = asyncio.create_task(self._run(batch, slow))
+        self._runs[run] = slow
+        run.add_done_callback(self._runs.pop)
+
+    async def _run(self, batch: Batch, slow: dict[str, asyncio.Task[Hop]]) -> None:
         started = time.monotonic()
-        beside: dict[str, asyncio.Task[Hop]] = {}
-        BESIDE.set(beside)  # this task's own, and its children's
+        SLOW.set(slow)  # this task's own, and its children's
+        # When many are open already, partners are slow: a batch can leave them behind, and a fine run can not.
+        fine = len(batch.due) <= self._settings.fine_limit and len(self._runs) <= 2 * self._settings.runs_at_once
         try:
             with prefect.tags(*batch.tags, f"worker:{self._settings.worker}"):
                 await prescription_lifecycle.with_options(flow_run_name=batch.name)(
-                    batch.ids, fine=len(batch.due) <= self._settings.fine_limit, return_state=True)
+                    batch.ids, fine=fine, return_state=True)
         except Exception as error:
             # Prefect is the window, not the engine room: without it we pause, and the rows stay due.
             log.error("run.not_started", batch=len(batch.due), error=type(error).__name__)
             await asyncio.sleep(2)
         finally:
-            for one in (one for one in batch.due if one.id in beside):
-                self._go_on_with(one, batch.token, beside[one.id])
-            self._let_go(batch.token, [one for one in batch.ids if one not in beside])
-        log.info("run.ended", run=batch.name, seconds=round(time.monotonic() - started, 2), beside=len(beside))
+            for prescription_id, hop in slow.items():
+                self._go_on_with(prescription_id, hop)
+            self._let_go([one for one in batch.ids if one not in slow])
+        log.info("run.ended", run=batch.name, seconds=round(time.monotonic() - started, 2), beside=len(slow))
 
-    def _go_on_with(self, one: Due, token: str, hop: asyncio.Task[Hop]) -> None:
+    def _go_on_with(self, prescription_id: str, hop: asyncio.Task[Hop]) -> None:
         """Its run has ended without it; its lease is kept until it has."""
-        self._leased[hop] = Batch((one,), token)
+        self._beside.add(hop)
+        hop.add_done_callback(self._beside.discard)
+        hop.add_done_callback(lambda _: self._let_go([prescription_id]))
 
-        def ended(hop: asyncio.Task[Hop]) -> None:
-            del self._leased[hop]
-            self._let_go(token, [one.id])
-
-        hop.add_done_callback(ended)
-
-    def _let_go(self, token: str, ids: Iterable[str]) -> None:
+    def _let_go(self, ids: Iterable[str]) -> None:
         """Give leases back; if even that fails, they run out."""
+        held = {one: self._held.pop(one)[0] for one in ids}
         with contextlib.suppress(Exception), self._city.db.transaction("lease.released") as session:
-            prescriptions.release(session, token, list(ids))
+            for token, of_it in _by_token(held).items():
+                prescriptions.release(session, token, of_it)
 
     async def _pause(self, stop: asyncio.Event) -> None:
         """Until the next look, a finished run, or the end."""
@@ -178,26 +176,48 @@ class Dispatcher:
         stopped.cancel()
 
     async def _relay(self, done: asyncio.Event) -> None:
-        """Deliver the outbox."""
+        """Deliver the outbox, to each partner by itself: one that is slow keeps only its own messages waiting."""
+        going: dict[str, asyncio.Task[int]] = {}
         while not done.is_set():
-            delivered = 0
+            going = {partner: task for partner, task in going.items() if not task.done()}
             try:
-                delivered = await deliver_due(self._city, lease=self._lease)
+                for partner in waited_for(self._city):
+                    if partner not in going:
+                        going[partner] = asyncio.create_task(self._deliver(partner))
             except Exception as error:
                 log.error("outbox.stopped", error=type(error).__name__)
                 await asyncio.sleep(2)
-            if not delivered:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(done.wait(), self._settings.poll_seconds)
+            over = asyncio.create_task(done.wait())
+            await asyncio.wait([over, *going.values()], timeout=self._settings.poll_seconds,
+                               return_when=asyncio.FIRST_COMPLETED)
+            over.cancel()
+            await asyncio.sleep(0)
+        if going:
+            await asyncio.wait(going.values())
+
+    async def _deliver(self, partner: str) -> int:
+        try:
+            return await deliver_to(self._city, partner, lease=self._lease)
+        except Exception as error:
+            log.error("outbox.stopped", partner=partner, error=type(error).__name__)
+            await asyncio.sleep(2)
+            return 0
 
     async def _renew(self, done: asyncio.Event) -> None:
         """Keep the leases of what is being worked on, until the last of it is done."""
         while not done.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(done.wait(), self._settings.lease_seconds / 3)
-            for batch in [*self._leased.values(), *self._ready]:
-                try:
-                    with self._city.db.transaction("lease.renewed") as session:
-                        prescriptions.renew(session, batch.token, batch.ids, until=self._city.now() + self._lease)
-                except Exception as error:
-                    log.error("lease.not_renewed", error=type(error).__name__)
+            try:
+                with self._city.db.transaction("lease.renewed") as session:
+                    for token, ids in _by_token({one: token for one, (token, _) in self._held.items()}).items():
+                        prescriptions.renew(session, token, ids, until=self._city.now() + self._lease)
+            except Exception as error:
+                log.error("lease.not_renewed", error=type(error).__name__)
+
+
+def _by_token(held: Mapping[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for prescription_id, token in held.items():
+        found.setdefault(token, []).append(prescription_id)
+    return found

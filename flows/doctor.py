@@ -35,7 +35,9 @@ from tasks.doctor import Grade, Verdict, act, examine, fine, watch, worst_first
 DECLARED = Path(__file__).parents[1] / "prefect.yaml"
 PATIENCE = 20.0
 """Seconds for everything asked of Prefect."""
-DEPLOY = "运行 prefect --no-prompt deploy --all", "run prefect --no-prompt deploy --all"
+DEPLOY = ("运行 .venv/bin/prefect --no-prompt deploy --all", "run .venv/bin/prefect --no-prompt deploy --all")
+OPERATE = ("启动运维进程：.venv/bin/python -m flows.resident",
+           "start the operations worker: .venv/bin/python -m flows.resident")
 
 
 async def diagnose(settings: Settings) -> list[Verdict]:
@@ -75,8 +77,7 @@ async def _ask(client: PrefectClient) -> list[Verdict]:
     late = await client.read_flow_runs(limit=200, flow_run_filter=FlowRunFilter(
         state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"]))))
     if late:
-        found.append(act("prefect", "prefect-setup", f"{len(late)} 个运行已迟到", f"{len(late)} runs are late",
-                         "启动运维进程：python -m flows.resident", "start the operations worker: python -m flows.resident"))
+        found.append(act("prefect", "prefect-setup", f"{len(late)} 个运行已迟到", f"{len(late)} runs are late", *OPERATE))
     return found or [fine("prefect", f"{server}，{len(deployed)} 个部署", f"{server}, {len(deployed)} deployments")]
 
 
@@ -110,7 +111,7 @@ async def _automations(client: PrefectClient) -> list[Verdict]:
     if missing:
         found.append(act("prefect", "prefect-setup", f"缺少自动化 {', '.join(missing)}",
                          f"automations are missing: {', '.join(missing)}",
-                         "运行 python -m flows.automations", "run python -m flows.automations"))
+                         "运行 .venv/bin/python -m flows.automations", "run .venv/bin/python -m flows.automations"))
     if off:
         found.append(watch("prefect", "prefect-setup", f"自动化已停用 {', '.join(off)}",
                            f"automations are switched off: {', '.join(off)}",
@@ -119,16 +120,15 @@ async def _automations(client: PrefectClient) -> list[Verdict]:
 
 
 async def _pool(client: PrefectClient) -> list[Verdict]:
-    start = "启动运维进程：python -m flows.resident", "start the operations worker: python -m flows.resident"
     try:
         pool = await client.read_work_pool(POOL)
     except ObjectNotFound:
-        return [act("prefect", "prefect-setup", f"没有工作池 {POOL}", f"there is no work pool {POOL}", *start)]
+        return [act("prefect", "prefect-setup", f"没有工作池 {POOL}", f"there is no work pool {POOL}", *OPERATE)]
     if pool.is_paused:
         return [act("prefect", "prefect-setup", f"工作池 {POOL} 已暂停", f"work pool {POOL} is paused",
                     "在 Prefect 的 Work Pools 中恢复", "resume it under Work Pools")]
     if pool.status is WorkPoolStatus.NOT_READY:
-        return [act("prefect", "prefect-setup", f"工作池 {POOL} 无人服务", f"nobody serves work pool {POOL}", *start)]
+        return [act("prefect", "prefect-setup", f"工作池 {POOL} 无人服务", f"nobody serves work pool {POOL}", *OPERATE)]
     return []
 
 
@@ -166,8 +166,18 @@ def _both(text: str, text_en: str) -> str:
 
 def bad_settings(error: NeedsOperator) -> list[Verdict]:
     """The one thing that can be said before there are settings."""
-    return [act("settings", "settings", part, part, "对照 .env.example 修正", "compare with .env.example")
-            for part in re.split(r"; (?=SANYI_)", str(error).removeprefix("settings: "))]
+    return [_bad_setting(part) for part in re.split(r"; (?=SANYI_)", str(error).removeprefix("settings: "))]
+
+
+def _bad_setting(fault: str) -> Verdict:
+    """`SANYI_FINE_LIMIT: Input should be … Set it right (…) and start again`: the variable is the same in any language."""
+    variable = re.match(r"SANYI_\w+", fault)
+    meant = re.search(r"did you mean (SANYI_\w+)\?", fault)
+    name = variable[0] if variable else "配置"
+    cure = f"是否应为 {meant[1]}？改后重启" if meant else "对照 .env.example 修正后重启"
+    cure_en = f"write {meant[1]}?" if meant else "compare with .env.example, then start again"
+    wrong = "没有这个配置项" if "no such setting" in fault else "取值有误"
+    return act("settings", "settings", f"{name}：{wrong}", fault, cure, cure_en)
 
 
 def main() -> int:

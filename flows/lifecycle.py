@@ -20,8 +20,8 @@ from infra.settings import get_settings
 from tasks.city import City
 from tasks.line import STEPS, Hop, Step, hops
 
-BESIDE: ContextVar[dict[str, asyncio.Task[Hop]] | None] = ContextVar("beside", default=None)
-"""Where a batch leaves what still goes on when it ends, by prescription. Without it a batch waits for the last."""
+SLOW: ContextVar[dict[str, asyncio.Task[Hop]] | None] = ContextVar("slow", default=None)
+"""Where a run notes whose partner is slow, and where a batch leaves them. Without it a batch waits for the last."""
 
 
 @flow(name="prescription-lifecycle", persist_result=False, validate_parameters=False)
@@ -37,9 +37,9 @@ async def prescription_lifecycle(prescriptions: list[str], fine: bool = True) ->
     get_run_logger().info("what became of each: %s/runs/%s", get_settings().gateway_url, run_id)
     with bind(run=run_id):
         if fine:
-            ended = await hops(city(), prescriptions, as_tasks)
+            ended = await hops(city(), prescriptions, as_tasks, slow=SLOW.get(), wait=True)
         else:
-            ended = await hops(city(), prescriptions, beside=BESIDE.get())
+            ended = await hops(city(), prescriptions, slow=SLOW.get())
     if len(ended) == len(prescriptions) == 1:
         only = ended[0]
         return Failed(message=f"{only.prescription_id} {only.error}") if only.alarming else Completed(name=only.name)

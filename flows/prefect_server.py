@@ -53,7 +53,8 @@ async def _check_later() -> None:
     try:
         refuse(judge_prefect(prefect))
     except NeedsOperator:
-        signal.raise_signal(signal.SIGTERM)
+        # Not `raise_signal`: that one goes to this thread, which has it blocked.
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def ask() -> Prefect | None:

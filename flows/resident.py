@@ -6,7 +6,6 @@ operations start by hand are short and async: they run on this worker's event lo
 
 import asyncio
 import contextlib
-import signal
 from typing import Any
 
 import anyio.abc
@@ -21,7 +20,7 @@ from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker
 from domain.errors import NeedsOperator
 from flows import automations
 from flows.dead import tidy
-from flows.home import city
+from flows.home import city, told_to_stop
 from flows.prefect_server import part_of
 from infra.log import configure, get_logger
 from infra.settings import get_settings
@@ -60,10 +59,13 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
 
 async def serve() -> None:
     """Serve the pool until SIGTERM or SIGINT, through every absence of Prefect."""
+    stop = told_to_stop()
     async with part_of(city(), Kind.OPERATIONS):
         going = asyncio.ensure_future(asyncio.gather(_keep_serving(), _keep_automations()))
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(signal_number, going.cancel)
+        stopping = asyncio.create_task(stop.wait())
+        waits: list[asyncio.Future[Any]] = [going, stopping]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        going.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await going
 

@@ -48,7 +48,7 @@ class Checks:
 def watch_door(city: City, settings: Settings, desk: Desk) -> APIRouter:
     """`/health` and `/ready` for anybody, `/metrics` for an operator or whoever has the token of the metrics."""
     door = APIRouter()
-    checks = Checks(city, settings.prefect_ui_url)
+    checks = Checks(city, settings.prefect_api)
     token = settings.metrics_token.get_secret_value()
 
     def measured() -> figures.Figures:

@@ -149,6 +149,11 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""
 
+    @property
+    def prefect_api(self) -> str:
+        """Prefect's API as this process reaches it: Prefect's own `PREFECT_API_URL`, or else beside the pages."""
+        return os.environ.get("PREFECT_API_URL", "").rstrip("/") or f"{self.prefect_ui_url}/api"
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -182,6 +182,7 @@ def joined(db: Database, kind: Kind, name: str, *, local_archive: bool, prefect:
         beating.join(timeout=2)
         # Without the database we are forgotten in half a minute.
         with suppress(Exception), db.transaction("process.left") as session:
+            processes.lock(session)
             processes.leave(session, me)
 
 
@@ -197,7 +198,10 @@ def _beat(db: Database, me: Process, ended: threading.Event, now: Callable[[], d
     while not ended.wait(BEAT_SECONDS):
         try:
             with db.transaction("process.seen") as session:
-                processes.beat(session, me, now())
+                processes.lock(session)
+                # Whoever ends waits two seconds for a beat under way, no longer: a late one must not bring it back.
+                if not ended.is_set():
+                    processes.beat(session, me, now())
         except Exception as error:
             log.warning("topology.no_beat", error=type(error).__name__)
 

@@ -106,19 +106,27 @@ async def within(seconds: float, call: Callable[[], T]) -> T:
 async def asked(area: str, page: str, call: Callable[[], list[Verdict]], seconds: float = PATIENCE) -> list[Verdict]:
     """The verdicts of a blocking check, with the milliseconds it took. Whatever goes wrong is a verdict too."""
     began = time.monotonic()
-    see = "见所列页面", "see the page"
     try:
         found = await within(seconds, call)
     except TimeoutError:
-        found = [act(area, page, f"{seconds:.0f} 秒内没有应答", f"did not answer within {seconds:.0f} s", *see)]
+        found = [act(area, page, f"{seconds:.0f} 秒内没有应答", f"did not answer within {seconds:.0f} s", *_SEE)]
     except RxError as error:
-        # Errors of ours name the cure themselves.
-        found = [act(area, page, str(error), str(error), "", "")]
+        found = [told(area, page, error)]
     except Exception as error:
         name = type(error).__name__
-        found = [act(area, page, f"检查失败：{name}", f"could not be checked: {name}", *see)]
+        found = [act(area, page, f"检查失败：{name}", f"could not be checked: {name}", *_SEE)]
     taken = round((time.monotonic() - began) * 1000)
     return [replace(one, milliseconds=taken) for one in found]
+
+
+_SEE = "见所列页面", "see the page"
+
+
+def told(area: str, page: str, error: RxError) -> Verdict:
+    """The verdict of an error of ours. Its words are English and say what to do; its code and the names in it are for all."""
+    named = re.findall(r"\bSANYI_[A-Z0-9_]*[A-Z0-9]|\b[\w/-]+\.(?:toml|csv)\b", str(error))
+    what = "、".join(dict.fromkeys(named))
+    return act(area, page, f"检查未通过：{error.code}", str(error), f"核对 {what}，改后重启" if what else _SEE[0], _SEE[1])
 
 
 def _file(db: Database) -> Path:
@@ -129,7 +137,8 @@ def _file(db: Database) -> Path:
 
 
 def check_database(db: Database) -> list[Verdict]:
-    """Whether the database answers, and is migrated to exactly what this release needs."""
+    """Whether the database answers, and has at least what this release needs. During an upgrade a newer release has
+    migrated it already; what still runs goes on, because migrations only add."""
     needed = max(schema.known())
     if db.sqlite and not _file(db).exists():
         # To connect would make one.
@@ -141,12 +150,14 @@ def check_database(db: Database) -> list[Verdict]:
         name = type(error).__name__
         return [act("database", "database-down", f"无法连接数据库（{name}）", f"unreachable ({name})",
                     "启动数据库，核对 SANYI_DATABASE_URL", "start it; check SANYI_DATABASE_URL")]
+    if there and there not in schema.known():
+        return [watch("database", "database-down", f"可用，结构 {there} 属于更新的版本，本版本为 {needed}",
+                      f"answers; its schema {there} is a newer release's, ours is {needed}",
+                      "完成升级：启动新版本", "finish the upgrade: start the newer release")]
     if there != needed:
-        newer = there and there not in schema.known()
         return [act("database", "database-down", f"数据库结构为 {there or '空'}，本版本需要 {needed}",
                     f"at migration {there or 'none'}, this release needs {needed}",
-                    "启动新版本" if newer else "启动本版本的网关或工作进程，它会迁移数据库",
-                    "start the newer release" if newer else "start a gateway or worker of this release: it migrates")]
+                    "启动本版本的网关或工作进程，它会迁移数据库", "start a gateway or worker of this release: it migrates")]
     return [fine("database", f"可用，结构 {there}", f"answers, schema {there}")]
 
 
@@ -160,15 +171,16 @@ def check_archive(archive: Archive) -> list[Verdict]:
     return [fine("archive", "可写", "writable")]
 
 
-async def check_prefect(address: str) -> list[Verdict]:
+async def check_prefect(api: str) -> list[Verdict]:
     """Whether Prefect's API answers at all. The gateway does without; hops do not."""
-    seen = await look(f"{address}/api/health", seconds=3)
+    seen = await look(f"{api}/health", seconds=3)
     if seen.status == 200:
         found = fine("prefect", "可用", "answers")
     else:
         why = f"HTTP {seen.status}" if seen.status else seen.error
         found = act("prefect", "prefect-down", f"没有应答（{why}）", f"does not answer ({why})",
-                    "启动 Prefect 服务，核对 SANYI_PREFECT_UI_URL", "start its server; check SANYI_PREFECT_UI_URL")
+                    "启动 Prefect 服务；核对本进程的 PREFECT_API_URL（未设置时为 SANYI_PREFECT_UI_URL）",
+                    "start its server; check PREFECT_API_URL of this process, or if it has none SANYI_PREFECT_UI_URL")
     return [replace(found, milliseconds=round(seen.seconds * 1000))]
 
 
@@ -185,7 +197,7 @@ async def examine(settings: Settings, now: Callable[[], datetime] = lambda: date
     try:
         policy, _ = load_policy(settings.city), load_knowledge(settings.city)
     except NeedsOperator as error:
-        return [*found, act("city", "settings", str(error), str(error), "修正数据文件", "correct the file")]
+        return [*found, told("city", "settings", error)]
     return [*found, *await check_partners(settings, policy, now), *await _breakers(settings),
             *await _gateway(settings)]
 
@@ -328,8 +340,9 @@ def check_processes(db: Database, now: datetime) -> list[Verdict]:
     return found
 
 
-_STARTS = {"gateway": "python -m gateway --port 8000", "worker": "python -m flows.worker",
-           "operations": "python -m flows.resident"}
+_STARTS = {"gateway": ".venv/bin/python -m gateway --port 8000", "worker": ".venv/bin/python -m flows.worker",
+           "operations": ".venv/bin/python -m flows.resident"}
+"""By hand on a plain host; docs/runbooks/README.md says what comes before, and how it is said elsewhere."""
 
 _PAGES = {"overdue": "queue-old", "forgotten": "queue-old", "open_intent": "effects-unknown", "outbox": "outbox-lagging",
           "review_late": "review-late", "day_unmatched": "books-differ", "discrepancy": "books-differ"}

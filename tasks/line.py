@@ -60,6 +60,8 @@ class Hop:
     """Whether a person should look: it can't cure itself, or hasn't for several attempts."""
     started: datetime
     ended: datetime
+    readable: bool = True
+    """Whether its row could be read; if not, where it is is not known."""
 
     @property
     def name(self) -> str:
@@ -82,29 +84,35 @@ async def hop(city: City, prescription_id: str, around: Around = _plainly) -> Ho
     return (await hops(city, [prescription_id], around))[0]
 
 
-async def hops(city: City, prescription_ids: Sequence[str], around: Around = _plainly,
-               beside: dict[str, asyncio.Task[Hop]] | None = None) -> list[Hop]:
+async def hops(city: City, prescription_ids: Sequence[str], around: Around = _plainly, *,
+               slow: dict[str, asyncio.Task[Hop]] | None = None, wait: bool = False) -> list[Hop]:
     """One hop for each, `AT_ONCE` at a time, recorded together.
 
-    With `beside`, whose partner lets it wait longer than `PATIENCE` goes on there, is recorded when it ends, and
-    is not among those returned.
+    Who keeps its turn longer than `PATIENCE`, because its partner is slow, is noted in `slow`, and its turn goes to
+    the next one. Unless told to `wait`, those still under way at the end are left there: they go on, are recorded
+    when they end, and are not among those returned.
     """
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(prescription_id: str) -> asyncio.Task[Hop]:
         async with turns:
             going = asyncio.create_task(_hop(city, prescription_id, around))
-            await asyncio.wait([going], timeout=None if beside is None else PATIENCE)
+            await asyncio.wait([going], timeout=None if slow is None else PATIENCE)
+        if slow is not None and not going.done():
+            slow[prescription_id] = going
+            if wait:
+                await asyncio.wait([going])
         return going
 
     going = dict(zip(prescription_ids, await asyncio.gather(*map(one, prescription_ids)), strict=True))
-    for prescription_id, task in going.items():
-        if beside is not None and not task.done():
-            beside[prescription_id] = task
-            task.add_done_callback(lambda ended: _record(city, [ended.result()]))
-    ended = [task.result() for task in going.values() if task.done()]
-    _record(city, ended)
-    return ended
+    ended = {prescription_id: task.result() for prescription_id, task in going.items() if task.done()}
+    if slow:
+        for prescription_id in ended:
+            slow.pop(prescription_id, None)
+    for prescription_id in going.keys() - ended.keys():
+        going[prescription_id].add_done_callback(lambda task: _record(city, [task.result()]))
+    _record(city, list(ended.values()))
+    return list(ended.values())
 
 
 async def _hop(city: City, prescription_id: str, around: Around) -> Hop:
@@ -126,13 +134,14 @@ async def _hop(city: City, prescription_id: str, around: Around) -> Hop:
 
 def _record(city: City, ended: Sequence[Hop]) -> None:
     """Which run had a part in which prescription: for people who look, so its loss must not stop the work."""
-    for one in ended:
+    for one in (one for one in ended if one.readable):
         metrics.hop_ended(STAGES[one.start], str(one.end), one.error, (one.ended - one.started).total_seconds())
     try:
         with city.db.transaction("hop.recorded") as session:
             prescriptions.record_hops(session, current_run(), [
                 {"prescription_id": one.prescription_id, "started_at": one.started, "ended_at": one.ended,
-                 "from_status": one.start, "to_status": one.end, "error": one.error} for one in ended])
+                 "from_status": one.start, "to_status": one.end, "error": one.error[:80]}
+                for one in ended if one.readable])
     except Exception as fault:
         log.error("hop.not_recorded", error=type(fault).__name__)
 
@@ -142,7 +151,7 @@ def _unreadable(city: City, prescription_id: str, started: datetime, fault: Exce
     log.error("hop.unreadable", prescription=prescription_id, error=kind, exc_info=_bare(fault))
     with suppress(Exception), city.db.transaction("hop.set_aside") as session:
         prescriptions.set_aside(session, prescription_id, until=city.after(seconds=BACKOFF[-1]), trouble=kind)
-    return Hop(prescription_id, Status.RECEIVED, Status.RECEIVED, kind, True, started, city.now())
+    return Hop(prescription_id, Status.RECEIVED, Status.RECEIVED, kind, True, started, city.now(), readable=False)
 
 
 async def _advance(city: City, prescription_id: str, status: Status, around: Around) -> Status:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from tasks.city import City
 log = get_logger(__name__)
 
 REPORT, SETTLED = "report", "settled"
+LEASE = timedelta(seconds=30)
 RETRY = (10, 30, 120, 300, 900)
 """Seconds before a parcel is tried again; the last one for ever."""
 
@@ -66,28 +67,36 @@ def _enqueue(session: Session, city: City, key: str, kind: str, partner: str, rx
     outbox.enqueue(session, key=key, kind=kind, partner=partner, prescription_id=rx_id, sealed=sealed, at=city.now())
 
 
-async def deliver_due(city: City, limit: int = 50, *, lease: timedelta = timedelta(seconds=30)) -> int:
-    """Deliver what is due, once through; returns how many were delivered. What fails comes again later.
+def waited_for(city: City) -> list[str]:
+    """Partners with a message that is due."""
+    with city.db.reading() as session:
+        return outbox.waited_for(session, city.now())
+
+
+async def deliver_due(city: City, limit: int = 50, *, lease: timedelta = LEASE) -> int:
+    """Deliver what is due to everybody, once through; returns how many were delivered."""
+    return sum(await asyncio.gather(*(deliver_to(city, partner, limit, lease=lease) for partner in waited_for(city))))
+
+
+async def deliver_to(city: City, partner: str, limit: int = 50, *, lease: timedelta = LEASE) -> int:
+    """Deliver what is due to one partner; returns how many were delivered. What fails comes again later.
 
     A parcel is ours for the length of the lease. If we die, it is due again after it; a delivery that takes
     longer is given up before, so that two deliveries of one lane never overtake each other.
     """
     with city.db.transaction("outbox.taken") as session:
-        parcels = outbox.take(session, at=city.now(), lease=lease, limit=limit)
-    to: dict[str, list[outbox.Parcel]] = {}
-    for parcel in parcels:
-        to.setdefault(parcel.partner, []).append(parcel)
-    return sum(await asyncio.gather(*(_deliver_all(city, one, lease) for one in to.values())))
-
-
-async def _deliver_all(city: City, parcels: Sequence[outbox.Parcel], lease: timedelta) -> int:
-    """All of one partner's at once; a partner that is slow keeps only its own waiting for their mark."""
-    delivered = [parcel.key for parcel, there in
-                 zip(parcels, await asyncio.gather(*(_try(city, one, lease) for one in parcels)), strict=True) if there]
-    if delivered:
-        with city.db.transaction("outbox.delivered") as session:
-            outbox.delivered(session, delivered, city.now())
-    return len(delivered)
+        parcels = outbox.take(session, partner, at=city.now(), lease=lease, limit=limit)
+    going = {asyncio.create_task(_try(city, parcel, lease)): parcel.key for parcel in parcels}
+    delivered = 0
+    while going:
+        done, _ = await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
+        # Those that arrived together are marked together: a commit for each would cost more than the delivery.
+        arrived = [key for task in done if (key := going.pop(task)) and task.result()]
+        if arrived:
+            with city.db.transaction("outbox.delivered") as session:
+                outbox.delivered(session, arrived, city.now())
+        delivered += len(arrived)
+    return delivered
 
 
 async def _try(city: City, parcel: outbox.Parcel, lease: timedelta) -> bool:
@@ -97,7 +106,8 @@ async def _try(city: City, parcel: outbox.Parcel, lease: timedelta) -> bool:
     except Exception as error:
         code = error.code if isinstance(error, RxError) else ""
         again = city.after(seconds=RETRY[min(parcel.attempts, len(RETRY) - 1)])
-        with city.db.transaction("outbox.failed") as session:
+        # If even that cannot be written, its lease ends and it is due again.
+        with suppress(Exception), city.db.transaction("outbox.failed") as session:
             outbox.failed(session, parcel.key, error=f"{type(error).__name__}:{code}"[:80], again_at=again)
         log.warning("outbox.failed", key=parcel.key, partner=parcel.partner, error=type(error).__name__)
         return False

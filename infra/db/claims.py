@@ -155,7 +155,7 @@ def day_totals(session: Session, day: date, clr_optins: str) -> list[DayTotals]:
 
 def unreconciled_days(session: Session, before: date) -> list[date]:
     """Days before that with settlements or reversals the fund has not agreed to."""
-    open_ = sa.literal_column(f"({UNRECONCILED})", sa.Boolean)
+    open_ = sa.text(f"({UNRECONCILED})")
     settled = sa.select(ClaimRow.settled_on.label("day")).where(open_, ClaimRow.status == Money.SETTLED)
     reversed_ = sa.select(ClaimRow.reversed_on.label("day")).where(open_, ClaimRow.status == Money.REVERSED)
     days = sa.union(settled, reversed_).subquery()

@@ -4,6 +4,7 @@ import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -52,9 +53,10 @@ class Database:
             event.listen(self._reading, "begin", _sqlite_begin)
             self._writing: sa.Engine = self._reading.execution_options(writing=True)
         else:
-            # The connection used last is used next: it has the statements prepared.
-            self._writing = sa.create_engine(url, pool_size=10, max_overflow=20, pool_use_lifo=True,
-                                             hide_parameters=True)
+            # The connection used last is used next: it has the statements prepared. Our queries are many and small:
+            # compiling one costs more than it saves, and an index is right where a spinning disk would read the table.
+            self._writing = sa.create_engine(url, pool_size=10, max_overflow=20, pool_use_lifo=True, hide_parameters=True,
+                                             connect_args={"options": "-c jit=off -c random_page_cost=1.1"})
             event.listen(self._writing, "checkout", _postgres_checkout)
             # Each statement sees what is committed, inside a transaction or not: so none is begun to look.
             self._reading = self._writing.execution_options(isolation_level="AUTOCOMMIT")
@@ -80,7 +82,7 @@ class Database:
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
-    def migrate(self) -> None:
+    def migrate(self, to: str = "head") -> None:
         """Bring the schema up to date (Alembic). Safe to repeat, and to run from two processes or threads at once."""
         with _MIGRATING, self._writing.connect() as connection:
             if not self.sqlite:
@@ -88,19 +90,24 @@ class Database:
             config = Config()
             config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
             connection.commit()
 
     def close(self) -> None:
         self._reading.dispose()
 
 
-def insert_new(session: Session, table: Any, **values: Any) -> bool:
+def insert_new(session: Session, row: Any, **values: Any) -> bool:
     """Insert a row unless its key is there already; whether it was new. One statement, and no savepoint."""
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    done = session.execute(insert(table.__table__).on_conflict_do_nothing(), values,
+    done = session.execute(_insert_new(session.get_bind().dialect.name, row), values,
                            execution_options={"preserve_rowcount": True})
     return bool(done.rowcount == 1)  # type: ignore[attr-defined]
+
+
+@cache
+def _insert_new(dialect: str, row: Any) -> Any:
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert(row.__table__).on_conflict_do_nothing()
 
 
 _MIGRATING = Lock()
@@ -109,9 +116,11 @@ _MIGRATING = Lock()
 
 def _postgres_checkout(connection: Any, record: object, proxy: object) -> None:
     """Drop connections of a server that went away. Looking at the socket costs no round trip; a ping would."""
+    if connection.closed:
+        raise sa.exc.DisconnectionError
     readable = select.poll()
     readable.register(connection.fileno(), select.POLLIN)
-    if connection.closed or readable.poll(0):
+    if readable.poll(0):
         # An idle server says nothing, except that it is going.
         raise sa.exc.InvalidatePoolError
 

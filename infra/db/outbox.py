@@ -28,19 +28,24 @@ def enqueue(session: Session, *, key: str, kind: str, partner: str, prescription
                sealed=sealed, made_at=at, due_at=at)
 
 
-def take(session: Session, *, at: datetime, lease: timedelta, limit: int) -> list[Parcel]:
-    """Parcels that are due, oldest first; they are due again after `lease` unless delivered by then.
+def waited_for(session: Session, at: datetime) -> list[str]:
+    """Partners with a parcel that is due."""
+    return list(session.scalars(sa.select(OutboxRow.partner).where(OutboxRow.due_at <= at).distinct()))
 
-    Of those to one partner about one prescription only the oldest undelivered one goes: a newer word must not
-    be overtaken by an older one, whoever else is delivering.
+
+def take(session: Session, partner: str, *, at: datetime, lease: timedelta, limit: int) -> list[Parcel]:
+    """Parcels to a partner that are due, oldest first; they are due again after `lease` unless delivered by then.
+
+    Of those about one prescription only the oldest undelivered one goes: a newer word must not be overtaken by an
+    older one, whoever else is delivering.
     """
     earlier = aliased(OutboxRow)
     held_back = sa.exists().where(
         earlier.partner == OutboxRow.partner, earlier.prescription_id == OutboxRow.prescription_id,
         earlier.id < OutboxRow.id, earlier.due_at.is_not(None))
     rows = list(session.scalars(
-        sa.select(OutboxRow).where(OutboxRow.due_at <= at, ~held_back).order_by(OutboxRow.id).limit(limit)
-        .with_for_update(skip_locked=True)))
+        sa.select(OutboxRow).where(OutboxRow.partner == partner, OutboxRow.due_at <= at, ~held_back)
+        .order_by(OutboxRow.id).limit(limit).with_for_update(skip_locked=True)))
     for row in rows:
         row.due_at = at + lease
     return [Parcel(row.key, row.kind, row.partner, row.prescription_id, row.sealed, row.attempts) for row in rows]

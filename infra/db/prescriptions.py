@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
 import sqlalchemy as sa
@@ -145,14 +146,17 @@ def claim_due(session: Session, owner: str, *, at: datetime, lease: timedelta, l
     """
     free = [PrescriptionRow.wake_at <= at,
             sa.or_(PrescriptionRow.lease_until.is_(None), PrescriptionRow.lease_until < at)]
-    if without:
-        free.append(PrescriptionRow.lane.not_in(without))
+    open_lanes = [*free, PrescriptionRow.lane.not_in(without)] if without else free
 
     def oldest(count: int, *more: sa.ColumnElement[bool]) -> list[str]:
-        return list(session.scalars(sa.select(PrescriptionRow.id).where(*free, *more)
+        return list(session.scalars(sa.select(PrescriptionRow.id).where(*open_lanes, *more)
                                     .order_by(PrescriptionRow.wake_at).limit(count)))
 
-    urgent = oldest(max(1, limit // 2), sa.literal_column(f"({URGENT})", sa.Boolean))
+    # The condition as text, so that SQLite too sees that the partial index fits. An emergency in a full lane goes.
+    urgent = list(session.scalars(
+        sa.select(PrescriptionRow.id).where(*free, sa.text(f"({URGENT})"), sa.or_(
+            PrescriptionRow.lane.not_in(without), PrescriptionRow.attempts == 0))
+        .order_by(PrescriptionRow.attempts > 0, PrescriptionRow.wake_at).limit(max(1, limit // 2))))
     chosen = oldest(limit + 1)
     if len(chosen) > limit:
         chosen = _in_turns(oldest, _lanes(session, without), limit - len(urgent), PrescriptionRow.id.not_in(urgent))
@@ -171,15 +175,18 @@ def claim_due(session: Session, owner: str, *, at: datetime, lease: timedelta, l
 
 def _in_turns(oldest: Callable[..., list[str]], lanes: list[str], limit: int, others: sa.ColumnElement[bool]
               ) -> list[str]:
-    """An equal share of each lane; what some do not use, others may."""
-    share = -(-limit // len(lanes))
-    taken = {lane: oldest(share, PrescriptionRow.lane == lane, others) for lane in lanes}
-    spare = limit - sum(map(len, taken.values()))
+    """An equal share of each lane; what some do not use, others may. One of each in turn."""
+    taken: dict[str, list[str]] = {}
+    room, share = limit, -(-limit // max(1, len(lanes)))
+    for lane in lanes:
+        if room > 0 and (ids := oldest(min(share, room), PrescriptionRow.lane == lane, others)):
+            taken[lane] = ids
+            room -= len(ids)
     for lane, ids in taken.items():
-        if spare > 0 and len(ids) == share:
-            taken[lane] = oldest(share + spare, PrescriptionRow.lane == lane, others)
-            spare -= len(taken[lane]) - share
-    return [prescription_id for ids in taken.values() for prescription_id in ids]
+        if room > 0 and len(ids) == share:
+            taken[lane] = oldest(share + room, PrescriptionRow.lane == lane, others)
+            room -= len(taken[lane]) - share
+    return [one for turn in zip_longest(*taken.values()) for one in turn if one is not None]
 
 
 def _lanes(session: Session, without: Collection[str]) -> list[str]:

@@ -84,7 +84,7 @@ class PrescriptionRow(Base):
     """Code of the present trouble; empty when there is none."""
     lease_owner: Mapped[str | None] = mapped_column(sa.String(60))
     lease_until: Mapped[datetime | None]
-    lane: Mapped[str] = mapped_column(sa.String(81))
+    lane: Mapped[str] = mapped_column(sa.String(81), server_default="")
     """`hospital/chain`: whose work it is, `hospital/` before a pharmacy has it. Lanes take turns (`claim_due`)."""
 
     __table_args__ = (
@@ -346,6 +346,8 @@ class OutboxRow(Base):
 
     __table_args__ = (
         sa.Index("ix_outbox_due_at", "due_at", sqlite_where=sa.text("due_at IS NOT NULL"),
+                 postgresql_where=sa.text("due_at IS NOT NULL")),
+        sa.Index("ix_outbox_partner", "partner", "id", sqlite_where=sa.text("due_at IS NOT NULL"),
                  postgresql_where=sa.text("due_at IS NOT NULL")),
     )
 

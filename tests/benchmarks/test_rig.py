@@ -50,17 +50,25 @@ def test_the_baselines_route_reaches_the_same_end_and_nothing_differs_from_our_f
 
 def test_the_cpu_of_a_process_that_has_ended_still_counts():
     before = cpu_seconds(os.getpid())
-    subprocess.run([sys.executable, "-c", "sum(range(10_000_000))"], check=True)
-    assert cpu_seconds(os.getpid()) - before > 0.1
+    subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.3: pass"], check=True)
+    assert cpu_seconds(os.getpid()) - before > 0.25
 
 
 def test_percentiles_are_values_that_were_measured():
     assert (percentile([3.0, 1.0, 2.0], 0.5), percentile([3.0, 1.0, 2.0], 0.95), percentile([], 0.5)) == (2.0, 3.0, 0.0)
 
 
-@pytest.mark.parametrize(("ours", "size", "idle", "held"), [
-    (10.0, 100, 1.0, True), (30.0, 100, 1.0, False), (10.0, 6_000, 1.0, False), (10.0, 100, 2.0, False)])
-def test_a_missed_target_fails_the_benchmark(ours, size, idle, held):
+@pytest.mark.parametrize(("ours", "size", "idle", "code"), [
+    (10.0, 100, 1.0, 0), (30.0, 100, 1.0, 1), (10.0, 6_000, 1.0, 1), (10.0, 100, 2.0, 1)])
+def test_a_missed_target_fails_the_benchmark(ours, size, idle, code):
     found = {"ours": measured("ours", ours, size), "plain": measured("plain", 8.0), "stock": measured("stock", 200.0),
              "dbos": measured("dbos", 15.0)}
-    assert verdict(found, [idle])[1] is held
+    assert verdict(found, [idle])[1] == code
+
+
+def test_a_target_that_was_not_measured_does_not_hold():
+    found = {"ours": measured("ours", 10.0), "plain": measured("plain", 8.0)}
+    said, code = verdict(found, [])
+    assert code == 2
+    assert said.endswith("not measured: (b) stock Prefect on our tuned server, (c) DBOS, idle")
+    assert verdict({}, [])[1] == 2

@@ -1,17 +1,33 @@
 """Two workers share one PostgreSQL for a small day, and one of them is killed in the middle."""
 
 from collections import defaultdict
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
 import sqlalchemy as sa
 from rich.console import Console
 
-from infra.db import Database
+from infra.db import Database, processes
 from infra.db.rows import HopRow
 from sandbox.city import SandboxCity, Shape
 from sandbox.day import run_day
+from sandbox.plan import Plan
 from sandbox.processes import Processes
+
+
+class City(SandboxCity):
+    """One whose hospital begins when both workers are there, and whose prescriptions expire a little sooner."""
+
+    database: Database
+
+    def send(self, prescriptions: int, expiring_seconds: int = 20) -> Plan:
+        self.wait_until(self._both_are_there, "two workers", seconds=120)
+        return super().send(prescriptions, expiring_seconds)
+
+    def _both_are_there(self) -> bool:
+        with self.database.reading() as session:
+            return sum(one.kind == "worker" for one in processes.alive(session, datetime.now(UTC))) == 2
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +35,15 @@ def day(tmp_path_factory, postgres):
     """The day, the runs of each worker, and every prescription's hops in the order in which they began."""
     folder = tmp_path_factory.mktemp("two-workers")
     url, prefect = postgres.fresh(), postgres.fresh()
-    with Processes(folder / "logs") as processes:
+    database = Database(url)
+    with Processes(folder / "logs") as children:
         # Prefect on PostgreSQL too: on SQLite the runs of two workers make each other wait for minutes.
         shape = Shape(workers=2, prefect_database_url=prefect.replace("psycopg", "asyncpg"))
-        city = SandboxCity(folder, processes, slug="jinan", seed=7, per_second=2, database_url=url, shape=shape)
+        city = City(folder, children, slug="jinan", seed=7, per_second=2, database_url=url, shape=shape)
+        city.database = database
         lived = run_day(city, 12, Console(quiet=True))
         runs = {name: city.count_runs(f"worker:{name}") for name in city.members["worker"]}
         killed = city.killed("worker")
-    database = Database(url)
     hops = defaultdict(list)
     with database.reading() as session:
         for hop in session.scalars(sa.select(HopRow).order_by(HopRow.started_at, HopRow.id)):

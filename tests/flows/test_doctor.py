@@ -1,9 +1,8 @@
 """The doctor before a real Prefect server: what it lacks is named, and nothing is said of one that is set up."""
 
 import json
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
 
@@ -15,29 +14,30 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCre
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import State, StateType
-from prefect.testing.utilities import prefect_test_harness
 from rich.console import Console
 
+from domain.errors import NeedsOperator
 from flows import automations, doctor
 from flows.doctor import DECLARED, check_prefect, show
 from flows.resident import POOL, ResidentWorker
-from sandbox.processes import _BASE
+from infra.settings import get_settings
 from tasks.doctor import Grade, Verdict, act, fine
 from tests.city import make_settings
 
 WANTED = yaml.safe_load(DECLARED.read_text(encoding="utf-8"))["deployments"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
-
-
 @pytest.fixture
-async def client() -> AsyncIterator[PrefectClient]:
+async def client(prefect_server) -> AsyncIterator[PrefectClient]:
+    """To a server that others use too: what a test has set up is gone after it."""
     async with get_client() as made:
         yield made
+        for deployment in await made.read_deployments():
+            await made.delete_deployment(deployment.id)
+        for automation in await made.read_automations():
+            await made.delete_automation(automation.id)
+        for pool in await made.read_work_pools():
+            await made.delete_work_pool(pool.name)
 
 
 async def verdicts(tmp_path: Path) -> list[Verdict]:
@@ -54,6 +54,8 @@ async def deploy(client: PrefectClient) -> dict[str, UUID]:
     @flow(name="whatever")
     def whatever() -> None: ...
 
+    await client.create_work_pool(WorkPoolCreate(
+        name=POOL, type=ResidentWorker.type, base_job_template=ResidentWorker.get_default_base_job_template()))
     flow_id = await client.create_flow(whatever)
     ids = {}
     for one in WANTED:
@@ -72,8 +74,6 @@ async def test_a_server_is_told_of_everything_it_lacks_and_then_left_in_peace(cl
     assert "zombie-runs" in text
     assert "there is no work pool operations" in text
 
-    await client.create_work_pool(WorkPoolCreate(
-        name=POOL, type=ResidentWorker.type, base_job_template=ResidentWorker.get_default_base_job_template()))
     ids = await deploy(client)
     await automations.apply(client, automations.declared(ids["operators"]))
     only = await verdicts(tmp_path)
@@ -101,6 +101,7 @@ async def test_a_server_is_told_of_everything_it_lacks_and_then_left_in_peace(cl
 
 
 async def test_a_deployment_of_another_release_is_found(client):
+    await deploy(client)
     there = {one.name: one for one in await client.read_deployments()}
     changed = [one | {"entrypoint": "flows.operations.other"} if one["name"] == "upkeep" else one for one in WANTED]
     assert "deployment upkeep is of another release" in said(doctor.check_deployments(changed, there))
@@ -124,11 +125,24 @@ def test_the_screen_shows_the_cure_and_the_page(capsys):
         assert word in shown
 
 
-def test_a_misspelt_setting_ends_with_1_and_names_the_right_one(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "flows.doctor", "--json"], cwd=tmp_path, capture_output=True, text=True,
-                          timeout=90, check=False, env=_BASE | {"SANYI_METRIX_PORT": "1", "SANYI_BATCH_LIMIT": "many"})
-    assert done.returncode == 1, done.stderr
-    found = json.loads(done.stdout)
+def test_a_misspelt_setting_ends_with_1_and_names_the_right_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["doctor", "--json"])
+    monkeypatch.setenv("SANYI_METRIX_PORT", "1")
+    monkeypatch.setenv("SANYI_BATCH_LIMIT", "many")
+    get_settings.cache_clear()
+    assert doctor.main() == 1
+    found = json.loads(capsys.readouterr().out)
     assert len(found) == 2
     assert any("SANYI_METRICS_PORT" in one["text_en"] for one in found)
     assert all(one["page"] == "settings" and not one["fine"] for one in found)
+
+
+def test_a_bad_setting_is_said_in_chinese_too():
+    misspelt, wrong = doctor.bad_settings(NeedsOperator(
+        "settings: SANYI_CITI: no such setting; did you mean SANYI_CITY?; SANYI_FINE_LIMIT: Input should be a valid integer"))
+    assert (misspelt.text, misspelt.cure) == ("SANYI_CITI：没有这个配置项", "是否应为 SANYI_CITY？改后重启")
+    assert (wrong.text, wrong.cure) == ("SANYI_FINE_LIMIT：取值有误", "对照 .env.example 修正后重启")
+    assert "valid integer" in wrong.text_en
+    assert misspelt.cure_en
+    assert wrong.cure_en

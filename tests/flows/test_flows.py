@@ -1,9 +1,12 @@
 """The flows on a real Prefect server of their own: names, states, batches, and what the dispatcher does with due rows."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from prefect.client.orchestration import get_client
 
 from domain.errors import NeedsOperator
@@ -36,6 +39,13 @@ def status(line, rx_id):
         return prescriptions.load(session, rx_id).status
 
 
+async def until(so: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until it is so; in vain if the time runs out, and what is asserted next says why."""
+    deadline = time.monotonic() + seconds
+    while not so() and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+
+
 async def test_one_prescription_is_a_run_that_says_what_it_waits_for(line):
     (rx_id,) = admit(line.city)
     state = await lifecycle.prescription_lifecycle([rx_id], return_state=True)
@@ -48,7 +58,7 @@ async def test_a_fine_run_shows_each_step_as_a_task_named_after_its_prescription
     state = await lifecycle.prescription_lifecycle([rx_id], return_state=True)
     async with get_client() as client:
         found = set()
-        for _ in range(50):
+        for _ in range(300):
             runs = await client.read_task_runs()
             found = {run.name for run in runs if run.flow_run_id == state.state_details.flow_run_id}
             if len(found) >= 2:
@@ -60,7 +70,7 @@ async def test_a_fine_run_shows_each_step_as_a_task_named_after_its_prescription
 async def test_a_batch_ends_well_though_one_of_its_prescriptions_is_in_trouble(line):
     good, bad = admit(line.city, 2)
     with line.city.db.transaction() as session:
-        session.execute(__import__("sqlalchemy").text("UPDATE prescription SET patient_sealed = x'00'"))
+        session.execute(sa.text("UPDATE prescription SET patient_sealed = x'00'"))
     state = await lifecycle.prescription_lifecycle([good, bad], fine=False, return_state=True)
     assert state.is_completed()
     assert "to retry" in state.name
@@ -69,7 +79,7 @@ async def test_a_batch_ends_well_though_one_of_its_prescriptions_is_in_trouble(l
 async def test_what_needs_a_person_is_red_when_it_is_alone(line):
     (rx_id,) = admit(line.city)
     with line.city.db.transaction() as session:
-        session.execute(__import__("sqlalchemy").text("UPDATE prescription SET patient_sealed = x'00'"))
+        session.execute(sa.text("UPDATE prescription SET patient_sealed = x'00'"))
     state = await lifecycle.prescription_lifecycle([rx_id], return_state=True)
     assert state.is_failed()
     assert state.message.startswith(f"{rx_id} NeedsOperator")
@@ -160,10 +170,7 @@ async def test_the_dispatcher_drives_what_is_due_and_lets_go_of_its_leases(line,
     stop = asyncio.Event()
     settings = make_settings(tmp_path, worker="test-worker", poll_seconds=0.05)
     running = asyncio.create_task(Dispatcher(line.city, settings).run(stop))
-    for _ in range(200):
-        if all(status(line, rx_id) is Status.IN_REVIEW for rx_id in ids):
-            break
-        await asyncio.sleep(0.1)
+    await until(lambda: all(status(line, rx_id) is Status.IN_REVIEW for rx_id in ids))
     stop.set()
     await running
     assert {status(line, rx_id) for rx_id in ids} == {Status.IN_REVIEW}
@@ -189,18 +196,12 @@ async def test_a_slow_partner_holds_up_neither_its_batch_nor_the_queue(line, tmp
     stop = asyncio.Event()
     settings = make_settings(tmp_path, worker="test-worker", poll_seconds=0.05, runs_at_once=1, lease_seconds=1)
     running = asyncio.create_task(Dispatcher(line.city, settings).run(stop))
-    for _ in range(200):
-        if all(status(line, rx_id) is Status.IN_REVIEW for rx_id in others):
-            break
-        await asyncio.sleep(0.05)
+    await until(lambda: all(status(line, rx_id) is Status.IN_REVIEW for rx_id in others))
     assert {status(line, rx_id) for rx_id in others} == {Status.IN_REVIEW}
     assert status(line, slow) is Status.RECEIVED
     # Another one comes in and is not kept waiting; the slow one's lease is kept, longer than a lease lasts.
     (late,) = admit(line.city)
-    for _ in range(100):
-        if status(line, late) is Status.IN_REVIEW:
-            break
-        await asyncio.sleep(0.05)
+    await until(lambda: status(line, late) is Status.IN_REVIEW)
     assert status(line, late) is Status.IN_REVIEW
     for _ in range(4):
         line.clock.advance(seconds=0.4)
@@ -216,15 +217,17 @@ async def test_a_slow_partner_holds_up_neither_its_batch_nor_the_queue(line, tmp
 
 async def test_without_prefect_the_rows_stay_due_and_the_leases_are_given_back(line, tmp_path, monkeypatch):
     (rx_id,) = admit(line.city)
+    tried = asyncio.Event()
 
     def down(*_: object, **__: object) -> None:
+        tried.set()
         raise NeedsOperator("no Prefect")
 
     monkeypatch.setattr("flows.dispatcher.prescription_lifecycle.with_options", down, raising=False)
     stop = asyncio.Event()
     settings = make_settings(tmp_path, worker="test-worker", poll_seconds=0.05)
     running = asyncio.create_task(Dispatcher(line.city, settings).run(stop))
-    await asyncio.sleep(0.5)
+    await asyncio.wait_for(tried.wait(), 60)
     stop.set()
     await running
     assert status(line, rx_id) is Status.RECEIVED

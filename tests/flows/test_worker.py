@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import asyncio, os, signal
 from prefect import flow
-from flows.worker import told_to_stop
+from flows.home import told_to_stop
 
 @flow
 async def is_told_to_stop():

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -51,13 +52,14 @@ def test_without_prefect_the_gateway_is_ready_and_says_so(city, tmp_path):
     assert "PREFECT" in str(said["cure_en"])
 
 
-def test_a_database_of_another_release_makes_it_unready(city, tmp_path):
+def test_a_database_that_a_newer_release_has_migrated_leaves_it_ready_and_asks_to_finish_the_upgrade(city, tmp_path):
     with city.db.transaction("test") as session:
-        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     answer = gateway(city, tmp_path).get("/ready")
-    assert answer.status_code == 503
-    assert "0000" in answer.json()["reasons"][0]
-    assert check(answer, "database")["cure_en"] == "start the newer release"
+    assert (answer.status_code, answer.json()["reasons"]) == (200, [])
+    said = check(answer, "database")
+    assert "9999" in str(said)
+    assert said["cure_en"] == "finish the upgrade: start the newer release"
 
 
 def test_a_database_behind_this_release_asks_for_a_start_of_this_one(city, tmp_path):
@@ -77,18 +79,10 @@ def test_an_archive_that_cannot_be_written_to_makes_it_unready(city, tmp_path):
 @pytest.fixture
 def mortal(tmp_path) -> Iterator[tuple[TestClient, object]]:
     """A gateway on a PostgreSQL of its own, and what stops that."""
-    server = services.postgres()
-    db = server.__enter__()
-    stopped = []
-
-    def stop() -> None:
-        if not stopped:
-            stopped.append(server.__exit__(None, None, None))
-
-    city = make_city(tmp_path, db.fresh())
-    yield gateway(city, tmp_path, metrics_token="token-of-prometheus"), stop
-    city.db.close()
-    stop()
+    with ExitStack() as server:
+        city = make_city(tmp_path, server.enter_context(services.postgres()).fresh())
+        yield gateway(city, tmp_path, metrics_token="token-of-prometheus"), server.close
+        city.db.close()
 
 
 def test_when_postgresql_stops_the_gateway_is_alive_and_not_ready(mortal):
@@ -103,7 +97,7 @@ def test_when_postgresql_stops_the_gateway_is_alive_and_not_ready(mortal):
     assert "unreachable" in answer.json()["reasons"][0]
     assert check(answer, "archive")["fine"] is True
     assert client.get("/health").status_code == 200
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_when_postgresql_stops_the_figures_say_so(mortal, monkeypatch):

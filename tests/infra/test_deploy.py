@@ -137,13 +137,49 @@ def test_a_systemd_unit_uses_files_settings_and_programs_that_exist(unit: Path) 
 
 
 def test_what_runs_on_kubernetes_exists_and_takes_its_settings_from_the_same_files() -> None:
-    pods = [one["spec"]["template"]["spec"]["containers"][0] for one in KUBERNETES if one["kind"] != "Service"]
-    assert [exists(module) for pod in pods for module in modules(pod["args"])] == [True] * len(pods)
-    sources = {source[kind]["name"] for pod in pods for source in pod["envFrom"] for kind in source}
+    assert [exists(module) for pod in pods().values() for module in modules(pod["args"])] == [True] * len(pods())
+    sources = {source[kind]["name"] for pod in pods().values() for source in pod["envFrom"] for kind in source}
     assert sources == {"prefect-client", "sanyi"}
     for half in (VALUES["server"], VALUES["backgroundServices"]):
         assert (half["extraEnvVarsCM"], half["extraEnvVarsSecret"]) == ("prefect-server", "prefect-database")
         assert exists(next(modules(half["command"])))
+
+
+def pods() -> dict[str, dict[str, Any]]:
+    """Containers on Kubernetes by name."""
+    containers = (one["spec"]["template"]["spec"]["containers"][0] for one in KUBERNETES if one["kind"] != "Service")
+    return {one["name"]: one for one in containers}
+
+
+def test_every_process_of_ours_is_told_where_prefects_api_is() -> None:
+    """The gateway looks whether Prefect answers; the address people type leads nowhere inside a container."""
+    for name in ("gateway", "worker", "operations"):
+        api = COMPOSE["services"][name]["environment"]["PREFECT_API_URL"]
+        assert api.startswith("http://prefect-api:"), name
+        assert "PREFECT_API_URL" in {one["name"] for one in pods()[name]["env"]}, name
+        unit = next(unit for unit in UNITS if unit.name.startswith(f"sanyi-{name}")).read_text(encoding="utf-8")
+        assert "EnvironmentFile=/etc/sanyi/sanyi.env" in unit
+    assert "PREFECT_API_URL" in pairs("sanyi.env.example")
+
+
+def test_every_worker_has_a_page_of_figures_on_a_port_of_its_own() -> None:
+    # In containers each has an address of its own; systemd lets a file win over Environment=, so it must not be there.
+    assert "SANYI_METRICS_TOKEN" in pairs("sanyi.env.example")
+    assert "SANYI_METRICS_PORT" not in pairs("sanyi.env.example")
+    unit = next(unit for unit in UNITS if unit.name == "sanyi-worker@.service").read_text(encoding="utf-8")
+    assert re.search(r"^Environment=.*SANYI_METRICS_PORT=940%i$", unit, re.M)
+    told = COMPOSE["services"]["worker"]["environment"]
+    assert (told["SANYI_METRICS_HOST"], told["SANYI_METRICS_PORT"]) == ("0.0.0.0", 9400)
+    given = {one["name"]: one.get("value") for one in pods()["worker"]["env"]}
+    assert (given["SANYI_METRICS_HOST"], given["SANYI_METRICS_PORT"]) == ("0.0.0.0", "9400")
+    (service,) = [one for one in KUBERNETES if one["kind"] == "Service" and one["metadata"]["name"] == "sanyi-worker"]
+    assert service["spec"]["ports"][0]["port"] == pods()["worker"]["ports"][0]["containerPort"] == 9400
+
+
+def test_prefects_pages_can_be_opened_in_compose_where_its_settings_say() -> None:
+    (published,) = COMPOSE["services"]["prefect-api"]["ports"]
+    assert published == "127.0.0.1:4200-4201:4200"
+    assert pairs("prefect-database.env.example")["PREFECT_SERVER_UI_API_URL"] == "http://127.0.0.1:4200/api"
 
 
 def test_the_image_has_every_package_of_the_product() -> None:

@@ -66,7 +66,7 @@ async def test_an_open_breaker_shows_and_what_it_spares_is_counted():
 @pytest.mark.parametrize(("path", "counted"), [
     ("/v1/orders/ord_9kq2", "GET /v1/orders/{id}"), ("/fsi", "GET /fsi"), ("/", "GET /"),
     ("/v1/orders/ORD77/cancel?reason=x", "GET /v1/orders/{id}/cancel"), ("/rx_abc", "GET /{id}"),
-    ("/13812345678", "GET /{id}")])
+    ("/10000000000", "GET /{id}")])
 def test_an_operation_is_a_request_without_its_ids(path, counted):
     assert metrics.operation_of("GET", path) == counted
 

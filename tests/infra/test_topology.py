@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from domain.errors import NeedsOperator
 from domain.findings import Finding, Severity
@@ -129,6 +131,30 @@ def test_a_beat_keeps_it_there_and_brings_it_back(db: Database) -> None:
             with db.transaction() as session:
                 processes.beat(session, me, later)
             assert listed(db, later + GONE / 2) == ["worker-1"]
+
+
+def test_a_beat_that_is_late_does_not_bring_back_who_has_left(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database answers a beat only after the process has gone."""
+    monkeypatch.setattr(topology, "BEAT_SECONDS", 0.01)
+    asked, left = threading.Event(), threading.Event()
+    lock, beating = processes.lock, "beat"
+
+    def slow(session: Session) -> None:
+        if threading.current_thread().name == beating:
+            asked.set()
+            assert left.wait(20)
+        lock(session)
+
+    with join(db):
+        monkeypatch.setattr(processes, "lock", slow)
+        thread = next(one for one in threading.enumerate() if one.name == beating)
+        # Forgotten meanwhile, it would be written down anew.
+        with db.transaction() as session:
+            session.execute(sa.text("DELETE FROM process"))
+        assert asked.wait(20)
+    left.set()
+    thread.join(20)
+    assert listed(db) == []
 
 
 def test_a_beat_does_not_take_the_name_from_a_successor(db: Database) -> None:

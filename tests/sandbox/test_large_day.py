@@ -34,10 +34,15 @@ async def test_a_question_about_one_person_does_not_cost_more_in_a_large_book(tm
                 book.put("person", who["psn_no"], who)
         centre = Centre(City(CITIES / "jinan"), Setting(tmp_path), book)
         asked = {"data": {"mdtrt_cert_no": person(people - 1, 1, False).id_number}}
-        began = time.perf_counter()
-        for _ in range(50):
-            centre.person(asked, "")
-        return time.perf_counter() - began
+
+        def once():
+            began = time.perf_counter()
+            for _ in range(50):
+                centre.person(asked, "")
+            return time.perf_counter() - began
+
+        # The best of some: the others tell how busy the machine is.
+        return min(once() for _ in range(5))
 
     assert seconds(4000) < 5 * seconds(40) + 0.05
 

@@ -69,6 +69,8 @@ from tests.city import (
 from tests.fakes import FakeChain, FakePayer
 from tests.test_house_rules import PRODUCT, ROOT, sources
 
+PATIENCE = 10.0
+"""Seconds, for what takes hundredths."""
 Place = tuple[str, str]
 """Name of a transaction, and "before" or "after" its commit."""
 T = TypeVar("T")
@@ -166,10 +168,12 @@ class Payer(FakePayer):
     """The same for the fund; and it may think for a while."""
 
     refuses: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
+    answers: Callable[[], bool] = lambda: True
 
     async def pre_settle(self, claim: Claim) -> Settlement:
-        await asyncio.sleep(self.seconds)
+        deadline = time.monotonic() + PATIENCE
+        while not self.answers() and time.monotonic() < deadline:
+            await asyncio.sleep(0.002)
         return await super().pre_settle(claim)
 
     def _ask(self) -> None:
@@ -288,9 +292,17 @@ class World:
         """A process starts, says that it is there, and ends."""
         def run() -> None:
             with joined(self.city.db, Kind.WORKER, "worker-1", local_archive=True, host="example", now=self.clock):
-                time.sleep(0.05)
+                seen, deadline = self.passes("process.seen"), time.monotonic() + PATIENCE
+                while not seen() and time.monotonic() < deadline:
+                    time.sleep(0.002)
 
         self._until_done(run)
+
+    def passes(self, name: str) -> Callable[[], bool]:
+        """Tells whether that transaction has been committed since now. A dead process has nothing to wait for."""
+        place = name, "after"
+        before = self.power.passed.count(place)
+        return lambda: self.power.dead or self.power.passed.count(place) > before
 
     def sing(self) -> None:
         """The canary's minute."""
@@ -412,10 +424,10 @@ class World:
         stop.set()
         if not self.power.dead:
             # The last words may be the ones with which it dies.
-            await asyncio.wait([worker], timeout=5)
+            await asyncio.wait([worker], timeout=60)
         if self.power.dead:
             worker.cancel()
-            await asyncio.wait([worker], timeout=5)
+            await asyncio.wait([worker], timeout=60)
             return
         worker.result()
 

@@ -33,7 +33,7 @@ def delivered_home(city: World) -> None:
 def with_a_slow_fund(city: World) -> None:
     city.to_review()
     city.decide()
-    city.lease_seconds, city.payer.seconds = 0.06, 0.05
+    city.lease_seconds, city.payer.answers = 0.06, city.passes("lease.renewed")
     city.restart()
     city.work()
 

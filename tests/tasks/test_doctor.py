@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -140,6 +141,32 @@ def test_a_missing_key_is_named_with_its_cure(well):
     found = only(grave(changed(well, lookup_key=SecretStr(""))))
     assert (found.area, found.page) == ("keys", "settings")
     assert "openssl rand" in found.text_en
+    in_chinese(found)
+    assert "SANYI_LOOKUP_KEY" in found.cure
+
+
+def in_chinese(found: Verdict) -> None:
+    """Its Chinese is Chinese, and it says what to do in both languages."""
+    assert found.text != found.text_en
+    assert all(re.search(r"[\u4e00-\u9fff]", said) for said in (found.text, found.cure))
+    assert found.cure_en
+
+
+def test_a_city_that_is_not_there_is_said_in_chinese_too(well):
+    found = grave(changed(well, city="nowhere"))
+    assert any("cities/nowhere" in one.text_en for one in found)
+    for one in found:
+        in_chinese(one)
+
+
+def test_prefect_is_looked_for_where_this_process_reaches_it_and_not_where_people_type_it(well, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    assert well.prefect_api == "http://127.0.0.1:4200/api"
+    with somebody() as server:
+        monkeypatch.setenv("PREFECT_API_URL", f"{server}/api/")
+        assert well.prefect_api == f"{server}/api"
+        (found,) = asyncio.run(doctor.check_prefect(well.prefect_api))
+    assert found.grade is Grade.FINE
 
 
 def test_a_key_that_does_not_open_what_is_there_is_found_out(well, tmp_path):
@@ -168,12 +195,26 @@ def test_a_database_nobody_listens_for(well):
     assert "secret" not in str(found)
 
 
-def test_a_schema_of_another_release(well):
-    db = Database(well.database_url)
+def at_schema(settings: Settings, revision: str) -> None:
+    db = Database(settings.database_url)
     with db.transaction("test") as session:
-        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        session.connection().exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
     db.close()
-    assert only(grave(well)).cure_en == "start the newer release"
+
+
+def test_a_schema_of_a_newer_release_is_an_upgrade_under_way_and_nobody_stops(well):
+    at_schema(well, "9999")
+    assert grave(well) == []
+    (said,) = [one for one in asyncio.run(examine(well)) if one.grade is Grade.WATCH and one.area == "database"]
+    assert "9999" in said.text_en
+    assert "start the newer release" in said.cure_en
+
+
+def test_a_schema_behind_this_release_is_for_a_person(well):
+    at_schema(well, "0001")
+    found = only(grave(well))
+    assert "at migration 0001" in found.text_en
+    assert "migrates" in found.cure_en
 
 
 def test_a_postgresql_that_may_lose_what_it_confirmed(well, postgres_url):

@@ -1,5 +1,6 @@
 """The power fails before or after any commit of the product, and nobody can tell afterwards."""
 
+import logging
 import re
 import tempfile
 from collections import Counter
@@ -8,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
 from infra import log
 from tests.tasks.failpoints import NAMES, TRANSACTIONS, Place, Site
 from tests.tasks.scenarios import SCENARIOS, Scenario, never_fetched
-
-log.configure("INFO")
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "failpoints.md"
 
@@ -25,6 +25,18 @@ class Undisturbed:
     scenario: Scenario
     passed: list[Place]
     outcome: dict[str, object]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def a_log_as_in_production() -> Iterator[None]:
+    """What is said is written too; the tests after these find the log as it was."""
+    root, said = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    log.configure("INFO")
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.configure(**said)
 
 
 @pytest.fixture(scope="module")

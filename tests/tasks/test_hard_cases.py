@@ -219,7 +219,7 @@ def test_what_a_dead_worker_was_delivering_is_due_again_when_its_lease_ends(line
     (rx_id,) = admit(line.city)
     line.hop(rx_id)
     with line.city.db.transaction() as session:
-        assert outbox.take(session, at=line.city.now(), lease=timedelta(seconds=10), limit=9)
+        assert outbox.take(session, HOSPITAL, at=line.city.now(), lease=timedelta(seconds=10), limit=9)
     assert line.deliver() == 0
     line.clock.advance(seconds=11)
     assert line.deliver() == 1

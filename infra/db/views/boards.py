@@ -188,14 +188,14 @@ def _ends(session: Session, day: date, zone: ZoneInfo) -> list[tuple[str, int]]:
     began = datetime.combine(day, time.min, zone).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     rows = session.execute(
         sa.select(HistoryRow.to_status, sa.func.count())
-        .where(sa.literal_column(f"({ENDED})", sa.Boolean), HistoryRow.at >= began).group_by(HistoryRow.to_status))
+        .where(sa.text(f"({ENDED})"), HistoryRow.at >= began).group_by(HistoryRow.to_status))
     return [(status, count) for status, count in rows]
 
 
 def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[Concern]:
     rx = PrescriptionRow
     is_open = rx.status.in_(OPEN)
-    troubled = sa.literal_column(f"({TROUBLED})", sa.Boolean)
+    troubled = sa.text(f"({TROUBLED})")
 
     for trouble, attempts in session.execute(
             sa.select(rx.trouble, sa.func.max(rx.attempts)).where(is_open, troubled)

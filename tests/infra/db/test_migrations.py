@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 
 from infra.db import Database
 from infra.db.rows import Base
-from tests.infra.db.records import admitted
+from tests.infra.db.records import NOW, admitted
 
 ROOT = Path(__file__).parents[3]
 
@@ -54,3 +54,24 @@ def test_unique_keys_and_partial_indexes_are_there(db: Database) -> None:
     assert {"ix_prescription_wake_at", "ix_intent_open", "ix_outbox_due_at"} <= {
         name for name, options in partial.items() if options.get(where) is not None}
     engine.dispose()
+
+
+def test_what_the_first_release_left_is_brought_up_to_date(database_url: str) -> None:
+    """Lanes are filled in, though other rows point at the prescriptions."""
+    database = Database(database_url)
+    database.migrate("0001")
+    engine = sa.create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("""
+            INSERT INTO prescription (id, hospital, external_id, patient_id, patient_sealed, status, version, head_hash,
+                content, archive_key, received_at, valid_until, expedited, waiting_for, attempts, trouble)
+            VALUES ('rx_1', 'first', 'RX1', 'p', :sealed, 'received', 1, 'x', '{}', 'a', :at, :at, :no, '', 0, '')"""),
+            {"sealed": b"s", "at": NOW, "no": False})
+        connection.execute(sa.text("""
+            INSERT INTO history (prescription_id, seq, at, from_status, to_status, actor, reason, detail, run_id, hash)
+            VALUES ('rx_1', 1, 'then', 'received', 'received', 'a', 'r', '{}', '', 'x')"""))
+    database.migrate()
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT lane FROM prescription")).scalars().all() == ["first/"]
+    engine.dispose()
+    database.close()

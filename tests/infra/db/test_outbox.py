@@ -23,7 +23,8 @@ def put(db: Database, key: str, rx_id: str, partner: str = "hospital", at: datet
 
 def take(db: Database, at: datetime = NOW, limit: int = 10) -> list[str]:
     with db.transaction() as session:
-        return [parcel.key for parcel in outbox.take(session, at=at, lease=MINUTE, limit=limit)]
+        return [parcel.key for partner in sorted(outbox.waited_for(session, at))
+                for parcel in outbox.take(session, partner, at=at, lease=MINUTE, limit=limit)]
 
 
 def fail(db: Database, key: str, again_at: datetime) -> None:
@@ -56,7 +57,7 @@ def test_what_failed_comes_again_when_it_is_due_and_counts_its_attempts(db: Data
     fail(db, "a", NOW + 5 * MINUTE)
     assert take(db, NOW + 4 * MINUTE) == []
     with db.transaction() as session:
-        (parcel,) = outbox.take(session, at=NOW + 5 * MINUTE, lease=MINUTE, limit=1)
+        (parcel,) = outbox.take(session, "hospital", at=NOW + 5 * MINUTE, lease=MINUTE, limit=1)
     assert (parcel.attempts, parcel.sealed) == (1, b"a")
     deliver(db, "a")
     with db.reading() as session:
@@ -92,7 +93,7 @@ def test_other_partners_and_other_prescriptions_are_not_held_back(db: Database, 
     fail(db, "first", NOW + 5 * MINUTE)
     put(db, "another's", rx[1])
     put(db, "to the chain", rx[0], partner="ankang")
-    assert take(db) == ["another's", "to the chain"]
+    assert take(db) == ["to the chain", "another's"]
 
 
 def test_what_is_held_back_does_not_use_up_the_limit(db: Database, rx: list[str]) -> None:
@@ -118,5 +119,5 @@ def test_two_workers_at_once_do_not_split_one_prescriptions_words(postgres_db: D
         put(postgres_db, key, one)
     put(postgres_db, "another's", other)
     with postgres_db.transaction() as session:
-        assert [parcel.key for parcel in outbox.take(session, at=NOW, lease=MINUTE, limit=1)] == ["first"]
+        assert [parcel.key for parcel in outbox.take(session, "hospital", at=NOW, lease=MINUTE, limit=1)] == ["first"]
         assert take(postgres_db) == ["another's"]

@@ -16,12 +16,13 @@ def upgrade() -> None:
         UPDATE prescription SET lane = hospital || '/' || coalesce((
             SELECT chain FROM pharmacy_order WHERE pharmacy_order.prescription_id = prescription.id
             ORDER BY attempt DESC LIMIT 1), '')""")
-    with op.batch_alter_table('prescription', schema=None) as batch_op:
-        batch_op.alter_column('lane', server_default=None, existing_type=sa.String(length=81), existing_nullable=False)
-        batch_op.create_index('ix_prescription_lane_wake_at', ['lane', 'wake_at'], unique=False,
-                              sqlite_where=sa.text(DUE), postgresql_where=sa.text(DUE))
-        batch_op.create_index('ix_prescription_urgent', ['wake_at'], unique=False,
-                              sqlite_where=sa.text(URGENT), postgresql_where=sa.text(URGENT))
+    # The default stays: a gateway of the release before, which knows no lanes, must still be able to insert.
+    op.create_index('ix_prescription_lane_wake_at', 'prescription', ['lane', 'wake_at'], unique=False,
+                    sqlite_where=sa.text(DUE), postgresql_where=sa.text(DUE))
+    op.create_index('ix_prescription_urgent', 'prescription', ['wake_at'], unique=False,
+                    sqlite_where=sa.text(URGENT), postgresql_where=sa.text(URGENT))
+    op.create_index('ix_outbox_partner', 'outbox', ['partner', 'id'], unique=False,
+                    sqlite_where=sa.text("due_at IS NOT NULL"), postgresql_where=sa.text("due_at IS NOT NULL"))
 
 
 def downgrade() -> None:
