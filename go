@@ -104,10 +104,10 @@ link_checkout() {
 install_services() {
     command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || return 0
     absent=
-    for package in $PACKAGES; do
-        case "$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)" in
+    for one in $PACKAGES; do
+        case "$(dpkg-query -W -f='${Status}' "$one" 2>/dev/null || true)" in
             *"ok installed") ;;
-            *) absent="$absent $package" ;;
+            *) absent="$absent $one" ;;
         esac
     done
     [ -n "$absent" ] || return 0

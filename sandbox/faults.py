@@ -90,6 +90,8 @@ class FaultyLine:
             await self.app(scope, receive, send)
             return
         body = await _read(receive)
+        if body is None:
+            return
         operation, key = self.key_of(scope["method"], scope["path"], body)
         attempt = self.faults.attempt(key)
 
@@ -123,10 +125,13 @@ class FaultyLine:
             await send(message)
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body; None if the line broke before its end: half a message must not pass for a message."""
     body = b""
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += bytes(message.get("body", b""))
         if not message.get("more_body"):
             return body

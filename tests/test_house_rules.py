@@ -211,3 +211,8 @@ def test_go_refuses_a_command_it_does_not_have():
 @pytest.mark.parametrize("name", ["go", ".ci/run"])
 def test_scripts_can_be_started(name):
     assert (ROOT / name).stat().st_mode & 0o111
+
+
+def test_a_proof_is_found_by_its_name() -> None:
+    shown = subprocess.run([ROOT / "go", "prove", "kill", "--help"], capture_output=True, text=True, timeout=300)
+    assert "./go prove kill" in shown.stdout, shown.stderr

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sandbox.chaos import Control, Line
+from sandbox.faults import Faults, FaultyLine, by_bytes
 from tests.sandbox.sockets import free_port, until
 
 
@@ -179,3 +180,22 @@ def test_it_runs_as_a_process_and_ends_when_told():
         process.kill()
         process.wait()
         behind.close()
+
+
+async def test_half_a_request_never_reaches_the_partner():
+    heard = []
+
+    async def partner(scope, receive, send):
+        heard.append(await receive())
+
+    words = [{"type": "http.request", "body": b'{"half": ', "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive():
+        return words.pop(0)
+
+    async def send(message):
+        raise AssertionError(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/reports", "headers": []}
+    await FaultyLine(partner, Faults(1), by_bytes)(scope, receive, send)
+    assert heard == []
