@@ -20,6 +20,10 @@ usage() {
 ./go prove [NAME]          show that a promise holds       逐条演示本平台的承诺
 ./go bench [NAME]          measure                         性能测量
 ./go doctor [--json]       what is wrong here, what to do  本机安装有何问题、如何处理
+./go new hospital NAME     a hospital's folder, next steps 新医院的目录与后续步骤（--like 方言或医院）
+./go map HOSPITAL          codes that stand for none of ours 待对照编码与建议
+./go record HOSPITAL       its last messages, invented people 导出报文样例，人名已换
+./go conformance HOSPITAL  certify a hospital's interface  医院接口认证，出具报告
 ./go help                  this text                       显示本帮助
 
 `./go test` uses real PostgreSQL, Ceph and Chromium. As root, or with sudo, it installs what is missing;
@@ -178,6 +182,10 @@ case $command in
     check) prepare test; check ;;
     prove) prepare test; run_or_list tests/prove tests.prove "$@" ;;
     doctor) prepare main; exec "$VENV" -m flows.doctor "$@" ;;
+    new) prepare main; exec "$VENV" -m adapters.kit.scaffold "$@" ;;
+    map) prepare main; exec "$VENV" -m adapters.kit.tables "$@" ;;
+    record) prepare main; exec "$VENV" -m tasks.traffic "$@" ;;
+    conformance) prepare main; exec "$VENV" -m sandbox.conformance "$@" ;;
     bench) prepare bench; run_or_list benchmarks benchmarks "$@" ;;
     # Options go to the main job.
     -*) prepare main; exec "$VENV" -m sandbox.day "$command" "$@" ;;

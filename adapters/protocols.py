@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from adapters.mapping import CodeMap
+from adapters.messages import Fetched, Message, Reply, Verdict
 from domain.claims import Claim, DayTotals, Entitlement, Identity, Reconciled, Reversal, Settlement
 from domain.orders import OrderLine, OrderUpdate, PharmacyOrder, Quote, Receipt, SettlementNotice
 from domain.prescription import Handover, Place
@@ -85,5 +87,25 @@ class Hospital(Protocol):
 
     slug: str
 
+    def to_fhir(self, raw: bytes, codes: CodeMap) -> Message:
+        """Its message in FHIR. Pure: nothing is looked up but `codes`, nothing is sent.
+
+        Codes nobody has mapped are listed in the message, not raised. Raises `InvalidPayload`, with every finding
+        and its spot, for bytes that are no message of this dialect; what the message says is checked by others.
+        """
+
+    def answer(self, message: Message | None, verdict: Verdict) -> Reply:
+        """The verdict in the hospital's own words. Pure; None for a message that could not be read."""
+
     async def report(self, key: str, body: bytes) -> None:
-        """Deliver one status report (JSON, see the contract). Repeatable: the hospital keeps `key`."""
+        """Deliver one status report (JSON, contract 1.3) in the hospital's own words. Repeatable: it keeps `key`."""
+
+
+class Polled(Protocol):
+    """A hospital that is asked for its messages, besides being a `Hospital`."""
+
+    async def poll(self, limit: int) -> Sequence[Fetched]:
+        """The oldest messages it has for us and we have not settled. Repeatable: they stay until they are settled."""
+
+    async def settle(self, ref: str, reply: Reply) -> None:
+        """Hand over our answer to one of them; it is not offered again. Repeatable."""

@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from adapters.protocols import Chain, Hospital, Payer
 from domain.errors import NeedsOperator
 from domain.orders import OrderStatus
+from infra.dropbox import BoxTransport
 from infra.http import Breaker, Client, HttpTransport, Transport
+from infra.mllp import MllpTransport
 
 HERE = Path(__file__).parent
 
@@ -59,6 +61,10 @@ class Manifest(BaseModel):
 class HospitalManifest(Manifest):
     facts: Mapping[str, str] = {}
     """What only this hospital's translation needs, such as its identifier systems."""
+    columns: Mapping[str, str] = {}
+    """Heading of its tables, or name of its XML elements -> field of ours, where it hands over files."""
+    poll_seconds: float = Field(default=30.0, gt=0)
+    """Between two looks at what it has for us, where it is asked for its messages."""
 
 
 class ChainManifest(Manifest):
@@ -142,8 +148,10 @@ def _cure(kind: str, message: str) -> str:
 
 
 def transport(facts: Manifest, base_url: str, client: Client) -> HttpTransport:
-    """The line to a partner, with the limits of its manifest; the address comes from the settings."""
-    return HttpTransport(
+    """The line to a partner, with the limits of its manifest; the address comes from the settings, and says which."""
+    line = (MllpTransport if base_url.startswith("mllp:") else
+            BoxTransport if base_url.startswith(("file:", "s3:")) else HttpTransport)
+    return line(
         facts.slug,
         base_url,
         timeout=facts.timeout_seconds,

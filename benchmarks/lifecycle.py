@@ -4,18 +4,20 @@ Timed: from the start, when every prescription is due at once, until the last is
 is delivered. Inside, and the same for all: all steps of `tasks.line`, our own database, the outbox, and what people
 do through the functions the gateway uses (a pharmacist's claim and decision, three signed callbacks of a chain).
 Before, and not timed: the real FHIR intake, once, into a database each contender gets a copy of.
-Each contender is one process; PostgreSQL and the Prefect server are beside it on the same machine. PostgreSQL runs
+Each contender has as many worker processes as the machine has cores (`--workers`): ours and (a) share their queue, the
+others get an equal part of the prescriptions each. PostgreSQL and the Prefect server are beside them. PostgreSQL runs
 without fsync for all of them: what is compared is CPU, not a disk. Stock Prefect is stock on the client's side only: its
 server is ours, tuned by infra/deploy/prefect-server.env, which is in its favour.
 """
 
 import argparse
+import os
 import random
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +42,7 @@ IDLE_SECONDS = 1.5
 """From intake to the review queue with nothing else going on, 95th percentile, at most."""
 BYTES = 5_000
 """Left in Prefect's database per prescription, in bulk, at most."""
+CORES = len(os.sched_getaffinity(0))
 STALLED = 60
 """Seconds without any progress after which a run is given up."""
 
@@ -69,6 +72,11 @@ class Measured:
     @property
     def rate(self) -> float:
         return self.count / self.seconds
+
+    @property
+    def cpu(self) -> float:
+        """CPU-ms per prescription, of all processes."""
+        return self.worker + self.server + self.postgres
 
 
 @dataclass(frozen=True)
@@ -123,33 +131,39 @@ class Rig:
         (self.folder / name / "go").touch()
 
 
-def measure(rig: Rig, kind: str, count: int, samples: Path | None = None) -> Measured:
-    """One contender, `count` prescriptions. Raises `TimeoutError` when nothing moves any more."""
+def measure(rig: Rig, kind: str, count: int, workers: int, samples: Path | None = None) -> Measured:
+    """One contender, `count` prescriptions, so many worker processes. Raises `TimeoutError` when nothing moves any more."""
     database = rig.database(count)
     if kind == "dbos":
-        return _drive(rig, kind, count, database, rig.server.fresh(), None, "", samples)
+        return _drive(rig, kind, count, workers, database, rig.server.fresh(), None, "", samples)
     if kind == "plain":
-        return _drive(rig, kind, count, database, "", None, "", samples)
+        return _drive(rig, kind, count, workers, database, "", None, "", samples)
     with rig.prefect(kind) as (api, prefects, pid):
-        return _drive(rig, kind, count, database, prefects, pid, api, samples)
+        return _drive(rig, kind, count, workers, database, prefects, pid, api, samples)
 
 
-def _drive(rig: Rig, kind: str, count: int, database: str, theirs: str, server: int | None, api: str,
+def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs: str, server: int | None, api: str,
            samples: Path | None) -> Measured:
     """`theirs`: the orchestrator's own database; `server`: its own process, if it has one."""
-    options = [*(["--dbos-database", theirs] if kind == "dbos" else []),
-               *(["--samples", str(samples)] if samples else [])]
     beside = [rig.postmaster, *([server] if server else [])]
-    with rig.contender(kind, f"worker-{kind}", database, *options, api=api) as child:
+    with ExitStack() as stack:
+        children = []
+        for part in range(workers):
+            options = ["--part", str(part), str(workers), *(["--dbos-database", theirs] if kind == "dbos" else []),
+                       *(["--samples", str(samples)] if samples and part == 0 else [])]
+            children.append(stack.enter_context(
+                rig.contender(kind, f"worker-{kind}-{part + 1}", database, *options, api=api)))
         until_idle(beside)
         kept = rows_and_bytes(libpq(theirs)) if theirs else (0, 0)
-        cpu = {pid: cpu_seconds(pid) for pid in (child.process.pid, *beside)}
+        ours = [child.process.pid for child in children]
+        cpu = {pid: cpu_seconds(pid) for pid in (*ours, *beside)}
         started = datetime.now(UTC)
         begin = time.monotonic()
-        rig.go(child.name)
+        for child in children:
+            rig.go(child.name)
         until_finished(rig, database)
         seconds = time.monotonic() - begin
-        cpu[child.process.pid] = cpu_seconds(child.process.pid) - cpu[child.process.pid]
+        worked = sum(cpu_seconds(pid) - cpu[pid] for pid in ours)
         # What the Prefect server has put off is part of the price.
         until_idle(beside)
         cpu |= {pid: cpu_seconds(pid) - cpu[pid] for pid in beside}
@@ -159,7 +173,7 @@ def _drive(rig: Rig, kind: str, count: int, database: str, theirs: str, server: 
         raise AssertionError(f"{kind}: {len(settled)} of {count} were settled")
     rig.server.drop(database)
     return Measured(
-        kind, count, seconds, 1000 * cpu[child.process.pid] / count, 1000 * cpu[server] / count if server else 0.0,
+        kind, count, seconds, 1000 * worked / count, 1000 * cpu[server] / count if server else 0.0,
         1000 * cpu[rig.postmaster] / count, percentile(settled, 0.5), percentile(settled, 0.95),
         (left[0] - kept[0]) / count, (left[1] - kept[1]) / count)
 
@@ -257,7 +271,7 @@ def verdict(measured: dict[str, Measured], waits: list[float]) -> tuple[str, int
         if us and kind in measured:
             ratio = us.rate / measured[kind].rate
             held &= ratio >= TARGETS[kind]
-            words.append(f"{ratio:.2f} {unit}")
+            words.append(f"{ratio:.2f} {unit} ({measured[kind].cpu / us.cpu if us.cpu else 0:.2f} in CPU)")
         elif kind not in measured:
             missing.append(NAMES[kind])
     if waits:
@@ -281,6 +295,7 @@ def main() -> int:
     parser.add_argument("--prescriptions", type=int, default=1000, help="for all but stock Prefect")
     parser.add_argument("--stock", type=int, default=60, help="prescriptions for stock Prefect, which is slow")
     parser.add_argument("--idle", type=int, default=20, help="prescriptions one at a time; 0: leave it out")
+    parser.add_argument("--workers", type=int, default=CORES, help="worker processes of each contender")
     parser.add_argument("--only", nargs="*", choices=list(NAMES), default=list(NAMES), help="contenders")
     parser.add_argument("--profile", action="store_true", help="where our worker spends its CPU")
     given = parser.parse_args()
@@ -295,7 +310,7 @@ def main() -> int:
             samples = Path(name) / "samples.json" if given.profile and kind == "ours" else None
             count = given.stock if kind == "stock" else given.prescriptions
             console.print(f"· {NAMES[kind]}: {count} prescriptions")
-            measured[kind] = measure(rig, kind, count, samples)
+            measured[kind] = measure(rig, kind, count, given.workers, samples)
             if samples:
                 console.print("\n".join(summary(samples)))
         if given.idle:

@@ -18,6 +18,27 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True)
+class Spot:
+    """Where something stands in a file as it was sent; what does not apply keeps its default."""
+
+    name: str = ""
+    """The place in the sender's own terms: `RXE-3.1`, `row 7, 用量`, an XPath."""
+    line: int = 0
+    """1-based."""
+    column: int = 0
+    """1-based, in characters."""
+    offset: int = -1
+    """In bytes from the start of the file."""
+
+    def __str__(self) -> str:
+        parts = [self.name, f"line {self.line}, column {self.column}" if self.line else "",
+                 f"byte {self.offset}" if self.offset >= 0 and not self.line else ""]
+        return "; ".join(part for part in parts if part)
+
+
+NOWHERE = Spot()
+
+@dataclass(frozen=True)
 class Finding:
     """One thing found, whoever looks for it: the message checker, the audit or the tie-out.
 
@@ -41,6 +62,10 @@ class Finding:
     """The regulation or interface the rule comes from, e.g. `处方管理办法 art.18`."""
     line: int | None = None
     """The item concerned (1-based), if it is about one."""
+    spot: Spot | None = None
+    """Where in the file as sent, if it is about a message."""
+    actor: str = ""
+    """Who must act on it: `interface`, `prescriber`, `registration` or `platform`; empty where the rule says it."""
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)

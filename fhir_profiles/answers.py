@@ -3,12 +3,15 @@
 import json
 from collections.abc import Iterator, Sequence
 
-from domain.findings import Finding, Severity
+from domain.findings import Finding, Severity, Spot
 from fhir_profiles import codes
 from fhir_profiles.catalogue import RULES
 from fhir_profiles.message import Json, Report, fhirpath, parse
+from fhir_profiles.patches import Change
 
 MAX_PATHS = 200
+
+_ISSUE = "http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-"
 
 _SEVERITY = {
     Severity.BLOCK: "error", Severity.SELFPAY: "warning", Severity.WARN: "warning", Severity.INFO: "information",
@@ -23,10 +26,19 @@ _TASK_STATUS = {
 _CANCEL_STATUS = {"cancelled": "completed", "cancelling": "in-progress", "too-late": "rejected"}
 
 
-def operation_outcome(findings: Sequence[Finding]) -> bytes:
-    """Every finding as one issue of an OperationOutcome (contracts.md 1)."""
-    return _canonical({"resourceType": "OperationOutcome", "issue": [_issue(f, [f.path]) for f in findings] or [
-        {"severity": "information", "code": "informational"}]})
+def operation_outcome(findings: Sequence[Finding], patched: str = "", changes: Sequence[Change] = ()) -> bytes:
+    """Every finding as one issue of an OperationOutcome (contracts.md 1).
+
+    `patched` is where a file is offered, below the hospital's own address, in which all of it is put right; `changes`
+    is what was changed there.
+    """
+    outcome: Json = {"resourceType": "OperationOutcome", "issue": [_issue(f, [f.path]) for f in findings] or [
+        {"severity": "information", "code": "informational"}]}
+    if patched:
+        outcome["extension"] = [{"url": codes.extension("patched-message"), "extension": [
+            {"url": "address", "valueUri": patched},
+            *({"url": "change", "valueString": f"{one.path}: {one.text} / {one.text_en}"} for one in changes)]}]
+    return _canonical(outcome)
 
 
 def accepted(prescription_id: str, external_id: str, hospital: str, status: str) -> bytes:
@@ -64,13 +76,19 @@ def different_paths(old: bytes, new: bytes) -> list[str]:
     for root in ("Bundle", "Task"):
         before, after = parse(old, root, Report()), parse(new, root, Report())
         if before is not None and after is not None:
-            paths: dict[str, None] = {}
-            for path in _differences(before, after, root, ()):
-                paths[path] = None
-                if len(paths) == MAX_PATHS:
-                    break
-            return list(paths) or [root]
+            return differences(before, after)
     return ["Resource"]
+
+
+def differences(old: Json, new: Json) -> list[str]:
+    """Where two resources of one kind differ, as FHIRPaths, 200 at most; the root alone if only their writing does."""
+    root = str(new.get("resourceType"))
+    paths: dict[str, None] = {}
+    for path in _differences(old, new, root, ()):
+        paths[path] = None
+        if len(paths) == MAX_PATHS:
+            break
+    return list(paths) or [root]
 
 
 def _differences(old: object, new: object, root: str, names: tuple[str | int, ...]) -> Iterator[str]:
@@ -102,7 +120,25 @@ def _issue(finding: Finding, paths: list[str]) -> Json:
         issue["details"]["text"] = f"{finding.text}；{finding.cure}" if finding.cure else finding.text
     if any(paths):
         issue["expression"] = [path for path in paths if path]
+    if finding.spot is not None and str(finding.spot):
+        issue["location"] = [str(finding.spot)]
+    issue["extension"] = [*_where(finding.spot), {"url": codes.extension("finding"), "extension": [
+        {"url": name, "valueString" if name in _TEXTS else "valueCode": value} for name, value in (
+            ("rule", finding.rule), ("source", finding.source), ("actor", finding.actor), ("cure", finding.cure),
+            ("cure-en", finding.cure_en), ("patch", "mechanical" if rule and rule.patch else "")) if value]}]
     return issue
+
+
+_TEXTS = frozenset({"source", "cure", "cure-en"})
+
+
+def _where(spot: Spot | None) -> list[Json]:
+    """Line and column as HL7's own extensions have them, and the byte."""
+    if spot is None:
+        return []
+    places = ((f"{_ISSUE}line", spot.line), (f"{_ISSUE}col", spot.column),
+              (codes.extension("offset"), spot.offset if spot.offset >= 0 else None))
+    return [{"url": url, "valueInteger": value} for url, value in places if value or (value == 0 and "offset" in url)]
 
 
 def _task(prescription_id: str, external_id: str, hospital: str, word: str, status: str, code: str) -> bytes:

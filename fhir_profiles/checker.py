@@ -1,44 +1,37 @@
 """Whether a hospital's message keeps the contract: every finding in one pass, none of them with a value in it.
 
-The FHIR library checks structure only; codes, references, quantities and everything across resources is checked
-here, on the JSON as it was sent. Whatever arrives, the answer is a list of findings.
+What the published definitions say is enforced by `structure`; here are the rules that no definition can say: across
+elements and resources, about the hospital that sent the message, and about the day it was sent. Whatever arrives,
+the answer is a list of findings.
 """
 
+import math
 import re
-from collections.abc import Collection, Mapping
+import tomllib
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
-
-from fhir.resources.R4B.bundle import Bundle
-from fhir.resources.R4B.condition import Condition
-from fhir.resources.R4B.coverage import Coverage
-from fhir.resources.R4B.encounter import Encounter
-from fhir.resources.R4B.medicationrequest import MedicationRequest
-from fhir.resources.R4B.organization import Organization
-from fhir.resources.R4B.patient import Patient
-from fhir.resources.R4B.practitioner import Practitioner
-from fhir.resources.R4B.task import Task
-from pydantic import BaseModel, ValidationError
+from datetime import date, datetime, timedelta
+from decimal import ROUND_CEILING, Decimal
+from fractions import Fraction
+from pathlib import Path
 
 from domain.findings import Finding
-from fhir_profiles import codes
+from fhir_profiles import codes, structure
+from fhir_profiles.catalogue import RULES
+from fhir_profiles.definitions import system_concepts
+from fhir_profiles.invariants import resident_id
 from fhir_profiles.message import (
     BEIJING,
-    KEY,
     MAX_BYTES,
     MAX_DEPTH,
     Json,
     Report,
     coded,
-    coordinates,
     day,
     extended,
-    fhirpath,
     member,
     members,
     moment,
-    named,
     number,
     parse,
     phone,
@@ -46,113 +39,55 @@ from fhir_profiles.message import (
     text,
     unit,
 )
+from fhir_profiles.shapes import profiles
 
 MAX_ENTRIES = 100
+MAX_ITEMS = 10
+"""Of western and patent medicines; a prescription of pieces has up to 40 (its profile says so)."""
 CLOCK_SKEW = timedelta(minutes=10)
 VALIDITY_HOURS = (24, 48, 72)
-ICD10_CODE = re.compile(r"[A-Z][0-9]{2}(\.[0-9x][0-9]{0,2}(x[0-9]{3})?)?(\+([A-Z][0-9]{2}(\.[0-9x][0-9]{0,2})?\*)?)?")
+OF_AGE = 18
+"""Years."""
 
-_UUID = re.compile(r"urn:uuid:[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_RESIDENT_ID = re.compile(r"[1-9][0-9]{16}[0-9X]")
-_PHYSICIAN = re.compile(r"D[0-9]{12}")
-_INSTITUTION = re.compile(r"H[0-9]{11}")
-_DIVISION = re.compile(r"[0-9]{6}")
 _PHONE = re.compile(r"\+?[0-9][0-9 -]{4,18}[0-9]")
-_DRUG = re.compile(r"[A-Za-z0-9]{1,32}")
-_ALLERGY = re.compile(r"[A-Z]{2}[0-9]{2,4}")
-_CHRONIC = re.compile(r"[A-Z]{1,4}[0-9]{3,5}")
-_VAGUE = re.compile("|".join(map(re.escape, codes.VAGUE)), re.IGNORECASE)
-_ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-
-MODELS: Mapping[str, type[BaseModel]] = {
-    "Patient": Patient, "Practitioner": Practitioner, "Organization": Organization, "Encounter": Encounter,
-    "Coverage": Coverage, "Condition": Condition, "MedicationRequest": MedicationRequest,
+_ENTRY = re.compile(r"Bundle\.entry\[([0-9]+)\]")
+_FREQUENCIES = {
+    code: {p["code"]: int(p["valueInteger"]) for p in concept["property"]}
+    for code, concept in system_concepts("frequency").items()
 }
-_SINGLE = ("Patient", "Practitioner", "Organization", "Encounter", "Coverage")
-_MAX_ITEMS = 10
 
+# Compiled when the process starts: what cannot be enforced is refused then, and no message waits for it.
+for _name in ("prescription-bundle", "cancel"):
+    profiles().shape(_name)
 
-def _text(least: int = 1, most: int = 500) -> Any:
-    return lambda value: isinstance(value, str) and least <= len(value.strip()) <= most
-
-
-def _matches(pattern: re.Pattern[str]) -> Any:
-    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
-
-
-def _whole(least: int, most: int) -> Any:
-    return lambda value: type(value) is int and least <= value <= most
-
-
-def _flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-# Resource type -> our extension -> its value[x], what the value must be, and how often it may occur.
-_EXTENSIONS: Mapping[str, Mapping[str, tuple[str, Any, int]]] = {
-    "Patient": {
-        "allergy-group": ("valueCode", _matches(_ALLERGY), 50),
-        "pregnancy-weeks": ("valueInteger", _whole(0, 45), 1),
-        "lactating": ("valueBoolean", _flag, 1),
-        "guardian-confirmed": ("valueBoolean", _flag, 1),
-    },
-    "Practitioner": {"independent-years": ("valueInteger", _whole(0, 80), 1)},
-    "Encounter": {"revisit-proof": ("extension", lambda value: isinstance(value, list), 1)},
-    "Coverage": {
-        "insured-place": ("valueCode", _text(), 1),
-        "chronic-disease": ("valueCode", _matches(_CHRONIC), 1),
-    },
-    "MedicationRequest": {
-        "handover": ("valueCode", _text(), 1),
-        "extend-reason": ("valueString", _text(), 1),
-        "long-term-assessed": ("valueBoolean", _flag, 1),
-        "patient-acknowledged": ("valueBoolean", _flag, 1),
-        "overdose-reason": ("valueString", _text(), 1),
-    },
-}
-_EXTENSION_PREFIX = codes.extension("")
+Places = Iterator[str]
+"""FHIRPaths at which a rule is broken."""
 
 
 def valid_resident_id(value: str) -> bool:
-    """Whether the last of the 18 characters is the check digit of the others (GB 11643, ISO 7064 MOD 11-2)."""
-    if not _RESIDENT_ID.fullmatch(value) or day(f"{value[6:10]}-{value[10:12]}-{value[12:14]}") is None:
-        return False
-    return "10X98765432"[sum(w * int(c) for w, c in zip(_ID_WEIGHTS, value, strict=False)) % 11] == value[17]
+    """Whether it is a resident id number with its check character and a birth date the calendar has (GB 11643)."""
+    return resident_id(value) and day(f"{value[6:10]}-{value[10:12]}-{value[12:14]}") is not None
 
 
-# Structure.
+# The versions of the contract.
 
-def _structure(model: type[BaseModel], value: Json, start: str, report: Report) -> None:
-    """What the FHIR library has to say. Its words may quote the message, so only its places are kept."""
-    try:
-        model.model_validate(value)
-    except ValidationError as error:
-        for fault in error.errors(include_url=False, include_context=False, include_input=False):
-            place = [n for n in fault["loc"] if isinstance(n, int) or n not in ("root", "str", "list[str]")]
-            path = fhirpath(start, [n.removesuffix("__ext") if isinstance(n, str) else n for n in place])
-            report.add(_structure_code(fault["type"], fault["msg"]), path)
-    except Exception:
-        # The library trips over some garbage instead of refusing it: an unknown contained resource is a KeyError.
-        report.add("STRUCTURE_VALUE", start)
+@dataclass(frozen=True)
+class Version:
+    """A version of the contract and the days (Beijing) of the messages that may name it."""
+
+    version: str
+    valid_from: date
+    valid_until: date | None = None
+
+    def accepted(self, on: date) -> bool:
+        return self.valid_from <= on and (self.valid_until is None or on <= self.valid_until)
 
 
-def _structure_code(kind: str, message: str) -> str:
-    if kind == "extra_forbidden":
-        return "STRUCTURE_UNKNOWN"
-    if kind in ("missing", "model_field_validation.missing"):
-        return "STRUCTURE_MISSING"
-    if kind == "value_error" and ("any of field value" in message or "Any of one field value" in message):
-        return "STRUCTURE_CHOICE"
-    return "STRUCTURE_VALUE"
+VERSIONS = tuple(Version(**one) for one in tomllib.loads(
+    (Path(__file__).parent / "versions.toml").read_text(encoding="utf-8"))["version"])
 
 
-def _without_echoes(structure: list[Finding], rules: list[Finding]) -> list[Finding]:
-    """The library's findings, without those that a rule of ours says better at the same place."""
-    ours = {finding.path for finding in rules}
-    return [finding for finding in structure if finding.path not in ours]
-
-
-# The rules.
+# The door.
 
 def check_bundle(raw: bytes, hospital: str = "", *, max_bytes: int = MAX_BYTES,
                  max_depth: int = MAX_DEPTH) -> tuple[Json, list[Finding]]:
@@ -162,25 +97,7 @@ def check_bundle(raw: bytes, hospital: str = "", *, max_bytes: int = MAX_BYTES,
     """
     report = Report()
     data = parse(raw, "Bundle", report, max_bytes, max_depth)
-    if data is None:
-        return {}, report.findings
-    entries = members(data, "entry")
-    if len(entries) > MAX_ENTRIES:
-        report.add("TOO_MANY_ENTRIES", "Bundle.entry")
-        return data, report.findings
-    _Message(data, hospital, report).check()
-    structure = Report()
-    shell = data
-    if entries:
-        shell = data | {"entry": [{k: v for k, v in e.items() if k != "resource"} if isinstance(e, dict) else e
-                                  for e in entries]}
-    _structure(Bundle, shell, "Bundle", structure)
-    for index, entry in enumerate(entries):
-        resource = entry.get("resource") if isinstance(entry, dict) else None
-        kind = resource.get("resourceType") if isinstance(resource, dict) else None
-        if isinstance(resource, dict) and isinstance(kind, str) and kind in MODELS:
-            _structure(MODELS[kind], resource, f"Bundle.entry[{index}].resource", structure)
-    return data, _without_echoes(structure.findings, report.findings) + report.findings
+    return ({}, report.findings) if data is None else (data, check_data(data, hospital))
 
 
 def check_cancel(raw: bytes, hospital: str = "", *, max_bytes: int = MAX_BYTES,
@@ -188,354 +105,461 @@ def check_cancel(raw: bytes, hospital: str = "", *, max_bytes: int = MAX_BYTES,
     """A cancel as JSON and everything wrong with it; an empty message if it is none. Never raises."""
     report = Report()
     data = parse(raw, "Task", report, max_bytes, max_depth)
-    if data is None:
-        return {}, report.findings
-    report.require(member(data, "status") == "requested", "TASK_STATUS", "Task.status")
-    report.require(member(data, "intent") == "order", "TASK_INTENT", "Task.intent")
-    report.require(coded(member(data, "code"), codes.code_system("task")) == "cancel", "TASK_CODE", "Task.code")
-    report.require(coded(member(data, "reasonCode"), codes.code_system("cancel-reason")) in codes.CANCEL_REASONS,
-                   "CANCEL_REASON", "Task.reasonCode")
-    report.require(moment(member(data, "authoredOn")), "TASK_TIME", "Task.authoredOn")
-    message, number_ = member(members(data, "identifier"), "value"), member(data, "focus", "identifier", "value")
-    report.require(_is_key(message), "MESSAGE_KEY", "Task.identifier[0].value")
-    report.require(_is_key(number_), "TASK_FOCUS", "Task.focus.identifier.value")
-    _own_system(member(members(data, "identifier"), "system"), hospital, "message", "Task.identifier[0].system", report)
-    _own_system(member(data, "focus", "identifier", "system"), hospital, "prescription",
-                "Task.focus.identifier.system", report)
-    _extensions(data, "Task", {}, report)
-    structure = Report()
-    _structure(Task, data, "Task", structure)
-    return data, _without_echoes(structure.findings, report.findings) + report.findings
+    return ({}, report.findings) if data is None else (data, check_data(data, hospital))
 
 
-def _is_key(value: object) -> bool:
-    return isinstance(value, str) and KEY.fullmatch(value) is not None
+def check_data(data: Json, hospital: str = "") -> list[Finding]:
+    """Everything wrong with a Bundle or a cancel Task that is JSON already. Never raises."""
+    report = Report()
+    check_bundle_data(data, hospital, report)
+    return report.findings
 
 
-def _own_system(value: object, hospital: str, name: str, path: str, report: Report) -> None:
-    if hospital:
-        good = value == codes.own_system(hospital, name)
-    else:
-        good = isinstance(value, str) and re.fullmatch(f"urn:[a-z][a-z0-9_]{{0,63}}:{name}", value) is not None
-    report.require(good, "IDENTIFIER_SYSTEM", path)
-
-
-def _extensions(node: object, path: str, allowed: Mapping[str, tuple[str, Any, int]], report: Report,
-                line: int | None = None) -> None:
-    """Our own extensions, wherever they are: known, in their place, of the right kind and not too often."""
-    if isinstance(node, list):
-        for index, value in enumerate(node):
-            if isinstance(value, dict | list):
-                _extensions(value, f"{path}[{index}]", {}, report, line)
+def check_bundle_data(data: Json, hospital: str, report: Report, versions: Collection[Version] = VERSIONS) -> None:
+    """Everything wrong with a Bundle or a cancel Task that is JSON already, into a report. Never raises."""
+    if len(members(data, "entry")) > MAX_ENTRIES:
+        report.add("TOO_MANY_ENTRIES", "Bundle.entry")
         return
-    if not isinstance(node, dict):
-        return
-    seen: dict[str, int] = {}
-    for index, one in enumerate(members(node, "extension")):
-        url = member(one, "url") if isinstance(one, dict) else None
-        if not isinstance(url, str) or not url.startswith(codes.BASE):
-            continue
-        place = f"{path}.extension[{index}]"
-        name = url.removeprefix(_EXTENSION_PREFIX)
-        if name not in allowed:
-            report.add("EXTENSION_UNKNOWN", place, line)
-            continue
-        element, good, most = allowed[name]
-        seen[name] = seen.get(name, 0) + 1
-        if seen[name] > most:
-            report.add("EXTENSION_REPEATED", place, line)
-        elif not good(one.get(element)):
-            report.add("EXTENSION_VALUE", place, line)
-    if "modifierExtension" in node:
-        report.add("MODIFIER_EXTENSION", f"{path}.modifierExtension", line)
-    for name, value in node.items():
-        if isinstance(value, dict | list) and name != "resource":
-            _extensions(value, fhirpath(path, (name,)), {}, report, line)
+    cancel = data.get("resourceType") == "Task"
+    message = Message(data, hospital, tuple(versions))
+    found = [(message.place(fault.path), fault.path, fault.code) for fault in structure.faults(
+        "cancel" if cancel else "prescription-bundle", data, "Task" if cancel else "Bundle", message.types.get)]
+    said = set(found)
+    for code, broken in (CANCEL_RULES if cancel else BUNDLE_RULES):
+        if message.on is None or RULES[code].in_force(message.on):
+            more = [(message.place(path), path, code) for path in broken(message)]
+            found += [one for one in more if one not in said]
+    for index, path, code in sorted(found):
+        report.add(code, path, message.lines.get(index))
 
+
+# What a rule sees.
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
+    """A resource of the message."""
+
     path: str
-    """Of its resource."""
     resource: Json = field(repr=False)
-    url: str = field(repr=False)
 
 
-class _Message:
-    """One Bundle under examination."""
+class Message:
+    """A message as the rules read it; it may hold anything anywhere."""
 
-    def __init__(self, data: Json, hospital: str, report: Report) -> None:
+    def __init__(self, data: Json, hospital: str, versions: tuple[Version, ...]) -> None:
         self.data = data
         self.hospital = hospital
-        self.report = report
-        self.entries: dict[str, list[_Entry]] = {kind: [] for kind in MODELS}
+        self.versions = versions
         self.types: dict[str, str] = {}
-        self.issued: datetime | None = None
-        self.private: tuple[str, ...] = ()
+        """Type of resource by fullUrl."""
+        self._entries: dict[str, list[Entry]] = {}
+        self.lines: dict[int, int] = {}
+        """Line of an item (1-based) by the index of its entry."""
+        for index, entry in enumerate(members(data, "entry")):
+            resource, url = member(entry, "resource"), member(entry, "fullUrl")
+            kind = member(resource, "resourceType")
+            if isinstance(url, str):
+                self.types.setdefault(url, kind if isinstance(kind, str) else "")
+            if isinstance(kind, str) and isinstance(resource, dict):
+                found = self._entries.setdefault(kind, [])
+                found.append(Entry(f"Bundle.entry[{index}].resource", resource))
+                if kind == "MedicationRequest":
+                    self.lines[index] = len(found)
+        self.sent = moment(member(data, "timestamp"))
+        self.issued = next(
+            (t for t in (moment(member(e.resource, "authoredOn")) for e in self.all("MedicationRequest")) if t), None)
+        at = self.sent or self.issued or moment(data.get("authoredOn"))
+        self.on: date | None = at.astimezone(BEIJING).date() if at else None
+        """The day of the message in Beijing."""
 
-    def check(self) -> None:
-        self.envelope()
-        self.index()
-        self.first_issue()
-        for kind, check in (("Patient", self.patient), ("Practitioner", self.practitioner),
-                            ("Organization", self.organization), ("Encounter", self.encounter),
-                            ("Condition", self.condition), ("Coverage", self.coverage)):
-            for entry in self.entries[kind]:
-                check(entry.resource, entry.path)
-        self.items()
-        self.keys()
+    def all(self, kind: str) -> list[Entry]:
+        return self._entries.get(kind, [])
 
-    def envelope(self) -> None:
-        data, require = self.data, self.report.require
-        require(member(data, "type") == "collection", "BUNDLE_TYPE", "Bundle.type")
-        require(_is_key(member(data, "identifier", "value")), "MESSAGE_KEY", "Bundle.identifier.value")
-        _own_system(member(data, "identifier", "system"), self.hospital, "message", "Bundle.identifier.system",
-                    self.report)
-        require(moment(member(data, "timestamp")), "BUNDLE_TIMESTAMP", "Bundle.timestamp")
-        _extensions({k: v for k, v in data.items() if k != "entry"}, "Bundle", {}, self.report)
+    @property
+    def items(self) -> list[Entry]:
+        return self.all("MedicationRequest")
 
-    def index(self) -> None:
-        """Sort the entries by type, and say how many of each there must be."""
-        report = self.report
-        for index, entry in enumerate(members(self.data, "entry")):
-            place = f"Bundle.entry[{index}]"
-            url = entry.get("fullUrl") if isinstance(entry, dict) else None
-            resource = entry.get("resource") if isinstance(entry, dict) else None
-            kind = resource.get("resourceType") if isinstance(resource, dict) else None
-            if not isinstance(kind, str) or kind not in MODELS:
-                report.add("RESOURCE_UNKNOWN", f"{place}.resource")
-            if not isinstance(url, str) or not _UUID.fullmatch(url):
-                report.add("FULL_URL", f"{place}.fullUrl")
-            elif url in self.types:
-                report.add("FULL_URL_DUPLICATE", f"{place}.fullUrl")
-            else:
-                self.types[url] = kind if isinstance(kind, str) else ""
-            if isinstance(resource, dict) and isinstance(kind, str) and kind in MODELS:
-                found = self.entries[kind]
-                found.append(_Entry(f"{place}.resource", resource, url if isinstance(url, str) else ""))
-                line = len(found) if kind == "MedicationRequest" else None
-                _extensions(resource, f"{place}.resource", _EXTENSIONS.get(kind, {}), report, line)
-            if isinstance(entry, dict):
-                _extensions(entry, place, {}, report)
-        for kind in _SINGLE:
-            report.require(len(self.entries[kind]) == 1, "RESOURCE_COUNT", f"Bundle.entry.resource.ofType({kind})")
-        report.require(self.entries["Condition"], "CONDITION_MISSING", "Bundle.entry.resource.ofType(Condition)")
-        report.require(1 <= len(self.entries["MedicationRequest"]) <= _MAX_ITEMS, "ITEM_COUNT",
-                       "Bundle.entry.resource.ofType(MedicationRequest)")
+    def place(self, path: str) -> int:
+        """The entry a path is about; -1 for the message as a whole."""
+        found = _ENTRY.match(path)
+        return int(found[1]) if found else -1
 
-    def first_issue(self) -> None:
-        """The time of issue, needed before the items are looked at."""
-        times = (moment(member(e.resource, "authoredOn")) for e in self.entries["MedicationRequest"])
-        self.issued = next((t for t in times if t), None)
-
-    def identifier(self, resource: Json, system: str, code: str, pattern: re.Pattern[str], path: str) -> str:
-        """The value of the one identifier of a system; findings if it is missing or malformed."""
-        given = [i for i in members(resource, "identifier") if isinstance(i, dict)]
-        found = [i for i in given if i.get("system") == system]
-        if given and not found:
-            self.report.add("IDENTIFIER_SYSTEM", f"{path}.identifier[0].system")
-            return ""
-        value = found[0].get("value") if len(found) == 1 else None
-        if isinstance(value, str) and pattern.fullmatch(value):
-            return value
-        self.report.add(code, f"{path}.identifier")
-        return ""
-
-    def reference(self, node: object, wanted: str, path: str, line: int | None = None) -> None:
-        target = member(node, "reference") if isinstance(node, dict) else None
-        kind = self.types.get(target) if isinstance(target, str) else None
-        if kind is None:
-            self.report.add("REFERENCE_BROKEN", path, line)
-        elif kind != wanted:
-            self.report.add("REFERENCE_TYPE", path, line)
-
-    def patient(self, resource: Json, path: str) -> None:
-        require = self.report.require
-        born, gender = day(member(resource, "birthDate")), member(resource, "gender")
-        id_number = self.identifier(resource, codes.RESIDENT_ID, "ID_NUMBER", _RESIDENT_ID, path)
-        if id_number and not valid_resident_id(id_number):
-            self.report.add("ID_NUMBER", f"{path}.identifier")
-            id_number = ""
-        known_gender = gender in ("male", "female")
-        issued_on = self.issued.astimezone(BEIJING).date() if self.issued else None
-        require(born and not (issued_on and born > issued_on), "BIRTH_DATE", f"{path}.birthDate")
-        require(known_gender, "GENDER", f"{path}.gender")
-        if id_number:
-            require(not born or f"{born:%Y%m%d}" == id_number[6:14], "BIRTH_DATE_MISMATCH", f"{path}.birthDate")
-            require(not known_gender or (gender == "male") == (int(id_number[16]) % 2 == 1),
-                    "GENDER_MISMATCH", f"{path}.gender")
-        require(text(members(resource, "name"), "text"), "PATIENT_NAME", f"{path}.name")
-        require(resource.get("active") is not False and resource.get("deceasedBoolean") is not True
-                and "deceasedDateTime" not in resource, "PATIENT_INACTIVE", path)
-        district = member(members(resource, "address"), "district")
-        require(district is None or _matches(_DIVISION)(district), "DISTRICT", f"{path}.address[0].district")
-        self.geolocation(resource, path)
-        self.private = tuple(secret for secret in (id_number, phone(resource)) if len(secret) >= 6)
-
-    def geolocation(self, resource: Json, path: str) -> None:
-        address = member(members(resource, "address"), "extension")
-        given = [(i, e) for i, e in enumerate(address if isinstance(address, list) else [])
-                 if member(e, "url") == codes.GEOLOCATION]
-        for index, extension in given:
-            latitude, longitude = coordinates(extension)
-            good = (len(given) == 1 and latitude is not None and longitude is not None
-                    and abs(latitude) <= 90 and abs(longitude) <= 180)
-            self.report.require(good, "GEOLOCATION", f"{path}.address[0].extension[{index}]")
-
-    def practitioner(self, resource: Json, path: str) -> None:
-        self.identifier(resource, codes.sid("physician"), "PHYSICIAN_CODE", _PHYSICIAN, path)
-
-    def organization(self, resource: Json, path: str) -> None:
-        self.identifier(resource, codes.sid("institution"), "INSTITUTION_CODE", _INSTITUTION, path)
-
-    def encounter(self, resource: Json, path: str) -> None:
-        require = self.report.require
-        visit = resource.get("class")
-        require(_in(member(visit, "code"), codes.VISIT_CLASSES) and member(visit, "system") == codes.ACT_CODE,
-                "VISIT_CLASS", f"{path}.class")
-        require(coded(resource.get("type"), codes.code_system("visit-type")) in codes.VISIT_TYPES,
-                "VISIT_TYPE", f"{path}.type")
-        require(_in(resource.get("status"), {"finished", "in-progress"}), "VISIT_STATUS", f"{path}.status")
-        self.reference(resource.get("subject"), "Patient", f"{path}.subject")
-        proof_url = codes.extension("revisit-proof")
-        for index, extension in enumerate(members(resource, "extension")):
-            if member(extension, "url") == proof_url:
-                issued, diagnoses = proof(extension)
-                issued_on = self.issued.astimezone(BEIJING).date() if self.issued else None
-                require(issued and diagnoses and all(ICD10_CODE.fullmatch(c) for c in diagnoses)
-                        and not (issued_on and issued > issued_on),
-                        "REVISIT_PROOF", f"{path}.extension[{index}]")
-
-    def condition(self, resource: Json, path: str) -> None:
-        require = self.report.require
-        code = resource.get("code")
-        require(ICD10_CODE.fullmatch(coded(code, codes.ICD10)), "DIAGNOSIS_CODE", f"{path}.code")
-        require(named(code, codes.ICD10), "DIAGNOSIS_NAME", f"{path}.code")
-        denied = any(_in(member(coding, "code"), {"refuted", "entered-in-error"})
-                     for coding in members(resource.get("verificationStatus"), "coding"))
-        require(not denied, "DIAGNOSIS_DENIED", f"{path}.verificationStatus")
-        self.reference(resource.get("subject"), "Patient", f"{path}.subject")
-        if "encounter" in resource:
-            self.reference(resource["encounter"], "Encounter", f"{path}.encounter")
-
-    def coverage(self, resource: Json, path: str) -> None:
-        require = self.report.require
-        require(resource.get("status") == "active", "COVERAGE_STATUS", f"{path}.status")
-        require(coded(resource.get("type"), codes.code_system("insutype")) in codes.INSUTYPES,
-                "INSUTYPE", f"{path}.type")
-        require(_matches(_DIVISION)(extended(resource, "insured-place", "valueCode")), "INSURED_PLACE",
-                f"{path}.extension('{codes.extension('insured-place')}')")
-        self.reference(resource.get("beneficiary"), "Patient", f"{path}.beneficiary")
-
-    def items(self) -> None:
-        entries = self.entries["MedicationRequest"]
-        numbers: set[str] = set()
-        shared: dict[str, object] = {}
-        home = False
-        for line, entry in enumerate(entries, 1):
-            self.item(entry.resource, entry.path, line)
-            self.dosage(entry.resource, entry.path, line)
-            self.dispense(entry.resource, entry.path, line)
-            given = member(members(entry.resource, "identifier"), "value")
-            if _is_key(given):
-                self.report.require(given not in numbers, "ITEM_NUMBER_DUPLICATE",
-                                    f"{entry.path}.identifier[0].value", line)
-                numbers.add(given)
-            home |= extended(entry.resource, "handover", "valueCode") == "home"
-            for name, value in _shared(entry.resource).items():
-                if value is not None and shared.setdefault(name, value) != value:
-                    self.report.add("ITEMS_DISAGREE", f"{entry.path}.{name}", line)
-        for patient in self.entries["Patient"] if home else []:
-            self.report.require(_PHONE.fullmatch(phone(patient.resource)), "HOME_PHONE", f"{patient.path}.telecom")
-            self.report.require(text(members(patient.resource, "address"), "text"), "HOME_ADDRESS",
-                                f"{patient.path}.address")
-
-    def item(self, resource: Json, path: str, line: int) -> None:
-        def require(holds: object, code: str, element: str) -> None:
-            self.report.require(holds, code, f"{path}.{element}", line)
-
-        require(resource.get("status") == "active", "ITEM_STATUS", "status")
-        require(resource.get("intent") == "order", "ITEM_INTENT", "intent")
-        require(resource.get("doNotPerform", False) is False, "ITEM_PROHIBITED", "doNotPerform")
-        group, own = resource.get("groupIdentifier"), members(resource, "identifier")
-        require(_is_key(member(group, "value")), "PRESCRIPTION_NUMBER", "groupIdentifier.value")
-        require(_is_key(member(own, "value")), "ITEM_NUMBER", "identifier[0].value")
-        _own_system(member(group, "system"), self.hospital, "prescription", f"{path}.groupIdentifier.system",
-                    self.report)
-        _own_system(member(own, "system"), self.hospital, "item", f"{path}.identifier[0].system", self.report)
-        require(coded(resource.get("category"), codes.code_system("drug-kind")) in codes.DRUG_KINDS,
-                "DRUG_KIND", "category")
-        require(coded(resource.get("courseOfTherapyType"), codes.code_system("prescription-kind")) in codes.RX_KINDS,
-                "RX_KIND", "courseOfTherapyType")
-        require(_in(extended(resource, "handover", "valueCode"), codes.HANDOVERS), "HANDOVER",
-                f"extension('{codes.extension('handover')}')")
-        drug = resource.get("medicationCodeableConcept")
-        require(_DRUG.fullmatch(coded(drug, codes.code_system("drug"))), "DRUG_CODE", "medication")
-        require(named(drug, codes.code_system("drug")), "DRUG_NAME", "medication")
-        self.reference(resource.get("subject"), "Patient", f"{path}.subject", line)
-        self.reference(resource.get("encounter"), "Encounter", f"{path}.encounter", line)
-        self.reference(resource.get("requester"), "Practitioner", f"{path}.requester", line)
-        for name, wanted in (("reasonReference", "Condition"), ("insurance", "Coverage")):
-            for index, node in enumerate(members(resource, name)):
-                self.reference(node, wanted, f"{path}.{name}[{index}]", line)
-        self.times(resource, path, line)
-
-    def times(self, resource: Json, path: str, line: int) -> None:
-        """Validity in PLUS_HOURS mode (A-01): 24, 48 or 72 hours from the moment of issue."""
-        require = self.report.require
-        issued, sent = moment(resource.get("authoredOn")), moment(self.data.get("timestamp"))
-        require(issued, "AUTHORED_ON", f"{path}.authoredOn", line)
-        require(not (issued and sent and issued - sent > CLOCK_SKEW), "AUTHORED_IN_FUTURE", f"{path}.authoredOn", line)
-        place = f"{path}.dispenseRequest.validityPeriod"
-        period = _validity(resource)
-        require(period and period[1] - period[0] in [timedelta(hours=h) for h in VALIDITY_HOURS],
-                "VALIDITY_PERIOD", place, line)
-        require(not (period and issued) or period[0] == issued, "VALIDITY_START", f"{place}.start", line)
-
-    def dosage(self, resource: Json, path: str, line: int) -> None:
-        given = members(resource, "dosageInstruction")
-        self.report.require(len(given) == 1 and len(members(given, "doseAndRate")) <= 1, "DOSAGE_COUNT",
-                            f"{path}.dosageInstruction", line)
-        for index, one in enumerate(given):
-            place = f"{path}.dosageInstruction[{index}]"
-            dose = member(one, "doseAndRate", "doseQuantity")
-            amount = number(member(dose, "value"))
-            self.report.require(coded(member(one, "timing", "code"), codes.code_system("frequency"))
-                                in codes.FREQUENCIES, "FREQUENCY", f"{place}.timing.code", line)
-            self.report.require(coded(member(one, "route"), codes.code_system("route")) in codes.ROUTES,
-                                "ROUTE", f"{place}.route", line)
-            self.report.require(amount is not None and amount > 0, "DOSE",
-                                f"{place}.doseAndRate[0].dose.value", line)
-            self.report.require(unit(dose) in codes.DOSE_UNITS, "DOSE_UNIT", f"{place}.doseAndRate[0].dose.unit", line)
-            for name in ("text", "patientInstruction"):
-                self.report.require(not _VAGUE.search(text(one, name)), "USAGE_VAGUE", f"{place}.{name}", line)
-
-    def dispense(self, resource: Json, path: str, line: int) -> None:
-        request, place = resource.get("dispenseRequest"), f"{path}.dispenseRequest"
-        quantity, supply = member(request, "quantity"), member(request, "expectedSupplyDuration")
-        amount, days = number(member(quantity, "value")), number(member(supply, "value"))
-        repeats = member(request, "numberOfRepeatsAllowed")
-        self.report.require(amount is not None and amount > 0, "QUANTITY", f"{place}.quantity.value", line)
-        self.report.require(unit(quantity) in codes.PACK_UNITS, "QUANTITY_UNIT", f"{place}.quantity.unit", line)
-        self.report.require(days is not None and 1 <= days <= 366 and days == int(days), "DAYS_SUPPLY",
-                            f"{place}.expectedSupplyDuration.value", line)
-        self.report.require(member(supply, "code") == "d" and member(supply, "system") == codes.UCUM, "DAYS_UNIT",
-                            f"{place}.expectedSupplyDuration.code", line)
-        self.report.require(repeats in (None, 0), "REPEATS", f"{place}.numberOfRepeatsAllowed", line)
-
-    def keys(self) -> None:
-        """Keys stand in addresses, logs and the names of runs: nothing of a person may be in them."""
-        keys: list[tuple[str, str, int | None]] = [
-            ("Bundle.identifier.value", text(self.data, "identifier", "value"), None)]
-        for line, entry in enumerate(self.entries["MedicationRequest"], 1):
-            keys += [(f"{entry.path}.groupIdentifier.value", text(entry.resource, "groupIdentifier", "value"), line),
-                     (f"{entry.path}.identifier[0].value", text(members(entry.resource, "identifier"), "value"), line)]
-        for path, key, at in keys:
-            self.report.require(not any(secret in key for secret in self.private), "KEY_PERSONAL", path, at)
+    @property
+    def issued_on(self) -> date | None:
+        """The day of issue in Beijing."""
+        return self.issued.astimezone(BEIJING).date() if self.issued else None
 
 
-def _in(value: object, allowed: Collection[str]) -> bool:
-    return isinstance(value, str) and value in allowed
+# The rules.
+
+Broken = Callable[[Message], Places]
+BUNDLE_RULES: list[tuple[str, Broken]] = []
+CANCEL_RULES: list[tuple[str, Broken]] = []
+
+
+def rule(code: str, among: list[tuple[str, Broken]] = BUNDLE_RULES) -> Callable[[Broken], Broken]:
+    """Register a function that yields every place where a rule of the catalogue is broken."""
+    def register(broken: Broken) -> Broken:
+        among.append((code, broken))
+        return broken
+    return register
+
+
+@rule("PROFILE_VERSION", CANCEL_RULES)
+@rule("PROFILE_VERSION")
+def unknown_version(message: Message) -> Places:
+    known = {one.version for one in message.versions}
+    return (path for path, version in _versions(message) if version not in known)
+
+
+@rule("PROFILE_EXPIRED", CANCEL_RULES)
+@rule("PROFILE_EXPIRED")
+def version_out_of_time(message: Message) -> Places:
+    for path, version in _versions(message):
+        life = [one for one in message.versions if one.version == version]
+        if message.on and life and not any(one.accepted(message.on) for one in life):
+            yield path
+
+
+@rule("IDENTIFIER_SYSTEM")
+def systems_of_another_hospital(message: Message) -> Places:
+    given: list[tuple[object, str, str]] = [
+        (member(message.data, "identifier", "system"), "message", "Bundle.identifier.system")]
+    for item in message.items:
+        given += [(member(item.resource, "groupIdentifier", "system"), "prescription",
+                   f"{item.path}.groupIdentifier.system"),
+                  (member(item.resource, "identifier", "system"), "item", f"{item.path}.identifier[0].system")]
+    return _of_another_hospital(message, given)
+
+
+@rule("IDENTIFIER_SYSTEM", CANCEL_RULES)
+def cancel_of_another_hospital(message: Message) -> Places:
+    return _of_another_hospital(message, [
+        (member(message.data, "identifier", "system"), "message", "Task.identifier[0].system"),
+        (member(message.data, "focus", "identifier", "system"), "prescription", "Task.focus.identifier.system")])
+
+
+def _of_another_hospital(message: Message, given: list[tuple[object, str, str]]) -> Places:
+    for system, name, path in given:
+        # What is not the system of any hospital is the profile's finding.
+        somebody = isinstance(system, str) and re.fullmatch(f"urn:[a-z][a-z0-9_]{{0,63}}:{name}", system)
+        if message.hospital and somebody and system != codes.own_system(message.hospital, name):
+            yield path
+
+
+@rule("FULL_URL_DUPLICATE")
+def full_url_twice(message: Message) -> Places:
+    seen: set[str] = set()
+    for index, entry in enumerate(members(message.data, "entry")):
+        url = member(entry, "fullUrl")
+        if isinstance(url, str):
+            if url in seen:
+                yield f"Bundle.entry[{index}].fullUrl"
+            seen.add(url)
+
+
+@rule("BIRTH_DATE")
+def born_after_the_issue(message: Message) -> Places:
+    for patient in message.all("Patient"):
+        born = day(member(patient.resource, "birthDate"))
+        if born and message.issued_on and born > message.issued_on:
+            yield f"{patient.path}.birthDate"
+
+
+@rule("ID_NUMBER")
+def born_on_no_day(message: Message) -> Places:
+    """The check character is the profile's; that the calendar has the birth date in the number is said here."""
+    for kind in ("Patient", "RelatedPerson"):
+        for person in message.all(kind):
+            value = _resident_id(person.resource)
+            if resident_id(value) and not valid_resident_id(value):
+                yield f"{person.path}.identifier"
+
+
+@rule("BIRTH_DATE_MISMATCH")
+def born_on_another_day(message: Message) -> Places:
+    for patient in message.all("Patient"):
+        value, born = _resident_id(patient.resource), day(member(patient.resource, "birthDate"))
+        if valid_resident_id(value) and born and f"{born:%Y%m%d}" != value[6:14]:
+            yield f"{patient.path}.birthDate"
+
+
+@rule("GENDER_MISMATCH")
+def of_another_sex(message: Message) -> Places:
+    for patient in message.all("Patient"):
+        value, gender = _resident_id(patient.resource), member(patient.resource, "gender")
+        if valid_resident_id(value) and gender in ("male", "female") and (gender == "male") != bool(int(value[16]) % 2):
+            yield f"{patient.path}.gender"
+
+
+@rule("HOME_PHONE")
+def home_without_a_phone(message: Message) -> Places:
+    for patient in message.all("Patient") if _goes_home(message) else []:
+        if not _PHONE.fullmatch(phone(patient.resource)):
+            yield f"{patient.path}.telecom"
+
+
+@rule("HOME_ADDRESS")
+def home_without_a_door(message: Message) -> Places:
+    for patient in message.all("Patient") if _goes_home(message) else []:
+        if not text(members(patient.resource, "address"), "text"):
+            yield f"{patient.path}.address"
+
+
+@rule("GUARDIAN")
+def guardian_of_nobody(message: Message) -> Places:
+    """A-12, A-13: a guardian is somebody else, and of a minor."""
+    for guardian in message.all("RelatedPerson"):
+        for patient in message.all("Patient"):
+            same = _resident_id(guardian.resource) == _resident_id(patient.resource) != ""
+            born, on = day(member(patient.resource, "birthDate")), message.issued_on
+            if same or (born and on and _years(born, on) >= OF_AGE):
+                yield guardian.path
+
+
+@rule("REVISIT_PROOF")
+def proof_after_the_issue(message: Message) -> Places:
+    for visit in message.all("Encounter"):
+        for index, extension in enumerate(members(visit.resource, "extension")):
+            if member(extension, "url") == codes.extension("revisit-proof"):
+                proven, _ = proof(extension)
+                if proven and message.issued_on and proven > message.issued_on:
+                    yield f"{visit.path}.extension[{index}]"
+
+
+@rule("VISIT_AFTER_ISSUE")
+def visit_out_of_order(message: Message) -> Places:
+    for visit in message.all("Encounter"):
+        start, end = (moment(member(visit.resource, "period", name)) for name in ("start", "end"))
+        if start and ((message.issued and start > message.issued + CLOCK_SKEW) or (end and end < start)):
+            yield f"{visit.path}.period"
+
+
+@rule("COVERAGE_NOT_IN_FORCE")
+def not_insured_on_the_day(message: Message) -> Places:
+    for coverage in message.all("Coverage"):
+        start, end = (_day_of(member(coverage.resource, "period", name)) for name in ("start", "end"))
+        on = message.issued_on
+        if on and ((start and on < start) or (end and on > end)):
+            yield f"{coverage.path}.period"
+
+
+@rule("ITEM_COUNT")
+def too_many_items(message: Message) -> Places:
+    pieces = [item for item in message.items if _kind(item) == "tcm_piece"]
+    if len(message.items) > MAX_ITEMS and len(pieces) < len(message.items):
+        yield "Bundle.entry.resource.ofType(MedicationRequest)"
+
+
+@rule("ITEM_NUMBER_DUPLICATE")
+def item_number_twice(message: Message) -> Places:
+    seen: set[str] = set()
+    for item in message.items:
+        given = text(item.resource, "identifier", "value")
+        if given and given in seen:
+            yield f"{item.path}.identifier[0].value"
+        seen.add(given)
+
+
+@rule("ITEMS_DISAGREE")
+def items_disagree(message: Message) -> Places:
+    shared: dict[str, object] = {}
+    for item in message.items:
+        for name, value in _shared(item.resource).items():
+            if value is not None and shared.setdefault(name, value) != value:
+                yield f"{item.path}.{name}"
+
+
+@rule("AUTHORED_IN_FUTURE")
+def issued_in_the_future(message: Message) -> Places:
+    for item in message.items:
+        issued = moment(item.resource.get("authoredOn"))
+        if issued and message.sent and issued - message.sent > CLOCK_SKEW:
+            yield f"{item.path}.authoredOn"
+
+
+@rule("VALIDITY_PERIOD")
+def validity_of_another_length(message: Message) -> Places:
+    """A-01 in PLUS_HOURS mode: 24, 48 or 72 hours."""
+    for item in message.items:
+        period = _validity(item.resource)
+        if period and period[1] - period[0] not in [timedelta(hours=hours) for hours in VALIDITY_HOURS]:
+            yield f"{item.path}.dispenseRequest.validityPeriod"
+
+
+@rule("VALIDITY_START")
+def validity_from_another_time(message: Message) -> Places:
+    """A-01 in PLUS_HOURS mode: from the moment of issue."""
+    for item in message.items:
+        period, issued = _validity(item.resource), moment(item.resource.get("authoredOn"))
+        if period and issued and period[0] != issued:
+            yield f"{item.path}.dispenseRequest.validityPeriod.start"
+
+
+@rule("UNIT_OF_KIND")
+def unit_of_another_kind(message: Message) -> Places:
+    """A-20, A-21: pieces are weighed, 剂 (a dose of a decoction) is no unit of other drugs."""
+    for item in message.items:
+        quantity, dose = unit(member(item.resource, "dispenseRequest", "quantity")), unit(_dose(item))
+        if _kind(item) == "tcm_piece":
+            if dose in codes.DOSE_UNITS and dose != "g":
+                yield f"{item.path}.dosageInstruction[0].doseAndRate[0].dose.unit"
+            if quantity in codes.PACK_UNITS - {"g", "剂"}:
+                yield f"{item.path}.dispenseRequest.quantity.unit"
+        elif _kind(item) and quantity == "剂":
+            yield f"{item.path}.dispenseRequest.quantity.unit"
+
+
+@rule("QUANTITY_ARITHMETIC")
+def quantity_of_another_sum(message: Message) -> Places:
+    """A-21, where the message says what a unit holds; the audit asks the knowledge base where it does not."""
+    for item in message.items:
+        needed = _needed(item)
+        given = number(member(item.resource, "dispenseRequest", "quantity", "value"))
+        if needed is None or given is None:
+            continue
+        least, most = needed
+        if not least <= given <= most:
+            yield f"{item.path}.dispenseRequest.quantity.value"
+
+
+@rule("DECOCTION_DISAGREES")
+def decoctions_disagree(message: Message) -> Places:
+    said = [(item, _decoction(item)) for item in message.items if _decoction(item)]
+    for item, decoction in said:
+        if decoction != said[0][1]:
+            yield f"{item.path}.extension('{codes.extension('decoction')}')"
+
+
+@rule("RENEWAL_WINDOW")
+def renewal_out_of_its_window(message: Message) -> Places:
+    """A-35: within the window the first prescriber set, as a long-term prescription of a follow-up."""
+    follow_up = any(coded(visit.resource.get("type"), codes.code_system("visit-type")) == "follow-up"
+                    for visit in message.all("Encounter"))
+    for item in message.items:
+        parts = extended(item.resource, "renewal", "extension")
+        window = next((member(part, "valuePeriod") for part in parts or () if member(part, "url") == "window"), None) \
+            if isinstance(parts, list) else None
+        start, end = day(member(window, "start")), day(member(window, "end"))
+        if not start or not end:
+            continue
+        long_term = coded(item.resource.get("courseOfTherapyType"), codes.code_system("prescription-kind"))
+        outside = message.issued_on and not start <= message.issued_on <= end
+        if start > end or outside or long_term != "long_term" or not follow_up:
+            yield f"{item.path}.extension('{codes.extension('renewal')}')"
+
+
+@rule("SIGNATURE_SCOPE")
+def signature_of_something_else(message: Message) -> Places:
+    """A-16: whoever signs, signs the whole prescription as it was issued."""
+    urls = {url for url, kind in message.types.items() if kind == "MedicationRequest"}
+    for provenance in message.all("Provenance"):
+        covered = {member(target, "reference") for target in members(provenance.resource, "target")
+                   if isinstance(member(target, "reference"), str)}
+        signed = moment(member(provenance.resource, "signature", "when"))
+        if not urls <= covered or (signed and message.issued and signed < message.issued):
+            yield provenance.path
+
+
+@rule("READING_IN_FUTURE")
+def read_in_the_future(message: Message) -> Places:
+    for reading in message.all("Observation"):
+        at = moment(reading.resource.get("effectiveDateTime"))
+        if at and message.sent and at - message.sent > CLOCK_SKEW:
+            yield f"{reading.path}.effectiveDateTime"
+
+
+@rule("KEY_PERSONAL")
+def keys_about_a_person(message: Message) -> Places:
+    """Keys stand in addresses, logs and the names of runs: nothing of a person may be in them."""
+    private = [secret for kind in ("Patient", "RelatedPerson") for person in message.all(kind)
+               for secret in (_resident_id(person.resource), phone(person.resource)) if len(secret) >= 6]
+    keys = [("Bundle.identifier.value", text(message.data, "identifier", "value"))]
+    for item in message.items:
+        keys += [(f"{item.path}.groupIdentifier.value", text(item.resource, "groupIdentifier", "value")),
+                 (f"{item.path}.identifier[0].value", text(item.resource, "identifier", "value"))]
+    return (path for path, key in keys if any(secret in key for secret in private))
+
+
+# What they read.
+
+def _versions(message: Message) -> Iterator[tuple[str, str]]:
+    """Every profile of ours a message names with a version; one that does not exist has the version of none."""
+    root = str(message.data.get("resourceType"))
+    named: list[tuple[str, object]] = [(root, message.data)]
+    named += [(f"Bundle.entry[{index}].resource", member(entry, "resource"))
+              for index, entry in enumerate(members(message.data, "entry"))]
+    for path, resource in named:
+        for index, profile in enumerate(members(member(resource, "meta"), "profile")):
+            if isinstance(profile, str) and profile.startswith(codes.BASE):
+                address, _, version = profile.partition("|")
+                name = address.removeprefix(codes.extension(""))
+                known = name in profiles().ids()
+                if version or not known:
+                    yield f"{path}.meta.profile[{index}]", version if known else ""
+
+
+def _resident_id(person: Json) -> str:
+    return next((text(i, "value") for i in members(person, "identifier")
+                 if member(i, "system") == codes.RESIDENT_ID), "")
+
+
+def _years(born: date, on: date) -> int:
+    return on.year - born.year - ((on.month, on.day) < (born.month, born.day))
+
+
+def _day_of(value: object) -> date | None:
+    """The day of a date, or of a time in Beijing."""
+    at = moment(value)
+    return at.astimezone(BEIJING).date() if at else day(value)
+
+
+def _goes_home(message: Message) -> bool:
+    return any(extended(item.resource, "handover", "valueCode") == "home" for item in message.items)
+
+
+def _kind(item: Entry) -> str:
+    return coded(item.resource.get("category"), codes.code_system("drug-kind"))
+
+
+def _dose(item: Entry) -> object:
+    return member(item.resource, "dosageInstruction", "doseAndRate", "doseQuantity")
+
+
+def _decoction(item: Entry) -> dict[str, object]:
+    """What a decoction says, by the name of its part."""
+    parts = extended(item.resource, "decoction", "extension")
+    return {
+        text(part, "url"): next((value for name, value in part.items() if name.startswith("value")), None)
+        for part in (parts if isinstance(parts, list) else []) if isinstance(part, dict)
+    }
+
+
+def _needed(item: Entry) -> tuple[Decimal, Decimal] | None:
+    """The least and the most an item may ask for, in units of its quantity; None where the message does not say."""
+    dose, request = number(member(_dose(item), "value")), member(item.resource, "dispenseRequest")
+    if dose is None or dose <= 0:
+        return None
+    if _kind(item) == "tcm_piece":
+        doses = _decoction(item).get("doses")
+        if type(doses) is not int or unit(member(request, "quantity")) != "g" or unit(_dose(item)) != "g":
+            return None
+        return dose * doses, dose * doses
+    pack = extended(item.resource, "pack", "extension")
+    parts = {text(part, "url"): part for part in pack} if isinstance(pack, list) else {}
+    strength = member(parts.get("strength"), "valueQuantity")
+    held, days = number(member(strength, "value")), number(member(request, "expectedSupplyDuration", "value"))
+    rhythm = _FREQUENCIES.get(coded(member(item.resource, "dosageInstruction", "timing", "code"),
+                                    codes.code_system("frequency")))
+    if held is None or held <= 0 or days is None or not rhythm or not rhythm["times"] or not rhythm["days"] \
+            or unit(strength) != unit(_dose(item)):
+        return None
+    needed = Fraction(dose) / Fraction(held) * rhythm["times"] / rhythm["days"] * Fraction(days)
+    units = Decimal(math.ceil(needed))
+    size = member(parts.get("size"), "valuePositiveInt")
+    if type(size) is not int or size < 1:
+        return units, units
+    return units, (units / size).to_integral_value(ROUND_CEILING) * size
 
 
 def _validity(resource: Json) -> tuple[datetime, datetime] | None:

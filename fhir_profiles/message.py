@@ -10,18 +10,21 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
-from domain.findings import Finding
+from domain.findings import Finding, Spot
 from fhir_profiles import codes
 from fhir_profiles.catalogue import RULES
 
 Json = dict[str, Any]
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 20_000_000
+"""What the door takes, whatever the dialect: an answer says which limit of its own a message broke."""
+MAX_PRESCRIPTION = 1 << 20
+"""Bytes of one prescription in FHIR."""
 MAX_DEPTH = 40
 MAX_NODES = 10_000
 """Objects and lists in one message; a full prescription has some hundreds."""
@@ -39,7 +42,8 @@ _INSTANT = re.compile(
     r"(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})")
 _DATE = re.compile(r"(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_NOT_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[^"\[\]{}]+')
+# Possessive, and happy with a string that never ends: what is no JSON must not cost more than its own length.
+_NOT_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[^"\[\]{}]++', re.DOTALL)
 
 
 # What is read from anywhere in a message that may hold anything anywhere.
@@ -152,15 +156,22 @@ def fhirpath(start: str, names: Collection[str | int]) -> str:
             break
     return path
 
+
+def text_spot(text: str, at: int, mark: int = 0) -> Spot:
+    """A character of a text that was sent as UTF-8, after a byte order mark of `mark` bytes."""
+    return Spot("", text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at),
+                mark + len(text[:at].encode("utf-8", "replace")))
+
+
 class Report:
     """The findings so far."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
 
-    def add(self, code: str, path: str, line: int | None = None) -> None:
+    def add(self, code: str, path: str, line: int | None = None, spot: Spot | None = None) -> None:
         if len(self.findings) < MAX_FINDINGS:
-            self.findings.append(RULES[code].finding(path, line))
+            self.findings.append(replace(RULES[code].finding(path, line), spot=spot))
         elif len(self.findings) == MAX_FINDINGS:
             self.findings.append(RULES["TOO_MANY_FINDINGS"].finding(path.partition(".")[0]))
 
@@ -179,7 +190,9 @@ class _Flaw:
 
 
 def parse(raw: bytes, root: str, report: Report, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Json | None:
-    """The message as JSON with exact numbers, or None and the findings why not."""
+    """The message as JSON with exact numbers, or None and the findings why not. Without a root, Bundle or Task."""
+    kinds = (root,) if root else ("Bundle", "Task")
+    root = root or "Resource"
     content = _decoded(raw, root, report, max_bytes, max_depth)
     if content is None:
         return None
@@ -208,50 +221,66 @@ def parse(raw: bytes, root: str, report: Report, max_bytes: int = MAX_BYTES, max
     try:
         data = json.loads(content, object_pairs_hook=pairs, parse_int=integer, parse_float=decimal,
                           parse_constant=lambda _: flaw("JSON_NOT_FINITE"))
-    except (ValueError, RecursionError):
-        report.add("MSG_NOT_JSON", root)
+    except (ValueError, RecursionError) as error:
+        report.add("MSG_NOT_JSON", root, spot=text_spot(content, getattr(error, "pos", 0)))
         return None
     # A control character or half a surrogate pair can only have come in as an escape.
     if flawed or "\\u" in content:
         for code, path in _flaws(data, root, ()):
             report.add(code, path)
-    if not isinstance(data, dict) or data.get("resourceType") != root:
+    if not isinstance(data, dict) or data.get("resourceType") not in kinds:
         report.add("MSG_WRONG_RESOURCE", root)
     return data if not report.findings else None
 
 
 def _decoded(raw: bytes, root: str, report: Report, max_bytes: int, max_depth: int) -> str | None:
+    start = Spot("", 1, 1, 0)
     if len(raw) > max_bytes:
-        report.add("MSG_TOO_LARGE", root)
+        report.add("MSG_TOO_LARGE", root, spot=start)
+        return None
+    if len(raw) > MAX_PRESCRIPTION:
+        report.add("PRESCRIPTION_TOO_LARGE", root, spot=start)
         return None
     try:
         content = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        report.add("MSG_NOT_UTF8", root)
+    except UnicodeDecodeError as error:
+        good = raw[:error.start].decode("utf-8")
+        report.add("MSG_NOT_UTF8", root, spot=text_spot(good, len(good)))
         return None
     if content.startswith("\ufeff"):
-        report.add("MSG_NOT_UTF8", root)
+        report.add("MSG_NOT_UTF8", root, spot=start)
         return None
     brackets = _NOT_BRACKETS.sub("", content)
-    if _depth(brackets) > max_depth:
-        report.add("MSG_TOO_DEEP", root)
+    if (deep := _too_deep(brackets, max_depth)) is not None:
+        report.add("MSG_TOO_DEEP", root, spot=text_spot(content, _nth_bracket(content, deep)))
         return None
     if len(brackets) > 2 * MAX_NODES:
-        report.add("MSG_TOO_COMPLEX", root)
+        report.add("MSG_TOO_COMPLEX", root, spot=start)
         return None
     return content
 
 
-def _depth(brackets: str) -> int:
-    """How deep they go."""
-    deepest = depth = 0
-    for bracket in brackets:
+def _too_deep(brackets: str, most: int) -> int | None:
+    """Which of the brackets is the first that goes deeper than allowed."""
+    depth = 0
+    for number, bracket in enumerate(brackets):
         if bracket in "[{":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > most:
+                return number
         elif bracket in "]}":
             depth -= 1
-    return deepest
+    return None
+
+
+def _nth_bracket(content: str, number: int) -> int:
+    """Where it stands: the text before it without brackets, which the pattern takes out, and the brackets before it."""
+    at = 0
+    for _ in range(number + 1):
+        while gap := _NOT_BRACKETS.match(content, at):
+            at = gap.end()
+        at += 1
+    return at - 1
 
 
 def _flaws(node: object, root: str, names: tuple[str | int, ...]) -> Iterator[tuple[str, str]]:

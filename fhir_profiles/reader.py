@@ -96,6 +96,11 @@ def read_bundle(raw: bytes, hospital: str, patient_id: Callable[[str], str]) -> 
     data, findings = check_bundle(raw, hospital)
     if findings:
         raise InvalidPayload(findings)
+    return read_bundle_data(data, hospital, patient_id)
+
+
+def read_bundle_data(data: Json, hospital: str, patient_id: Callable[[str], str]) -> Admitted:
+    """The same of a Bundle in which the checker has found nothing."""
     resources: dict[str, list[Json]] = {}
     for entry in data["entry"]:
         resources.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
@@ -133,12 +138,24 @@ def read_cancel(raw: bytes, hospital: str) -> CancelRequest:
     data, findings = check_cancel(raw, hospital)
     if findings:
         raise InvalidPayload(findings)
+    return read_cancel_data(data)
+
+
+def read_cancel_data(data: Json) -> CancelRequest:
+    """The same of a Task in which the checker has found nothing."""
     return CancelRequest(
         key=data["identifier"][0]["value"],
         external_id=data["focus"]["identifier"]["value"],
         reason=coded(data["reasonCode"], codes.code_system("cancel-reason")),
         at=cast(datetime, moment(data["authoredOn"])),
     )
+
+
+def external_id(data: Json) -> str:
+    """The hospital's prescription number in a Bundle or a Task; empty if it says none."""
+    requests = (member(entry, "resource") for entry in members(data, "entry"))
+    numbers = [text(one, "groupIdentifier", "value") for one in requests] + [text(data, "focus", "identifier", "value")]
+    return next((number for number in numbers if number), "")
 
 
 def message_key(raw: bytes) -> str | None:

@@ -13,8 +13,8 @@ from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
 from domain.errors import OutcomeUnknown, RxError, StaleStatus, Transient
-from domain.lifecycle import Status
 from flows.home import city
+from infra.db.history import Head
 from infra.log import bind
 from infra.settings import get_settings
 from tasks.city import City
@@ -52,17 +52,17 @@ def _summary(ended: Sequence[Hop], beside: int) -> str:
     return ", ".join(f"{count} {end}" for end, count in ends.most_common())
 
 
-async def as_tasks(step: Step, home: City, prescription_id: str) -> Status:
+async def as_tasks(step: Step, home: City, prescription_id: str) -> Head:
     """Run a step as a Prefect task run named after it and its prescription."""
     run = _TASKS[step].with_options(task_run_name=f"{step.__name__} {prescription_id}")
-    outcome: Status | Exception = await run(prescription_id)
+    outcome: Head | Exception = await run(prescription_id)
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
 def _as_task(step: Step) -> Task[[str], Any]:
-    async def run(prescription_id: str) -> Status | Exception:
+    async def run(prescription_id: str) -> Head | Exception:
         try:
             return await step(city(), prescription_id)
         except (StaleStatus, Transient, OutcomeUnknown) as passing:

@@ -19,6 +19,7 @@ from tasks import upkeep
 from tasks.board import board_markdown
 from tasks.city import City
 from tasks.line import hop
+from tasks.polling import poll_hospital, polled
 from tasks.settlement import reconcile_day, unreconciled_days
 
 
@@ -83,6 +84,24 @@ def _leased(home: City, prescription: str, owner: str) -> bool:
     with home.db.transaction("redrive.leased") as session:
         until = home.now() + timedelta(minutes=5)
         return prescriptions.lease(session, prescription, owner, at=home.now(), until=until)
+
+
+@flow(name="poll", flow_run_name="poll {hospital}", persist_result=False)
+async def poll(hospital: str = "all", limit: int = 500) -> State:
+    """Ask a hospital for its messages now: its slug, or `all` that are asked. Harmless at any time."""
+    home = city()
+    there = polled(home)
+    if hospital != "all" and hospital not in there:
+        return Failed(message=f"hospital: one of all, {', '.join(there)}")
+    settled, failed = 0, []
+    for slug in there if hospital == "all" else [hospital]:
+        try:
+            settled += await poll_hospital(home, slug, limit)
+        except RxError as error:
+            failed.append(f"{slug} {type(error).__name__}:{error.code}")
+    if failed:
+        return Failed(message=f"{', '.join(failed)}; settled: {settled}; run it again, nothing is lost")
+    return Completed(name=f"Settled: {settled}" if settled else "Nothing new")
 
 
 @flow(name="board", flow_run_name="the city's day", persist_result=False)

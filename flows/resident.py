@@ -17,7 +17,8 @@ from prefect.flow_engine import run_flow_async
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
-from domain.errors import NeedsOperator
+from adapters.registry import manifest
+from domain.errors import NeedsOperator, RxError
 from flows import automations
 from flows.dead import tidy
 from flows.home import city, told_to_stop
@@ -25,6 +26,8 @@ from flows.prefect_server import part_of
 from infra.log import configure, get_logger
 from infra.settings import get_settings
 from infra.topology import Kind
+from tasks.city import City
+from tasks.polling import poll_hospital, polled
 
 log = get_logger(__name__)
 
@@ -33,6 +36,11 @@ AGAIN_SECONDS = 5.0
 """Pause before another try when Prefect is away."""
 AUTOMATIONS_SECONDS = 15.0
 """Between two looks at whether Prefect still has our automations."""
+
+HELPING = 50
+"""Messages of one hospital in one poll."""
+LEAST_PAUSE_SECONDS = 0.2
+"""Between two polls, however much the city is in a hurry."""
 
 
 class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResult]):
@@ -61,7 +69,8 @@ async def serve() -> None:
     """Serve the pool until SIGTERM or SIGINT, through every absence of Prefect."""
     stop = told_to_stop()
     async with part_of(city(), Kind.OPERATIONS):
-        going = asyncio.ensure_future(asyncio.gather(_keep_serving(), _keep_automations()))
+        going = asyncio.ensure_future(asyncio.gather(
+            _keep_serving(), _keep_automations(), *(keep_polling(city(), slug) for slug in polled(city()))))
         stopping = asyncio.create_task(stop.wait())
         waits: list[asyncio.Future[Any]] = [going, stopping]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -104,6 +113,21 @@ async def _keep_automations() -> None:
         except Exception as error:
             log.warning("automations.not_applied", error=type(error).__name__)
         await asyncio.sleep(AUTOMATIONS_SECONDS)
+
+
+async def keep_polling(home: City, slug: str) -> None:
+    """Ask one hospital for its messages, again and again; Prefect is not needed for it, and no other hospital waits."""
+    pause = max(manifest("hospitals", slug).poll_seconds / home.hurry, LEAST_PAUSE_SECONDS)
+    while True:
+        try:
+            # A full helping means that there may be more.
+            if await poll_hospital(home, slug, HELPING) >= HELPING:
+                continue
+        except RxError as error:
+            log.warning("poll.waiting", hospital=slug, error=type(error).__name__, code=error.code)
+        except Exception as error:
+            log.error("poll.broken", hospital=slug, error=type(error).__name__)
+        await asyncio.sleep(pause)
 
 
 def _first(error: BaseException) -> BaseException:

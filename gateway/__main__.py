@@ -27,7 +27,7 @@ def main() -> None:
     name = f"{socket.gethostname()}:{given.port}"
     with joined(city.db, Kind.GATEWAY, name, local_archive=settings.archive.kind == "local"):
         log.configure(settings.log_level)  # Again: the migration tool brings a logging set-up of its own.
-        uvicorn.run(create_app(city, settings), host=given.host, port=given.port, log_config=None, access_log=False,
+        uvicorn.run(create_app(city, settings, given.host), host=given.host, port=given.port, log_config=None, access_log=False,
                     server_header=False, timeout_graceful_shutdown=STOP_SECONDS)
 
 

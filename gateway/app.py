@@ -8,24 +8,35 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request
 
+from gateway import mllp
 from gateway.access import Desk, denied
 from gateway.chains import chain_door
+from gateway.erx import erx_door
 from gateway.hospitals import hospital_door
+from gateway.mapping import mapping_door
+from gateway.messages import message_door
 from gateway.operations import operations_door
 from gateway.pages import HERE, Pages, page_door
 from gateway.review import review_desk
+from gateway.soap import soap_door
 from gateway.trouble import install
 from gateway.watch import Counted, watch_door
 from infra.settings import Settings
 from tasks.city import City
 
 
-def create_app(city: City, settings: Settings) -> FastAPI:
-    """The application for a city. Its database must be migrated; it is closed when the application ends."""
+def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastAPI:
+    """The application for a city, listening at `host` where a dialect has a port of its own.
+
+    Its database must be migrated; it is closed when the application ends.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        listeners = await mllp.serve(city, settings, host)
         yield
+        for listener in listeners:
+            listener.close()
         city.db.close()
 
     # Without the framework's own pages: they load scripts from elsewhere.
@@ -35,10 +46,14 @@ def create_app(city: City, settings: Settings) -> FastAPI:
 
     app.include_router(watch_door(city, settings, desk))
     app.include_router(hospital_door(city, settings))
+    app.include_router(erx_door(city, settings))
+    app.include_router(soap_door(city, settings))
+    app.include_router(message_door(city, settings))
     app.include_router(chain_door(city))
     app.include_router(review_desk(city, desk))
     app.include_router(operations_door(city, desk))
     app.include_router(page_door(city, desk, pages))
+    app.include_router(mapping_door(city, desk, pages))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     install(app, pages.trouble)
     app.add_middleware(Counted)

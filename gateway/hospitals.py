@@ -5,17 +5,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from adapters.dialects import fhir_r4
 from fhir_profiles import answers
 from gateway.access import bearer, denied, hospital_tokens, message
-from gateway.trouble import FHIR_JSON
+from gateway.trouble import FHIR_JSON, json_answer
 from infra.db import prescriptions
 from infra.settings import Settings
 from tasks import intake
 from tasks.city import City
+from tasks.preview import preview
 
 
 def hospital_door(city: City, settings: Settings) -> APIRouter:
-    """POST Bundle and Task, GET a stored answer, GET where a prescription is."""
+    """POST Bundle and Task, a dry run of a Bundle, GET a stored answer and a patched message, GET where a prescription is."""
     door = APIRouter(prefix="/fhir/{hospital}")
     known = {terms.slug for terms in city.policy.hospitals}
     tokens = hospital_tokens(settings)
@@ -36,6 +38,10 @@ def hospital_door(city: City, settings: Settings) -> APIRouter:
     def prescription(hospital: Sender, raw: Message) -> Response:
         return _fhir(intake.receive_prescription(city, hospital, raw))
 
+    @door.post("/$validate")
+    async def dry_run(hospital: Sender, raw: Message) -> Response:
+        return json_answer((await preview(city, hospital, raw)).as_dict())
+
     @door.post("/Task")
     def cancel(hospital: Sender, raw: Message) -> Response:
         return _fhir(intake.receive_cancel(city, hospital, raw))
@@ -46,6 +52,14 @@ def hospital_door(city: City, settings: Settings) -> APIRouter:
         if answer is None:
             raise denied(404, "unknown_key", "没有收到过该编号的消息", "no message came under this key")
         return _fhir(answer)
+
+    @door.get("/requests/{key}/patched")
+    def put_right(hospital: Sender, key: str) -> Response:
+        raw = intake.raw_message(city, hospital, key)
+        twin = fhir_r4.patched(raw, hospital) if raw is not None else None
+        if twin is None:
+            raise denied(404, "no_patch", "没有可自动改正的消息", "no message under this key that can be put right by itself")
+        return Response(twin.body, media_type=twin.media)
 
     @door.get("/Task/{number}")
     def where(hospital: Sender, number: str) -> Response:
@@ -60,4 +74,4 @@ def hospital_door(city: City, settings: Settings) -> APIRouter:
 
 def _fhir(answer: intake.Answer) -> Response:
     headers = {"Sanyi-Replayed": "true"} if answer.replayed else {}
-    return Response(answer.body, answer.status, headers, FHIR_JSON)
+    return Response(answer.body, answer.status, headers, answer.media)

@@ -26,7 +26,7 @@ from gateway.access import COOKIE, STAYS, Desk, Form, Person, Role, denied, form
 from gateway.operations import dossier_of, wake
 from gateway.review import given, queue, unknown_prescription
 from gateway.trouble import answer, door_of, sign_in_address, spoken
-from infra.db import prescriptions, reviews, views
+from infra.db import mapping, prescriptions, reviews, views
 from infra.settings import Settings
 from tasks import review
 from tasks.city import City
@@ -155,7 +155,8 @@ def page_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
     @door.get("/")
     def board(who: Staff) -> Response:
         with city.db.reading() as session:
-            return pages.html("board.html", who, board=views.board(session, city.now(), city.policy))
+            return pages.html("board.html", who, board=views.board(session, city.now(), city.policy),
+                              unmapped=mapping.count_waiting(session))
 
     @door.get("/rx")
     def find(who: Staff, q: str = "", status: Annotated[list[str], Query()] = [],  # noqa: B006

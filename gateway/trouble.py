@@ -32,6 +32,9 @@ class Door(StrEnum):
 
     HOSPITAL = "/fhir/"
     CHAIN = "/callbacks/"
+    MESSAGES = "/messages/"
+    PRESCRIPTIONS = "/epc/"
+    """The national 电子处方 interface."""
     API = "/api/"
     PAGE = "/"
 
@@ -70,7 +73,9 @@ def answer(door: Door, error: AnyHTTPException) -> Response | None:
             return Response(body, error.status_code, headers, FHIR_JSON)
         case Door.CHAIN:
             return json_answer({"result": said["code"]}, error.status_code, headers)
-        case Door.API:
+        case Door.PRESCRIPTIONS:
+            return json_answer({"code": said["code"], "message": said["text"]}, error.status_code, headers)
+        case Door.API | Door.MESSAGES:
             return json_answer({"error": said}, error.status_code, headers)
         case Door.PAGE:
             return None

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Protocol
+from urllib.parse import unquote, urlsplit
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -268,6 +270,28 @@ async def look(address: str, *, seconds: float = 5.0) -> Look:
     except ValueError:
         date = None
     return Look(answer.status_code, time.monotonic() - started, date, answer.content)
+
+
+async def reach(address: str, *, seconds: float = 5.0) -> Look:
+    """`look`, also at what is not on the web: a port that takes a connection, or a folder, counts as status 200.
+
+    A store of objects is not asked: without its keys it says no to everybody.
+    """
+    if address.startswith("s3:"):
+        return Look(200, 0.0)
+    if address.startswith("file:"):
+        there = Path(unquote(urlsplit(address).path)).is_dir()
+        return Look(200, 0.0) if there else Look(0, 0.0, error="no such folder")
+    if not address.startswith("mllp:"):
+        return await look(address, seconds=seconds)
+    started, port = time.monotonic(), urlsplit(address)
+    try:
+        async with asyncio.timeout(seconds):
+            _, writer = await asyncio.open_connection(port.hostname, port.port)
+        writer.close()
+    except (OSError, TimeoutError, ValueError) as error:
+        return Look(0, time.monotonic() - started, error=type(error).__name__)
+    return Look(200, time.monotonic() - started)
 
 
 def _operation(request: Request) -> str:

@@ -147,6 +147,10 @@ class FromDatabase(Collector):
                   {partner: count for partner, (count, _) in figures.outbox.items()})
         yield _by("sanyi_outbox_oldest_seconds", "How long the oldest of them has waited.", "partner",
                   {partner: age for partner, (_, age) in figures.outbox.items()})
+        yield _by("sanyi_messages_unmapped", "Messages that wait for somebody to map a code, by hospital.", "partner",
+                  {hospital: count for hospital, (count, _) in figures.unmapped.items()})
+        yield _by("sanyi_messages_unmapped_oldest_seconds", "How long the oldest of them has waited.", "partner",
+                  {hospital: age for hospital, (_, age) in figures.unmapped.items()})
         yield _by("sanyi_effects_unknown", "Effects whose outcome has been unknown for over a minute, by partner.",
                   "partner", figures.unknown_effects)
         yield _by("sanyi_discrepancies", "Differences between two books found in the last seven days, by kind.",

@@ -188,23 +188,7 @@ class S3Archive:
         self._bucket = bucket
         self._retention = retention
         self._now = now
-        # A session of our own: boto3's default one is shared and not safe to start from several threads.
-        self._s3: S3Client = boto3.session.Session().client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=region,
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret_key,
-            config=Config(
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=READ_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-                s3={"addressing_style": "path" if endpoint else "auto"},
-                # Not every store knows the newer checksums; we send MD5 and check SHA-256 ourselves.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+        self._s3 = _s3_client(endpoint, region, access_key, secret_key)
         self._require_object_lock()
 
     def put(self, data: bytes) -> str:
@@ -300,6 +284,92 @@ class S3Archive:
             raise NeedsOperator(
                 f"bucket {self._bucket} has no Object Lock; use one that was created with it", code="no_object_lock"
             )
+
+
+class S3Files:
+    """A prefix of a bucket that a hospital shares with us; keeps `infra.dropbox.Files`. One object is one file."""
+
+    def __init__(
+        self, *, bucket: str, prefix: str, access_key: str, secret_key: str, endpoint: str | None = None,
+        region: str = "us-east-1",
+    ) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._s3 = _s3_client(endpoint, region, access_key, secret_key)
+
+    def names(self, folder: str) -> list[str]:
+        prefix = f"{self._prefix}{folder}/"
+        found: list[tuple[datetime, str]] = []
+        try:
+            for answer in self._s3.get_paginator("list_objects_v2").paginate(
+                    Bucket=self._bucket, Prefix=prefix, Delimiter="/"):
+                found += [(entry["LastModified"], name) for entry in answer.get("Contents", [])
+                          if (name := entry["Key"].removeprefix(prefix))]
+        except (ClientError, BotoCoreError) as error:
+            raise _box_trouble(error) from error
+        return [name for _, name in sorted(found)]
+
+    def read(self, name: str, limit: int) -> bytes:
+        try:
+            return self._s3.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"].read(limit)
+        except (ClientError, BotoCoreError) as error:
+            raise _box_trouble(error) from error
+
+    def put(self, name: str, data: bytes) -> None:
+        try:
+            self._s3.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=data)
+        except (ClientError, BotoCoreError) as error:
+            raise _box_trouble(error) from error
+
+    def move(self, name: str, to: str) -> None:
+        source, target = self._prefix + name, self._prefix + to
+        try:
+            # Whoever dies in between leaves both; the next one begins again.
+            self._s3.copy_object(Bucket=self._bucket, Key=target, CopySource={"Bucket": self._bucket, "Key": source})
+            self._s3.delete_object(Bucket=self._bucket, Key=source)
+        except (ClientError, BotoCoreError) as error:
+            trouble = _box_trouble(error)
+            if trouble.code != "absent":
+                raise trouble from error
+            self._require(target)
+
+    def delete(self, name: str) -> None:
+        try:
+            self._s3.delete_object(Bucket=self._bucket, Key=self._prefix + name)
+        except (ClientError, BotoCoreError) as error:
+            raise _box_trouble(error) from error
+
+    def _require(self, key: str) -> None:
+        try:
+            self._s3.head_object(Bucket=self._bucket, Key=key)
+        except (ClientError, BotoCoreError) as error:
+            raise _box_trouble(error) from error
+
+
+def _box_trouble(error: ClientError | BotoCoreError) -> RxError:
+    """As for the archive, but what is not there is the hospital's business, and names are the hospital's own."""
+    trouble = _s3_trouble("drop box", error)
+    return Refused("drop box: no such file", code="absent") if trouble.code == "absent" else trouble
+
+
+def _s3_client(endpoint: str | None, region: str, access_key: str, secret_key: str) -> "S3Client":
+    # A session of our own: boto3's default one is shared and not safe to start from several threads.
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=region,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        config=Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            s3={"addressing_style": "path" if endpoint else "auto"},
+            # Not every store knows the newer checksums; we send MD5 and check SHA-256 ourselves.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
 
 
 def _known(key: str) -> str:

@@ -39,7 +39,14 @@ def _distinct_tokens(tokens: dict[str, SecretStr]) -> dict[str, SecretStr]:
     return tokens
 
 
+def _partner_address(value: str) -> str:
+    if not value.startswith(("mllp://", "file:///", "s3://")):
+        return _web_address(value)
+    return value.rstrip("/")
+
+
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+PartnerAddress = Annotated[str, AfterValidator(_partner_address)]
 Tokens = Annotated[dict[str, SecretStr], AfterValidator(_distinct_tokens)]
 
 
@@ -114,8 +121,11 @@ class Settings(BaseSettings):
     prefect_servers: int = Field(default=1, ge=1)
     """Processes of the Prefect server: replicas of its API plus its services. More than one need Redis between them."""
 
-    partner_urls: dict[str, WebAddress] = {}
-    """Address of each partner by slug, e.g. SANYI_PARTNER_URLS__ANKANG."""
+    partner_urls: dict[str, PartnerAddress] = {}
+    """Address of each partner by slug, e.g. SANYI_PARTNER_URLS__ANKANG: http(s)://, and for hospitals mllp://host:port,
+    file:///folder or s3://bucket/prefix as they speak."""
+    mllp_ports: dict[str, int] = {}
+    """Port at which the gateway listens for each hospital that speaks HL7 v2, e.g. SANYI_MLLP_PORTS__JINAN_CENTRAL."""
     partner_secrets: dict[str, dict[str, SecretStr]] = {}
     """Secrets of each partner by slug and purpose, e.g. SANYI_PARTNER_SECRETS__ANKANG__TOKEN and …__CALLBACK."""
     pharmacists: Tokens = {}

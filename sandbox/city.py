@@ -5,19 +5,21 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from sandbox.plan import Plan, make_plan
+from sandbox.dialects import Site, install
+from sandbox.plan import HOSPITALS, Plan, make_plan
 from sandbox.processes import ROOT, Processes, free_port
 
 FAULTS: dict[str, dict[str, Any]] = {
-    "hospital": {},
     "ankang": {"lose_answer": 0.05, "error_500": 0.02, "out_of_stock": 0.03, "duplicate_callback": 0.10,
                "late_callback": 0.08, "at_most": 2},
     "baicao": {"lose_answer": 0.05, "error_500": 0.02, "duplicate_callback": 0.10, "late_callback": 0.08, "at_most": 2},
@@ -62,7 +64,8 @@ class SandboxCity:
     """Starts everything, knows every address, and reads every book."""
 
     def __init__(self, folder: Path, processes: Processes, *, slug: str, seed: int, faults: bool = True,
-                 per_second: float = 8, fine_limit: int = 3, database_url: str = "", shape: Shape | None = None) -> None:
+                 per_second: float = 8, fine_limit: int = 3, database_url: str = "", shape: Shape | None = None,
+                 hospitals: Sequence[str] = ()) -> None:
         self.folder = folder
         self.slug = slug
         self.seed = seed
@@ -76,9 +79,14 @@ class SandboxCity:
             **({"services": ["prefect-services"], "redis": ["redis"]} if self.shape.prefect_apis else {})}
         """Kind -> names of its processes, for `kill` and `restart`."""
         self.keys = Keys()
-        names = ("prefect", "gateway", "hospital", "ankang", "baicao", "insurer", "pharmacist")
+        self.hospitals = {name: HOSPITALS[slug][name] for name in hospitals or HOSPITALS[slug]}
+        """What each of its hospitals speaks."""
+        names = ("prefect", "gateway", *self.hospitals, "ankang", "baicao", "insurer", "pharmacist")
         self.ports = {name: free_port() for name in names}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
+        self._installed = {name: install(dialect, Site(name, self.urls[name], folder / name / "shared",
+                                                       partial(self._key_of, name), free_port))
+                           for name, dialect in self.hospitals.items()}
         self._product = self._product_environment(fine_limit, database_url)
         self._client = httpx.Client(timeout=20, trust_env=False)
         self.on_sending: Callable[[], None] = lambda: None
@@ -94,10 +102,13 @@ class SandboxCity:
         for chain, token in (("ankang", "SANDBOX_ANKANG_TOKEN"), ("baicao", "SANDBOX_BAICAO_KEY")):
             self._partner(chain, {token: keys[chain], f"SANDBOX_{chain.upper()}_SECRET": keys[f"{chain} callback"]},
                           "--gateway", self.urls["gateway"])
-        self._partner("hospital", {"SANDBOX_HOSPITAL_TOKEN": keys["hospital"],
-                                   "SANDBOX_HOSPITAL_REPORT_TOKEN": keys["report"]},
-                      "--gateway", self.urls["gateway"], "--ankang", self.urls["ankang"],
-                      "--baicao", self.urls["baicao"], "--per-second", str(self.per_second))
+        for name, dialect in self.hospitals.items():
+            installed = self._installed[name]
+            own = [word for option, value in installed.options.items() for word in (f"--{option}", value)]
+            self._partner(name, {f"SANDBOX_HOSPITAL_{key}": value for key, value in installed.secrets.items()},
+                          "--slug", name, "--dialect", dialect, "--gateway", self.urls["gateway"],
+                          "--ankang", self.urls["ankang"], "--baicao", self.urls["baicao"],
+                          "--per-second", str(self.per_second / len(self.hospitals)), *own, module="hospital")
         self._partner("pharmacist", {"SANDBOX_PHARMACIST_1_TOKEN": keys["pharmacist 1"],
                                      "SANDBOX_PHARMACIST_2_TOKEN": keys["pharmacist 2"]},
                       "--gateway", self.urls["gateway"])
@@ -129,8 +140,8 @@ class SandboxCity:
 
     def send(self, prescriptions: int, expiring_seconds: int = 40) -> Plan:
         """Make the day's plan and let the hospital begin."""
-        plan = make_plan(self.slug, prescriptions, self.seed, datetime.now(UTC), expiring_seconds)
-        plan.save(self.folder / "hospital", self.folder / "insurer")
+        plan = make_plan(self.slug, prescriptions, self.seed, datetime.now(UTC), expiring_seconds, tuple(self.hospitals))
+        plan.save(self.folder)
         self.on_sending()
         return plan
 
@@ -151,10 +162,15 @@ class SandboxCity:
     # Reading.
 
     def book(self, partner: str) -> dict[str, Any]:
-        return dict(self._get(f"{self.urls[partner]}/book"))
+        """A partner's own book; `hospital` is the books of all hospitals, one after another."""
+        return self._read(partner, "book")
 
     def progress(self, partner: str) -> dict[str, Any]:
-        return dict(self._get(f"{self.urls[partner]}/progress"))
+        return self._read(partner, "progress")
+
+    def _read(self, partner: str, page: str) -> dict[str, Any]:
+        names = list(self.hospitals) if partner == "hospital" else [partner]
+        return _together([self._get(f"{self.urls[name]}/{page}") for name in names])
 
     def ops(self, path: str) -> Any:
         """One of the gateway's operations queries."""
@@ -213,6 +229,9 @@ class SandboxCity:
 
     # Inside.
 
+    def _key_of(self, partner: str, name: str) -> str:
+        return self.keys[f"{partner} {name}"]
+
     def _start_prefect(self) -> None:
         settings = self._prefect_environment("prefect-server.env") | {
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": (self.shape.prefect_database_url
@@ -245,16 +264,16 @@ class SandboxCity:
             self._processes.start(f"{kind}-balancer", "-m", "sandbox.balancer", "--port", str(self.ports[kind]), *to, env={})
         return [(name, self.ports[name]) for name in names]
 
-    def _partner(self, name: str, env: dict[str, str], *options: str) -> None:
+    def _partner(self, name: str, env: dict[str, str], *options: str, module: str = "") -> None:
         state = self.folder / name
         state.mkdir(parents=True, exist_ok=True)
-        faults = json.dumps(FAULTS[name] if self._faults else {})
-        self._processes.start(name, "-m", f"sandbox.{name}", "--port", str(self.ports[name]), "--state", str(state),
+        faults = json.dumps(FAULTS.get(name, {}) if self._faults else {})
+        self._processes.start(name, "-m", f"sandbox.{module or name}", "--port", str(self.ports[name]), "--state", str(state),
                               "--seed", str(self.seed), "--faults", faults, *options, env=env)
 
     def _product_environment(self, fine_limit: int, database_url: str) -> dict[str, str]:
         keys = self.keys
-        urls = {"ANKANG": "ankang", "BAICAO": "baicao", "JINAN_CENTRE": "insurer", "JINAN_FIRST": "hospital"}
+        urls = {"ANKANG": "ankang", "BAICAO": "baicao", "JINAN_CENTRE": "insurer"}
         return {
             "SANYI_HOME": str(self.folder), "SANYI_CITY": self.slug,
             **({"SANYI_DATABASE_URL": database_url} if database_url else {}),
@@ -268,8 +287,7 @@ class SandboxCity:
             "SANYI_PARTNER_SECRETS__BAICAO__CALLBACK": keys["baicao callback"],
             "SANYI_PARTNER_SECRETS__JINAN_CENTRE__PAASID": "sanyi",
             "SANYI_PARTNER_SECRETS__JINAN_CENTRE__SECRET": keys["centre"],
-            "SANYI_PARTNER_SECRETS__JINAN_FIRST__TOKEN": keys["hospital"],
-            "SANYI_PARTNER_SECRETS__JINAN_FIRST__REPORT_TOKEN": keys["report"],
+            **{name: value for installed in self._installed.values() for name, value in installed.settings.items()},
             "SANYI_PHARMACISTS__YS370000000001": keys["pharmacist 1"],
             "SANYI_PHARMACISTS__YS370000000002": keys["pharmacist 2"],
             "SANYI_OPERATORS__OPS1": keys["operator"],
@@ -302,6 +320,16 @@ class SandboxCity:
         answer = self._client.get(url, headers={"Authorization": f"Bearer {token}"} if token else {})
         answer.raise_for_status()
         return answer.json()
+
+
+def _together(pages: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Pages of several partners of one kind as one: numbers and tallies are added, lists put one after another."""
+    first, *others = pages
+    whole = dict(first)
+    for page in others:
+        for name, value in page.items():
+            whole[name] = dict(Counter(whole[name]) + Counter(value)) if isinstance(value, dict) else whole[name] + value
+    return whole
 
 
 def _names(kind: str, count: int) -> list[str]:

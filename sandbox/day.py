@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from rich.text import Text
 from domain.words import STATUSES
 from sandbox import tieout
 from sandbox.city import SandboxCity
+from sandbox.dialects import DIALECTS
 from sandbox.plan import Plan
 from sandbox.processes import ROOT, ChildDied, Processes
 
@@ -50,6 +51,7 @@ class Ended:
     money: str = "none"
     expected_money: str = "none"
     why: str = ""
+    hospital: str = ""
 
     @property
     def right(self) -> bool:
@@ -66,6 +68,10 @@ class Day:
     faults: dict[str, int] = field(default_factory=dict)
     money: dict[str, int] = field(default_factory=dict)
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    dialects: Mapping[str, str] = field(default_factory=dict)
+    """What each hospital speaks."""
+    heard: Mapping[str, int] = field(default_factory=dict)
+    """Reports each hospital has had."""
     runs: int = 0
     red_runs: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -165,7 +171,7 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
     day = Day()
     for planned in plan.prescriptions:
         one = Ended(planned.external_id, planned.scenario, planned.expected_status,
-                    expected_money=planned.expected_money)
+                    expected_money=planned.expected_money, hospital=planned.facts.hospital)
         if row := rows.get(planned.external_id):
             one.status, one.money = row["status"], money_of(row)
             one.why = row["trouble"] or row["waiting_for"]
@@ -178,6 +184,8 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
     day.money = tieout.money(ledger)
     day.stages = city.ops("stages")
     day.faults = tieout.faults(books, city.killed("worker"), city.progress("hospital"))
+    day.dialects = city.hospitals
+    day.heard = {slug: len(city.book(slug)["reports"]) for slug in city.hospitals}
     day.runs = city.count_runs()
     day.red_runs = city.red_runs()
     return day
@@ -240,6 +248,16 @@ def show(day: Day, console: Console) -> None:
         table.add_row(scenario, str(len(mine)), Text(str(right), style="green" if right == len(mine) else "red"),
                       ", ".join(f"{count}× {end}" for end, count in ends.most_common()))
     console.print(table)
+    hospitals = Table(title="\n医院 Hospitals", title_justify="left", box=None, header_style="dim", pad_edge=False)
+    for head, justify in (("医院 hospital", "left"), ("方言 dialect", "left"), ("数量 n", "right"), ("如期 as planned", "right"),
+                          ("已告知 reports heard", "right")):
+        hospitals.add_column(head, justify=justify)  # type: ignore[arg-type]
+    for slug, dialect in day.dialects.items():
+        mine = [one for one in day.ended if one.hospital == slug]
+        right = sum(one.right for one in mine)
+        hospitals.add_row(slug, DIALECTS[dialect], str(len(mine)),
+                          Text(str(right), style="green" if right == len(mine) else "red"), str(day.heard[slug]))
+    console.print(hospitals)
     for one in [one for one in day.ended if not one.right][:10]:
         console.print(f"  [red]✗[/red] {one.external_id} {one.scenario}: {one.status}/{one.money}, "
                       f"应为 expected {'|'.join(sorted(one.expected))}/{one.expected_money}  {one.why}")

@@ -2,17 +2,17 @@
 
 import asyncio
 import hashlib
-import hmac
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import httpx
-from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi import FastAPI
 
 from sandbox.book import Book, Document
+from sandbox.dialects import DIALECTS, Heard, Line, Speaker, speaker
 from sandbox.partner import Background, Setting, partner_app, run
 from sandbox.plan import Plan, Planned
 
@@ -20,12 +20,13 @@ FINAL = frozenset({"refused", "returned", "cancelled", "expired"})
 
 
 class Hospital:
-    """The hospital's interface engine. Everything it knows of a prescription is in its book."""
+    """The hospital's own system. Everything it knows of a prescription is in its book; its dialect is its speaker's."""
 
-    def __init__(self, setting: Setting, book: Book, background: Background) -> None:
+    def __init__(self, setting: Setting, book: Book, background: Background, speaker: Speaker) -> None:
         self.setting = setting
         self.book = book
         self.background = background
+        self.speaker = speaker
         self.plan: Plan | None = None
         self.at_a_time = asyncio.Semaphore(8)
         self.per_second = float(setting.urls.get("per-second") or 4)
@@ -36,6 +37,7 @@ class Hospital:
         """Prescription number -> the newest order with a pickup code."""
 
     def start(self) -> None:
+        self.background.start(self.speaker.listen())
         self.background.start(self._day())
         for row in self.book.all("pickup"):
             self.last_pickup[row["prescription"]] = row["order"]
@@ -50,96 +52,85 @@ class Hospital:
             await asyncio.sleep(0.2)
         plan = self.plan = Plan.load(self.setting.state)
         self.planned = {planned.external_id: planned for planned in plan.prescriptions}
-        async with self._client() as client:
-            async with asyncio.TaskGroup() as day:
-                day.create_task(self._provoke(client, plan))
-                for number, planned in enumerate(plan.prescriptions):
-                    if self.book.get("answered", planned.key) is None or planned.cancel:
-                        day.create_task(self._one(client, plan, planned, number))
-                        await asyncio.sleep(1 / self.per_second)
+        async with asyncio.TaskGroup() as day:
+            day.create_task(self._provoke(plan))
+            for number, planned in enumerate(plan.prescriptions):
+                if self.book.get("answered", planned.key) is None or planned.cancel_key:
+                    day.create_task(self._one(plan, planned, number))
+                    await asyncio.sleep(1 / self.per_second)
 
-    async def _one(self, client: httpx.AsyncClient, plan: Plan, planned: Planned, number: int) -> None:
-        """One prescription: the bundle, perhaps once more, and the cancel when its time has come."""
+    async def _one(self, plan: Plan, planned: Planned, number: int) -> None:
+        """One prescription: the message, perhaps once more, and the cancel when its time has come."""
         if planned.cancel_when == "before":
-            await self._cancel(client, plan, planned)
+            await self._cancel(planned)
         async with self.at_a_time:
-            answer = await self._send(client, f"/fhir/{plan.hospital}/Bundle", planned.key, planned.bundle)
-            if answer.status_code == 201 and number % 10 == 3:
-                await self._ask_again(client, plan, planned, answer)
-            if planned.key == plan.conflict[0]:
-                other = await self._send(client, f"/fhir/{plan.hospital}/Bundle", f"conflict {planned.key}",
-                                         plan.conflict[1])
-                self._check(other.status_code == 409, "conflict_not_refused", planned.key)
-        if answer.status_code != 201:
+            message = self.speaker.prescription(planned.facts)
+            heard = await self._send(planned.key, message)
+            if heard.outcome == "accepted" and number % 10 == 3:
+                await self._ask_again(planned.key, message, heard)
+            if planned.key in plan.conflicts:
+                other = await self._send(f"conflict {planned.key}", self.speaker.changed(planned.facts))
+                self._check(other.outcome == "conflict", "conflict_not_refused", planned.key)
+        if heard.outcome != "accepted":
             return
         if planned.cancel_when == "waiting":
-            await self._until_allocating(client, plan, planned)
+            await self._until_allocating(planned)
             await asyncio.sleep(2 * self.setting.pace)
-            await self._cancel(client, plan, planned)
+            await self._cancel(planned)
         if planned.cancel_when == "fulfilling":
-            heard = self.fulfilling.setdefault(planned.external_id, asyncio.Event())
+            begun = self.fulfilling.setdefault(planned.external_id, asyncio.Event())
             if "fulfilling" not in (self.book.get("prescription", planned.external_id) or {"statuses": ()})["statuses"]:
-                await heard.wait()
-            await self._cancel(client, plan, planned)
+                await begun.wait()
+            await self._cancel(planned)
 
-    async def _send(self, client: httpx.AsyncClient, path: str, key: str, body: bytes) -> httpx.Response:
+    async def _send(self, key: str, message: bytes) -> Heard:
         """Send until there is an answer, always the same bytes; then write the answer down."""
         tries = 0
         while True:
             tries += 1
             self.book.count("sent", key)
-            try:
-                answer = await client.post(path, content=body, headers={"Content-Type": "application/fhir+json"})
-            except httpx.HTTPError:
-                answer = None
-            if answer is not None and _answered(answer):
+            if (heard := await self.speaker.send(message)) is not None:
                 break
             await asyncio.sleep(min(0.2 * 2**tries, 3) * self.setting.pace)
         self.book.put("answered", key, {
-            "key": key, "status": answer.status_code, "tries": tries,
-            "id": _identifier(answer) if answer.status_code == 201 else "",
-            "business_status": _business_status(answer) if answer.status_code == 201 else "",
-            "digest": hashlib.sha256(answer.content).hexdigest()})
-        return answer
+            "key": key, "outcome": heard.outcome, "tries": tries, "id": heard.id, "business_status": heard.status,
+            "digest": hashlib.sha256(heard.body).hexdigest()})
+        return heard
 
-    async def _ask_again(self, client: httpx.AsyncClient, plan: Plan, planned: Planned, first: httpx.Response) -> None:
-        """The same message once more must get the same answer, byte for byte. A 500 is no answer."""
-        again = await self._try(client, "POST", f"/fhir/{plan.hospital}/Bundle", planned.bundle)
-        if again is None or not _answered(again):
-            return
-        same = again.content == first.content and again.headers.get("Sanyi-Replayed") == "true"
-        self._check(same, "replay_differs", planned.key)
+    async def _ask_again(self, key: str, message: bytes, first: Heard) -> None:
+        """The same message once more must get the same answer, byte for byte."""
+        again = await self.speaker.send(message)
+        if again is not None:
+            self._check(again.body == first.body, "replay_differs", key)
 
-    async def _provoke(self, client: httpx.AsyncClient, plan: Plan) -> None:
+    async def _provoke(self, plan: Plan) -> None:
         """Broken messages must not be accepted."""
-        for number, body in enumerate(plan.broken, 1):
-            answer = await self._send(client, f"/fhir/{plan.hospital}/Bundle", f"broken {number}", body)
-            self._check(answer.status_code == 422, "broken_not_refused", f"broken {number}")
+        for number, facts in enumerate(plan.broken, 1):
+            heard = await self._send(f"broken {number}", self.speaker.broken(facts, number))
+            self._check(heard.outcome == "refused", "broken_not_refused", f"broken {number}")
 
-    async def _cancel(self, client: httpx.AsyncClient, plan: Plan, planned: Planned) -> None:
-        if planned.cancel is None or self.book.get("answered", f"cancel {planned.external_id}"):
+    async def _cancel(self, planned: Planned) -> None:
+        if not planned.cancel_key or self.book.get("answered", f"cancel {planned.external_id}"):
             return
-        await self._send(client, f"/fhir/{plan.hospital}/Task", f"cancel {planned.external_id}", planned.cancel)
+        message = self.speaker.cancel(planned.facts, planned.cancel_key, planned.facts.sent)
+        await self._send(f"cancel {planned.external_id}", message)
 
-    async def _until_allocating(self, client: httpx.AsyncClient, plan: Plan, planned: Planned) -> None:
+    async def _until_allocating(self, planned: Planned) -> None:
         for pause in _pauses(0.5, 5):
-            answer = await self._try(client, "GET", f"/fhir/{plan.hospital}/Task/{planned.external_id}")
-            if answer is not None and answer.status_code == 200:
-                status = _business_status(answer)
-                if status == "allocating" or status in FINAL:
-                    return
+            status = await self.speaker.where(planned.facts)
+            if status == "allocating" or status in FINAL:
+                return
             await asyncio.sleep(pause * self.setting.pace)
 
     # Hearing.
 
-    def report(self, key: str, body: bytes) -> None:
-        """Keep a report; the same key with other bytes is a defect of the platform."""
-        digest = hashlib.sha256(body).hexdigest()
+    def report(self, key: str, report: dict[str, Any]) -> None:
+        """Keep a report; the same key with another content is a defect of the platform."""
+        digest = hashlib.sha256(json.dumps(report, sort_keys=True).encode()).hexdigest()
         if known := self.book.get("report", key):
             self.book.count("repeated_report", key)
             self._check(known["digest"] == digest, "report_changed", key)
             return
-        report = json.loads(body)
         self._check(report.get("key") == key, "report_key", key)
         number = report["prescription"]
         with self.book.transaction():
@@ -213,8 +204,8 @@ class Hospital:
         return {
             "planned": len(planned),
             "sent": self.book.number("sent"),
-            "answered": sum(answer["status"] == 201 and not answer["key"].startswith("cancel ") for answer in answers),
-            "refused": sum(answer["status"] != 201 for answer in answers),
+            "answered": sum(answer["outcome"] == "accepted" and not answer["key"].startswith("cancel ") for answer in answers),
+            "refused": sum(answer["outcome"] != "accepted" for answer in answers),
             "retried": sum(answer["tries"] - 1 for answer in answers),
             "cancels": sum(answer["key"].startswith("cancel ") for answer in answers),
             "reports": self.book.tally("report", "status"),
@@ -232,7 +223,8 @@ class Hospital:
             "prescriptions": [{
                 "key": one.key, "prescription": one.external_id, "scenario": one.scenario,
                 "expected_status": sorted(one.expected_status), "expected_money": one.expected_money,
-                "id": answers.get(one.key, {}).get("id", ""), "answered": answers.get(one.key, {}).get("status"),
+                "hospital": one.facts.hospital, "id": answers.get(one.key, {}).get("id", ""),
+                "answered": answers.get(one.key, {}).get("outcome"),
                 "cancel": answers.get(f"cancel {one.external_id}", {}).get("business_status", ""),
                 **{name: rows.get(one.external_id, {}).get(name, empty) for name, empty in (
                     ("status", ""), ("statuses", []), ("reason", ""), ("money", []))},
@@ -251,18 +243,6 @@ class Hospital:
         if not good:
             self.book.put("defect", f"{defect} {about}", {"defect": defect, "about": about})
 
-    def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=self.setting.urls["gateway"], timeout=15, trust_env=False,
-            headers={"Authorization": f"Bearer {self.setting.secrets['SANDBOX_HOSPITAL_TOKEN']}"})
-
-    async def _try(self, client: httpx.AsyncClient, method: str, path: str, body: bytes | None = None
-                   ) -> httpx.Response | None:
-        try:
-            return await client.request(method, path, content=body, headers={"Content-Type": "application/fhir+json"})
-        except httpx.HTTPError:
-            return None
-
 
 def _pauses(first: float, longest: float) -> Iterator[float]:
     """Seconds between two looks: patient, so that a long wait is not a flood of questions."""
@@ -272,47 +252,15 @@ def _pauses(first: float, longest: float) -> Iterator[float]:
         pause = min(pause * 1.3, longest)
 
 
-def _answered(answer: httpx.Response) -> bool:
-    """Whether the gateway decided anything; a 5xx or 429 only says: later."""
-    return answer.status_code < 500 and answer.status_code != 429
-
-
-def _identifier(answer: httpx.Response) -> str:
-    """Our prescription's id on the platform, from the Task it answers with."""
-    identifiers: list[Mapping[str, Any]] = _json(answer).get("identifier", [])
-    return next((str(one["value"]) for one in identifiers if one.get("system", "").endswith("/sid/prescription")), "")
-
-
-def _business_status(answer: httpx.Response) -> str:
-    coding: list[Mapping[str, Any]] = _json(answer).get("businessStatus", {}).get("coding", [])
-    return str(coding[0].get("code", "")) if coding else ""
-
-
-def _json(answer: httpx.Response) -> Document:
-    try:
-        body = answer.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
 def make_app(setting: Setting) -> FastAPI:
-    book, background = Book(setting.state / "hospital.sqlite"), Background()
-    hospital = Hospital(setting, book, background)
-    app = partner_app("hospital", setting, book, hospital.show_book, background, hospital.start)
-    token = f"Bearer {setting.secrets['SANDBOX_HOSPITAL_REPORT_TOKEN']}"
-
-    def known(authorization: Annotated[str, Header()] = "") -> None:
-        if not hmac.compare_digest(authorization.encode(), token.encode()):
-            raise HTTPException(401, "unauthorized")
-
-    @app.post("/reports", status_code=204, dependencies=[Depends(known)])
-    async def reports(request: Request, sanyi_key: Annotated[str, Header()]) -> Response:
-        try:
-            hospital.report(sanyi_key, await request.body())
-        except (ValueError, KeyError, TypeError):
-            raise HTTPException(400, "not a report") from None
-        return Response(status_code=204)
+    slug, book, background = setting.urls["slug"], Book(setting.state / "hospital.sqlite"), Background()
+    heard: list[Hospital] = []
+    own = {name.removeprefix("SANDBOX_HOSPITAL_"): value for name, value in setting.secrets.items()}
+    line = Line(slug, setting.urls["gateway"], setting.urls, own, lambda key, report: heard[0].report(key, report))
+    hospital = Hospital(setting, book, background, speaker(setting.urls["dialect"], line))
+    heard.append(hospital)
+    app = partner_app(slug, setting, book, hospital.show_book, background, hospital.start)
+    hospital.speaker.doors(app)
 
     @app.get("/progress")
     async def progress() -> Document:
@@ -323,9 +271,11 @@ def make_app(setting: Setting) -> FastAPI:
 
 if __name__ == "__main__":
     run("hospital", make_app, urls={
+        "slug": "its name on the platform", "dialect": f"what it speaks: {', '.join(DIALECTS)}",
         "gateway": "address of the platform's gateway", "ankang": "address of the chain ankang",
         "baicao": "address of the chain baicao", "per-second": "prescriptions sent per second (default 4)",
+        "mllp": "hl7v2: tcp://host:port of the platform", "listen": "hl7v2: port to hear reports at",
+        "folder": "dropbox: folder shared with the platform", "s3": "dropbox: s3://bucket/prefix shared with the platform",
     }, secrets={
-        "SANDBOX_HOSPITAL_TOKEN": "bearer token of the hospital at the gateway",
-        "SANDBOX_HOSPITAL_REPORT_TOKEN": "bearer token the platform reports with",
+        "SANDBOX_HOSPITAL_": "its dialect's keys and tokens, such as SANDBOX_HOSPITAL_TOKEN",
     })

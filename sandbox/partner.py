@@ -112,7 +112,8 @@ def run(
 ) -> None:
     """Start a partner from the command line and serve until SIGTERM.
 
-    `urls` are further options (name: help); `secrets` are environment variables (name: help).
+    `urls` are further options (name: help); `secrets` are environment variables (name: help), one ending in `_` all
+    that begin so.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m sandbox.{name}",
@@ -131,7 +132,7 @@ def run(
     for url, text in urls.items():
         parser.add_argument(f"--{url}", default="", help=text)
     given = parser.parse_args()
-    missing = [key for key in secrets if not os.environ.get(key)]
+    missing = [key for key in secrets if not key.endswith("_") and not os.environ.get(key)]
     if missing:
         sys.exit(f"set {', '.join(missing)}")
     setting = Setting(
@@ -140,7 +141,8 @@ def run(
         given.pace,
         Faults(given.seed, given.faults),
         {url: str(getattr(given, url.replace("-", "_"))).rstrip("/") for url in urls},
-        {key: os.environ[key] for key in secrets},
+        {key: value for key, value in os.environ.items()
+         if key in secrets or any(key.startswith(group) for group in secrets if group.endswith("_"))},
     )
     # A lost answer looks to the server like our mistake; it is one we ask for, so it is not logged.
     uvicorn.run(

@@ -1,23 +1,23 @@
 """A day of prescriptions with known endings. What happens to each is caused by its content alone."""
 
 import argparse
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Literal
-from uuid import NAMESPACE_URL, uuid5
 
 from sandbox.book import Document
+from sandbox.facts import Diagnosed, Facts, Medicine
 from sandbox.faults import Faults
 from sandbox.people import Person, person, registration
 
-CANONICAL = "https://sanyi.example/fhir"
-EXTENSION = f"{CANONICAL}/StructureDefinition"
-CODES = f"{CANONICAL}/CodeSystem"
-HOSPITALS = {"jinan": "jinan_first"}
+HOSPITALS: Mapping[str, Mapping[str, str]] = {
+    "jinan": {"jinan_first": "fhir", "jinan_second": "erx", "jinan_tcm": "cda", "jinan_central": "hl7v2",
+              "jinan_county": "dropbox"},
+}
+"""City -> its hospitals and what each speaks."""
 BEIJING = timezone(timedelta(hours=8))
 
 CancelWhen = Literal["before", "waiting", "fulfilling"]
@@ -140,69 +140,82 @@ SCENARIOS: Mapping[str, Scenario] = {
 class Planned:
     """One prescription of the day and how it must end."""
 
-    key: str
-    """Bundle.identifier.value."""
-    external_id: str
+    facts: Facts
     scenario: str
-    bundle: bytes = field(repr=False)
-    cancel: bytes | None = field(repr=False)
+    cancel_key: str
+    """Key of the message that takes it back; empty if nobody does."""
     cancel_when: CancelWhen | None
     expected_status: frozenset[str]
     expected_money: str
     note: str
     note_en: str
 
+    @property
+    def key(self) -> str:
+        return self.facts.key
+
+    @property
+    def external_id(self) -> str:
+        return self.facts.external_id
+
 
 @dataclass(frozen=True)
 class Plan:
-    """A day of one hospital, and the people it is about."""
+    """A day of a city's hospitals, and the people it is about."""
 
     city: str
-    hospital: str
     prescriptions: tuple[Planned, ...]
-    conflict: tuple[str, bytes] = field(repr=False)
-    """A key of the day with other bytes: must be answered 409."""
-    broken: tuple[bytes, ...] = field(repr=False)
-    """Messages that must be answered 422."""
+    conflicts: frozenset[str]
+    """Keys of the day that are sent once more with another content: must be answered with a conflict."""
+    broken: tuple[Facts, ...]
+    """What each hospital writes that must be refused: two each."""
     people: tuple[Document, ...] = field(repr=False)
 
-    def save(self, hospital_state: Path, insurer_state: Path) -> None:
-        """Write plan.json for the hospital and people.json for the insurance centre."""
-        for folder in (hospital_state, insurer_state):
-            folder.mkdir(parents=True, exist_ok=True)
-        _write(insurer_state / "people.json", list(self.people))
-        _write(hospital_state / "plan.json", {
-            "city": self.city, "hospital": self.hospital,
-            "conflict": [self.conflict[0], _text(self.conflict[1])], "broken": [_text(body) for body in self.broken],
-            "prescriptions": [asdict(planned) | {
-                "bundle": _text(planned.bundle), "cancel": _text(planned.cancel) if planned.cancel else None,
-                "expected_status": sorted(planned.expected_status),
-            } for planned in self.prescriptions],
-        })
+    @property
+    def hospitals(self) -> list[str]:
+        return sorted({one.hospital for one in self.broken})
+
+    def of(self, hospital: str) -> "Plan":
+        """One hospital's part of it, without the people's registration."""
+        mine = tuple(one for one in self.prescriptions if one.facts.hospital == hospital)
+        return Plan(self.city, mine, self.conflicts & {one.key for one in mine},
+                    tuple(one for one in self.broken if one.hospital == hospital), ())
+
+    def save(self, folder: Path) -> None:
+        """Write <hospital>/plan.json for each hospital and insurer/people.json for the insurance centre."""
+        for name in (*self.hospitals, "insurer"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        _write(folder / "insurer" / "people.json", list(self.people))
+        for hospital in self.hospitals:
+            mine = self.of(hospital)
+            _write(folder / hospital / "plan.json", {
+                "city": self.city, "conflicts": sorted(mine.conflicts), "broken": [one.as_json() for one in mine.broken],
+                "prescriptions": [asdict(planned) | {
+                    "facts": planned.facts.as_json(), "expected_status": sorted(planned.expected_status),
+                } for planned in mine.prescriptions],
+            })
 
     @classmethod
-    def load(cls, hospital_state: Path) -> "Plan":
-        """The plan a hospital finds in its state folder, without the people's registration."""
-        saved = json.loads((hospital_state / "plan.json").read_text(encoding="utf-8"))
-        return cls(
-            saved["city"], saved["hospital"],
-            tuple(Planned(**planned | {
-                "bundle": base64.b64decode(planned["bundle"]),
-                "cancel": base64.b64decode(planned["cancel"]) if planned["cancel"] else None,
-                "expected_status": frozenset(planned["expected_status"]),
-            }) for planned in saved["prescriptions"]),
-            (saved["conflict"][0], base64.b64decode(saved["conflict"][1])),
-            tuple(base64.b64decode(body) for body in saved["broken"]), (),
-        )
+    def load(cls, folder: Path) -> "Plan":
+        """The plan a hospital finds in its folder; of a city's folder, the plans of all its hospitals."""
+        files = [folder / "plan.json"] if (folder / "plan.json").exists() else sorted(folder.glob("*/plan.json"))
+        saved = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        planned = [Planned(**one | {
+            "facts": Facts.from_json(one["facts"]), "expected_status": frozenset(one["expected_status"]),
+        }) for plan in saved for one in plan["prescriptions"]]
+        return cls(saved[0]["city"], tuple(sorted(planned, key=lambda one: one.key)),
+                   frozenset(key for plan in saved for key in plan["conflicts"]),
+                   tuple(Facts.from_json(one) for plan in saved for one in plan["broken"]), ())
 
 
-def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_seconds: int = 40) -> Plan:
-    """A day of that many prescriptions; the same arguments give the same bytes.
+def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_seconds: int = 40,
+              hospitals: Sequence[str] = ()) -> Plan:
+    """A day of that many prescriptions, of all hospitals of the city or of some; the same arguments give the same day.
 
     From 12 on every scenario is there at least once. `expiring_seconds` is what is left, at `now`, of
     the validity of those that expire; they come first.
     """
-    luck, hospital = Faults(seed), HOSPITALS[city]
+    luck, senders = Faults(seed), tuple(hospitals or HOSPITALS[city])
     names = [name for name, count in _counts(prescriptions).items() for _ in range(count)]
     ordered = sorted(enumerate(names), key=lambda item: (item[1] != "expired", luck.draw("order", item[0])))
     seen: dict[str, int] = {}
@@ -226,15 +239,15 @@ def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_
         people.append(registration(who, case.disease))
         key, external_id = f"M{seed:04d}{number:05d}", f"RX{seed:04d}{number:05d}"
         planned.append(Planned(
-            key, external_id, name, _bytes(bundle(hospital, key, external_id, case, who, issued, now, home)),
-            _bytes(cancel(hospital, f"C{seed:04d}{number:05d}", external_id, now)) if scenario.cancel else None,
-            scenario.cancel, scenario.ends, scenario.money, scenario.note, scenario.note_en))
-    # The conflict is about a prescription nobody cancels: its own story must go on undisturbed.
-    other = next(one for one in planned if one.scenario == "settled_pickup")
-    changed = json.loads(other.bundle)
-    changed["timestamp"] = _time(now + timedelta(seconds=1))
-    return Plan(city, hospital, tuple(planned), (other.key, _bytes(changed)),
-                tuple(_broken(hospital, seed, now)), tuple(people))
+            _facts(senders[number % len(senders)], key, external_id, case, who, issued, now, home), name,
+            f"C{seed:04d}{number:05d}" if scenario.cancel else "", scenario.cancel, scenario.ends, scenario.money,
+            scenario.note, scenario.note_en))
+    # A conflict is about a prescription nobody cancels: its own story must go on undisturbed.
+    conflicts = {one.facts.hospital: one.key for one in planned if one.scenario == "settled_pickup"}
+    broken = [_facts(hospital, f"B{seed:04d}{place:03d}{number:02d}", f"RXB{seed:04d}{place:03d}{number:02d}", ORDINARY[0],
+                     person(900 + number, seed, False), now, now, False)
+              for place, hospital in enumerate(senders) for number in (1, 2)]
+    return Plan(city, tuple(planned), frozenset(conflicts.values()), tuple(broken), tuple(people))
 
 
 def _counts(prescriptions: int) -> dict[str, int]:
@@ -247,144 +260,19 @@ def _counts(prescriptions: int) -> dict[str, int]:
     return counts | {"settled_pickup": settled - settled // 2, "settled_home": settled // 2}
 
 
-def bundle(hospital: str, key: str, external_id: str, case: Case, who: Person, issued: datetime, now: datetime,
-           home: bool) -> Document:
-    """A prescription as the contract describes it (1.1)."""
-    def url(name: str) -> str:
-        return f"urn:uuid:{uuid5(NAMESPACE_URL, f'{hospital}/{key}/{name}')}"
-
-    def entry(name: str, resource: Document) -> Document:
-        return {"fullUrl": url(name), "resource": resource}
-
-    patient: Document = {
-        "resourceType": "Patient",
-        "identifier": [{"system": "urn:oid:2.16.156.10011.1.3", "value": who.id_number}],
-        "name": [{"text": who.name}], "gender": "male" if who.male else "female", "birthDate": who.born.isoformat(),
-        "telecom": [{"system": "phone", "value": who.phone}],
-        "address": [{"text": who.address, "district": who.place[0], "extension": [{
-            "url": "http://hl7.org/fhir/StructureDefinition/geolocation", "extension": [
-                {"url": "latitude", "valueDecimal": float(who.place[1])},
-                {"url": "longitude", "valueDecimal": float(who.place[2])}]}]}],
-    }
-    encounter: Document = {
-        "resourceType": "Encounter", "status": "finished",
-        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "VR"},
-        "type": [{"coding": [{"system": f"{CODES}/visit-type", "code": "follow-up"}]}],
-        "subject": {"reference": url("patient")},
-        "extension": [{"url": f"{EXTENSION}/revisit-proof", "extension": [
-            {"url": "issued", "valueDate": (now - timedelta(days=60)).date().isoformat()},
-            *({"url": "diagnosis", "valueCode": code[:3]} for code in case.diagnoses)]}],
-    }
-    coverage: Document = {
-        "resourceType": "Coverage", "status": "active",
-        "type": {"coding": [{"system": f"{CODES}/insutype", "code": who.insutype}]},
-        "beneficiary": {"reference": url("patient")}, "payor": [{"display": "医保"}],
-        "extension": [{"url": f"{EXTENSION}/insured-place", "valueCode": "370100"}]
-        + ([{"url": f"{EXTENSION}/chronic-disease", "valueCode": case.disease}] if case.disease else []),
-    }
-    conditions = [entry(f"condition-{code}", {
-        "resourceType": "Condition",
-        "code": {"coding": [{"system": "urn:oid:2.16.156.10011.2.3.3.11", "code": code, "display": DIAGNOSES[code]}]},
-        "subject": {"reference": url("patient")}, "encounter": {"reference": url("encounter")},
-    }) for code in case.diagnoses]
-    requests = [entry(f"item-{line}", _request(
-        hospital, external_id, line, drug, OVERDOSE if case.overdose else DOSES[drug], issued, home,
-        {name: {"reference": url(name)} for name in ("patient", "encounter", "practitioner", "coverage")},
-        [{"reference": url(f"condition-{code}")} for code in case.diagnoses],
-    )) for line, drug in enumerate(case.drugs, 1)]
-    return {
-        "resourceType": "Bundle", "type": "collection",
-        "identifier": {"system": f"urn:{hospital}:message", "value": key}, "timestamp": _time(now),
-        "entry": [
-            entry("patient", patient),
-            entry("practitioner", {
-                "resourceType": "Practitioner",
-                "identifier": [{"system": f"{CANONICAL}/sid/physician", "value": "D370100000001"}],
-                "name": [{"text": "示范医师"}],
-                "extension": [{"url": f"{EXTENSION}/independent-years", "valueInteger": 8}]}),
-            entry("organization", {
-                "resourceType": "Organization",
-                "identifier": [{"system": f"{CANONICAL}/sid/institution", "value": "H37010000001"}],
-                "name": "济南示范医院"}),
-            entry("encounter", encounter), *conditions, entry("coverage", coverage), *requests,
-        ],
-    }
-
-
-def _request(hospital: str, external_id: str, line: int, drug: str, dose: Dose, issued: datetime, home: bool,
-             refer: Mapping[str, Document], reasons: Sequence[Document]) -> Document:
-    amount = float(dose.amount)
-    return {
-        "resourceType": "MedicationRequest", "status": "active", "intent": "order",
-        "groupIdentifier": {"system": f"urn:{hospital}:prescription", "value": external_id},
-        "identifier": [{"system": f"urn:{hospital}:item", "value": f"{external_id}-{line}"}],
-        "category": [{"coding": [{"system": f"{CODES}/drug-kind", "code": dose.kind}]}],
-        "medicationCodeableConcept": {"coding": [{"system": f"{CODES}/drug", "code": drug, "display": dose.name}]},
-        "subject": refer["patient"], "encounter": refer["encounter"], "authoredOn": _time(issued),
-        "requester": refer["practitioner"], "reasonReference": list(reasons), "insurance": [refer["coverage"]],
-        "courseOfTherapyType": {"coding": [{"system": f"{CODES}/prescription-kind", "code": "long_term"}]},
-        "dosageInstruction": [{
-            "timing": {"code": {"coding": [{"system": f"{CODES}/frequency", "code": dose.frequency}]}},
-            "route": {"coding": [{"system": f"{CODES}/route", "code": "PO"}]},
-            "doseAndRate": [{"doseQuantity": {
-                "value": int(amount) if amount.is_integer() else amount, "unit": dose.dose_unit}}]}],
-        "dispenseRequest": {
-            "validityPeriod": {"start": _time(issued), "end": _time(issued + timedelta(hours=24))},
-            "quantity": {"value": dose.quantity, "unit": dose.unit},
-            "expectedSupplyDuration": {
-                "value": dose.days, "unit": "d", "system": "http://unitsofmeasure.org", "code": "d"}},
-        "extension": [
-            {"url": f"{EXTENSION}/handover", "valueCode": "home" if home else "pickup"},
-            {"url": f"{EXTENSION}/extend-reason", "valueString": "慢性病病情稳定"},
-            {"url": f"{EXTENSION}/long-term-assessed", "valueBoolean": True},
-            {"url": f"{EXTENSION}/patient-acknowledged", "valueBoolean": True}],
-    }
-
-
-def cancel(hospital: str, key: str, external_id: str, now: datetime) -> Document:
-    """The prescriber takes a prescription back (contract 1.2)."""
-    return {
-        "resourceType": "Task", "status": "requested", "intent": "order",
-        "identifier": [{"system": f"urn:{hospital}:message", "value": key}],
-        "code": {"coding": [{"system": f"{CODES}/task", "code": "cancel"}]},
-        "focus": {"identifier": {"system": f"urn:{hospital}:prescription", "value": external_id}},
-        "reasonCode": {"coding": [{"system": f"{CODES}/cancel-reason", "code": "prescriber"}]},
-        "authoredOn": _time(now),
-    }
-
-
-def _broken(hospital: str, seed: int, now: datetime) -> list[bytes]:
-    """Two messages a careless interface might send: no patient; a wrong check digit and no dose."""
-    bodies = []
-    for number, spoil in enumerate((_without_patient, _without_dose), 1):
-        key = f"B{seed:04d}{number:05d}"
-        body = bundle(hospital, key, f"RXB{seed:04d}{number:05d}", ORDINARY[0], person(900 + number, seed, False), now,
-                      now, False)
-        spoil(body)
-        bodies.append(_bytes(body))
-    return bodies
-
-
-def _without_patient(body: Document) -> None:
-    del body["entry"][0]
-
-
-def _without_dose(body: Document) -> None:
-    number: str = body["entry"][0]["resource"]["identifier"][0]["value"]
-    body["entry"][0]["resource"]["identifier"][0]["value"] = number[:-1] + ("1" if number[-1] != "1" else "2")
-    del body["entry"][-1]["resource"]["dosageInstruction"]
-
-
-def _bytes(resource: Document) -> bytes:
-    return json.dumps(resource, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone(BEIJING).isoformat(timespec="seconds")
-
-
-def _text(body: bytes) -> str:
-    return base64.b64encode(body).decode()
+def _facts(hospital: str, key: str, external_id: str, case: Case, who: Person, issued: datetime, now: datetime,
+           home: bool) -> Facts:
+    doses = [(drug, OVERDOSE if case.overdose else DOSES[drug]) for drug in case.drugs]
+    district, latitude, longitude = who.place
+    # To the second: what is written is written so.
+    return Facts(
+        hospital, key, external_id, issued.astimezone(BEIJING).replace(microsecond=0),
+        now.astimezone(BEIJING).replace(microsecond=0), home, case.disease,
+        tuple(Diagnosed(code, DIAGNOSES[code]) for code in case.diagnoses),
+        tuple(Medicine(drug, dose.name, dose.amount, dose.dose_unit, dose.frequency, dose.days, dose.quantity, dose.unit,
+                       dose.kind) for drug, dose in doses),
+        who.name, who.id_number, who.male, who.born, who.phone, who.address, district, str(latitude), str(longitude),
+        who.insutype, proof_issued=(now - timedelta(days=60)).date())
 
 
 def _write(file: Path, body: Any) -> None:
@@ -400,8 +288,6 @@ if __name__ == "__main__":
     parser.add_argument("--prescriptions", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--expiring-seconds", type=int, default=40)
-    parser.add_argument("--hospital-state", type=Path, required=True, help="gets plan.json")
-    parser.add_argument("--insurer-state", type=Path, required=True, help="gets people.json")
+    parser.add_argument("--folder", type=Path, required=True, help="gets <hospital>/plan.json and insurer/people.json")
     given = parser.parse_args()
-    make_plan(given.city, given.prescriptions, given.seed, datetime.now(UTC), given.expiring_seconds).save(
-        given.hospital_state, given.insurer_state)
+    make_plan(given.city, given.prescriptions, given.seed, datetime.now(UTC), given.expiring_seconds).save(given.folder)

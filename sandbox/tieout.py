@@ -118,12 +118,13 @@ def _order(chain: str, ours: Row, theirs: Row, claim: Row | None) -> Iterator[st
 
 
 def _hospital(prescriptions: Sequence[Row], books: Mapping[str, Row]) -> Iterator[str]:
-    """Each prescription: the hospital was told where it ended."""
-    told = {row["prescription"]: row["status"] for row in books["hospital"]["prescriptions"]}
+    """Each prescription: its own hospital was told where it ended."""
+    told = {(row["hospital"], row["prescription"]): row["status"] for row in books["hospital"]["prescriptions"]}
     for row in prescriptions:
         expected = "settled" if row["status"] == "closed" else row["status"]
-        if told.get(row["external_id"]) != expected:
-            yield f"hospital {row['external_id']}: it is {row['status']}, they were told {told.get(row['external_id'])}"
+        said = told.get((row["hospital"], row["external_id"]))
+        if said != expected:
+            yield f"hospital {row['hospital']} {row['external_id']}: it is {row['status']}, they were told {said}"
 
 
 def _defects(books: Mapping[str, Row]) -> Iterator[str]:

@@ -15,19 +15,20 @@ from domain.audit import selfpay_lines
 from domain.benefit import forecast
 from domain.claims import Claim, ClaimLine, Identity, Settlement
 from domain.errors import NeedsOperator, Refused, RxError, StaleStatus, Transient
-from domain.lifecycle import ALIVE, GONE, Money, Status
+from domain.lifecycle import ALIVE, GONE, Status
 from domain.orders import OrderLine, OrderStatus, PharmacyOrder, Quote, Receipt
 from domain.prescription import Handover, Prescription
 from domain.ranking import Ranked, rank
-from infra.db import claims, history, orders, prescriptions
-from infra.db.effects import Effect
-from infra.db.orders import Placed
+from infra.db import Session, claims, history, orders, prescriptions
+from infra.db.effects import Effect, Intent
+from infra.db.history import Head
+from infra.db.orders import Placed, Terms
 from infra.db.prescriptions import Loaded, canonical
 from infra.log import get_logger
 from tasks import ends, reports
 from tasks.audit import open_entitlement, open_patient
 from tasks.city import City
-from tasks.effect import once
+from tasks.effect import intend, once
 
 log = get_logger(__name__)
 RECEIPT = TypeAdapter(Receipt)
@@ -37,16 +38,15 @@ NOBODY_CAN_FILL = "a pharmacy that can fill it"
 """What a prescription waits for while no store has everything: operations search for these words."""
 
 
-async def start_allocation(city: City, prescription_id: str) -> Status:
+async def start_allocation(city: City, prescription_id: str) -> Head:
     """reviewed → allocating: from here on a pharmacy is looked for (A-30: only after the pharmacist's pass)."""
     with city.db.transaction("allocation.started") as session:
         loaded = prescriptions.load(session, prescription_id)
-        history.append(session, loaded.head, to=Status.ALLOCATING, actor="platform", reason="looking for a pharmacy",
-                       at=city.now(), wake_at=city.now(), waiting_for="quotes")
-    return Status.ALLOCATING
+        return history.append(session, loaded.head, to=Status.ALLOCATING, actor="platform",
+                              reason="looking for a pharmacy", at=city.now(), wake_at=city.now(), waiting_for="quotes")
 
 
-async def allocate(city: City, prescription_id: str) -> Status:
+async def allocate(city: City, prescription_id: str) -> Head:
     """allocating → fulfilling: the best store that says yes has the order.
 
     Nobody can fill it: it waits, asks again, and expires with its validity. An order that a crash left
@@ -59,25 +59,27 @@ async def allocate(city: City, prescription_id: str) -> Status:
     open_order = next((placed for placed in attempts if placed.status not in GONE), None)
     if loaded.cancel_reason and await _let_go(city, loaded, open_order, "cancelled"):
         with city.db.transaction("allocation.cancelled") as session:
-            return ends.cancel(session, city, loaded.head, loaded.prescription, loaded.cancel_reason)
+            ends.cancel(session, city, loaded.head, loaded.prescription, loaded.cancel_reason)
+            return prescriptions.load(session, loaded.id).head
     if city.now() >= loaded.prescription.valid_until and await _let_go(city, loaded, open_order, "expired"):
         return ends.expire(city, loaded)
+    hold = None
     if open_order is None:
-        open_order, why = await _choose(city, loaded, attempts)
-        if open_order is None:
+        made, why = await _choose(city, loaded, attempts)
+        if made is None:
             return _ask_again(city, loaded, why)
+        open_order, hold = made
     try:
-        return await _order(city, loaded, open_order)
+        return await _order(city, loaded, open_order, hold)
     except Refused as no:
-        _declined(city, loaded.id, open_order.id, no.code)
-        return Status.ALLOCATING
+        return _declined(city, loaded.id, open_order.id, no.code)
 
 
-async def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed]) -> tuple[Placed | None, str]:
-    """Quotes from all chains in parallel, ranked; the best store gets a held order row. Or why there is none."""
+async def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed]) -> tuple[tuple[Placed, Intent] | None, str]:
+    """Quotes from all chains in parallel, ranked; an order for the best store, about to be held. Or why there is none."""
     rx = loaded.prescription
     wanted = [OrderLine(i.line, i.drug, i.quantity, i.unit) for i in rx.items]
-    quotes, silent = await _quotes(city, rx, wanted)
+    quotes, silent = await quotes_for(city, rx, wanted)
     start_of_today = datetime.combine(city.today(), datetime.min.time(), ZoneInfo(city.policy.timezone))
     with city.db.reading() as session:
         shares = orders.shares(session, start_of_today - timedelta(days=30), start_of_today)
@@ -98,7 +100,7 @@ async def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed]) -> tup
     return _make_order(city, loaded, best, ranking, attempt=len(attempts) + 1), ""
 
 
-async def _quotes(city: City, rx: Prescription, wanted: Sequence[OrderLine]) -> tuple[list[Quote], list[str]]:
+async def quotes_for(city: City, rx: Prescription, wanted: Sequence[OrderLine]) -> tuple[list[Quote], list[str]]:
     """Every chain's quotes within the deadline, and the chains that gave none. One chain's trouble is only its own."""
 
     async def ask(slug: str) -> list[Quote]:
@@ -122,8 +124,9 @@ async def _quotes(city: City, rx: Prescription, wanted: Sequence[OrderLine]) -> 
     return quotes, silent
 
 
-def _make_order(city: City, loaded: Loaded, best: Ranked, ranking: Sequence[Ranked], attempt: int) -> Placed:
-    """The order, its secrets, our forecast and its claim exist before any chain or fund hears of them."""
+def _make_order(city: City, loaded: Loaded, best: Ranked, ranking: Sequence[Ranked], attempt: int
+                ) -> tuple[Placed, Intent]:
+    """The order, its secrets and the intent to hold it exist before its chain hears of it."""
     rx = loaded.prescription
     order_id = f"ord_{loaded.id.removeprefix('rx_')}_{attempt}"
     code = "".join(secrets.choice(CODE_LETTERS) for _ in range(10)) if rx.handover is Handover.PICKUP else ""
@@ -142,24 +145,31 @@ def _make_order(city: City, loaded: Loaded, best: Ranked, ranking: Sequence[Rank
                        reason=f"{best.quote.chain}/{best.quote.store} ranked first", at=city.now(),
                        wake_at=city.now(), waiting_for=f"hold at {best.quote.chain}",
                        detail={"order": order_id, "why": best.why, "why_en": best.why_en, "score": str(best.score),
-                               "candidates": len(ranking)})
-        orders.make(session, order, attempt=attempt, sealed=sealed, ranking=words, at=city.now())
-        placed = orders.get(session, order_id)
-    assert placed is not None
-    return placed
+                               "candidates": len(ranking)},
+                       also={"lane": f"{rx.hospital}/{best.quote.chain}"})
+        placed = orders.make(session, order, attempt=attempt, sealed=sealed, ranking=words, at=city.now())
+        hold = intend(city, session, _hold(order), partner=order.chain, request=_spelling(order))
+    return placed, hold
 
 
-async def _order(city: City, loaded: Loaded, placed: Placed) -> Status:
-    """Hold, pre-settle, place, and hand the prescription to the pharmacy. Raises `Refused` when the chain says no."""
+async def _order(city: City, loaded: Loaded, placed: Placed, hold: Intent | None) -> Head:
+    """Hold, pre-settle, place, and hand the prescription to the pharmacy. Raises `Refused` when the chain says no.
+
+    `hold` is the intent to hold it, if it was recorded just now.
+    """
     rx, chain = loaded.prescription, city.chains[placed.order.chain]
-    with city.db.reading() as session:
-        patient = open_patient(city, session, rx.id)
-    secret = open_secrets(city, placed)
+    patient, secret = open_patient(city, loaded), open_secrets(city, placed)
     order = replace(placed.order, claim_secret=secret["claim_secret"])
 
-    await once(city, Effect(rx.id, "hold", order.id), partner=chain.slug, request=_spelling(order),
-               answer=RECEIPT, send=lambda: chain.hold(order), ask=lambda: chain.find(order.id))
-    answer = await _pre_settle(city, loaded, placed, Identity(patient["name"], patient["id_number"]))
+    def held(session: Session, _: Receipt) -> claims.Claimed:
+        newest = claims.newest(session, rx.id)
+        if newest and newest.order_id == order.id:
+            return newest
+        return make_claim(city, session, loaded, placed, lines=[line.line for line in order.lines], after=newest)
+
+    claimed = await once(city, _hold(order), partner=chain.slug, request=_spelling(order), answer=RECEIPT,
+                         send=lambda: chain.hold(order), ask=lambda: chain.find(order.id), then=held, intent=hold)
+    answer, place = await _pre_settle(city, loaded, order, claimed, Identity(patient["name"], patient["id_number"]))
     recipient = ({"name": patient["name"], "phone": patient["phone"], "address": patient["address"]}
                  if order.handover is Handover.HOME else {})
     order = replace(order, patient_due=answer.cash, recipient=recipient)
@@ -170,41 +180,50 @@ async def _order(city: City, loaded: Loaded, placed: Placed) -> Status:
             raise Refused(f"{order.id} is {receipt.status} at {chain.slug}", code="hold_expired")
         return None if receipt is None or receipt.status is OrderStatus.HELD else receipt
 
-    receipt = await once(city, Effect(rx.id, "place", order.id), partner=chain.slug, request=_spelling(order),
-                         answer=RECEIPT, send=lambda: chain.place(order), ask=ordered)
-    return _ordered(city, loaded, placed, receipt, answer, secret["pickup_code"])
+    return await once(
+        city, _place(order), partner=chain.slug, request=_spelling(order), answer=RECEIPT,
+        send=lambda: chain.place(order), ask=ordered, intent=place,
+        then=lambda session, receipt: _ordered(city, session, loaded, order, receipt, answer, secret["pickup_code"]))
 
 
-def _ordered(city: City, loaded: Loaded, placed: Placed, receipt: Receipt, answer: Settlement, code: str) -> Status:
+def _ordered(city: City, session: Session, loaded: Loaded, order: PharmacyOrder, receipt: Receipt, answer: Settlement,
+             pickup_code: str) -> Head:
+    """The chain has the order, and by now may have said more about it."""
     rx, now = loaded.prescription, city.now()
-    fulfil_by = min(now + city.policy.fulfil_within, rx.issued_at + timedelta(hours=72))
-    with city.db.transaction("order.placed") as session:
-        fresh = prescriptions.load(session, loaded.id)
-        if fresh.status is not Status.ALLOCATING:
-            raise StaleStatus(f"{loaded.id} is no longer allocating")
-        orders.set_terms(session, placed.id, patient_due=answer.cash, reference=receipt.reference,
-                         accept_by=now + city.policy.accept_within, fulfil_by=fulfil_by)
-        orders.advance(session, placed.id, receipt.status, at=now)
-        history.append(
-            session, fresh.head, to=Status.FULFILLING, actor=f"chain:{placed.order.chain}",
-            reason=f"order placed at {placed.order.chain}/{placed.order.store}", at=now, wake_at=now,
-            waiting_for="the pharmacy",
-            detail={"order": placed.id, "reference": receipt.reference, "total_fen": answer.total,
-                    "fund_fen": answer.fund, "patient_due_fen": answer.cash})
-        reports.report(session, city, rx, Status.FULFILLING, reason="a pharmacy has the order", order=placed.order,
-                       pickup_code=code, again=str(placed.attempt))
-    return Status.FULFILLING
+    terms = Terms(answer.cash, receipt.reference, accept_by=now + city.policy.accept_within,
+                  fulfil_by=min(now + city.policy.fulfil_within, rx.issued_at + timedelta(hours=72)))
+    fresh, placed = prescriptions.load(session, loaded.id), orders.get(session, order.id)
+    if fresh.status is not Status.ALLOCATING or placed is None:
+        raise StaleStatus(f"{loaded.id} is no longer allocating")
+    moved = orders.advance(session, placed, receipt.status, at=now, terms=terms)
+    it_is = receipt.status if moved else placed.status
+    until, waiting_for = next_look(it_is, terms.accept_by, terms.fulfil_by)
+    head = history.append(
+        session, fresh.head, to=Status.FULFILLING, actor=f"chain:{order.chain}",
+        reason=f"order placed at {order.chain}/{order.store}", at=now,
+        wake_at=now if fresh.cancel_reason or it_is not in ALIVE else until, waiting_for=waiting_for,
+        detail={"order": order.id, "reference": receipt.reference, "total_fen": answer.total,
+                "fund_fen": answer.fund, "patient_due_fen": answer.cash})
+    reports.report(session, city, rx, Status.FULFILLING, reason="a pharmacy has the order", order=placed.order,
+                   pickup_code=pickup_code, again=str(placed.attempt))
+    return head
 
 
-async def _pre_settle(city: City, loaded: Loaded, placed: Placed, identity: Identity) -> Settlement:
-    """2101 before the order (F-18), beside our own forecast; a difference of a fen is a finding."""
-    with city.db.reading() as session:
-        claimed = claims.newest(session, loaded.id)
-    if claimed is None or claimed.order_id != placed.id:
-        lines = [line.line for line in placed.order.lines]
-        claimed = make_claim(city, loaded, placed, lines=lines, after=claimed)
+def next_look(status: OrderStatus, accept_by: datetime | None, fulfil_by: datetime | None) -> tuple[datetime | None, str]:
+    """When an order under way must be looked at again, and what it waits for until then (D-12, A-02)."""
+    if status is OrderStatus.ORDERED:
+        return accept_by, "the pharmacy's yes"
+    return fulfil_by, "the patient's receipt"
+
+
+async def _pre_settle(city: City, loaded: Loaded, order: PharmacyOrder, claimed: claims.Claimed, identity: Identity
+                      ) -> tuple[Settlement, Intent | None]:
+    """2101 before the order (F-18), beside our own forecast; a difference of a fen is a finding.
+
+    With the answer goes the intent to place the order, unless both were recorded before.
+    """
     if claimed.pre_settled:
-        return claimed.pre_settled
+        return claimed.pre_settled, None
     try:
         answer = await city.payer.pre_settle(with_person(city, loaded, claimed.claim, identity))
     except Refused as no:
@@ -215,10 +234,12 @@ async def _pre_settle(city: City, loaded: Loaded, placed: Placed, identity: Iden
         for name, ours, theirs in claims.differences(claimed.forecast, answer):
             claims.disagree(session, kind="forecast_vs_pre_settlement", subject=f"{claimed.claim.reference}:{name}",
                             expected=ours, actual=theirs, at=city.now(), prescription_id=loaded.id)
-    return answer
+        place = intend(city, session, _place(order), partner=order.chain,
+                       request=_spelling(replace(order, patient_due=answer.cash)))
+    return answer, place
 
 
-def make_claim(city: City, loaded: Loaded, placed: Placed, *, lines: Sequence[int],
+def make_claim(city: City, session: Session, loaded: Loaded, placed: Placed, *, lines: Sequence[int],
                after: claims.Claimed | None) -> claims.Claimed:
     """The claim that comes `after` the newest one, for these lines of an order, with our forecast.
 
@@ -230,28 +251,23 @@ def make_claim(city: City, loaded: Loaded, placed: Placed, *, lines: Sequence[in
     if entitlement is None:
         raise NeedsOperator("the fund does not know the person; a self-paid order needs a person's decision",
                             code="not_insured")
-    with city.db.transaction("claim.made") as session:
-        selfpay = selfpay_lines(prescriptions.findings(session, rx.id))
-        previous = claims.newest(session, rx.id)
-        if (previous.version if previous else 0) != (after.version if after else 0):
-            raise StaleStatus(f"{rx.id}: another worker has made the next claim")
-        kept = [line for line in placed.order.lines if line.line in lines]
-        at = after.claim.at if after and after.order_id == placed.id else city.now()
-        version = previous.version + 1 if previous else 1
-        chronic = rx.coverage.disease_code in entitlement.diseases
-        items = {item.line: item for item in rx.items}
-        claim = Claim(
-            reference=claims.free_reference(session, city.payer.new_reference, city.now(), f"{rx.id}:{version}"),
-            prescription_id=rx.id, rxno=rx.id, psn_no="", insutype=entitlement.insutype,
-            insured_place=entitlement.insured_place, disease_code=rx.coverage.disease_code if chronic else "",
-            med_type="14" if chronic else "41", at=at, prescriber=rx.prescriber.id,
-            lines=tuple(ClaimLine(line.line, line.drug, line.quantity, line.unit_price, line.amount,
-                                  items[line.line].days_supply, items[line.line].frequency, line.line in selfpay)
-                        for line in kept),
-            identity=claims.NOBODY)
-        expected = forecast(rx, kept, entitlement, city.policy, city.knowledge, selfpay)
-        claims.make(session, claim, version=version, order_id=placed.id, forecast=expected)
-    return claims.Claimed(claim, version, placed.id, Money.QUOTED, expected, None, None)
+    selfpay = selfpay_lines(prescriptions.findings(session, rx.id))
+    kept = [line for line in placed.order.lines if line.line in lines]
+    at = after.claim.at if after and after.order_id == placed.id else city.now()
+    version = after.version + 1 if after else 1
+    chronic = rx.coverage.disease_code in entitlement.diseases
+    items = {item.line: item for item in rx.items}
+    claim = Claim(
+        reference=claims.free_reference(session, city.payer.new_reference, city.now(), f"{rx.id}:{version}"),
+        prescription_id=rx.id, rxno=rx.id, psn_no="", insutype=entitlement.insutype,
+        insured_place=entitlement.insured_place, disease_code=rx.coverage.disease_code if chronic else "",
+        med_type="14" if chronic else "41", at=at, prescriber=rx.prescriber.id,
+        lines=tuple(ClaimLine(line.line, line.drug, line.quantity, line.unit_price, line.amount,
+                              items[line.line].days_supply, items[line.line].frequency, line.line in selfpay)
+                    for line in kept),
+        identity=claims.NOBODY)
+    expected = forecast(rx, kept, entitlement, city.policy, city.knowledge, selfpay)
+    return claims.make(session, claim, version=version, order_id=placed.id, forecast=expected)
 
 
 def with_person(city: City, loaded: Loaded, claim: Claim, identity: Identity) -> Claim:
@@ -265,6 +281,14 @@ def open_secrets(city: City, placed: Placed) -> dict[str, str]:
     """Claim secret and pickup code of an order."""
     opened: dict[str, str] = json.loads(city.cipher.open(placed.sealed, f"order/{placed.id}"))
     return opened
+
+
+def _hold(order: PharmacyOrder) -> Effect:
+    return Effect(order.prescription_id, "hold", order.id)
+
+
+def _place(order: PharmacyOrder) -> Effect:
+    return Effect(order.prescription_id, "place", order.id)
 
 
 def withdrawal(rx_id: str, order_id: str, reason: str) -> Effect:
@@ -285,21 +309,37 @@ async def withdraw(city: City, rx: Prescription, placed: Placed, reason: str) ->
             return Receipt(receipt.reference, OrderStatus.CANCELLED)
         return None
 
+    async def cancel() -> Receipt:
+        try:
+            return await chain.cancel(placed.id, reason)
+        except Refused as no:
+            if no.code != "unknown_order":
+                raise
+            return Receipt("", OrderStatus.CANCELLED)  # It never heard of it, so it holds nothing for it.
+
+    def withdrawn(session: Session, _: Receipt) -> OrderStatus:
+        _move_on(session, placed.id, OrderStatus.CANCELLED, at=city.now(), reason=reason)
+        return OrderStatus.CANCELLED
+
     try:
-        await once(city, withdrawal(rx.id, placed.id, reason), partner=chain.slug,
-                   request=canonical([placed.id, reason]), answer=RECEIPT,
-                   send=lambda: chain.cancel(placed.id, reason), ask=cancelled)
-    except Refused as no:
-        if no.code != "unknown_order":
-            found = await chain.find(placed.id)
-            with city.db.transaction("order.not_withdrawn") as session:
-                if found:
-                    orders.advance(session, placed.id, found.status, at=city.now())
-            now_it_is = found.status if found else placed.status
-            return OrderStatus.CANCELLED if now_it_is in GONE else now_it_is
-    with city.db.transaction("order.withdrawn") as session:
-        orders.advance(session, placed.id, OrderStatus.CANCELLED, at=city.now(), reason=reason)
-    return OrderStatus.CANCELLED
+        return await once(city, withdrawal(rx.id, placed.id, reason), partner=chain.slug,
+                          request=canonical([placed.id, reason]), answer=RECEIPT, send=cancel, ask=cancelled,
+                          then=withdrawn)
+    except Refused:
+        found = await chain.find(placed.id)
+        with city.db.transaction("order.not_withdrawn") as session:
+            if found:
+                _move_on(session, placed.id, found.status, at=city.now())
+        now_it_is = found.status if found else placed.status
+        return OrderStatus.CANCELLED if now_it_is in GONE else now_it_is
+
+
+def _move_on(session: Session, order_id: str, to: OrderStatus, *, at: datetime, reason: str = "") -> Placed:
+    """Move an order that we made forward from wherever it is by now."""
+    placed = orders.get(session, order_id)
+    assert placed is not None
+    orders.advance(session, placed, to, at=at, reason=reason)
+    return placed
 
 
 async def _let_go(city: City, loaded: Loaded, open_order: Placed | None, reason: str) -> bool:
@@ -311,28 +351,24 @@ async def _let_go(city: City, loaded: Loaded, open_order: Placed | None, reason:
     return await withdraw(city, loaded.prescription, open_order, reason) is OrderStatus.CANCELLED
 
 
-def _declined(city: City, rx_id: str, order_id: str, code: str) -> None:
+def _declined(city: City, rx_id: str, order_id: str, code: str) -> Head:
     """The chain refused to hold or to take it: the next candidate is asked at once."""
     with city.db.transaction("order.declined") as session:
         loaded = prescriptions.load(session, rx_id)
-        placed = orders.get(session, order_id)
-        assert placed is not None
-        orders.advance(session, order_id, OrderStatus.DECLINED, at=city.now(), reason=code)
-        history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", reason=f"declined: {code}",
-                       at=city.now(), wake_at=city.now(), waiting_for="the next candidate",
-                       detail={"order": order_id, "code": code})
+        placed = _move_on(session, order_id, OrderStatus.DECLINED, at=city.now(), reason=code)
+        return history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", reason=f"declined: {code}",
+                              at=city.now(), wake_at=city.now(), waiting_for="the next candidate",
+                              detail={"order": order_id, "code": code})
 
 
-def _ask_again(city: City, loaded: Loaded, why: str) -> Status:
+def _ask_again(city: City, loaded: Loaded, why: str) -> Head:
     """Nobody can fill it now: wait, and let operations see it."""
     until = min(city.now() + city.policy.ask_again_after, loaded.prescription.valid_until)
     with city.db.transaction("allocation.awaited") as session:
         if loaded.waiting_for != NOBODY_CAN_FILL:
-            history.append(session, loaded.head, actor="platform", reason="no pharmacy can fill it now",
-                           at=city.now(), wake_at=until, waiting_for=NOBODY_CAN_FILL, detail={"why": why[:400]})
-        else:
-            history.wait(session, loaded.head, until=until, waiting_for=NOBODY_CAN_FILL)
-    return Status.ALLOCATING
+            return history.append(session, loaded.head, actor="platform", reason="no pharmacy can fill it now",
+                                  at=city.now(), wake_at=until, waiting_for=NOBODY_CAN_FILL, detail={"why": why[:400]})
+        return history.wait(session, loaded.head, until=until, waiting_for=NOBODY_CAN_FILL)
 
 
 def _spelling(order: PharmacyOrder) -> bytes:

@@ -10,7 +10,9 @@ from domain.errors import Refused
 from domain.findings import Finding, Severity, worst
 from domain.lifecycle import Status
 from domain.prescription import Prescription
-from infra.db import Session, history, prescriptions
+from infra.db import history, prescriptions
+from infra.db.history import Head
+from infra.db.prescriptions import Loaded
 from tasks import reports
 from tasks.city import City
 from tasks.ends import expire
@@ -18,50 +20,47 @@ from tasks.ends import expire
 ENTITLEMENT = TypeAdapter(Entitlement)
 
 
-async def audit_prescription(city: City, prescription_id: str) -> Status:
+async def audit_prescription(city: City, prescription_id: str) -> Head:
     """received → audited, or refused when a rule blocks. Every finding is kept either way.
 
     Raises `Transient` while the fund cannot be asked.
     """
     with city.db.reading() as session:
         loaded = prescriptions.load(session, prescription_id)
-        identity = open_identity(city, session, prescription_id)
     rx = loaded.prescription
     if city.now() >= rx.valid_until:
         return expire(city, loaded)
-    entitlement = await _entitlement(city, rx, identity)
+    entitlement = await entitlement_of(city, rx, open_identity(city, loaded))
     terms = city.policy.hospital(rx.hospital)
     findings = audit(rx, Facts(
         now=city.now(), knowledge=city.knowledge, policy=city.policy, entitlement=entitlement,
         hospital_level=terms.level, hospital_contracted=terms.contracted))
     blocked = worst(findings) is Severity.BLOCK
     to = Status.REFUSED if blocked else Status.AUDITED
+    known = {} if entitlement is None else {"entitlement_sealed": city.cipher.seal(
+        ENTITLEMENT.dump_json(entitlement).decode(), f"entitlement/{rx.id}")}
     with city.db.transaction("audit.recorded") as session:
         # The event first: of two workers that audited it, one goes no further.
-        history.append(session, loaded.head, to=to, actor="audit", reason=_summary(findings), at=city.now(),
-                       wake_at=None if blocked else city.now(), detail=_detail(findings))
+        head = history.append(session, loaded.head, to=to, actor="audit", reason=_summary(findings), at=city.now(),
+                              wake_at=None if blocked else city.now(), detail=_detail(findings), also=known)
         prescriptions.save_findings(session, rx.id, findings)
-        if entitlement:
-            sealed = city.cipher.seal(ENTITLEMENT.dump_json(entitlement).decode(), f"entitlement/{rx.id}")
-            prescriptions.save_entitlement(session, rx.id, sealed)
         if blocked:
             reports.report(session, city, rx, to, reason=_summary(findings), findings=findings)
-    return to
+    return head
 
 
-def open_patient(city: City, session: Session, prescription_id: str) -> dict[str, str]:
+def open_patient(city: City, loaded: Loaded) -> dict[str, str]:
     """Name, number, phone and address, opened for one call. Never log or keep what this returns."""
-    sealed = prescriptions.patient_sealed(session, prescription_id)
-    record: dict[str, str] = json.loads(city.cipher.open(sealed, f"patient/{prescription_id}"))
+    record: dict[str, str] = json.loads(city.cipher.open(loaded.patient_sealed, f"patient/{loaded.id}"))
     return record
 
 
-def open_identity(city: City, session: Session, prescription_id: str) -> Identity:
-    record = open_patient(city, session, prescription_id)
+def open_identity(city: City, loaded: Loaded) -> Identity:
+    record = open_patient(city, loaded)
     return Identity(name=record["name"], id_number=record["id_number"])
 
 
-def open_entitlement(city: City, loaded: prescriptions.Loaded) -> Entitlement | None:
+def open_entitlement(city: City, loaded: Loaded) -> Entitlement | None:
     """What the fund said at the audit; None for somebody it does not insure."""
     if loaded.entitlement_sealed is None:
         return None
@@ -69,7 +68,7 @@ def open_entitlement(city: City, loaded: prescriptions.Loaded) -> Entitlement | 
     return ENTITLEMENT.validate_json(text)
 
 
-async def _entitlement(city: City, rx: Prescription, identity: Identity) -> Entitlement | None:
+async def entitlement_of(city: City, rx: Prescription, identity: Identity) -> Entitlement | None:
     try:
         return await city.payer.entitlement(identity, rx.coverage.insutype, city.now())
     except Refused:

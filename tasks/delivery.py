@@ -10,11 +10,12 @@ from domain.errors import InvalidPayload, StaleStatus
 from domain.lifecycle import ALIVE, FINAL, Status
 from domain.orders import OrderStatus, OrderUpdate
 from infra.db import Session, claims, effects, history, inbox, orders, prescriptions
+from infra.db.history import Head
 from infra.db.orders import Placed
 from infra.db.prescriptions import Loaded
 from infra.log import get_logger
 from tasks import ends, reports
-from tasks.allocation import open_secrets, withdraw, withdrawal
+from tasks.allocation import next_look, open_secrets, withdraw, withdrawal
 from tasks.city import City
 from tasks.intake import Answer
 
@@ -61,12 +62,13 @@ def receive_update(city: City, chain: str, *, timestamp: str, nonce: str, signat
     return _answer(503, "busy")
 
 
-async def await_delivery(city: City, prescription_id: str) -> Status:
+async def await_delivery(city: City, prescription_id: str) -> Head:
     """fulfilling and awake: the pharmacy said something, the hospital cancels, or somebody was silent too long."""
     with city.db.reading() as session:
         loaded = prescriptions.load(session, prescription_id)
         placed = orders.of(session, prescription_id)[-1]
-        unfinished = effects.is_open(session, withdrawal(prescription_id, placed.id, "no_answer"))
+        unfinished = placed.status in ALIVE and effects.is_open(
+            session, withdrawal(prescription_id, placed.id, "no_answer"))
     now = city.now()
     if placed.status in (OrderStatus.HANDED_OVER, OrderStatus.RETURNED):
         return _fulfilled(city, loaded, placed)
@@ -81,29 +83,23 @@ async def await_delivery(city: City, prescription_id: str) -> Status:
     if unfinished or (not said_yes and placed.accept_by and now >= placed.accept_by):
         now_it_is = await withdraw(city, loaded.prescription, placed, "no_answer")
         if now_it_is is OrderStatus.CANCELLED:
-            _note(city, loaded, placed, "no answer in time (D-12)")
-            return loaded.status
+            return _note(city, loaded, placed, "no answer in time (D-12)")
         # It can't be taken back, and its word has not come yet: that word is asked for again, not raced for.
         if now_it_is is not placed.status:
-            _note(city, loaded, placed, f"no word in time, but it is {now_it_is}")
-            return loaded.status
+            return _note(city, loaded, placed, f"no word in time, but it is {now_it_is}")
         with city.db.transaction("delivery.overdue") as session:
-            history.wait(session, loaded.head, until=now + city.policy.ask_again_after,
-                         waiting_for="the pharmacy's word, overdue")
-        return loaded.status
-    until, waiting_for = placed.accept_by, "the pharmacy's yes"
-    if said_yes:
-        until, waiting_for = placed.fulfil_by, "the patient's receipt"
-        if placed.fulfil_by and now >= placed.fulfil_by:
-            now_it_is = await withdraw(city, loaded.prescription, placed, "expired")
-            if now_it_is is OrderStatus.CANCELLED:
-                return ends.expire(city, loaded)
-            # A timer never rewrites a fact: what cannot be taken back may still be handed over, or has been.
-            until = now + city.policy.ask_again_after if now_it_is in ALIVE else now
-            waiting_for = "the patient's receipt, overdue (A-02)"
+            return history.wait(session, loaded.head, until=now + city.policy.ask_again_after,
+                                waiting_for="the pharmacy's word, overdue")
+    until, waiting_for = next_look(placed.status, placed.accept_by, placed.fulfil_by)
+    if said_yes and placed.fulfil_by and now >= placed.fulfil_by:
+        now_it_is = await withdraw(city, loaded.prescription, placed, "expired")
+        if now_it_is is OrderStatus.CANCELLED:
+            return ends.expire(city, loaded)
+        # A timer never rewrites a fact: what cannot be taken back may still be handed over, or has been.
+        until = now + city.policy.ask_again_after if now_it_is in ALIVE else now
+        waiting_for = "the patient's receipt, overdue (A-02)"
     with city.db.transaction("delivery.awaited") as session:
-        history.wait(session, loaded.head, until=until, waiting_for=waiting_for)
-    return loaded.status
+        return history.wait(session, loaded.head, until=until, waiting_for=waiting_for)
 
 
 def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tuple[Answer, str | None]:
@@ -133,7 +129,7 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
                        at=city.now(), wake_at=loaded.wake_at, waiting_for=loaded.waiting_for,
                        detail={"order": placed.id, "event": update.event_id})
         return _answer(200, "applied"), rx_id
-    if not orders.advance(session, placed.id, update.status, at=city.now(), reason=reason,
+    if not orders.advance(session, placed, update.status, at=city.now(), reason=reason,
                           returned=update.lines):
         return _answer(200, "ignored"), rx_id
     detail = {"order": placed.id, "event": update.event_id, "said": update.status, "reason": reason,
@@ -157,53 +153,54 @@ def _due(city: City, loaded: Loaded, update: OrderUpdate) -> datetime | None:
     return city.now()
 
 
-def _fulfilled(city: City, loaded: Loaded, placed: Placed) -> Status:
+def _fulfilled(city: City, loaded: Loaded, placed: Placed) -> Head:
     with city.db.transaction("delivery.fulfilled") as session:
-        head = loaded.head
         if loaded.cancel_reason:
             reports.report(session, city, loaded.prescription, "cancel_refused", reason="already handed over",
                            again=str(placed.attempt))
-        history.append(session, head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
-                       reason="the patient has the medicine", at=city.now(), wake_at=city.now(),
-                       waiting_for="settlement", detail={"order": placed.id}, keep_cancel=False)
+        head = history.append(session, loaded.head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
+                              reason="the patient has the medicine", at=city.now(), wake_at=city.now(),
+                              waiting_for="settlement", detail={"order": placed.id}, keep_cancel=False)
         reports.report(session, city, loaded.prescription, Status.FULFILLED, reason="handed over")
-    return Status.FULFILLED
+    return head
 
 
-def _look_again(city: City, loaded: Loaded, placed: Placed) -> Status:
+def _look_again(city: City, loaded: Loaded, placed: Placed) -> Head:
     """The order is over without medicine: back to the market, unless the hospital has cancelled it meanwhile."""
     rx = loaded.prescription
     with city.db.transaction("delivery.reopened") as session:
         if reason := inbox.cancel_wished(session, rx.hospital, rx.external_id):
-            return ends.cancel(session, city, loaded.head, rx, reason, order_id=placed.id)
-        history.append(session, loaded.head, to=Status.ALLOCATING, actor=f"chain:{placed.order.chain}",
-                       reason=f"order {placed.status}: {placed.reason or 'no reason given'}", at=city.now(),
-                       wake_at=city.now(), waiting_for="the next candidate",
-                       detail={"order": placed.id, "code": placed.reason})
+            ends.cancel(session, city, loaded.head, rx, reason, order_id=placed.id)
+            return prescriptions.load(session, rx.id).head
+        head = history.append(session, loaded.head, to=Status.ALLOCATING, actor=f"chain:{placed.order.chain}",
+                              reason=f"order {placed.status}: {placed.reason or 'no reason given'}", at=city.now(),
+                              wake_at=city.now(), waiting_for="the next candidate",
+                              detail={"order": placed.id, "code": placed.reason})
         reports.report(session, city, rx, Status.ALLOCATING, reason="the order ended; its pickup code is void",
                        again=str(placed.attempt))
-    return Status.ALLOCATING
+    return head
 
 
-async def _cancel(city: City, loaded: Loaded, placed: Placed) -> Status:
+async def _cancel(city: City, loaded: Loaded, placed: Placed) -> Head:
     """The hospital cancels an order under way; the chain has the last word on whether it still can be."""
     assert loaded.cancel_reason is not None
     rx = loaded.prescription
     if await withdraw(city, rx, placed, "cancelled") is OrderStatus.CANCELLED:
         with city.db.transaction("delivery.cancelled") as session:
-            return ends.cancel(session, city, loaded.head, rx, loaded.cancel_reason, order_id=placed.id)
+            ends.cancel(session, city, loaded.head, rx, loaded.cancel_reason, order_id=placed.id)
+            return prescriptions.load(session, rx.id).head
     with city.db.transaction("delivery.cancel_refused") as session:
-        history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", reason="too late to cancel",
-                       at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for,
-                       detail={"order": placed.id}, keep_cancel=False)
+        head = history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", reason="too late to cancel",
+                              at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for,
+                              detail={"order": placed.id}, keep_cancel=False)
         reports.report(session, city, rx, "cancel_refused", reason="too late to cancel", again=str(placed.attempt))
-    return loaded.status
+    return head
 
 
-def _note(city: City, loaded: Loaded, placed: Placed, reason: str) -> None:
+def _note(city: City, loaded: Loaded, placed: Placed, reason: str) -> Head:
     with city.db.transaction("delivery.noted") as session:
-        history.append(session, loaded.head, actor="clock", reason=reason, at=city.now(), wake_at=city.now(),
-                       waiting_for=loaded.waiting_for, detail={"order": placed.id})
+        return history.append(session, loaded.head, actor="clock", reason=reason, at=city.now(), wake_at=city.now(),
+                              waiting_for=loaded.waiting_for, detail={"order": placed.id})
 
 
 def _answer(status: int, result: str, why: object = None) -> Answer:

@@ -19,7 +19,7 @@ from domain.policy import CityPolicy
 from infra.cities import load_knowledge, load_policy
 from infra.crypto import Cipher, make_cipher
 from infra.db import Database, canary, figures, processes, schema, views
-from infra.http import look
+from infra.http import look, reach
 from infra.objects import Archive, make_archive
 from infra.settings import Settings
 
@@ -379,15 +379,17 @@ async def _partner(settings: Settings, kind: registry.Kind, slug: str, now: Call
     area, address = f"partner {slug}", settings.partner_urls.get(slug)
     secrets = {name: secret.get_secret_value() for name, secret in settings.partner_secrets.get(slug, {}).items()}
     lacks = [] if address else [f"SANYI_PARTNER_URLS__{slug.upper()}"]
-    # What a hospital shows us is the door's business, so its adapter does not ask for it.
     adapter = importlib.import_module(f"adapters.{kind}.{slug}.adapter").Adapter
-    required = (*adapter.SECRETS, *(("token",) if kind == "hospitals" else ()))
+    # What a hospital shows us is the door's business, so its adapter does not ask for it.
+    required = (*adapter.SECRETS, *getattr(adapter, "SHOWS", ()))
+    if address and address.startswith("mllp:") and slug not in settings.mllp_ports:
+        lacks.append(f"SANYI_MLLP_PORTS__{slug.upper()}")
     lacks += [f"SANYI_PARTNER_SECRETS__{slug.upper()}__{name.upper()}" for name in required if not secrets.get(name)]
     found = [act(area, "partner-failing", f"未设置 {', '.join(lacks)}", f"not set: {', '.join(lacks)}",
                  "对照 .env.example 设置", "set it, see .env.example")] if lacks else []
     if address is None:
         return found
-    seen = await look(address)
+    seen = await reach(address)
     if not seen.status:
         found.append(act(area, "partner-failing", f"无法连接（{seen.error}）", f"cannot be reached ({seen.error})",
                          "核对地址、防火墙，联系合作方", "check address and firewall, call the partner"))

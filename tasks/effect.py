@@ -7,11 +7,21 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from domain.errors import OutcomeUnknown, Refused
-from infra.db import effects
-from infra.db.effects import Effect
+from infra.db import Session, effects
+from infra.db.effects import Effect, Intent
 from tasks.city import City
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+
+def intend(city: City, session: Session, effect: Effect, *, partner: str, request: bytes) -> Intent:
+    """The intent of an effect, recorded in the caller's transaction, now or earlier.
+
+    Raises `NeedsOperator` when the same key once stood for another request.
+    """
+    return effects.intend(session, effect, partner=partner, request_sha256=hashlib.sha256(request).hexdigest(),
+                          at=city.now())
 
 
 async def once(
@@ -23,37 +33,42 @@ async def once(
     answer: TypeAdapter[Any],
     send: Callable[[], Awaitable[T]],
     ask: Callable[[], Awaitable[T | None]],
-) -> T:
+    then: Callable[[Session, T], R],
+    intent: Intent | None = None,
+) -> R:
     """The partner's answer to one effect, however often this is called and wherever it crashed.
 
-    The intent is recorded first. If it was there already without an answer, or the answer gets lost,
-    we `ask` what the partner has under our key before we `send` again. A business no is an answer too:
-    it is recorded, and raised again on every repeat as `Refused`.
+    The intent is recorded first, unless the caller has just done so (`intent`). If it was there already without an
+    answer, or the answer gets lost, we `ask` what the partner has under our key before we `send` again. What follows
+    from the answer (`then`) is written in one transaction with it; it must do no harm twice. A business no is an
+    answer too: it is recorded, and raised again on every repeat as `Refused`.
 
-    Raises `OutcomeUnknown` when neither sending nor asking told us; the intent stays open and the next
-    attempt asks first.
+    Returns what `then` returned. Raises `OutcomeUnknown` when neither sending nor asking told us; the intent stays
+    open and the next attempt asks first.
     """
-    digest = hashlib.sha256(request).hexdigest()
-    with city.db.transaction(f"{effect.step}.intended") as session:
-        intent = effects.intend(session, effect, partner=partner, request_sha256=digest, at=city.now())
+    if intent is None:
+        with city.db.transaction(f"{effect.step}.intended") as session:
+            intent = intend(city, session, effect, partner=partner, request=request)
     if intent.refusal:
         raise Refused(f"{partner}: {effect.step} was refused: {intent.refusal}", code=intent.refusal)
+    found: T | None
     if intent.answer is not None:
-        known: T = answer.validate_python(intent.answer["value"])
-        return known
-
-    try:
-        found = None if intent.new else await ask()
-        if found is None:
-            found = await _send_and_ask(send, ask)
-    except Refused as refusal:
-        with city.db.transaction(f"{effect.step}.refused") as session:
-            effects.answered(session, effect, answer=None, refusal=refusal.code[:80], at=city.now())
-        raise
+        found = answer.validate_python(intent.answer["value"])
+    else:
+        try:
+            found = None if intent.new else await ask()
+            if found is None:
+                found = await _send_and_ask(send, ask)
+        except Refused as refusal:
+            with city.db.transaction(f"{effect.step}.refused") as session:
+                effects.answered(session, effect, answer=None, refusal=refusal.code[:80], at=city.now())
+            raise
+    assert found is not None
     with city.db.transaction(f"{effect.step}.answered") as session:
-        value = {"value": answer.dump_python(found, mode="json")}
-        effects.answered(session, effect, answer=value, refusal="", at=city.now())
-    return found
+        if intent.answer is None:
+            value = {"value": answer.dump_python(found, mode="json")}
+            effects.answered(session, effect, answer=value, refusal="", at=city.now())
+        return then(session, found)
 
 
 async def _send_and_ask(send: Callable[[], Awaitable[T]], ask: Callable[[], Awaitable[T | None]]) -> T:

@@ -9,14 +9,14 @@ from tasks import reports
 from tasks.city import City
 
 
-def expire(city: City, loaded: Loaded) -> Status:
+def expire(city: City, loaded: Loaded) -> Head:
     """Its validity is over and nobody has the medicine (A-01)."""
     with city.db.transaction("prescription.expired") as session:
-        history.append(session, loaded.head, to=Status.EXPIRED, actor="clock", reason="validity is over (A-01)",
-                       at=city.now(), wake_at=None, keep_cancel=False,
-                       detail={"valid_until": loaded.prescription.valid_until.isoformat(), "rule": "A-01"})
+        head = history.append(session, loaded.head, to=Status.EXPIRED, actor="clock", reason="validity is over (A-01)",
+                              at=city.now(), wake_at=None, keep_cancel=False,
+                              detail={"valid_until": loaded.prescription.valid_until.isoformat(), "rule": "A-01"})
         reports.report(session, city, loaded.prescription, Status.EXPIRED, reason="RX_EXPIRED")
-    return Status.EXPIRED
+    return head
 
 
 def cancel(session: Session, city: City, head: Head, rx: Prescription, reason: str, *, order_id: str = "") -> Status:

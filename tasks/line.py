@@ -10,6 +10,7 @@ from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Refused
 from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
 from infra import metrics
 from infra.db import history, prescriptions
+from infra.db.history import Head
 from infra.log import bind, current_run, get_logger
 from tasks.allocation import allocate, start_allocation
 from tasks.audit import audit_prescription
@@ -20,8 +21,9 @@ from tasks.settlement import await_return, settle
 
 log = get_logger(__name__)
 
-Step = Callable[[City, str], Awaitable[Status]]
-Around = Callable[[Step, City, str], Awaitable[Status]]
+Step = Callable[[City, str], Awaitable[Head]]
+"""What the platform does in a status; returns where the prescription is after it."""
+Around = Callable[[Step, City, str], Awaitable[Head]]
 """How a step is run: as it is, or as a Prefect task of its own."""
 
 STEPS: Mapping[Status, Step] = {
@@ -71,7 +73,7 @@ class Hop:
         return f"Done: {self.end}" if self.end in FINAL else f"Waiting: {self.end}"
 
 
-async def _plainly(step: Step, city: City, prescription_id: str) -> Status:
+async def _plainly(step: Step, city: City, prescription_id: str) -> Head:
     return await step(city, prescription_id)
 
 
@@ -159,25 +161,23 @@ async def _advance(city: City, prescription_id: str, status: Status, around: Aro
     for _ in range(TOO_MANY):
         if status in FINAL:
             return status
-        before = status
         try:
-            status = await around(STEPS[before], city, prescription_id)
+            head = await around(STEPS[status], city, prescription_id)
         except StaleStatus:
             stale += 1
             if stale > 5:
                 raise
             status = _where(city, prescription_id)
             continue
-        with city.db.reading() as session:
-            status, wake_at = prescriptions.clock(session, prescription_id)
-        if wake_at is None or wake_at > city.now():
+        status = head.status
+        if head.wake_at is None or head.wake_at > city.now():
             return status
     raise NeedsOperator(f"{prescription_id} runs in a circle at {status}", code="circle")
 
 
 def _where(city: City, prescription_id: str) -> Status:
     with city.db.reading() as session:
-        return prescriptions.clock(session, prescription_id)[0]
+        return prescriptions.status(session, prescription_id)
 
 
 def _trouble(city: City, prescription_id: str, trouble: Exception) -> tuple[str, bool]:

@@ -1,11 +1,13 @@
 """What we tell hospitals and chains: written with the change of state, delivered after it."""
 
 import asyncio
+import hashlib
 import json
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+from adapters.messages import Message, Outcome, Verdict
 from domain.claims import Settlement
 from domain.errors import NeedsOperator, RxError
 from domain.findings import Finding, Severity
@@ -13,6 +15,7 @@ from domain.lifecycle import Status
 from domain.money import Fen, yuan
 from domain.orders import PharmacyOrder, SettlementNotice
 from domain.prescription import Prescription
+from fhir_profiles.reader import external_id
 from infra.db import Session, outbox
 from infra.log import get_logger
 from tasks.city import City
@@ -52,6 +55,21 @@ def report(
     _enqueue(session, city, key, REPORT, rx.hospital, rx.id, body)
 
 
+def answer_late(session: Session, city: City, key: str, message: Message, verdict: Verdict) -> None:
+    """Tell the hospital what became of a message that waited for its codes to be mapped."""
+    number = verdict.external_id or external_id(message.resource)
+    status = verdict.status if verdict.outcome is Outcome.ACCEPTED else "invalid"
+    # A hospital's key may be long, and is its own: ours has the digest of it.
+    digest = hashlib.sha256(f"{verdict.hospital}\n{key}".encode()).hexdigest()
+    body: dict[str, Any] = {"key": f"message:{digest[:32]}:{status}", "message": key, "prescription": number,
+                            "id": verdict.prescription_id, "status": status, "at": verdict.at.isoformat(),
+                            "reason": ", ".join(sorted({one.code for one in verdict.findings}))}
+    if verdict.findings:
+        body["findings"] = [{"code": one.code, "severity": one.severity, "text": one.text, "line": one.line,
+                             "path": one.path, "spot": str(one.spot or "")} for one in verdict.findings]
+    _enqueue(session, city, body["key"], REPORT, verdict.hospital, verdict.prescription_id or None, body)
+
+
 def notify_chain(
     session: Session, city: City, rx_id: str, chain: str, order_id: str, answer: Settlement | None,
 ) -> None:
@@ -62,7 +80,8 @@ def notify_chain(
     _enqueue(session, city, f"{order_id}:settled:{notice['settlement_id'] or 'none'}", SETTLED, chain, rx_id, notice)
 
 
-def _enqueue(session: Session, city: City, key: str, kind: str, partner: str, rx_id: str, body: dict[str, Any]) -> None:
+def _enqueue(session: Session, city: City, key: str, kind: str, partner: str, rx_id: str | None, body: dict[str, Any]
+             ) -> None:
     sealed = city.cipher.seal(json.dumps(body, ensure_ascii=False, sort_keys=True), f"outbox/{key}")
     outbox.enqueue(session, key=key, kind=kind, partner=partner, prescription_id=rx_id, sealed=sealed, at=city.now())
 

@@ -9,6 +9,7 @@ from typing import Any
 from domain.findings import Severity
 from domain.lifecycle import Status
 from infra.db import history, prescriptions, reviews
+from infra.db.history import Head
 from infra.db.prescriptions import canonical
 from tasks import reports
 from tasks.city import City
@@ -38,26 +39,26 @@ class Decision:
     """Finding code → why it is acceptable, for every WARN of a passed prescription."""
 
 
-async def open_review(city: City, prescription_id: str) -> Status:
+async def open_review(city: City, prescription_id: str) -> Head:
     """audited → in_review."""
     with city.db.transaction("review.opened") as session:
         loaded = prescriptions.load(session, prescription_id)
         rx = loaded.prescription
-        history.append(session, loaded.head, to=Status.IN_REVIEW, actor="platform", reason="queued for a pharmacist",
-                       at=city.now(), wake_at=rx.valid_until, waiting_for="a pharmacist's decision")
+        head = history.append(session, loaded.head, to=Status.IN_REVIEW, actor="platform",
+                              reason="queued for a pharmacist", at=city.now(), wake_at=rx.valid_until,
+                              waiting_for="a pharmacist's decision")
         reviews.open_review(session, rx.id, rx.prescriber.id, city.now())
         reports.report(session, city, rx, Status.IN_REVIEW, reason="queued for a pharmacist")
-    return Status.IN_REVIEW
+    return head
 
 
-async def await_review(city: City, prescription_id: str) -> Status:
+async def await_review(city: City, prescription_id: str) -> Head:
     """in_review and awake: the validity is over, or it was too early."""
     with city.db.transaction("review.awaited") as session:
         loaded = prescriptions.load(session, prescription_id)
         if city.now() < loaded.prescription.valid_until:
-            history.wait(session, loaded.head, until=loaded.prescription.valid_until,
-                         waiting_for="a pharmacist's decision")
-            return loaded.status
+            return history.wait(session, loaded.head, until=loaded.prescription.valid_until,
+                                waiting_for="a pharmacist's decision")
     return expire(city, loaded)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from datetime import date
+from datetime import date, datetime
 
 from pydantic import TypeAdapter
 
@@ -10,9 +10,10 @@ from domain.claims import DayTotals, Reconciled, Reversal, Settlement
 from domain.errors import NeedsOperator, Transient
 from domain.lifecycle import Money, Status
 from domain.money import Fen
-from infra.db import claims, history, orders, prescriptions
+from infra.db import Session, claims, history, orders, prescriptions
 from infra.db.claims import SETTLEMENT, Claimed
 from infra.db.effects import Effect
+from infra.db.history import Head
 from infra.db.orders import Placed
 from infra.db.prescriptions import Loaded
 from tasks import reports
@@ -24,7 +25,7 @@ from tasks.effect import once
 REVERSAL = TypeAdapter(Reversal)
 
 
-async def settle(city: City, prescription_id: str) -> Status:
+async def settle(city: City, prescription_id: str) -> Head:
     """fulfilled → settled: settle what was handed over; after a return reverse the whole claim and settle the rest.
 
     Reads what the patient has kept and what the newest claim says, and does the next thing that is missing,
@@ -44,52 +45,44 @@ async def settle(city: City, prescription_id: str) -> Status:
     if not claimed.reversed:
         return await _reverse(city, loaded, placed, claimed)
     if placed.kept_lines:
-        claimed = make_claim(city, loaded, placed, lines=placed.kept_lines, after=claimed)
+        with city.db.transaction("claim.made") as session:
+            claimed = make_claim(city, session, loaded, placed, lines=placed.kept_lines, after=claimed)
         return await _settle(city, loaded, placed, claimed)
     return _settled(city, loaded, placed, claimed)
 
 
-async def await_return(city: City, prescription_id: str) -> Status:
+async def await_return(city: City, prescription_id: str) -> Head:
     """settled and awake: something came back, or the return window is over and the day is reconciled."""
     with city.db.transaction("return.awaited") as session:
         loaded = prescriptions.load(session, prescription_id)
         placed = _handed_over(orders.of(session, prescription_id))
         claimed = claims.newest(session, prescription_id)
         assert claimed is not None
-        assert placed.handed_over_at is not None
-        over = placed.handed_over_at + city.policy.return_window
+        over = _window(city, placed)
         held = () if claimed.reversed else claimed.lines
         if held != placed.kept_lines:
-            history.append(session, loaded.head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
-                           reason="the patient brought something back", at=city.now(), wake_at=city.now(),
-                           waiting_for="reversal", detail={"order": placed.id, "kept": list(placed.kept_lines)})
-            return Status.FULFILLED
+            return history.append(session, loaded.head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
+                                  reason="the patient brought something back", at=city.now(), wake_at=city.now(),
+                                  waiting_for="reversal", detail={"order": placed.id, "kept": list(placed.kept_lines)})
         if city.now() >= over and claimed.status is Money.RECONCILED:
-            history.append(session, loaded.head, to=Status.CLOSED, actor="clock",
-                           reason="return window is over, the day is reconciled", at=city.now(), wake_at=None)
-            return Status.CLOSED
+            return history.append(session, loaded.head, to=Status.CLOSED, actor="clock",
+                                  reason="return window is over, the day is reconciled", at=city.now(), wake_at=None)
         until, waiting_for = over, "the return window"
         if city.now() >= over:
             # The reconciliation wakes it; a clock runs all the same, so that a lost nudge only costs hours.
             until, waiting_for = city.after(hours=6), "the day's reconciliation"
-        history.wait(session, loaded.head, until=until, waiting_for=waiting_for)
-    return loaded.status
+        return history.wait(session, loaded.head, until=until, waiting_for=waiting_for)
 
 
-async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> Status:
+async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> Head:
     """2102 at the handover."""
-    with city.db.reading() as session:
-        identity = open_identity(city, session, loaded.id)
-    claim = with_person(city, loaded, claimed.claim, identity)
+    claim = with_person(city, loaded, claimed.claim, open_identity(city, loaded))
 
     async def again() -> Settlement | None:
         # The fund is asked by saying the same again: the same msgid settles once (contract 3).
         return await city.payer.settle(claim)
 
-    answer = await once(city, Effect(loaded.id, "settle", claim.reference), partner=city.payer.slug,
-                        request=city.payer.request_bytes(claim), answer=SETTLEMENT,
-                        send=lambda: city.payer.settle(claim), ask=again)
-    with city.db.transaction("settlement.settled") as session:
+    def settled(session: Session, answer: Settlement) -> Head:
         fresh = prescriptions.load(session, loaded.id)
         if claimed.status is Money.QUOTED:
             # A re-settlement has no pre-settlement of its own: what it settles was handed over long ago.
@@ -101,16 +94,21 @@ async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) 
         reports.notify_chain(session, city, loaded.id, placed.order.chain, placed.id, answer)
         reports.report(session, city, loaded.prescription, Status.SETTLED, reason="settled", money=answer,
                        again=str(claimed.version))
-        history.append(session, fresh.head, to=Status.SETTLED, actor=f"payer:{city.payer.slug}",
-                       reason="the fund has settled", at=city.now(), wake_at=city.now(),
-                       waiting_for="the return window",
-                       detail={"settlement": answer.settlement_id, "reference": claim.reference,
-                               "total_fen": answer.total, "fund_fen": answer.fund, "account_fen": answer.account,
-                               "cash_fen": answer.cash})
-    return Status.SETTLED
+        # Whatever was said while the fund thought is looked at now.
+        until = _window(city, placed) if fresh.head == loaded.head else city.now()
+        return history.append(session, fresh.head, to=Status.SETTLED, actor=f"payer:{city.payer.slug}",
+                              reason="the fund has settled", at=city.now(), wake_at=until,
+                              waiting_for="the return window",
+                              detail={"settlement": answer.settlement_id, "reference": claim.reference,
+                                      "total_fen": answer.total, "fund_fen": answer.fund,
+                                      "account_fen": answer.account, "cash_fen": answer.cash})
+
+    return await once(city, Effect(loaded.id, "settle", claim.reference), partner=city.payer.slug,
+                      request=city.payer.request_bytes(claim), answer=SETTLEMENT,
+                      send=lambda: city.payer.settle(claim), ask=again, then=settled)
 
 
-async def _reverse(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> Status:
+async def _reverse(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> Head:
     """2103: the whole settlement, whatever came back (F-20)."""
     settled = claimed.settled
     entitlement = open_entitlement(city, loaded)
@@ -124,30 +122,36 @@ async def _reverse(city: City, loaded: Loaded, placed: Placed, claimed: Claimed)
         return await city.payer.reverse(reference, settled.settlement_id, settled.visit_id, entitlement.psn_no,
                                         entitlement.insured_place, sent_at)
 
-    request = hashlib.sha256(f"{reference}\n{settled.settlement_id}".encode()).digest()
-    reversal = await once(city, Effect(loaded.id, "reverse", reference), partner=city.payer.slug, request=request,
-                             answer=REVERSAL, send=reverse, ask=reverse)
-    with city.db.transaction("settlement.reversed") as session:
+    def reversed_(session: Session, reversal: Reversal) -> None:
         fresh = prescriptions.load(session, loaded.id)
         claims.reversed_(session, claimed, reversal, chain=placed.order.chain, at=city.now())
         history.append(session, fresh.head, actor=f"payer:{city.payer.slug}", reason="the settlement was reversed",
                        at=city.now(), wake_at=city.now(), waiting_for="re-settlement",
                        detail={"settlement": settled.settlement_id, "reversal": reversal.settlement_id,
                                "reference": reference})
+
+    request = hashlib.sha256(f"{reference}\n{settled.settlement_id}".encode()).digest()
+    await once(city, Effect(loaded.id, "reverse", reference), partner=city.payer.slug, request=request,
+               answer=REVERSAL, send=reverse, ask=reverse, then=reversed_)
     return await settle(city, loaded.id)
 
 
-def _settled(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> Status:
+def _settled(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> Head:
     """Claim and goods agree; after a whole return both are empty."""
     with city.db.transaction("settlement.agreed") as session:
         if claimed.reversed:
             reports.notify_chain(session, city, loaded.id, placed.order.chain, placed.id, None)
             reports.report(session, city, loaded.prescription, Status.SETTLED, reason="reversed after a return",
                            money=ZERO, again=f"{claimed.version}r")
-        history.append(session, loaded.head, to=Status.SETTLED, actor="platform",
-                       reason="the claim matches what the patient has", at=city.now(), wake_at=city.now(),
-                       waiting_for="the return window")
-    return Status.SETTLED
+        return history.append(session, loaded.head, to=Status.SETTLED, actor="platform",
+                              reason="the claim matches what the patient has", at=city.now(),
+                              wake_at=_window(city, placed), waiting_for="the return window")
+
+
+def _window(city: City, placed: Placed) -> datetime:
+    """When the patient may bring nothing back any more."""
+    assert placed.handed_over_at is not None
+    return placed.handed_over_at + city.policy.return_window
 
 
 def _handed_over(attempts: list[Placed]) -> Placed:

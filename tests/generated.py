@@ -3,6 +3,7 @@
 import argparse
 import ast
 import difflib
+import importlib
 import inspect
 import re
 import sys
@@ -36,6 +37,7 @@ from domain.lifecycle import (
     diagram,
 )
 from domain.orders import OrderStatus
+from fhir_profiles.catalogue import Rule as MessageRule
 from fhir_profiles.catalogue import catalogue_page
 from gateway import words
 from gateway.trouble import RETRY_AFTER
@@ -50,6 +52,22 @@ SIX = [kind for kind in vars(errors).values()
        if isinstance(kind, type) and issubclass(kind, RxError) and kind is not RxError]
 BY_TABLE = frozenset({"action", "pregnancy", "lactation"})
 """Columns of the knowledge base that say how severe a finding is."""
+
+
+def dialect_rules() -> dict[str, Sequence[MessageRule]]:
+    """What each dialect's module says about its own bytes, under the first words of its docstring."""
+    found: dict[str, Sequence[MessageRule]] = {}
+    for path in sorted((ROOT / "adapters" / "dialects").glob("*.py")):
+        module = importlib.import_module(f"adapters.dialects.{path.stem}")
+        rules = getattr(module, "RULES", None)
+        if isinstance(rules, tuple) and rules not in found.values():
+            found[f"`{path.stem}`"] = rules
+    return found
+
+
+def findings_page() -> str:
+    """Every rule about a message, in every dialect."""
+    return catalogue_page(dialect_rules())
 
 
 def lifecycle_page() -> str:
@@ -185,7 +203,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "errors.md": errors_page,
     "deployments.md": deployments_page,
-    "findings.md": catalogue_page,
+    "findings.md": findings_page,
 }
 """By file name in docs/reference."""
 

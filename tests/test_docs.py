@@ -99,7 +99,8 @@ def test_every_command_that_is_named_exists(name: str) -> None:
     assert {"test", "check"} <= known
     assert set(re.findall(r"\./go ([a-z]+)\b", text(name))) - known == set()
     options = set(re.findall(r"\./go [^`\n]*?(--[a-z-]+)", text(name))) - {"--hypothesis-profile", "--help"}
-    programs = "".join(path.read_text(encoding="utf-8") for folder in ("sandbox", "tests/prove", "benchmarks", "flows")
+    places = ("sandbox", "sandbox/conformance", "tests/prove", "benchmarks", "flows", "adapters/kit")
+    programs = "".join(path.read_text(encoding="utf-8") for folder in places
                        for path in (ROOT / folder).glob("*.py"))
     assert {one for one in options if f'"{one}"' not in programs} == set()
     for module in re.findall(r"python -m ([a-z_]+(?:\.[a-z_]+)*)", text(name)):

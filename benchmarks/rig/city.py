@@ -8,6 +8,9 @@ from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
+from adapters.dialects import fhir_r4
+from adapters.mapping import CodeMap
+from adapters.messages import Message, Reply, Verdict
 from domain import benefit
 from domain.benefit import Person, applicable, benefit_line
 from domain.claims import Claim, ClaimLine, Settlement
@@ -63,6 +66,12 @@ class NullHospital:
     slug: str = HOSPITAL
     then: Callable[[str, str], None] = lambda _rx_id, _status: None
     """Called with our id and the status reported."""
+
+    def to_fhir(self, raw: bytes, codes: CodeMap) -> Message:
+        return fhir_r4.to_fhir(raw)
+
+    def answer(self, message: Message | None, verdict: Verdict) -> Reply:
+        return fhir_r4.answer(message, verdict)
 
     async def report(self, key: str, body: bytes) -> None:
         said = json.loads(body)

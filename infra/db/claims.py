@@ -4,6 +4,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
@@ -13,7 +15,7 @@ from domain.claims import Claim, DayTotals, Identity, Reversal, Settlement
 from domain.errors import StaleStatus
 from domain.lifecycle import MONEY_TRANSITIONS, Money
 from domain.money import Entry, Fen, Posting
-from infra.db.engine import insert_new
+from infra.db.engine import insert_new, run, table
 from infra.db.rows import UNRECONCILED, ClaimRow, DiscrepancyRow, EntryRow, PostingRow, ReconciliationRow
 
 CLAIM = TypeAdapter(Claim)
@@ -40,13 +42,37 @@ class Claimed:
         return tuple(line.line for line in self.claim.lines)
 
 
-def make(session: Session, claim: Claim, *, version: int, order_id: str, forecast: Settlement) -> None:
+# Statements are made once: building one anew costs more than running it.
+_CLAIM = table(ClaimRow)
+_ROW = _CLAIM.c
+_NEWEST = (
+    sa.select(_ROW.content, _ROW.version, _ROW.order_id, _ROW.status, _ROW.forecast, _ROW.pre_settled, _ROW.settled,
+              _ROW.reversal_id)
+    .where(_ROW.prescription_id == sa.bindparam("of")).order_by(_ROW.version.desc()).limit(1)
+)
+_REFERENCE_TAKEN = sa.select(_ROW.version).where(
+    sa.or_(_ROW.reference == sa.bindparam("wanted"), _ROW.reversal_reference == sa.bindparam("wanted"))).limit(1)
+_POST = sa.insert(table(PostingRow))
+_ENTRIES = sa.insert(table(EntryRow))
+
+
+@cache
+def _move(to: Money, *columns: str) -> sa.Update:
+    """Check that the claim may become that, and set these columns."""
+    starts = [start for start, ends in MONEY_TRANSITIONS.items() if to in ends]
+    return (sa.update(_CLAIM).where(_ROW.prescription_id == sa.bindparam("of"), _ROW.version == sa.bindparam("this"),
+                                    _ROW.status.in_(starts))
+            .values(status=to, **{column: sa.bindparam(f"new_{column}") for column in columns}))
+
+
+def make(session: Session, claim: Claim, *, version: int, order_id: str, forecast: Settlement) -> Claimed:
+    """Raises `StaleStatus` if another worker has made this version meanwhile."""
     public = replace(claim, psn_no="", identity=NOBODY)
-    session.add(ClaimRow(
-        prescription_id=claim.prescription_id, version=version, order_id=order_id, status=Money.QUOTED,
-        reference=claim.reference, content=CLAIM.dump_python(public, mode="json"), insutype=claim.insutype,
-        total_fen=claim.total, forecast=_json(forecast)))
-    session.flush()
+    if not insert_new(session, ClaimRow, prescription_id=claim.prescription_id, version=version, order_id=order_id,
+                      status=Money.QUOTED, reference=claim.reference, content=CLAIM.dump_python(public, mode="json"),
+                      insutype=claim.insutype, total_fen=claim.total, forecast=_json(forecast)):
+        raise StaleStatus(f"{claim.prescription_id}: another worker has made claim {version}")
+    return Claimed(public, version, order_id, Money.QUOTED, forecast, None, None)
 
 
 def free_reference(session: Session, new: Callable[[datetime, int], str], at: datetime, key: str) -> str:
@@ -54,8 +80,7 @@ def free_reference(session: Session, new: Callable[[datetime, int], str], at: da
     sequence = zlib.crc32(key.encode())
     for step in range(10_000):
         reference = new(at, (sequence + step) % 10_000)
-        if session.scalar(sa.select(ClaimRow.version).where(sa.or_(
-                ClaimRow.reference == reference, ClaimRow.reversal_reference == reference))) is None:
+        if run(session, _REFERENCE_TAKEN, {"wanted": reference}).first() is None:
             return reference
     raise StaleStatus("every reference of this second is taken")
 
@@ -69,12 +94,11 @@ def renew_reference(session: Session, prescription_id: str, reference: str, new:
             row.reference, row.content = fresh, row.content | {"reference": fresh}
         elif row.reversal_reference == reference:
             row.reversal_reference = fresh
-    session.flush()
+        session.flush()
 
 
 def newest(session: Session, prescription_id: str) -> Claimed | None:
-    row = session.scalar(sa.select(ClaimRow).where(ClaimRow.prescription_id == prescription_id)
-                         .order_by(ClaimRow.version.desc()).limit(1))
+    row = run(session, _NEWEST, {"of": prescription_id}).one_or_none()
     return _claimed(row) if row else None
 
 
@@ -119,20 +143,18 @@ def posting(prescription_id: str, kind: str, answer: Settlement, chain: str, ins
 
 
 def post(session: Session, movement: Posting, at: datetime) -> None:
-    row = PostingRow(prescription_id=movement.prescription_id, kind=movement.kind, reference=movement.reference, at=at)
-    session.add(row)
-    session.flush()
-    session.add_all(EntryRow(posting_id=row.id, seq=seq, account=entry.account, amount_fen=entry.amount)
-                    for seq, entry in enumerate(movement.entries, 1))
+    posted = run(session, _POST, {"prescription_id": movement.prescription_id, "kind": movement.kind,
+                                  "reference": movement.reference, "at": at}).inserted_primary_key
+    assert posted
+    run(session, _ENTRIES, [
+        {"posting_id": posted[0], "seq": seq, "account": entry.account, "amount_fen": entry.amount}
+        for seq, entry in enumerate(movement.entries, 1)])
 
 
 def _advance(session: Session, prescription_id: str, version: int, to: Money, **values: object) -> None:
-    starts = [start for start, ends in MONEY_TRANSITIONS.items() if to in ends]
-    moved = session.execute(
-        sa.update(ClaimRow)
-        .where(ClaimRow.prescription_id == prescription_id, ClaimRow.version == version, ClaimRow.status.in_(starts))
-        .values(status=to, **values).execution_options(synchronize_session=False))
-    if moved.rowcount != 1:  # type: ignore[attr-defined]
+    moved = run(session, _move(to, *values), {"of": prescription_id, "this": version,
+                                              **{f"new_{column}": value for column, value in values.items()}})
+    if moved.rowcount != 1:
         raise StaleStatus(f"{prescription_id} claim {version} cannot become {to}")
 
 
@@ -205,9 +227,9 @@ def _json(answer: Settlement) -> dict[str, object]:
     return dict(SETTLEMENT.dump_python(answer, mode="json"))
 
 
-def _claimed(row: ClaimRow) -> Claimed:
+def _claimed(row: sa.Row[Any]) -> Claimed:
+    content, version, order_id, status, forecast, pre_settled, settled, reversal_id = row
     return Claimed(
-        CLAIM.validate_python(row.content), row.version, row.order_id, Money(row.status),
-        SETTLEMENT.validate_python(row.forecast),
-        SETTLEMENT.validate_python(row.pre_settled) if row.pre_settled else None,
-        SETTLEMENT.validate_python(row.settled) if row.settled else None, row.reversal_id is not None)
+        CLAIM.validate_python(content), version, order_id, Money(status), SETTLEMENT.validate_python(forecast),
+        SETTLEMENT.validate_python(pre_settled) if pre_settled else None,
+        SETTLEMENT.validate_python(settled) if settled else None, reversal_id is not None)

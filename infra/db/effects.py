@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from domain.errors import NeedsOperator
-from infra.db.engine import insert_new
+from infra.db.engine import insert_new, run, table
 from infra.db.rows import IntentRow, PrescriptionRow
 from infra.log import current_run
 
@@ -41,7 +41,7 @@ def intend(session: Session, effect: Effect, *, partner: str, request_sha256: st
                   version=effect.version, partner=partner, request_sha256=request_sha256, made_at=at,
                   run_id=current_run()):
         return Intent(True, None, "")
-    row = session.get_one(IntentRow, (effect.prescription_id, effect.step, effect.version))
+    row = run(session, _INTENT, _key(effect)).one()
     if row.request_sha256 != request_sha256:
         raise NeedsOperator(f"{effect.step} {effect.version}: the request is not the one intended",
                             code="intent_changed")
@@ -49,11 +49,27 @@ def intend(session: Session, effect: Effect, *, partner: str, request_sha256: st
 
 
 def answered(session: Session, effect: Effect, *, answer: dict[str, Any] | None, refusal: str, at: datetime) -> None:
-    session.execute(
-        sa.update(IntentRow)
-        .where(IntentRow.prescription_id == effect.prescription_id, IntentRow.step == effect.step,
-               IntentRow.version == effect.version)
-        .values(answer=answer, refusal=refusal, answered_at=at).execution_options(synchronize_session=False))
+    run(session, _ANSWERED, {**_key(effect), "said": answer, "no": refusal, "at": at})
+
+
+# Statements are made once: building one anew costs more than running it.
+_TABLE = table(IntentRow)
+_ROW = _TABLE.c
+_THIS = sa.and_(_ROW.prescription_id == sa.bindparam("of"), _ROW.step == sa.bindparam("the_step"),
+                _ROW.version == sa.bindparam("the_version"))
+_INTENT = sa.select(_ROW.request_sha256, _ROW.answer, _ROW.refusal, _ROW.answered_at).where(_THIS)
+_ANSWERED = sa.update(_TABLE).where(_THIS).values(
+    answer=sa.bindparam("said"), refusal=sa.bindparam("no"), answered_at=sa.bindparam("at"))
+_OF_ORDER = sa.and_(
+    _ROW.prescription_id == sa.bindparam("of"), _ROW.answered_at.is_(None),
+    sa.or_(_ROW.version == sa.bindparam("order"),
+           sa.func.substr(_ROW.version, 1, sa.func.length(sa.bindparam("order_with"))) == sa.bindparam("order_with")))
+_OVERTAKEN = sa.update(_TABLE).where(_OF_ORDER).values(refusal="overtaken", answered_at=sa.bindparam("at"))
+_STEP_OVERTAKEN = _OVERTAKEN.where(_ROW.step == sa.bindparam("the_step"))
+
+
+def _key(effect: Effect) -> dict[str, Any]:
+    return {"of": effect.prescription_id, "the_step": effect.step, "the_version": effect.version}
 
 
 def forget_refusals(session: Session, prescription_id: str) -> list[Effect]:
@@ -67,17 +83,16 @@ def forget_refusals(session: Session, prescription_id: str) -> list[Effect]:
 
 def overtaken(session: Session, prescription_id: str, order_id: str, *, step: str = "", at: datetime) -> None:
     """The order's own end answers what we did not hear of its effects (of one `step`, or of all)."""
-    about_it = sa.or_(IntentRow.version == order_id, IntentRow.version.startswith(f"{order_id}:", autoescape=True))
-    session.execute(
-        sa.update(IntentRow)
-        .where(IntentRow.prescription_id == prescription_id, about_it, IntentRow.answered_at.is_(None),
-               IntentRow.step == step if step else sa.true())
-        .values(refusal="overtaken", answered_at=at).execution_options(synchronize_session=False))
+    values = {"of": prescription_id, "order": order_id, "order_with": f"{order_id}:", "at": at}
+    if step:
+        run(session, _STEP_OVERTAKEN, values | {"the_step": step})
+    else:
+        run(session, _OVERTAKEN, values)
 
 
 def is_open(session: Session, effect: Effect) -> bool:
     """Whether its outcome is still unknown."""
-    row = session.get(IntentRow, (effect.prescription_id, effect.step, effect.version))
+    row = run(session, _INTENT, _key(effect)).one_or_none()
     return row is not None and row.answered_at is None
 
 

@@ -1,13 +1,13 @@
 """Connections and transactions, on SQLite (WAL) and on PostgreSQL alike."""
 
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from alembic import command
@@ -65,10 +65,11 @@ class Database:
     def transaction(self, name: str = "") -> Iterator[Session]:
         """Read and write; commits at the end, or rolls everything back.
 
-        `name` says what has happened once it is committed, such as `order.placed`. In the product every
+        `name` says what has happened once it is committed, such as `order.made`. In the product every
         transaction has one of its own, and docs/explanation/failpoints.md says why a crash there is harmless.
         """
         with Session(self._writing, expire_on_commit=False) as session:
+            session.info["connection"] = session.connection()
             yield session
             if self._boundary:
                 self._boundary(name, "before")
@@ -80,6 +81,7 @@ class Database:
     def reading(self) -> Iterator[Session]:
         """Only look; nothing is written."""
         with Session(self._reading, expire_on_commit=False) as session:
+            session.info["connection"] = session.connection()
             yield session
 
     def migrate(self, to: str = "head") -> None:
@@ -97,17 +99,31 @@ class Database:
         self._reading.dispose()
 
 
+def table(row: Any) -> sa.Table:
+    """The table of a row's class, for statements that are made once and `run` often."""
+    return cast(sa.Table, row.__table__)
+
+
+def run(session: Session, statement: sa.Executable,
+        values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> sa.CursorResult[Any]:
+    """Run a statement about tables in the session's transaction, past the ORM, which costs more than the statement.
+
+    The ORM knows nothing of it: what a session has loaded or added before is neither refreshed nor written first.
+    """
+    connection: sa.Connection = session.info["connection"]
+    return connection.execute(statement, values)
+
+
 def insert_new(session: Session, row: Any, **values: Any) -> bool:
     """Insert a row unless its key is there already; whether it was new. One statement, and no savepoint."""
-    done = session.execute(_insert_new(session.get_bind().dialect.name, row), values,
-                           execution_options={"preserve_rowcount": True})
-    return bool(done.rowcount == 1)  # type: ignore[attr-defined]
+    dialect: str = session.info["connection"].dialect.name
+    return run(session, _insert_new(dialect, row), values).rowcount == 1
 
 
 @cache
-def _insert_new(dialect: str, row: Any) -> Any:
+def _insert_new(dialect: str, row: Any) -> sa.Insert:
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return insert(row.__table__).on_conflict_do_nothing()
+    return insert(table(row)).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
 
 
 _MIGRATING = Lock()

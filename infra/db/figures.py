@@ -1,14 +1,14 @@
 """The state of the database and of the queue in figures, each from one query that does not grow with history."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from domain.lifecycle import FINAL, Status
-from infra.db import canary, processes
+from infra.db import canary, mapping, processes
 from infra.db.rows import DiscrepancyRow, IntentRow, OutboxRow, PrescriptionRow, ReviewRow
 
 OPEN = tuple(status for status in Status if status not in FINAL)
@@ -39,6 +39,8 @@ class Figures:
     """By kind, processes of ours heard of lately."""
     canary: float | None
     """Seconds since a canary came through; None if nobody remembers."""
+    unmapped: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """By hospital, messages that wait for somebody to map a code."""
 
 
 def figures(session: Session, now: datetime) -> Figures:
@@ -71,6 +73,7 @@ def figures(session: Session, now: datetime) -> Figures:
             DiscrepancyRow.found_at > now - RECENT).group_by(DiscrepancyRow.kind)),
         processes=_alive(session, now),
         canary=age(sang) if (sang := canary.last(session)) else None,
+        unmapped={hospital: (n, age(since)) for hospital, (n, since) in mapping.count_waiting(session).items()},
     )
 
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,24 +13,12 @@ from sqlalchemy.orm import Session
 
 from domain.errors import StaleStatus
 from domain.lifecycle import Status, may_move
+from infra.db.engine import run, table
 from infra.db.rows import HistoryRow, PrescriptionRow
 from infra.log import current_run
 
 GENESIS = "0" * 64
 HASHED = ("prescription_id", "seq", "at", "from_status", "to_status", "actor", "reason", "detail", "run_id")
-
-
-_MOVE = (
-    sa.update(PrescriptionRow.__table__)  # type: ignore[arg-type]
-    .where(PrescriptionRow.id == sa.bindparam("head"), PrescriptionRow.version == sa.bindparam("version_was"),
-           PrescriptionRow.status == sa.bindparam("status_was"))
-    .values(status=sa.bindparam("to"), version=sa.bindparam("seq"), head_hash=sa.bindparam("hash"),
-            wake_at=sa.bindparam("wake"), waiting_for=sa.bindparam("waits"), attempts=sa.bindparam("failed"),
-            trouble=sa.bindparam("why"))
-)
-_MOVE_AND_CANCEL = _MOVE.values(cancel_reason=sa.bindparam("cancels"))
-# Made once: building them anew for each event costs more than running them.
-_INSERT = sa.insert(HistoryRow.__table__)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -40,10 +29,30 @@ class Head:
     status: Status
     version: int
     hash: str
+    wake_at: datetime | None = field(default=None, compare=False)
+    """When the platform must look at it again; None: nothing is owed."""
 
 
 def head_of(row: PrescriptionRow) -> Head:
-    return Head(row.id, Status(row.status), row.version, row.head_hash)
+    return Head(row.id, Status(row.status), row.version, row.head_hash, row.wake_at)
+
+
+# Statements are made once: building one anew costs more than running it.
+_PRESCRIPTION = table(PrescriptionRow)
+_ROW = _PRESCRIPTION.c
+_INSERT = sa.insert(table(HistoryRow))
+
+
+@cache
+def _move(*also: str) -> sa.Update:
+    """Compare the head and set the next one, and the columns `also` given."""
+    return sa.update(_PRESCRIPTION).where(
+        _ROW.id == sa.bindparam("head"), _ROW.version == sa.bindparam("version_was"),
+        _ROW.status == sa.bindparam("status_was"),
+    ).values(
+        status=sa.bindparam("to"), version=sa.bindparam("seq"), head_hash=sa.bindparam("hash"),
+        wake_at=sa.bindparam("wake"), waiting_for=sa.bindparam("waits"), attempts=sa.bindparam("failed"),
+        trouble=sa.bindparam("why"), **{column: sa.bindparam(f"new_{column}") for column in also})
 
 
 def append(
@@ -61,35 +70,37 @@ def append(
     trouble: str = "",
     cancel_reason: str | None = None,
     keep_cancel: bool = True,
+    also: Mapping[str, Any] | None = None,
 ) -> Head:
     """Write down what happened to a prescription and, with `to`, move it. In the caller's transaction.
 
     Two writers racing for one prescription both get here; the comparison lets exactly one of them
     through and the other gets `StaleStatus`. An illegal move is our bug (`ValueError`).
 
-    `wake_at` is when the platform must look again (None: nothing is owed). Texts hold codes and ids only.
+    `wake_at` is when the platform must look again (None: nothing is owed). `also` names further columns of the
+    prescription that change with it. Texts hold codes and ids only.
     """
     after = to or head.status
     if to and not may_move(head.status, to):
         raise ValueError(f"{head.status} -> {to} is not in the lifecycle")
-    event = HistoryRow(
-        prescription_id=head.id, seq=head.version + 1, at=at.astimezone(UTC).isoformat(),
-        from_status=head.status, to_status=after, actor=actor, reason=reason,
-        detail=json.dumps(detail or {}, ensure_ascii=False, sort_keys=True, separators=(",", ":")),
-        run_id=current_run(),
-    )
-    event.hash = _digest(head.hash, event)
-    change = {"to": after, "seq": event.seq, "hash": event.hash, "wake": wake_at, "waits": waiting_for,
-              "failed": attempts, "why": trouble, "head": head.id, "version_was": head.version,
-              "status_was": head.status}
+    event = {
+        "prescription_id": head.id, "seq": head.version + 1, "at": at.astimezone(UTC).isoformat(),
+        "from_status": head.status, "to_status": after, "actor": actor, "reason": reason,
+        "detail": json.dumps(detail or {}, ensure_ascii=False, sort_keys=True, separators=(",", ":")),
+        "run_id": current_run(),
+    }
+    moved = Head(head.id, after, head.version + 1, _digest(head.hash, [event[name] for name in HASHED]), wake_at)
+    changed = dict(also or {})
     if not keep_cancel or cancel_reason is not None:
-        written = session.execute(_MOVE_AND_CANCEL, change | {"cancels": cancel_reason})
-    else:
-        written = session.execute(_MOVE, change)
-    if written.rowcount != 1:  # type: ignore[attr-defined]
+        changed["cancel_reason"] = cancel_reason
+    written = run(session, _move(*changed), {
+        "to": after, "seq": moved.version, "hash": moved.hash, "wake": wake_at, "waits": waiting_for,
+        "failed": attempts, "why": trouble, "head": head.id, "version_was": head.version, "status_was": head.status,
+        **{f"new_{column}": value for column, value in changed.items()}})
+    if written.rowcount != 1:
         raise StaleStatus(f"{head.id} is no longer {head.status} at {head.version}")
-    session.execute(_INSERT, {column: getattr(event, column) for column in (*HASHED, "hash")})
-    return Head(head.id, after, event.seq, event.hash)
+    run(session, _INSERT, event | {"hash": moved.hash})
+    return moved
 
 
 def begin(session: Session, row: PrescriptionRow, *, actor: str, reason: str, at: datetime,
@@ -102,16 +113,18 @@ def begin(session: Session, row: PrescriptionRow, *, actor: str, reason: str, at
                   wake_at=row.wake_at, detail=detail)
 
 
-def wait(session: Session, head: Head, *, until: datetime | None, waiting_for: str) -> None:
+_WAIT = (
+    sa.update(_PRESCRIPTION).where(_ROW.id == sa.bindparam("head"), _ROW.version == sa.bindparam("version_was"))
+    .values(wake_at=sa.bindparam("wake"), waiting_for=sa.bindparam("waits"), attempts=0, trouble="")
+)
+
+
+def wait(session: Session, head: Head, *, until: datetime | None, waiting_for: str) -> Head:
     """Sleep until then without an event, unless something happened meanwhile (`StaleStatus`)."""
-    written = session.execute(
-        sa.update(PrescriptionRow)
-        .where(PrescriptionRow.id == head.id, PrescriptionRow.version == head.version)
-        .values(wake_at=until, waiting_for=waiting_for, attempts=0, trouble="")
-        .execution_options(synchronize_session=False)
-    )
-    if written.rowcount != 1:  # type: ignore[attr-defined]
+    written = run(session, _WAIT, {"head": head.id, "version_was": head.version, "wake": until, "waits": waiting_for})
+    if written.rowcount != 1:
         raise StaleStatus(f"{head.id} is no longer at {head.version}")
+    return replace(head, wake_at=until)
 
 
 @dataclass(frozen=True)
@@ -130,7 +143,7 @@ def verify(rows: Iterable[HistoryRow], prescription: PrescriptionRow) -> Broken 
         count += 1
         if row.seq != count:
             return Broken(prescription.id, count, "row is missing")
-        if row.hash != _digest(previous, row):
+        if row.hash != _digest(previous, [getattr(row, name) for name in HASHED]):
             return Broken(prescription.id, row.seq, "content does not match its hash")
         if row.from_status != status:
             return Broken(prescription.id, row.seq, "does not start where the row before ended")
@@ -142,6 +155,6 @@ def verify(rows: Iterable[HistoryRow], prescription: PrescriptionRow) -> Broken 
     return None
 
 
-def _digest(previous: str, row: HistoryRow) -> str:
-    content = json.dumps([getattr(row, name) for name in HASHED], ensure_ascii=False, separators=(",", ":"))
+def _digest(previous: str, hashed: Sequence[Any]) -> str:
+    content = json.dumps(hashed, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(f"{previous}\n{content}".encode()).hexdigest()

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from infra.db.engine import insert_new
 from infra.db.rows import CancelRow, MessageRow, NonceRow
 
+FHIR_JSON = "application/fhir+json"
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -18,6 +20,7 @@ class Heard:
     archive_key: str
     answer_status: int
     answer: bytes
+    media: str
 
 
 def take_turns(session: Session, key: str) -> None:
@@ -29,16 +32,22 @@ def take_turns(session: Session, key: str) -> None:
         session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(key, 0))))
 
 
+_HEARD = sa.select(
+    MessageRow.sha256, MessageRow.archive_key, MessageRow.answer_status, MessageRow.answer, MessageRow.media,
+).where(MessageRow.source == sa.bindparam("source"), MessageRow.event_id == sa.bindparam("event_id"))
+
+
 def heard(session: Session, source: str, event_id: str) -> Heard | None:
-    row = session.get(MessageRow, (source, event_id))
-    return row if row is None else Heard(row.sha256, row.archive_key, row.answer_status, row.answer)
+    row = session.execute(_HEARD, {"source": source, "event_id": event_id}).one_or_none()
+    return None if row is None else Heard(*row)
 
 
 def remember(session: Session, *, source: str, event_id: str, sha256: str, archive_key: str, at: datetime,
-             prescription_id: str | None, answer_status: int, answer: bytes) -> bool:
+             prescription_id: str | None, answer_status: int, answer: bytes, media: str = FHIR_JSON) -> bool:
     """Store a message with its answer; False if another process stored the key first."""
     return insert_new(session, MessageRow, source=source, event_id=event_id, sha256=sha256, archive_key=archive_key,
-                      received_at=at, prescription_id=prescription_id, answer_status=answer_status, answer=answer)
+                      received_at=at, prescription_id=prescription_id, answer_status=answer_status, answer=answer,
+                      media=media)
 
 
 def spend_nonce(session: Session, partner: str, nonce: str, at: datetime) -> bool:

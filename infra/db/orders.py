@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,6 +17,7 @@ from domain.lifecycle import GONE, ORDER_TRANSITIONS
 from domain.money import Fen
 from domain.orders import OrderStatus, PharmacyOrder
 from infra.db import effects
+from infra.db.engine import run, table
 from infra.db.rows import ItemRow, OrderRow, PrescriptionRow
 
 ORDER = TypeAdapter(PharmacyOrder)
@@ -30,13 +32,12 @@ class Placed:
     attempt: int
     status: OrderStatus
     sealed: bytes = field(repr=False)
-    reason: str
-    made_at: datetime
-    accept_by: datetime | None
-    fulfil_by: datetime | None
-    handed_over_at: datetime | None
-    ended_at: datetime | None
-    returned_lines: frozenset[int]
+    reason: str = ""
+    accept_by: datetime | None = None
+    fulfil_by: datetime | None = None
+    handed_over_at: datetime | None = None
+    ended_at: datetime | None = None
+    returned_lines: frozenset[int] = frozenset()
 
     @property
     def id(self) -> str:
@@ -48,87 +49,103 @@ class Placed:
         return tuple(line.line for line in self.order.lines if line.line not in self.returned_lines)
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What is known once the chain has taken the order."""
+
+    patient_due: Fen
+    reference: str
+    accept_by: datetime
+    fulfil_by: datetime
+
+
+# Statements are made once: building one anew costs more than running it.
+_ORDER = table(OrderRow)
+_ROW = _ORDER.c
+_INSERT = sa.insert(_ORDER)
+_SELECT = sa.select(_ROW.content, _ROW.attempt, _ROW.status, _ROW.sealed, _ROW.reason, _ROW.accept_by, _ROW.fulfil_by,
+                    _ROW.handed_over_at, _ROW.ended_at, _ROW.returned_lines)
+_GET = _SELECT.where(_ROW.id == sa.bindparam("id"))
+_OF = _SELECT.where(_ROW.prescription_id == sa.bindparam("of")).order_by(_ROW.attempt)
+_ITEMS = (
+    sa.update(table(ItemRow))
+    .where(ItemRow.prescription_id == sa.bindparam("of"), ItemRow.line.in_(sa.bindparam("lines", expanding=True)))
+    .values(order_id=sa.bindparam("by"), status=sa.bindparam("to"))
+)
+
+
+@cache
+def _advance(*columns: str) -> sa.Update:
+    """Compare the status and set these columns."""
+    return (sa.update(_ORDER).where(_ROW.id == sa.bindparam("order"), _ROW.status == sa.bindparam("was"))
+            .values({column: sa.bindparam(f"new_{column}") for column in columns}))
+
+
 def make(session: Session, order: PharmacyOrder, *, attempt: int, sealed: bytes, ranking: Sequence[dict[str, Any]],
-         at: datetime) -> None:
+         at: datetime) -> Placed:
     """The order exists from here on, before any chain has heard of it."""
     public = replace(order, claim_secret="", recipient={})
-    session.add(OrderRow(
-        id=order.id, prescription_id=order.prescription_id, attempt=attempt, chain=order.chain, store=order.store,
-        status=OrderStatus.HELD, content=ORDER.dump_python(public, mode="json"), sealed=sealed,
-        ranking=list(ranking), total_fen=order.total, made_at=at, returned_lines=[]))
-    session.execute(sa.update(PrescriptionRow).where(PrescriptionRow.id == order.prescription_id)
-                    .values(lane=PrescriptionRow.hospital + "/" + order.chain)
-                    .execution_options(synchronize_session=False))
-    session.flush()
-    _items(session, order.id, [line.line for line in order.lines], OrderStatus.HELD, order.prescription_id)
+    run(session, _INSERT, {
+        "id": order.id, "prescription_id": order.prescription_id, "attempt": attempt, "chain": order.chain,
+        "store": order.store, "status": OrderStatus.HELD, "content": ORDER.dump_python(public, mode="json"),
+        "sealed": sealed, "ranking": list(ranking), "total_fen": order.total, "made_at": at, "returned_lines": []})
+    _items(session, order, [line.line for line in order.lines], OrderStatus.HELD)
+    return Placed(public, attempt, OrderStatus.HELD, sealed)
 
 
 def get(session: Session, order_id: str) -> Placed | None:
-    row = session.get(OrderRow, order_id)
+    row = run(session, _GET, {"id": order_id}).one_or_none()
     return _placed(row) if row else None
 
 
 def of(session: Session, prescription_id: str) -> list[Placed]:
     """All attempts, the newest last."""
-    rows = session.scalars(sa.select(OrderRow).where(OrderRow.prescription_id == prescription_id)
-                           .order_by(OrderRow.attempt))
-    return [_placed(row) for row in rows]
+    return [_placed(row) for row in run(session, _OF, {"of": prescription_id})]
 
 
-def set_terms(session: Session, order_id: str, *, patient_due: Fen | None = None, reference: str | None = None,
-              accept_by: datetime | None = None, fulfil_by: datetime | None = None) -> None:
-    """What became known after the order was made; None leaves a field as it is."""
-    row = session.get_one(OrderRow, order_id)
-    if patient_due is not None:
-        row.patient_due_fen = patient_due
-        row.content = row.content | {"patient_due": patient_due}
-    row.reference = reference or row.reference
-    row.accept_by = accept_by or row.accept_by
-    row.fulfil_by = fulfil_by or row.fulfil_by
-    session.flush()
-
-
-def advance(session: Session, order_id: str, to: OrderStatus, *, at: datetime, reason: str = "",
-            returned: Sequence[int] = ()) -> bool:
+def advance(session: Session, seen: Placed, to: OrderStatus, *, at: datetime, reason: str = "",
+            returned: Sequence[int] = (), terms: Terms | None = None) -> bool:
     """Move an order and its items forward; False when that is no step forward (a late or repeated word).
 
-    Raises `StaleStatus` if somebody moved it meanwhile.
+    `terms` are kept either way. Raises `StaleStatus` if it is no longer in the status it was `seen` in.
     """
-    row = session.get_one(OrderRow, order_id)
-    start = OrderStatus(row.status)
-    if to not in ORDER_TRANSITIONS[start]:
+    change: dict[str, Any] = {}
+    if terms:
+        agreed = replace(seen.order, patient_due=terms.patient_due)
+        change = {"content": ORDER.dump_python(agreed, mode="json"), "patient_due_fen": terms.patient_due,
+                  "reference": terms.reference, "accept_by": terms.accept_by, "fulfil_by": terms.fulfil_by}
+    lines = [line.line for line in seen.order.lines]
+    forward = to in ORDER_TRANSITIONS[seen.status]
+    if forward and to is OrderStatus.RETURNED:
+        lines = sorted(seen.returned_lines | (set(returned or lines) & set(lines)))
+        forward = lines != sorted(seen.returned_lines)
+        change["returned_lines"] = lines
+    if not forward and not terms:
         return False
-    values: dict[str, Any] = {"status": to}
-    lines = [line["line"] for line in row.content["lines"]]
-    if to is OrderStatus.RETURNED:
-        back = sorted(set(row.returned_lines) | (set(returned or lines) & set(lines)))
-        if back == row.returned_lines:
-            return False
-        values["returned_lines"], lines = back, back
-    if to is OrderStatus.HANDED_OVER:
-        values["handed_over_at"] = at
+    if forward:
+        change["status"] = to
+        if to is OrderStatus.HANDED_OVER:
+            change["handed_over_at"] = at
+        if to in GONE:
+            change["ended_at"] = at
+        if reason:
+            change["reason"] = reason
+    moved = run(session, _advance(*change), {"order": seen.id, "was": seen.status,
+                                             **{f"new_{column}": value for column, value in change.items()}})
+    if moved.rowcount != 1:
+        raise StaleStatus(f"{seen.id} is no longer {seen.status}")
+    if not forward:
+        return False
     if to in GONE:
-        values["ended_at"] = at
-    if reason:
-        values["reason"] = reason
-    moved = session.execute(sa.update(OrderRow).where(OrderRow.id == order_id, OrderRow.status == start)
-                            .values(**values).execution_options(synchronize_session=False))
-    if moved.rowcount != 1:  # type: ignore[attr-defined]
-        raise StaleStatus(f"{order_id} is no longer {start}")
-    prescription_id = row.prescription_id
-    session.expire(row)  # whoever asks for it again in this transaction sees it moved
-    if to in GONE:
-        effects.overtaken(session, prescription_id, order_id, at=at)
+        effects.overtaken(session, seen.order.prescription_id, seen.id, at=at)
     elif to is OrderStatus.HANDED_OVER:
-        effects.overtaken(session, prescription_id, order_id, step="cancel", at=at)
-    _items(session, order_id, lines, to, prescription_id)
+        effects.overtaken(session, seen.order.prescription_id, seen.id, step="cancel", at=at)
+    _items(session, seen.order, lines, to)
     return True
 
 
-def _items(session: Session, order_id: str, lines: Sequence[int], status: OrderStatus, prescription_id: str) -> None:
-    session.execute(
-        sa.update(ItemRow).where(ItemRow.prescription_id == prescription_id, ItemRow.line.in_(lines))
-        .values(order_id=order_id, status=status).execution_options(synchronize_session=False))
+def _items(session: Session, order: PharmacyOrder, lines: Sequence[int], status: OrderStatus) -> None:
+    run(session, _ITEMS, {"of": order.prescription_id, "lines": lines, "by": order.id, "to": status})
 
 
 def shares(session: Session, since: datetime, until: datetime) -> dict[str, Decimal]:
@@ -157,14 +174,14 @@ _SHARES: WeakKeyDictionary[sa.Engine | sa.Connection, tuple[datetime, datetime, 
 
 def orphan_holds(session: Session, before: datetime, statuses: Sequence[str]) -> list[Placed]:
     """Holds older than that whose prescription is in one of these statuses: nobody will use them."""
-    rows = session.scalars(
-        sa.select(OrderRow).join(PrescriptionRow, PrescriptionRow.id == OrderRow.prescription_id)
+    rows = run(
+        session, _SELECT.join(PrescriptionRow, PrescriptionRow.id == OrderRow.prescription_id)
         .where(OrderRow.status == sa.literal(OrderStatus.HELD.value, literal_execute=True), OrderRow.made_at < before,
                PrescriptionRow.status.in_(statuses)))
     return [_placed(row) for row in rows]
 
 
-def _placed(row: OrderRow) -> Placed:
-    return Placed(ORDER.validate_python(row.content), row.attempt, OrderStatus(row.status), row.sealed, row.reason,
-                  row.made_at, row.accept_by, row.fulfil_by, row.handed_over_at, row.ended_at,
-                  frozenset(row.returned_lines))
+def _placed(row: sa.Row[Any]) -> Placed:
+    content, attempt, status, sealed, reason, accept_by, fulfil_by, handed_over_at, ended_at, returned_lines = row
+    return Placed(ORDER.validate_python(content), attempt, OrderStatus(status), sealed, reason, accept_by, fulfil_by,
+                  handed_over_at, ended_at, frozenset(returned_lines))

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
-from infra.db.engine import insert_new
+from infra.db.engine import insert_new, run, table
 from infra.db.rows import OutboxRow
 
 
@@ -16,21 +16,39 @@ class Parcel:
     key: str
     kind: str
     partner: str
-    prescription_id: str
+    prescription_id: str | None
     sealed: bytes = field(repr=False)
     attempts: int
 
 
-def enqueue(session: Session, *, key: str, kind: str, partner: str, prescription_id: str, sealed: bytes,
+def enqueue(session: Session, *, key: str, kind: str, partner: str, prescription_id: str | None, sealed: bytes,
             at: datetime) -> None:
     """Once per key: a step that runs twice does not speak twice."""
     insert_new(session, OutboxRow, key=key, kind=kind, partner=partner, prescription_id=prescription_id,
                sealed=sealed, made_at=at, due_at=at)
 
 
+# Statements are made once: building one anew costs more than running it.
+_OUTBOX = table(OutboxRow)
+_ROW = _OUTBOX.c
+_WAITED_FOR = sa.select(_ROW.partner).where(_ROW.due_at <= sa.bindparam("at")).distinct()
+_earlier = _OUTBOX.alias().c
+_DUE = (
+    sa.select(_ROW.id, _ROW.key, _ROW.kind, _ROW.partner, _ROW.prescription_id, _ROW.sealed, _ROW.attempts)
+    .where(_ROW.partner == sa.bindparam("to"), _ROW.due_at <= sa.bindparam("at"), ~sa.exists().where(
+        _earlier.partner == _ROW.partner, _earlier.prescription_id == _ROW.prescription_id,
+        _earlier.id < _ROW.id, _earlier.due_at.is_not(None)))
+    .order_by(_ROW.id).limit(sa.bindparam("most")).with_for_update(skip_locked=True)
+)
+_LEASE = (sa.update(_OUTBOX).where(_ROW.id.in_(sa.bindparam("ids", expanding=True)))
+          .values(due_at=sa.bindparam("until")))
+_DELIVERED = (sa.update(_OUTBOX).where(_ROW.key.in_(sa.bindparam("keys", expanding=True)))
+              .values(due_at=None, sent_at=sa.bindparam("at"), last_error=""))
+
+
 def waited_for(session: Session, at: datetime) -> list[str]:
     """Partners with a parcel that is due."""
-    return list(session.scalars(sa.select(OutboxRow.partner).where(OutboxRow.due_at <= at).distinct()))
+    return list(run(session, _WAITED_FOR, {"at": at}).scalars())
 
 
 def take(session: Session, partner: str, *, at: datetime, lease: timedelta, limit: int) -> list[Parcel]:
@@ -39,21 +57,14 @@ def take(session: Session, partner: str, *, at: datetime, lease: timedelta, limi
     Of those about one prescription only the oldest undelivered one goes: a newer word must not be overtaken by an
     older one, whoever else is delivering.
     """
-    earlier = aliased(OutboxRow)
-    held_back = sa.exists().where(
-        earlier.partner == OutboxRow.partner, earlier.prescription_id == OutboxRow.prescription_id,
-        earlier.id < OutboxRow.id, earlier.due_at.is_not(None))
-    rows = list(session.scalars(
-        sa.select(OutboxRow).where(OutboxRow.partner == partner, OutboxRow.due_at <= at, ~held_back)
-        .order_by(OutboxRow.id).limit(limit).with_for_update(skip_locked=True)))
-    for row in rows:
-        row.due_at = at + lease
-    return [Parcel(row.key, row.kind, row.partner, row.prescription_id, row.sealed, row.attempts) for row in rows]
+    rows = run(session, _DUE, {"to": partner, "at": at, "most": limit}).all()
+    if rows:
+        run(session, _LEASE, {"ids": [row.id for row in rows], "until": at + lease})
+    return [Parcel(*columns) for _, *columns in rows]
 
 
 def delivered(session: Session, keys: Sequence[str], at: datetime) -> None:
-    session.execute(sa.update(OutboxRow).where(OutboxRow.key.in_(keys))
-                    .values(due_at=None, sent_at=at, last_error="").execution_options(synchronize_session=False))
+    run(session, _DELIVERED, {"keys": keys, "at": at})
 
 
 def failed(session: Session, key: str, *, error: str, again_at: datetime) -> None:

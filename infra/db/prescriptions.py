@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any
@@ -16,6 +16,7 @@ from domain.findings import Finding
 from domain.lifecycle import FINAL, Status
 from domain.prescription import Prescription
 from infra.db import history
+from infra.db.engine import run, table
 from infra.db.rows import URGENT, FindingRow, HopRow, ItemRow, PrescriptionRow
 
 PRESCRIPTION = TypeAdapter(Prescription)
@@ -28,10 +29,10 @@ class Loaded:
 
     head: history.Head
     prescription: Prescription
-    entitlement_sealed: bytes | None
+    patient_sealed: bytes = field(repr=False)
+    entitlement_sealed: bytes | None = field(repr=False)
     cancel_reason: str | None
     attempts: int
-    wake_at: datetime | None
     waiting_for: str
 
     @property
@@ -42,34 +43,38 @@ class Loaded:
     def status(self) -> Status:
         return self.head.status
 
+    @property
+    def wake_at(self) -> datetime | None:
+        return self.head.wake_at
 
+
+# Statements are made once: building the commonest anew each time costs more than running it.
+_ROW = table(PrescriptionRow).c
 _LOAD = sa.select(
-    PrescriptionRow.id, PrescriptionRow.status, PrescriptionRow.version, PrescriptionRow.head_hash,
-    PrescriptionRow.content, PrescriptionRow.entitlement_sealed, PrescriptionRow.cancel_reason,
-    PrescriptionRow.attempts, PrescriptionRow.wake_at, PrescriptionRow.waiting_for,
-).where(PrescriptionRow.id == sa.bindparam("id"))
-"""Made once: building the commonest query of all anew each time costs more than running it."""
+    _ROW.id, _ROW.status, _ROW.version, _ROW.head_hash, _ROW.wake_at, _ROW.content, _ROW.patient_sealed,
+    _ROW.entitlement_sealed, _ROW.cancel_reason, _ROW.attempts, _ROW.waiting_for,
+).where(_ROW.id == sa.bindparam("id"))
 
 
 def load(session: Session, prescription_id: str) -> Loaded:
     """Raises `KeyError` for an id we never gave out."""
-    row = session.execute(_LOAD, {"id": prescription_id}).one_or_none()
+    row = run(session, _LOAD, {"id": prescription_id}).one_or_none()
     if row is None:
         raise KeyError(prescription_id)
-    return Loaded(history.Head(row.id, Status(row.status), row.version, row.head_hash),
-                  PRESCRIPTION.validate_python(row.content), row.entitlement_sealed,
-                  row.cancel_reason, row.attempts, row.wake_at, row.waiting_for)
+    number, status, version, head, wake_at, content, *rest = row
+    return Loaded(history.Head(number, Status(status), version, head, wake_at), PRESCRIPTION.validate_python(content),
+                  *rest)
 
 
-_CLOCK = sa.select(PrescriptionRow.status, PrescriptionRow.wake_at).where(PrescriptionRow.id == sa.bindparam("id"))
+_STATUS = sa.select(_ROW.status).where(_ROW.id == sa.bindparam("id"))
 
 
-def clock(session: Session, prescription_id: str) -> tuple[Status, datetime | None]:
-    """Where it is and when it must be looked at next. Raises `KeyError` for an id we never gave out."""
-    row = session.execute(_CLOCK, {"id": prescription_id}).one_or_none()
-    if row is None:
+def status(session: Session, prescription_id: str) -> Status:
+    """Where it is. Raises `KeyError` for an id we never gave out."""
+    found = run(session, _STATUS, {"id": prescription_id}).scalar()
+    if found is None:
         raise KeyError(prescription_id)
-    return Status(row.status), row.wake_at
+    return Status(found)
 
 
 def find(session: Session, hospital: str, external_id: str) -> PrescriptionRow | None:
@@ -93,28 +98,23 @@ def admit(session: Session, rx: Prescription, *, patient_sealed: bytes, archive_
     return head
 
 
-def patient_sealed(session: Session, prescription_id: str) -> bytes:
-    return session.scalars(sa.select(PrescriptionRow.patient_sealed).where(PrescriptionRow.id == prescription_id)).one()
+_FOUND = table(FindingRow)
+_FORGET_FINDINGS = sa.delete(_FOUND).where(_FOUND.c.prescription_id == sa.bindparam("id"))
+_ADD_FINDINGS = sa.insert(_FOUND)
+_FINDINGS = (sa.select(_FOUND.c.content).where(_FOUND.c.prescription_id == sa.bindparam("id"))
+             .order_by(_FOUND.c.seq))
 
 
 def save_findings(session: Session, prescription_id: str, findings: Sequence[Finding]) -> None:
-    session.execute(sa.delete(FindingRow).where(FindingRow.prescription_id == prescription_id))
-    session.add_all(
-        FindingRow(prescription_id=prescription_id, seq=seq, code=finding.code, severity=finding.severity,
-                   content=FINDING.dump_python(finding, mode="json"))
-        for seq, finding in enumerate(findings, 1)
-    )
+    run(session, _FORGET_FINDINGS, {"id": prescription_id})
+    if findings:
+        run(session, _ADD_FINDINGS, [
+            {"prescription_id": prescription_id, "seq": seq, "code": finding.code, "severity": finding.severity,
+             "content": FINDING.dump_python(finding, mode="json")} for seq, finding in enumerate(findings, 1)])
 
 
 def findings(session: Session, prescription_id: str) -> list[Finding]:
-    rows = session.scalars(sa.select(FindingRow.content).where(FindingRow.prescription_id == prescription_id)
-                           .order_by(FindingRow.seq))
-    return [FINDING.validate_python(content) for content in rows]
-
-
-def save_entitlement(session: Session, prescription_id: str, sealed: bytes) -> None:
-    session.execute(sa.update(PrescriptionRow).where(PrescriptionRow.id == prescription_id)
-                    .values(entitlement_sealed=sealed).execution_options(synchronize_session=False))
+    return [FINDING.validate_python(content) for content, in run(session, _FINDINGS, {"id": prescription_id})]
 
 
 @dataclass(frozen=True)
@@ -225,9 +225,15 @@ def renew(session: Session, owner: str, ids: Sequence[str], *, until: datetime) 
                     .values(lease_until=until).execution_options(synchronize_session=False))
 
 
+_RELEASE = (
+    sa.update(table(PrescriptionRow))
+    .where(_ROW.id.in_(sa.bindparam("ids", expanding=True)), _ROW.lease_owner == sa.bindparam("owner"))
+    .values(lease_owner=None, lease_until=None)
+)
+
+
 def release(session: Session, owner: str, ids: Sequence[str]) -> None:
-    session.execute(sa.update(PrescriptionRow).where(PrescriptionRow.id.in_(ids), PrescriptionRow.lease_owner == owner)
-                    .values(lease_owner=None, lease_until=None).execution_options(synchronize_session=False))
+    run(session, _RELEASE, {"ids": ids, "owner": owner})
 
 
 def wake(session: Session, prescription_id: str, at: datetime) -> None:
@@ -248,13 +254,13 @@ def forgotten(session: Session, statuses: Sequence[Status]) -> list[str]:
         PrescriptionRow.status.in_(statuses), PrescriptionRow.wake_at.is_(None))))
 
 
-_HOP = sa.insert(HopRow.__table__)  # type: ignore[arg-type]
+_HOP = sa.insert(table(HopRow))
 
 
 def record_hops(session: Session, run_id: str, hops: Sequence[dict[str, Any]]) -> None:
     """Which run had a part in which prescription, from when to when, and with what end."""
     if hops:
-        session.execute(_HOP, [{"run_id": run_id, **one} for one in hops])
+        run(session, _HOP, [{"run_id": run_id, **one} for one in hops])
 
 
 def canonical(value: Any) -> bytes:

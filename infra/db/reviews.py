@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from domain.errors import StaleStatus
 from domain.lifecycle import Status
+from infra.db.engine import run, table
 from infra.db.rows import FindingRow, PrescriptionRow, ReviewRow
 
 
@@ -25,12 +26,35 @@ class Queued:
     warnings: int
 
 
+# Statements are made once: building one anew costs more than running it.
+_REVIEW = table(ReviewRow)
+_ROW = _REVIEW.c
+_INSERT = sa.insert(_REVIEW)
+_GET = sa.select(_REVIEW).where(_ROW.prescription_id == sa.bindparam("id"))
+_CLAIM = (
+    sa.update(_REVIEW)
+    .where(_ROW.prescription_id == sa.bindparam("id"), _ROW.decision.is_(None),
+           sa.or_(_ROW.pharmacist.is_(None), _ROW.pharmacist == sa.bindparam("who"),
+                  _ROW.claim_until <= sa.bindparam("at")))
+    .values(pharmacist=sa.bindparam("who"), claim_until=sa.bindparam("until"),
+            lapses=_ROW.lapses + sa.case((_ROW.claim_until <= sa.bindparam("at"), 1), else_=0))
+)
+_DECIDE = (
+    sa.update(_REVIEW)
+    .where(_ROW.prescription_id == sa.bindparam("id"), _ROW.pharmacist == sa.bindparam("who"), _ROW.decision.is_(None))
+    .values({column: sa.bindparam(f"new_{column}")
+             for column in ("decision", "codes", "text", "reasons", "request_sha256", "decided_at")})
+)
+
+
 def open_review(session: Session, prescription_id: str, prescriber: str, at: datetime) -> None:
-    session.add(ReviewRow(prescription_id=prescription_id, prescriber=prescriber, opened_at=at, codes=[], reasons={}))
+    run(session, _INSERT, {"prescription_id": prescription_id, "prescriber": prescriber, "opened_at": at, "codes": [],
+                           "reasons": {}})
 
 
-def get(session: Session, prescription_id: str) -> ReviewRow | None:
-    return session.get(ReviewRow, prescription_id)
+def get(session: Session, prescription_id: str) -> sa.Row[Any] | None:
+    """The columns of `ReviewRow`."""
+    return run(session, _GET, {"id": prescription_id}).one_or_none()
 
 
 def queue(session: Session, at: datetime, soon: timedelta, limit: int = 200) -> list[Queued]:
@@ -53,24 +77,14 @@ def queue(session: Session, at: datetime, soon: timedelta, limit: int = 200) -> 
 
 def claim(session: Session, prescription_id: str, pharmacist: str, *, at: datetime, until: datetime) -> bool:
     """Lock a review for one pharmacist; False if another holds it. A claim that ran out counts as a lapse."""
-    free = sa.or_(ReviewRow.pharmacist.is_(None), ReviewRow.pharmacist == pharmacist, ReviewRow.claim_until <= at)
-    lapsed = sa.case((sa.and_(ReviewRow.claim_until.is_not(None), ReviewRow.claim_until <= at), 1), else_=0)
-    result = session.execute(
-        sa.update(ReviewRow)
-        .where(ReviewRow.prescription_id == prescription_id, ReviewRow.decision.is_(None), free)
-        .values(pharmacist=pharmacist, claim_until=until, lapses=ReviewRow.lapses + lapsed)
-        .execution_options(synchronize_session=False))
-    return bool(result.rowcount == 1)  # type: ignore[attr-defined]
+    return run(session, _CLAIM, {"id": prescription_id, "who": pharmacist, "at": at, "until": until}).rowcount == 1
 
 
 def decide(session: Session, prescription_id: str, pharmacist: str, *, decision: str, codes: list[str], text: str,
            reasons: dict[str, Any], request_sha256: str, at: datetime) -> None:
     """Record a decision. Raises `StaleStatus` if the claim has passed to somebody else in this instant."""
-    decided = session.execute(
-        sa.update(ReviewRow)
-        .where(ReviewRow.prescription_id == prescription_id, ReviewRow.pharmacist == pharmacist,
-               ReviewRow.decision.is_(None))
-        .values(decision=decision, codes=codes, text=text, reasons=reasons, request_sha256=request_sha256,
-                decided_at=at).execution_options(synchronize_session=False))
-    if decided.rowcount != 1:  # type: ignore[attr-defined]
+    decided = run(session, _DECIDE, {
+        "id": prescription_id, "who": pharmacist, "new_decision": decision, "new_codes": codes, "new_text": text,
+        "new_reasons": reasons, "new_request_sha256": request_sha256, "new_decided_at": at})
+    if decided.rowcount != 1:
         raise StaleStatus(f"{prescription_id} is no longer claimed by {pharmacist}")

@@ -39,6 +39,8 @@ TROUBLED = "trouble <> ''"
 HELD = "status = 'held'"
 UNRECONCILED = "status IN ('settled', 'reversed')"
 """What the fund has paid or taken back and not yet agreed to."""
+WAITING = "waiting"
+"""A message that waits for somebody to map its codes."""
 
 
 def _partly(name: str, where: str, *columns: str) -> sa.Index:
@@ -301,6 +303,9 @@ class MessageRow(Base):
     prescription_id: Mapped[str | None] = mapped_column(sa.String(32))
     answer_status: Mapped[int]
     answer: Mapped[bytes]
+    media: Mapped[str] = mapped_column(sa.String(60), server_default="application/fhir+json")
+
+    __table_args__ = (sa.Index("ix_message_source_received_at", "source", "received_at"),)
 
 
 class NonceRow(Base):
@@ -335,7 +340,8 @@ class OutboxRow(Base):
     kind: Mapped[str] = mapped_column(sa.String(20))
     """`report` to a hospital, `settled` to a chain."""
     partner: Mapped[str] = mapped_column(sa.String(40))
-    prescription_id: Mapped[str] = _rx(index=True)
+    prescription_id: Mapped[str | None] = mapped_column(sa.String(32), sa.ForeignKey("prescription.id"), index=True)
+    """Empty for the answer to a message that became no prescription."""
     sealed: Mapped[bytes]
     made_at: Mapped[datetime]
     due_at: Mapped[datetime | None]
@@ -418,3 +424,37 @@ class ProcessRow(Base):
     version: Mapped[str] = mapped_column(sa.String(20))
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
+
+
+class MappingRow(Base):
+    """What a person decided a hospital's code to be. Append-only; the newest row about a code counts."""
+
+    __tablename__ = "mapping"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    hospital: Mapped[str] = mapped_column(sa.String(40), index=True)
+    code_table: Mapped[str] = mapped_column(sa.String(20))
+    """`drug`, `route`, `frequency`, `unit`, `diagnosis` or `title`."""
+    theirs: Mapped[str] = mapped_column(sa.String(100))
+    name: Mapped[str] = mapped_column(sa.String(200))
+    """What the hospital calls it."""
+    ours: Mapped[str] = mapped_column(sa.String(100))
+    accepted_by: Mapped[str] = mapped_column(sa.String(60))
+    accepted_at: Mapped[datetime]
+
+
+class WaitingMessageRow(Base):
+    """A message with codes that nobody has mapped yet: it waits, its neighbours do not."""
+
+    __tablename__ = "waiting_message"
+
+    hospital: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
+    key: Mapped[str] = mapped_column(sa.String(100), primary_key=True)
+    archive_key: Mapped[str] = mapped_column(sa.String(80))
+    received_at: Mapped[datetime]
+    unmapped: Mapped[list[Any]]
+    """Each with `table`, `theirs` and `name`."""
+    state: Mapped[str] = mapped_column(sa.String(8))
+    """`waiting`, then `taken`."""
+
+    __table_args__ = (_partly("ix_waiting_message_waiting", f"state = '{WAITING}'", "hospital", "received_at"),)

@@ -1,21 +1,32 @@
 """What every partner promises. A new folder is under test because it exists."""
 
 import asyncio
+import csv
 import importlib
 import inspect
 import json
 import logging
 import re
+import tomllib
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adapters import protocols, registry
+from adapters.kit import samples as folders
+from adapters.kit.suggest import is_ours
+from adapters.messages import Message, Outcome, Unmapped, Verdict
 from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Refused, RxError, Transient
+from domain.findings import Finding
 from domain.orders import OrderStatus
+from fhir_profiles.checker import check_data
+from fhir_profiles.reader import read_bundle_data, read_cancel_data
+from infra.cities import load_knowledge
 from infra.http import UNANSWERED, Response
-from tests.contracts.examples import CHAIN_CALLS, CHAIN_SECRETS, MARKS, PAYER_CALLS, PAYER_SECRETS
+from tests.contracts.examples import AT, CHAIN_CALLS, CHAIN_SECRETS, MARKS, PAYER_CALLS, PAYER_SECRETS
 from tests.fakes import Replay
 
 KINDS: tuple[registry.Kind, ...] = ("hospitals", "chains", "payers")
@@ -87,6 +98,8 @@ def test_every_partner_has_samples(kind: str, slug: str) -> None:
 
 @pytest.mark.parametrize(("kind", "slug"), EVERYONE)
 def test_a_missing_secret_is_named_before_anything_is_sent(kind: Any, slug: str) -> None:
+    if not importlib.import_module(f"adapters.{kind}.{slug}.adapter").Adapter.SECRETS:
+        pytest.skip("a folder of files has none")
     with pytest.raises(NeedsOperator, match=slug):
         registry.load(kind, slug, Replay(), {})
 
@@ -279,18 +292,126 @@ async def test_no_error_repr_or_log_of_a_payer_holds_a_secret_or_a_person(
 
 # Hospitals
 
+VALID = [(slug, one) for slug in HOSPITALS for one in folders.valid(slug)]
+INVALID = [(slug, one) for slug in HOSPITALS for one in folders.invalid(slug)]
+GARBAGE = (*NONSENSE, b"MSH|^~\\&|\r", b"\x00" * 64, "姓名,证件号\r\n".encode("gb18030"), b"PK\x03\x04", b"<a>" * 5000, b"[" * 5000)
+AGREED = Verdict(Outcome.ACCEPTED, AT, "any", "rx_abcdefghij234567", "RX0001", "received")
 
-@pytest.mark.skipif(not HOSPITALS, reason="no hospital folder yet")
-def test_every_invalid_sample_is_in_the_index() -> None:
-    for slug in HOSPITALS:
-        folder = samples("hospitals", slug) / "invalid"
-        if not folder.is_dir():
-            pytest.fail(f"{slug}: samples/invalid is missing; a hospital's mistakes are samples too")
-        named = {it.name for it in folder.iterdir() if it.suffix in (".json", ".xml") and it.stem != "index"}
-        index = next(folder.glob("index.*"))
-        text = index.read_text(encoding="utf-8")
-        assert named
-        assert not [name for name in named if name not in text and Path(name).stem not in text]
+
+def read_as(slug: str, one: folders.Sample) -> tuple[Message | None, list[Finding]]:
+    """What intake makes of a sample: the message, and everything wrong with it, each in its place."""
+    try:
+        message = folders.reader(slug).to_fhir(one.raw, folders.tables(slug))
+    except InvalidPayload as invalid:
+        return None, list(invalid.findings)
+    found = check_data(message.resource, slug)
+    return message, [replace(it, spot=it.spot or message.locate(it.path)) for it in found]
+
+
+def people(slug: str) -> set[str]:
+    """Names and numbers of the people in a hospital's samples."""
+    found: set[str] = set()
+    for one in folders.valid(slug):
+        message, _ = read_as(slug, one)
+        for entry in message.resource.get("entry", []) if message else []:
+            who = entry["resource"]
+            if who["resourceType"] == "Patient":
+                found |= {it["value"] for it in (*who.get("identifier", []), *who.get("telecom", []))}
+                found |= {it["text"] for it in (*who.get("name", []), *who.get("address", [])) if it.get("text")}
+    return found
+
+
+@pytest.mark.parametrize(("slug", "one"), VALID, ids=[f"{slug}-{one.name}" for slug, one in VALID])
+def test_a_valid_sample_is_translated_checked_and_read(slug: str, one: folders.Sample) -> None:
+    message, findings = read_as(slug, one)
+    assert [(it.code, it.path, str(it.spot)) for it in findings] == []
+    assert message is not None
+    assert message.key, "a message without a key cannot be repeated"
+    if message.kind == "Task":
+        assert read_cancel_data(message.resource).external_id
+    else:
+        admitted = read_bundle_data(message.resource, slug, lambda number: "p")
+        assert admitted.prescription.hospital == slug
+        assert admitted.prescription.items
+
+
+@pytest.mark.parametrize(("slug", "one"), VALID, ids=[f"{slug}-{one.name}" for slug, one in VALID])
+def test_a_valid_sample_has_no_code_that_nobody_mapped(slug: str, one: folders.Sample) -> None:
+    message, _ = read_as(slug, one)
+    assert message is not None
+    assert [(it.table, it.theirs, it.name) for it in message.unmapped] == [], f"run ./go map {slug}"
+
+
+@pytest.mark.parametrize(("slug", "one"), INVALID, ids=[f"{slug}-{one.name}" for slug, one in INVALID])
+def test_an_invalid_sample_causes_the_finding_of_the_index_in_its_place(slug: str, one: folders.Sample) -> None:
+    assert one.finding, f"samples/invalid/index.toml says nothing about {one.name}"
+    _, findings = read_as(slug, one)
+    assert one.finding in [it.code for it in findings]
+    assert all(it.rule and it.text and it.text_en for it in findings)
+    assert [it for it in findings if it.code == one.finding and (it.path or it.spot)]
+    told = "".join(repr(it) for it in findings)
+    assert not [secret for secret in people(slug) if secret in told]
+
+
+@pytest.mark.parametrize("slug", HOSPITALS)
+def test_the_index_names_every_invalid_sample_and_no_other(slug: str) -> None:
+    where = folders.folder(slug) / "samples" / "invalid"
+    assert where.is_dir(), f"{slug}: samples/invalid is missing; a hospital's mistakes are samples too"
+    index = tomllib.loads((where / "index.toml").read_text(encoding="utf-8"))
+    assert index.keys() == {it.name for it in folders.invalid(slug)}
+
+
+@pytest.mark.parametrize("slug", HOSPITALS)
+def test_the_samples_hold_a_prescription_and_a_cancel(slug: str) -> None:
+    kinds = {message.kind for one in folders.valid(slug) if (message := read_as(slug, one)[0])}
+    assert kinds == {"Bundle", "Task"}
+
+
+@pytest.mark.parametrize("slug", HOSPITALS)
+def test_the_same_bytes_are_the_same_message(slug: str) -> None:
+    for one in folders.valid(slug):
+        first, second = read_as(slug, one)[0], read_as(slug, one)[0]
+        assert first is not None
+        assert second is not None
+        assert (first.key, first.resource, first.context) == (second.key, second.resource, second.context)
+
+
+@pytest.mark.parametrize("slug", HOSPITALS)
+@pytest.mark.parametrize("number", range(len(GARBAGE)))
+def test_what_is_no_message_is_refused_with_findings_and_answered(slug: str, number: int) -> None:
+    message, findings = read_as(slug, folders.Sample("garbage", GARBAGE[number]))
+    assert findings
+    refused = Verdict(Outcome.REFUSED, AT, slug, findings=findings)
+    assert folders.reader(slug).answer(message, refused).body
+
+
+@pytest.mark.parametrize("slug", HOSPITALS)
+def test_every_outcome_has_an_answer_of_its_own_that_says_nothing_about_a_person(slug: str) -> None:
+    one = next(it for it in folders.valid(slug) if (message := read_as(slug, it)[0]) and message.kind == "Bundle")
+    message, _ = read_as(slug, one)
+    _, findings = read_as(slug, folders.invalid(slug)[0])
+    said = {}
+    for verdict in (AGREED, replace(AGREED, outcome=Outcome.REFUSED, prescription_id="", findings=findings),
+                    replace(AGREED, outcome=Outcome.CONFLICT, findings=findings[:1]),
+                    replace(AGREED, outcome=Outcome.WAITING, prescription_id="", unmapped=[Unmapped("drug", "X1", "某药")])):
+        reply = folders.reader(slug).answer(message, verdict)
+        assert reply.body == folders.reader(slug).answer(message, verdict).body
+        assert not [secret for secret in people(slug) if secret.encode() in reply.body]
+        said[reply.body] = verdict.outcome
+    assert len(said) == 4
+
+
+@pytest.mark.parametrize("slug", HOSPITALS)
+def test_every_accepted_code_is_one_of_ours_and_somebody_accepted_it(slug: str) -> None:
+    knowledge = load_knowledge("jinan")
+    for file in (folders.folder(slug) / "mapping").glob("*.csv"):
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            for row in csv.DictReader(lines):
+                where = f"{slug}/mapping/{file.name}: {row['theirs']}"
+                if row["ours"]:
+                    assert is_ours(knowledge, file.stem, row["ours"]), f"{where}: {row['ours']} is no code of ours"
+                    assert row["accepted_by"], f"{where}: nobody accepted it"
+                    assert date.fromisoformat(row["accepted_on"]), where
 
 
 # All adapters keep their Protocol, to the name of a parameter

@@ -1,14 +1,17 @@
 """What a hospital hears is valid FHIR, says everything, and repeats nothing about a person."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 from fhir.resources.R4B.task import Task
 
-from domain.findings import Finding, Severity
+from domain.findings import Finding, Severity, Spot
 from fhir_profiles import answers
+from fhir_profiles.catalogue import CATALOGUE, RULES
 from fhir_profiles.checker import check_bundle
+from fhir_profiles.patches import Change
 from tests.fhir_profiles.fhir_messages import (
     DELETE,
     DOCTOR,
@@ -45,6 +48,33 @@ def test_every_finding_is_an_issue_with_path_text_and_cure():
     assert issues[0]["severity"] == "error"
     assert issues[0]["diagnostics"].startswith("F-044: The gender")
     assert issues[0]["details"]["coding"][0]["system"] == "https://sanyi.example/fhir/CodeSystem/finding"
+
+
+def test_an_issue_says_where_by_which_rule_who_acts_and_what_to_do():
+    (found,) = check_bundle(raw(changed(long_term(), ((*PATIENT, "gender"), "female"))), HOSPITAL)[1]
+    found = replace(found, spot=Spot("", 27, 5, 811))
+    issue = outcome(answers.operation_outcome([found]))["issue"][0]
+    assert issue["location"] == ["line 27, column 5"]
+    said = {e["url"].rpartition("/")[2]: e for e in issue["extension"]}
+    assert said["operationoutcome-issue-line"]["valueInteger"] == 27
+    assert said["operationoutcome-issue-col"]["valueInteger"] == 5
+    assert said["offset"]["valueInteger"] == 811
+    detail = {e["url"]: e.get("valueCode") or e["valueString"] for e in said["finding"]["extension"]}
+    assert detail == {"rule": "F-044", "source": "GB 11643", "actor": "registration", "cure": "核对两者", "cure-en": "Check both."}
+
+
+def test_every_rule_says_who_must_act():
+    assert {rule.actor for rule in CATALOGUE} <= {"interface", "prescriber", "registration", "platform"}
+    assert all(rule.finding("Bundle").actor == rule.actor for rule in CATALOGUE)
+
+
+def test_an_outcome_says_where_a_patched_file_is_and_what_was_changed_in_it():
+    answer = answers.operation_outcome([RULES["BUNDLE_TYPE"].finding("Bundle.type")], "requests/M0001/patched",
+                                       [Change("Bundle.type", "改", "changed")])
+    (offer,) = outcome(answer)["extension"]
+    assert offer == {"url": "https://sanyi.example/fhir/StructureDefinition/patched-message", "extension": [
+        {"url": "address", "valueUri": "requests/M0001/patched"},
+        {"url": "change", "valueString": "Bundle.type: 改 / changed"}]}
 
 
 def test_findings_of_the_audit_can_be_said_the_same_way():

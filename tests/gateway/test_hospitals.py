@@ -57,6 +57,24 @@ def test_the_same_key_with_other_bytes_is_a_conflict_naming_paths_and_no_values(
     assert "示范患者" not in answer.text
 
 
+def test_a_dry_run_says_what_would_happen_and_keeps_nothing(client: TestClient) -> None:
+    said = client.post("/fhir/jinan_first/$validate", content=bundle(1), headers=HEADERS).json()
+    assert said["passes"]
+    assert said["findings"] == []
+    assert {one["severity"] for one in said["audit"]} <= {"INFO", "WARN"}
+    assert said["routing"][0]["eligible"]
+    assert said["routing"][0]["why"]
+    assert set(said["price"]) == {"total", "fund", "account", "cash"}
+    assert client.get("/fhir/jinan_first/requests/M0001", headers=HEADERS).status_code == 404
+    assert client.post(BUNDLE, content=bundle(1), headers=HEADERS).status_code == 201
+
+
+def test_a_dry_run_of_a_broken_message_names_every_finding(client: TestClient) -> None:
+    said = client.post("/fhir/jinan_first/$validate", content=b"{", headers=HEADERS).json()
+    assert not said["passes"]
+    assert [one["code"] for one in said["findings"]] == ["MSG_NOT_JSON"]
+
+
 def test_the_same_prescription_under_another_key_is_a_conflict(client: TestClient) -> None:
     client.post(BUNDLE, content=bundle(1), headers=HEADERS)
 
@@ -91,6 +109,26 @@ def test_a_sample_that_breaks_the_contract_is_not_accepted(client: TestClient, p
     assert client.post(BUNDLE, content=path.read_bytes(), headers=HEADERS).status_code == 422
 
 
+def test_what_is_mechanically_wrong_comes_back_put_right_and_passes(client: TestClient) -> None:
+    broken = bundle(1).replace(b'"code": "bid"', b'"code": "BID "')
+    refused = client.post(BUNDLE, content=broken, headers=HEADERS)
+    assert refused.status_code == 422
+    address = next(part["valueUri"] for extension in refused.json()["extension"] for part in extension["extension"]
+                   if part["url"] == "address")
+    put_right = client.get(f"/fhir/jinan_first/{address}", headers=HEADERS)
+    assert put_right.status_code == 200
+    assert b'"BID "' not in put_right.content
+    again = put_right.content.replace(b"M0001", b"M0002")
+    assert client.post(BUNDLE, content=again, headers=HEADERS).status_code == 201
+
+
+def test_what_only_a_person_can_put_right_is_not_offered(client: TestClient) -> None:
+    refused = client.post(BUNDLE, content=bundle(1).replace(b'"value": 60,', b'"value": -1,'), headers=HEADERS)
+    assert refused.status_code == 422
+    assert client.get("/fhir/jinan_first/requests/M0001/patched", headers=HEADERS).status_code == 404
+    assert client.get("/fhir/jinan_first/requests/unheard/patched", headers=HEADERS).status_code == 404
+
+
 def test_what_is_no_json_is_told_so(client: TestClient) -> None:
     answer = client.post(BUNDLE, content=b"{not json", headers=HEADERS)
 
@@ -123,13 +161,13 @@ def test_a_hospital_the_city_does_not_know_is_not_found(client: TestClient) -> N
     assert codes_of(answer.content) == ["unknown_hospital"]
 
 
-def test_a_message_over_one_mebibyte_is_refused_before_it_is_read(client: TestClient) -> None:
-    assert client.post(BUNDLE, content=b" " * ((1 << 20) + 1), headers=HEADERS).status_code == 413
+def test_a_message_over_twenty_megabytes_is_refused_before_it_is_read(client: TestClient) -> None:
+    assert client.post(BUNDLE, content=b" " * (20_000_001), headers=HEADERS).status_code == 413
 
 
 def test_a_message_that_does_not_say_its_length_is_cut_off_at_the_limit(client: TestClient) -> None:
     def in_pieces() -> Iterator[bytes]:
-        for _ in range(17):
+        for _ in range(306):
             yield b" " * (1 << 16)
 
     answer = client.post(BUNDLE, content=in_pieces(), headers=HEADERS)

@@ -263,7 +263,10 @@ def addresses(app: FastAPI, town: Town) -> list[str]:
 
 
 def timed(client: TestClient, paths: Sequence[str]) -> dict[str, tuple[float, int, int]]:
-    """By path: milliseconds (median of five), bytes and status of the answer."""
+    """By path: milliseconds (median of five), bytes and status of the answer.
+
+    This past's hospital speaks FHIR, so it has no SOAP service, and none of its messages is put right.
+    """
     found = {}
     for path in paths:
         taken = []
@@ -271,7 +274,8 @@ def timed(client: TestClient, paths: Sequence[str]) -> dict[str, tuple[float, in
             began = time.perf_counter()
             answer = client.get(path, headers={"Authorization": f"Bearer {_token(path)}"})
             taken.append(1000 * (time.perf_counter() - began))
-        assert answer.status_code in (200, 201, 303), f"{path}: {answer.status_code}"
+        expected = (404,) if path.startswith("/soap/") or path.endswith("/patched") else (200, 201, 303)
+        assert answer.status_code in expected, f"{path}: {answer.status_code}"
         # To be sent to the sign-in is not to see a page.
         assert not answer.headers.get("location", "").startswith("/sign-in"), path
         found[path] = statistics.median(taken), len(answer.content), answer.status_code
@@ -302,7 +306,7 @@ def signed_in(town: Town, folder: Path) -> TestClient:
 
 def _token(path: str) -> str:
     """Of somebody who is let in there."""
-    return HOSPITAL_TOKEN if path.startswith("/fhir/") else (
+    return HOSPITAL_TOKEN if path.startswith(("/fhir/", "/messages/")) else (
         PHARMACIST_TOKEN if path.startswith("/api/review") else OPERATOR_TOKEN)
 
 

@@ -1,10 +1,12 @@
 """No name, id number, phone or address of a day's patients, nor a marker in broken messages, is in a table, log or page."""
 
+import asyncio
 import json
 import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from rich.console import Console
 
 from sandbox.city import SandboxCity
 from sandbox.day import run_day
+from sandbox.dialects import Line, fhir, speaker
+from sandbox.facts import Facts
 from sandbox.people import resident_id
 from sandbox.plan import Plan
 from sandbox.processes import Processes
@@ -54,8 +58,8 @@ def main() -> int:
 
 def _send_marked(city: SandboxCity) -> list[bytes]:
     """Broken messages of every kind with the markers in them, and a good one twice; returns what was answered."""
-    plan = Plan.load(city.folder / "hospital")
-    good = json.loads(plan.prescriptions[-1].bundle)
+    plan = Plan.load(city.folder)
+    good = fhir.bundle(replace(plan.prescriptions[-1].facts, hospital="jinan_first"))
     answers = []
     for number, (path, value) in enumerate(_DEFECTS):
         message = json.loads(json.dumps(good))
@@ -68,9 +72,30 @@ def _send_marked(city: SandboxCity) -> list[bytes]:
         answers += [_post(city, message), _post(city, message)]
     for raw in (f'{{"name": "{NAME}", broken'.encode(), NAME.encode("gb18030"), f'["{NAME}", "{PHONE}"]'.encode()):
         answers.append(_post(city, raw))
+    for slug, dialect in city.hospitals.items():
+        if dialect != "fhir":
+            answers += asyncio.run(_send_in(city, slug, dialect, plan.of(slug).prescriptions[-1].facts))
     answers.append(httpx.get(f"{city.urls['gateway']}/fhir/jinan_first/requests/{PHONE}", trust_env=False,
-                             headers={"Authorization": f"Bearer {city.keys['hospital']}"}).content)
+                             headers={"Authorization": f"Bearer {city.keys['jinan_first token']}"}).content)
     return answers
+
+
+async def _send_in(city: SandboxCity, slug: str, dialect: str, facts: Facts) -> list[bytes]:
+    """In another dialect: two that are broken, and one with a drug nobody has mapped."""
+    installed = city._installed[slug]
+    line = Line(slug, city.urls["gateway"], installed.options, installed.secrets, lambda _key, _report: None)
+    speech = speaker(dialect, line)
+    # Numbers that its hospital neither offers for poll nor has used.
+    marked = [replace(facts, key=f"MARKED{number}", external_id=f"MARKEDRX{number}", name=NAME, phone=PHONE)
+              for number in (101, 102, 104)]
+    unknown = replace(marked[2], medicines=(replace(facts.medicines[0], drug="NOBODYS"),))
+    heard = []
+    for body in (speech.broken(marked[0], 1), speech.broken(marked[1], 2), speech.prescription(unknown)):
+        async with asyncio.timeout(30):
+            while (answer := await speech.send(body)) is None:
+                await asyncio.sleep(0.5)
+        heard.append(answer.body)
+    return heard
 
 
 _DEFECTS: list[tuple[tuple[object, ...], object]] = [
@@ -105,13 +130,8 @@ def _id_number(number: int) -> str:
 def _markers(folder: Path) -> list[str]:
     """What must not be found: the planted ones, and everybody's name, id number and phone of the day's own people."""
     people = json.loads((folder / "insurer" / "people.json").read_text(encoding="utf-8"))
-    plan = Plan.load(folder / "hospital")
-    phones, addresses = set(), set()
-    for planned in plan.prescriptions:
-        for entry in json.loads(planned.bundle)["entry"]:
-            if entry["resource"]["resourceType"] == "Patient":
-                phones |= {telecom["value"] for telecom in entry["resource"].get("telecom", [])}
-                addresses |= {address["text"] for address in entry["resource"].get("address", []) if "text" in address}
+    facts = [planned.facts for planned in Plan.load(folder).prescriptions]
+    phones, addresses = {one.phone for one in facts}, {one.address for one in facts}
     return sorted({NAME, PHONE, *(_id_number(number) for number in range(len(_DEFECTS))),
                    *(person["id_number"] for person in people), *(person["name"] for person in people), *phones, *addresses})
 
@@ -120,7 +140,7 @@ def _pages(city: SandboxCity) -> list[bytes]:
     """Everything an operator can look at."""
     headers = {"Authorization": f"Bearer {city.keys['operator']}"}
     rows = city.prescriptions()
-    paths = ["/", "/rx", "/review", "/api/ops/board", "/api/ops/ledger", "/api/ops/discrepancies",
+    paths = ["/", "/rx", "/review", "/mapping", "/api/ops/board", "/api/ops/ledger", "/api/ops/discrepancies",
              *(f"/rx/{row['id']}" for row in rows), *(f"/api/rx/{row['id']}" for row in rows),
              *(f"/api/rx/{row['id']}/history" for row in rows)]
     with httpx.Client(base_url=city.urls["gateway"], headers=headers, trust_env=False, timeout=30) as client:
@@ -179,7 +199,7 @@ def _put(message: dict[str, object], path: tuple[object, ...], value: object) ->
 def _post(city: SandboxCity, message: object) -> bytes:
     body = message if isinstance(message, bytes) else json.dumps(message, ensure_ascii=False).encode()
     return httpx.post(f"{city.urls['gateway']}/fhir/jinan_first/Bundle", content=body, trust_env=False, timeout=20, headers={
-        "Authorization": f"Bearer {city.keys['hospital']}", "Content-Type": "application/fhir+json"}).content
+        "Authorization": f"Bearer {city.keys['jinan_first token']}", "Content-Type": "application/fhir+json"}).content
 
 
 if __name__ == "__main__":

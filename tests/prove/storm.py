@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ BAD_CLOCKS = {"wrong_clock": 0.05, "wrong_time": 0.1}
 VICTIMS = ("worker-1", "worker-2", "gateway", "prefect", "postgres")
 REVIVED = (*VICTIMS, "operations", "deploy")
 """What a service manager would start again when it ends by itself, as when the database is away at its start."""
-PARTNERS = {"ankang": "ANKANG", "baicao": "BAICAO", "insurer": "JINAN_CENTRE", "hospital": "JINAN_FIRST"}
-SENDERS = ("ankang", "baicao", "hospital", "pharmacist")
+PARTNERS = {"ankang": "ANKANG", "baicao": "BAICAO", "insurer": "JINAN_CENTRE"}
+SENDERS = ("ankang", "baicao", "pharmacist")
 ENOUGH = 0.85
 """The storm ends when this share has come to an end; what is left then shows that it can."""
 OVERDUE = "interval '60 seconds'"
@@ -142,17 +143,31 @@ class StormCity(SandboxCity):
         self.service = processes
         self.there = {name: free_port() for name in PARTNERS}
         self.back = {name: free_port() for name in SENDERS}
+        self.behind: dict[int, int] = {}
+        """Port of a bad line to or from a hospital -> the port behind it."""
         super().__init__(folder, processes, slug="jinan", seed=seed, per_second=per_second,
                          database_url=postgres.url("sanyi"),
                          shape=Shape(workers=2, prefect_database_url=postgres.url("prefect", "postgresql+asyncpg")))
         for name, variable in PARTNERS.items():
             self._product[f"SANYI_PARTNER_URLS__{variable}"] = f"http://127.0.0.1:{self.there[name]}"
+        for name, installed in self._installed.items():
+            self._product |= {key: self._badly(value) for key, value in installed.settings.items() if "_URLS__" in key}
+            options = {key: self._badly(value) if "://" in value else value for key, value in installed.options.items()}
+            self._installed[name] = replace(installed, options=options)
         self._client = httpx.Client(timeout=300, trust_env=False)
+
+    def _badly(self, url: str) -> str:
+        """The same address behind a bad line; a folder stays where it is."""
+        if not (port := re.search(r"(?<=127\.0\.0\.1:)\d+", url)):
+            return url
+        self.behind[bad := free_port()] = int(port[0])
+        return url[:port.start()] + str(bad) + url[port.end():]
 
     def start_lines(self) -> None:
         """The bad lines, good until `weather` is called."""
         lines = [f"to {name}={port}:127.0.0.1:{self.ports[name]}" for name, port in self.there.items()]
         lines += [f"from {name}={port}:127.0.0.1:{self.ports['gateway']}" for name, port in self.back.items()]
+        lines += [f"hospital {there}={bad}:127.0.0.1:{there}" for bad, there in self.behind.items()]
         self._processes.start("chaos", "-m", "sandbox.chaos", "--control", str(self.control), "--seed", str(self.seed),
                               *(word for line in lines for word in ("--line", line)), env={})
         self.wait_until(self._lines_are_up, "the bad lines", 30)
@@ -197,13 +212,16 @@ class StormCity(SandboxCity):
         except (psycopg.Error, httpx.HTTPError):
             return False
 
-    def _partner(self, name: str, env: dict[str, str], *options: str) -> None:
+    def _partner(self, name: str, env: dict[str, str], *options: str, module: str = "") -> None:
         given = list(options)
+        if name in self.hospitals:
+            place = given.index("--gateway") + 1
+            given[place] = self._badly(given[place])
         if name in self.back:
             given[given.index("--gateway") + 1] = f"http://127.0.0.1:{self.back[name]}"
         if name == "pharmacist":
             given += ["--pace", "0.1"]  # Two people for ten thousand prescriptions read fast.
-        super()._partner(name, env, *given)
+        super()._partner(name, env, *given, module=module)
 
     def _lines_are_up(self) -> bool:
         try:
@@ -434,7 +452,7 @@ def main() -> int:
         a_day.reconcile(city)
         ended = a_day.assess(city, plan)
         late = stuck(city.postgres)
-        doubled = tieout.doubled(a_day.whole(city, "ledger"), {name: city.book(name) for name in PARTNERS})
+        doubled = tieout.doubled(a_day.whole(city, "ledger"), {name: city.book(name) for name in (*PARTNERS, "hospital")})
         injected = city.injected()
         stale = sum(event.get("stale", 0) for chain in ("ankang", "baicao") for event in city.book(chain)["callbacks"])
         broken = a_day.whole(city, "verify")["broken"]

@@ -59,7 +59,7 @@ def main() -> int:
         forgotten = city.forgotten_run()
         reconcile(city)
         city.wait_until(lambda: city.run_state(forgotten)[1] == "Late", "Prefect's services to see a late run", 90)
-        day = assess(city, Plan.load(Path(folder) / "hospital"))
+        day = assess(city, Plan.load(Path(folder)))
         runs = {name: city.count_runs(f"worker:{name}") for name in city.members["worker"]}
     wrong = [one for one in day.ended if not one.right]
     for line in [*day.differences[:20], *day.red_runs[:20], *(str(one) for one in wrong[:20])]:

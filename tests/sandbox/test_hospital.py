@@ -2,12 +2,14 @@
 
 import asyncio
 import hashlib
+import itertools
 import json
 from datetime import UTC, datetime
 
 import pytest
 from fastapi import FastAPI, Request, Response
 
+from adapters.dialects import fhir_r4
 from sandbox import ankang, hospital
 from sandbox.faults import Faults, FaultyLine, by_bytes
 from sandbox.plan import make_plan
@@ -29,7 +31,7 @@ class Gateway:
         async def take(kind: str, request: Request) -> Response:
             assert request.headers["authorization"] == "Bearer hospital-token"
             body = await request.body()
-            message = json.loads(body)
+            message = fhir_r4.to_fhir(body).resource
             identifier = message["identifier"]
             key = identifier["value"] if kind == "Bundle" else identifier[0]["value"]
             if kind == "Bundle" and (message["entry"][0]["resource"]["resourceType"] != "Patient"
@@ -60,9 +62,14 @@ def report(number, status, key="k1", **more):
 
 @pytest.fixture
 def day(tmp_path):
-    plan = make_plan("jinan", 12, 3, datetime.now(UTC))
-    plan.save(tmp_path, tmp_path)
+    plan = make_plan("jinan", 12, 3, datetime.now(UTC), hospitals=["jinan_first"])
+    plan.save(tmp_path)
+    (tmp_path / "jinan_first" / "plan.json").rename(tmp_path / "plan.json")
     return plan
+
+
+def start(setting, urls):
+    return hospital.make_app(setting({"slug": "jinan_first", "dialect": "fhir"} | urls))
 
 
 def planned(day, scenario):
@@ -88,17 +95,18 @@ async def settled_down(client, url, condition):
 async def test_a_day_goes_out_over_a_line_that_loses_answers(setting, client, day):
     gateway = Gateway({"lose_answer": 0.4, "error_500": 0.1, "at_most": 2})
     async with serving(gateway.app) as gateway_url:
-        async with serving(hospital.make_app(setting({"gateway": gateway_url, "per-second": "100"}))) as url:
+        async with serving(start(setting, {"gateway": gateway_url, "per-second": "100"})) as url:
             # Everything, the conflict, two broken ones, and the two cancels that wait for nobody.
             now = await settled_down(client, url, lambda p: (p["answered"], p["refused"], p["cancels"]) == (12, 3, 2))
             assert now["retried"] > 0
             book = (await client.get(f"{url}/book")).json()
             assert book["defects"] == []
-            assert [row["answered"] for row in book["prescriptions"]] == [201] * 12
+            assert [row["answered"] for row in book["prescriptions"]] == ["accepted"] * 12
             assert "示范" not in json.dumps(book, ensure_ascii=False)
-    assert all(gateway.taken[one.key][0] == one.bundle for one in day.prescriptions)
+    assert {one.key for one in day.prescriptions} <= set(gateway.taken)
+    assert {raw[:1] for raw, _ in gateway.taken.values()} == {b"{", b"<"}, "both forms were sent"
     before = planned(day, "cancelled_before")
-    assert gateway.order.index(json.loads(before.cancel)["identifier"][0]["value"]) < gateway.order.index(before.key)
+    assert gateway.order.index(before.cancel_key) < gateway.order.index(before.key)
 
 
 async def test_a_500_to_a_repeated_message_is_no_other_answer(setting, client, day):
@@ -120,7 +128,7 @@ async def test_a_500_to_a_repeated_message_is_no_other_answer(setting, client, d
         await gateway.app(scope, again, send)
 
     async with serving(fails_once_when_asked_again) as gateway_url:
-        async with serving(hospital.make_app(setting({"gateway": gateway_url, "per-second": "100"}))) as url:
+        async with serving(start(setting, {"gateway": gateway_url, "per-second": "100"})) as url:
             await settled_down(client, url, lambda p: p["answered"] == 12)
             await asyncio.sleep(0.2)
             assert (await client.get(f"{url}/book")).json()["defects"] == []
@@ -130,7 +138,7 @@ async def test_the_cancel_in_fulfilment_waits_for_the_report(setting, client, da
     gateway = Gateway()
     target = planned(day, "cancelled_fulfilling")
     async with serving(gateway.app) as gateway_url:
-        async with serving(hospital.make_app(setting({"gateway": gateway_url, "per-second": "100"}))) as url:
+        async with serving(start(setting, {"gateway": gateway_url, "per-second": "100"})) as url:
             await settled_down(client, url, lambda p: p["answered"] == 12)
             assert (await progress(client, url))["cancels"] < 3
             await send(client, url, report(target.external_id, "fulfilling"))
@@ -138,7 +146,7 @@ async def test_the_cancel_in_fulfilment_waits_for_the_report(setting, client, da
 
 
 async def test_a_repeated_report_counts_once_and_a_changed_one_is_a_defect(setting, client, day):
-    async with serving(hospital.make_app(setting({"gateway": "http://127.0.0.1:1"}))) as url:
+    async with serving(start(setting, {"gateway": "http://127.0.0.1:1"})) as url:
         number = day.prescriptions[0].external_id
         assert (await client.post(f"{url}/reports", json={}, headers={"Sanyi-Key": "k"})).status_code == 401
         first = report(number, "in_review")
@@ -150,7 +158,7 @@ async def test_a_repeated_report_counts_once_and_a_changed_one_is_a_defect(setti
 
 
 async def test_what_happened_last_counts_not_what_came_last(setting, client, day):
-    async with serving(hospital.make_app(setting({"gateway": "http://127.0.0.1:1"}))) as url:
+    async with serving(start(setting, {"gateway": "http://127.0.0.1:1"})) as url:
         number = day.prescriptions[0].external_id
         await send(client, url, report(number, "settled", "k2", at="2026-11-22T01:05:00+00:00"))
         await send(client, url, report(number, "fulfilled", "k1", at="2026-11-22T09:04:00+08:00"))
@@ -168,7 +176,7 @@ async def test_the_patient_collects_when_it_is_ready(setting, gateway, client, d
     bearer = {"Authorization": "Bearer ankang-token"}
     async with serving(ankang.make_app(setting({"gateway": gateway[1]}))) as chain:
         urls = {"gateway": "http://127.0.0.1:1", "ankang": chain}
-        async with serving(hospital.make_app(setting(urls))) as url:
+        async with serving(start(setting, urls)) as url:
             await client.post(f"{chain}/v1/holds", json=held, headers=bearer)
             pickup = {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "424242"}
             await send(client, url, report(number, "fulfilling", pickup=pickup))
@@ -180,13 +188,14 @@ async def test_the_patient_collects_when_it_is_ready(setting, gateway, client, d
 
 async def test_a_platform_that_accepts_a_broken_message_is_found_out(setting, client, day):
     app = FastAPI()
+    number = itertools.count()
 
     @app.post("/fhir/{name}/{kind}")
     async def take_anything() -> Response:
-        return Response(b"{}", 201)
+        return Response(json.dumps({"n": next(number)}), 201)
 
     async with serving(app) as gateway_url:
-        async with serving(hospital.make_app(setting({"gateway": gateway_url, "per-second": "100"}))) as url:
+        async with serving(start(setting, {"gateway": gateway_url, "per-second": "100"})) as url:
             await settled_down(client, url, lambda p: p["defects"] >= 3)
             defects = {row["defect"] for row in (await client.get(f"{url}/book")).json()["defects"]}
             assert {"broken_not_refused", "conflict_not_refused", "replay_differs"} <= defects

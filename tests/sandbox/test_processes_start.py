@@ -19,7 +19,8 @@ PARTNERS = ("ankang", "baicao", "insurer", "hospital", "pharmacist")
 def start(name, port, tmp_path, **more):
     return subprocess.Popen(
         [sys.executable, "-m", f"sandbox.{name}", "--port", str(port), "--state", str(tmp_path), "--seed", "1"]
-        + ([] if name == "insurer" else ["--gateway", "http://127.0.0.1:1"]),
+        + ([] if name == "insurer" else ["--gateway", "http://127.0.0.1:1"])
+        + (["--slug", "hospital", "--dialect", "fhir"] if name == "hospital" else []),
         cwd=ROOT, env=os.environ | SECRETS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
 
 

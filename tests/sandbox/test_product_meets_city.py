@@ -116,7 +116,8 @@ def claim(payer, person, entitled, disease, drugs, sequence=1):
 
 @pytest.fixture
 async def payer(setting, line, tmp_path):
-    DAY.save(tmp_path, tmp_path)
+    DAY.save(tmp_path)
+    (tmp_path / "insurer" / "people.json").rename(tmp_path / "people.json")
     async with serving(insurer.make_app(setting(faults={"lose_answer_next": 1, "only": ["2102"]}))) as url:
         yield registry.load("payers", "jinan_centre", line("payers", "jinan_centre", url),
                             {"paasid": "sanyi", "secret": "centre-secret"})

@@ -22,6 +22,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from adapters import registry
 from domain.claims import Claim, Settlement
 from domain.errors import Refused
 from domain.lifecycle import FINAL
@@ -47,11 +48,12 @@ from infra.db.rows import (
     ReviewRow,
 )
 from infra.topology import Kind, joined
-from tasks import upkeep
+from tasks import traffic, upkeep
 from tasks.allocation import open_secrets
 from tasks.city import City
 from tasks.line import Step, hops
 from tasks.settlement import reconcile_day
+from tests import erx
 from tests.city import (
     HOSPITAL,
     HOSPITAL_TOKEN,
@@ -66,7 +68,7 @@ from tests.city import (
     make_settings,
     rxno,
 )
-from tests.fakes import FakeChain, FakePayer
+from tests.fakes import FakeChain, FakePayer, Replay
 from tests.test_house_rules import PRODUCT, ROOT, sources
 
 PATIENCE = 10.0
@@ -208,8 +210,9 @@ class World:
         self._start()
 
     def _start(self) -> None:
+        others = {erx.SLUG: registry.load("hospitals", erx.SLUG, Replay(), erx.SECRETS)}
         self.city = replace(self._site.built, db=self._site.db, chains=self.chains, payer=self.payer,
-                            hospitals={HOSPITAL: self.hospital}, now=self.clock)
+                            hospitals={HOSPITAL: self.hospital, **others}, now=self.clock)
         self._settings = make_settings(self._site.folder, worker=f"worker-{self.power.failed}", poll_seconds=0.004,
                                        lease_seconds=self.lease_seconds)
         self._gateway = create_app(self.city, self._settings)
@@ -235,6 +238,16 @@ class World:
 
     def cancel(self) -> httpx.Response:
         return self._hospital("Task", cancel(1))
+
+    def ask_beforehand(self) -> None:
+        """A hospital of the national interface has a prescription of its own checked, and does not send it."""
+        self._until_done(lambda: asyncio.run(self._checked()))
+
+    async def _checked(self) -> None:
+        speech = erx.speaker()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(self._gateway), base_url="http://testserver") as client:
+            speech._client = client
+            await speech.where(erx.facts())
 
     def decide(self, decision: str = "pass") -> None:
         """A pharmacist claims the prescription and decides."""
@@ -272,6 +285,15 @@ class World:
     def wake(self) -> None:
         """An operator presses the button."""
         assert self._post(f"/api/ops/rx/{self.rx}/wake", OPERATOR_TOKEN).status_code == 200
+
+    def map_code(self, table: str, theirs: str, ours: str) -> None:
+        """An operator says what a code of the hospital stands for."""
+        said = f"hospital={HOSPITAL}&table={table}&theirs={theirs}&ours={ours}".encode()
+        assert self._post("/api/ops/mapping", OPERATOR_TOKEN, said, "application/x-www-form-urlencoded").status_code == 200
+
+    def compare_shapes(self) -> None:
+        """The last message of the hospital against the one before it."""
+        self._until_done(lambda: traffic.watch_shapes(self.city, recent=1, earlier=1, fewest=1))
 
     def redrive(self) -> None:
         """An operator runs the deployment of that name. A lease that it left behind lasts five minutes."""

@@ -1,14 +1,18 @@
 """What may happen to a prescription: each scenario ends by itself, the same way every time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import sqlalchemy as sa
 
+from adapters.mapping import CodeMap
+from adapters.messages import Message, Unmapped
 from domain.errors import Transient
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
 from infra.db import Session, history
 from infra.db.rows import OrderRow, PrescriptionRow
+from tests.city import FakeHospital
 from tests.tasks.failpoints import World
 
 
@@ -174,6 +178,18 @@ def answers_get_lost(city: World) -> None:
     city.work()
 
 
+def the_chain_falls_silent_twice(city: World) -> None:
+    """It never hears of the hold, and of the order, when they are sent first."""
+    city.ankang.only, city.ankang.silent = frozenset({"hold"}), True
+    city.to_fulfilling()
+    city.ankang.only = frozenset({"place"})
+    city.later(minutes=1)
+    city.work()
+    city.ankang.silent = False
+    city.later(minutes=1)
+    city.work()
+
+
 def the_fund_refuses_to_settle(city: World) -> None:
     city.payer.refuses["settle"] = "claim"
     city.to_settled()
@@ -241,6 +257,36 @@ def a_hold_for_nobody(city: World) -> None:
     city.sweep()
 
 
+def a_code_nobody_had_mapped(city: World) -> None:
+    city.hospital = Stranger()
+    city.restart()
+    city.prescribe()
+    city.map_code("drug", "D001", "D001")
+    city.work()
+
+
+def a_new_version_of_the_hospitals_software(city: World) -> None:
+    city.prescribe()
+    city.later(seconds=1)
+    city.cancel()
+    city.compare_shapes()
+    city.work()
+
+
+def checked_beforehand(city: World) -> None:
+    city.ask_beforehand()
+    city.prescribe()
+    city.work()
+
+
+class Stranger(FakeHospital):
+    """Its code for D001 looks like ours, and nobody has said yet that it is."""
+
+    def to_fhir(self, raw: bytes, codes: CodeMap) -> Message:
+        known = "D001" in codes.tables.get("drug", {})
+        return replace(super().to_fhir(raw, codes), unmapped=() if known else (Unmapped("drug", "D001"),))
+
+
 def a_process_comes_and_goes(city: World) -> None:
     city.prescribe()
     city.join()
@@ -265,7 +311,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     everything_returned, one_line_returned, the_first_chain_has_none, the_hold_runs_out, declined_after_the_order,
     silent_pharmacy, silent_pharmacy_that_keeps_the_order, cancelled_before_it_came, cancelled_in_review,
     cancelled_while_nobody_can_fill_it, cancelled_at_the_pharmacy, cancelled_too_late, expired_in_review, never_fetched,
-    the_fund_is_silent, answers_get_lost, the_fund_refuses_to_settle, the_fund_refuses_to_reverse, the_hospital_is_down,
+    the_fund_is_silent, answers_get_lost, the_chain_falls_silent_twice, the_fund_refuses_to_settle,
+    the_fund_refuses_to_reverse, the_hospital_is_down, checked_beforehand,
     a_row_cannot_be_read, everything_is_said_twice, forgotten, a_hold_for_nobody,
+    a_code_nobody_had_mapped, a_new_version_of_the_hospitals_software,
     a_process_comes_and_goes, the_canary_sings,
 )

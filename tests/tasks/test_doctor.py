@@ -28,9 +28,10 @@ from tests.city import admit, make_city
 from tests.services import _free_ports
 
 ROOT = Path(__file__).parents[2]
-SLUGS = ("ankang", "baicao", "jinan_centre", "jinan_first")
+SLUGS = ("ankang", "baicao", "jinan_centre", "jinan_first", "jinan_second", "jinan_tcm", "jinan_central", "jinan_county")
 SECRETS = {"ankang": ("token", "callback"), "baicao": ("token", "callback"), "jinan_centre": ("paasid", "secret"),
-           "jinan_first": ("token", "report_token")}
+           "jinan_first": ("token", "report_token"), "jinan_tcm": ("token", "report_token"), "jinan_central": ("sources",),
+           "jinan_second": ("app_secret", "platform_key", "hospital_key")}
 
 
 @contextmanager
@@ -75,7 +76,9 @@ def given(tmp_path: Path, address: str, **changes: Any) -> Settings:
     key = base64.b64encode(b"i" * 32).decode(), base64.b64encode(b"l" * 32).decode()
     usual = {
         "home": tmp_path, "identity_key": key[0], "lookup_key": key[1], "gateway_url": address,
-        "partner_urls": dict.fromkeys(SLUGS, address),
+        "partner_urls": dict.fromkeys(SLUGS, address) | {
+            "jinan_central": address.replace("http:", "mllp:"), "jinan_county": tmp_path.as_uri()},
+        "mllp_ports": {"jinan_central": 2575},
         "partner_secrets": {slug: dict.fromkeys(names, "x") for slug, names in SECRETS.items()},
         "pharmacists": {"P001": "a"}, "operators": {"O001": "b"}}
     return Settings(_env_file=None, **(usual | changes))
@@ -261,6 +264,17 @@ def test_a_partner_without_address_and_secrets_is_named_with_the_variables(well)
     assert found.area == "partner baicao"
     for name in ("SANYI_PARTNER_URLS__BAICAO", "SANYI_PARTNER_SECRETS__BAICAO__TOKEN", "SANYI_PARTNER_SECRETS__BAICAO__CALLBACK"):
         assert name in found.text_en
+
+
+@pytest.mark.parametrize(("slug", "place"), [
+    ("jinan_central", "mllp://127.0.0.1:9"), ("jinan_county", "file:///no/such/folder")])
+def test_a_hospital_off_the_web_that_cannot_be_reached(well: Settings, slug: str, place: str) -> None:
+    settings = changed(well, partner_urls=dict(well.partner_urls) | {slug: place})
+    assert [one.area for one in grave(settings)] == [f"partner {slug}"]
+
+
+def test_a_hospital_of_hl7_without_a_port_to_call_at(well: Settings) -> None:
+    assert "SANYI_MLLP_PORTS__JINAN_CENTRAL" in only(grave(changed(well, mllp_ports={}))).text
 
 
 def test_a_hospital_that_could_not_come_in(well):

@@ -67,7 +67,7 @@ def effect(city):
 
 def run(city: City, effect: Effect, partner: Partner, request: bytes = b"request") -> str:
     return asyncio.run(once(city, effect, partner="ankang", request=request, answer=TypeAdapter(str),
-                            send=partner.send, ask=partner.ask))
+                            send=partner.send, ask=partner.ask, then=lambda _, receipt: receipt))
 
 
 def intent(city: City) -> tuple[object, str, bool] | None:

@@ -89,7 +89,7 @@ def test_an_order_taken_back_because_its_time_was_over_is_not_given_to_the_next_
 
 
 def test_every_transaction_has_a_name_of_its_own():
-    assert [where for name, where in TRANSACTIONS if not name] == [], "db.transaction(\"order.placed\"): a literal name"
+    assert [where for name, where in TRANSACTIONS if not name] == [], "db.transaction(\"order.made\"): a literal name"
     assert {name: count for name, count in Counter(name for name, _ in TRANSACTIONS).items() if count > 1} == {}
 
 

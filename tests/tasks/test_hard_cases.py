@@ -52,9 +52,10 @@ def test_two_workers_make_the_next_claim_only_once(line):
     placed = line.to_settled(rx_id)
     with line.city.db.reading() as session:
         loaded, first = prescriptions.load(session, rx_id), claims.newest(session, rx_id)
-    make_claim(line.city, loaded, placed, lines=(2,), after=first)
-    with pytest.raises(StaleStatus):
-        make_claim(line.city, loaded, placed, lines=(2,), after=first)
+    with line.city.db.transaction() as session:
+        make_claim(line.city, session, loaded, placed, lines=(2,), after=first)
+    with pytest.raises(StaleStatus), line.city.db.transaction() as session:
+        make_claim(line.city, session, loaded, placed, lines=(2,), after=first)
 
 
 def test_a_later_message_does_not_move_an_order_in_progress_to_another_door(line):
@@ -63,7 +64,7 @@ def test_a_later_message_does_not_move_an_order_in_progress_to_another_door(line
         "路".encode(), "街".encode()))
     assert second.status == 201
     with line.city.db.reading() as session:
-        assert "路" in open_patient(line.city, session, first)["address"]
+        assert "路" in open_patient(line.city, prescriptions.load(session, first))["address"]
 
 
 def test_a_handover_of_an_order_we_took_back_is_for_a_person_to_settle(line):

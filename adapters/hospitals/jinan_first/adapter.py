@@ -1,7 +1,10 @@
-"""Reports to a hospital that pushes FHIR R4: nothing to translate on the way out, only a door to knock at."""
+"""A hospital that pushes FHIR R4: nothing to translate on the way in, only a door to knock at on the way out."""
 
 from collections.abc import Mapping
 
+from adapters.dialects import fhir_r4
+from adapters.mapping import CodeMap
+from adapters.messages import Message, Reply, Verdict
 from adapters.registry import HospitalManifest
 from domain.errors import NeedsOperator
 from infra.http import Request, Transport
@@ -11,6 +14,8 @@ class Adapter:
     """See `adapters.protocols.Hospital`."""
 
     SECRETS = ("report_token",)
+    SHOWS = ("token",)
+    """Secrets by which its door knows it; the adapter has no use for them."""
 
     def __init__(self, manifest: HospitalManifest, transport: Transport, secrets: Mapping[str, str]) -> None:
         if "report_path" not in manifest.facts:
@@ -19,6 +24,12 @@ class Adapter:
         self._path = manifest.facts["report_path"]
         self._transport = transport
         self._headers = {"authorization": f"Bearer {secrets['report_token']}", "content-type": "application/json"}
+
+    def to_fhir(self, raw: bytes, codes: CodeMap) -> Message:
+        return fhir_r4.to_fhir(raw, codes)
+
+    def answer(self, message: Message | None, verdict: Verdict) -> Reply:
+        return fhir_r4.answer(message, verdict)
 
     async def report(self, key: str, body: bytes) -> None:
         answer = await self._transport.send(

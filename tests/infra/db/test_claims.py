@@ -153,7 +153,7 @@ def test_when_every_reference_of_a_second_is_taken_the_next_attempt_must_do(db: 
 def test_two_claims_never_share_a_reference(db: Database, rx_id: str) -> None:
     other = admitted(db, 2).id
     settle(db, rx_id, "C1")
-    with pytest.raises(sa.exc.IntegrityError):
+    with pytest.raises(StaleStatus):
         settle(db, other, "C1")
 
 

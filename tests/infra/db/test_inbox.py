@@ -21,7 +21,7 @@ def test_the_first_answer_to_a_key_is_the_answer(db: Database) -> None:
     assert remember(db, b"first")
     assert not remember(db, b"second")
     with db.reading() as session:
-        assert inbox.heard(session, "hospital:a", "M1") == inbox.Heard("s", "k", 201, b"first")
+        assert inbox.heard(session, "hospital:a", "M1") == inbox.Heard("s", "k", 201, b"first", inbox.FHIR_JSON)
 
 
 def test_keys_of_different_sources_are_different(db: Database) -> None:

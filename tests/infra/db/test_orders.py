@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from domain.errors import StaleStatus
 from domain.lifecycle import ORDER_TRANSITIONS, Status
 from domain.orders import OrderStatus as O
-from infra.db import Database, effects, history, orders
+from infra.db import Database, Session, effects, history, orders
 from infra.db.effects import Effect
 from infra.db.rows import ItemRow, OrderRow
 from tests.domain.factories import item
@@ -29,14 +29,18 @@ def rx_of(db: Database, ord_id: str) -> str:
 
 def advance(db: Database, ord_id: str, to: O, *returned: int, reason: str = "") -> bool:
     with db.transaction() as session:
-        return orders.advance(session, ord_id, to, at=NOW + MINUTE, reason=reason, returned=returned)
+        return orders.advance(session, seen(session, ord_id), to, at=NOW + MINUTE, reason=reason, returned=returned)
+
+
+def seen(session: Session, ord_id: str) -> orders.Placed:
+    placed = orders.get(session, ord_id)
+    assert placed is not None
+    return placed
 
 
 def now(db: Database, ord_id: str) -> orders.Placed:
     with db.reading() as session:
-        placed = orders.get(session, ord_id)
-    assert placed is not None
-    return placed
+        return seen(session, ord_id)
 
 
 def items(db: Database) -> list[tuple[str | None, str]]:
@@ -49,8 +53,9 @@ def test_an_order_is_kept_without_its_secrets(db: Database) -> None:
     head = admitted(db)
     whole = replace(order(head.id), claim_secret="secret", recipient={"name": "x"})
     with db.transaction() as session:
-        orders.make(session, whole, attempt=1, sealed=b"sealed", ranking=[], at=NOW)
+        made = orders.make(session, whole, attempt=1, sealed=b"sealed", ranking=[], at=NOW)
     placed = now(db, whole.id)
+    assert placed == made
     assert placed.order == order(head.id)
     assert (placed.status, placed.sealed, placed.attempt) == (O.HELD, b"sealed", 1)
 
@@ -121,19 +126,21 @@ def test_a_word_that_was_decided_on_an_older_status_is_stale(postgres_db: Databa
     db, head = postgres_db, admitted(postgres_db)
     with db.transaction() as session:
         ord_id = make_order(session, head.id)
-    with db.reading() as session:
-        seen = session.get(OrderRow, ord_id)
-        assert seen
-        advance(db, ord_id, O.CANCELLED)
-        with pytest.raises(StaleStatus):
-            orders.advance(session, ord_id, O.HANDED_OVER, at=NOW)
+    old = now(db, ord_id)
+    advance(db, ord_id, O.CANCELLED)
+    with pytest.raises(StaleStatus), db.transaction() as session:
+        orders.advance(session, old, O.HANDED_OVER, at=NOW)
 
 
-def test_terms_are_added_and_never_emptied(db: Database, ord_id: str) -> None:
+@pytest.mark.parametrize("already", [False, True])
+def test_terms_are_kept_even_if_the_chain_has_said_more_by_then(db: Database, ord_id: str, already: bool) -> None:
+    if already:
+        advance(db, ord_id, O.ACCEPTED)
+    terms = orders.Terms(order("rx_x").total, "AK-1", accept_by=NOW, fulfil_by=NOW + MINUTE)
     with db.transaction() as session:
-        orders.set_terms(session, ord_id, patient_due=order("rx_x").total, reference="AK-1", accept_by=NOW)
-        orders.set_terms(session, ord_id, fulfil_by=NOW + MINUTE)
+        moved = orders.advance(session, seen(session, ord_id), O.ORDERED, at=NOW, terms=terms)
     placed = now(db, ord_id)
+    assert (moved, placed.status) == ((False, O.ACCEPTED) if already else (True, O.ORDERED))
     assert (placed.order.patient_due, placed.accept_by, placed.fulfil_by) == (2000, NOW, NOW + MINUTE)
 
 

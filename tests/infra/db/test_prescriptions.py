@@ -9,7 +9,7 @@ from domain.lifecycle import Status
 from domain.prescription import RxKind
 from infra.db import Database, history, prescriptions
 from infra.db.rows import PrescriptionRow
-from tests.infra.db.records import MINUTE, NOW, admit, admitted, at_once, make_order
+from tests.infra.db.records import MINUTE, NOW, admit, admitted, at_once
 
 
 def take(db: Database, owner: str = "a", *, at: datetime = NOW, lease: timedelta = MINUTE, limit: int = 10) -> list[str]:
@@ -71,11 +71,12 @@ def test_a_flood_from_one_hospital_leaves_the_others_their_share(db: Database) -
     assert [one for one in flood if one in taken] == flood[:6]
 
 
-def test_an_order_moves_its_prescription_to_the_chains_lane(db: Database) -> None:
+def test_an_event_may_move_a_prescription_to_a_chains_lane(db: Database) -> None:
     head = admitted(db, 1)
     with db.transaction() as session:
         assert prescriptions.claim_due(session, "a", at=NOW, lease=MINUTE, limit=1)[0].chain == ""
-        make_order(session, head.id)
+        history.append(session, head, actor="platform", reason="-", at=NOW, wake_at=NOW,
+                       also={"lane": "jinan_first/ankang"})
         prescriptions.release(session, "a", [head.id])
         (due,) = prescriptions.claim_due(session, "a", at=NOW, lease=MINUTE, limit=1)
         assert (due.chain, due.lane) == ("ankang", f"{due.hospital}/ankang")

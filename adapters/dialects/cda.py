@@ -1,0 +1,494 @@
+"""WS/T 500.5-2016 (西药处方) and 500.6-2016 (中药处方): CDA documents with positions, and the SOAP 1.1 that carries them.
+
+The documents say nothing of insurance, visit or handover. A hospital says these in one more section, whose code system is
+`SUPPLEMENT`; base CDA allows it, and receivers who do not know it may ignore it. Everything else is as the standard has it.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from lxml import etree
+
+from adapters.mapping import CodeMap
+from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
+from adapters.xml import Element, local, parse, spot, xpath
+from domain.errors import InvalidPayload
+from domain.findings import Finding, Spot
+from fhir_profiles import drafts
+from fhir_profiles.catalogue import Rule
+from fhir_profiles.drafts import NOTHING, Said
+from fhir_profiles.message import KEY
+
+DIALECT = "cda"
+
+V3 = "urn:hl7-org:v3"
+XSI = "http://www.w3.org/2001/XMLSchema-instance"
+SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
+SERVICE = "urn:sanyi:prescription:v1"
+"""Namespace of our own SOAP service; its WSDL is `cda.wsdl` beside this file."""
+
+# Object identifiers of the standard.
+DOCUMENT_ID = "2.16.156.10011.1.1"
+RESIDENT_ID = "2.16.156.10011.1.3"
+INSTITUTION = "2.16.156.10011.1.5"
+AUTHOR = "2.16.156.10011.1.7"
+PRESCRIPTION_NUMBER = "2.16.156.10011.1.20"
+DATA_ELEMENTS = "2.16.156.10011.2.2.1"
+DOCUMENT_CODES = "2.16.156.10011.2.4"
+LOINC = "2.16.840.1.113883.6.1"
+SUPPLEMENT = "2.25.249319805440984658538752383164226057002"
+"""Ours: what the standard has no data element for. The codes are the names in `docs/reference/contracts.md` 1.1."""
+
+TEMPLATES: Mapping[str, tuple[str, bool]] = {
+    "2.16.156.10011.2.1.1.24": ("C0004", False),
+    "2.16.156.10011.2.1.1.25": ("C0005", True),
+}
+"""templateId -> document code, and whether it is Chinese medicine."""
+
+DIAGNOSES, MEDICATION = "29548-5", "10160-0"
+"""LOINC codes of the sections."""
+
+MAX_BYTES = 500_000
+MAX_TAGS = 6_000
+"""Start and end tags of one document; a full prescription has some hundreds."""
+MAX_STATEMENTS = 150
+"""Drugs and observations of one document; a full prescription has some sixty."""
+
+BEIJING = "+08:00"
+
+_WST = "WS/T 500.5-2016, 500.6-2016"
+
+RULES: tuple[Rule, ...] = (
+    Rule("D-001", "CDA_ROOT", "structure", _WST,
+         "既不是 CDA 文档，也不是撤销请求", "This is neither a CDA document nor a cancel.",
+         "根元素用 urn:hl7-org:v3 的 ClinicalDocument", "Let the root be ClinicalDocument of urn:hl7-org:v3."),
+    Rule("D-002", "CDA_TEMPLATE", "value", _WST,
+         "templateId 不是西药处方或中药处方", "The templateId is not that of a prescription.",
+         "西药处方用 2.16.156.10011.2.1.1.24，中药处方用 2.16.156.10011.2.1.1.25",
+         "Send 2.16.156.10011.2.1.1.24 (western) or 2.16.156.10011.2.1.1.25 (Chinese medicine)."),
+    Rule("D-003", "CDA_CODE", "code-invalid", _WST,
+         "文档代码与模板不一致", "The document code is not that of the template.",
+         "西药处方用 C0004，中药处方用 C0005", "Send C0004 (western) or C0005 (Chinese medicine)."),
+    Rule("D-004", "CDA_DOCUMENT_ID", "required", _WST,
+         "缺少文档流水号，或其 root 不符", "The document id is missing or has another root.",
+         "填 id，root 为 2.16.156.10011.1.1，extension 为文档流水号",
+         "Send id with root 2.16.156.10011.1.1 and the document's own number as extension."),
+    Rule("D-005", "CDA_VERSION", "value", _WST,
+         "versionNumber 不是 1 至 9999 的整数", "The versionNumber is not a whole number from 1 to 9999.",
+         "填整数；首版为 1，可不填", "Send a whole number; the first version is 1 and need not say so."),
+    Rule("D-006", "CDA_REPLACES", "conflict", _WST,
+         "文档声明替换另一份文档，处方不能就地替换",
+         "The document replaces another one; a prescription is never replaced in place.",
+         "先用 CancelPrescription 撤销原处方，再以新处方编号发送新文档，不带 relatedDocument",
+         "Cancel the earlier prescription by CancelPrescription, then send a new document under a new prescription number, "
+         "without relatedDocument.", actor="prescriber"),
+    Rule("D-007", "CDA_TOO_MANY", "too-long", _WST,
+         "文档条目过多", "The document has too many entries.",
+         "一份文档只放一张处方", "Send one prescription per document."),
+    Rule("D-008", "CDA_DOCUMENT", "structure", "cda.wsdl",
+         "document 不是 Base64", "`document` is not Base64.",
+         "将整个 CDA 文件按字节做 Base64 编码", "Encode the bytes of the whole CDA file as Base64."),
+)
+"""Why bytes are no document of this dialect. What a document says is judged by the checker."""
+
+_BY_CODE = {rule.code: rule for rule in RULES}
+
+
+# What comes in.
+
+@dataclass(frozen=True)
+class Document:
+    """A prescription document that can be told from others."""
+
+    root: Element = field(repr=False)
+    key: Said
+    """Number and version of the document."""
+    chinese: bool
+    """Of WS/T 500.6."""
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """A CancelPrescription request."""
+
+    key: Said
+    number: Said
+    reason: Said
+    at: Said
+
+
+def read(raw: bytes) -> Document | Cancel:
+    """A document, or a cancel with or without its SOAP envelope. Raises `InvalidPayload` with every finding."""
+    root = parse(raw, "ClinicalDocument", max_bytes=MAX_BYTES, max_tags=MAX_TAGS)
+    if root.tag == f"{{{V3}}}ClinicalDocument":
+        return _document(root)
+    wish = root
+    if root.tag == f"{{{SOAP}}}Envelope":
+        body = root.find(f"{{{SOAP}}}Body")
+        wish = body[0] if body is not None and len(body) else root
+    if wish.tag != f"{{{SERVICE}}}CancelPrescription":
+        raise InvalidPayload([_found("CDA_ROOT", root)])
+    return Cancel(*(said(wish.find(f"{{{SERVICE}}}{name}")) for name in ("messageId", "prescriptionNumber", "reason", "at")))
+
+
+def _document(root: Element) -> Document:
+    findings: list[Finding] = []
+    template = next((one for one in children(root, "templateId") if one.get("root") in TEMPLATES), None)
+    expected, chinese = TEMPLATES[template.get("root", "")] if template is not None else ("", False)
+    if template is None:
+        findings.append(_found("CDA_TEMPLATE", find(root, "templateId"), root))
+    code = find(root, "code")
+    if template is not None and (code is None or code.get("code") != expected):
+        findings.append(_found("CDA_CODE", code, root))
+    number = identifier(root, DOCUMENT_ID)
+    if not number.value:
+        findings.append(_found("CDA_DOCUMENT_ID", find(root, "id"), root))
+    version = find(root, "versionNumber")
+    written = said(version, "value").value or "1"
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", written):
+        findings.append(_found("CDA_VERSION", version, root))
+    # Many systems print the whole template, with nothing in it where nothing is replaced.
+    replaced = next((one for related in children(root, "relatedDocument") if related.get("typeCode") == "RPLC"
+                     for one in children(find(related, "parentDocument"), "id") if one.get("extension")), None)
+    if replaced is not None:
+        findings.append(_found("CDA_REPLACES", replaced))
+    statements = list(root.iter(f"{{{V3}}}substanceAdministration", f"{{{V3}}}observation"))
+    if len(statements) > MAX_STATEMENTS:
+        findings.append(_found("CDA_TOO_MANY", statements[MAX_STATEMENTS]))
+    if findings:
+        raise InvalidPayload(findings)
+    return Document(root, Said(f"{number.value}-v{written}", number.spot), chinese)
+
+
+_SUPPLEMENTED = re.compile(r"\.(class|type|courseOfTherapyType|extension\('[^']*'\))$")
+"""Elements of the Bundle that the supplement says."""
+_OF_AN_ITEM = re.compile(r"(Bundle\.entry\[\d+\]\.resource)\.(dosageInstruction|dispenseRequest\.(quantity|expected))")
+
+
+def locate(document: Document, spots: Mapping[str, Spot]) -> Callable[[str], Spot | None]:
+    """Where an element of the Bundle stood; what is missing altogether, where its section is or should be."""
+    nearest = drafts.locate(spots)
+    whole = {f"Bundle.entry.resource.ofType({kind})": code for kind, code in
+             (("Condition", DIAGNOSES), ("MedicationRequest", MEDICATION))}
+
+    def find_(path: str) -> Spot | None:
+        if path in whole:
+            return spot(next(iter(sections(document.root, whole[path])), document.root))
+        if path.endswith(".validityPeriod") and f"{path}.end" in spots:
+            return spots[f"{path}.end"]  # the days are what makes it right or wrong
+        if not any(known.startswith(path) for known in spots):
+            if _SUPPLEMENTED.search(path):
+                return spot(next(iter(sections(document.root, "supplement", SUPPLEMENT)), document.root))
+            if item := _OF_AN_ITEM.match(path):
+                return nearest(f"{item[1]}.medication")
+        return nearest(path)
+
+    return find_
+
+
+def usable_key(key: Said) -> str | None:
+    """A key of the hospital's as the platform may use it, or None."""
+    return key.value if KEY.fullmatch(key.value) else None
+
+
+def _found(code: str, *places: Element | None) -> Finding:
+    place = next(one for one in places if one is not None)
+    return replace(_BY_CODE[code].finding(xpath(place)), spot=spot(place))
+
+
+# Finding one's way: every name is of `urn:hl7-org:v3`.
+
+def children(node: Element | None, name: str) -> list[Element]:
+    return [] if node is None else node.findall(f"{{{V3}}}{name}")
+
+
+def find(node: Element | None, path: str) -> Element | None:
+    """The first element under a path such as `author/time`, or None."""
+    return None if node is None else node.find("/".join(f"{{{V3}}}{name}" for name in path.split("/")))
+
+
+def said(element: Element | None, attribute: str = "", de: str = "") -> Said:
+    """What an element (or one of its attributes) says, and where; `de` is its data element. NullFlavor says nothing."""
+    if element is None or element.get("nullFlavor"):
+        return NOTHING
+    value = element.get(attribute, "") if attribute else "".join(str(text) for text in element.itertext())
+    place = f"{xpath(element)}/@{attribute}" if attribute else xpath(element)
+    return Said(value.strip(), spot(element, f"{de} {place}" if de else place))
+
+
+def identifier(node: Element | None, root: str, de: str = "") -> Said:
+    """The extension of the node's id of that root."""
+    return said(next((one for one in children(node, "id") if one.get("root") == root), None), "extension", de)
+
+
+def sections(root: Element, code: str, system: str = LOINC) -> list[Element]:
+    """The sections of the structured body with that code."""
+    found = [find(one, "section") for one in children(find(root, "component/structuredBody"), "component")]
+    return [one for one in found if one is not None and _coded(one, code, system)]
+
+
+def entries(nodes: Sequence[Element], statement: str) -> Iterator[Element]:
+    """The statements (`substanceAdministration`, `observation`) directly under the entries of some sections."""
+    for node in nodes:
+        for entry in children(node, "entry"):
+            yield from children(entry, statement)
+
+
+def observations(node: Element | None, code: str, system: str = DATA_ELEMENTS) -> list[Element]:
+    """The observations with that code directly under a section or a statement."""
+    return [one for link in ("entry", "entryRelationship") for below in children(node, link)
+            for one in children(below, "observation") if _coded(one, code, system)]
+
+
+def observed(node: Element | None, code: str, system: str = DATA_ELEMENTS) -> Said:
+    """The value of the first of them."""
+    return next((value(one, code if system == DATA_ELEMENTS else "") for one in observations(node, code, system)), NOTHING)
+
+
+def value(observation: Element, de: str = "") -> Said:
+    """The value of an observation: the code of a CD, the value of a quantity, a number or a time, the text of a ST."""
+    element = find(observation, "value")
+    if element is None:
+        return NOTHING
+    coded = element.get(f"{{{XSI}}}type", "").rpartition(":")[2] in ("CD", "CE", "CV", "CO")
+    return said(element, "code" if coded else "value" if element.get("value") is not None else "", de)
+
+
+def unit_of(observation: Element, de: str = "") -> Said:
+    return said(find(observation, "value"), "unit", de)
+
+
+def supplement(root: Element) -> Mapping[str, Sequence[Said]]:
+    """What the supplement sections say, by code."""
+    found: dict[str, list[Said]] = {}
+    for one in entries(sections(root, "supplement", SUPPLEMENT), "observation"):
+        code = find(one, "code")
+        if code is not None and code.get("codeSystem") == SUPPLEMENT and (name := code.get("code")):
+            found.setdefault(name, []).append(value(one))
+    return found
+
+
+def _coded(node: Element, code: str, system: str) -> bool:
+    element = find(node, "code")
+    return element is not None and element.get("code") == code and element.get("codeSystem") == system
+
+
+# Values.
+
+_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:\.\d{1,6})?(?:([+-]\d\d):?(\d\d))?")
+_DAY = re.compile(r"(\d{4})(\d\d)(\d\d)\d*")
+
+
+def moment(said: Said) -> Said:
+    """A time of HL7 (yyyyMMddHHmmss, Beijing time where it has no offset) as ISO 8601; anything else as it is."""
+    if not (found := _TIME.fullmatch(said.value)):
+        return said
+    year, month, day_, hour, minute, second, east, minutes = found.groups()
+    offset = f"{east}:{minutes}" if east else BEIJING
+    return replace(said, value=f"{year}-{month}-{day_}T{hour}:{minute}:{second or '00'}{offset}")
+
+
+def day(said: Said) -> Said:
+    """The day of a time of HL7 as ISO 8601; anything else as it is."""
+    found = _DAY.fullmatch(said.value)
+    return replace(said, value="-".join(found.groups())) if found else said
+
+
+def days_after(start: Said, days: Said) -> Said:
+    """The moment so many days after another; what cannot be counted stays as it is, for the checker to refuse."""
+    try:
+        end = datetime.fromisoformat(start.value) + timedelta(days=int(days.value))
+    except (ValueError, OverflowError):
+        return days
+    return replace(days, value=end.isoformat())
+
+
+class Theirs:
+    """A hospital's codes for one message, and those of them that nobody has mapped."""
+
+    def __init__(self, codes: CodeMap) -> None:
+        self._codes = codes
+        self.unmapped: list[Unmapped] = []
+
+    def ours(self, table: str, said: Said, name: str = "") -> Said:
+        """Our code in place of theirs; theirs stays where there is none."""
+        if not said.value:
+            return said
+        mine = self._codes.ours(table, said.value)
+        if mine is None:
+            if all((one.table, one.theirs) != (table, said.value) for one in self.unmapped):
+                self.unmapped.append(Unmapped(table, said.value, name, said.spot))
+            return said
+        return replace(said, value=mine)
+
+
+# What goes out.
+
+def element(namespace: str, name: str, *inner: Element | str, **attributes: str) -> Element:
+    """A new element; a character that XML cannot hold is left out of its texts."""
+    prefixes: Any = {None: namespace}
+    made = etree.Element(f"{{{namespace}}}{name}", {key: _printable(text) for key, text in attributes.items()},
+                         nsmap=prefixes)
+    for one in inner:
+        if isinstance(one, str):
+            made.text = _printable(one)
+        else:
+            made.append(one)
+    return made
+
+
+def _printable(text: str) -> str:
+    return "".join(char for char in text if char == "\t" or (char >= " " and not "\ud800" <= char <= "\udfff"
+                                                             and char not in "\ufffe\uffff"))
+
+
+_WORDS: Mapping[str, tuple[str, str]] = {
+    Outcome.ACCEPTED: ("已接收", "accepted"),
+    Outcome.REFUSED: ("不符合约定，未接收；请按所列问题修改后重发", "refused; correct what is listed and send it again"),
+    Outcome.CONFLICT: ("同一文档或处方已收到过，内容不同；先撤销原处方，再以新编号发送",
+                       "the document or prescription came before with another content; cancel that one, then send the new one "
+                       "under new numbers"),
+    Outcome.WAITING: ("已保存，待人工对照编码；结果另行通知", "kept until its codes are mapped; you will be told"),
+    "known": ("处方现状", "where the prescription is"),
+    "unknown": ("没有收到过该处方", "no such prescription came"),
+}
+
+
+def answer(_: Message | None, verdict: Verdict) -> Reply:
+    """The verdict as a `result` element, with every finding by data element, XPath and line."""
+    return Reply(result(
+        verdict.outcome, verdict.at, verdict.prescription_id, verdict.external_id, verdict.status,
+        verdict.findings, verdict.unmapped), 200, "text/xml; charset=utf-8")
+
+
+def result(outcome: str, at: datetime, prescription_id: str = "", number: str = "", status: str = "",
+           findings: Sequence[Finding] = (), unmapped: Sequence[Unmapped] = ()) -> bytes:
+    """A `result` element of our service (cda.wsdl)."""
+    text, text_en = _WORDS[outcome]
+    said = {"outcome": str(outcome), "text": text, "textEn": text_en, "at": at.isoformat(timespec="seconds")}
+    about = {"prescriptionId": prescription_id, "prescriptionNumber": number, "status": status}
+    return bytes(etree.tostring(element(
+        SERVICE, "result", *_texts(said), *_texts(about), *map(_finding, findings), *map(_unmapped, unmapped)),
+        encoding="utf-8"))
+
+
+def _finding(finding: Finding) -> Element:
+    said = {"code": finding.code, "rule": finding.rule, "severity": finding.severity.value, "path": finding.path}
+    words = {"text": finding.text, "textEn": finding.text_en, "cure": finding.cure, "cureEn": finding.cure_en,
+             "source": finding.source, "actor": finding.actor}
+    return element(SERVICE, "finding", *_texts(said), *_place(finding.spot), *_texts(words))
+
+
+def _unmapped(one: Unmapped) -> Element:
+    return element(SERVICE, "unmapped", *_texts({"table": one.table, "code": one.theirs[:100]}), *_place(one.spot))
+
+
+def _place(spot: Spot | None) -> list[Element]:
+    """Data element, XPath, line and column, as far as they are known."""
+    if spot is None:
+        return []
+    de, _, path = spot.name.rpartition(" ")
+    return _texts({"dataElement": de, "xpath": path, "line": str(spot.line or ""), "column": str(spot.column or "")})
+
+
+def _texts(given: Mapping[str, str]) -> list[Element]:
+    return [element(SERVICE, name, text) for name, text in given.items() if text]
+
+
+# SOAP 1.1.
+
+OPERATIONS = ("SubmitPrescription", "CancelPrescription", "QueryStatus")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of our service."""
+
+    operation: str
+    raw: bytes = field(repr=False)
+    """What intake receives: the document of a SubmitPrescription, the request as sent of a CancelPrescription."""
+    number: str = ""
+    """Of a QueryStatus."""
+
+
+class Fault(Exception):
+    """What is no call of our service. `code` is a faultcode of SOAP 1.1."""
+
+    def __init__(self, code: str, text: str, text_en: str) -> None:
+        super().__init__(text_en)
+        self.code, self.text, self.text_en = code, text, text_en
+
+
+def call(raw: bytes) -> Call:
+    """The call in a request. Raises `Fault` for what is no SOAP 1.1, or no operation of ours."""
+    try:
+        root = parse(raw, "Envelope", max_bytes=2 * MAX_BYTES, max_tags=MAX_TAGS)
+    except InvalidPayload as invalid:
+        first = invalid.findings[0]
+        where = f" ({first.spot})" if first.spot else ""
+        raise Fault("Client", f"{first.text}{where}", f"{first.text_en}{where}") from None
+    if local(root) != "Envelope":
+        raise Fault("Client", "不是 SOAP 信封", "this is no SOAP envelope")
+    if root.tag != f"{{{SOAP}}}Envelope":
+        raise Fault("VersionMismatch", "只支持 SOAP 1.1", "only SOAP 1.1 is spoken here")
+    header, body = root.find(f"{{{SOAP}}}Header"), root.find(f"{{{SOAP}}}Body")
+    if header is not None and any(one.get(f"{{{SOAP}}}mustUnderstand") in ("1", "true") for one in header):
+        raise Fault("MustUnderstand", "不支持必须理解的 SOAP 头", "a header that must be understood is not")
+    given = body[0] if body is not None and len(body) else None
+    operation = local(given) if given is not None and given.tag == f"{{{SERVICE}}}{local(given)}" else ""
+    if given is None or operation not in OPERATIONS:
+        known = ", ".join(OPERATIONS)
+        raise Fault("Client", f"没有这个操作；可用 {known}", f"no such operation; there are {known}")
+    if operation == "SubmitPrescription":
+        return Call(operation, decoded(given.findtext(f"{{{SERVICE}}}document") or ""))
+    return Call(operation, raw, (given.findtext(f"{{{SERVICE}}}prescriptionNumber") or "").strip())
+
+
+def decoded(text: str) -> bytes:
+    """The bytes behind a base64Binary. Raises `Fault` for what is none."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        rule = _BY_CODE["CDA_DOCUMENT"]
+        raise Fault("Client", f"{rule.text}：{rule.cure}", f"{rule.text_en} {rule.cure_en}") from None
+
+
+def envelope(payload: bytes) -> bytes:
+    """A SOAP 1.1 message around an element."""
+    return (f'<?xml version="1.0" encoding="UTF-8"?>\n<soap:Envelope xmlns:soap="{SOAP}"><soap:Body>'.encode()
+            + payload + b"</soap:Body></soap:Envelope>")
+
+
+def response(operation: str, payload: bytes) -> bytes:
+    """The answer to a call of our service."""
+    return envelope(f'<s:{operation}Response xmlns:s="{SERVICE}">'.encode() + payload + f"</s:{operation}Response>".encode())
+
+
+def fault(code: str, text: str, text_en: str) -> bytes:
+    """A SOAP 1.1 fault; `code` is `Client`, `Server`, `VersionMismatch` or `MustUnderstand`."""
+    made = etree.Element(f"{{{SOAP}}}Fault", nsmap={"soap": SOAP})
+    for name, said in (("faultcode", f"soap:{code}"), ("faultstring", f"{text} / {text_en}")):
+        etree.SubElement(made, name).text = said
+    return envelope(bytes(etree.tostring(made, encoding="utf-8")))
+
+
+def wsdl(address: str) -> bytes:
+    """The description of our service at an address."""
+    text = (Path(__file__).parent / "cda.wsdl").read_text(encoding="utf-8")
+    escaped = address.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return text.replace("{address}", escaped).encode()
+
+
+def body(raw: bytes, namespace: str, name: str) -> Element:
+    """The element of a partner's SOAP answer. Raises `InvalidPayload` for anything else."""
+    root = parse(raw, "Envelope")
+    found: Element | None = root.find(f"{{{SOAP}}}Body/{{{namespace}}}{name}")
+    if found is None:
+        raise InvalidPayload([_found("CDA_ROOT", root)])
+    return found

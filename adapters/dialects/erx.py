@@ -1,0 +1,512 @@
+"""The national e-prescription interface 医保电子处方流转, second generation: D001 to D008 and what surrounds them.
+
+A prescription arrives in three calls. Intake sees one message: the bytes of D001 and D003 as they were decrypted,
+side by side in one object (`compose`), so that every place in it is a place in what the hospital sent.
+"""
+
+import base64
+import csv
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from adapters.dialects.erx_json import Node, read, read_parts
+from adapters.mapping import CodeMap
+from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
+from adapters.registry import HospitalManifest
+from domain.errors import InvalidPayload, NeedsOperator, Refused
+from domain.findings import Finding, Spot
+from fhir_profiles.catalogue import Rule
+from fhir_profiles.checker import check_data
+from fhir_profiles.drafts import CancelDraft, Draft, bundle, cancel, locate
+from fhir_profiles.message import KEY
+from infra import sm
+from infra.http import Request, Transport
+
+NAME = "erx"
+PATHS: Mapping[str, str] = {
+    "uploadChk": "D001", "rxFixmedinsSign": "D002", "rxFileUpld": "D003", "rxUndo": "D004",
+    "hospRxDetlQuery": "D005", "rxChkInfoQuery": "D006", "rxSetlInfoQuery": "D007", "circDrugQuery": "D008",
+}
+"""The last part of an address -> the transaction."""
+MEDIA = "application/json"
+VERSION = "2.0.1"
+
+OK, INVALID, CONFLICT, TOO_LATE, UNKNOWN, SIGNATURE, BUSY = 0, 4220, 4090, 4091, 4040, 4010, 5030
+"""`code` of an answer; the interface says that 0 is success and leaves the others to the platform."""
+
+_ENVELOPE = "电子处方接口 envelope and crypto"
+_FIELDS = "电子处方接口 fields"
+_FLOW = "电子处方接口 flow"
+
+RULES: tuple[Rule, ...] = (
+    Rule("E-001", "ERX_ENVELOPE", "required", _ENVELOPE,
+         "报文外层缺少字段，或取值不符", "An entry of the envelope is missing or not as agreed.",
+         "填 appId、encType=SM4、signType=SM2、timestamp（毫秒）、encData、signData",
+         "Send appId, encType SM4, signType SM2, timestamp in milliseconds, encData and signData."),
+    Rule("E-002", "ERX_DECRYPTION", "security", _ENVELOPE,
+         "encData 无法解密", "encData cannot be decrypted.",
+         "核对 appSecret 与 SM4 密钥派生（十六进制大写）", "Check appSecret and how the SM4 key is derived from it."),
+    Rule("E-003", "ERX_SIGNATURE", "security", _ENVELOPE,
+         "signData 验签不通过", "signData is not your signature of this message.",
+         "核对待签串（去空值、键升序、&key=）、私钥与用户标识",
+         "Check the text that is signed (no empty values, keys in order, &key=), the private key and the user id."),
+    Rule("E-004", "ERX_TRANSACTION", "structure", _FLOW,
+         "不是可识别的交易组合", "This is no known combination of transactions.",
+         "处方为 D001 与 D003，撤销为 D001 与 D004", "A prescription is D001 with D003, a revocation D001 with D004."),
+    Rule("E-010", "ERX_FIELD_MISSING", "required", _FIELDS,
+         "缺少必填字段", "A required field is missing.", "按接口字段表补上", "Send it; see the interface's field table."),
+    Rule("E-011", "ERX_FIELD_TOO_LONG", "too-long", _FIELDS,
+         "字段超过规定长度", "A field is longer than the interface allows.",
+         "按接口字段表缩短", "Shorten it; see the interface's field table."),
+    Rule("E-012", "ERX_FIELD_TYPE", "value", _FIELDS,
+         "字段类型或格式不符", "A field is not of its type.",
+         "数值不带单位，日期为 yyyy-MM-dd，时间为 yyyy-MM-dd HH:mm:ss",
+         "Numbers without units, dates as yyyy-MM-dd, times as yyyy-MM-dd HH:mm:ss."),
+    Rule("E-020", "ERX_PRECHECK_UNKNOWN", "not-found", _FLOW,
+         "没有该医保处方编号的预核验记录", "There was no pre-check (D001) with this hiRxno.",
+         "先调用 D001，使用其返回的 hiRxno", "Call D001 first and use the hiRxno it returns."),
+    Rule("E-021", "ERX_TRACE_CODE", "conflict", _FLOW,
+         "处方追溯码不是该处方预核验所得", "The rxTraceCode is not the one D001 gave for this prescription.",
+         "使用 D001 返回的 rxTraceCode", "Use the rxTraceCode that D001 returned."),
+    Rule("E-022", "ERX_PARTS_DISAGREE", "invalid", _FLOW,
+         "与预核验的内容不一致", "This differs from what was pre-checked.",
+         "与 D001 填写一致；内容有变请换新的处方编号重新预核验",
+         "Repeat what D001 said; for other content pre-check again under a new prescription number."),
+    Rule("E-023", "ERX_SIGN_DIGEST", "security", _FLOW,
+         "signDigest 不是平台对这些处方信息的签名", "signDigest is not our signature of these fields.",
+         "原样回传 D002 的 signDigest，字段与 originalValue 相同",
+         "Return the signDigest of D002, with the same fields as in originalValue."),
+    Rule("E-024", "ERX_ORIGINAL_VALUE", "value", _FLOW,
+         "originalValue 不是键升序紧凑 JSON 的 base64", "originalValue is not base64 of compact JSON with keys in order.",
+         "取 D003 的 rxFile 之前各字段，键升序、无空白、UTF-8，再做 base64",
+         "Take the fields of D003 before rxFile, keys in order, no white space, UTF-8, then base64."),
+    Rule("E-025", "ERX_RX_FILE", "value", _FLOW,
+         "处方文件不是 PDF 或 OFD 的 base64", "The file is not base64 of a PDF or OFD document.",
+         "生成 PDF 或 OFD 后做 base64", "Make a PDF or OFD document and encode it in base64."),
+)
+_BY_CODE = {rule.code: rule for rule in RULES}
+
+
+def finding(code: str, node: Node, line: int | None = None) -> Finding:
+    """A rule of the dialect broken at a place."""
+    path = f"{node.source.name}.{node.path}" if node.path else node.source.name
+    return replace(_BY_CODE[code].finding(path, line), spot=node.spot)
+
+
+# Numbers we give out. They follow from what the hospital sent: whoever asks again gets the same.
+
+def hi_rxno(hospital: str, number: str) -> str:
+    """医保处方编号 of a hospital's prescription number (hospRxno): 30 characters."""
+    return f"HI{_digest(hospital, number)[:28]}"
+
+
+def trace_code(hospital: str, prechecked: bytes) -> str:
+    """处方追溯码, 20 characters: it stands for exactly the bytes that were pre-checked."""
+    return f"TR{_digest(hospital, hashlib.sha256(prechecked).hexdigest())[:18]}"
+
+
+def _digest(*parts: str) -> str:
+    return base64.b32encode(hashlib.sha256("\n".join(parts).encode()).digest()).decode()
+
+
+# The envelope.
+
+@dataclass(frozen=True)
+class Envelope:
+    """How one hospital and we hide and sign what we say."""
+
+    app_id: str
+    app_secret: str = field(repr=False)
+    own_key: str = field(repr=False)
+    """Our private key."""
+    their_key: str
+    """The hospital's public key."""
+    user_id: str = sm.USER_ID
+    over_ciphertext: bool = False
+    """Some hospitals sign the hexadecimal ciphertext in the place of the data."""
+
+    def seal(self, at: datetime, data: Mapping[str, Any], **entries: str | int) -> bytes:
+        """The same words at the same time give the same bytes."""
+        plain: dict[str, Any] = {"appId": self.app_id, "encType": "SM4", "signType": "SM2", "version": VERSION,
+                                 "timestamp": str(int(at.timestamp() * 1000)), **entries}
+        hidden = sm.sm4_encrypt(self._key, sm.compact(data).encode())
+        signature = sm.sm2_sign(self._text(plain, data, hidden), self.own_key, self.user_id)
+        return sm.compact(plain | {"encData": hidden, "signData": signature}).encode()
+
+    def open(self, raw: bytes, transaction: str) -> tuple[Node, Node]:
+        """The envelope's entries and the data, decrypted and signed by the hospital.
+
+        Raises `InvalidPayload` for what is no such envelope, `Refused` (code `bad_signature`).
+        """
+        around = read(raw, "envelope")
+        wrong = [around[name] for name, good in _ENTRIES.items() if not good(around[name].text)]
+        if around["appId"].text != self.app_id:
+            wrong.append(around["appId"])
+        if wrong:
+            raise InvalidPayload([finding("ERX_ENVELOPE", node) for node in wrong])
+        hidden = around["encData"].text
+        try:
+            plain = sm.sm4_decrypt(self._key, hidden)
+        except ValueError:
+            raise InvalidPayload([finding("ERX_DECRYPTION", around["encData"])]) from None
+        data = read(plain, transaction)
+        if not sm.sm2_verify(self._text(around.plain, data.plain, hidden), around["signData"].text, self.their_key,
+                             self.user_id):
+            raise Refused("the envelope's signature is not the hospital's", code="bad_signature")
+        return around, data
+
+    def _text(self, entries: Mapping[str, Any], data: Any, hidden: str) -> bytes:
+        return sm.sign_text({**entries, "data": hidden if self.over_ciphertext else data}, self.app_secret).encode()
+
+    @property
+    def _key(self) -> bytes:
+        return sm.sm4_key(self.app_id, self.app_secret)
+
+
+_ENTRIES: Mapping[str, Callable[[str], object]] = {
+    "appId": bool, "encType": lambda text: text == "SM4", "signType": lambda text: text == "SM2",
+    "timestamp": re.compile(r"[0-9]{13}").fullmatch, "encData": bool, "signData": bool,
+}
+
+
+def compose(parts: Mapping[str, bytes]) -> bytes:
+    """Several transactions as one message, each byte for byte as it was."""
+    return b"{" + b",".join(b'"%b":%b' % (name.encode(), raw) for name, raw in parts.items()) + b"}"
+
+
+# The field tables of the interface.
+
+@dataclass(frozen=True)
+class Field:
+    name: str
+    kind: str
+    """`C` text, `N` number, `D` date, `DT` time, `TEXT`, `OBJ`, `JSON`, `ARR`."""
+    length: int
+    """Characters, or digits of a number; 0 where the interface does not say."""
+    decimals: int
+    required: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """The fields of one object, or of each of several."""
+
+    node: str
+    repeats: bool
+    fields: tuple[Field, ...]
+
+
+@cache
+def tables(transaction: str, direction: str = "request") -> tuple[Table, ...]:
+    """What the interface lists for a transaction (`erx_fields.csv`)."""
+    found: dict[tuple[str, bool], list[Field]] = {}
+    with (Path(__file__).parent / "erx_fields.csv").open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines):
+            if (row["transaction"], row["direction"]) == (transaction, direction):
+                length, _, decimals = row["length"].partition(",")
+                found.setdefault((row["node"], row["repeats"] == "Y"), []).append(Field(
+                    row["field"], row["type"], int(length or 0), int(decimals or 0), row["required"] == "Y"))
+    return tuple(Table(node, repeats, tuple(fields)) for (node, repeats), fields in found.items())
+
+
+def faults(said: Node, transaction: str) -> list[Finding]:
+    """Where a request does not keep the field tables: missing, too long, not of its type. Other fields are let pass."""
+    return [one for table in tables(transaction) for line, row in _rows(said, table)
+            for spec in table.fields for one in _fault(said, row, table, spec, line)]
+
+
+def _rows(said: Node, table: Table) -> Iterator[tuple[int | None, Node]]:
+    if not table.node:
+        yield None, said
+    elif table.repeats:
+        yield from enumerate(said[table.node], 1)
+    else:
+        yield None, said[table.node]
+
+
+def _fault(said: Node, row: Node, table: Table, spec: Field, line: int | None) -> Iterator[Finding]:
+    node = row[spec.name]
+    if node.value in (None, ""):
+        if _needed(said, row, table.node, spec):
+            yield finding("ERX_FIELD_MISSING", node, line)
+    elif not _is(node, spec):
+        yield finding("ERX_FIELD_TYPE", node, line)
+    elif spec.length and spec.kind in ("C", "TEXT") and len(node.text) > spec.length:
+        yield finding("ERX_FIELD_TOO_LONG", node, line)
+
+
+HERBS = "13"
+"""rxItemTypeCode of 中药饮片: the usage stands once for the whole prescription."""
+_USAGE = frozenset({"medcWayCodg", "medcWayDscr", "sinDosunt", "sinDoscnt", "usedFrquCodg", "usedFrquName"})
+_WHOLE_USAGE = frozenset({"rxUsedWayCodg", "rxUsedWayName", "rxFrquCodg", "rxFrquName", "rxDosunt", "rxDoscnt"})
+_CHRONIC_VISITS = frozenset({"14", "140104", "140201"})
+_CHINESE_DIAGNOSES = frozenset({"2", "3"})
+
+
+def _needed(said: Node, row: Node, node: str, spec: Field) -> bool:
+    """Whether a field must be there, also where the interface says so in words only."""
+    match node, spec.name:
+        case "", "cardSn":
+            return said["mdtrtCertType"].text == "03"
+        case "", "authNo":
+            return said["bizTypeCode"].text == "02" and said["mdtrtCertType"].text == "01"
+        case "", name if name in _WHOLE_USAGE:
+            return any(drug["rxItemTypeCode"].text == HERBS for drug in said["rxdrugdetail"])
+        case "rxdrugdetail", name if name in _USAGE:
+            return spec.required and row["rxItemTypeCode"].text != HERBS
+        case "rxdrugdetail", "realDscr":
+            return row["selfPayRea"].text == "6"
+        case "mdtrtinfo", "diseCodg":
+            return row["medType"].text in _CHRONIC_VISITS
+        case "diseinfo", "tcmDiseCode":
+            return row["diagType"].text == "2"
+        case "diseinfo", "tcmsympCode":
+            return row["diagType"].text == "3"
+    return spec.required
+
+
+def _is(node: Node, spec: Field) -> bool:
+    match spec.kind:
+        case "N":
+            parts = re.fullmatch(r"-?([0-9]+)(?:\.([0-9]+))?", node.text) if isinstance(node.value, str) else None
+            return bool(parts and len((parts[2] or "").rstrip("0")) <= spec.decimals
+                        and (not spec.length or len(parts[1].lstrip("0")) <= spec.length - spec.decimals))
+        case "D" | "DT":
+            try:
+                datetime.strptime(node.text, "%Y-%m-%d" if spec.kind == "D" else "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007
+            except ValueError:
+                return False
+            return len(node.text) == (10 if spec.kind == "D" else 19)
+        case "OBJ":
+            return isinstance(node.value, dict)
+        case "ARR":
+            return isinstance(node.value, list)
+        case "C" | "TEXT":
+            return isinstance(node.value, str)
+    return True
+
+
+# What is signed by the platform (D002) and comes back with the upload (D003).
+
+def original_value(upload: Node) -> bytes:
+    """The fields of D003 before rxFile, as they were sent: compact JSON with keys in order."""
+    names = [spec.name for spec in tables("D003")[0].fields]
+    signed = names[:names.index("rxFile")]
+    return sm.compact({name: upload.value[name].plain for name in signed if name in upload.value}).encode()
+
+
+def is_document(text: str) -> bool:
+    """Whether this is base64 of a PDF or OFD (a zip) document."""
+    try:
+        start = base64.b64decode(text[:64], validate=True)
+        return start.startswith((b"%PDF-", b"PK\x03\x04")) and len(text) % 4 == 0
+    except ValueError:
+        return False
+
+
+_SAME_IN_UPLOAD = ("mdtrtId", "patnName", "psnCertType", "certno", "fixmedinsCode", "drCode", "prscDrName")
+
+
+def disagreements(parts: Mapping[str, Node]) -> list[Finding]:
+    """Where D003 or D004 says something else than the D001 it belongs to."""
+    visit = parts["D001"]["mdtrtinfo"]
+    repeated = {"D003": _SAME_IN_UPLOAD, "D004": ("fixmedinsCode",)}
+    return [finding("ERX_PARTS_DISAGREE", parts[name][one]) for name, ones in repeated.items() if name in parts
+            for one in ones if parts[name][one].text != visit[one].text]
+
+
+def differences(old: Node, new: Node) -> Iterator[Node]:
+    """What was changed, added or left out, as places in the new one."""
+    if isinstance(old.value, dict) and isinstance(new.value, dict):
+        for name in {**old.value, **new.value}:
+            yield from differences(old[name], new[name])
+    elif isinstance(old.value, list) and isinstance(new.value, list) and len(old.value) == len(new.value):
+        for one, other in zip(old, new, strict=True):
+            yield from differences(one, other)
+    elif old.plain != new.plain:
+        yield new
+
+
+# Our words in theirs.
+
+RX_STATUS = {"1": "有效", "2": "已失效", "3": "已撤销"}
+USED_STATUS = {"0": "未使用", "1": "已使用"}
+CHECK_STATUS = {"0": "待审核", "1": "审核通过", "2": "审核不通过"}
+
+_INVALID_FROM = frozenset({"refused", "returned", "expired", "invalid"})
+_USED = frozenset({"fulfilled", "settled", "closed"})
+_PASSED = frozenset({"reviewed", "allocating", "fulfilling", *_USED})
+
+
+def rx_status(status: str) -> dict[str, str]:
+    """rxStasCodg and rxStasName of a status of ours."""
+    code = "3" if status == "cancelled" else "2" if status in _INVALID_FROM else "1"
+    return {"rxStasCodg": code, "rxStasName": RX_STATUS[code]}
+
+
+def used_status(status: str) -> dict[str, str]:
+    """rxUsedStasCodg and rxUsedStasName; the table of codes is regional, this one is ours."""
+    code = "1" if status in _USED else "0"
+    return {"rxUsedStasCodg": code, "rxUsedStasName": USED_STATUS[code]}
+
+
+def check_status(status: str) -> dict[str, str]:
+    """rxChkStasCodg and rxChkStasName: what the pharmacist of the platform decided, as far as the status tells."""
+    code = "1" if status in _PASSED else "2" if status in ("refused", "returned") else "0"
+    return {"rxChkStasCodg": code, "rxChkStasName": CHECK_STATUS[code]}
+
+
+def notice(status: str) -> str:
+    """Number of the notification: 7108 of the review, 7109 of the dispensing; `rxStas`, ours, for what has none."""
+    if status in _USED:
+        return "7109"
+    return "7108" if status in _PASSED or status in ("in_review", "refused", "returned") else "rxStas"
+
+
+def told(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Findings for the hospital's people: codes, places and cures."""
+    return [{"code": one.code, "severity": str(one.severity), "rule": one.rule, "path": one.path,
+             "place": str(one.spot or ""), "line": one.line, "text": one.text, "textEn": one.text_en,
+             "cure": one.cure, "cureEn": one.cure_en, "actor": one.actor, "source": one.source} for one in findings]
+
+
+def waiting_for(unmapped: Sequence[Unmapped]) -> list[dict[str, str]]:
+    return [{"table": one.table, "code": one.theirs, "name": one.name, "place": str(one.spot or "")} for one in unmapped]
+
+
+# The adapter all hospitals of this dialect have.
+
+Parts = Mapping[str, Node]
+
+
+class Translation(Protocol):
+    """What a hospital's folder says of itself."""
+
+    def prescription(self, parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: str
+                     ) -> tuple[Draft, Sequence[Unmapped]]:
+        """D001 (and D003, once there is one) as a draft; codes nobody has mapped beside it."""
+
+    def revocation(self, parts: Parts, facts: Mapping[str, str], slug: str) -> CancelDraft:
+        """D004."""
+
+
+_LISTS = {"Condition": "diseinfo", "MedicationRequest": "rxdrugdetail"}
+_KIND = re.compile(r"\.ofType\((\w+)\)")
+_CALL = re.compile(r"\.(?!extension\()\w+\(.*$")
+
+
+def _places(d001: Node, locate: Callable[[str], Spot | None]) -> Callable[[str], Spot | None]:
+    """Where an element stood; of a kind of resource, the list it is made from."""
+    def where(path: str) -> Spot | None:
+        if (kind := _KIND.search(path)) and kind[1] in _LISTS:
+            return d001[_LISTS[kind[1]]].spot
+        return locate(_CALL.sub("", path))
+    return where
+
+
+class Adapter:
+    """See `adapters.protocols.Hospital`. A hospital's folder adds its translation."""
+
+    SECRETS = ("app_secret", "platform_key", "hospital_key")
+    translation: Translation
+
+    def __init__(self, manifest: HospitalManifest, transport: Transport, secrets: Mapping[str, str]) -> None:
+        for name in ("app_id", "notify_path"):
+            if not manifest.facts.get(name):
+                raise NeedsOperator(f"hospitals/{manifest.slug}/manifest.toml: facts.{name}: is missing; add it")
+        self.slug = manifest.slug
+        self.facts = manifest.facts
+        self.envelope = Envelope(
+            manifest.facts["app_id"], secrets["app_secret"], secrets["platform_key"], secrets["hospital_key"],
+            user_id=manifest.facts.get("sm2_user_id") or sm.USER_ID,
+            over_ciphertext=manifest.facts.get("sign_over", "plaintext") == "ciphertext")
+        self._transport = transport
+
+    def to_fhir(self, raw: bytes, codes: CodeMap) -> Message:
+        """D001 with D003, D001 with D004, or D001 alone for a dry run."""
+        parts = read_parts(raw)
+        transaction = {("D001",): "D001", ("D001", "D003"): "D003", ("D001", "D004"): "D004"}.get(tuple(sorted(parts)))
+        if transaction is None:
+            place = next(iter(parts.values()))
+            raise InvalidPayload([finding("ERX_TRANSACTION", replace(place, path=""))])
+        unmapped: Sequence[Unmapped] = ()
+        if transaction == "D004":
+            wish = self.translation.revocation(parts, self.facts, self.slug)
+            number, key, (resource, spots) = wish.number, wish.key, cancel(wish)
+        else:
+            draft, unmapped = self.translation.prescription(parts, codes, self.facts, self.slug)
+            number, key, (resource, spots) = draft.number, draft.key, bundle(draft)
+        where = _places(parts["D001"], locate(spots))
+        wrong = [*(one for name, part in parts.items() for one in faults(part, name)), *disagreements(parts)]
+        if wrong:
+            # Whatever else is wrong is said at once, except where it is wrong because a field is.
+            places = {one.spot for one in wrong} | {code.spot for code in unmapped}
+            others = [replace(one, spot=where(one.path)) for one in check_data(resource, self.slug)]
+            raise InvalidPayload([*wrong, *(one for one in others if one.spot not in places)])
+        return Message(key.value if KEY.fullmatch(key.value) else None, resource, where, tuple(unmapped),
+                       {"transaction": transaction, "number": number.value})
+
+    def answer(self, message: Message | None, verdict: Verdict) -> Reply:
+        number = verdict.external_id or (message.context.get("number", "") if message else "")
+        data: dict[str, Any] = {"hiRxno": hi_rxno(self.slug, number)} if number else {}
+        revoking = message is not None and message.kind == "Task"
+        extras: dict[str, Any] = {"outcome": str(verdict.outcome), "id": verdict.prescription_id, "status": verdict.status}
+        match verdict.outcome:
+            case Outcome.ACCEPTED if revoking and verdict.status == "too-late":
+                code, words = TOO_LATE, "处方已取药或已结束，不能撤销"
+            case Outcome.ACCEPTED if revoking and verdict.status == "cancelling":
+                code, words = OK, "撤销申请已受理，结果另行通知"
+                data |= rx_status("received")
+            case Outcome.ACCEPTED:
+                code, words = OK, "成功"
+                data |= rx_status(verdict.status)
+            case Outcome.WAITING:
+                code, words = OK, "已接收，有编码待对照，结果另行通知"
+                data |= rx_status("received")
+                extras["unmapped"] = waiting_for(verdict.unmapped)
+            case Outcome.CONFLICT:
+                code, words = CONFLICT, "同一处方已以不同内容上传"
+            case _:
+                code, words = INVALID, f"共 {len(verdict.findings)} 处不符"
+        if verdict.findings:
+            extras["findings"] = told(verdict.findings)
+        return self.reply(verdict.at, code, words, data | {"extras": extras})
+
+    def reply(self, at: datetime, code: int, words: str, data: Mapping[str, Any]) -> Reply:
+        """An answer as it is sent."""
+        status = {SIGNATURE: 401, BUSY: 503}.get(code, 200)
+        return Reply(self.envelope.seal(at, data, code=code, message=words), status, MEDIA)
+
+    def sign(self, original: bytes) -> str:
+        """Our signature of a prescription (D002)."""
+        return sm.sm2_sign(original, self.envelope.own_key, self.envelope.user_id)
+
+    def signed(self, original: bytes, digest: str) -> bool:
+        """Whether that is our signature of it."""
+        return sm.sm2_verify(original, digest, sm.public_key(self.envelope.own_key), self.envelope.user_id)
+
+    async def report(self, key: str, body: bytes) -> None:
+        said = json.loads(body)
+        status = str(said["status"])
+        data = {"hiRxno": hi_rxno(self.slug, str(said["prescription"])), **rx_status(status), "extras": said}
+        kind = notice(status)
+        if kind == "7108":
+            data |= {**check_status(status), "rxChkOpnn": str(said.get("reason", ""))}
+        if kind == "7109":
+            data |= used_status(status)
+        sent = self.envelope.seal(datetime.fromisoformat(said["at"]), data, transType=kind)
+        answer = await self._transport.send(Request(
+            "POST", self.facts["notify_path"], sent, {"content-type": MEDIA, "sanyi-key": key}, repeatable=True))
+        if answer.status != 200:
+            raise NeedsOperator(f"{self.slug}: HTTP {answer.status} to report {key}; check its address and version",
+                                code=f"http_{answer.status}")
+        around, _ = self.envelope.open(answer.body, "notice")
+        if around["code"].text != "0":
+            raise NeedsOperator(f"{self.slug}: code other than 0 to report {key}", code="not_taken")

@@ -1,0 +1,295 @@
+"""JSON that remembers where each value stood: numbers as they were spelled, nothing believed."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from domain.errors import InvalidPayload
+from domain.findings import Finding, Spot
+from fhir_profiles.catalogue import RULES
+from fhir_profiles.drafts import Said
+
+MAX_BYTES = 20 << 20
+MAX_DEPTH = 40
+MAX_NODES = 10_000
+"""Values that hold others; a full prescription has some dozens."""
+MAX_NUMBER = 18
+"""Digits of a number."""
+MAX_FAULTS = 100
+
+_SPACE = re.compile(rb"[ \t\n\r]*")
+_STRING = re.compile(rb'"([^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*)"')
+_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_NOT_FINITE = re.compile(rb"NaN|-?Infinity")
+_WORD = re.compile(rb"true|false|null")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+_WORDS = {b"true": True, b"false": False, b"null": None}
+
+
+T = TypeVar("T")
+
+
+class Number(str):
+    """A number as it was spelled."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A document within the bytes at hand; its places are counted from its own first byte."""
+
+    name: str
+    raw: bytes
+    start: int = 0
+
+    def spot(self, name: str, offset: int) -> Spot:
+        """A place by its offset in `raw`."""
+        newline = self.raw.rfind(b"\n", self.start, offset)
+        line_start = newline + 1 if newline >= 0 else self.start
+        return Spot(f"{self.name} {name}".strip(), self.raw.count(b"\n", self.start, offset) + 1,
+                    len(self.raw[line_start:offset].decode("utf-8", "replace")) + 1, offset - self.start)
+
+
+@dataclass(frozen=True, repr=False, slots=True)
+class Node:
+    """One value and where it stood. What is missing is a node too, with the value None and the place around it."""
+
+    value: Any
+    """Text, `Number`, bool, None, a dict of nodes or a list of nodes."""
+    source: Source
+    path: str
+    start: int
+    end: int = 0
+
+    def __getitem__(self, name: str) -> "Node":
+        """The value under a name."""
+        found = self.value.get(name) if isinstance(self.value, dict) else None
+        return found if found is not None else Node(None, self.source, _below(self.path, name), self.start)
+
+    def __iter__(self) -> Iterator["Node"]:
+        return iter(self.value if isinstance(self.value, list) else ())
+
+    @property
+    def text(self) -> str:
+        """A scalar as text without white space around it; empty for anything else."""
+        match self.value:
+            case bool():
+                return "true" if self.value else "false"
+            case str():
+                return self.value.strip()
+            case _:
+                return ""
+
+    @property
+    def said(self) -> Said:
+        return Said(self.text, self.spot)
+
+    @property
+    def spot(self) -> Spot:
+        return self.source.spot(self.path, self.start)
+
+    @property
+    def plain(self) -> Any:
+        """Without places; numbers stay the texts they were."""
+        match self.value:
+            case dict():
+                return {name: node.plain for name, node in self.value.items()}
+            case list():
+                return [node.plain for node in self.value]
+            case _:
+                return self.value
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes it was read from."""
+        return self.source.raw[self.start:self.end]
+
+
+def read(raw: bytes, name: str) -> Node:
+    """One object. Raises `InvalidPayload` with every finding, each with its spot."""
+    reader = _Reader(Source(name, raw))
+    node = reader.checked(reader.document)
+    if not isinstance(node.value, dict):
+        raise InvalidPayload([_finding("MSG_NOT_JSON", node.source, "", node.start)])
+    return node
+
+
+def read_parts(raw: bytes) -> Mapping[str, Node]:
+    """An object of documents, each with its own places: they were sent one by one. Raises `InvalidPayload`."""
+    reader = _Reader(Source("", raw))
+    return reader.checked(reader.parts)
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _finding(code: str, source: Source, path: str, offset: int) -> Finding:
+    return replace(RULES[code].finding(_below(source.name, path) if path else source.name), spot=source.spot(path, offset))
+
+
+class _Broken(Exception):
+    """Not JSON from here on."""
+
+
+class _Reader:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._at = 0
+        self._nodes = 0
+        self._faults: list[Finding] = []
+
+    def document(self) -> Node:
+        node = self._value("", 0)
+        self._end()
+        return node
+
+    def parts(self) -> dict[str, Node]:
+        whole = self._source
+        found: dict[str, Node] = {}
+        self._take(b"{")
+        while True:
+            name = self._string("", 0)
+            self._take(b":")
+            self._space()
+            if name in found or not _NAME.fullmatch(name):
+                raise _Broken
+            self._source = Source(name, whole.raw, self._at)
+            found[name] = self._value("", 1)
+            self._source = whole
+            if not self._more(b"}"):
+                break
+        self._end()
+        return found
+
+    def checked(self, work: Callable[[], T]) -> T:
+        """What the work reads, if nothing was wrong with the bytes."""
+        raw = self._source.raw
+        if len(raw) > MAX_BYTES:
+            raise InvalidPayload([RULES["MSG_TOO_LARGE"].finding(self._source.name)])
+        try:
+            raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidPayload([_finding("MSG_NOT_UTF8", self._source, "", error.start)]) from None
+        if raw.startswith(b"\xef\xbb\xbf"):
+            raise InvalidPayload([_finding("MSG_NOT_UTF8", self._source, "", 0)])
+        try:
+            found = work()
+        except _Broken:
+            self._faults.append(_finding("MSG_NOT_JSON", self._source, "", self._at))
+        if self._faults:
+            raise InvalidPayload(self._faults)
+        return found
+
+    def _value(self, path: str, depth: int) -> Node:
+        self._space()
+        start = self._at
+        first = self._source.raw[start:start + 1]
+        value: Any
+        if first == b"{":
+            value = self._object(path, depth)
+        elif first == b"[":
+            value = self._list(path, depth)
+        elif first == b'"':
+            value = self._string(path, start)
+        elif word := _WORD.match(self._source.raw, start):
+            self._at, value = word.end(), _WORDS[word[0]]
+        elif odd := _NOT_FINITE.match(self._source.raw, start):
+            self._at, value = odd.end(), None
+            self._fault("JSON_NOT_FINITE", path, start)
+        elif number := _NUMBER.match(self._source.raw, start):
+            self._at, value = number.end(), Number(number[0].decode())
+            if len(value) > MAX_NUMBER:
+                self._fault("JSON_NUMBER_TOO_LONG", path, start)
+        else:
+            raise _Broken
+        return Node(value, self._source, path, start, self._at)
+
+    def _object(self, path: str, depth: int) -> dict[str, Node]:
+        self._deeper(path, depth)
+        found: dict[str, Node] = {}
+        self._at += 1
+        if self._closes(b"}"):
+            return found
+        while True:
+            self._space()
+            start = self._at
+            name = self._string(path, start)
+            # A key may be about a person too: only what can be a field's name becomes part of a path.
+            below = _below(path, name) if _NAME.fullmatch(name) else path
+            self._take(b":")
+            node = self._value(below, depth + 1)
+            if name in found:
+                self._fault("JSON_DUPLICATE_KEY", below, start)
+            found[name] = node
+            if not self._more(b"}"):
+                return found
+
+    def _list(self, path: str, depth: int) -> list[Node]:
+        self._deeper(path, depth)
+        found: list[Node] = []
+        self._at += 1
+        if self._closes(b"]"):
+            return found
+        while True:
+            found.append(self._value(f"{path}[{len(found)}]", depth + 1))
+            if not self._more(b"]"):
+                return found
+
+    def _string(self, path: str, start: int) -> str:
+        self._space()
+        match = _STRING.match(self._source.raw, self._at)
+        if match is None:
+            raise _Broken
+        self._at = match.end()
+        if b"\\" not in match[1]:
+            return match[1].decode()
+        try:
+            text: str = json.loads(match[0])
+        except ValueError:
+            raise _Broken from None
+        if _UNPRINTABLE.search(text):
+            self._fault("JSON_CHARACTER", path, start)
+            return ""
+        return text
+
+    def _deeper(self, path: str, depth: int) -> None:
+        self._nodes += 1
+        if depth >= MAX_DEPTH or self._nodes > MAX_NODES:
+            code = "MSG_TOO_DEEP" if depth >= MAX_DEPTH else "MSG_TOO_COMPLEX"
+            raise InvalidPayload([_finding(code, self._source, "", self._at)])
+
+    def _space(self) -> None:
+        if self._source.raw[self._at:self._at + 1] <= b" " and (match := _SPACE.match(self._source.raw, self._at)):
+            self._at = match.end()
+
+    def _take(self, mark: bytes) -> None:
+        self._space()
+        if not self._source.raw.startswith(mark, self._at):
+            raise _Broken
+        self._at += 1
+
+    def _closes(self, mark: bytes) -> bool:
+        self._space()
+        if self._source.raw.startswith(mark, self._at):
+            self._at += 1
+            return True
+        return False
+
+    def _more(self, closing: bytes) -> bool:
+        """Past a comma, or past the end."""
+        if self._closes(closing):
+            return False
+        self._take(b",")
+        return True
+
+    def _end(self) -> None:
+        self._space()
+        if self._at != len(self._source.raw):
+            raise _Broken
+
+    def _fault(self, code: str, path: str, start: int) -> None:
+        if len(self._faults) < MAX_FAULTS:
+            self._faults.append(_finding(code, self._source, path, start))

@@ -1,0 +1,1 @@
+"""Demo City Second Hospital: the national e-prescription interface."""

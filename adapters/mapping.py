@@ -1,0 +1,57 @@
+"""A hospital's own codes -> ours: tables in its folder, and what people have accepted since."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from domain.errors import NeedsOperator
+
+TABLES = ("drug", "route", "frequency", "unit", "diagnosis", "title")
+COLUMNS = ("theirs", "name", "ours", "accepted_by", "accepted_on")
+
+
+@dataclass(frozen=True)
+class CodeMap:
+    """Table -> their code -> ours. A table that is absent maps every code to itself."""
+
+    tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def ours(self, table: str, theirs: str) -> str | None:
+        """Our code for theirs, or None if nobody has mapped it yet."""
+        if table not in self.tables:
+            return theirs
+        return self.tables[table].get(theirs)
+
+    def with_accepted(self, rows: Iterable[tuple[str, str, str]]) -> "CodeMap":
+        """With what people have accepted at run time, as (table, theirs, ours)."""
+        tables = {table: dict(codes) for table, codes in self.tables.items()}
+        for table, theirs, ours in rows:
+            tables.setdefault(table, {})[theirs] = ours
+        return CodeMap(tables)
+
+
+@cache
+def read_tables(folder: Path) -> CodeMap:
+    """The tables in a hospital's `mapping/` folder. Raises `NeedsOperator` naming file, row and cure."""
+    return CodeMap({file.stem: _read(file) for file in sorted((folder / "mapping").glob("*.csv"))})
+
+
+def _read(file: Path) -> dict[str, str]:
+    where = "/".join(file.parts[-3:])
+    if file.stem not in TABLES:
+        raise NeedsOperator(f"{where}: no such table; there are {', '.join(TABLES)}", code="mapping")
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        rows = csv.DictReader(lines)
+        if missing := set(COLUMNS[:3]) - set(rows.fieldnames or ()):
+            raise NeedsOperator(f"{where}: column {', '.join(sorted(missing))} is missing", code="mapping")
+        found: dict[str, str] = {}
+        for row in rows:
+            theirs, ours = row["theirs"].strip(), row["ours"].strip()
+            if not theirs or found.get(theirs, ours) != ours:
+                raise NeedsOperator(f"{where}, row {rows.line_num}: `theirs` must be there, and stand for one code of ours",
+                                    code="mapping")
+            if ours:
+                found[theirs] = ours  # without ours the row is a suggestion nobody has accepted
+        return found

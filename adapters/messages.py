@@ -1,0 +1,90 @@
+"""What passes between a hospital and intake: its message in FHIR, and our verdict on it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from domain.findings import Finding, Spot
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Unmapped:
+    """A hospital's own code that nobody has mapped to ours yet."""
+
+    table: str
+    """`drug`, `route`, `frequency`, `unit`, `diagnosis` or `title`."""
+    theirs: str
+    name: str = ""
+    """What the hospital calls it: for the person who maps it."""
+    spot: Spot | None = None
+
+
+@dataclass(frozen=True)
+class Message:
+    """A hospital's message as FHIR (contract 1): a Bundle for a prescription, a Task for a cancel."""
+
+    key: str | None
+    """The hospital's own key of the message, the same on a repeat; None if it carries none we could use."""
+    resource: Json = field(repr=False)
+    locate: Callable[[str], Spot | None] = field(default=lambda _: None, repr=False)
+    """FHIRPath in `resource` -> where in the file as sent."""
+    unmapped: tuple[Unmapped, ...] = ()
+    """With any of these the message waits in the mapping queue; everything else about it is decided later."""
+    context: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the answer must repeat, such as the sender's control id."""
+
+    @property
+    def kind(self) -> str:
+        """`Bundle` or `Task`."""
+        return str(self.resource.get("resourceType"))
+
+
+class Outcome(StrEnum):
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    """It breaks the contract; the findings say how."""
+    CONFLICT = "conflict"
+    """The same key, or the same prescription, came before with another content."""
+    WAITING = "waiting"
+    """It is kept, and waits until a person has mapped its codes."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the platform says to a message; `Hospital.answer` puts it into the hospital's own words."""
+
+    outcome: Outcome
+    at: datetime
+    hospital: str
+    prescription_id: str = ""
+    external_id: str = ""
+    """The hospital's own prescription number."""
+    status: str = ""
+    """A word of the lifecycle for a prescription; `cancelled`, `cancelling` or `too-late` for a cancel."""
+    findings: Sequence[Finding] = ()
+    unmapped: Sequence[Unmapped] = ()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer as it is sent, stored, and sent again."""
+
+    body: bytes = field(repr=False)
+    status: int = 200
+    """Where the transport has one (HTTP)."""
+    media: str = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """One message taken from a hospital that is asked for its messages."""
+
+    ref: str
+    """The hospital's own name for it; what `Polled.settle` is told."""
+    raw: bytes = field(repr=False)
+    whole: bytes = field(default=b"", repr=False)
+    """The file it was cut from, where one file holds several; to be archived as it is."""

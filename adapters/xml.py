@@ -1,0 +1,178 @@
+"""The one XML parser of the product: limits first, then libxml2 without DTDs, entities or network.
+
+What comes back has no comments and no processing instructions, and every element knows where it stood in the file.
+Which prefixes a sender uses does not matter: compare `local(element)`, or `{namespace}name`.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lxml import etree
+
+from domain.errors import InvalidPayload
+from domain.findings import Spot
+from fhir_profiles.catalogue import RULES
+
+Element = etree._Element
+
+MAX_BYTES = 20_000_000
+MAX_DEPTH = 64
+MAX_TAGS = 200_000
+"""Start and end tags; a large document has some thousands."""
+
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_BARE_UTF16 = ((b"<\0", "utf-16-le"), (b"\0<", "utf-16-be"))
+_CODECS = {
+    "utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "utf-8", "ascii": "utf-8",
+    "gb18030": "gb18030", "gbk": "gb18030", "gb2312": "gb18030", "gb_2312-80": "gb18030", "cp936": "gb18030",
+    "utf-16": "utf-16", "utf-16le": "utf-16-le", "utf-16be": "utf-16-be",
+}
+"""A declared encoding -> how Python reads it; GB18030 holds GBK and GB 2312."""
+_DECLARED = re.compile(rb"""<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
+# A tag from `<` to `>`; possessive, so that a broken one costs no more than its own length.
+_TAG = re.compile(r"""<(/?)[^<>"']*+(?:"[^"<]*+"[^<>"']*+|'[^'<]*+'[^<>"']*+)*+>""")
+_NAME = re.compile(r"(?!.*\d{6})[^\W\d][\w.-]{0,39}")
+
+
+def parse(raw: bytes, root: str = "Document", *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH,
+          max_tags: int = MAX_TAGS) -> Element:
+    """The root element of an XML file as it was sent, in UTF-8, UTF-16 or GB18030 by mark or declaration.
+
+    `root` is what findings about the file as a whole call it. Raises `InvalidPayload`, every finding with its spot.
+    """
+    if len(raw) > max_bytes:
+        raise _refusal("MSG_TOO_LARGE", root)
+    source = _decoded(raw, root)
+    if (nul := source.text.find("\0")) >= 0:
+        raise _refusal("MSG_NOT_XML", root, source.spot(nul))
+    if source.text.count("<") > max_tags:
+        raise _refusal("MSG_TOO_COMPLEX", root, source.spot(0))
+    starts: list[int] = []
+    for at, depth in _tags(source, root):
+        if depth > max_depth:
+            raise _refusal("MSG_TOO_DEEP", root, source.spot(at))
+        starts.append(at)
+    parser = _Parser(replace(source, starts=starts))
+    try:
+        # The parser's own encoding counts for libxml2, whatever the declaration says: the text is decoded already.
+        return etree.fromstring(source.text.encode(), parser)
+    except etree.XMLSyntaxError as error:
+        line, column = error.position
+        # libxml2's own words may quote the message; its place is enough.
+        raise _refusal("MSG_NOT_XML", root, source.at_line(max(line, 1), max(column, 1))) from None
+
+
+def spot(element: Element, name: str = "") -> Spot:
+    """Where an element of a parsed file begins: line, column, byte, and `name` or else its XPath."""
+    parser: Any = element.getroottree().parser
+    if not isinstance(parser, _Parser):  # an element that was made, not parsed
+        return Spot(name or xpath(element))
+    source = parser.source
+    index: Any = element.xpath("count(preceding::*) + count(ancestor::*)")
+    return replace(source.spot(source.starts[int(index)]), name=name or xpath(element))
+
+
+def local(element: Element) -> str:
+    """The name of an element without its namespace."""
+    return etree.QName(element).localname
+
+
+def xpath(element: Element) -> str:
+    """The path of an element by local names, `/Bundle/entry[2]/resource`; an odd name is shown as `*`."""
+    steps = []
+    for one in (element, *element.iterancestors()):
+        name = local(one)
+        parent = one.getparent()
+        same = [other for other in parent if local(other) == name] if parent is not None else [one]
+        shown = name if _NAME.fullmatch(name) else "*"
+        steps.append(shown if len(same) == 1 else f"{shown}[{same.index(one) + 1}]")
+    return "/" + "/".join(reversed(steps))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The file as text, and the way back to its bytes."""
+
+    text: str = field(repr=False)
+    codec: str
+    mark: int
+    """Bytes of the byte order mark."""
+    starts: list[int] = field(default_factory=list, repr=False)
+    """Where each start tag begins, in characters, in the order of the document."""
+
+    def spot(self, at: int) -> Spot:
+        line = self.text.count("\n", 0, at) + 1
+        column = at - self.text.rfind("\n", 0, at)
+        return Spot("", line, column, self.mark + len(self.text[:at].encode(self.codec)))
+
+    def at_line(self, line: int, column: int) -> Spot:
+        at = 0
+        for _ in range(line - 1):
+            at = self.text.find("\n", at) + 1
+        end = self.text.find("\n", at)
+        return self.spot(min(at + column - 1, len(self.text) if end < 0 else end))
+
+
+class _Parser(etree.XMLParser):
+    """One parser per file: each element's tree leads to its parser, and so to its source."""
+
+    def __init__(self, source: _Source) -> None:
+        super().__init__(encoding="utf-8", resolve_entities=False, load_dtd=False, dtd_validation=False,
+                         no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
+        self.source = source
+
+
+def _decoded(raw: bytes, root: str) -> _Source:
+    mark, codec = next(((len(bom), codec) for bom, codec in _BOMS if raw.startswith(bom)), (0, ""))
+    if not codec:
+        codec = next((codec for start, codec in _BARE_UTF16 if raw.startswith(start)), "")
+    if not codec:
+        declared = _DECLARED.search(raw, 0, 400)
+        codec = _CODECS.get(declared[1].decode().lower(), "") if declared else "utf-8"
+        if codec == "gb18030" and not raw.isascii():
+            # Text in UTF-8 often reads as GB18030 too, as other characters; the opposite hardly ever happens.
+            with suppress(UnicodeDecodeError):
+                raw.decode("utf-8")
+                raise _refusal("XML_ENCODING", root, Spot("", 1, 1, 0))
+        if codec in ("", "utf-16", "utf-16-le", "utf-16-be"):
+            raise _refusal("XML_ENCODING", root, Spot("", 1, 1, 0))
+    try:
+        return _Source(raw[mark:].decode(codec), codec, mark)
+    except UnicodeDecodeError as error:
+        good = raw[mark:mark + error.start].decode(codec, "replace")
+        line = good.count("\n") + 1
+        raise _refusal("XML_ENCODING", root,
+                       Spot("", line, len(good) - good.rfind("\n"), mark + error.start)) from None
+
+
+def _tags(source: _Source, root: str) -> Iterator[tuple[int, int]]:
+    """Where each element starts, and how deep it is. Ends early where the file is no XML: libxml2 will say so."""
+    text, at, depth = source.text, 0, 0
+    while (at := text.find("<", at)) >= 0:
+        if text.startswith("<!--", at):
+            end = text.find("-->", at + 4) + 3
+        elif text.startswith("<![CDATA[", at):
+            end = text.find("]]>", at + 9) + 3
+        elif text.startswith("<?", at):
+            end = text.find("?>", at + 2) + 2
+        elif text.startswith("<!", at):
+            raise _refusal("XML_DOCTYPE", root, source.spot(at))
+        else:
+            tag = _TAG.match(text, at)
+            end = tag.end() if tag else 0
+            if tag and tag[1]:
+                depth -= 1
+            elif tag:
+                yield at, depth + 1
+                depth += text[end - 2] != "/"
+        if end <= at:
+            return
+        at = end
+
+
+def _refusal(code: str, root: str, spot: Spot | None = None) -> InvalidPayload:
+    return InvalidPayload([replace(RULES[code].finding(root), spot=spot or Spot("", 1, 1, 0))])

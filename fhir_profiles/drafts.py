@@ -1,0 +1,389 @@
+"""What a hospital says of a prescription in any dialect, put into the Bundle of our contract.
+
+A translation fills in a draft: each value with the spot it came from. The Bundle is made here, once for all
+dialects, and remembers which spot each element came from, so that a finding about the Bundle can be shown in the file
+as sent. Nothing is judged here: what is missing or wrong goes into the Bundle as it is, and the checker says so.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from domain.findings import NOWHERE, Spot
+from fhir_profiles import codes
+from fhir_profiles.message import Json, fhirpath
+
+
+@dataclass(frozen=True)
+class Said:
+    """A value as the hospital wrote it, and where it stood."""
+
+    value: str = field(repr=False)
+    spot: Spot = NOWHERE
+
+
+NOTHING = Said("")
+"""The hospital said nothing about it: the element is left out."""
+
+
+@dataclass(frozen=True)
+class PatientDraft:
+    id_number: Said = NOTHING
+    name: Said = NOTHING
+    gender: Said = NOTHING
+    """`male` or `female`."""
+    birth_date: Said = NOTHING
+    """YYYY-MM-DD."""
+    phone: Said = NOTHING
+    address: Said = NOTHING
+    district: Said = NOTHING
+    """Six-digit division code."""
+    latitude: Said = NOTHING
+    """Degrees."""
+    longitude: Said = NOTHING
+    allergies: Sequence[Said] = ()
+    """allergy_id of allergy_groups.csv."""
+    pregnancy_weeks: Said = NOTHING
+    lactating: Said = NOTHING
+    """`true` or `false`."""
+    guardian_confirmed: Said = NOTHING
+
+
+@dataclass(frozen=True)
+class DiagnosisDraft:
+    code: Said
+    name: Said = NOTHING
+
+
+@dataclass(frozen=True)
+class ItemDraft:
+    """One drug. Codes are ours already: the translation has mapped them."""
+
+    number: Said
+    """The hospital's own item number."""
+    drug: Said
+    name: Said
+    kind: Said
+    """`western`, `tcm_patent` or `tcm_piece`."""
+    dose: Said
+    dose_unit: Said
+    frequency: Said
+    route: Said
+    quantity: Said
+    unit: Said
+    days: Said
+    """Days' supply."""
+    usage: Said = NOTHING
+    """Instruction in words."""
+    overdose_reason: Said = NOTHING
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One prescription as a hospital sent it."""
+
+    hospital: str
+    """Slug."""
+    key: Said
+    number: Said
+    """The hospital's prescription number."""
+    sent: Said
+    """ISO 8601 with an offset."""
+    issued: Said
+    valid_until: Said
+    rx_kind: Said
+    """`general`, `emergency` or `long_term`."""
+    handover: Said
+    """`pickup` or `home`."""
+    patient: PatientDraft
+    physician: Said
+    """National code of the physician, D and 12 digits."""
+    physician_name: Said
+    institution: Said
+    """National code of the institution, H and 11 digits."""
+    institution_name: Said
+    visit_class: Said
+    """`VR` internet, `AMB` outpatient."""
+    visit_type: Said
+    """`first` or `follow-up`."""
+    insutype: Said
+    insured_place: Said
+    diagnoses: Sequence[DiagnosisDraft]
+    items: Sequence[ItemDraft]
+    chronic_disease: Said = NOTHING
+    proof_issued: Said = NOTHING
+    """YYYY-MM-DD of the stored proof of the earlier diagnosis (A-10)."""
+    proof_diagnoses: Sequence[Said] = ()
+    independent_years: Said = NOTHING
+    extend_reason: Said = NOTHING
+    long_term_assessed: Said = NOTHING
+    """`true` or `false`."""
+    patient_acknowledged: Said = NOTHING
+
+
+@dataclass(frozen=True)
+class CancelDraft:
+    hospital: str
+    key: Said
+    number: Said
+    """Of the prescription that is taken back."""
+    reason: Said
+    """Code of CodeSystem/cancel-reason."""
+    at: Said
+
+
+Spots = Mapping[str, Spot]
+
+
+def bundle(draft: Draft) -> tuple[Json, Spots]:
+    """The Bundle (contract 1.1) and, for its elements, where each stood in the file as sent."""
+    spots: dict[str, Spot] = {}
+
+    def url(name: str) -> str:
+        return f"urn:uuid:{uuid5(NAMESPACE_URL, f'{draft.hospital}/{draft.key.value}/{name}')}"
+
+    entries: list[Json] = []
+
+    def add(name: str, resource: "_Node") -> None:
+        entries.append({"fullUrl": url(name), "resource": resource.json()})
+        spots.update(resource.spots(f"Bundle.entry[{len(entries) - 1}].resource"))
+
+    refer = {name: {"reference": url(name)} for name in ("patient", "encounter", "practitioner", "coverage")}
+    diagnoses = list(enumerate(draft.diagnoses, 1))
+    add("patient", _patient(draft.patient))
+    add("practitioner", _practitioner(draft))
+    add("organization", _organization(draft))
+    add("encounter", _encounter(draft, refer))
+    for number, diagnosis in diagnoses:
+        add(f"condition-{number}", _condition(diagnosis, refer))
+    add("coverage", _coverage(draft, refer))
+    reasons = [{"reference": url(f"condition-{number}")} for number, _ in diagnoses]
+    for line, item in enumerate(draft.items, 1):
+        add(f"item-{line}", _item(draft, item, refer, reasons))
+
+    envelope = _Node("Bundle", type="collection")
+    envelope.say("identifier.system", codes.own_system(draft.hospital, "message"))
+    envelope.say("identifier.value", draft.key)
+    envelope.say("timestamp", draft.sent)
+    spots.update(envelope.spots("Bundle"))
+    return envelope.json() | {"entry": entries}, spots
+
+
+def cancel(draft: CancelDraft) -> tuple[Json, Spots]:
+    """The cancel Task (contract 1.2) and where its elements stood."""
+    task = _Node("Task", status="requested", intent="order")
+    task.say("identifier[0].system", codes.own_system(draft.hospital, "message"))
+    task.say("identifier[0].value", draft.key)
+    task.say("code.coding[0].system", codes.code_system("task"))
+    task.say("code.coding[0].code", "cancel")
+    task.say("focus.identifier.system", codes.own_system(draft.hospital, "prescription"))
+    task.say("focus.identifier.value", draft.number)
+    task.code("reasonCode", codes.code_system("cancel-reason"), draft.reason)
+    task.say("authoredOn", draft.at)
+    return task.json(), task.spots("Task")
+
+
+def locate(spots: Spots) -> Callable[[str], Spot | None]:
+    """The spot of an element, of the nearest one around it, or of the first one within it."""
+
+    def find(path: str) -> Spot | None:
+        while path:
+            within = (spot for known, spot in spots.items() if known == path or known.startswith((f"{path}.", f"{path}[")))
+            if spot := spots.get(path) or next(within, None):
+                return spot
+            path = _AROUND.sub("", path) if _AROUND.search(path) else ""
+        return None
+
+    return find
+
+
+# Resources.
+
+def _patient(said: PatientDraft) -> "_Node":
+    patient = _Node("Patient")
+    patient.identifier(codes.RESIDENT_ID, said.id_number)
+    patient.say("name[0].text", said.name)
+    patient.say("gender", said.gender)
+    patient.say("birthDate", said.birth_date)
+    if said.phone.value:
+        patient.say("telecom[0].system", "phone")
+        patient.say("telecom[0].value", said.phone)
+    patient.say("address[0].text", said.address)
+    patient.say("address[0].district", said.district)
+    if said.latitude.value or said.longitude.value:
+        patient.say("address[0].extension[0].url", codes.GEOLOCATION)
+        for index, (name, degrees) in enumerate((("latitude", said.latitude), ("longitude", said.longitude))):
+            patient.say(f"address[0].extension[0].extension[{index}].url", name)
+            patient.say(f"address[0].extension[0].extension[{index}].valueDecimal", degrees, number)
+    for allergy in said.allergies:
+        patient.extension("allergy-group", "valueCode", allergy)
+    patient.extension("pregnancy-weeks", "valueInteger", said.pregnancy_weeks, number)
+    patient.extension("lactating", "valueBoolean", said.lactating, flag)
+    patient.extension("guardian-confirmed", "valueBoolean", said.guardian_confirmed, flag)
+    return patient
+
+
+def _practitioner(draft: Draft) -> "_Node":
+    practitioner = _Node("Practitioner")
+    practitioner.identifier(codes.sid("physician"), draft.physician)
+    practitioner.say("name[0].text", draft.physician_name)
+    practitioner.extension("independent-years", "valueInteger", draft.independent_years, number)
+    return practitioner
+
+
+def _organization(draft: Draft) -> "_Node":
+    organization = _Node("Organization")
+    organization.identifier(codes.sid("institution"), draft.institution)
+    organization.say("name", draft.institution_name)
+    return organization
+
+
+def _encounter(draft: Draft, refer: Mapping[str, Json]) -> "_Node":
+    encounter = _Node("Encounter", status="finished", subject=refer["patient"])
+    if draft.visit_class.value:
+        encounter.say("class.system", codes.ACT_CODE)
+        encounter.say("class.code", draft.visit_class)
+    encounter.code("type[0]", codes.code_system("visit-type"), draft.visit_type)
+    if draft.proof_issued.value or draft.proof_diagnoses:
+        encounter.say("extension[0].url", codes.extension("revisit-proof"))
+        encounter.say("extension[0].extension[0].url", "issued")
+        encounter.say("extension[0].extension[0].valueDate", draft.proof_issued)
+        for index, code in enumerate(draft.proof_diagnoses, 1):
+            encounter.say(f"extension[0].extension[{index}].url", "diagnosis")
+            encounter.say(f"extension[0].extension[{index}].valueCode", code)
+    return encounter
+
+
+def _condition(diagnosis: DiagnosisDraft, refer: Mapping[str, Json]) -> "_Node":
+    condition = _Node("Condition", subject=refer["patient"], encounter=refer["encounter"])
+    condition.code("code", codes.ICD10, diagnosis.code, diagnosis.name)
+    return condition
+
+
+def _coverage(draft: Draft, refer: Mapping[str, Json]) -> "_Node":
+    coverage = _Node("Coverage", status="active", beneficiary=refer["patient"], payor=[{"display": "医保"}])
+    coverage.code("type", codes.code_system("insutype"), draft.insutype)
+    coverage.extension("insured-place", "valueCode", draft.insured_place)
+    coverage.extension("chronic-disease", "valueCode", draft.chronic_disease)
+    return coverage
+
+
+def _item(draft: Draft, item: ItemDraft, refer: Mapping[str, Json], reasons: Sequence[Json]) -> "_Node":
+    request = _Node("MedicationRequest", status="active", intent="order", subject=refer["patient"],
+                    encounter=refer["encounter"], requester=refer["practitioner"], insurance=[refer["coverage"]],
+                    reasonReference=list(reasons))
+    request.say("groupIdentifier.system", codes.own_system(draft.hospital, "prescription"))
+    request.say("groupIdentifier.value", draft.number)
+    request.identifier(codes.own_system(draft.hospital, "item"), item.number)
+    request.code("category[0]", codes.code_system("drug-kind"), item.kind)
+    request.code("courseOfTherapyType", codes.code_system("prescription-kind"), draft.rx_kind)
+    request.code("medicationCodeableConcept", codes.code_system("drug"), item.drug, item.name)
+    request.say("authoredOn", draft.issued)
+    dosage = "dosageInstruction[0]"
+    request.say(f"{dosage}.text", item.usage)
+    request.code(f"{dosage}.timing.code", codes.code_system("frequency"), item.frequency)
+    request.code(f"{dosage}.route", codes.code_system("route"), item.route)
+    request.say(f"{dosage}.doseAndRate[0].doseQuantity.value", item.dose, number)
+    request.say(f"{dosage}.doseAndRate[0].doseQuantity.unit", item.dose_unit)
+    dispense = "dispenseRequest"
+    request.say(f"{dispense}.validityPeriod.start", draft.issued)
+    request.say(f"{dispense}.validityPeriod.end", draft.valid_until)
+    request.say(f"{dispense}.quantity.value", item.quantity, number)
+    request.say(f"{dispense}.quantity.unit", item.unit)
+    request.say(f"{dispense}.expectedSupplyDuration.value", item.days, number)
+    if item.days.value:
+        for name, value in (("unit", "d"), ("system", codes.UCUM), ("code", "d")):
+            request.say(f"{dispense}.expectedSupplyDuration.{name}", value)
+    request.extension("handover", "valueCode", draft.handover)
+    request.extension("extend-reason", "valueString", draft.extend_reason)
+    request.extension("long-term-assessed", "valueBoolean", draft.long_term_assessed, flag)
+    request.extension("patient-acknowledged", "valueBoolean", draft.patient_acknowledged, flag)
+    request.extension("overdose-reason", "valueString", item.overdose_reason)
+    return request
+
+
+# Values: what cannot be read as its type stays a text, and the checker refuses it in its place.
+
+def number(text: str) -> Any:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return text
+    if not value.is_finite():
+        return text
+    return int(value) if value == value.to_integral_value() and abs(value.adjusted()) < 18 else value
+
+
+def flag(text: str) -> Any:
+    return {"true": True, "false": False}.get(text, text)
+
+
+_AROUND = re.compile(r"(\.\w+(\([^)]*\))?|\[\d+\])$")
+"""The last step of a FHIRPath: `.value`, `[2]`, `.ofType(Patient)`, `.extension('…')`."""
+_STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")
+
+
+class _Node:
+    """A resource in the making: values go in by path, with the spot they came from."""
+
+    def __init__(self, resource_type: str, **fixed: Any) -> None:
+        self._data: Json = {"resourceType": resource_type, **fixed}
+        self._spots: dict[tuple[str | int, ...], Spot] = {}
+        self._extensions: dict[str, Spot] = {}
+
+    def json(self) -> Json:
+        return self._data
+
+    def spots(self, root: str) -> dict[str, Spot]:
+        return ({fhirpath(root, names): spot for names, spot in self._spots.items()}
+                | {f"{root}.extension('{url}')": spot for url, spot in self._extensions.items()})
+
+    def say(self, path: str, said: Said | str, read: Callable[[str], Any] = str) -> None:
+        """Put a value where the path says; nothing for one that was not said."""
+        if isinstance(said, str):
+            said = Said(said)
+        steps = [(name, int(index) if index else None) for name, index in _STEP.findall(path)]
+        if said.spot != NOWHERE:
+            # Also of what was left empty: that is where it should have stood.
+            self._spots[tuple(part for name, index in steps for part in ((name,) if index is None else (name, index)))
+                        ] = said.spot
+        if not said.value:
+            return
+        node: Any = self._data
+        for place, (name, index) in enumerate(steps):
+            last = place == len(steps) - 1
+            if index is not None:
+                rows = node.setdefault(name, [])
+                while len(rows) <= index:
+                    rows.append({})
+                if last:
+                    rows[index] = read(said.value)
+                node = rows[index]
+            elif last:
+                node[name] = read(said.value)
+            else:
+                node = node.setdefault(name, {})
+
+    def identifier(self, system: str, value: Said) -> None:
+        if value.value:
+            self.say("identifier[0].system", system)
+        self.say("identifier[0].value", value)
+
+    def code(self, path: str, system: str, code: Said, display: Said = NOTHING) -> None:
+        """A CodeableConcept with one coding."""
+        if code.value:
+            self.say(f"{path}.coding[0].system", system)
+        self.say(f"{path}.coding[0].code", code)
+        self.say(f"{path}.coding[0].display" if code.value else f"{path}.text", display)
+
+    def extension(self, name: str, element: str, said: Said, read: Callable[[str], Any] = str) -> None:
+        """One more extension of ours."""
+        if said.spot != NOWHERE:
+            self._extensions[codes.extension(name)] = said.spot
+        if said.value:
+            index = len(self._data.get("extension", []))
+            self.say(f"extension[{index}].url", codes.extension(name))
+            self.say(f"extension[{index}].{element}", said, read)

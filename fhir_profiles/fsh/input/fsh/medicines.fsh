@@ -1,0 +1,141 @@
+// What is prescribed: one profile for every item, and what differs by the kind of drug.
+
+Profile: SanyiMedicationRequest
+Parent: MedicationRequest
+Id: medication-request
+Title: "处方条目 / Item of a prescription"
+* insert Plain
+* obeys F-077
+* status = #active
+* intent = #order
+* doNotPerform = false
+* groupIdentifier 1..1
+* groupIdentifier.system 1..1
+* groupIdentifier.system obeys F-022-prescription
+* groupIdentifier.value 1..1
+* groupIdentifier.value obeys F-073
+* identifier 1..1
+* identifier.system 1..1
+* identifier.system obeys F-022-item
+* identifier.value 1..1
+* identifier.value obeys F-074
+* category ^slicing.discriminator.type = #value
+* category ^slicing.discriminator.path = "$this"
+* category ^slicing.rules = #open
+* category contains kind 1..1
+* category[kind] from DrugKinds (required)
+* medication[x] only CodeableConcept
+* insert OneCoding(medication[x], drug, https://sanyi.example/fhir/CodeSystem/drug)
+* medication[x].coding[drug].code obeys F-080
+* medication[x] obeys F-081
+* insert PointsTo(subject, SanyiPatient)
+* insert PointsTo(encounter, SanyiEncounter)
+* insert PointsTo(requester, SanyiPractitioner)
+* authoredOn 1..1
+* authoredOn obeys F-082
+* reasonReference only Reference(SanyiCondition)
+* reasonReference.reference 1..1
+* insurance only Reference(SanyiCoverage)
+* insurance.reference 1..1
+* insert OneCode(courseOfTherapyType, kind, https://sanyi.example/fhir/CodeSystem/prescription-kind, PrescriptionKinds)
+* dosageInstruction 1..1
+* dosageInstruction.text obeys F-091
+* dosageInstruction.patientInstruction obeys F-091
+* dosageInstruction.timing 1..1
+* insert OneCode(dosageInstruction.timing.code, frequency, https://sanyi.example/fhir/CodeSystem/frequency, Frequencies)
+* insert OneCode(dosageInstruction.route, route, https://sanyi.example/fhir/CodeSystem/route, Routes)
+* dosageInstruction.doseAndRate 1..1
+* dosageInstruction.doseAndRate.dose[x] 1..1
+* dosageInstruction.doseAndRate.dose[x] only SimpleQuantity
+* dosageInstruction.doseAndRate.dose[x].value 1..1
+* dosageInstruction.doseAndRate.dose[x].value obeys F-089
+* dosageInstruction.doseAndRate.dose[x].unit 1..1
+* dosageInstruction.doseAndRate.dose[x].unit from DoseUnits (required)
+* dispenseRequest 1..1
+* dispenseRequest.validityPeriod 1..1
+* dispenseRequest.validityPeriod.start 1..1
+* dispenseRequest.validityPeriod.start obeys F-084
+* dispenseRequest.validityPeriod.end 1..1
+* dispenseRequest.validityPeriod.end obeys F-084
+* dispenseRequest.numberOfRepeatsAllowed ^maxValueUnsignedInt = 0
+* dispenseRequest.quantity 1..1
+* dispenseRequest.quantity.value 1..1
+* dispenseRequest.quantity.value obeys F-092
+* dispenseRequest.quantity.unit 1..1
+* dispenseRequest.quantity.unit from PackUnits (required)
+* dispenseRequest.expectedSupplyDuration 1..1
+* dispenseRequest.expectedSupplyDuration.value 1..1
+* dispenseRequest.expectedSupplyDuration.value obeys F-094
+* dispenseRequest.expectedSupplyDuration.system 1..1
+* dispenseRequest.expectedSupplyDuration.system = "http://unitsofmeasure.org"
+* dispenseRequest.expectedSupplyDuration.code 1..1
+* dispenseRequest.expectedSupplyDuration.code = #d
+* extension contains Handover named handover 1..1
+    and ExtendReason named extendReason 0..1
+    and LongTermAssessed named longTermAssessed 0..1
+    and PatientAcknowledged named patientAcknowledged 0..1
+    and OverdoseReason named overdoseReason 0..1
+    and Pack named pack 0..1
+    and Decoction named decoction 0..1
+    and DecoctionMark named decoctionMark 0..1
+    and Renewal named renewal 0..1
+
+Mapping: MedicationRequestFindings
+Id: finding
+Source: SanyiMedicationRequest
+Target: "https://sanyi.example/fhir/CodeSystem/finding"
+* status -> "F-070"
+* intent -> "F-071"
+* doNotPerform -> "F-072"
+* groupIdentifier.system -> "F-022"
+* groupIdentifier.value -> "F-073"
+* identifier.system -> "F-022"
+* identifier.value -> "F-074"
+* category -> "F-077"
+* medication[x] -> "F-080"
+* subject -> "F-030"
+* encounter -> "F-030"
+* requester -> "F-030"
+* authoredOn -> "F-082"
+* reasonReference.reference -> "F-030"
+* insurance.reference -> "F-030"
+* courseOfTherapyType -> "F-078"
+* dosageInstruction -> "F-086"
+* dosageInstruction.timing.code -> "F-087"
+* dosageInstruction.route -> "F-088"
+* dosageInstruction.doseAndRate.dose[x].value -> "F-089"
+* dosageInstruction.doseAndRate.dose[x].unit -> "F-090"
+* dispenseRequest.validityPeriod -> "F-084"
+* dispenseRequest.numberOfRepeatsAllowed -> "F-096"
+* dispenseRequest.quantity.value -> "F-092"
+* dispenseRequest.quantity.unit -> "F-093"
+* dispenseRequest.expectedSupplyDuration.value -> "F-094"
+* dispenseRequest.expectedSupplyDuration.system -> "F-095"
+* dispenseRequest.expectedSupplyDuration.code -> "F-095"
+* extension[handover] -> "F-079"
+* extension[decoction] -> "F-136"
+* extension[decoctionMark] -> "F-136"
+* extension[renewal] -> "F-137"
+
+Profile: SanyiWesternMedicine
+Parent: SanyiMedicationRequest
+Id: western-medicine
+Title: "西药 / Western medicine"
+* category[kind] = https://sanyi.example/fhir/CodeSystem/drug-kind#western
+* extension[decoction] 0..0
+* extension[decoctionMark] 0..0
+
+Profile: SanyiPatentMedicine
+Parent: SanyiMedicationRequest
+Id: patent-medicine
+Title: "中成药 / Patent Chinese medicine"
+* category[kind] = https://sanyi.example/fhir/CodeSystem/drug-kind#tcm_patent
+* extension[decoction] 0..0
+* extension[decoctionMark] 0..0
+
+Profile: SanyiHerbalPiece
+Parent: SanyiMedicationRequest
+Id: herbal-piece
+Title: "中药饮片 / Herbal piece"
+* category[kind] = https://sanyi.example/fhir/CodeSystem/drug-kind#tcm_piece
+* extension[pack] 0..0

@@ -1,0 +1,116 @@
+// On what grounds: the visit, the diagnoses, the insurance, and what was read at home.
+
+Profile: SanyiEncounter
+Parent: Encounter
+Id: encounter
+Title: "就诊 / Encounter"
+* insert Plain
+* obeys F-054
+* status from VisitStatuses (required)
+* class from VisitClasses (required)
+* type ^slicing.discriminator.type = #value
+* type ^slicing.discriminator.path = "$this"
+* type ^slicing.rules = #open
+* type contains visit 1..1
+* type[visit] from VisitTypes (required)
+* insert PointsTo(subject, SanyiPatient)
+* extension contains RevisitProof named revisitProof 0..1
+
+Mapping: EncounterFindings
+Id: finding
+Source: SanyiEncounter
+Target: "https://sanyi.example/fhir/CodeSystem/finding"
+* status -> "F-055"
+* class -> "F-053"
+* type -> "F-054"
+* subject -> "F-030"
+* extension[revisitProof] -> "F-056"
+
+Profile: SanyiCondition
+Parent: Condition
+Id: condition
+Title: "诊断 / Condition"
+* insert Plain
+* verificationStatus from DiagnosisStatuses (required)
+* code 1..1
+* insert OneCoding(code, icd10, urn:oid:2.16.156.10011.2.3.3.11)
+* code.coding[icd10].code obeys F-057
+* code.coding contains chronic 0..1
+* code.coding[chronic].system 1..1
+* code.coding[chronic].system = "https://sanyi.example/fhir/CodeSystem/chronic-disease"
+* code.coding[chronic].code 1..1
+* code.coding[chronic].code obeys F-133
+* code obeys F-058
+* insert PointsTo(subject, SanyiPatient)
+* encounter only Reference(SanyiEncounter)
+* encounter.reference 1..1
+
+Mapping: ConditionFindings
+Id: finding
+Source: SanyiCondition
+Target: "https://sanyi.example/fhir/CodeSystem/finding"
+* verificationStatus -> "F-059"
+* code -> "F-057"
+* code.coding[chronic] -> "F-133"
+* subject -> "F-030"
+* encounter -> "F-030"
+
+Profile: SanyiCoverage
+Parent: Coverage
+Id: coverage
+Title: "参保 / Coverage"
+* insert Plain
+* status = #active
+* type 1..1
+* insert OneCode(type, insutype, https://sanyi.example/fhir/CodeSystem/insutype, Insutypes)
+* insert PointsTo(beneficiary, SanyiPatient)
+* extension contains InsuredPlace named insuredPlace 1..1
+    and ChronicDisease named chronicDisease 0..1
+
+Mapping: CoverageFindings
+Id: finding
+Source: SanyiCoverage
+Target: "https://sanyi.example/fhir/CodeSystem/finding"
+* status -> "F-060"
+* type -> "F-061"
+* beneficiary -> "F-030"
+* extension[insuredPlace] -> "F-062"
+
+Profile: SanyiHomeReading
+Parent: Observation
+Id: home-reading
+Title: "居家监测 / Home reading"
+* insert Plain
+* obeys F-135
+* status = #final
+* code 1..1
+* insert OneCode(code, reading, http://loinc.org, HomeReadings)
+* insert PointsTo(subject, SanyiPatient)
+* effective[x] 1..1
+* effective[x] only dateTime
+* effectiveDateTime obeys F-135-time
+* value[x] only Quantity
+* valueQuantity.value 1..1
+* valueQuantity.system 1..1
+* valueQuantity.system = "http://unitsofmeasure.org"
+* valueQuantity.code 1..1
+* valueQuantity.code from HomeReadingUnits (required)
+* component.code from HomeReadings (required)
+* component.value[x] 1..1
+* component.value[x] only Quantity
+* component.valueQuantity.value 1..1
+* component.valueQuantity.system 1..1
+* component.valueQuantity.system = "http://unitsofmeasure.org"
+* component.valueQuantity.code 1..1
+* component.valueQuantity.code from HomeReadingUnits (required)
+
+Mapping: HomeReadingFindings
+Id: finding
+Source: SanyiHomeReading
+Target: "https://sanyi.example/fhir/CodeSystem/finding"
+* status -> "F-135"
+* code -> "F-135"
+* subject -> "F-030"
+* effective[x] -> "F-135"
+* value[x] -> "F-135"
+* component -> "F-135"

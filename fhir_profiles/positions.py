@@ -1,0 +1,127 @@
+"""Where an element of a message stands in the file as it was sent: FHIRPath -> line, column, byte.
+
+Nobody asks before something is wrong, so nothing is kept while a message is read; the text is scanned again then.
+"""
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from typing import Any
+
+from domain.findings import Spot
+from fhir_profiles.message import fhirpath, text_spot
+
+MAX_TOKENS = 200_000
+"""A full prescription has some thousands; whatever comes later is shown at what was found before."""
+
+_TOKEN = re.compile(r'\s*+(?:("(?:[^"\\]|\\.)*+"?)|([\[\]{}:,])|([^\s"\[\]{}:,]++))', re.DOTALL)
+_STEP = re.compile(
+    r"\.?(?:(?P<call>extension|ofType|where|resolve|first|single)\((?P<argument>[^)]*)\)|(?P<name>[A-Za-z_]\w*))"
+    r"(?:\[(?P<index>\d+)\])?")
+
+
+@dataclass
+class Place:
+    """An element in the file, whatever the file is written in."""
+
+    at: Any
+    """The way to its spot."""
+    text: str = field(default="", repr=False)
+    """Its value, if it is a simple one."""
+    children: list[tuple[str, "Place"]] = field(default_factory=list)
+    """By name; the items of a list follow each other under the same name."""
+    type: str = ""
+    """Of a resource."""
+
+    def child(self, name: str) -> "Place | None":
+        return next((place for found, place in self.children if found == name), None)
+
+
+def find(root: Place, path: str) -> Place:
+    """The element a FHIRPath leads to, or the nearest one around it that is there."""
+    rest = path.partition(".")[2]
+    here, at, many = [root], 0, False
+    while at < len(rest) and (step := _STEP.match(rest, at)):
+        found = [place for one in here for place in _step(one, step)]
+        if step["index"] is not None:
+            found = found[int(step["index"]):][:1]
+        if not found:
+            break
+        here, at, many = found, step.end(), step["call"] == "ofType"
+    # Where there may be one resource of a type, the last one is one too many.
+    return here[-1 if many else 0]
+
+
+def _step(here: Place, step: re.Match[str]) -> Iterator[Place]:
+    if step["call"] == "extension":
+        url = step["argument"].strip("'\"")
+        yield from (place for name, place in here.children
+                    if name == "extension" and (said := place.child("url")) and said.text == url)
+    elif step["call"] == "ofType":
+        if here.type in ("", step["argument"]):
+            yield here
+    elif step["call"]:
+        yield here
+    else:
+        exact = [place for name, place in here.children if name == step["name"]]
+        yield from exact or [place for name, place in here.children if fhirpath("", (name,)) == f".{step['name']}"]
+
+
+def json_positions(raw: bytes) -> Callable[[str], Spot | None]:
+    """Where the elements of a JSON message in UTF-8 stand. What is no JSON has what comes before that. Never raises."""
+    mark = 3 if raw.startswith(codecs.BOM_UTF8) else 0
+
+    @cache
+    def scanned() -> tuple[str, Place]:
+        text = raw[mark:].decode("utf-8", "replace")
+        return text, scan(text)
+
+    def locate(path: str) -> Spot | None:
+        text, root = scanned()
+        return text_spot(text, find(root, path).at, mark)
+
+    return locate
+
+
+def scan(text: str) -> Place:
+    """The elements of a JSON text. A member stands at its name, an item of a list where it begins."""
+    top = Place(0)
+    # The open brackets: the object, or the one a list belongs to and the name its items go under.
+    around: list[tuple[Place, str | None]] = [(top, "")]
+    name, name_at, value_next = "", 0, False
+    for token in islice(_TOKEN.finditer(text), MAX_TOKENS):
+        string, bracket, at = token[1], token[2], token.start(token.lastindex or 0)
+        holder, listed = around[-1]
+        if bracket == ":":
+            value_next = True
+        elif bracket in ("}", "]"):
+            if len(around) > 1:
+                around.pop()
+            value_next = False
+        elif bracket == "," or (listed is None and not value_next):
+            if string:
+                name, name_at = _unescaped(string), at
+        else:
+            named, start, value_next = (name, name_at, False) if listed is None else (listed, at, False)
+            if bracket == "[":
+                around.append((holder, named))
+                continue
+            place = Place(start, _unescaped(string) if string else token[3] or "")
+            holder.children.append((named, place))
+            if bracket == "{":
+                around.append((place, None))
+            elif named == "resourceType":
+                holder.type = place.text
+    return top.children[0][1] if top.children else top
+
+
+def _unescaped(string: str) -> str:
+    if "\\" in string:
+        with suppress(ValueError):
+            return str(json.loads(string))
+    return string[1:-1]

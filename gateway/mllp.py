@@ -1,0 +1,194 @@
+"""The door for HL7 v2 over MLLP: a port for each hospital that speaks it, and an answer for each block.
+
+An answer goes out after what it says is committed. MLLP has no passwords: a hospital is known by its port, by the
+network it calls from and by MSH-3 and MSH-4.
+"""
+
+import asyncio
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Protocol, cast
+
+from adapters.dialects import hl7v2
+from adapters.messages import Outcome, Verdict
+from domain.errors import InvalidPayload, NeedsOperator
+from domain.findings import Spot
+from infra import metrics
+from infra.db import prescriptions
+from infra.log import get_logger
+from infra.mllp import CHUNK, Block, Deframer, frame
+from infra.settings import Settings
+from tasks import intake
+from tasks.city import City
+
+log = get_logger(__name__)
+
+DOOR = "mllp"
+SOURCES = "sources"
+"""Secret of a hospital that lists the networks it calls from, e.g. `10.3.0.0/16,10.4.0.7`."""
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How much one connection may ask of us. Times in seconds."""
+
+    connections: int = 32
+    """At once, on one port."""
+    message_bytes: int = hl7v2.MAX_BYTES
+    noise_bytes: int = 1 << 16
+    """Outside of blocks, before we hang up."""
+    idle: float = 900.0
+    """Between two messages."""
+    message: float = 60.0
+    """From the first byte of a message to its last."""
+    answer: float = 20.0
+    """Until the other side has read an answer."""
+
+
+class Speaker(Protocol):
+    """A hospital whose adapter knows its ends of the line."""
+
+    ends: hl7v2.Ends
+
+
+async def serve(city: City, settings: Settings, host: str = "127.0.0.1", patience: Patience | None = None
+                ) -> list[asyncio.Server]:
+    """Listen on the port of each hospital in `settings.mllp_ports`, on a running loop; the caller closes the servers.
+
+    Several gateways of one machine share a port. Raises `NeedsOperator` for a port of an unknown hospital, for one
+    without networks, and for a port that somebody else has taken.
+    """
+    servers: list[asyncio.Server] = []
+    try:
+        for slug, port in settings.mllp_ports.items():
+            door = Door(city, slug, _networks(settings, slug), patience or Patience())
+            servers.append(await asyncio.start_server(
+                door.connection, host, port, reuse_port=hasattr(socket, "SO_REUSEPORT")))
+            log.info("mllp.open", hospital=slug, port=servers[-1].sockets[0].getsockname()[1])
+    except (OSError, NeedsOperator) as error:
+        for server in servers:
+            server.close()
+        if isinstance(error, OSError):
+            raise NeedsOperator(f"port {port} of {slug}: {error.strerror}; set another", code="port") from None
+        raise
+    return servers
+
+
+class Door:
+    """One hospital's port."""
+
+    def __init__(self, city: City, slug: str, networks: tuple[Network, ...], patience: Patience) -> None:
+        if slug not in city.hospitals:
+            raise NeedsOperator(f"no hospital {slug} for its MLLP port", code="unknown_hospital")
+        self._city = city
+        self._slug = slug
+        self._ends = cast(Speaker, city.hospitals[slug]).ends
+        self._networks = networks
+        self._patience = patience
+        self._open = 0
+
+    async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, from the first byte to the last; whatever happens on it is not another's trouble."""
+        try:
+            if self._welcome(writer):
+                self._open += 1
+                try:
+                    await self._converse(reader, writer)
+                finally:
+                    self._open -= 1
+        except (OSError, TimeoutError) as error:
+            log.info("mllp.lost", hospital=self._slug, error=type(error).__name__)
+        finally:
+            # An answer nobody reads must not keep us; whoever was slow has had their time.
+            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    def _welcome(self, writer: asyncio.StreamWriter) -> bool:
+        peer = writer.get_extra_info("peername")
+        if not peer:
+            return False  # gone already
+        address = ip_address(peer[0])
+        address = getattr(address, "ipv4_mapped", None) or address
+        if not any(address in network for network in self._networks):
+            log.warning("mllp.stranger", hospital=self._slug, address=str(address))
+            return False
+        if self._open >= self._patience.connections:
+            log.warning("mllp.too_many_connections", hospital=self._slug, open=self._open)
+            return False
+        return True
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        deframer = Deframer(self._patience.message_bytes)
+        begun = 0.0
+        while True:
+            left = self._patience.message - (time.monotonic() - begun) if deframer.inside else self._patience.idle
+            async with asyncio.timeout(left):
+                data = await reader.read(CHUNK)
+            if not data:
+                break
+            was_inside = deframer.inside
+            for block in deframer.feed(data):
+                was_inside = False
+                answer = await self._answer(block)
+                writer.write(frame(answer))
+                async with asyncio.timeout(self._patience.answer):
+                    await writer.drain()
+            if deframer.inside and not was_inside:
+                begun = time.monotonic()
+            if deframer.dropped > self._patience.noise_bytes:
+                log.warning("mllp.noise", hospital=self._slug, bytes=deframer.dropped)
+                break
+        if deframer.inside:
+            log.info("mllp.half_message", hospital=self._slug)
+
+    async def _answer(self, block: Block) -> bytes:
+        """The answer to one block: the stored one, or that we could not do our part."""
+        started, status = time.monotonic(), 500
+        try:
+            if not block.whole:
+                status = 413
+                return self._too_large(block.body)
+            status, body = await asyncio.to_thread(self._say, block.body)
+            return hl7v2.addressed(body, block.body)
+        except Exception as error:
+            # Not committed, so not answered with AA or AE: the sender keeps it and sends it again.
+            log.error("mllp.failed", hospital=self._slug, error=type(error).__name__)
+            return hl7v2.unable(self._ends, block.body, self._city.now())
+        finally:
+            metrics.answered(DOOR, status, time.monotonic() - started)
+
+    def _say(self, raw: bytes) -> tuple[int, bytes]:
+        try:
+            question = hl7v2.asked(raw, self._ends)
+        except InvalidPayload:
+            question = None  # intake keeps it and says why it is none
+        if question is None:
+            answer = intake.receive(self._city, self._slug, raw)
+            return answer.status, answer.body
+        with self._city.db.reading() as session:
+            row = prescriptions.find(session, self._slug, question.one("ORC").said(4).value)
+        found = (row.id, str(row.status)) if row else ("", "")
+        return 200 if row else 404, hl7v2.located(self._ends, question, *found, self._city.now())
+
+    def _too_large(self, head: bytes) -> bytes:
+        finding = hl7v2.found("HL7_TOO_LARGE", Spot("MSH"))
+        verdict = Verdict(Outcome.REFUSED, self._city.now(), self._slug, findings=[finding])
+        return hl7v2.addressed(hl7v2.acknowledge(self._ends, None, verdict).body, head)
+
+
+def _networks(settings: Settings, slug: str) -> tuple[Network, ...]:
+    secret = settings.partner_secrets.get(slug, {}).get(SOURCES)
+    try:
+        networks = tuple(ip_network(it.strip()) for it in secret.get_secret_value().split(",")) if secret else ()
+    except ValueError:
+        networks = ()
+    if not networks:
+        raise NeedsOperator(f"hospitals/{slug}: set SANYI_PARTNER_SECRETS__{slug.upper()}__{SOURCES.upper()} to the "
+                            "networks it calls from, with commas between", code="no_sources")
+    return networks

@@ -1,0 +1,73 @@
+"""The SOAP 1.1 door for hospitals that send WS/T 500 documents: SubmitPrescription, CancelPrescription, QueryStatus."""
+
+import asyncio
+import hmac
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from adapters import registry
+from adapters.dialects import cda
+from gateway.access import bearer, denied, hospital_tokens, message
+from gateway.trouble import http_error, spoken
+from infra.db import prescriptions
+from infra.settings import Settings
+from tasks import intake
+from tasks.city import City
+
+XML = "text/xml; charset=utf-8"
+
+
+def soap_door(city: City, settings: Settings) -> APIRouter:
+    """POST a call, GET the WSDL at `?wsdl`; `Authorization: Bearer` with the hospital's token.
+
+    What is no SOAP, or no call of ours, is answered with a fault; whatever a document says, with a result.
+    """
+    door = APIRouter(prefix="/soap/{hospital}")
+    known = {slug for slug in city.hospitals
+             if slug in registry.slugs("hospitals") and registry.manifest("hospitals", slug).dialect == cda.DIALECT}
+    tokens = hospital_tokens(settings)
+
+    def sender(hospital: str, request: Request) -> None:
+        if hospital not in known:
+            raise denied(404, "unknown_hospital", "没有这家医院", "no such hospital")
+        token = tokens[hospital].get_secret_value() if hospital in tokens else ""
+        if not token or not hmac.compare_digest(token.encode(), bearer(request).encode()):
+            raise denied(401, "unauthorized", "访问令牌无效", "the token is not this hospital's")
+
+    @door.get("")
+    def description(hospital: str) -> Response:
+        if hospital not in known:
+            return _fault(denied(404, "unknown_hospital", "没有这家医院", "no such hospital"))
+        return Response(cda.wsdl(f"{str(settings.gateway_url).rstrip('/')}/soap/{hospital}"), media_type=XML)
+
+    @door.post("")
+    async def call(hospital: str, request: Request) -> Response:
+        try:
+            sender(hospital, request)
+            body = await asyncio.to_thread(_serve, city, hospital, cda.call(await message(request)))
+        except cda.Fault as fault:
+            return Response(cda.fault(fault.code, fault.text, fault.text_en), 500, media_type=XML)
+        except Exception as error:
+            return _fault(error if isinstance(error, HTTPException) else http_error(error))
+        return Response(body, media_type=XML)
+
+    return door
+
+
+def _serve(city: City, hospital: str, call: cda.Call) -> bytes:
+    if call.operation == "QueryStatus":
+        with city.db.reading() as session:
+            row = prescriptions.find(session, hospital, call.number)
+        return cda.response(call.operation, cda.result("known", city.now(), row.id, call.number, row.status)
+                            if row else cda.result("unknown", city.now()))
+    kind = "Bundle" if call.operation == "SubmitPrescription" else "Task"
+    return cda.response(call.operation, intake.receive(city, hospital, call.raw, expect=kind).body)
+
+
+def _fault(error: HTTPException) -> Response:
+    """An error as a fault: whoever speaks SOAP 1.1 looks for one under 500, and HTTP's own words stay as they are."""
+    said = spoken(error)
+    status = error.status_code if error.status_code < 500 else 500
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    body = cda.fault("Client" if status < 500 else "Server", said["text"], said["text_en"])
+    return Response(body, status, headers, XML)

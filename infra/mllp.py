@@ -1,0 +1,168 @@
+"""MLLP, the line HL7 v2 travels on: blocks between a VT and FS CR, on a connection that stays.
+
+`Deframer` is the receiving half without any socket, for both ends; `MllpTransport` is the way out to one partner.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from domain.errors import NeedsOperator
+from infra.http import MAX_ANSWER_BYTES, HttpTransport, Request, Response, _Failed
+
+START: Final = b"\x0b"
+END: Final = b"\x1c\r"
+HEAD_BYTES: Final = 4096
+"""What is kept of a block that is too large: enough to see whose it was."""
+CHUNK: Final = 1 << 16
+
+
+@dataclass(frozen=True)
+class Block:
+    """What stood between START and END."""
+
+    body: bytes = field(repr=False)
+    whole: bool = True
+    """False if it was larger than agreed: then `body` is only its head."""
+
+
+def frame(body: bytes) -> bytes:
+    """A block ready to be sent."""
+    return START + body + END
+
+
+class Deframer:
+    """Bytes in, in pieces of any size; blocks out.
+
+    What stands outside of blocks is dropped, and so is a block that is broken off by the START of the next one.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """`limit` is the largest block, in bytes; more than that is never kept."""
+        self._limit = limit
+        self._buffer = bytearray()
+        self._head: bytes | None = None
+        self._inside = False
+        self._scanned = 0
+        self.dropped = 0
+        """Bytes outside of whole blocks so far."""
+
+    @property
+    def inside(self) -> bool:
+        """Whether a block has begun and not ended."""
+        return self._inside
+
+    def feed(self, data: bytes) -> Iterator[Block]:
+        """The blocks that are complete with these bytes."""
+        self._buffer += data
+        while self._enter():
+            end = self._buffer.find(END, max(0, self._scanned - 1))
+            again = self._buffer.find(START, self._scanned, len(self._buffer) if end < 0 else end)
+            if again >= 0:
+                self._drop(again)
+                self._inside, self._head = False, None
+                continue
+            if end < 0:
+                self._spare()
+                return
+            body = bytes(self._buffer[:end]) if self._head is None else self._head
+            whole = self._head is None and end <= self._limit
+            del self._buffer[:end + len(END)]
+            self._inside, self._head = False, None
+            yield Block(body if whole else body[:HEAD_BYTES], whole)
+
+    def _enter(self) -> bool:
+        """Go to the next START, if there is one and we are not inside a block already."""
+        if not self._inside:
+            start = self._buffer.find(START)
+            self._drop(len(self._buffer) if start < 0 else start)
+            self._inside = start >= 0
+            del self._buffer[:len(START) * self._inside]
+            self._scanned = 0
+        return self._inside
+
+    def _spare(self) -> None:
+        """Of a block that is already too large, keep its head and what may be half of an END."""
+        if self._head is not None or len(self._buffer) > self._limit + len(END):
+            self._head = self._head or bytes(self._buffer[:HEAD_BYTES])
+            del self._buffer[:-1]
+        self._scanned = len(self._buffer)
+
+    def _drop(self, count: int) -> None:
+        self.dropped += count
+        del self._buffer[:count]
+
+
+class MllpTransport(HttpTransport):
+    """One partner over MLLP, one message at a time on one connection that is kept.
+
+    Patience, rate limit and circuit breaker are those of `HttpTransport`. Of a `Request` only the body travels; an
+    answer is status 200. A connection that failed is never used again, so no answer can be taken for another's.
+    """
+
+    def __init__(self, partner: str, base_url: str, **line: Any) -> None:
+        """`base_url` is `mllp://host:port`. Raises `NeedsOperator` for any other."""
+        super().__init__(partner, base_url, **line)
+        address = urlsplit(base_url)
+        try:
+            self._host, self._port = address.hostname or "", address.port or 0
+        except ValueError:
+            self._host, self._port = "", 0
+        if address.scheme != "mllp" or not self._host or not self._port:
+            raise NeedsOperator(f"{partner}: its address must be mllp://host:port", code="bad_address")
+        self._turn = asyncio.Lock()
+        self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def close(self) -> None:
+        """Hang up; the next request calls again."""
+        if self._line:
+            writer, self._line = self._line[1], None
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async def _exchange(self, request: Request) -> Response:
+        async with self._turn:
+            reader, writer = await self._connected()
+            done = False
+            try:
+                async with asyncio.timeout(self._timeout):
+                    writer.write(frame(request.body))
+                    await writer.drain()
+                    answer = await _one_block(reader)
+                done = answer is not None
+            except (OSError, TimeoutError) as error:
+                raise _Failed(type(error).__name__, arrived=True) from None
+            finally:
+                # Cancelled too: the answer may still come, and would be taken for that of the next message.
+                if not done:
+                    self._line = None
+                    writer.close()
+        if answer is None:
+            raise _Failed("the connection was closed without an answer", arrived=True)
+        if not answer.whole:
+            raise _Failed("the answer is too large", arrived=True)
+        return Response(200, answer.body)
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._line and (self._line[0].at_eof() or self._line[1].is_closing()):
+            await self.close()
+        if self._line is None:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    self._line = await asyncio.open_connection(self._host, self._port)
+            except (OSError, TimeoutError) as error:
+                raise _Failed(type(error).__name__, arrived=False) from None
+        return self._line
+
+
+async def _one_block(reader: asyncio.StreamReader) -> Block | None:
+    """The next block, or None if the connection ends before."""
+    deframer = Deframer(MAX_ANSWER_BYTES)
+    while data := await reader.read(CHUNK):
+        for block in deframer.feed(data):
+            return block
+    return None

@@ -1,0 +1,277 @@
+"""FHIR R4 as the contract has it: JSON, and XML from every third prescription on."""
+
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, Any
+from uuid import NAMESPACE_URL, uuid5
+from xml.etree import ElementTree
+
+import httpx
+from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
+
+from sandbox.dialects import Heard, Installation, Line, Site
+from sandbox.facts import Facts, Medicine
+
+Document = dict[str, Any]
+
+CANONICAL = "https://sanyi.example/fhir"
+EXTENSION = f"{CANONICAL}/StructureDefinition"
+CODES = f"{CANONICAL}/CodeSystem"
+BEIJING = timezone(timedelta(hours=8))
+OUTCOMES = {201: "accepted", 202: "waiting", 409: "conflict"}
+
+
+def install(site: Site) -> Installation:
+    """Two tokens: what the hospital shows the platform, and what the platform shows the hospital."""
+    token, report = site.key("token"), site.key("report token")
+    name = site.slug.upper()
+    return Installation(
+        {f"SANYI_PARTNER_URLS__{name}": site.url, f"SANYI_PARTNER_SECRETS__{name}__TOKEN": token,
+         f"SANYI_PARTNER_SECRETS__{name}__REPORT_TOKEN": report},
+        {"TOKEN": token, "REPORT_TOKEN": report})
+
+
+class Speaker:
+    """A hospital whose system speaks FHIR by itself; see `sandbox.dialects.Speaker`."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._client = httpx.AsyncClient(base_url=line.gateway, timeout=15, trust_env=False,
+                                         headers={"Authorization": f"Bearer {line.secrets['TOKEN']}"})
+
+    def prescription(self, facts: Facts) -> bytes:
+        return _written(bundle(facts), facts)
+
+    def changed(self, facts: Facts) -> bytes:
+        return _written(bundle(facts) | {"timestamp": _time(facts.sent + timedelta(seconds=1))}, facts)
+
+    def broken(self, facts: Facts, number: int) -> bytes:
+        """No patient; or a wrong check digit and no dose."""
+        body = bundle(facts)
+        if number == 1:
+            del body["entry"][0]
+        else:
+            identifier = body["entry"][0]["resource"]["identifier"][0]
+            identifier["value"] = identifier["value"][:-1] + ("1" if identifier["value"][-1] != "1" else "2")
+            del body["entry"][-1]["resource"]["dosageInstruction"]
+        return _written(body, facts)
+
+    def cancel(self, facts: Facts, key: str, at: datetime) -> bytes:
+        return _written(cancel(facts, key, at), facts)
+
+    async def send(self, body: bytes) -> Heard | None:
+        xml = body.startswith(b"<")
+        kind = "Task" if b"<Task" in body[:200] or b'"resourceType":"Task"' in body[:200] else "Bundle"
+        media = "application/fhir+xml" if xml else "application/fhir+json"
+        try:
+            answer = await self._client.post(f"/fhir/{self._line.slug}/{kind}", content=body,
+                                             headers={"Content-Type": media, "Accept": media})
+        except httpx.HTTPError:
+            return None
+        if answer.status_code >= 500 or answer.status_code == 429:
+            return None  # it only says: later
+        outcome = OUTCOMES.get(answer.status_code, "refused")
+        if outcome != "accepted":
+            return Heard(outcome, body=answer.content)
+        return Heard(outcome, *_task(answer.content), body=answer.content)
+
+    async def where(self, facts: Facts) -> str:
+        try:
+            answer = await self._client.get(f"/fhir/{self._line.slug}/Task/{facts.external_id}")
+        except httpx.HTTPError:
+            return ""
+        return _task(answer.content)[1] if answer.status_code == 200 else ""
+
+    def doors(self, app: FastAPI) -> None:
+        token = f"Bearer {self._line.secrets['REPORT_TOKEN']}"
+
+        def known(authorization: Annotated[str, Header()] = "") -> None:
+            if not hmac.compare_digest(authorization.encode(), token.encode()):
+                raise HTTPException(401, "unauthorized")
+
+        @app.post("/reports", status_code=204, dependencies=[Depends(known)])
+        async def reports(request: Request, sanyi_key: Annotated[str, Header()]) -> Response:
+            try:
+                self._line.hear(sanyi_key, json.loads(await request.body()))
+            except (ValueError, KeyError, TypeError):
+                raise HTTPException(400, "not a report") from None
+            return Response(status_code=204)
+
+    async def listen(self) -> None:
+        """It listens to HTTP only."""
+
+
+def bundle(facts: Facts) -> Document:
+    """A prescription as the contract describes it (1.1)."""
+    def url(name: str) -> str:
+        return f"urn:uuid:{uuid5(NAMESPACE_URL, f'{facts.hospital}/{facts.key}/{name}')}"
+
+    def entry(name: str, resource: Document) -> Document:
+        return {"fullUrl": url(name), "resource": resource}
+
+    patient: Document = {
+        "resourceType": "Patient",
+        "identifier": [{"system": "urn:oid:2.16.156.10011.1.3", "value": facts.id_number}],
+        "name": [{"text": facts.name}], "gender": "male" if facts.male else "female",
+        "birthDate": facts.born.isoformat(), "telecom": [{"system": "phone", "value": facts.phone}],
+        "address": [{"text": facts.address, "district": facts.district, "extension": [{
+            "url": "http://hl7.org/fhir/StructureDefinition/geolocation", "extension": [
+                {"url": "latitude", "valueDecimal": float(facts.latitude)},
+                {"url": "longitude", "valueDecimal": float(facts.longitude)}]}]}],
+    }
+    encounter: Document = {
+        "resourceType": "Encounter", "status": "finished",
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "VR"},
+        "type": [{"coding": [{"system": f"{CODES}/visit-type", "code": "follow-up" if facts.proof_issued else "first"}]}],
+        "subject": {"reference": url("patient")},
+    }
+    if facts.proof_issued:
+        encounter["extension"] = [{"url": f"{EXTENSION}/revisit-proof", "extension": [
+            {"url": "issued", "valueDate": facts.proof_issued.isoformat()},
+            *({"url": "diagnosis", "valueCode": one.code[:3]} for one in facts.diagnoses)]}]
+    coverage: Document = {
+        "resourceType": "Coverage", "status": "active",
+        "type": {"coding": [{"system": f"{CODES}/insutype", "code": facts.insutype}]},
+        "beneficiary": {"reference": url("patient")}, "payor": [{"display": "医保"}],
+        "extension": [{"url": f"{EXTENSION}/insured-place", "valueCode": facts.insured_place}]
+        + ([{"url": f"{EXTENSION}/chronic-disease", "valueCode": facts.chronic_disease}] if facts.chronic_disease else []),
+    }
+    conditions = [entry(f"condition-{one.code}", {
+        "resourceType": "Condition",
+        "code": {"coding": [{"system": "urn:oid:2.16.156.10011.2.3.3.11", "code": one.code, "display": one.name}]},
+        "subject": {"reference": url("patient")}, "encounter": {"reference": url("encounter")},
+    }) for one in facts.diagnoses]
+    requests = [entry(f"item-{line}", _request(
+        facts, line, medicine,
+        {name: {"reference": url(name)} for name in ("patient", "encounter", "practitioner", "coverage")},
+        [{"reference": url(f"condition-{one.code}")} for one in facts.diagnoses],
+    )) for line, medicine in enumerate(facts.medicines, 1)]
+    return {
+        "resourceType": "Bundle", "type": "collection",
+        "identifier": {"system": f"urn:{facts.hospital}:message", "value": facts.key}, "timestamp": _time(facts.sent),
+        "entry": [
+            entry("patient", patient),
+            entry("practitioner", {
+                "resourceType": "Practitioner",
+                "identifier": [{"system": f"{CANONICAL}/sid/physician", "value": facts.physician}],
+                "name": [{"text": facts.physician_name}],
+                "extension": [{"url": f"{EXTENSION}/independent-years", "valueInteger": facts.physician_years}]}),
+            entry("organization", {
+                "resourceType": "Organization",
+                "identifier": [{"system": f"{CANONICAL}/sid/institution", "value": facts.institution}],
+                "name": facts.institution_name}),
+            entry("encounter", encounter), *conditions, entry("coverage", coverage), *requests,
+        ],
+    }
+
+
+def _request(facts: Facts, line: int, medicine: Medicine, refer: Mapping[str, Document], reasons: Sequence[Document]
+             ) -> Document:
+    amount = float(medicine.amount)
+    return {
+        "resourceType": "MedicationRequest", "status": "active", "intent": "order",
+        "groupIdentifier": {"system": f"urn:{facts.hospital}:prescription", "value": facts.external_id},
+        "identifier": [{"system": f"urn:{facts.hospital}:item", "value": f"{facts.external_id}-{line}"}],
+        "category": [{"coding": [{"system": f"{CODES}/drug-kind", "code": medicine.kind}]}],
+        "medicationCodeableConcept": {"coding": [
+            {"system": f"{CODES}/drug", "code": medicine.drug, "display": medicine.name}]},
+        "subject": refer["patient"], "encounter": refer["encounter"], "authoredOn": _time(facts.issued),
+        "requester": refer["practitioner"], "reasonReference": list(reasons), "insurance": [refer["coverage"]],
+        "courseOfTherapyType": {"coding": [{"system": f"{CODES}/prescription-kind", "code": "long_term"}]},
+        "dosageInstruction": [{
+            "timing": {"code": {"coding": [{"system": f"{CODES}/frequency", "code": medicine.frequency}]}},
+            "route": {"coding": [{"system": f"{CODES}/route", "code": "PO"}]},
+            "doseAndRate": [{"doseQuantity": {
+                "value": int(amount) if amount.is_integer() else amount, "unit": medicine.dose_unit}}]}],
+        "dispenseRequest": {
+            "validityPeriod": {"start": _time(facts.issued), "end": _time(facts.issued + timedelta(hours=24))},
+            "quantity": {"value": medicine.quantity, "unit": medicine.unit},
+            "expectedSupplyDuration": {
+                "value": medicine.days, "unit": "d", "system": "http://unitsofmeasure.org", "code": "d"}},
+        "extension": [
+            {"url": f"{EXTENSION}/handover", "valueCode": "home" if facts.home else "pickup"},
+            {"url": f"{EXTENSION}/extend-reason", "valueString": facts.extend_reason},
+            {"url": f"{EXTENSION}/long-term-assessed", "valueBoolean": True},
+            {"url": f"{EXTENSION}/patient-acknowledged", "valueBoolean": True}],
+    }
+
+
+def cancel(facts: Facts, key: str, at: datetime) -> Document:
+    """The prescriber takes a prescription back (contract 1.2)."""
+    return {
+        "resourceType": "Task", "status": "requested", "intent": "order",
+        "identifier": [{"system": f"urn:{facts.hospital}:message", "value": key}],
+        "code": {"coding": [{"system": f"{CODES}/task", "code": "cancel"}]},
+        "focus": {"identifier": {"system": f"urn:{facts.hospital}:prescription", "value": facts.external_id}},
+        "reasonCode": {"coding": [{"system": f"{CODES}/cancel-reason", "code": "prescriber"}]},
+        "authoredOn": _time(at),
+    }
+
+
+def _written(resource: Document, facts: Facts) -> bytes:
+    """In JSON, or in XML where the number of the prescription says so."""
+    if facts.external_id[-1:] in "369":
+        root = _element(str(resource["resourceType"]), resource, "http://hl7.org/fhir")
+        return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+    return json.dumps(resource, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _element(name: str, node: Document, namespace: str = "") -> ElementTree.Element:
+    """FHIR's XML form: elements in the order its definitions give, values in attributes."""
+    element = ElementTree.Element(name, {"xmlns": namespace} if namespace else {})
+    for child, value in sorted(node.items(), key=lambda item: _place(name, item[0])):
+        for one in value if isinstance(value, list) else [value]:
+            if child == "resourceType":
+                continue
+            if child == "url" and name == "extension":
+                element.set("url", one)
+            elif child == "resource":
+                ElementTree.SubElement(element, "resource").append(_element(one["resourceType"], one))
+            elif isinstance(one, dict):
+                element.append(_element(child, one))
+            else:
+                text = str(one).lower() if isinstance(one, bool) else str(one)
+                ElementTree.SubElement(element, child, {"value": text})
+    return element
+
+
+_ORDER = (
+    "extension", "identifier", "type:Bundle", "timestamp", "fullUrl", "resource", "status", "intent", "category",
+    "class", "medicationCodeableConcept", "type", "groupIdentifier", "code:Task", "focus", "name", "telecom",
+    "use", "system", "value", "unit", "code:Quantity", "gender", "birthDate",
+    "subject", "encounter", "authoredOn", "requester", "reasonCode", "reasonReference",
+    "courseOfTherapyType", "insurance", "text", "coding", "code", "display",
+)
+"""Only where it matters to a strict reader is the order kept; the platform is asked to read any."""
+
+
+def _place(parent: str, child: str) -> int:
+    for name in (f"{child}:{parent}", child):
+        if name in _ORDER:
+            return _ORDER.index(name)
+    return len(_ORDER)
+
+
+def _task(body: bytes) -> tuple[str, str]:
+    """Our prescription's id on the platform, and where it is, from a Task in either form."""
+    if body.startswith(b"<"):
+        root = ElementTree.fromstring(body)  # noqa: S314  the platform's own answer
+        space = {"f": "http://hl7.org/fhir"}
+        ids = [one.find("f:value", space) for one in root.findall("f:identifier", space)
+               if (system := one.find("f:system", space)) is not None and system.get("value", "").endswith("/prescription")]
+        status = root.find("f:businessStatus/f:coding/f:code", space)
+        return (str(ids[0].get("value")) if ids and ids[0] is not None else "",
+                str(status.get("value")) if status is not None else "")
+    try:
+        task = json.loads(body)
+        codings = task.get("businessStatus", {}).get("coding", [])
+        ids = [one["value"] for one in task.get("identifier", []) if one.get("system", "").endswith("/sid/prescription")]
+    except (ValueError, AttributeError):
+        return "", ""
+    return str(ids[0]) if ids else "", str(codings[0].get("code", "")) if codings else ""
+
+
+def _time(at: datetime) -> str:
+    return at.astimezone(BEIJING).isoformat(timespec="seconds")

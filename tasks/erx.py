@@ -1,0 +1,359 @@
+"""What a hospital of the national 电子处方 interface may ask: D001 to D008, each opened, done and answered in one place.
+
+D003 and D004 go to intake; the others leave nothing behind but a pre-check's own record, kept in the inbox, by which
+D003 finds what it completes.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from adapters.dialects import erx
+from adapters.dialects.erx_json import Node, read, read_parts
+from adapters.messages import Message, Outcome, Reply, Verdict
+from domain.audit import Facts, audit
+from domain.claims import Identity
+from domain.errors import InvalidPayload, Refused, RxError, StaleStatus, Transient
+from domain.findings import Finding, Severity, worst
+from domain.lifecycle import Status
+from fhir_profiles.catalogue import RULES
+from fhir_profiles.checker import check_data
+from fhir_profiles.reader import read_bundle_data
+from infra.db import Session, claims, inbox, orders, prescriptions, reviews
+from infra.db import mapping as mapping_queue
+from infra.log import get_logger
+from tasks import intake
+from tasks.city import City
+from tasks.mapping import code_map
+
+log = get_logger(__name__)
+
+PAGE = 100
+"""Rows of one answer to D008 at most."""
+
+
+def sender(city: City, raw: bytes) -> erx.Adapter | None:
+    """The hospital whose appId a request names; None if it is nobody's: who could read the answer?"""
+    try:
+        app_id = read(raw, "envelope")["appId"].text
+    except InvalidPayload:
+        return None
+    return next((adapter for adapter in city.hospitals.values()
+                 if isinstance(adapter, erx.Adapter) and adapter.envelope.app_id == app_id), None)
+
+
+async def take(city: City, adapter: erx.Adapter, transaction: str, raw: bytes) -> Reply:
+    """One request as it came, answered. Never raises for what a message says.
+
+    What changes anything is archived as it came before it is opened.
+    """
+    try:
+        if transaction in ("D001", "D003", "D004"):
+            await asyncio.to_thread(city.archive.put, raw)
+        _, said = await asyncio.to_thread(adapter.envelope.open, raw, transaction)
+        if transaction == "D001":
+            return await _precheck(city, adapter, said)
+        return await asyncio.to_thread(_DO[transaction], city, adapter, said)
+    except InvalidPayload as invalid:
+        return _refused(city, adapter, list(invalid.findings))
+    except Refused as refused:
+        log.warning("erx.refused", hospital=adapter.slug, transaction=transaction, code=refused.code)
+        wrong = erx.finding("ERX_SIGNATURE", read(raw, "envelope")["signData"])
+        return adapter.reply(city.now(), erx.SIGNATURE, "验签不通过", {"extras": {"findings": erx.told([wrong])}})
+    except (Transient, StaleStatus):
+        return adapter.reply(city.now(), erx.BUSY, "系统繁忙，请稍后重发", {})
+
+
+# D001.
+
+async def _precheck(city: City, adapter: erx.Adapter, said: Node) -> Reply:
+    """Everything that is wrong with a prescription, and what the audit would say; numbers for it if it may be uploaded.
+
+    The audit's findings are advice: what counts is the audit after the upload, which is recorded.
+    """
+    number = erx.hi_rxno(adapter.slug, said["hospRxno"].text)
+    digest = hashlib.sha256(said.raw).hexdigest()
+    heard = await asyncio.to_thread(_heard, city, adapter, number)
+    if heard and heard.sha256 == digest:
+        return Reply(heard.answer, heard.answer_status, erx.MEDIA)
+    message, findings = await asyncio.to_thread(_understood, city, adapter, said)
+    if message is None or findings:
+        return _refused(city, adapter, findings)
+    if heard:
+        return await asyncio.to_thread(_changed, city, adapter, heard, said)
+    extras: dict[str, Any] = {}
+    if message.unmapped:
+        extras["unmapped"] = erx.waiting_for(message.unmapped)
+    else:
+        extras |= await _advice(city, adapter.slug, message)
+    answer = adapter.reply(city.now(), erx.OK, "预核验通过", {
+        "hiRxno": number, "rxTraceCode": erx.trace_code(adapter.slug, said.raw), "extras": extras})
+    return await asyncio.to_thread(_remember, city, adapter, number, said.raw, digest, answer)
+
+
+def _understood(city: City, adapter: erx.Adapter, said: Node) -> tuple[Message | None, list[Finding]]:
+    with city.db.reading() as session:
+        codes = code_map(city, session, adapter.slug)
+    try:
+        message = adapter.to_fhir(erx.compose({"D001": said.raw}), codes)
+    except InvalidPayload as invalid:
+        return None, list(invalid.findings)
+    # A code nobody has mapped is no fault of the message.
+    waiting = {one.spot for one in message.unmapped}
+    found = (replace(one, spot=one.spot or message.locate(one.path)) for one in check_data(message.resource, adapter.slug))
+    return message, [one for one in found if one.spot not in waiting]
+
+
+async def _advice(city: City, hospital: str, message: Message) -> dict[str, Any]:
+    """What the audit would find now."""
+    admitted = read_bundle_data(message.resource, hospital, city.cipher.patient_id)
+    rx, record = admitted.prescription, admitted.patient
+    try:
+        entitlement = await city.payer.entitlement(Identity(record.name, record.id_number), rx.coverage.insutype, city.now())
+    except Refused:
+        entitlement = None
+    except RxError:
+        return {"audit": "skipped"}  # whatever keeps the fund from answering is no fault of the prescription
+    terms = city.policy.hospital(rx.hospital)
+    found = audit(rx, Facts(now=city.now(), knowledge=city.knowledge, policy=city.policy, entitlement=entitlement,
+                            hospital_level=terms.level, hospital_contracted=terms.contracted))
+    return {"audit": str(worst(found) or "pass"), "findings": erx.told([f for f in found if f.severity is not Severity.INFO])}
+
+
+def _changed(city: City, adapter: erx.Adapter, heard: inbox.Heard, said: Node) -> Reply:
+    """The same prescription number with another content: where it differs, never how."""
+    findings = [replace(RULES["MESSAGE_CONFLICT"].finding(f"D001.{node.path}"), spot=node.spot)
+                for node in erx.differences(read(city.archive.get(heard.archive_key), "D001"), said)]
+    return adapter.answer(None, Verdict(Outcome.CONFLICT, city.now(), adapter.slug,
+                                        external_id=said["hospRxno"].text, findings=findings))
+
+
+def _remember(city: City, adapter: erx.Adapter, number: str, raw: bytes, digest: str, answer: Reply) -> Reply:
+    archive_key = city.archive.put(raw)
+    with city.db.transaction("erx.prechecked") as session:
+        inbox.take_turns(session, f"{_source(adapter)}/{number}")
+        inbox.remember(session, source=_source(adapter), event_id=number, sha256=digest, archive_key=archive_key,
+                       at=city.now(), prescription_id=None, answer_status=answer.status, answer=answer.body,
+                       media=answer.media)
+    # Of two that came at once, one was remembered: both must hear the same.
+    heard = _heard(city, adapter, number)
+    if heard is None or heard.sha256 != digest:
+        raise StaleStatus(f"pre-check {number} is being made by somebody else")
+    return Reply(heard.answer, heard.answer_status, erx.MEDIA)
+
+
+def _heard(city: City, adapter: erx.Adapter, number: str) -> inbox.Heard | None:
+    with city.db.reading() as session:
+        return inbox.heard(session, _source(adapter), number)
+
+
+def _prechecked(city: City, adapter: erx.Adapter, said: Node) -> bytes:
+    """D001 as it was pre-checked under this hiRxno. Raises `InvalidPayload` if it never was."""
+    heard = _heard(city, adapter, said["hiRxno"].text)
+    if heard is None:
+        raise InvalidPayload([erx.finding("ERX_PRECHECK_UNKNOWN", said["hiRxno"])])
+    return city.archive.get(heard.archive_key)
+
+
+# D002, D003, D004.
+
+def _sign(city: City, adapter: erx.Adapter, said: Node) -> Reply:
+    """Our signature of the prescription's fields; the file comes back as it was."""
+    wrong = erx.faults(said, "D002")
+    original = b""
+    try:
+        original = base64.b64decode(said["originalValue"].text, validate=True)
+        fields = json.loads(original)
+        good = isinstance(fields, dict) and _compact(fields) == original
+    except (ValueError, binascii.Error):
+        good = False
+    if not good:
+        wrong.append(erx.finding("ERX_ORIGINAL_VALUE", said["originalValue"]))
+    if not erx.is_document(said["originalRxFile"].text):
+        wrong.append(erx.finding("ERX_RX_FILE", said["originalRxFile"]))
+    if wrong:
+        return _refused(city, adapter, wrong)
+    return adapter.reply(city.now(), erx.OK, "成功", {
+        "rxFile": said["originalRxFile"].text, "signDigest": adapter.sign(original),
+        "signCertSn": hashlib.sha256(adapter.envelope.app_id.encode()).hexdigest()[:16].upper(),
+        "signCertDn": f"CN=Sanyi {city.policy.slug}"})
+
+
+def _upload(city: City, adapter: erx.Adapter, said: Node) -> Reply:
+    """The prescription: what was pre-checked and what is said now, as one message for intake."""
+    prechecked = _prechecked(city, adapter, said)
+    wrong = []
+    if said["rxTraceCode"].text != erx.trace_code(adapter.slug, prechecked):
+        wrong.append(erx.finding("ERX_TRACE_CODE", said["rxTraceCode"]))
+    if not adapter.signed(erx.original_value(said), said["signDigest"].text):
+        wrong.append(erx.finding("ERX_SIGN_DIGEST", said["signDigest"]))
+    if not erx.is_document(said["rxFile"].text):
+        wrong.append(erx.finding("ERX_RX_FILE", said["rxFile"]))
+    message = erx.compose({"D001": prechecked, "D003": said.raw})
+    if wrong:
+        parts = read_parts(message)
+        return _refused(city, adapter, [*wrong, *erx.faults(said, "D003"), *erx.disagreements(parts)])
+    return _reply(intake.receive(city, adapter.slug, message, expect="Bundle"))
+
+
+def _revoke(city: City, adapter: erx.Adapter, said: Node) -> Reply:
+    message = erx.compose({"D001": _prechecked(city, adapter, said), "D004": said.raw})
+    return _reply(intake.receive(city, adapter.slug, message, expect="Task"))
+
+
+# D005, D006, D007, D008: read only.
+
+@dataclass(frozen=True)
+class _Asked:
+    """A prescription somebody asks for, who has shown that he knows whose it is."""
+
+    number: str
+    d001: Node
+    d003: Node | None
+    """None until it has been uploaded."""
+    id: str
+    status: str
+    """Of the lifecycle; `prechecked` or `waiting` (for a code to be mapped) before there is one."""
+
+
+def _asked(city: City, session: Session, adapter: erx.Adapter, said: Node) -> _Asked | None:
+    heard = inbox.heard(session, _source(adapter), said["hiRxno"].text)
+    if heard is None:
+        return None
+    raw = city.archive.get(heard.archive_key)
+    d001 = read(raw, "D001")
+    visit = d001["mdtrtinfo"]
+    if any(visit[theirs].text != said[name].text for theirs, name in (
+            ("certno", "certno"), ("patnName", "psnName"), ("psnCertType", "psnCertType"), ("mdtrtId", "mdtrtId"),
+            ("fixmedinsCode", "fixmedinsCode"))):
+        return None
+    number = d001["hospRxno"].text
+    row = prescriptions.find(session, adapter.slug, number)
+    if row is None:
+        key = f"{erx.trace_code(adapter.slug, raw)}-{number}"
+        waits = mapping_queue.waiting(session, adapter.slug, key) is not None
+        return _Asked(said["hiRxno"].text, d001, None, "", "waiting" if waits else "prechecked")
+    parts = read_parts(city.archive.get(row.archive_key))
+    return _Asked(said["hiRxno"].text, parts["D001"], parts.get("D003"), row.id, row.status)
+
+
+Shown = Callable[[City, Session, _Asked], dict[str, Any]]
+
+
+def _query(transaction: str, show: Shown) -> "Do":
+    def do(city: City, adapter: erx.Adapter, said: Node) -> Reply:
+        if wrong := erx.faults(said, transaction):
+            return _refused(city, adapter, wrong)
+        with city.db.reading() as session:
+            asked = _asked(city, session, adapter, said)
+            if asked is None:
+                # Whether the number or the person is wrong stays ours.
+                return adapter.reply(city.now(), erx.UNKNOWN, "没有该处方，或人员信息不符", {})
+            shown = show(city, session, asked)
+        return adapter.reply(city.now(), erx.OK, "成功", {
+            "hiRxno": asked.number, **erx.rx_status(asked.status), **shown,
+            "extras": {"id": asked.id, "status": asked.status}})
+    return do
+
+
+def _detail(city: City, session: Session, asked: _Asked) -> dict[str, Any]:
+    """D005: what was uploaded, and where it is."""
+    d001, visit = asked.d001, asked.d001["mdtrtinfo"]
+    pharmacist = asked.d003 or d001
+    taken = _taken(session, asked)
+    return {
+        **_listed(d001, ""), **erx.used_status(asked.status), "fixmedinsCode": visit["fixmedinsCode"].text,
+        "fixmedinsName": visit["fixmedinsName"].text, "reptFlag": d001["reptFlag"].text or "0",
+        "rxDetlList": [
+            {**_listed(row, "rxDetlList"), "drugProdname": row["drugProdname"].text or row["drugGenname"].text,
+             "takeDrugFlag": "1" if line in taken else "0"} for line, row in enumerate(d001["rxdrugdetail"], 1)],
+        "rxOtpinfo": {**_listed(visit, "rxOtpinfo"), "insutype": visit["extras"]["insutype"].text,
+                      "pharName": pharmacist["pharName"].text, "pharChkTime": pharmacist["pharChkTime"].text},
+        "rxDiseList": [_listed(row, "rxDiseList") for row in d001["diseinfo"]],
+    }
+
+
+def _review(city: City, session: Session, asked: _Asked) -> dict[str, Any]:
+    """D006: what our pharmacist, or the audit before him, said."""
+    review = reviews.get(session, asked.id) if asked.id else None
+    decided = review if review and review.decision else None
+    opinion = decided.text if decided else ""
+    if asked.status == Status.REFUSED and not decided:
+        found = prescriptions.findings(session, asked.id)
+        opinion = "；".join(one.text for one in found if one.severity is Severity.BLOCK)
+    return {**erx.check_status(asked.status), "rxChkOpnn": opinion or erx.check_status(asked.status)["rxChkStasName"],
+            "pharCode": (decided.pharmacist or "") if decided else "", "pharName": "平台审方药师" if decided else "",
+            "rxChkTime": _local(city, decided.decided_at)[:10] if decided and decided.decided_at else ""}
+
+
+def _dispensed(city: City, session: Session, asked: _Asked) -> dict[str, Any]:
+    """D007: what the fund settled, and what the patient took."""
+    claimed = claims.newest(session, asked.id) if asked.id else None
+    settled = claimed.settled if claimed else None
+    taken = _taken(session, asked)
+    return {
+        **erx.used_status(asked.status), "setlTime": settled.day.isoformat() if settled and settled.day else "",
+        "seltdelts": [{
+            **_listed(row, "seltdelts", "D007"), "drugProdname": row["drugProdname"].text or row["drugGenname"].text,
+            "cnt": row["drugCnt"].text, "takeDrugFlag": "1"}
+            for line, row in enumerate(asked.d001["rxdrugdetail"], 1) if line in taken]}
+
+
+def _taken(session: Session, asked: _Asked) -> frozenset[int]:
+    """Lines the patient has."""
+    placed = orders.of(session, asked.id) if asked.id else []
+    return frozenset(line for one in placed if one.handed_over_at for line in one.kept_lines)
+
+
+def _catalogue(city: City, adapter: erx.Adapter, said: Node) -> Reply:
+    """D008: drugs that may circulate, in the hospital's codes. Its fields are ours: no source prints them."""
+    with city.db.reading() as session:
+        table = code_map(city, session, adapter.slug).tables.get("drug", {})
+    code, name = said["medListCodg"].text, said["drugGenname"].text
+    rows = [(theirs, city.knowledge.drugs[ours]) for theirs, ours in sorted(table.items()) if ours in city.knowledge.drugs]
+    found = [{"medListCodg": theirs, "drugGenname": drug.name, "drugDosform": drug.form} for theirs, drug in rows
+             if (not code or code == theirs) and name in drug.name and drug.special_control == "NONE"]
+    page = int(said["pageNum"].text) if said["pageNum"].text.isdecimal() else 1
+    start = (max(page, 1) - 1) * PAGE
+    return adapter.reply(city.now(), erx.OK, "成功", {
+        "total": len(found), "pageNum": max(page, 1), "pageSize": PAGE, "drugList": found[start:start + PAGE]})
+
+
+Do = Callable[[City, erx.Adapter, Node], Reply]
+_DO: Mapping[str, Do] = {
+    "D002": _sign, "D003": _upload, "D004": _revoke, "D005": _query("D005", _detail), "D006": _query("D006", _review),
+    "D007": _query("D007", _dispensed), "D008": _catalogue,
+}
+
+
+def _listed(node: Node, name: str, transaction: str = "D005") -> dict[str, Any]:
+    """What the answer's field table takes over from what was sent."""
+    table = next(one for one in erx.tables(transaction, "answer") if one.node == name)
+    return {spec.name: node[spec.name].text for spec in table.fields if node[spec.name].text}
+
+
+def _refused(city: City, adapter: erx.Adapter, findings: list[Finding]) -> Reply:
+    return adapter.answer(None, Verdict(Outcome.REFUSED, city.now(), adapter.slug, findings=findings))
+
+
+def _reply(answer: intake.Answer) -> Reply:
+    return Reply(answer.body, answer.status, answer.media)
+
+
+def _source(adapter: erx.Adapter) -> str:
+    return f"erx:{adapter.slug}"
+
+
+def _local(city: City, at: datetime) -> str:
+    return at.astimezone(ZoneInfo(city.policy.timezone)).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _compact(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()

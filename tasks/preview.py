@@ -1,0 +1,93 @@
+"""A dry run: what the platform would do with a prescription, said before it is sent. Nothing is kept, held or paid."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from domain.audit import Facts, audit, selfpay_lines
+from domain.benefit import forecast
+from domain.claims import Identity
+from domain.errors import RxError
+from domain.findings import Finding, Severity, worst
+from domain.money import yuan
+from domain.orders import OrderLine
+from domain.prescription import Prescription
+from domain.ranking import Ranked, rank
+from fhir_profiles.reader import Admitted
+from tasks import intake
+from tasks.allocation import quotes_for
+from tasks.audit import entitlement_of
+from tasks.city import City
+
+BEST = 5
+"""Pharmacies named at most."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Each part is empty where the one before says no, or where a partner did not answer."""
+
+    findings: tuple[Finding, ...] = ()
+    """Of the message; with any of these nothing else is looked at."""
+    audit: tuple[Finding, ...] = ()
+    ranking: tuple[Ranked, ...] = ()
+    """The best pharmacies first."""
+    price: dict[str, str] | None = None
+    """Yuan at the best pharmacy: total, fund, account, cash."""
+    silent: tuple[str, ...] = ()
+    """Partners that did not answer."""
+
+    @property
+    def passes(self) -> bool:
+        return not self.findings and worst(self.audit) is not Severity.BLOCK
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "passes": self.passes, "findings": [one.as_dict() for one in self.findings],
+            "audit": [one.as_dict() for one in self.audit], "price": self.price, "silent": list(self.silent),
+            "routing": [{"chain": one.quote.chain, "store": one.quote.store, "score": str(one.score),
+                         "eligible": one.eligible, "why": one.why, "why_en": one.why_en,
+                         "total": yuan(one.quote.total)} for one in self.ranking],
+        }
+
+
+async def preview(city: City, hospital: str, raw: bytes) -> Preview:
+    """The message's findings, the audit, the pharmacies in their order and the price. Asks partners, changes nothing."""
+    admitted, findings = await asyncio.to_thread(intake.preview, city, hospital, raw)
+    if admitted is None:
+        return Preview(tuple(findings))
+    return await _looked_at(city, admitted)
+
+
+async def _looked_at(city: City, admitted: Admitted) -> Preview:
+    rx, record = admitted.prescription, admitted.patient
+    silent: list[str] = []
+    entitlement = None
+    try:
+        entitlement = await entitlement_of(city, rx, Identity(name=record.name, id_number=record.id_number))
+    except RxError:
+        silent.append(city.payer.slug)
+    terms = city.policy.hospital(rx.hospital)
+    found = tuple(audit(rx, Facts(now=city.now(), knowledge=city.knowledge, policy=city.policy, entitlement=entitlement,
+                                  hospital_level=terms.level, hospital_contracted=terms.contracted)))
+    if worst(found) is Severity.BLOCK:
+        return Preview(audit=found, silent=tuple(silent))
+    ranking: list[Ranked] = []
+    try:
+        ranking, unheard = await _ranked(city, rx)
+        silent += unheard
+    except RxError:
+        silent += sorted(city.chains)
+    best = next((one for one in ranking if one.eligible), None)
+    price = None
+    if best and entitlement:
+        money = forecast(rx, best.quote.lines, entitlement, city.policy, city.knowledge, selfpay_lines(found))
+        price = {name: yuan(getattr(money, name)) for name in ("total", "fund", "account", "cash")}
+    return Preview(audit=found, ranking=tuple(ranking[:BEST]), price=price, silent=tuple(silent))
+
+
+async def _ranked(city: City, rx: Prescription) -> tuple[list[Ranked], list[str]]:
+    wanted = [OrderLine(item.line, item.drug, item.quantity, item.unit) for item in rx.items]
+    quotes, silent = await quotes_for(city, rx, wanted)
+    # Without the shares of the last days: they change by the minute, and this is a look, not a promise.
+    return rank(quotes, wanted, city.policy, city.knowledge.ceilings, {}, frozenset(), key=rx.id), silent

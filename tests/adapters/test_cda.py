@@ -1,0 +1,446 @@
+"""WS/T 500.5 and 500.6: every field finds its place, every finding its line, and nothing harmful gets through."""
+
+import asyncio
+import base64
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from adapters.dialects import cda
+from adapters.hospitals.jinan_tcm import translation
+from adapters.hospitals.jinan_tcm.adapter import Adapter
+from adapters.mapping import CodeMap, read_tables
+from adapters.messages import Message, Outcome, Reply, Verdict
+from adapters.registry import HospitalManifest, manifest
+from domain.errors import InvalidPayload, NeedsOperator, Transient
+from domain.findings import Finding, Spot
+from domain.lifecycle import Status
+from domain.prescription import DrugKind, Handover
+from fhir_profiles.checker import check_data
+from fhir_profiles.reader import read_bundle_data, read_cancel_data
+from infra.cities import load_knowledge
+from infra.http import Request, Response
+from tests.fakes import Replay
+
+SLUG = "jinan_tcm"
+FOLDER = Path(__file__).parents[2] / "adapters" / "hospitals" / SLUG
+SAMPLES = FOLDER / "samples"
+INVALID = tomllib.loads((SAMPLES / "invalid" / "index.toml").read_text(encoding="utf-8"))
+CODES = read_tables(FOLDER)
+PIECES = CODES.with_accepted([("drug", f"ZYP00{number}", f"P{number}") for number in (1, 2, 3)])
+OWN = "urn:jinan_tcm:exchange"
+AT = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
+
+
+def adapter(line: Any = None) -> Adapter:
+    return Adapter(manifest("hospitals", SLUG), line or Replay(), {"report_token": "MARK-token"})
+
+
+def sample(name: str) -> bytes:
+    return (SAMPLES / name).read_bytes()
+
+
+def checked(raw: bytes, codes: CodeMap = CODES) -> tuple[Message | None, Sequence[Finding]]:
+    """The message, and every finding with its spot, as intake has them."""
+    try:
+        message = adapter().to_fhir(raw, codes)
+    except InvalidPayload as invalid:
+        return None, invalid.findings
+    return message, [replace(one, spot=message.locate(one.path)) for one in check_data(message.resource, SLUG)]
+
+
+def admitted(raw: bytes, codes: CodeMap = CODES) -> Any:
+    message, findings = checked(raw, codes)
+    assert message
+    assert not findings
+    assert not message.unmapped
+    return read_bundle_data(message.resource, SLUG, lambda _: "pt_1")
+
+
+def lines(raw: bytes, needle: str) -> int:
+    """The number of the first line with that text."""
+    return next(number for number, line in enumerate(raw.decode().splitlines(), 1) if needle in line)
+
+
+# In.
+
+@pytest.mark.parametrize("name", sorted(path.name for path in SAMPLES.glob("*.xml") if path.stem != "cancel"))
+def test_every_sample_is_a_prescription(name: str) -> None:
+    assert admitted(sample(name)).prescription.items
+
+
+def test_a_western_prescription_is_read_field_by_field() -> None:
+    found = admitted(sample("western.xml"))
+    rx, first = found.prescription, found.prescription.items[0]
+
+    assert (found.key, rx.external_id, rx.prescriber.id, rx.valid_days) == ("DOC0001-v1", "RX0001", "D370100000001", 1)
+    assert rx.issued_at.isoformat() == "2026-11-22T08:58:00+08:00"
+    assert (first.drug, first.kind, first.single_dose, first.dose_unit) == ("D001", DrugKind.WESTERN, 500, "mg")
+    assert (first.frequency, first.route, first.quantity, first.unit, first.days_supply) == ("bid", "PO", 60, "片", 30)
+    assert [one.code for one in rx.diagnoses] == ["E11.900"]
+    assert (rx.coverage.insutype, rx.coverage.disease_code) == ("310", "M01600")
+    assert rx.handover is Handover.PICKUP
+    assert found.patient.birth_date.isoformat() == "1958-03-02"
+
+
+def test_a_patent_medicine_of_a_chinese_prescription_keeps_its_kind() -> None:
+    item = admitted(sample("patent.xml")).prescription.items[0]
+
+    assert (item.drug, item.kind, item.quantity, item.unit) == ("D187", DrugKind.PATENT, 5, "瓶")
+
+
+def test_the_same_document_in_gb18030_says_the_same() -> None:
+    plain, other = admitted(sample("western.xml")), admitted(sample("gb18030.xml"))
+
+    assert sample("gb18030.xml") != sample("gb18030.xml").decode("gb18030").encode()
+    assert plain.patient.name == other.patient.name == "示范患者甲"
+    assert [one.name for one in plain.prescription.items] == [one.name for one in other.prescription.items]
+
+
+def test_pieces_are_counted_in_grams_a_dose_times_doses_and_carry_how_to_boil_and_take_them() -> None:
+    message, findings = checked(sample("waiting/pieces.xml"), PIECES)
+    assert message
+    assert not findings
+    items = read_bundle_data(message.resource, SLUG, lambda _: "pt_1").prescription.items
+    texts = [entry["resource"]["dosageInstruction"][0]["text"] for entry in message.resource["entry"][-3:]]
+
+    assert {one.kind for one in items} == {DrugKind.PIECE}
+    assert [one.quantity for one in items] == [210, 105, Decimal("87.5")]
+    assert {(one.unit, one.dose_unit, one.days_supply, one.frequency) for one in items} == {("g", "g", 7, "qd")}
+    assert set(texts) == {"水煎两次，取汁400ml；分早晚两次温服"}
+
+
+@given(grams=st.decimals("0.1", "120", places=1), doses=st.integers(1, 30))
+def test_whatever_the_dose_the_quantity_of_pieces_is_dose_times_doses(grams: Decimal, doses: int) -> None:
+    raw = sample("waiting/pieces.xml").replace(b'value="30" unit="g"', f'value="{grams}" unit="g"'.encode()).replace(
+        'value="7" unit="剂"'.encode(), f'value="{doses}" unit="剂"'.encode())
+    message, findings = checked(raw, PIECES)
+
+    assert message
+    assert not findings
+    assert read_bundle_data(message.resource, SLUG, lambda _: "pt_1").prescription.items[0].quantity == grams * doses
+
+
+def test_codes_nobody_has_mapped_are_listed_each_once_with_their_line() -> None:
+    raw = sample("waiting/pieces.xml")
+    message, _ = checked(raw)
+
+    assert message
+    assert [(one.table, one.theirs, one.name) for one in message.unmapped] == [
+        ("drug", "ZYP001", "黄芪"), ("drug", "ZYP002", "丹参"), ("drug", "ZYP003", "当归")]
+    assert [one.spot.line for one in message.unmapped if one.spot] == [
+        lines(raw, f'<code code="ZYP00{number}"') for number in (1, 2, 3)]
+
+
+def test_the_drug_table_names_drugs_the_catalogue_knows() -> None:
+    assert set(CODES.tables["drug"].values()) == set(load_knowledge("jinan").catalogue)
+
+
+def test_a_cancel_is_read_with_or_without_its_envelope() -> None:
+    bare = sample("cancel.xml").decode()
+    bare = bare[bare.index("<s:CancelPrescription>"):bare.index("</soapenv:Body>")].replace(
+        "<s:CancelPrescription>", f'<s:CancelPrescription xmlns:s="{cda.SERVICE}">')
+    for raw in (sample("cancel.xml"), bare.encode()):
+        message, findings = checked(raw)
+        assert message
+        assert not findings
+        assert (message.kind, message.key) == ("Task", "CX0001")
+        assert read_cancel_data(message.resource).external_id == "RX0001"
+
+
+def test_another_version_of_a_document_is_another_message() -> None:
+    second = sample("western.xml").replace(b'<versionNumber value="1"/>', b'<versionNumber value="2"/>')
+    silent = sample("western.xml").replace(b'<versionNumber value="1"/>', b"<versionNumber/>")
+
+    assert [adapter().to_fhir(raw, CODES).key for raw in (second, silent)] == ["DOC0001-v2", "DOC0001-v1"]
+
+
+def test_a_document_that_replaces_another_is_refused_with_the_way_out() -> None:
+    _, (finding,) = checked(sample("invalid/replaces_another.xml"))
+
+    assert finding.code == "CDA_REPLACES"
+    assert "CancelPrescription" in finding.cure
+    assert "CancelPrescription" in finding.cure_en
+
+
+def test_prefixes_comments_and_a_byte_order_mark_change_nothing() -> None:
+    text = sample("western.xml").decode().replace("<ClinicalDocument xmlns=", "<ClinicalDocument xmlns:h=")
+    prefixed = etree.fromstring(sample("western.xml"))
+    etree.cleanup_namespaces(prefixed, top_nsmap={"hl7": cda.V3})
+    for raw in (b"\xef\xbb\xbf" + sample("western.xml"), etree.tostring(prefixed, encoding="utf-8"),
+                sample("western.xml").replace(b"<name>", b"<name><!-- RX9999 -->")):
+        assert adapter().to_fhir(raw, CODES).resource == adapter().to_fhir(sample("western.xml"), CODES).resource
+    assert checked(text.encode())[1][0].code in ("CDA_ROOT", "MSG_NOT_XML")
+
+
+# What is wrong, and where.
+
+@pytest.mark.parametrize(("name", "code"), INVALID.items())
+def test_every_invalid_sample_fails_for_its_own_reason_in_its_own_place(name: str, code: str) -> None:
+    _, findings = checked(sample(f"invalid/{name}"))
+
+    mine = [one for one in findings if one.code == code]
+    assert mine
+    assert all(one.spot and one.spot.line for one in findings)
+
+
+def test_every_invalid_sample_is_in_the_index() -> None:
+    assert {path.name for path in (SAMPLES / "invalid").glob("*.xml")} == set(INVALID)
+
+
+def test_every_dialect_rule_has_a_sample_or_is_met_at_the_door() -> None:
+    seen = set(INVALID.values()) | {"CDA_ROOT", "CDA_TOO_MANY", "CDA_DOCUMENT"}
+
+    assert {rule.code for rule in cda.RULES} <= seen
+    assert len({rule.id for rule in cda.RULES}) == len(cda.RULES)
+
+
+@pytest.mark.parametrize(("name", "code", "element", "needle"), [
+    ("gender_of_somebody_else.xml", "GENDER_MISMATCH", "DE02.01.040.00", "<administrativeGenderCode"),
+    ("valid_for_seven_days.xml", "VALIDITY_PERIOD", "DE06.00.294.00", '<value xsi:type="PQ" value="7" unit="天"'),
+    ("dose_is_zero.xml", "DOSE", "DE08.50.023.00", "<doseQuantity"),
+    ("no_diagnosis.xml", "CONDITION_MISSING", "", "<section>"),
+    ("no_total_amount.xml", "QUANTITY", "DE08.50.022.00", '<code code="ZY0001"/>'),
+])
+def test_a_finding_names_data_element_xpath_and_line(name: str, code: str, element: str, needle: str) -> None:
+    raw = sample(f"invalid/{name}")
+    _, findings = checked(raw)
+    spot = next(one.spot for one in findings if one.code == code)
+
+    assert spot
+    assert spot.name.startswith(f"{element} /ClinicalDocument/" if element else "/ClinicalDocument/")
+    assert spot.line == lines(raw, needle)
+
+
+def test_everything_wrong_in_the_head_comes_at_once() -> None:
+    raw = sample("western.xml").replace(b"2.16.156.10011.2.1.1.24", b"1.2.3").replace(b'extension="DOC0001"', b"").replace(
+        b'<versionNumber value="1"/>', b'<versionNumber value="one"/>')
+
+    assert {one.code for one in checked(raw)[1]} == {"CDA_TEMPLATE", "CDA_DOCUMENT_ID", "CDA_VERSION"}
+
+
+def test_a_document_with_hundreds_of_entries_is_refused_before_it_is_translated() -> None:
+    text = sample("western.xml").decode()
+    start = text.index("          <entry>", text.index("10160-0"))
+    entry = text[start:text.index("          </entry>", start) + len("          </entry>\n")]
+
+    assert checked(text.replace(entry, entry * 150).encode())[1][0].code == "CDA_TOO_MANY"
+
+
+@pytest.mark.parametrize("raw", [
+    b"", b"{}", b"<rx/>", b"\xff\xfe", b"<ClinicalDocument/>", b'<?xml version="1.0" encoding="GB18030"?><a>\xff</a>',
+    b'<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;&b;">]><a>&c;</a>', b"<a>" * 100, b" " * (cda.MAX_BYTES + 1)])
+def test_what_is_no_document_is_told_so_with_a_finding(raw: bytes) -> None:
+    message, findings = checked(raw)
+
+    assert message is None
+    assert findings
+
+
+@given(st.data())
+def test_a_document_cut_or_spoilt_anywhere_never_gets_an_exception_of_another_kind(data: st.DataObject) -> None:
+    raw = sample("patent.xml")
+    at = data.draw(st.integers(0, len(raw) - 1))
+    spoilt = data.draw(st.sampled_from([raw[:at], raw[:at] + b"<" + raw[at:], raw[:at] + b"\x00" + raw[at + 1:],
+                                        raw[:at] + raw[at + data.draw(st.integers(1, 300)):]]))
+    message, _ = checked(spoilt)  # InvalidPayload is all it may raise
+
+    assert message is None or message.resource
+
+
+def test_no_finding_quotes_the_document() -> None:
+    for name in INVALID:
+        _, findings = checked(sample(f"invalid/{name}"))
+        said = repr(findings)
+        assert not [mark for mark in ("示范患者", "3701021958", "19900000001", "示范路") if mark in said]
+
+
+# Out.
+
+def test_an_answer_lists_every_finding_with_its_place() -> None:
+    message, findings = checked(sample("invalid/dose_is_zero.xml"))
+    reply = adapter().answer(message, Verdict(Outcome.REFUSED, AT, SLUG, findings=findings))
+    result = etree.fromstring(reply.body)
+    names = {"s": cda.SERVICE}
+
+    assert (reply.status, result.findtext("s:outcome", namespaces=names)) == (200, "refused")
+    found = result.find("s:finding[s:code='DOSE']", namespaces=names)
+    assert found is not None
+    assert found.findtext("s:dataElement", namespaces=names) == "DE08.50.023.00"
+    assert (found.findtext("s:xpath", namespaces=names) or "").endswith("/doseQuantity/@value")
+    assert int(found.findtext("s:line", "0", names)) == lines(sample("invalid/dose_is_zero.xml"), "<doseQuantity")
+    assert found.findtext("s:cure", namespaces=names)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_has_an_answer_in_both_languages(outcome: Outcome) -> None:
+    message, _ = checked(sample("waiting/pieces.xml"))
+    assert message
+    result = etree.fromstring(adapter().answer(
+        None, Verdict(outcome, AT, SLUG, "rx_1", "RX0001", "received", unmapped=message.unmapped)).body)
+
+    said = {etree.QName(one).localname: one.text for one in result}
+    assert said["outcome"] == outcome
+    assert said["text"]
+    assert said["textEn"]
+    assert result.findtext("{*}unmapped/{*}code") == "ZYP001"
+
+
+def test_every_status_we_report_has_a_word_of_the_hospital() -> None:
+    assert set(translation.STATUS_WORDS) == {*Status, "cancel_refused", "invalid"}
+    assert len({code for code, _ in translation.STATUS_WORDS.values()}) == len(translation.STATUS_WORDS)
+
+
+REPORT = {"key": "rx_1:settled", "prescription": "RX0001", "id": "rx_1", "status": "settled", "at": AT.isoformat(),
+          "reason": "已核对\x01<&>", "findings": [{"code": "DOSE", "severity": "WARN", "text": "剂量", "line": 1}],
+          "pickup": {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"},
+          "money": {"total": "46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}}
+
+
+async def test_a_report_goes_out_in_the_hospitals_words_and_may_be_repeated() -> None:
+    line = Replay(soap("ReportStatusResponse"))
+    await adapter(line).report("rx_1:settled", json.dumps(REPORT).encode())
+
+    request = line.sent[0]
+    said = cda.body(request.body, OWN, "ReportStatus")
+    status, money = said.find(f"{{{OWN}}}status"), said.find(f"{{{OWN}}}money")
+    assert (request.method, request.path, request.repeatable) == ("POST", "/exchange", True)
+    assert request.headers["authorization"] == "Bearer MARK-token"
+    assert request.headers["soapaction"] == f'"{OWN}:ReportStatus"'
+    assert said.findtext(f"{{{OWN}}}key") == "rx_1:settled"
+    assert said.findtext(f"{{{OWN}}}reason") == "已核对<&>"
+    assert status is not None
+    assert (status.get("code"), status.text) == ("60", "已结算")
+    assert money is not None
+    assert dict(money.attrib) == {"currency": "元", **REPORT["money"]}
+
+
+async def test_a_hospital_that_answers_something_else_is_for_a_person_or_for_quarantine() -> None:
+    with pytest.raises(NeedsOperator, match="HTTP 404"):
+        await adapter(Replay(Response(404))).report("k", json.dumps(REPORT).encode())
+    with pytest.raises(InvalidPayload):
+        await adapter(Replay(Response(200, b"<html/>"))).report("k", json.dumps(REPORT).encode())
+
+
+def test_a_manifest_without_its_facts_is_found_at_once() -> None:
+    facts = HospitalManifest(slug="x", name="x", name_en="x", owner="x", dialect="cda", facts={"exchange_path": "/"})
+    with pytest.raises(NeedsOperator, match="exchange_namespace"):
+        Adapter(facts, Replay(), {"report_token": "x"})
+
+
+# The poll.
+
+def soap(name: str, inner: str = "") -> bytes:
+    return cda.envelope(f'<{name} xmlns="{OWN}">{inner}</{name}>'.encode())
+
+
+class Offering:
+    """A hospital that offers documents until they are acknowledged."""
+
+    def __init__(self, **documents: str) -> None:
+        self.documents = documents
+        self.acknowledged: dict[str, bytes] = {}
+        self.trouble: set[str] = set()
+
+    async def send(self, request: Request) -> Response:
+        await asyncio.sleep(0)
+        call = etree.fromstring(request.body).find("{*}Body")[0]
+        name = etree.QName(call).localname
+        ref = call.findtext(f"{{{OWN}}}ref") or ""
+        if ref in self.trouble:
+            raise Transient("away")
+        if name == "ListDocuments":
+            return Response(200, soap(f"{name}Response", "".join(f"<ref>{one}</ref>" for one in self.documents)))
+        if name == "FetchDocument":
+            return Response(200, soap(f"{name}Response", f"<document>{self.documents[ref]}</document>"))
+        self.documents.pop(ref, None)
+        self.acknowledged[ref] = etree.tostring(call.find("{*}result"))
+        return Response(200, soap(f"{name}Response"))
+
+
+def offered(name: str) -> str:
+    return base64.b64encode(sample(name)).decode()
+
+
+async def test_documents_are_fetched_as_they_are_and_stay_until_they_are_settled() -> None:
+    line = Offering(a=offered("western.xml"), b=offered("gb18030.xml"))
+    hospital = adapter(line)
+
+    first, again = await hospital.poll(10), await hospital.poll(10)
+    assert [(one.ref, one.raw) for one in first] == [("a", sample("western.xml")), ("b", sample("gb18030.xml"))] == [
+        (one.ref, one.raw) for one in again]
+    assert [one.ref for one in await hospital.poll(1)] == ["a"]
+
+    reply = hospital.answer(None, Verdict(Outcome.ACCEPTED, AT, SLUG, "rx_1", "RX0001", "received"))
+    await hospital.settle("a", reply)
+    await hospital.settle("a", reply)
+    assert [one.ref for one in await hospital.poll(10)] == ["b"]
+    assert etree.fromstring(line.acknowledged["a"]).findtext("{*}prescriptionId") == "rx_1"
+
+
+async def test_a_document_that_cannot_be_fetched_does_not_hold_up_the_others() -> None:
+    line = Offering(a=offered("western.xml"), b=offered("patent.xml"))
+    line.trouble = {"a"}
+    assert [one.ref for one in await adapter(line).poll(10)] == ["b"]
+
+    line.trouble = {"a", "b"}
+    with pytest.raises(Transient):
+        await adapter(line).poll(10)
+
+
+async def test_a_document_that_is_no_base64_reaches_intake_and_is_refused_there() -> None:
+    fetched = await adapter(Offering(a="§§§")).poll(10)
+
+    assert checked(fetched[0].raw)[0] is None
+
+
+async def test_settling_says_what_was_answered() -> None:
+    line = Offering(a="")
+    await adapter(line).settle("a", Reply(cda.result("refused", AT, findings=[replace(
+        cda.RULES[0].finding("x"), spot=Spot("/a", 3, 4))])))
+
+    assert etree.fromstring(line.acknowledged["a"]).findtext("{*}finding/{*}line") == "3"
+
+
+# SOAP.
+
+@pytest.mark.parametrize(("raw", "code"), [
+    (b"", "Client"), (b"hello", "Client"), (b"<a/>", "Client"), (cda.envelope(b""), "Client"),
+    (cda.envelope(b'<a xmlns="urn:x"/>'), "Client"), (cda.envelope(b"<SubmitPrescription/>"), "Client"),
+    (cda.envelope(f'<SubmitPrescription xmlns="{cda.SERVICE}"><document>***</document></SubmitPrescription>'.encode()), "Client"),
+    (cda.envelope(b"<x/>").replace(cda.SOAP.encode(), b"http://www.w3.org/2003/05/soap-envelope"), "VersionMismatch"),
+    (cda.envelope(b"<x/>").replace(b"<soap:Body>", b'<soap:Header><w soap:mustUnderstand="1"/></soap:Header><soap:Body>'),
+     "MustUnderstand"),
+    (b'<!DOCTYPE a [<!ENTITY b "b">]>' + cda.envelope(b"<x/>"), "Client"),
+])
+def test_what_is_no_call_is_a_fault(raw: bytes, code: str) -> None:
+    with pytest.raises(cda.Fault) as caught:
+        cda.call(raw)
+    assert caught.value.code == code
+    fault = etree.fromstring(cda.fault(code, caught.value.text, caught.value.text_en)).find("{*}Body/{*}Fault")
+    assert fault is not None
+    assert fault.findtext("faultcode") == f"soap:{code}"
+
+
+def test_a_document_arrives_byte_for_byte() -> None:
+    text = base64.encodebytes(sample("gb18030.xml")).decode()
+    call = cda.call(cda.envelope(
+        f'<s:SubmitPrescription xmlns:s="{cda.SERVICE}"><s:document>{text}</s:document></s:SubmitPrescription>'.encode()))
+
+    assert (call.operation, call.raw) == ("SubmitPrescription", sample("gb18030.xml"))
+
+
+def test_a_cancel_is_received_as_it_was_sent() -> None:
+    call = cda.call(sample("cancel.xml"))
+
+    assert (call.operation, call.raw, call.number) == ("CancelPrescription", sample("cancel.xml"), "RX0001")

@@ -1,0 +1,660 @@
+"""The drop box: what people and small programs write is read as they meant it, and nobody's file is lost on the way."""
+
+import asyncio
+import csv
+import io
+import json
+import tomllib
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters import registry
+from adapters.dialects import dropbox
+from adapters.dialects import dropbox_tables as tables
+from adapters.dialects.dropbox import RULES, Box, day, moment, plain
+from adapters.dialects.dropbox_tables import Cell, Layout, Row
+from adapters.hospitals.jinan_county.adapter import Adapter
+from adapters.hospitals.jinan_county.translation import ACTIONS, prescription
+from adapters.mapping import CodeMap
+from adapters.messages import Fetched, Outcome, Reply, Verdict
+from adapters.registry import manifest
+from domain.errors import InvalidPayload, NeedsOperator, Transient
+from domain.findings import Spot
+from fhir_profiles.checker import check_data
+from fhir_profiles.drafts import Said
+from infra.dropbox import BoxTransport, FolderFiles
+from infra.http import open_client
+from tests.adapters import county
+from tests.adapters.county import CODES, SAMPLES, SLUG, cancel, csv_file, drop, rx, workbook, xlsx_file, xml_file
+
+INVALID = tomllib.loads((SAMPLES / "invalid" / "index.toml").read_text(encoding="utf-8"))
+LAYOUT = Layout(manifest("hospitals", SLUG).columns, ACTIONS)
+AT = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
+
+hospital = county.adapter()
+
+
+def found(raw: bytes) -> dict[str, str]:
+    """Code of each finding and where it is, as the hospital is told."""
+    try:
+        message = hospital.to_fhir(raw, CODES)
+    except InvalidPayload as invalid:
+        return {finding.code: finding.spot.name if finding.spot else "" for finding in invalid.findings}
+    spots = {finding.code: message.locate(finding.path) for finding in check_data(message.resource, SLUG)}
+    return {code: spot.name if spot else "" for code, spot in spots.items()}
+
+
+def resource(raw: bytes) -> dict:
+    return hospital.to_fhir(raw, CODES).resource
+
+
+# --- samples ---
+
+
+@pytest.mark.parametrize("sample", sorted(p for p in SAMPLES.iterdir() if p.is_file()), ids=lambda path: path.name)
+def test_every_sample_keeps_the_contract(sample):
+    message = hospital.to_fhir(sample.read_bytes(), CODES)
+    assert message.key
+    assert not message.unmapped
+    assert check_data(message.resource, SLUG) == []
+
+
+@pytest.mark.parametrize(("name", "code"), INVALID.items())
+def test_every_invalid_sample_fails_for_its_own_reason(name, code):
+    assert code in found((SAMPLES / "invalid" / name).read_bytes())
+
+
+def test_every_invalid_sample_is_in_the_index():
+    assert {path.name for path in (SAMPLES / "invalid").iterdir()} == {*INVALID, "index.toml"}
+
+
+def test_every_rule_of_the_box_has_a_name_of_its_own_in_two_languages():
+    assert len({rule.id for rule in RULES}) == len({rule.code for rule in RULES}) == len(RULES)
+    assert all(rule.id.startswith("B-") and rule.text and rule.text_en and rule.cure and rule.cure_en for rule in RULES)
+
+
+# --- one prescription, however it is written ---
+
+
+WRITINGS: dict[str, Callable[[county.Rows], bytes]] = {
+    "csv": csv_file,
+    "csv utf-8": lambda rows: csv_file(rows, encoding="utf-8"),
+    "csv with a mark": lambda rows: csv_file(rows, encoding="utf-8-sig"),
+    "semicolons": lambda rows: csv_file(rows, separator=";"),
+    "tabs": lambda rows: csv_file(rows, separator="\t"),
+    "separator named": lambda rows: b"sep=;\r\n" + csv_file(rows, separator=";"),
+    "other order": lambda rows: csv_file(rows, headings=county.HEADINGS[::-1]),
+    "title above": lambda rows: "示范县人民医院\r\n\r\n".encode("gb18030") + csv_file(rows),
+    "headings in two languages": lambda rows: csv_file(rows, encoding="utf-8").replace(
+        "处方号,".encode(), "处方号 / Number,".encode()).replace("数量,".encode(), "数量（片、粒）,".encode()),
+    "excel": lambda rows: xlsx_file(workbook(rows)[0]),
+    "xml": lambda rows: xml_file([rows]),
+    "xml utf-8": lambda rows: xml_file([rows], encoding="UTF-8"),
+}
+
+
+@pytest.mark.parametrize("write", WRITINGS.values(), ids=WRITINGS)
+def test_the_same_prescription_is_the_same_however_it_is_written(write):
+    assert resource(write(rx())) == resource((SAMPLES / "long_term.csv").read_bytes().replace(
+        "随餐服用".encode("gb18030"), b""))
+
+
+def test_a_number_kept_as_text_for_excel_keeps_its_zeros():
+    text = csv_file(rx(), encoding="utf-8").replace(b"XY0001", b'"=""0000123"""')
+    assert hospital.to_fhir(text, CODES).context["number"] == "0000123"
+
+
+def test_codes_that_a_program_made_numbers_of_are_codes_again():
+    read = hospital.to_fhir(csv_file(rx(流水号="20261122001.0", 处方号="1001.0", 医师编码="D370100000001")), CODES)
+    assert (read.key, read.context["number"]) == ("20261122001", "1001")
+
+
+def test_merged_downwards_means_the_same_for_every_row():
+    book, sheet = workbook(rx())
+    for column in range(1, len(county.SHARED) + 1):
+        sheet.merge_cells(start_row=2, end_row=3, start_column=column, end_column=column)
+    assert resource(xlsx_file(book)) == resource(csv_file(rx()))
+
+
+def test_what_rows_share_may_stand_in_the_first_of_them_only():
+    rows = rx()
+    rows[1] = {name: text for name, text in rows[1].items() if name in county.METFORMIN or name == "处方号"}
+    assert resource(csv_file(rows)) == resource(csv_file(rx()))
+
+
+def test_a_hidden_sheet_is_not_read_and_a_column_of_theirs_may_calculate():
+    book, sheet = workbook(rx())
+    sheet.cell(1, 60, "金额")
+    sheet.cell(2, 60, "=A1*2")
+    other = book.create_sheet("old")
+    other.append(county.HEADINGS)
+    other.append(list(rx(9)[0].values()))
+    other.sheet_state = "hidden"
+    message = hospital.to_fhir(xlsx_file(book), CODES)
+    assert message.key == "M0001"
+    assert check_data(message.resource, SLUG) == []
+
+
+def test_a_time_that_excel_rounded_is_to_the_second_again():
+    book, sheet = workbook(rx())
+    for row in (2, 3):
+        sheet.cell(row, county.HEADINGS.index("开方时间") + 1).value = 46348.3736111111  # a little less than 08:58:00
+        sheet.cell(row, county.HEADINGS.index("开方时间") + 1).number_format = "yyyy-mm-dd hh:mm:ss"
+    request = resource(xlsx_file(book))["entry"][-1]["resource"]
+    assert request["authoredOn"].endswith("08:58:00+08:00")
+
+
+@pytest.mark.parametrize(("text", "means"), [
+    ("2026-11-22 08:58:00", "2026-11-22T08:58:00+08:00"), ("2026/11/2 8:05", "2026-11-02T08:05:00+08:00"),
+    ("20261122085800", "2026-11-22T08:58:00+08:00"), ("2026年11月2日8时5分", "2026年11月2日8时5分"),
+    ("2026年11月2日 08时05分07秒", "2026-11-02T08:05:07+08:00"), ("2026-11-22T00:58:00Z", "2026-11-22T00:58:00+00:00"),
+    ("2026-11-22T08:58:00.000+08:00", "2026-11-22T08:58:00+08:00"), ("２０２６-11-22 08:58", "2026-11-22T08:58:00+08:00"),
+    ("2026-13-22 08:58:00", "2026-13-22 08:58:00"), ("2026-11-22", "2026-11-22"), ("今天上午", "今天上午"), ("", ""),
+    ("2026-11-22 25:00:00", "2026-11-22 25:00:00"),
+])
+def test_a_time_is_read_as_people_write_it_and_never_guessed(text, means):
+    assert moment(Said(text)).value == means
+
+
+@pytest.mark.parametrize(("text", "means"), [
+    ("1958-03-02", "1958-03-02"), ("1958/3/2", "1958-03-02"), ("19580302", "1958-03-02"), ("1958年3月2日", "1958-03-02"),
+    ("1958.3.2", "1958-03-02"), ("1958-03-02 00:00:00", "1958-03-02"), ("1958-02-30", "1958-02-30"), ("58-3-2", "58-3-2"),
+])
+def test_a_date_is_read_as_people_write_it_and_never_guessed(text, means):
+    assert day(Said(text)).value == means
+
+
+def test_a_cancel_is_a_row_too():
+    task = resource(csv_file(cancel(), headings=list(cancel()[0])))
+    assert task["resourceType"] == "Task"
+    assert task["reasonCode"]["coding"][0]["code"] == "prescriber"
+
+
+def test_codes_nobody_has_mapped_are_named_with_their_place():
+    message = hospital.to_fhir(csv_file(rx(药品编码="YP77777", 频次="按需")), CODES)
+    assert {(one.table, one.theirs, one.spot.name) for one in message.unmapped} == {
+        ("drug", "YP77777", "row 2, 药品编码"), ("drug", "YP77777", "row 3, 药品编码"),
+        ("frequency", "按需", "row 2, 频次"), ("frequency", "按需", "row 3, 频次")}
+
+
+def test_a_finding_points_at_row_and_heading():
+    rows = rx()
+    rows[1]["数量"] = "-3"
+    assert found(csv_file(rows)) == {"QUANTITY": "row 3, 数量"}
+    book, sheet = workbook(rows)
+    sheet.insert_rows(1, 3)
+    assert found(xlsx_file(book)) == {"QUANTITY": "row 6, 数量"}
+    place = found(xml_file([rows]))["QUANTITY"]
+    line = int(place.split(",")[0].removeprefix("line "))
+    assert xml_file([rows]).decode("gb18030").split("\n")[line - 1] == "<数量>-3</数量>"
+
+
+# --- files that would do harm ---
+
+
+def quickly_refused(raw: bytes) -> set[str]:
+    started = monotonic()
+    with pytest.raises(InvalidPayload) as caught:
+        hospital.to_fhir(raw, CODES)
+    assert monotonic() - started < 5
+    return {finding.code for finding in caught.value.findings}
+
+
+def packed(**parts: bytes) -> bytes:
+    """The workbook of the samples with parts replaced: `sheet1=…`."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(xlsx_file(workbook(rx())[0]))) as good, \
+            zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as bad:
+        for name in good.namelist():
+            bad.writestr(name, parts.get(Path(name).stem, good.read(name)))
+    return written.getvalue()
+
+
+def sheet_xml(inside: str) -> bytes:
+    return (f'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData/>{inside}'
+            '</worksheet>').encode()
+
+
+def test_a_file_beyond_the_limit_is_not_read():
+    assert quickly_refused(b"x" * (tables.MAX_BYTES + 1)) == {"FILE_TOO_LARGE"}
+
+
+def test_a_zip_bomb_does_not_go_off():
+    bomb = packed(sheet1=b"<x>" + b" " * 200_000_000)
+    assert len(bomb) < 1_000_000
+    assert quickly_refused(bomb) == {"FILE_TOO_COMPLEX"}
+
+
+def test_a_merge_of_the_whole_sheet_does_no_harm():
+    merged = '<mergeCells count="1"><mergeCell ref="A1:XFD1048576"/></mergeCells>'
+    assert quickly_refused(packed(sheet1=sheet_xml(merged))) == {"FILE_TOO_COMPLEX"}
+
+
+def test_a_cell_at_the_end_of_the_world_does_no_harm():
+    book, sheet = workbook(rx())
+    sheet["XFD1048576"] = "x"
+    assert quickly_refused(xlsx_file(book)) == {"FILE_TOO_COMPLEX"}
+
+
+def test_a_workbook_with_entities_is_not_opened():
+    laughs = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha">]>' + sheet_xml("")
+    assert quickly_refused(packed(sheet1=laughs)) == {"FILE_BROKEN"}
+
+
+def test_too_many_rows_are_too_many():
+    assert quickly_refused(csv_file(rx() * (tables.MAX_ROWS // 2 + 1), headings=["流水号", "处方号"])) == {"FILE_TOO_COMPLEX"}
+
+
+def test_another_archive_is_no_workbook():
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        archive.writestr("readme.txt", "x")
+    assert quickly_refused(written.getvalue()) == {"FILE_KIND"}
+
+
+GOOD = {name: write(rx()) for name, write in WRITINGS.items() if name in ("csv", "excel", "xml")}
+
+
+@given(st.sampled_from(sorted(GOOD)), st.data())
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(kind, data):
+    raw = bytearray(GOOD[kind])
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        raw[at:at + data.draw(st.integers(0, 20))] = data.draw(st.binary(max_size=20))
+    with suppress(InvalidPayload):
+        check_data(hospital.to_fhir(bytes(raw), CODES).resource, SLUG)
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_read_or_refused_and_nothing_else(raw):
+    with suppress(InvalidPayload):
+        hospital.to_fhir(raw, CODES)
+    with suppress(InvalidPayload):
+        hospital.to_fhir(b'{"dropbox":1,' + raw, CODES)
+
+
+# --- slices ---
+
+
+TEXTS = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=20)
+PAPERS = st.lists(st.dictionaries(st.sampled_from(sorted(LAYOUT.columns)), TEXTS, min_size=1), min_size=1, max_size=4)
+
+
+@given(PAPERS)
+def test_a_slice_says_what_the_rows_said(paper):
+    rows = [Row(Spot("row"), {heading: Cell(text) for heading, text in row.items()}) for row in paper]
+    again = tables.read_slice(tables.slice_of(rows))
+    assert again is not None
+    assert [{heading: cell.text for heading, cell in row.cells.items()} for row in again] == paper
+    assert tables.slice_of(again) == tables.slice_of(rows)
+
+
+def test_a_prescription_has_the_same_bytes_wherever_it_stands():
+    alone = csv_file(rx(2))
+    among = csv_file(rx(1) + rx(2) + rx(3), headings=county.HEADINGS[::-1], encoding="utf-8")
+    (one,) = dropbox.cut(tables.read(alone, LAYOUT), LAYOUT)
+    _, two, _ = dropbox.cut(tables.read(among, LAYOUT), LAYOUT)
+    assert tables.slice_of(one) == tables.slice_of(two)
+
+
+def test_rows_of_one_prescription_need_not_be_neighbours():
+    (a1, a2), (b1, b2) = rx(1), rx(2)
+    cuts = dropbox.cut(tables.read(csv_file([a1, b1, a2, b2]), LAYOUT), LAYOUT)
+    assert [[row.cells["处方号"].text for row in rows] for rows in cuts] == [["XY0001"] * 2, ["XY0002"] * 2]
+
+
+def test_a_prescription_and_its_cancel_in_one_file_are_two_messages():
+    headings = [*county.HEADINGS, "撤销原因", "撤销时间"]
+    assert len(dropbox.cut(tables.read(csv_file(rx(1) + cancel(1), headings=headings), LAYOUT), LAYOUT)) == 2
+
+
+# --- what we write ---
+
+
+@given(st.text(max_size=12))
+def test_nothing_we_write_is_a_formula(text):
+    written = dropbox.sheet(["x"], [[text, f"={text}", f" \t{text}"]]).decode("utf-8-sig")
+    _, *rows = csv.reader(io.StringIO(written, newline=""))
+    for cell in rows[0] if rows else []:
+        assert cell.lstrip("\t\r\n \xa0\u3000\ufeff")[:1] not in tuple("=+-@＝＋－＠")
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+86", "-1", "@sum", "＝1", " =1", "\t=1", "'=1", "\r=1"])
+def test_what_a_spreadsheet_would_calculate_is_marked_as_text(text):
+    assert plain(text).startswith("'")
+    assert plain("60片") == "60片"
+    assert plain("") == ""
+
+
+# --- the box ---
+
+
+class Line:
+    """A platform that reads every message, takes what is right, and remembers what it took."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.adapter = adapter
+        self.taken: dict[bytes, Reply] = {}
+        self.order: list[str] = []
+
+    def take(self, message: Fetched) -> Reply:
+        if message.raw not in self.taken:
+            read, verdict = None, Verdict(Outcome.REFUSED, AT, SLUG)
+            try:
+                read = self.adapter.to_fhir(message.raw, CODES)
+                findings = check_data(read.resource, SLUG)
+                findings = [one.__class__(**one.__dict__ | {"spot": read.locate(one.path)}) for one in findings]
+                verdict = Verdict(Outcome.REFUSED, AT, SLUG, findings=findings) if findings else Verdict(
+                    Outcome.ACCEPTED, AT, SLUG, f"rx_{len(self.taken)}", read.context["number"], "received")
+                self.order.append(read.context["number"])
+            except InvalidPayload as invalid:
+                verdict = Verdict(Outcome.REFUSED, AT, SLUG, findings=invalid.findings)
+            self.taken[message.raw] = self.adapter.answer(read, verdict)
+        return self.taken[message.raw]
+
+    async def run(self, limit: int = 50) -> int:
+        """Poll until there is nothing new."""
+        count = 0
+        while fetched := await self.adapter.poll(limit):
+            for message in fetched:
+                await self.adapter.settle(message.ref, self.take(message))
+                count += 1
+        return count
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def answers(folder: Path, name: str) -> list[dict[str, str]]:
+    raw = (folder / f"{name}.answer.csv").read_bytes()
+    assert raw.startswith(b"\xef\xbb\xbf")
+    return list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"), newline="")))
+
+
+async def test_one_bad_row_refuses_only_its_own_prescription(tmp_path):
+    rows = rx(1) + rx(2) + rx(3)
+    rows[3]["数量"] = "=30*3"
+    rows[4]["数量"] = "很多"
+    drop(tmp_path, "rx.csv", csv_file(rows))
+    assert await Line(county.adapter(tmp_path)).run() == 3
+    told = answers(tmp_path / "done", "rx.csv")
+    columns = ("处方号 / Number", "结果代码 / Outcome", "位置 / Place", "问题代码 / Finding")
+    assert [tuple(row[column] for column in columns) for row in told] == [
+        ("XY0001", "accepted", "", ""), ("XY0002", "refused", "row 5, 数量", "CELL_FORMULA"),
+        ("XY0003", "refused", "row 6, 数量", "QUANTITY")]
+    assert set(tree(tmp_path)) == {"done/rx.csv", "done/rx.csv.answer.csv"}
+    assert (tmp_path / "done" / "rx.csv").read_bytes() == csv_file(rows)
+
+
+@pytest.mark.parametrize(("name", "write"), [
+    ("rx.xlsx", lambda rows: xlsx_file(workbook(rows)[0])), ("rx.xml", lambda rows: xml_file([rows[:2], rows[2:]]))])
+async def test_excel_and_xml_hold_several_prescriptions_as_well(tmp_path, name, write):
+    drop(tmp_path, name, write(rx(1) + rx(2)))
+    line = Line(county.adapter(tmp_path))
+    assert await line.run() == 2
+    assert line.order == ["XY0001", "XY0002"]
+
+
+async def test_a_file_counts_when_its_marker_is_there_and_not_before(tmp_path):
+    line = Line(county.adapter(tmp_path))
+    drop(tmp_path, "rx.csv", csv_file(rx())[:200], marker=None)
+    (tmp_path / "in" / "other.csv.done").touch()
+    assert await line.run() == 0
+    drop(tmp_path, "rx.csv", csv_file(rx()), marker=".ok")
+    assert await line.run() == 1
+    assert [row["结果代码 / Outcome"] for row in answers(tmp_path / "done", "rx.csv")] == ["accepted"]
+    assert set(tree(tmp_path / "in")) == {"other.csv.done"}
+
+
+@pytest.mark.parametrize("marker", ["rx.csv.done", "rx.csv.ok", "rx.done", "rx.ok"])
+async def test_a_marker_is_named_after_its_file(tmp_path, marker):
+    drop(tmp_path, "rx.csv", csv_file(rx()), marker=None)
+    (tmp_path / "in" / marker).touch()
+    assert await Line(county.adapter(tmp_path)).run() == 1
+    assert tree(tmp_path / "in") == {}
+
+
+async def test_where_the_rename_is_the_hand_over_only_finished_names_count(tmp_path):
+    line = Line(county.adapter(tmp_path, handover="rename"))
+    for name in ("rx.csv.tmp", ".rx.csv", "~$rx.xlsx", "notes.docx"):
+        drop(tmp_path, name, csv_file(rx()), marker=None)
+    assert await line.run() == 0
+    (tmp_path / "in" / "rx.csv.tmp").rename(tmp_path / "in" / "rx.csv")
+    assert await line.run() == 1
+
+
+async def test_a_file_of_which_nothing_is_taken_lies_with_the_refused(tmp_path):
+    drop(tmp_path, "old.xlsx", b"\xd0\xcf\x11\xe0 an old Excel")
+    drop(tmp_path, "big.csv", b"x" * (tables.MAX_BYTES + 5))
+    assert await Line(county.adapter(tmp_path)).run() == 2
+    assert set(tree(tmp_path)) == {f"refused/{name}" for name in (
+        "old.xlsx", "old.xlsx.answer.csv", "big.csv", "big.csv.answer.csv")}
+    assert answers(tmp_path / "refused", "old.xlsx")[0]["规则 / Rule"] == "B-003"
+    assert answers(tmp_path / "refused", "big.csv")[0]["规则 / Rule"] == "B-001"
+
+
+async def test_the_file_stays_until_all_of_it_is_answered(tmp_path):
+    drop(tmp_path, "rx.csv", csv_file(rx(1) + rx(2)))
+    line = Line(county.adapter(tmp_path))
+    first, _ = await line.adapter.poll(10)
+    await line.adapter.settle(first.ref, line.take(first))
+    assert (tmp_path / "in" / "rx.csv").exists()
+    # Another process, or this one after its death, goes on where it stopped.
+    again = Line(county.adapter(tmp_path))
+    assert [message.ref[-2:] for message in await again.adapter.poll(10)] == ["#2"]
+    again.taken |= line.taken
+    await again.run()
+    assert len(answers(tmp_path / "done", "rx.csv")) == 2
+
+
+async def test_no_more_are_fetched_than_were_asked_for_and_none_is_forgotten(tmp_path):
+    for name in ("a.csv", "b.csv"):
+        drop(tmp_path, name, csv_file([row for number in range(1, 8) for row in rx(number, 上传时间=name)]))
+    line = Line(county.adapter(tmp_path))
+    assert len(await line.adapter.poll(10)) == 10
+    assert await line.run(limit=3) == 14
+    assert len(answers(tmp_path / "refused", "a.csv")) >= 7
+
+
+async def test_the_same_name_again_replaces_no_answer(tmp_path):
+    line = Line(county.adapter(tmp_path))
+    for number in (1, 2):
+        drop(tmp_path, "rx.csv", csv_file(rx(number)))
+        await line.run()
+    told = [answers(tmp_path / "done", path.name.removesuffix(".answer.csv"))[0]["处方号 / Number"]
+            for path in sorted((tmp_path / "done").glob("*.answer.csv"))]
+    assert sorted(told) == ["XY0001", "XY0002"]
+
+
+async def test_the_same_file_again_gets_the_same_answer(tmp_path):
+    line = Line(county.adapter(tmp_path))
+    drop(tmp_path, "rx.csv", csv_file(rx()))
+    await line.run()
+    first = tree(tmp_path)
+    drop(tmp_path, "rx.csv", csv_file(rx()))
+    await line.run()
+    assert tree(tmp_path) == first
+    assert len(line.taken) == 1
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class Fragile(FolderFiles):
+    """A folder whose user dies at a chosen step, before or after it took effect."""
+
+    def __init__(self, folder: Path, dies_at: int, after: bool) -> None:
+        super().__init__(folder)
+        self._left, self._after = dies_at, after
+
+    def _step(self, act: Callable[[], None]) -> None:
+        self._left -= 1
+        if self._left == 0 and not self._after:
+            raise Crash
+        act()
+        if self._left == 0:
+            raise Crash
+
+    def put(self, name: str, data: bytes) -> None:
+        self._step(lambda: super(Fragile, self).put(name, data))
+
+    def move(self, name: str, to: str) -> None:
+        self._step(lambda: super(Fragile, self).move(name, to))
+
+    def delete(self, name: str) -> None:
+        self._step(lambda: super(Fragile, self).delete(name))
+
+
+def fragile(folder: Path, dies_at: int, after: bool) -> Adapter:
+    adapter = county.adapter(folder)
+    box: Box = adapter._box
+    box.__dict__["_files"] = Fragile(folder, dies_at, after)
+    return adapter
+
+
+async def settled_after_a_crash(folder: Path, dies_at: int, after: bool) -> tuple[bool, dict[str, bytes]]:
+    folder.mkdir()
+    drop(folder, "rx.csv", csv_file(rx(1) + rx(2, 数量="很多")))
+    first = Line(fragile(folder, dies_at, after))
+    died = False
+    try:
+        await first.run()
+    except Crash:
+        died = True
+    second = Line(county.adapter(folder))
+    second.taken = first.taken
+    await second.run()
+    return died, tree(folder)
+
+
+async def test_a_death_between_any_two_steps_changes_nothing(tmp_path):
+    _, undisturbed = await settled_after_a_crash(tmp_path / "none", 0, False)
+    assert set(undisturbed) == {"done/rx.csv", "done/rx.csv.answer.csv"}
+    step, died = 0, True
+    while died:
+        step += 1
+        for after in (False, True):
+            died, left = await settled_after_a_crash(tmp_path / f"{step}{after}", step, after)
+            assert left == undisturbed, f"step {step}, {'after' if after else 'before'}"
+    assert step > 8
+
+
+async def test_after_a_death_the_next_file_of_that_name_is_not_read_half_written(tmp_path):
+    undisturbed = 0
+    for step in range(1, 20):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        drop(folder, "rx.csv", csv_file(rx(1)))
+        first = Line(fragile(folder, step, True))
+        with suppress(Crash):
+            await first.run()
+            undisturbed += 1
+        if (folder / "in" / "rx.csv").exists():
+            continue
+        drop(folder, "rx.csv", csv_file(rx(2))[:300], marker=None)
+        second = Line(county.adapter(folder))
+        second.taken = first.taken
+        assert await second.run() == 0
+        assert (folder / "in" / "rx.csv").read_bytes() == csv_file(rx(2))[:300]
+    assert undisturbed
+
+
+async def test_two_processes_at_one_box_do_the_same(tmp_path):
+    for number in range(1, 6):
+        drop(tmp_path, f"{number}.csv", csv_file(rx(number) + rx(number + 10)))
+    one, two = Line(county.adapter(tmp_path)), Line(county.adapter(tmp_path))
+    two.taken = one.taken
+    results = await asyncio.gather(one.run(2), two.run(2), return_exceptions=True)
+    # Who comes second may find a file gone; the next poll is as if nothing had happened.
+    assert not [error for error in results if isinstance(error, Exception) and getattr(error, "code", "") != "absent"]
+    await one.run()
+    assert len(list((tmp_path / "done").glob("*.answer.csv"))) == 5
+    assert not tree(tmp_path / "in")
+    assert not tree(tmp_path / "work")
+
+
+async def test_a_file_nobody_may_read_keeps_no_other_waiting(tmp_path):
+    drop(tmp_path, "a.csv", csv_file(rx(1)))
+    drop(tmp_path, "b.csv", csv_file(rx(2)))
+
+    class Denied(FolderFiles):
+        def read(self, name: str, limit: int) -> bytes:
+            if name == "in/a.csv":
+                raise NeedsOperator("drop box: permission denied", code="disk")
+            return super().read(name, limit)
+
+    adapter = county.adapter(tmp_path)
+    adapter._box.__dict__["_files"] = Denied(tmp_path)
+    assert [message.ref.partition("#")[0] for message in await adapter.poll(10)] == ["b.csv"]
+
+
+async def test_a_share_that_is_away_is_waited_for(tmp_path):
+    with pytest.raises(Transient):
+        await county.adapter(tmp_path / "gone").poll(10)
+
+
+async def test_a_file_of_ours_that_somebody_damaged_needs_a_person(tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "rx.csv").write_text("[]")
+    with pytest.raises(NeedsOperator) as caught:
+        await county.adapter(tmp_path).poll(10)
+    assert caught.value.code == "work_damaged"
+
+
+async def test_a_report_is_a_file_under_its_key_however_often_it_is_sent(tmp_path):
+    body = {"key": "rx_1:settled:2", "prescription": "XY0001", "id": "rx_1", "status": "settled",
+            "at": "2026-11-22T01:00:00+00:00", "reason": "=cmd", "money": {
+                "total": "-46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}}
+    for _ in range(2):
+        await county.adapter(tmp_path).report(body["key"], json.dumps(body).encode())
+    (path,) = (tmp_path / "reports").iterdir()
+    assert path.name == "rx_1-settled-2.csv"
+    (row,) = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
+    assert (row["状态 / Status"], row["总额 / Total"], row["原因 / Reason"]) == ("已结算 / settled", "'-46.50", "'=cmd")
+
+
+async def test_the_address_says_that_it_is_a_box():
+    async with open_client() as client:
+        for url in ("file:///box", "s3://bucket/box"):
+            assert isinstance(registry.transport(manifest("hospitals", SLUG), url, client), BoxTransport)
+
+
+async def test_an_address_that_is_no_box_needs_a_person():
+    adapter = Adapter(manifest("hospitals", SLUG), BoxTransport(SLUG, "http://x.example"), {})
+    with pytest.raises(NeedsOperator) as caught:
+        await adapter.poll(1)
+    assert caught.value.code == "bad_address"
+
+
+async def test_the_box_is_the_same_in_a_bucket(s3):
+    url = f"s3://{s3.bucket}/county?endpoint={s3.endpoint}"
+    secrets = {"access_key": s3.access_key, "secret_key": s3.secret_key}
+    adapter = Adapter(manifest("hospitals", SLUG), BoxTransport(SLUG, url), secrets)
+    files = BoxTransport(SLUG, url).files(secrets)
+    files.put("in/rx.csv", csv_file(rx(1) + rx(2, 数量="很多")))
+    line = Line(adapter)
+    assert await line.run() == 0
+    files.put("in/rx.csv.done", b"")
+    assert await line.run() == 2
+    await adapter.report("rx_1:in_review", json.dumps(
+        {"key": "rx_1:in_review", "prescription": "XY0001", "status": "in_review", "at": "2026-11-22T01:00:00Z"}).encode())
+    kept = [entry["Key"] for entry in s3.client().list_objects_v2(Bucket=s3.bucket).get("Contents", [])]
+    assert sorted(kept) == ["county/done/rx.csv", "county/done/rx.csv.answer.csv", "county/reports/rx_1-in_review.csv"]
+
+
+def test_a_value_nobody_understands_stays_what_it_was():
+    paper = dropbox.Paper(tables.read(csv_file(rx(有效天数="三天", 性别="未知")), LAYOUT), LAYOUT.columns)
+    draft = prescription(paper, dropbox.Codes(CodeMap()))
+    assert (draft.valid_until.value, draft.patient.gender.value) == ("三天", "未知")
+
+

@@ -1,0 +1,214 @@
+"""FHIR in JSON and XML is the same message; answers go out in what it came in; and any bytes get an answer."""
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from fhir.resources.R4B.bundle import Bundle
+from fhir.resources.R4B.operationoutcome import OperationOutcome
+from fhir.resources.R4B.task import Task
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.dialects import fhir_r4
+from adapters.mapping import CodeMap
+from adapters.messages import Message, Outcome, Verdict
+from domain.errors import InvalidPayload
+from domain.findings import Finding, Spot
+from fhir_profiles.checker import check_data
+from tests.fhir_profiles.fhir_messages import (
+    HOSPITAL,
+    ITEM,
+    PATIENT,
+    SAMPLE,
+    SAMPLES,
+    Json,
+    changed,
+    home_delivery,
+    long_term,
+    raw,
+)
+
+MODELS = {"Bundle": Bundle, "Task": Task}
+NOW = datetime(2026, 11, 22, 1, tzinfo=UTC)
+
+
+def as_xml(data: Json) -> bytes:
+    return fhir_r4.to_xml(data)
+
+
+def refused(message: bytes) -> list[str]:
+    with pytest.raises(InvalidPayload) as caught:
+        fhir_r4.to_fhir(message)
+    assert all(finding.spot and finding.spot.line for finding in caught.value.findings)
+    return [finding.code for finding in caught.value.findings]
+
+
+@pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.json")), ids=lambda path: path.stem)
+def test_a_message_in_xml_is_the_message_in_json(sample: Path):
+    message = fhir_r4.to_fhir(sample.read_bytes())
+    in_xml = fhir_r4.to_fhir(as_xml(message.resource))
+    assert in_xml.resource == message.resource
+    assert repr(sorted(str(in_xml.resource))) == repr(sorted(str(message.resource)))  # 7 stays 7, and 36.6749 exact
+    assert in_xml.key == message.key
+    assert check_data(in_xml.resource, HOSPITAL) == []
+
+
+@pytest.mark.parametrize("build", SAMPLE.values(), ids=SAMPLE)
+def test_xml_written_by_another_implementation_is_read_the_same(build):
+    data = build()
+    theirs = MODELS[data["resourceType"]].model_validate(data).model_dump_xml()
+    assert json.loads(json.dumps(fhir_r4.to_fhir(theirs).resource, default=float)) == json.loads(raw(data))
+
+
+@pytest.mark.parametrize("build", SAMPLE.values(), ids=SAMPLE)
+def test_xml_written_by_us_is_read_by_another_implementation(build):
+    data = build()
+    theirs = MODELS[data["resourceType"]].model_validate_xml(as_xml(data))
+    assert theirs == MODELS[data["resourceType"]].model_validate(data)
+
+
+def test_what_is_said_about_a_simple_element_survives_both_ways():
+    data = changed(long_term(), ((*PATIENT, "_birthDate"), {"id": "b", "extension": [
+        {"url": "http://elsewhere.example/t", "valueDateTime": "1958-03-02T08:00:00+08:00"}]}),
+        ((*PATIENT, "name"), [{"text": "示范", "given": ["a", None, "c"], "_given": [None, {"id": "g"}, None]}]),
+        ((*PATIENT, "contained"), [{"resourceType": "Organization", "id": "o", "name": "x"}]),
+        ((*PATIENT, "text"), {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml"><p>字</p></div>'}))
+    assert fhir_r4.to_fhir(as_xml(data)).resource == fhir_r4.to_fhir(raw(data)).resource
+
+
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "gb18030"])
+def test_prefixes_comments_and_encodings_make_no_difference(codec: str):
+    text = as_xml(long_term()).decode().replace("UTF-8", codec.removesuffix("-sig"))
+    text = re.sub(r"<(/?)(\w)", r"<\1f:\2", text).replace("xmlns=", "xmlns:f=").replace("<f:entry>", "<!-- <x> --><f:entry><?x?>")
+    assert fhir_r4.to_fhir(text.encode(codec)).resource == fhir_r4.to_fhir(raw(long_term())).resource
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("hl7.org/fhir\"", "hl7.org/v3\""), ("<identifier>", "<identifier>x"), ("<type ", '<type lang="zh" '),
+    ("<gender", '<gender xmlns="urn:x"'), ("</Patient>", "</Patient><Patient/>")])
+def test_xml_that_is_not_fhirs_is_refused_where_it_is_not(old: str, new: str):
+    assert "XML_NAMESPACE" in refused(as_xml(long_term()).decode().replace(old, new, 1).encode())
+
+
+def test_an_element_nobody_knows_is_for_the_checker_to_name():
+    message = fhir_r4.to_fhir(as_xml(changed(long_term(), ((*PATIENT, "nickname"), "x"))))
+    (finding,) = check_data(message.resource, HOSPITAL)
+    assert (finding.code, finding.path) == ("STRUCTURE_UNKNOWN", "Bundle.entry[0].resource.nickname")
+    assert message.locate(finding.path).name == "/Bundle/entry[1]/resource/Patient/nickname"
+
+
+@pytest.mark.parametrize("write", [raw, as_xml], ids=["json", "xml"])
+def test_a_finding_is_located_in_the_file_as_sent(write):
+    sent = write(changed(home_delivery(), (("entry", 7, "resource", "dispenseRequest", "quantity", "value"), -1)))
+    message = fhir_r4.to_fhir(sent)
+    (path,) = {finding.path for finding in check_data(message.resource, HOSPITAL) if "quantity" in finding.path}
+    spot = message.locate(path)
+    lines = sent.decode().splitlines()
+    assert re.match(r'"value": -1|<value value="-1"', lines[spot.line - 1][spot.column - 1:])
+    assert sent[spot.offset:].startswith((b'"value": -1', b'<value value="-1"'))
+
+
+def verdict(outcome: Outcome, **more) -> Verdict:
+    return Verdict(outcome, NOW, HOSPITAL, external_id="RX0001", **more)
+
+
+def test_an_answer_comes_in_the_format_of_the_message():
+    for message, media, model in (
+            (raw(long_term()), "application/fhir+json", Task.model_validate_json),
+            (as_xml(long_term()), "application/fhir+xml", Task.model_validate_xml)):
+        reply = fhir_r4.answer(fhir_r4.to_fhir(message), verdict(Outcome.ACCEPTED, prescription_id="rx_1", status="received"))
+        assert (reply.status, reply.media) == (201, media)
+        assert model(reply.body).focus.identifier.value == "RX0001"
+
+
+@pytest.mark.parametrize(("message", "status", "media"), [
+    (b"{", 400, "json"), (b"<a>", 400, "xml"), (b" " * 20_000_001, 413, "json"), (b"\xff{}", 422, "json"),
+    (b"<!DOCTYPE a><a/>", 422, "xml"), (b" " * 2_000_000, 422, "json")])
+def test_what_is_no_message_is_answered_too(message: bytes, status: int, media: str):
+    with pytest.raises(InvalidPayload) as caught:
+        fhir_r4.to_fhir(message)
+    reply = fhir_r4.answer(None, verdict(Outcome.REFUSED, findings=caught.value.findings))
+    assert (reply.status, reply.media) == (status, f"application/fhir+{media}")
+
+
+@pytest.mark.parametrize("write", [raw, as_xml], ids=["json", "xml"])
+def test_a_refusal_says_where_a_file_put_right_is_offered(write):
+    sent = write(changed(long_term(), ((*PATIENT, "gender"), "Male")))
+    message = fhir_r4.to_fhir(sent)
+    reply = fhir_r4.answer(message, verdict(Outcome.REFUSED, findings=check_data(message.resource, HOSPITAL)))
+    data = json.loads(reply.body) if write is raw else OperationOutcome.model_validate_xml(reply.body).model_dump()
+    address, change = data["extension"][0]["extension"]
+    assert address["valueUri"] == "requests/M0001/patched"
+    assert change["valueString"].startswith("Bundle.entry[0].resource.gender: ")
+    twin = fhir_r4.patched(sent, HOSPITAL)
+    assert twin.media == f"application/fhir+{'json' if write is raw else 'xml'}"
+    assert fhir_r4.to_fhir(twin.body).resource == fhir_r4.to_fhir(raw(long_term())).resource
+
+
+def test_what_needs_a_person_is_not_offered_put_right():
+    for change in (((*PATIENT, "identifier", 0, "value"), "370102195803029911"),
+                   ((*ITEM, "dispenseRequest", "quantity", "value"), -1)):
+        sent = raw(changed(long_term(), change, ((*PATIENT, "gender"), "Male")))
+        assert fhir_r4.patched(sent, HOSPITAL) is None
+        message = fhir_r4.to_fhir(sent)
+        answer = fhir_r4.answer(message, verdict(Outcome.REFUSED, findings=check_data(message.resource, HOSPITAL)))
+        assert "extension" not in json.loads(answer.body)
+
+
+def test_a_hospital_with_codes_of_its_own_has_them_mapped_and_the_unknown_ones_listed():
+    tables = CodeMap({"drug": {"WD77": "D001"}, "frequency": {"two": "bid"}})
+    coding = (*ITEM, "medicationCodeableConcept", "coding", 0, "code")
+    message = fhir_r4.to_fhir(raw(changed(long_term(), (coding, "WD77"))), tables)
+    assert message.resource["entry"][6]["resource"]["medicationCodeableConcept"]["coding"][0]["code"] == "D001"
+    (unmapped,) = message.unmapped
+    assert (unmapped.table, unmapped.theirs) == ("frequency", "bid")
+    assert unmapped.spot.line
+    assert fhir_r4.to_fhir(raw(long_term()), CodeMap()).unmapped == ()
+
+
+NAMES = st.sampled_from(["resourceType", "entry", "resource", "extension", "url", "identifier", "value", "id"])
+NONSENSE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.sampled_from(["Bundle", "Patient"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.text(max_size=3), inner, max_size=4), max_leaves=20)
+
+
+def said(message: bytes) -> tuple[Message | None, list[tuple[Finding, Spot | None]]]:
+    """The message, if it is one, and every finding with its place."""
+    try:
+        read = fhir_r4.to_fhir(message)
+    except InvalidPayload as refusal:
+        return None, [(one, one.spot) for one in refusal.findings]
+    return read, [(one, read.locate(one.path)) for one in check_data(read.resource, HOSPITAL)]
+
+
+def answered(message: bytes) -> None:
+    read, findings = said(message)
+    assert findings
+    assert all(spot is not None and spot.line and spot.column for _, spot in findings)
+    reply = fhir_r4.answer(read, verdict(Outcome.REFUSED, findings=[one for one, _ in findings]))
+    assert reply.status >= 400
+    assert reply.body
+    fhir_r4.patched(message, HOSPITAL)
+
+
+@given(st.binary() | st.text(alphabet='{}[]",:<>/="\\ 中\0ufea1').map(lambda text: text.encode()))
+def test_any_bytes_get_an_answer(message: bytes):
+    answered(message)
+
+
+@given(st.sampled_from(["Bundle", "Task"]), st.dictionaries(st.sampled_from(["entry", "identifier", "code", "type"]), NONSENSE))
+def test_any_json_gets_an_answer(kind: str, body: Json):
+    answered(json.dumps({**body, "resourceType": kind}).encode())
+
+
+@given(st.data())
+def test_a_damaged_message_gets_an_answer(data):
+    for whole in (raw(long_term()), as_xml(long_term())):
+        start = data.draw(st.integers(0, len(whole) - 1))
+        damaged = whole[:start] + data.draw(st.binary(max_size=8)) + whole[start + data.draw(st.integers(1, 40)):]
+        _, findings = said(damaged)
+        assert all(spot is not None and spot.line and spot.column for _, spot in findings)
+        fhir_r4.patched(damaged, HOSPITAL)

@@ -1,0 +1,363 @@
+"""The 电子处方 door: who comes in, what each transaction answers, and what nobody may learn."""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from fastapi.testclient import TestClient
+
+from adapters.dialects import erx
+from domain.errors import Transient
+from domain.findings import Severity
+from domain.lifecycle import Status
+from domain.orders import OrderStatus
+from infra import sm
+from infra.db import history, inbox, prescriptions
+from infra.objects import Archive
+from sandbox.dialects import Line as SpeakersLine
+from sandbox.dialects import erx_crypto
+from sandbox.dialects.erx import Speaker, precheck, query, upload
+from sandbox.facts import Facts
+from tasks import erx as transactions
+from tasks.audit import audit_prescription
+from tasks.city import City
+from tests.city import PHARMACIST
+from tests.erx import GLICLAZIDE, GLIMEPIRIDE, INSTALLED, SECRETS, SLUG, UNKNOWN, door_app, erx_city, facts, speaker
+from tests.fakes import FakePayer
+from tests.tasks.line import Line
+
+BASE = "/epc/api/fixmedins"
+PDF = base64.b64encode(b"%PDF-1.4\n%%EOF\n").decode()
+
+
+@pytest.fixture
+def city(tmp_path: Path) -> Iterator[City]:
+    made = erx_city(tmp_path)
+    yield made
+    made.db.close()
+
+
+@pytest.fixture
+def client(city: City, tmp_path: Path) -> TestClient:
+    return TestClient(door_app(city, tmp_path))
+
+
+@pytest.fixture
+def engine() -> Speaker:
+    """For its envelope."""
+    return speaker()
+
+
+class Called:
+    """One answer, opened by the hospital's own code."""
+
+    def __init__(self, client: TestClient, engine: Speaker, name: str, data: dict[str, Any]) -> None:
+        answer = client.post(f"{BASE}/{name}", content=engine._seal(data, {}))
+        self.body, self.status = answer.content, answer.status_code
+        said, self.data = engine._open(self.body)
+        self.code, self.message = said["code"], said["message"]
+
+    @property
+    def findings(self) -> set[tuple[str, str]]:
+        """Code and the field."""
+        return {(one["code"], one["place"].partition(";")[0]) for one in self.data["extras"].get("findings", ())}
+
+
+def signed(client: TestClient, engine: Speaker, said: Facts) -> dict[str, Any]:
+    """D003 after D001 and D002."""
+    numbers = Called(client, engine, "uploadChk", precheck(said)).data
+    fields = {"rxTraceCode": numbers["rxTraceCode"], "hiRxno": numbers["hiRxno"], **upload(said)}
+    original = json.dumps(fields, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    answer = Called(client, engine, "rxFixmedinsSign", {
+        "fixmedinsCode": said.institution, "originalValue": base64.b64encode(original).decode(), "originalRxFile": PDF})
+    assert answer.code == 0
+    return {**fields, "rxFile": answer.data["rxFile"], "signDigest": answer.data["signDigest"]}
+
+
+def uploaded(client: TestClient, engine: Speaker, said: Facts) -> tuple[str, str]:
+    """hiRxno and our id."""
+    answer = Called(client, engine, "rxFileUpld", signed(client, engine, said))
+    assert answer.code == 0, answer.message
+    return answer.data["hiRxno"], answer.data["extras"]["id"]
+
+
+# Who comes in.
+
+def test_nobody_comes_in_without_an_app_id_we_know(client: TestClient, engine: Speaker) -> None:
+    sealed = json.loads(engine._seal({}, {})) | {"appId": "SOMEBODY ELSE"}
+    for body in (json.dumps(sealed).encode(), b"", b"{}", b"<rx/>", b"\xff"):
+        assert client.post(f"{BASE}/uploadChk", content=body).status_code == 401
+
+
+def test_a_message_signed_by_somebody_else_changes_nothing(client: TestClient, city: City, engine: Speaker) -> None:
+    forger = Speaker(SpeakersLine(SLUG, "", {}, INSTALLED.secrets | {"PRIVATE_KEY": erx_crypto.private_key("a forger")},
+                                 lambda key, report: None))
+    answer = Called(client, forger, "uploadChk", precheck(facts(1)))
+    assert (answer.status, answer.code, answer.findings) == (401, erx.SIGNATURE, {("ERX_SIGNATURE", "envelope signData")})
+    with city.db.reading() as session:
+        assert inbox.heard(session, f"erx:{SLUG}", erx.hi_rxno(SLUG, "RX0001")) is None
+
+
+@pytest.mark.parametrize("entry", ["version", "timestamp"])
+def test_an_envelope_changed_on_the_way_is_not_believed(client: TestClient, engine: Speaker, entry: str) -> None:
+    sealed = json.loads(engine._seal(precheck(facts(1)), {}))
+    sealed[entry] = {"version": "9", "timestamp": "1700000000000"}[entry]
+    assert client.post(f"{BASE}/uploadChk", content=json.dumps(sealed)).status_code == 401
+
+
+def test_data_that_was_encrypted_under_another_key_is_named(client: TestClient, engine: Speaker) -> None:
+    sealed = json.loads(engine._seal(precheck(facts(1)), {}))
+    sealed["encData"] = "not hexadecimal"
+    _, data = engine._open(client.post(f"{BASE}/uploadChk", content=json.dumps(sealed)).content)
+    assert [one["code"] for one in data["extras"]["findings"]] == ["ERX_DECRYPTION"]
+    del sealed["encData"], sealed["signType"]
+    _, data = engine._open(client.post(f"{BASE}/uploadChk", content=json.dumps(sealed)).content)
+    assert {one["place"].partition(";")[0] for one in data["extras"]["findings"]} == {
+        "envelope encData", "envelope signType"}
+
+
+def test_a_hospital_may_sign_the_ciphertext_where_its_manifest_says_so(city: City) -> None:
+    keys = (SECRETS["app_secret"], SECRETS["platform_key"], sm.public_key(SECRETS["platform_key"]))
+    odd = erx.Envelope("A" * 32, *keys, over_ciphertext=True)
+    _, data = odd.open(odd.seal(city.now(), {"a": "b"}), "D001")
+    assert data.plain == {"a": "b"}
+    with pytest.raises(Exception, match="signature"):
+        erx.Envelope("A" * 32, *keys).open(odd.seal(city.now(), {"a": "b"}), "D001")
+
+
+def test_there_is_no_other_transaction_and_no_endless_body(client: TestClient) -> None:
+    assert client.post(f"{BASE}/somethingElse", content=b"{}").status_code == 404
+    assert client.post(f"{BASE}/uploadChk", content=b"x" * ((20 << 20) + 1)).status_code == 413
+
+
+# D001.
+
+def test_the_precheck_gives_numbers_that_fit_and_again_the_same_ones(client: TestClient, engine: Speaker) -> None:
+    first = Called(client, engine, "uploadChk", precheck(facts(1)))
+    again = Called(client, engine, "uploadChk", precheck(facts(1)))
+    assert (len(first.data["hiRxno"]), len(first.data["rxTraceCode"])) == (30, 20)
+    assert first.data["extras"]["audit"] in ("pass", "INFO", "WARN", "SELFPAY")
+    assert again.body == first.body
+
+
+def test_the_precheck_finds_fields_and_medicine_at_once(client: TestClient, engine: Speaker) -> None:
+    said = precheck(facts(1))
+    del said["rxTypeCode"]
+    said["mdtrtinfo"]["gend"] = "2"
+    said["valiEndTime"] = "2026-11-26 08:58:00"
+    answer = Called(client, engine, "uploadChk", said)
+    assert answer.code == erx.INVALID
+    assert {code for code, _ in answer.findings} >= {"ERX_FIELD_MISSING", "GENDER_MISMATCH", "VALIDITY_PERIOD"}
+    assert "hiRxno" not in answer.data
+
+
+def test_what_was_refused_may_come_again_corrected(client: TestClient, engine: Speaker) -> None:
+    wrong = precheck(facts(1)) | {"rxTypeCode": ""}
+    assert Called(client, engine, "uploadChk", wrong).code == erx.INVALID
+    assert Called(client, engine, "uploadChk", precheck(facts(1))).code == 0
+
+
+def test_the_precheck_tells_the_audits_findings_as_advice(client: TestClient, engine: Speaker) -> None:
+    answer = Called(client, engine, "uploadChk", precheck(facts(1, GLICLAZIDE, GLIMEPIRIDE)))
+    assert (answer.code, answer.data["extras"]["audit"]) == (0, str(Severity.BLOCK))
+    assert all(one["text"] and one["cure"] is not None for one in answer.data["extras"]["findings"])
+
+
+def test_the_precheck_goes_on_while_the_fund_does_not_answer(client: TestClient, engine: Speaker, city: City) -> None:
+    payer = city.payer
+    assert isinstance(payer, FakePayer)
+    payer.silent = True
+    assert Called(client, engine, "uploadChk", precheck(facts(1))).data["extras"] == {"audit": "skipped"}
+
+
+def test_the_precheck_lists_codes_nobody_has_mapped(client: TestClient, engine: Speaker) -> None:
+    answer = Called(client, engine, "uploadChk", precheck(facts(1, UNKNOWN)))
+    assert answer.code == 0
+    assert [(one["table"], one["code"], one["name"]) for one in answer.data["extras"]["unmapped"]] == [
+        ("drug", "ZZ9", "院内新药")]
+
+
+# D002 and D003.
+
+def test_the_signature_can_be_checked_with_our_public_key_alone(client: TestClient, engine: Speaker) -> None:
+    body = signed(client, engine, facts(1))
+    fields = {name: value for name, value in body.items() if name not in ("rxFile", "signDigest")}
+    original = json.dumps(fields, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    assert erx_crypto.verify(original, body["signDigest"], INSTALLED.secrets["PLATFORM_PUBLIC_KEY"])
+    assert body["rxFile"] == PDF
+
+
+@pytest.mark.parametrize(("name", "value", "code"), [
+    ("originalValue", "?", "ERX_ORIGINAL_VALUE"),
+    ("originalValue", base64.b64encode(b'{"b":1,"a":2}').decode(), "ERX_ORIGINAL_VALUE"),
+    ("originalValue", base64.b64encode(b"[]").decode(), "ERX_ORIGINAL_VALUE"),
+    ("originalRxFile", base64.b64encode(b"plain text").decode(), "ERX_RX_FILE"), ("fixmedinsCode", "", "ERX_FIELD_MISSING"),
+])
+def test_only_what_can_be_signed_is_signed(client: TestClient, engine: Speaker, name: str, value: str, code: str) -> None:
+    said = {"fixmedinsCode": "H37010000001", "originalValue": base64.b64encode(b'{"a":"1"}').decode(), "originalRxFile": PDF}
+    answer = Called(client, engine, "rxFixmedinsSign", said | {name: value})
+    assert (answer.code, answer.findings) == (erx.INVALID, {(code, f"D002 {name}")})
+
+
+@pytest.mark.parametrize(("name", "value", "code"), [
+    ("hiRxno", "HI" + "A" * 28, "ERX_PRECHECK_UNKNOWN"), ("rxTraceCode", "TR" + "A" * 18, "ERX_TRACE_CODE"),
+    ("signDigest", "AAAA", "ERX_SIGN_DIGEST"), ("pharName", "另一药师", "ERX_SIGN_DIGEST"),
+    ("certno", "370102196005054477", "ERX_PARTS_DISAGREE"), ("rxFile", "AAAA", "ERX_RX_FILE"),
+    ("pharChkTime", "09:00", "ERX_FIELD_TYPE"),
+])
+def test_an_upload_must_be_what_was_checked_and_signed(
+    client: TestClient, engine: Speaker, city: City, name: str, value: str, code: str,
+) -> None:
+    body = signed(client, engine, facts(1))
+    answer = Called(client, engine, "rxFileUpld", body | {name: value})
+    assert answer.code == erx.INVALID
+    assert (code, "D003 signDigest" if code == "ERX_SIGN_DIGEST" else f"D003 {name}") in answer.findings
+    with city.db.reading() as session:
+        assert prescriptions.find(session, SLUG, "RX0001") is None
+
+
+def test_an_upload_repeats_and_its_bytes_are_in_the_archive(client: TestClient, engine: Speaker, city: City) -> None:
+    body = signed(client, engine, facts(1))
+    first = Called(client, engine, "rxFileUpld", body)
+    again = Called(client, engine, "rxFileUpld", body)
+    assert first.body == again.body
+    with city.db.reading() as session:
+        row = prescriptions.find(session, SLUG, "RX0001")
+        assert row is not None
+        kept = json.loads(city.archive.get(row.archive_key))
+    assert kept == {"D001": precheck(facts(1)), "D003": body}
+
+
+# D004.
+
+def test_a_revocation_too_late_is_no_success(client: TestClient, engine: Speaker, city: City) -> None:
+    number, rx_id = uploaded(client, engine, facts(1))
+    with city.db.transaction("test.ended") as session:
+        loaded = prescriptions.load(session, rx_id)
+        history.append(session, loaded.head, to=Status.EXPIRED, actor="clock", reason="test", at=city.now(), wake_at=None)
+    undo = json.loads(engine.cancel(facts(1), "C1", facts(1).sent))["D004"]
+    answer = Called(client, engine, "rxUndo", {"hiRxno": number, **undo})
+    assert (answer.code, answer.data["extras"]["status"]) == (erx.TOO_LATE, "too-late")
+
+
+def test_what_was_never_checked_cannot_be_revoked(client: TestClient, engine: Speaker) -> None:
+    undo = json.loads(engine.cancel(facts(1), "C1", facts(1).sent))["D004"]
+    answer = Called(client, engine, "rxUndo", {"hiRxno": "HI" + "A" * 28, **undo})
+    assert answer.findings == {("ERX_PRECHECK_UNKNOWN", "D004 hiRxno")}
+
+
+# D005 to D008.
+
+QUERIES = ("hospRxDetlQuery", "rxChkInfoQuery", "rxSetlInfoQuery")
+
+
+@pytest.mark.parametrize("name", QUERIES)
+@pytest.mark.parametrize("other", [{"certno": "370102196005054477"}, {"psnName": "别人"}, {"mdtrtId": "V9"}, {"hiRxno": "HI9"}])
+def test_who_does_not_know_whose_it_is_learns_nothing(
+    client: TestClient, engine: Speaker, name: str, other: dict[str, str],
+) -> None:
+    number, _ = uploaded(client, engine, facts(1))
+    answer = Called(client, engine, name, query(facts(1), number) | other)
+    assert (answer.code, answer.data) == (erx.UNKNOWN, {})
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_keeps_the_field_table(client: TestClient, engine: Speaker, name: str) -> None:
+    answer = Called(client, engine, name, query(facts(1), "HI1") | {"psnCertType": ""})
+    assert (answer.code, {code for code, _ in answer.findings}) == (erx.INVALID, {"ERX_FIELD_MISSING"})
+
+
+def test_the_detail_shows_every_required_field_of_the_interface(client: TestClient, engine: Speaker) -> None:
+    number, rx_id = uploaded(client, engine, facts(1))
+    answer = Called(client, engine, "hospRxDetlQuery", query(facts(1), number))
+    assert answer.data["extras"] == {"id": rx_id, "status": "received"}
+    assert (answer.data["rxStasCodg"], answer.data["rxUsedStasName"]) == ("1", "未使用")
+    missing = [f"{table.node}.{field.name}" for table in erx.tables("D005", "answer") for field in table.fields
+               for row in ([answer.data] if not table.node else
+                           answer.data[table.node] if table.repeats else [answer.data[table.node]])
+               if field.required and not row.get(field.name)]
+    # The hospital's own request has no department code of the diagnosis: D001 does not ask for it.
+    assert missing == ["rxDiseList.diagDeptCode"]
+
+
+def test_a_prescription_that_was_only_checked_says_so(client: TestClient, engine: Speaker) -> None:
+    number = Called(client, engine, "uploadChk", precheck(facts(1))).data["hiRxno"]
+    assert Called(client, engine, "hospRxDetlQuery", query(facts(1), number)).data["extras"] == {
+        "id": "", "status": "prechecked"}
+
+
+async def test_the_review_answer_tells_what_the_audit_refused(client: TestClient, engine: Speaker, city: City) -> None:
+    said = facts(1, GLICLAZIDE, GLIMEPIRIDE)
+    number, rx_id = uploaded(client, engine, said)
+    assert Called(client, engine, "rxChkInfoQuery", query(said, number)).data["rxChkStasName"] == "待审核"
+    await audit_prescription(city, rx_id)
+    answer = Called(client, engine, "rxChkInfoQuery", query(said, number))
+    assert (answer.data["rxChkStasCodg"], answer.data["rxStasCodg"]) == ("2", "2")
+    with city.db.reading() as session:
+        blocks = [one.text for one in prescriptions.findings(session, rx_id) if one.severity is Severity.BLOCK]
+    assert answer.data["rxChkOpnn"] == "；".join(blocks)
+
+
+def test_the_answers_follow_a_prescription_to_the_patient_and_the_fund(
+    client: TestClient, engine: Speaker, city: City,
+) -> None:
+    number, rx_id = uploaded(client, engine, facts(1))
+    ask = query(facts(1), number)
+    line = Line(city)
+    line.to_fulfilling(rx_id)
+    review = Called(client, engine, "rxChkInfoQuery", ask).data
+    before = Called(client, engine, "rxSetlInfoQuery", ask).data
+    assert (review["rxChkStasCodg"], review["pharCode"], review["rxChkTime"]) == ("1", PHARMACIST, "2026-11-22")
+    assert (before["rxUsedStasCodg"], before["seltdelts"]) == ("0", [])
+
+    for status in (OrderStatus.ACCEPTED, OrderStatus.PREPARED, OrderStatus.HANDED_OVER):
+        line.say(rx_id, status)
+    line.hop(rx_id)
+    assert line.status(rx_id) is Status.SETTLED
+    after = Called(client, engine, "rxSetlInfoQuery", ask).data
+    assert (after["rxUsedStasCodg"], after["setlTime"]) == ("1", "2026-11-22")
+    assert [(row["drugGenname"], row["cnt"], row["takeDrugFlag"]) for row in after["seltdelts"]] == [
+        ("盐酸二甲双胍片", "60", "1")]
+    detail = Called(client, engine, "hospRxDetlQuery", ask).data
+    assert (detail["rxDetlList"][0]["takeDrugFlag"], detail["extras"]["status"]) == ("1", "settled")
+
+
+def test_the_catalogue_is_in_the_hospitals_codes_and_without_controlled_drugs(client: TestClient, engine: Speaker) -> None:
+    every = Called(client, engine, "circDrugQuery", {}).data
+    one = Called(client, engine, "circDrugQuery", {"medListCodg": "XA10BAA001A001010100001"}).data
+    named = Called(client, engine, "circDrugQuery", {"drugGenname": "吗啡"}).data
+    assert len(every["drugList"]) == transactions.PAGE < every["total"]
+    assert [row["drugGenname"] for row in one["drugList"]] == ["盐酸二甲双胍片"]
+    assert named["total"] == 0
+
+
+# When we cannot, and what we say to nobody.
+
+class FullArchive:
+    def put(self, data: bytes) -> str:
+        raise Transient("the archive does not answer")
+
+    def get(self, key: str) -> bytes:
+        raise Transient("the archive does not answer")
+
+
+def test_a_busy_platform_says_later(city: City, engine: Speaker, tmp_path: Path) -> None:
+    busy = replace(city, archive=cast(Archive, FullArchive()))
+    answer = Called(TestClient(door_app(busy, tmp_path)), engine, "uploadChk", precheck(facts(1)))
+    assert (answer.status, answer.code) == (503, erx.BUSY)
+
+
+def test_no_answer_shows_a_person_in_the_clear(client: TestClient, engine: Speaker, capsys: pytest.CaptureFixture[str]) -> None:
+    number, _ = uploaded(client, engine, facts(1))
+    wrong = precheck(facts(2)) | {"prscTime": "示范患者乙"}
+    for answer in (Called(client, engine, "hospRxDetlQuery", query(facts(1), number)),
+                   Called(client, engine, "uploadChk", wrong)):
+        assert "示范患者乙" not in answer.body.decode()
+        assert "370102195803029910" not in answer.body.decode()
+    shown = capsys.readouterr()
+    assert "示范患者乙" not in shown.out + shown.err
+    assert "370102195803029910" not in shown.out + shown.err
