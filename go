@@ -178,7 +178,11 @@ command=${1:-}
 case $command in
     "") prepare main; exec "$VENV" -m sandbox.day ;;
     -h | --help | help) usage ;;
-    test) prepare test; install_services; exec "$VENV" -m pytest "$@" ;;
+    test)
+        prepare test; install_services
+        # The whole suite on all cores, each file in one process; a part of it as pytest does it.
+        [ $# -gt 0 ] || set -- -n auto --maxprocesses 4 --dist loadfile
+        exec "$VENV" -m pytest "$@" ;;
     check) prepare test; check ;;
     prove) prepare test; run_or_list tests/prove tests.prove "$@" ;;
     doctor) prepare main; exec "$VENV" -m flows.doctor "$@" ;;

@@ -433,6 +433,9 @@ CATALOGUE: tuple[Rule, ...] = (
     Rule("F-148", "READING_IN_FUTURE", "business-rule", "profiles.md",
          "居家监测的时间晚于消息时间", "A home reading is later than the message.",
          "校准时钟", "Set your clocks."),
+    Rule("F-149", "CODE_UNUSABLE", "code-invalid", "contracts.md 1.4",
+         "代码过长，或填入了证件号、电话等内容，无法对照", "A code is too long, or holds a number of a person: nobody can map it.",
+         "在代码栏填写本院代码，40 个字符以内", "Put your own code there, at most 40 characters."),
 )
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in CATALOGUE}

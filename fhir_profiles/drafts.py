@@ -8,7 +8,7 @@ as sent. Nothing is judged here: what is missing or wrong goes into the Bundle a
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -308,12 +308,10 @@ def _item(draft: Draft, item: ItemDraft, refer: Mapping[str, Json], reasons: Seq
 # Values: what cannot be read as its type stays a text, and the checker refuses it in its place.
 
 def number(text: str) -> Any:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
+    # Decimal takes more than a person would write: 1e3, 1_000, digits of other scripts.
+    if not _NUMBER.fullmatch(text):
         return text
-    if not value.is_finite():
-        return text
+    value = Decimal(text)
     return int(value) if value == value.to_integral_value() and abs(value.adjusted()) < 18 else value
 
 
@@ -321,6 +319,7 @@ def flag(text: str) -> Any:
     return {"true": True, "false": False}.get(text, text)
 
 
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _AROUND = re.compile(r"(\.\w+(\([^)]*\))?|\[\d+\])$")
 """The last step of a FHIRPath: `.value`, `[2]`, `.ofType(Patient)`, `.extension('…')`."""
 _STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")

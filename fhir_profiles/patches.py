@@ -2,26 +2,35 @@
 
 Only the way a thing is written is changed: spaces, width, case, a system the contract fixes, a number in quotes, a
 character encoding. Never who a patient is, a drug, a dose, a quantity, a diagnosis or a date; and a patched message is
-offered only if the checker has nothing more to say about it.
+offered only if the checker has nothing more to say about it. A prescription waits for the search, so only what is not
+much larger or more wrong than prescriptions are is searched, and every place in it once in a round.
 """
 
 import copy
+import hashlib
 import json
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from domain.findings import Finding
 from fhir_profiles import codes
 from fhir_profiles.checker import check_data, valid_resident_id
 from fhir_profiles.elements import elements, resource_elements
-from fhir_profiles.message import MAX_PRESCRIPTION, Json, fhirpath, members
+from fhir_profiles.message import Json, fhirpath, members
 
 ROUNDS = 4
 """One cure may uncover another fault."""
+MAX_RAW = 100_000
+"""Bytes of a message that is looked at; five items take some 15,000."""
+MAX_VALUES = 2_000
+"""Objects, lists and simple values in it; five items take some 700."""
+MAX_FAULTS = 30
 
 
 @dataclass(frozen=True)
@@ -34,23 +43,62 @@ class Change:
 
 
 def put_right(data: Json, hospital: str) -> tuple[Json | None, list[Change]]:
-    """The message with its mechanical faults cured, or None if there are others, and what was changed."""
+    """The message with its mechanical faults cured, or None if there are others, and what was changed.
+
+    None too if it is larger or has more faults than are searched.
+    """
+    if not _is_small(data):
+        return None, []
     data = copy.deepcopy(data)
     changes: dict[tuple[str, str], Change] = {}
     for _ in range(ROUNDS):
         findings = check_data(data, hospital)
         if not findings:
             return data, list(changes.values())
-        cured = [change for finding in findings for change in _cured(data, finding, hospital)]
+        if len(findings) > MAX_FAULTS:
+            break
+        whole = _Whole(data, hospital)
+        cured = [change for finding in findings for change in _cured(whole, finding)]
         if not cured:
             break
         changes |= {(change.path, change.text): change for change in cured}
     return None, []
 
 
+def under_another_key(data: Json) -> Change | None:
+    """Give a message a key of its own, `-p` behind the old one: that one is the refused message's for ever.
+
+    None if it has no key.
+    """
+    named, path = data.get("identifier"), f"{data.get('resourceType')}.identifier"
+    if isinstance(named, list):
+        named, path = (named[0] if named else None), f"{path}[0]"
+    key = named.get("value") if isinstance(named, dict) else None
+    if not isinstance(named, dict) or not isinstance(key, str):
+        return None
+    short = key if len(key) <= 62 else f"{key[:45]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    named["value"] = f"{short}-p"
+    return Change(f"{path}.value", "消息编号后加 -p：原编号属于被拒的消息",
+                  "`-p` behind the message key: the old one is the refused message's")
+
+
+def _is_small(data: Json) -> bool:
+    """Counted without recursion, and no further than it matters."""
+    rows: list[Any] = [data]
+    seen = 0
+    while rows:
+        node = rows.pop()
+        seen += 1
+        inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        if seen + len(rows) + len(inner) > MAX_VALUES:
+            return False
+        rows.extend(inner)
+    return True
+
+
 def bytes_put_right(raw: bytes) -> tuple[bytes, list[Change]]:
     """The file in UTF-8 without a mark, without a key twice with the same value; as it was if that is not the cure."""
-    if len(raw) > MAX_PRESCRIPTION:
+    if len(raw) > MAX_RAW:
         return raw, []
     body, changes = _in_utf8(raw)
     if not body.lstrip().startswith(b"{"):
@@ -82,9 +130,10 @@ def bytes_put_right(raw: bytes) -> tuple[bytes, list[Change]]:
 
 def written(data: Json) -> bytes:
     """A resource as JSON, with every decimal as it was sent."""
-    # No text of a message that was read holds a NUL, so it can mark what must go out without quotes.
-    marked = json.dumps(data, ensure_ascii=False, indent=1, default=lambda value: f"\0{value}\0")
-    return (re.sub(r'"\\u0000([^"]*)\\u0000"', r"\1", marked) + "\n").encode()
+    # No text can hold this mark of what must go out without quotes: whoever wrote it could not know it.
+    mark = secrets.token_hex(16)
+    marked = json.dumps(data, ensure_ascii=False, indent=1, default=lambda value: f"{mark}{value}{mark}")
+    return (re.sub(f'"{mark}([^"]*){mark}"', r"\1", marked) + "\n").encode()
 
 
 def _same(one: object, other: object) -> bool:
@@ -93,6 +142,22 @@ def _same(one: object, other: object) -> bool:
 
 def _refuse(constant: str) -> Any:
     raise ValueError("not finite")
+
+
+_HANZI = re.compile("[\u4e00-\u9fff]")
+_PLAIN = re.compile("[\0-\x7f\u4e00-\u9fff\u3000-\u3002\u3008-\u3011\uff01-\uff5e‘’“”…—·℃×±μ①-⑩]*")
+_OF_PRESCRIPTIONS = re.compile(
+    "医院|医保|医师|患者|中心|诊所|卫生|胶囊|颗粒|口服|饭后|饭前|每日|每次|一日|一次|高血压|糖尿病|感染")
+
+
+def _is_chinese(text: str) -> bool:
+    """Whether what was read as GB18030 without being declared is that: almost any bytes can be read so, and what is
+    Big5, Shift-JIS or EUC-KR gives another patient's name. Only common characters, and a word of prescriptions.
+    """
+    with suppress(UnicodeEncodeError):
+        "".join(_HANZI.findall(text)).encode("gb2312")
+        return bool(_PLAIN.fullmatch(text)) and bool(_OF_PRESCRIPTIONS.search(text))
+    return False
 
 
 _DECLARED = re.compile(r"""^(\s*<\?xml\s[^>]*?encoding\s*=\s*["'])[A-Za-z0-9._-]+(["'])""")
@@ -110,6 +175,8 @@ def _in_utf8(raw: bytes) -> tuple[bytes, list[Change]]:
     if is_xml and _said_rightly(raw, codec):
         return raw, []  # XML may be in any of these, if it says so
     text = text.removeprefix("\ufeff")
+    if codec == "gb18030" and (_DECLARED.match(text) or not _is_chinese(text)):
+        return raw, []  # another encoding is declared, or this one is a guess
     if is_xml:
         text = _DECLARED.sub(r"\g<1>UTF-8\g<2>", text)
     body = text.encode()
@@ -125,6 +192,37 @@ def _said_rightly(raw: bytes, codec: str) -> bool:
 
 # The cures. Each looks at one value of a message: what holds it, under which key, in which resource, below what names.
 
+@dataclass
+class _Whole:
+    """A message in one round of cures, and what was looked at in it already."""
+
+    data: Json
+    hospital: str
+    walked: dict[int, Any] = field(default_factory=dict)
+    """Objects and lists all of which was looked at, by identity; kept, so that no other gets the same one."""
+    looked_at: dict[tuple[int, str | int], Any] = field(default_factory=dict)
+    """Single places: what holds them, by its identity and the key in it."""
+
+    @cached_property
+    def root(self) -> "_At":
+        return _At({"": self.data}, "", self.data, (), self)
+
+    @cached_property
+    def urls(self) -> dict[str, Any]:
+        """The fullUrls by their writing in lower case."""
+        return {str(entry.get("fullUrl")).casefold(): entry.get("fullUrl")
+                for entry in members(self.data, "entry") if isinstance(entry, dict)}
+
+    @cached_property
+    def references(self) -> dict[str, list["_At"]]:
+        """Where each is referred to."""
+        found: dict[str, list[_At]] = {}
+        for at in _walk(self.data, self.root, {}):
+            if at.name == "reference" and isinstance(at.value, str):
+                found.setdefault(at.value, []).append(at)
+        return found
+
+
 @dataclass(frozen=True)
 class _At:
     holder: Any
@@ -132,8 +230,11 @@ class _At:
     resource: Json
     names: tuple[str, ...]
     """Element names from the resource to the value, without indices."""
-    hospital: str
-    message: Json
+    message: "_Whole"
+
+    @property
+    def hospital(self) -> str:
+        return self.message.hospital
 
     @property
     def there(self) -> bool:
@@ -163,7 +264,9 @@ _WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0x3000: " ", 
 
 
 def _tidy(at: _At) -> str:
-    if isinstance(at.value, str) and at.name not in _PROSE:
+    # An identifier in another writing may be another one; those who gave it must say.
+    identifies = at.name == "value" and at.names[-2:-1] and at.names[-2] in ("identifier", "groupIdentifier")
+    if isinstance(at.value, str) and at.name not in _PROSE and not identifies:
         tidy = at.value.translate(_WIDE).strip()
         if tidy and tidy != at.value:
             at.holder[at.key] = tidy
@@ -367,11 +470,13 @@ def _extension(at: _At) -> str:
 
 
 def _repeated(at: _At) -> str:
-    """An extension that is there twice with the same content."""
-    rows = at.holder
-    if at.name == "extension" and isinstance(rows, list) and any(_same(at.value, row) for row in rows[:int(at.key)]):
-        del rows[int(at.key)]
-        return "去掉内容相同的重复扩展|an extension that was there twice with the same content is there once"
+    """Extensions that are there more than once with the same content."""
+    rows = at.value.get("extension") if isinstance(at.value, dict) else None
+    if isinstance(rows, list) and len(rows) > 1:
+        once = {repr(row): row for row in rows}
+        if len(once) < len(rows):
+            rows[:] = once.values()
+            return "去掉内容相同的重复扩展|an extension that was there twice with the same content is there once"
     return ""
 
 
@@ -387,15 +492,14 @@ def _url(at: _At) -> str:
         return ""
     old, new = at.value, f"urn:uuid:{found[2].lower()}"
     if at.name == "reference":
-        urls = {str(entry.get("fullUrl")).casefold(): entry.get("fullUrl")
-                for entry in members(at.message, "entry") if isinstance(entry, dict)}
-        new = str(urls.get(new, old))
+        new = str(at.message.urls.get(new, old))
     if new == old:
         return ""
     at.holder[at.key] = new
     if at.name == "fullUrl":
-        for other in list(_walk(at.message, _At(at.message, "", at.message, (), at.hospital, at.message))):
-            if other.name == "reference" and other.value == old:
+        at.message.urls[new] = new
+        for other in at.message.references.pop(old, ()):
+            if other.there and other.value == old:
                 other.holder[other.key] = new
     return "UUID 改为 urn:uuid: 写法|the UUID written as urn:uuid"
 
@@ -420,86 +524,90 @@ def _misspelt(at: _At) -> str:
     return "元素名改为 FHIR 的大小写|the element's name written in FHIR's case" if wrong else ""
 
 
-_CURES: tuple[Callable[[_At], str], ...] = (
-    _tidy, _gender, _case, _id_number, _quoted, _time, _system, _days, _fixed, _extension, _repeated, _url, _misspelt)
+_CURES_OF_A_VALUE: tuple[Callable[[_At], str], ...] = (_tidy, _gender, _case, _id_number, _quoted, _time, _url)
+_CURES_OF_AN_OBJECT: tuple[Callable[[_At], str], ...] = (_system, _days, _fixed, _extension, _repeated, _misspelt)
 
 
-def _cured(data: Json, finding: Finding, hospital: str) -> list[Change]:
+def _cured(whole: _Whole, finding: Finding) -> list[Change]:
     """Every cure that applies at the place of a finding: to what is there, and to what holds it."""
-    changes = []
-    for path, at in _places(data, finding, hospital):
-        for cure in _CURES:
-            if not at.there:
-                break
-            if text := cure(at):
-                changes.append(Change(path, *text.split("|")))
-    return changes
+    return [Change(path, *text.split("|")) for path, at in _places(whole, finding) if at.there for cure in _cures(at.value)
+            if (text := cure(at))]
+
+
+def _cures(value: object) -> tuple[Callable[[_At], str], ...]:
+    return _CURES_OF_AN_OBJECT if isinstance(value, dict) else () if isinstance(value, list) else _CURES_OF_A_VALUE
 
 
 _STEP = re.compile(r"\.?(?:(?P<call>\w+)\((?P<argument>[^)]*)\)|(?P<name>[A-Za-z_]\w*))(?:\[(?P<index>\d+)\])?")
 
 
-def _places(data: Json, finding: Finding, hospital: str) -> Iterator[tuple[str, _At]]:
-    """The value a finding is about and all within it; what holds it comes first, without what else that holds."""
-    shell = {"": data}
-    at = _At(shell, "", data, (), hospital, data)
-    path = start = str(data.get("resourceType"))
+def _places(whole: _Whole, finding: Finding) -> list[tuple[str, _At]]:
+    """The value a finding is about and all within it; what holds it comes first, without what else that holds.
+
+    Only what was not looked at in this round. All are found before the first is cured: a cure may rename what comes later.
+    """
+    at = whole.root
+    path = start = str(whole.data.get("resourceType"))
     rest, position = finding.path.partition(".")[2], 0
     around = [(path, at)]
-    while position < len(rest) and (step := _STEP.match(rest, position)):
+    there = True
+    while there and position < len(rest) and (step := _STEP.match(rest, position)):
         position = step.end()
-        steps = list(_stepped(at, step))
-        if not steps:
-            # Something is missing here, or only misspelt.
-            yield from around[-2:]
-            return
-        for one in steps:
-            at, path = one, f"{start}.{rest[:position]}"
+        inner = _stepped(at, step)
+        there = inner is not None  # or something is missing here, or only misspelt
+        if inner is not None:
+            at, path = inner, f"{start}.{rest[:position]}"
             around.append((path, at))
-    # All are found before the first is cured: a cure may take out or rename what comes later.
-    yield from [*around[-3:], *((path, inner) for inner in _walk(at.value, at))]
+    found = around[-2:]
+    if there:
+        found = [*around[-3:], *((path, inner) for inner in _walk(at.value, at, whole.walked))]
+    fresh = []
+    for place, one in found:
+        mark = (id(one.holder), one.key)
+        if mark not in whole.looked_at:
+            whole.looked_at[mark] = one.holder
+            fresh.append((place, one))
+    return fresh
 
 
-def _stepped(at: _At, step: re.Match[str]) -> Iterator[_At]:
+def _stepped(at: _At, step: re.Match[str]) -> _At | None:
     node = at.value
     if not isinstance(node, dict):
-        return
+        return None
     if step["call"] == "extension":
-        url = step["argument"].strip("'\"")
+        url = step["argument"].strip("'\"").casefold()
         rows = node.get("extension")
         for index, row in enumerate(rows if isinstance(rows, list) else []):
-            if isinstance(row, dict) and str(row.get("url")).casefold() == url.casefold():
-                yield _inner(at, rows, index, "extension")
-                return
-        return
+            if isinstance(row, dict) and str(row.get("url")).casefold() == url:
+                return _inner(at, rows, index, "extension")
+        return None
     name = step["name"]
     key = name if name in node else next((k for k in node if fhirpath("", (k,)) == f".{name}"), None)
     if key is None:
-        return
+        return None
     value = node[key]
     if isinstance(value, list) and step["index"] is not None:
-        if int(step["index"]) < len(value):
-            yield _inner(at, value, int(step["index"]), key)
-    else:
-        yield _inner(at, node, key, key)
+        return _inner(at, value, int(step["index"]), key) if int(step["index"]) < len(value) else None
+    return _inner(at, node, key, key)
 
 
 def _inner(at: _At, holder: Any, key: str | int, name: str) -> _At:
     value = holder[key]
     if isinstance(value, dict) and "resourceType" in value:
-        return _At(holder, key, value, (), at.hospital, at.message)
-    return _At(holder, key, at.resource, (*at.names, name), at.hospital, at.message)
+        return _At(holder, key, value, (), at.message)
+    return _At(holder, key, at.resource, (*at.names, name), at.message)
 
 
-def _walk(node: Any, at: _At) -> Iterator[_At]:
-    """Everything within a value, from the inside out."""
-    rows: Iterator[tuple[Any, str]] = iter(())
-    if isinstance(node, dict):
-        rows = ((name, name) for name in list(node))
-    elif isinstance(node, list):
-        rows = ((index, at.name) for index in reversed(range(len(node))))
+def _walk(node: Any, at: _At, walked: dict[int, Any]) -> Iterator[_At]:
+    """Everything within a value, from the inside out, but for what was walked before."""
+    if not isinstance(node, dict | list) or id(node) in walked:
+        return
+    walked[id(node)] = node
+    # An item of a list goes by the name of the list.
+    around = at if isinstance(node, dict) else _At(at.holder, at.key, at.resource, at.names[:-1], at.message)
+    rows = [(name, name) for name in node] if isinstance(node, dict) else [
+        (index, at.name) for index in reversed(range(len(node)))]
     for key, name in rows:
-        holder_at = at if isinstance(node, dict) else _At(at.holder, at.key, at.resource, at.names[:-1], at.hospital, at.message)
-        inner = _inner(holder_at, node, key, name)
-        yield from _walk(node[key], inner)
+        inner = _inner(around, node, key, name)
+        yield from _walk(node[key], inner, walked)
         yield inner

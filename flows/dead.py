@@ -21,7 +21,7 @@ from prefect.states import Cancelled, Crashed
 
 LIFECYCLE = "prescription-lifecycle"
 OURS = FlowFilter(name=FlowFilterName(
-    any_=[LIFECYCLE, "sweep", "reconcile-day", "redrive", "board", "canary", "alert"]))
+    any_=[LIFECYCLE, "sweep", "reconcile-day", "redrive", "board", "canary", "alert", "poll", "shapes"]))
 """Other people's flows on the same server are their own business."""
 
 PAGE = 200

@@ -1,5 +1,6 @@
 """What operations run by hand or on a schedule: sweep, reconcile a day, re-drive one prescription, the board."""
 
+import asyncio
 from datetime import date, timedelta
 
 from prefect import flow, get_run_logger
@@ -21,6 +22,7 @@ from tasks.city import City
 from tasks.line import hop
 from tasks.polling import poll_hospital, polled
 from tasks.settlement import reconcile_day, unreconciled_days
+from tasks.traffic import watch_shapes
 
 
 @flow(name="sweep", flow_run_name="sweep", persist_result=False)
@@ -29,7 +31,7 @@ async def sweep() -> State:
     swept = await upkeep.sweep(city())
     stuck = await tidy()
     get_run_logger().info("%s; %s", swept, stuck)
-    found = swept.forgotten + swept.unknown_outcomes + swept.orphan_holds + stuck.total
+    found = swept.forgotten + swept.unknown_outcomes + swept.orphan_holds + swept.mapped + stuck.total
     return Completed(name="Found nothing" if not found else f"Set right: {found}")
 
 
@@ -78,6 +80,16 @@ async def redrive(prescription: str) -> State:
             with home.db.transaction("redrive.released") as session:
                 prescriptions.release(session, run_id, [prescription])
     return Failed(message=f"{prescription} {only.error}") if only.alarming else Completed(name=only.name)
+
+
+@flow(name="shapes", flow_run_name="shapes", persist_result=False)
+async def shapes() -> State:
+    """Whether what a hospital sends has changed its shape: a new version of its system shows before it hurts.
+
+    Each change is a discrepancy on the board, told once.
+    """
+    drifts = await asyncio.to_thread(watch_shapes, city())
+    return Completed(name=f"Changed: {', '.join(one.hospital for one in drifts)}" if drifts else "As before")
 
 
 def _leased(home: City, prescription: str, owner: str) -> bool:

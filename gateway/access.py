@@ -3,7 +3,7 @@
 import base64
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import HTTPException, Request
 from pydantic import SecretStr
 
+from adapters import registry
 from infra.settings import Settings
 from tasks.city import City
 
@@ -20,6 +21,7 @@ STAYS = timedelta(hours=12)
 """How long a sign-in lasts: a shift."""
 MESSAGE_BYTES = 20_000_000
 """More is not read; what one prescription may be is a rule of its dialect."""
+CALLBACK_BYTES = 1 << 20
 FORM_BYTES = 1 << 16
 
 Form = dict[str, list[str]]
@@ -133,6 +135,32 @@ def bearer(request: Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
+FHIR = frozenset({"fhir-r4-push"})
+OWN_DOORS = FHIR | {"erx", "cda", "hl7v2", "dropbox"}
+"""Dialects that come in by a door of their own, with the locks of that dialect, and by no other."""
+
+
+def speakers(city: City, speaks: Callable[[str], bool]) -> frozenset[str]:
+    """The city's hospitals whose dialect is one of those."""
+    return frozenset(slug for slug in city.hospitals if slug in registry.slugs("hospitals")
+                     and speaks(registry.manifest("hospitals", slug).dialect))
+
+
+def hospital_token(settings: Settings, known: Collection[str]) -> Callable[[str, Request], Awaitable[str]]:
+    """A dependency: the hospital in the path, one of those, once it has shown its own token."""
+    tokens = {slug: secrets["token"] for slug, secrets in settings.partner_secrets.items() if "token" in secrets}
+
+    async def sender(hospital: str, request: Request) -> str:
+        if hospital not in known:
+            raise denied(404, "unknown_hospital", "没有这家医院", "no such hospital")
+        token = tokens[hospital].get_secret_value() if hospital in tokens else ""
+        if not token or not hmac.compare_digest(token.encode(), bearer(request).encode()):
+            raise denied(401, "unauthorized", "访问令牌无效", "the token is not this hospital's")
+        return hospital
+
+    return sender
+
+
 def hospital_tokens(settings: Settings) -> Mapping[str, SecretStr]:
     """By hospital: what it must say to come in."""
     return {slug: secrets["token"] for slug, secrets in settings.partner_secrets.items() if "token" in secrets}
@@ -141,6 +169,11 @@ def hospital_tokens(settings: Settings) -> Mapping[str, SecretStr]:
 async def message(request: Request) -> bytes:
     """The body as it came, up to `MESSAGE_BYTES`; more is not even read."""
     return await _read(request, MESSAGE_BYTES)
+
+
+async def callback(request: Request) -> bytes:
+    """A chain's callback, 1 MiB at most."""
+    return await _read(request, CALLBACK_BYTES)
 
 
 async def small(request: Request) -> bytes:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Response
 
-from gateway.access import denied, message
+from gateway.access import callback, denied
 from tasks import delivery
 from tasks.city import City
 
@@ -23,7 +23,7 @@ def chain_door(city: City) -> APIRouter:
     @door.post("/{chain}")
     def update(
         chain: Annotated[str, Depends(known)],
-        body: Annotated[bytes, Depends(message)],
+        body: Annotated[bytes, Depends(callback)],
         sanyi_timestamp: Said = "",
         sanyi_nonce: Said = "",
         sanyi_signature: Said = "",

@@ -1,13 +1,12 @@
 """The hospitals' door: FHIR R4 in, stored answers out (contract 1)."""
 
-import hmac
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Response
 
 from adapters.dialects import fhir_r4
 from fhir_profiles import answers
-from gateway.access import bearer, denied, hospital_tokens, message
+from gateway.access import FHIR, denied, hospital_token, message, speakers
 from gateway.trouble import FHIR_JSON, json_answer
 from infra.db import prescriptions
 from infra.settings import Settings
@@ -19,19 +18,7 @@ from tasks.preview import preview
 def hospital_door(city: City, settings: Settings) -> APIRouter:
     """POST Bundle and Task, a dry run of a Bundle, GET a stored answer and a patched message, GET where a prescription is."""
     door = APIRouter(prefix="/fhir/{hospital}")
-    known = {terms.slug for terms in city.policy.hospitals}
-    tokens = hospital_tokens(settings)
-
-    async def sender(hospital: str, request: Request) -> str:
-        """The hospital, once it has shown its own token."""
-        if hospital not in known:
-            raise denied(404, "unknown_hospital", "没有这家医院", "no such hospital")
-        token = tokens[hospital].get_secret_value() if hospital in tokens else ""
-        if not token or not hmac.compare_digest(token.encode(), bearer(request).encode()):
-            raise denied(401, "unauthorized", "访问令牌无效", "the token is not this hospital's")
-        return hospital
-
-    Sender = Annotated[str, Depends(sender)]
+    Sender = Annotated[str, Depends(hospital_token(settings, speakers(city, FHIR.__contains__)))]
     Message = Annotated[bytes, Depends(message)]
 
     @door.post("/Bundle")

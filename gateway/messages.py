@@ -1,11 +1,10 @@
 """One door for every hospital whose dialect is one message per request: the bytes in, its adapter's own answer out."""
 
-import hmac
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Response
 
-from gateway.access import bearer, denied, hospital_tokens, message
+from gateway.access import OWN_DOORS, denied, hospital_token, message, speakers
 from gateway.trouble import json_answer
 from infra.db import prescriptions
 from infra.settings import Settings
@@ -19,18 +18,7 @@ def message_door(city: City, settings: Settings) -> APIRouter:
     A new dialect needs no door of its own.
     """
     door = APIRouter(prefix="/messages/{hospital}")
-    tokens = hospital_tokens(settings)
-
-    async def sender(hospital: str, request: Request) -> str:
-        """The hospital, once it has shown its own token."""
-        if hospital not in city.hospitals:
-            raise denied(404, "unknown_hospital", "没有这家医院", "no such hospital")
-        token = tokens[hospital].get_secret_value() if hospital in tokens else ""
-        if not token or not hmac.compare_digest(token.encode(), bearer(request).encode()):
-            raise denied(401, "unauthorized", "访问令牌无效", "the token is not this hospital's")
-        return hospital
-
-    Sender = Annotated[str, Depends(sender)]
+    Sender = Annotated[str, Depends(hospital_token(settings, speakers(city, lambda dialect: dialect not in OWN_DOORS)))]
     Message = Annotated[bytes, Depends(message)]
 
     @door.post("")

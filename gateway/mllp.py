@@ -41,7 +41,7 @@ class Patience:
     """At once, on one port."""
     message_bytes: int = hl7v2.MAX_BYTES
     noise_bytes: int = 1 << 16
-    """Outside of blocks, before we hang up."""
+    """Outside of blocks, since the last message, before we hang up."""
     idle: float = 900.0
     """Between two messages."""
     message: float = 60.0
@@ -61,7 +61,7 @@ async def serve(city: City, settings: Settings, host: str = "127.0.0.1", patienc
     """Listen on the port of each hospital in `settings.mllp_ports`, on a running loop; the caller closes the servers.
 
     Several gateways of one machine share a port. Raises `NeedsOperator` for a port of an unknown hospital, for one
-    without networks, and for a port that somebody else has taken.
+    without networks or that does not speak HL7 v2, and for a port that somebody else has taken.
     """
     servers: list[asyncio.Server] = []
     try:
@@ -87,6 +87,8 @@ class Door:
             raise NeedsOperator(f"no hospital {slug} for its MLLP port", code="unknown_hospital")
         self._city = city
         self._slug = slug
+        if not isinstance(getattr(city.hospitals[slug], "ends", None), hl7v2.Ends):
+            raise NeedsOperator(f"hospital {slug} does not speak HL7 v2; take its MLLP port away", code="not_hl7v2")
         self._ends = cast(Speaker, city.hospitals[slug]).ends
         self._networks = networks
         self._patience = patience

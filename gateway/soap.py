@@ -44,7 +44,7 @@ def soap_door(city: City, settings: Settings) -> APIRouter:
     async def call(hospital: str, request: Request) -> Response:
         try:
             sender(hospital, request)
-            body = await asyncio.to_thread(_serve, city, hospital, cda.call(await message(request)))
+            body = await asyncio.to_thread(_serve, city, hospital, await message(request))
         except cda.Fault as fault:
             return Response(cda.fault(fault.code, fault.text, fault.text_en), 500, media_type=XML)
         except Exception as error:
@@ -54,7 +54,8 @@ def soap_door(city: City, settings: Settings) -> APIRouter:
     return door
 
 
-def _serve(city: City, hospital: str, call: cda.Call) -> bytes:
+def _serve(city: City, hospital: str, raw: bytes) -> bytes:
+    call = cda.call(raw)
     if call.operation == "QueryStatus":
         with city.db.reading() as session:
             row = prescriptions.find(session, hospital, call.number)

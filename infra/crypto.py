@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -27,6 +28,14 @@ _HEADER_BYTES = 2 + KEY_ID_BYTES
 _ALGORITHMS = {"aes-gcm": 1, "sm4-gcm": 2}
 _BLOCK = {1: (algorithms.AES, 32), 2: (algorithms.SM4, 16)}
 """Block cipher and key size in bytes by the second byte of a sealed value."""
+
+
+@lru_cache(maxsize=8)
+def _derived(identity_key: bytes, number: int) -> bytes:
+    """Each algorithm gets a key of its own from the one secret, so that no key serves two algorithms."""
+    _, size = _BLOCK[number]
+    info = f"sanyi/identity/{FORMAT}/{number}".encode()
+    return HKDF(algorithm=hashes.SHA256(), length=size, salt=None, info=info).derive(identity_key)
 
 
 @dataclass(frozen=True)
@@ -83,10 +92,7 @@ class Cipher:
         return "pt_" + base64.b32encode(digest[:10]).decode().lower()
 
     def _key(self, number: int) -> bytes:
-        # Each algorithm gets a key of its own from the one secret, so that no key serves two algorithms.
-        _, size = _BLOCK[number]
-        info = f"sanyi/identity/{FORMAT}/{number}".encode()
-        return HKDF(algorithm=hashes.SHA256(), length=size, salt=None, info=info).derive(self.identity_key)
+        return _derived(self.identity_key, number)
 
     def _hash(self, purpose: str, text: str) -> bytes:
         return hmac.digest(self.lookup_key, f"{purpose}\0{text}".encode(), "sha256")

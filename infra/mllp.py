@@ -48,7 +48,7 @@ class Deframer:
         self._inside = False
         self._scanned = 0
         self.dropped = 0
-        """Bytes outside of whole blocks so far."""
+        """Bytes outside of whole blocks since the last of them."""
 
     @property
     def inside(self) -> bool:
@@ -72,6 +72,7 @@ class Deframer:
             whole = self._head is None and end <= self._limit
             del self._buffer[:end + len(END)]
             self._inside, self._head = False, None
+            self.dropped = 0 if whole else self.dropped
             yield Block(body if whole else body[:HEAD_BYTES], whole)
 
     def _enter(self) -> bool:

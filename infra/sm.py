@@ -107,7 +107,10 @@ def sm2_sign(message: bytes, private_key: str, user_id: str = USER_ID, *, nonce:
     published test vectors only. Raises `NeedsOperator` (code `bad_key`) for a key that is none.
     """
     secret, public = _pair(private_key)
-    core = SM2Core(_CURVE, _Sm3(), _once(nonce) if nonce is not None else _derived(secret, message))
+    core = SM2Core(_CURVE, _Sm3())
+    # What is signed is Z‖M. Of M alone two user ids would share a nonce, and two signatures would give the key away.
+    whole = core.entity_info(user_id.encode(), public) + message
+    core = SM2Core(_CURVE, _Sm3(), _once(nonce) if nonce is not None else _derived(secret, whole))
     r, s = core.sign(message, secret, user_id.encode(), public)
     return base64.b64encode(r.to_bytes(32, "big") + s.to_bytes(32, "big")).decode()
 
@@ -157,10 +160,13 @@ def _decoded(key: str) -> bytes:
         raise NeedsOperator("an SM2 key is not base64", code="bad_key") from None
 
 
-def _derived(secret: int, message: bytes) -> Callable[[int], int]:
-    """Numbers nobody can guess and nobody has to store, one after the other (the idea of RFC 6979)."""
+def _derived(secret: int, whole: bytes) -> Callable[[int], int]:
+    """Numbers nobody can guess and nobody has to store, one after the other (the idea of RFC 6979).
+
+    `whole` is all the signature depends on beside the key: Z of the signer and the message.
+    """
     seed = secret.to_bytes(32, "big")
-    digest = sm3(message)
+    digest = sm3(whole)
     tries = iter(range(1 << 16))
     return lambda bits: int.from_bytes(hmac.digest(seed, digest + next(tries).to_bytes(2, "big"), hashlib.sha256), "big")
 

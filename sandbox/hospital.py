@@ -17,6 +17,8 @@ from sandbox.partner import Background, Setting, partner_app, run
 from sandbox.plan import Plan, Planned
 
 FINAL = frozenset({"refused", "returned", "cancelled", "expired"})
+UNANSWERED = 8
+"""Questions without an answer after which nobody will be told where a prescription is."""
 
 
 class Hospital:
@@ -116,9 +118,12 @@ class Hospital:
         await self._send(f"cancel {planned.external_id}", message)
 
     async def _until_allocating(self, planned: Planned) -> None:
+        """Until a pharmacy is looked for; who has no way to ask cancels after a while, wherever it is."""
+        unanswered = 0
         for pause in _pauses(0.5, 5):
             status = await self.speaker.where(planned.facts)
-            if status == "allocating" or status in FINAL:
+            unanswered += not status
+            if status == "allocating" or status in FINAL or unanswered == UNANSWERED:
                 return
             await asyncio.sleep(pause * self.setting.pace)
 

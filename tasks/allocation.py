@@ -65,6 +65,10 @@ async def allocate(city: City, prescription_id: str) -> Head:
         return ends.expire(city, loaded)
     hold = None
     if open_order is None:
+        if loaded.entitlement_sealed is None:
+            # Before any order: a claim that cannot be made would take the chain's yes to the hold with it.
+            raise NeedsOperator("the fund does not know the person; a self-paid order needs a person's decision",
+                                code="not_insured")
         made, why = await _choose(city, loaded, attempts)
         if made is None:
             return _ask_again(city, loaded, why)
@@ -329,7 +333,8 @@ async def withdraw(city: City, rx: Prescription, placed: Placed, reason: str) ->
         found = await chain.find(placed.id)
         with city.db.transaction("order.not_withdrawn") as session:
             if found:
-                _move_on(session, placed.id, found.status, at=city.now())
+                _move_on(session, placed.id, OrderStatus.HANDED_OVER if found.status is OrderStatus.RETURNED
+                         else found.status, at=city.now())
         now_it_is = found.status if found else placed.status
         return OrderStatus.CANCELLED if now_it_is in GONE else now_it_is
 
@@ -355,6 +360,8 @@ def _declined(city: City, rx_id: str, order_id: str, code: str) -> Head:
     """The chain refused to hold or to take it: the next candidate is asked at once."""
     with city.db.transaction("order.declined") as session:
         loaded = prescriptions.load(session, rx_id)
+        if loaded.status is not Status.ALLOCATING:
+            raise StaleStatus(f"{rx_id} is no longer allocating")
         placed = _move_on(session, order_id, OrderStatus.DECLINED, at=city.now(), reason=code)
         return history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", reason=f"declined: {code}",
                               at=city.now(), wake_at=city.now(), waiting_for="the next candidate",

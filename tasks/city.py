@@ -6,13 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from adapters import registry
+from adapters.mapping import CodeMap, read_tables
 from adapters.protocols import Chain, Hospital, Payer
 from domain.errors import NeedsOperator
 from domain.knowledge import Knowledge
 from domain.policy import CityPolicy, scaled
 from infra.cities import load_knowledge, load_policy
 from infra.crypto import Cipher, make_cipher
-from infra.db import Database
+from infra.db import Database, Session, mapping
 from infra.http import HttpTransport, open_client
 from infra.objects import Archive, make_archive
 from infra.settings import Settings
@@ -71,3 +72,8 @@ def open_city(settings: Settings) -> City:
                                              secrets(terms.slug)) for terms in policy.hospitals},
         hurry=settings.time_scale,
     )
+
+
+def code_map(city: City, session: Session, slug: str) -> CodeMap:
+    """What a hospital's codes stand for now: its folder's tables, and what people have accepted since."""
+    return read_tables(registry.HERE / "hospitals" / slug).with_accepted(mapping.accepted(session, slug))

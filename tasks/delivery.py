@@ -120,6 +120,8 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
     if unknown:
         return _answer(422, "refused", "a line this order does not have"), rx_id
     loaded = prescriptions.load(session, rx_id)
+    if update.status is OrderStatus.RETURNED:
+        placed = orders.get(session, update.order_id) or placed
     reason = update.reason if CODED.fullmatch(update.reason) else "other"
     if placed.status in OVER and update.status in (OrderStatus.HANDED_OVER, OrderStatus.RETURNED):
         # We took it back, or it declined, and yet the patient has it: too true to drop, too late to act on.

@@ -40,8 +40,9 @@ async def once(
 
     The intent is recorded first, unless the caller has just done so (`intent`). If it was there already without an
     answer, or the answer gets lost, we `ask` what the partner has under our key before we `send` again. What follows
-    from the answer (`then`) is written in one transaction with it; it must do no harm twice. A business no is an
-    answer too: it is recorded, and raised again on every repeat as `Refused`.
+    from the answer (`then`) is written in one transaction with it; it must do no harm twice, and whatever it raises
+    throws the answer away with it: what could refuse belongs before the call. A business no is an answer too: it is
+    recorded, and raised again on every repeat as `Refused`.
 
     Returns what `then` returned. Raises `OutcomeUnknown` when neither sending nor asking told us; the intent stays
     open and the next attempt asks first.

@@ -20,7 +20,7 @@ from adapters.dialects.erx_json import Node, read, read_parts
 from adapters.messages import Message, Outcome, Reply, Verdict
 from domain.audit import Facts, audit
 from domain.claims import Identity
-from domain.errors import InvalidPayload, Refused, RxError, StaleStatus, Transient
+from domain.errors import InvalidPayload, NeedsOperator, Refused, RxError, StaleStatus, Transient
 from domain.findings import Finding, Severity, worst
 from domain.lifecycle import Status
 from fhir_profiles.catalogue import RULES
@@ -30,8 +30,7 @@ from infra.db import Session, claims, inbox, orders, prescriptions, reviews
 from infra.db import mapping as mapping_queue
 from infra.log import get_logger
 from tasks import intake
-from tasks.city import City
-from tasks.mapping import code_map
+from tasks.city import City, code_map
 
 log = get_logger(__name__)
 
@@ -39,36 +38,49 @@ PAGE = 100
 """Rows of one answer to D008 at most."""
 
 
-def sender(city: City, raw: bytes) -> erx.Adapter | None:
-    """The hospital whose appId a request names; None if it is nobody's: who could read the answer?"""
+def senders(city: City) -> Mapping[str, erx.Adapter]:
+    """The hospitals of this interface by appId. Raises `NeedsOperator` where two have the same one."""
+    found: dict[str, erx.Adapter] = {}
+    for adapter in city.hospitals.values():
+        if isinstance(adapter, erx.Adapter):
+            first = found.setdefault(adapter.envelope.app_id, adapter)
+            if first is not adapter:
+                raise NeedsOperator(f"hospitals/{adapter.slug}/manifest.toml: facts.app_id: is that of {first.slug}; "
+                                    "give each hospital its own")
+    return found
+
+
+def sender(known: Mapping[str, erx.Adapter], raw: bytes) -> tuple[erx.Adapter, Node] | None:
+    """The hospital whose appId a request names, and the envelope; None if it is nobody's: who could read the answer?"""
     try:
-        app_id = read(raw, "envelope")["appId"].text
+        around = erx.sized(raw, "envelope")
     except InvalidPayload:
         return None
-    return next((adapter for adapter in city.hospitals.values()
-                 if isinstance(adapter, erx.Adapter) and adapter.envelope.app_id == app_id), None)
+    adapter = known.get(around["appId"].text)
+    return (adapter, around) if adapter else None
 
 
-async def take(city: City, adapter: erx.Adapter, transaction: str, raw: bytes) -> Reply:
+async def take(city: City, adapter: erx.Adapter, transaction: str, around: Node) -> Reply:
     """One request as it came, answered. Never raises for what a message says.
 
-    What changes anything is archived as it came before it is opened.
+    What changes anything is archived as it came, once it is known who speaks: nothing can be taken out of the archive.
     """
     try:
+        said = await asyncio.to_thread(adapter.envelope.opened, around, transaction)
         if transaction in ("D001", "D003", "D004"):
-            await asyncio.to_thread(city.archive.put, raw)
-        _, said = await asyncio.to_thread(adapter.envelope.open, raw, transaction)
+            await asyncio.to_thread(city.archive.put, around.source.raw)
         if transaction == "D001":
             return await _precheck(city, adapter, said)
         return await asyncio.to_thread(_DO[transaction], city, adapter, said)
     except InvalidPayload as invalid:
-        return _refused(city, adapter, list(invalid.findings))
+        return await asyncio.to_thread(_refused, city, adapter, list(invalid.findings))
     except Refused as refused:
         log.warning("erx.refused", hospital=adapter.slug, transaction=transaction, code=refused.code)
-        wrong = erx.finding("ERX_SIGNATURE", read(raw, "envelope")["signData"])
-        return adapter.reply(city.now(), erx.SIGNATURE, "验签不通过", {"extras": {"findings": erx.told([wrong])}})
+        findings = erx.told([erx.finding("ERX_SIGNATURE", around["signData"])])
+        return await asyncio.to_thread(
+            adapter.reply, city.now(), erx.SIGNATURE, "验签不通过", {"extras": {"findings": findings}})
     except (Transient, StaleStatus):
-        return adapter.reply(city.now(), erx.BUSY, "系统繁忙，请稍后重发", {})
+        return await asyncio.to_thread(adapter.reply, city.now(), erx.BUSY, "系统繁忙，请稍后重发", {})
 
 
 # D001.
@@ -85,7 +97,7 @@ async def _precheck(city: City, adapter: erx.Adapter, said: Node) -> Reply:
         return Reply(heard.answer, heard.answer_status, erx.MEDIA)
     message, findings = await asyncio.to_thread(_understood, city, adapter, said)
     if message is None or findings:
-        return _refused(city, adapter, findings)
+        return await asyncio.to_thread(_refused, city, adapter, findings)
     if heard:
         return await asyncio.to_thread(_changed, city, adapter, heard, said)
     extras: dict[str, Any] = {}
@@ -93,7 +105,7 @@ async def _precheck(city: City, adapter: erx.Adapter, said: Node) -> Reply:
         extras["unmapped"] = erx.waiting_for(message.unmapped)
     else:
         extras |= await _advice(city, adapter.slug, message)
-    answer = adapter.reply(city.now(), erx.OK, "预核验通过", {
+    answer = await asyncio.to_thread(adapter.reply, city.now(), erx.OK, "预核验通过", {
         "hiRxno": number, "rxTraceCode": erx.trace_code(adapter.slug, said.raw), "extras": extras})
     return await asyncio.to_thread(_remember, city, adapter, number, said.raw, digest, answer)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,10 +19,13 @@ from infra.db import Session, history, inbox, prescriptions
 from infra.db import mapping as mapping_queue
 from infra.log import get_logger
 from tasks import ends, reports
-from tasks.city import City
-from tasks.mapping import code_map
+from tasks.city import City, code_map
 
 log = get_logger(__name__)
+
+MAX_CODE = 40
+_PERSONAL = re.compile(r"(?<![0-9])(?:[1-9][0-9]{16}[0-9Xx]|1[0-9]{10})(?![0-9])")
+"""A resident's number, or a mobile phone's."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,9 @@ def receive(city: City, hospital: str, raw: bytes, *, expect: str = "") -> Answe
     for _ in range(2):
         with city.db.transaction("message.received") as session:
             message, findings = _read(city, session, adapter, raw, expect)
-            # Without a key nothing can be repeated; the bytes' own digest keeps the message findable.
-            key = message.key if message and message.key else f"sha256-{sha256}"
+            # Without a key nothing can be repeated; the bytes' own digest keeps the message findable. Nor is a person's
+            # number a key: keys stand in logs and addresses.
+            key = message.key if message and message.key and not _PERSONAL.search(message.key) else f"sha256-{sha256}"
             source = f"hospital:{hospital}"
             inbox.take_turns(session, f"{source}/{key}")
             heard = inbox.heard(session, source, key)
@@ -107,7 +112,7 @@ def take_waiting(city: City, hospital: str, key: str) -> Verdict | None:
         if archive_key is None:
             return None
         message, findings = _read(city, session, city.hospitals[hospital], city.archive.get(archive_key), "")
-        if message is None or message.unmapped:
+        if message is not None and message.unmapped:
             return None
         verdict = _decide(city, session, hospital, message, findings, key, archive_key)
         mapping_queue.settle(session, hospital, key)
@@ -139,7 +144,10 @@ def _read(city: City, session: Session, adapter: Hospital, raw: bytes, expect: s
 
 def _decide(city: City, session: Session, hospital: str, message: Message | None, findings: Sequence[Finding],
             key: str, archive_key: str) -> Verdict:
-    if message is not None and message.unmapped:
+    if message is not None and (unusable := [one for one in message.unmapped if not _a_code(one.theirs)]):
+        # Not into the queue, where people would read it.
+        findings = [*findings, *(replace(RULES["CODE_UNUSABLE"].finding(message.kind), spot=one.spot) for one in unusable)]
+    elif message is not None and message.unmapped:
         mapping_queue.park(session, hospital, key, archive_key=archive_key, unmapped=message.unmapped, at=city.now())
         return Verdict(Outcome.WAITING, city.now(), hospital, unmapped=message.unmapped)
     findings = findings or _check(message, hospital)
@@ -147,6 +155,11 @@ def _decide(city: City, session: Session, hospital: str, message: Message | None
         return Verdict(Outcome.REFUSED, city.now(), hospital, findings=findings)
     take = _cancel if message.kind == "Task" else _admit
     return take(city, session, hospital, message, archive_key)
+
+
+def _a_code(theirs: str) -> bool:
+    """Whether it may stand for something: a shifted column brings anything where a code should be."""
+    return 0 < len(theirs) <= MAX_CODE and not _PERSONAL.search(theirs)
 
 
 def _check(message: Message | None, hospital: str) -> list[Finding]:
@@ -178,8 +191,8 @@ def _admit(city: City, session: Session, hospital: str, message: Message, archiv
     admitted: Admitted = read_bundle_data(message.resource, hospital, city.cipher.patient_id)
     rx = admitted.prescription
     inbox.take_turns(session, f"prescription/{hospital}/{rx.external_id}")  # its cancel may cross it
-    if prescriptions.find(session, hospital, rx.external_id):
-        return Verdict(Outcome.CONFLICT, city.now(), hospital, external_id=rx.external_id, findings=_conflict(
+    if first := prescriptions.find(session, hospital, rx.external_id):
+        return Verdict(Outcome.CONFLICT, city.now(), hospital, first.id, rx.external_id, first.status, findings=_conflict(
             ["Bundle.entry.resource.ofType(MedicationRequest).groupIdentifier"]))
     record = admitted.patient
     sealed = city.cipher.seal(json.dumps({

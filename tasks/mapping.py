@@ -1,20 +1,14 @@
 """A hospital's own codes at run time: what they stand for, who said so, and the messages that waited for it."""
 
-from adapters import registry
 from adapters.kit.suggest import is_ours
-from adapters.mapping import TABLES, CodeMap, read_tables
+from adapters.mapping import TABLES
 from domain.errors import Refused
-from infra.db import Session
 from infra.db import mapping as rows
 from infra.log import get_logger
-from tasks.city import City
+from tasks import intake
+from tasks.city import City, code_map
 
 log = get_logger(__name__)
-
-
-def code_map(city: City, session: Session, slug: str) -> CodeMap:
-    """What a hospital's codes stand for now: its folder's tables, and what people have accepted since."""
-    return _tables(slug).with_accepted(rows.accepted(session, slug))
 
 
 def accept(city: City, slug: str, table: str, theirs: str, ours: str, by: str, *, name: str = "") -> list[str]:
@@ -40,8 +34,6 @@ def take_complete(city: City, slug: str = "") -> list[str]:
 
     One that fails stays, and is tried again by the next sweep; its neighbours go on.
     """
-    from tasks import intake  # it asks us what codes stand for
-
     with city.db.reading() as session:
         waiting = rows.queue(session, slug)
         maps = {hospital: code_map(city, session, hospital) for hospital in {one.hospital for one in waiting}}
@@ -63,7 +55,3 @@ def _keeps(city: City, slug: str, table: str, theirs: str) -> bool:
     with city.db.reading() as session:
         return table in code_map(city, session, slug).tables or any(
             (code.table, code.theirs) == (table, theirs) for one in rows.queue(session, slug) for code in one.missing)
-
-
-def _tables(slug: str) -> CodeMap:
-    return read_tables(registry.HERE / "hospitals" / slug)

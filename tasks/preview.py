@@ -29,6 +29,8 @@ class Preview:
 
     findings: tuple[Finding, ...] = ()
     """Of the message; with any of these nothing else is looked at."""
+    audited: bool = False
+    """Whether every rule was asked: not without the fund's word on who the person is."""
     audit: tuple[Finding, ...] = ()
     ranking: tuple[Ranked, ...] = ()
     """The best pharmacies first."""
@@ -39,11 +41,11 @@ class Preview:
 
     @property
     def passes(self) -> bool:
-        return not self.findings and worst(self.audit) is not Severity.BLOCK
+        return self.audited and worst(self.audit) is not Severity.BLOCK
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "passes": self.passes, "findings": [one.as_dict() for one in self.findings],
+            "passes": self.passes, "audited": self.audited, "findings": [one.as_dict() for one in self.findings],
             "audit": [one.as_dict() for one in self.audit], "price": self.price, "silent": list(self.silent),
             "routing": [{"chain": one.quote.chain, "store": one.quote.store, "score": str(one.score),
                          "eligible": one.eligible, "why": one.why, "why_en": one.why_en,
@@ -61,17 +63,16 @@ async def preview(city: City, hospital: str, raw: bytes) -> Preview:
 
 async def _looked_at(city: City, admitted: Admitted) -> Preview:
     rx, record = admitted.prescription, admitted.patient
-    silent: list[str] = []
-    entitlement = None
     try:
         entitlement = await entitlement_of(city, rx, Identity(name=record.name, id_number=record.id_number))
     except RxError:
-        silent.append(city.payer.slug)
+        return Preview(silent=(city.payer.slug,))  # without the fund's word the audit would say what is not so
+    silent: list[str] = []
     terms = city.policy.hospital(rx.hospital)
     found = tuple(audit(rx, Facts(now=city.now(), knowledge=city.knowledge, policy=city.policy, entitlement=entitlement,
                                   hospital_level=terms.level, hospital_contracted=terms.contracted)))
     if worst(found) is Severity.BLOCK:
-        return Preview(audit=found, silent=tuple(silent))
+        return Preview(audited=True, audit=found, silent=tuple(silent))
     ranking: list[Ranked] = []
     try:
         ranking, unheard = await _ranked(city, rx)
@@ -83,7 +84,7 @@ async def _looked_at(city: City, admitted: Admitted) -> Preview:
     if best and entitlement:
         money = forecast(rx, best.quote.lines, entitlement, city.policy, city.knowledge, selfpay_lines(found))
         price = {name: yuan(getattr(money, name)) for name in ("total", "fund", "account", "cash")}
-    return Preview(audit=found, ranking=tuple(ranking[:BEST]), price=price, silent=tuple(silent))
+    return Preview(audited=True, audit=found, ranking=tuple(ranking[:BEST]), price=price, silent=tuple(silent))
 
 
 async def _ranked(city: City, rx: Prescription) -> tuple[list[Ranked], list[str]]:

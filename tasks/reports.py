@@ -55,14 +55,18 @@ def report(
     _enqueue(session, city, key, REPORT, rx.hospital, rx.id, body)
 
 
-def answer_late(session: Session, city: City, key: str, message: Message, verdict: Verdict) -> None:
-    """Tell the hospital what became of a message that waited for its codes to be mapped."""
-    number = verdict.external_id or external_id(message.resource)
-    status = verdict.status if verdict.outcome is Outcome.ACCEPTED else "invalid"
+def answer_late(session: Session, city: City, key: str, message: Message | None, verdict: Verdict) -> None:
+    """Tell the hospital what became of a message that waited for its codes to be mapped.
+
+    Of one that came to nothing because its prescription had come under another key meanwhile, it hears where that
+    prescription is.
+    """
+    number = verdict.external_id or (external_id(message.resource) if message else "")
+    status = "invalid" if verdict.outcome is Outcome.REFUSED else verdict.status
     # A hospital's key may be long, and is its own: ours has the digest of it.
     digest = hashlib.sha256(f"{verdict.hospital}\n{key}".encode()).hexdigest()
     body: dict[str, Any] = {"key": f"message:{digest[:32]}:{status}", "message": key, "prescription": number,
-                            "id": verdict.prescription_id, "status": status, "at": verdict.at.isoformat(),
+                            "id": verdict.prescription_id, "status": str(status), "at": verdict.at.isoformat(),
                             "reason": ", ".join(sorted({one.code for one in verdict.findings}))}
     if verdict.findings:
         body["findings"] = [{"code": one.code, "severity": one.severity, "text": one.text, "line": one.line,

@@ -95,7 +95,8 @@ async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) 
         reports.report(session, city, loaded.prescription, Status.SETTLED, reason="settled", money=answer,
                        again=str(claimed.version))
         # Whatever was said while the fund thought is looked at now.
-        until = _window(city, placed) if fresh.head == loaded.head else city.now()
+        seen_all = fresh.head == loaded.head and claimed.lines == placed.kept_lines
+        until = _window(city, placed) if seen_all else city.now()
         return history.append(session, fresh.head, to=Status.SETTLED, actor=f"payer:{city.payer.slug}",
                               reason="the fund has settled", at=city.now(), wake_at=until,
                               waiting_for="the return window",

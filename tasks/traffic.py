@@ -21,8 +21,7 @@ from fhir_profiles.checker import check_data
 from infra.db import claims, traffic
 from infra.log import get_logger
 from infra.settings import get_settings
-from tasks.city import City, open_city
-from tasks.mapping import code_map
+from tasks.city import City, code_map, open_city
 
 log = get_logger(__name__)
 

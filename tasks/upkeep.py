@@ -1,5 +1,6 @@
 """Upkeep: what the sweep does so that nothing is forgotten, however somebody died."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ from infra.db import claims, effects, history, inbox, orders, prescriptions
 from infra.log import get_logger
 from tasks.allocation import withdraw
 from tasks.city import City
+from tasks.mapping import take_complete
 
 log = get_logger(__name__)
 
@@ -53,6 +55,8 @@ class Swept:
     """Stock held for a prescription that is over: let go."""
     nonces: int
     """Spent nonces too old to matter: deleted."""
+    mapped: int
+    """Messages that waited for codes which are all mapped by now: taken in."""
 
 
 async def sweep(city: City) -> Swept:
@@ -73,8 +77,9 @@ async def sweep(city: City) -> Swept:
             released += await withdraw(city, rx, placed, "orphan") is OrderStatus.CANCELLED
         except RxError as error:
             log.warning("sweep.hold_not_released", order=placed.id, error=type(error).__name__)
-    swept = Swept(len(forgotten), len(unknown), released, nonces)
-    if swept != Swept(0, 0, 0, nonces):
+    mapped = await asyncio.to_thread(take_complete, city)
+    swept = Swept(len(forgotten), len(unknown), released, nonces, len(mapped))
+    if swept != Swept(0, 0, 0, nonces, 0):
         log.warning("sweep.found", **swept.__dict__)
     return swept
 

@@ -44,6 +44,7 @@ from gateway.trouble import RETRY_AFTER
 from infra.db.views import LASTING, trouble_words
 from infra.http import MAX_WAIT_SECONDS
 from infra.settings import DELIMITER, PREFIX, Settings, describe
+from sandbox.conformance import requirements
 from tasks import line, reports
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -204,6 +205,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "deployments.md": deployments_page,
     "findings.md": findings_page,
+    "conformance.md": requirements.page,
 }
 """By file name in docs/reference."""
 

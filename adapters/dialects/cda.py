@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,13 @@ MAX_TAGS = 6_000
 MAX_STATEMENTS = 150
 """Drugs and observations of one document; a full prescription has some sixty."""
 
+MAX_FINDINGS = 10
+"""Places of one kind that are told: each costs a walk through the document."""
+
 BEIJING = "+08:00"
 
 _WST = "WS/T 500.5-2016, 500.6-2016"
+_HL7 = "HL7 CDA R2"
 
 RULES: tuple[Rule, ...] = (
     Rule("D-001", "CDA_ROOT", "structure", _WST,
@@ -94,6 +99,34 @@ RULES: tuple[Rule, ...] = (
     Rule("D-008", "CDA_DOCUMENT", "structure", "cda.wsdl",
          "document 不是 Base64", "`document` is not Base64.",
          "将整个 CDA 文件按字节做 Base64 编码", "Encode the bytes of the whole CDA file as Base64."),
+    Rule("D-009", "CDA_NEGATED", "business-rule", _HL7,
+         "声明带否定（negationInd）", "The statement is negated (negationInd).",
+         "处方只写要执行的内容；不用的药品不要写入", "Say only what is ordered, and leave out what is not.", actor="prescriber"),
+    Rule("D-010", "CDA_STATUS", "business-rule", _HL7,
+         "声明的状态不是有效医嘱", "The statement's status is not that of an order that stands.",
+         "statusCode 用 active 或 completed，或不填，药品不带 nullFlavor；已停止、已撤销的内容不要写入",
+         "Send statusCode active, completed or none, a drug without nullFlavor, and leave out what was stopped or withdrawn.",
+         actor="prescriber"),
+    Rule("D-011", "CDA_MOOD", "business-rule", _HL7,
+         "声明的语气（moodCode）不是医嘱", "The statement's moodCode is not that of an order.",
+         "moodCode 用 EVN（标准所用），或 INT、RQO", "Send moodCode EVN (as the standard has it), INT or RQO.",
+         actor="prescriber"),
+    Rule("D-012", "CDA_UNREACHED", "structure", _WST,
+         "药品或其用法、诊断、补充信息不在标准规定的位置，平台读不到",
+         "A drug, its use, a diagnosis or a supplement stands where the standard has no place for it and nobody reads it.",
+         "每个药品用 substanceAdministration，直接放在用药章节（10160-0）的 entry 下；诊断放在 29548-5，不套 organizer，不嵌套",
+         "Put each drug as a substanceAdministration directly under an entry of section 10160-0, a diagnosis under 29548-5; "
+         "no organizer, no nesting."),
+    Rule("D-013", "CDA_REPEATED", "multiple-matches", _WST,
+         "只能有一个的内容出现了多次", "What can count only once stands several times.",
+         "只保留一个；一份文档只有一位患者、一位开方医师、一张处方",
+         "Keep one; a document is of one patient, one prescriber and one prescription."),
+    Rule("D-014", "CDA_UNREAD", "not-supported", _HL7,
+         "这个元素会改变处方，而平台没有与之对应的内容",
+         "This element changes the prescription, and the platform has no place for it.",
+         "按标准的数据元写明用法用量；不能写明的不要流转",
+         "Say it with the standard's data elements; what they cannot say cannot circulate.",
+         actor="prescriber"),
 )
 """Why bytes are no document of this dialect. What a document says is judged by the checker."""
 
@@ -161,9 +194,121 @@ def _document(root: Element) -> Document:
     statements = list(root.iter(f"{{{V3}}}substanceAdministration", f"{{{V3}}}observation"))
     if len(statements) > MAX_STATEMENTS:
         findings.append(_found("CDA_TOO_MANY", statements[MAX_STATEMENTS]))
+    else:
+        findings += _passed_over(root)
     if findings:
         raise InvalidPayload(findings)
     return Document(root, Said(f"{number.value}-v{written}", number.spot), chinese)
+
+
+# What would change the prescription and is not read must not be passed over: a patient would get another one.
+
+_ORDERS = frozenset({"EVN", "INT", "RQO"})
+"""The standard prints EVN; INT and RQO are HL7's own moods of an order."""
+_STANDING = frozenset({"", "active", "completed"})
+_SINGLE: Mapping[str, tuple[str, ...]] = {
+    "ClinicalDocument": ("code", "effectiveTime", "versionNumber", "recordTarget", "author", "custodian", "component"),
+    "recordTarget": ("patientRole",), "patientRole": ("patient",), "patient": ("name", "administrativeGenderCode", "birthTime"),
+    "author": ("time", "assignedAuthor"), "assignedAuthor": ("assignedPerson",), "assignedPerson": ("name",),
+    "custodian": ("assignedCustodian",), "assignedCustodian": ("representedCustodianOrganization",),
+    "component": ("structuredBody", "section"), "section": ("code",), "observation": ("code", "value"),
+    "substanceAdministration": ("effectiveTime", "routeCode", "doseQuantity", "rateQuantity", "consumable"),
+    "effectiveTime": ("width",), "consumable": ("manufacturedProduct",), "manufacturedProduct": ("manufacturedLabeledDrug",),
+    "manufacturedLabeledDrug": ("code", "name"),
+}
+"""Element -> what it may hold once only, because one of it is read."""
+_SINGLE_IDS = frozenset({DOCUMENT_ID, RESIDENT_ID, AUTHOR, PRESCRIPTION_NUMBER, INSTITUTION})
+_DIAGNOSIS = "DE05.01.024.00"
+_OF_A_DOCUMENT = "DE06.00.294.00"
+"""How long it is valid: once in the document, not once in a section."""
+_READ = frozenset({
+    _DIAGNOSIS, _OF_A_DOCUMENT, "DE06.00.135.00", "DE06.00.136.00", "DE08.50.032.00", "DE08.50.047.00", "DE08.50.049.00",
+    "DE08.50.050.00"})
+"""Data elements that say what the patient has, gets and takes."""
+_LISTS = frozenset({_DIAGNOSIS, "allergy-group", "proof-diagnosis"})
+"""Codes of observations of which each one counts."""
+_UNREAD: Mapping[str, tuple[str, ...]] = {
+    "substanceAdministration": ("repeatNumber", "approachSiteCode", "maxDoseQuantity", "precondition", "subject"),
+    "doseQuantity": ("low", "high", "center", "width"), "rateQuantity": ("low", "high", "center", "width"),
+}
+"""What HL7 lets say more than the standard does."""
+
+
+def _passed_over(root: Element) -> Iterator[Finding]:
+    """What says the opposite of an order, stands where nobody looks, or stands twice."""
+    drugs = list(root.iter("{*}substanceAdministration"))
+    for code, wrong in (
+        ("CDA_NEGATED", (one for one in root.iter("*") if one.get("negationInd", "false") not in ("false", "0"))),
+        ("CDA_STATUS", chain((one for one in root.iter("{*}statusCode") if one.get("code", "") not in _STANDING),
+                             (one for one in drugs if "nullFlavor" in one.attrib))),
+        ("CDA_MOOD", chain((one for one in root.iter("*") if one.get("moodCode", "EVN") not in _ORDERS),
+                           (one for one in drugs if "moodCode" not in one.attrib))),
+        ("CDA_UNREACHED", _unreached(root, drugs)),
+        ("CDA_REPEATED", _repeated(root)),
+        ("CDA_UNREAD", (one for one in root.iter(f"{{{V3}}}*") for name in _UNREAD.get(local(one), ())
+                        for one in children(one, name) if _says(one))),
+    ):
+        yield from (_found(code, one) for one in islice(wrong, MAX_FINDINGS))
+
+
+def _unreached(root: Element, drugs: Sequence[Element]) -> Iterator[Element]:
+    """Drugs and observations that mean something, where no finder comes by."""
+    reached = set(entries(sections(root, MEDICATION), "substanceAdministration"))
+    yield from (one for one in drugs if one not in reached)
+    yield from root.iter("{*}supply")
+    labelled = {found for one in reached if (found := find(one, "consumable/manufacturedProduct")) is not None}
+    yield from (one for one in root.iter("{*}manufacturedProduct") if one not in labelled)
+    body = find(root, "component/structuredBody")
+    whole = [found for one in children(body, "component") if (found := find(one, "section")) is not None]
+    direct = set(entries(whole, "observation"))
+    below = {one for statement in (*reached, *direct) for link in children(statement, "entryRelationship")
+             for one in children(link, "observation")}
+    diagnoses = set(entries(sections(root, DIAGNOSES), "observation"))
+    supplements = sections(root, "supplement", SUPPLEMENT)
+    said_more = set(entries(supplements, "observation")) | {
+        one for statement in reached for one in observations(statement, "overdose-reason", SUPPLEMENT)}
+    for one in root.iter("{*}observation"):
+        system, code = _about(one)
+        if system == SUPPLEMENT:
+            good = one in said_more or not supplements  # what is missing then is required, and named one by one
+        elif code == _DIAGNOSIS:
+            good = one in diagnoses
+        else:
+            good = one in direct or one in below
+        if not good and (system == SUPPLEMENT or code in _READ):
+            yield one
+
+
+def _repeated(root: Element) -> Iterator[Element]:
+    """The second of what only the first would count of."""
+    for one in root.iter(f"{{{V3}}}*"):
+        yield from (again for name in _SINGLE.get(local(one), ()) for again in children(one, name)[1:])
+    seen: set[tuple[Element, str]] = set()
+    for one in root.iter(f"{{{V3}}}id", f"{{{V3}}}observation"):
+        parent = one.getparent()
+        if local(one) == "id":
+            scope, code = parent, one.get("root", "") if one.get("root") in _SINGLE_IDS else ""
+        else:
+            system, code = _about(one)
+            scope = parent.getparent() if parent is not None else None
+            if (system == SUPPLEMENT and code != "overdose-reason") or code == _OF_A_DOCUMENT:
+                scope = root
+            code = "" if code in _LISTS or (system != SUPPLEMENT and code not in _READ) else code
+        if code and scope is not None:
+            if (scope, code) in seen:
+                yield one
+            seen.add((scope, code))
+
+
+def _about(observation: Element) -> tuple[str, str]:
+    code = find(observation, "code")
+    return ("", "") if code is None else (code.get("codeSystem", ""), code.get("code", ""))
+
+
+def _says(element: Element) -> bool:
+    """Whether there is anything in it: many systems print a template with nothing filled in."""
+    return len(element) > 0 or bool((element.text or "").strip()) or any(
+        text for name, text in element.items() if name != "nullFlavor")
 
 
 _SUPPLEMENTED = re.compile(r"\.(class|type|courseOfTherapyType|extension\('[^']*'\))$")
@@ -412,7 +557,10 @@ class Call:
 
     operation: str
     raw: bytes = field(repr=False)
-    """What intake receives: the document of a SubmitPrescription, the request as sent of a CancelPrescription."""
+    """What intake receives: the document of a SubmitPrescription, the canonical element of a CancelPrescription.
+
+    An envelope is new every time; what is repeated in another one is the same request.
+    """
     number: str = ""
     """Of a QueryStatus."""
 
@@ -447,7 +595,8 @@ def call(raw: bytes) -> Call:
         raise Fault("Client", f"没有这个操作；可用 {known}", f"no such operation; there are {known}")
     if operation == "SubmitPrescription":
         return Call(operation, decoded(given.findtext(f"{{{SERVICE}}}document") or ""))
-    return Call(operation, raw, (given.findtext(f"{{{SERVICE}}}prescriptionNumber") or "").strip())
+    same = bytes(etree.tostring(given, method="c14n", exclusive=True, with_tail=False))
+    return Call(operation, same, (given.findtext(f"{{{SERVICE}}}prescriptionNumber") or "").strip())
 
 
 def decoded(text: str) -> bytes:

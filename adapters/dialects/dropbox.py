@@ -35,6 +35,7 @@ from domain.findings import NOWHERE, Finding, Spot
 from domain.words import STATUSES
 from fhir_profiles import drafts
 from fhir_profiles.drafts import NOTHING, CancelDraft, Draft, Said
+from fhir_profiles.message import KEY
 from infra.dropbox import BoxTransport, Files
 from infra.http import Transport
 from infra.log import get_logger
@@ -45,6 +46,8 @@ RULES: Final = tables.RULES
 
 MARKERS: Final = (".done", ".ok")
 ENDINGS: Final = (".csv", ".txt", ".xlsx", ".xml")
+MAX_ROWS: Final = 100
+"""Of one prescription."""
 BEIJING: Final = timezone(timedelta(hours=8))
 ITEM_FIELDS: Final = frozenset({
     "item", "drug", "drug_name", "kind", "dose", "dose_unit", "frequency", "route", "quantity", "unit", "days", "usage",
@@ -72,9 +75,13 @@ class Paper:
     def faults(self) -> list[Finding]:
         """Cells that cannot be read, and rows that contradict each other."""
         found: list[Finding] = []
+        # Looked up once: to look for each cell among all rows would cost the square of their number.
+        first: dict[str, str] = {}
+        for item in self.items:
+            first |= {name: item.said(name).value for name in item.cells if not first.get(name)}
         for number, item in enumerate(self.items, 1):
             for name, cell in item.cells.items():
-                shared = "" if name in ITEM_FIELDS else self.said(name).value
+                shared = "" if name in ITEM_FIELDS else first[name]
                 code = cell.fault or ("ROWS_DISAGREE" if shared and item.said(name).value != shared else "")
                 # A hidden row is one fault, however many cells it has.
                 if code and not (code == "ROW_HIDDEN" and found and found[-1].code == code and found[-1].line == number):
@@ -188,8 +195,14 @@ def to_fhir(raw: bytes, codes: CodeMap, layout: Layout, translation: Translation
         rows = tables.read(raw, layout)
         if len(cut(rows, layout)) != 1:
             raise InvalidPayload([finding("NOT_ONE_PRESCRIPTION", "file")])
+    if len(rows) > MAX_ROWS:
+        raise InvalidPayload([finding("TOO_MANY_ROWS", "file", rows[MAX_ROWS].spot)])
     paper = Paper(rows, layout.columns)
     faults = paper.faults()
+    key = paper.said("key")
+    if key.value and not _good_key(paper):
+        # Refused before it becomes a message: without one, intake keeps the bytes under their own digest.
+        faults.append(finding("KEY", "item[1].key", key.spot))
     asked = paper.said("action")
     action = layout.actions.get(asked.value) if asked.value else "prescription"
     if not action:
@@ -199,8 +212,16 @@ def to_fhir(raw: bytes, codes: CodeMap, layout: Layout, translation: Translation
     ours = Codes(codes)
     resource, spots = (drafts.cancel(translation.cancel(paper)) if action == "cancel" else
                        drafts.bundle(translation.prescription(paper, ours)))
-    return Message(paper.said("key").value or None, resource, drafts.locate(spots), tuple(ours.unmapped),
-                   {"number": paper.said("number").value, "key": paper.said("key").value})
+    return Message(key.value or None, resource, drafts.locate(spots), tuple(ours.unmapped),
+                   {"number": paper.said("number").value, "key": key.value})
+
+
+def _good_key(paper: Paper) -> bool:
+    """Whether the serial number can be a key: keys stand in addresses and logs, so nothing of a person may be in them."""
+    key, id_number, phone = (re.sub(r"[^0-9A-Z]", "", paper.said(name).value.upper()) for name in ("key", "id_number", "phone"))
+    # However the phone is written, with its country or without.
+    private = [secret for secret in (id_number, phone[-11:]) if len(secret) >= 6]
+    return bool(KEY.fullmatch(paper.said("key").value)) and not any(secret in key for secret in private)
 
 
 def cut(rows: Sequence[Row], layout: Layout) -> list[list[Row]]:

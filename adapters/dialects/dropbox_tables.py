@@ -93,6 +93,13 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("B-017", "SEVERAL_SHEETS", "structure", _OURS,
          "有多个可见的工作表含处方", "More than one visible sheet holds prescriptions.",
          "只保留一个工作表", "Keep one sheet."),
+    Rule("B-018", "KEY", "value", _OURS,
+         "流水号格式不符，或含证件号、电话", "The key is malformed, or contains an id or phone number.",
+         "填 1 至 64 位字母、数字、点、下划线或连字符，不含个人信息",
+         "Write 1 to 64 letters, digits, dots, underscores or hyphens, and nothing of a person."),
+    Rule("B-019", "TOO_MANY_ROWS", "too-costly", _OURS,
+         "一张处方超过 100 行", "A prescription has more than 100 rows.",
+         "每个药品一行；检查处方号是否重复使用", "Write one row per drug; see whether the number was used again."),
 )
 _RULE: Final = {rule.code: rule for rule in RULES}
 
@@ -371,8 +378,12 @@ def _number(value: "int | float") -> Cell:
     return Cell(str(int(value)) if value == int(value) else repr(value))
 
 
-_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})"')
-_CELL = re.compile(rb"<(?:\w+:)?c[ />]")
+# Each of these looks at a byte once: no part of a pattern runs over the start of the next element.
+_PREFIX = rb"<(?:[^\s<>/:=]{1,100}:)?"
+_MERGE = re.compile(_PREFIX + rb"mergeCell(?=[\s/>])")
+_MERGED = re.compile(_PREFIX + rb"""mergeCell\s{1,20}ref\s?=\s?(["'])([A-Z]{1,3})(\d{1,7})(?::([A-Z]{1,3})(\d{1,7}))?\1\s?/?>""")
+_CELL = re.compile(_PREFIX + rb"c(?=[\s/>])")
+_ENCODING = re.compile(rb"""<\?xml[^<>]{0,200}?\sencoding\s?=\s?["'](?!utf-?8["'])""", re.IGNORECASE)
 
 
 def _guard(raw: bytes) -> None:
@@ -386,20 +397,26 @@ def _guard(raw: bytes) -> None:
                 raise InvalidPayload([finding("FILE_KIND", "file")])
             cells = 0
             for part in parts:
-                if not part.filename.endswith((".xml", ".rels")):
-                    continue
                 data = archive.read(part)  # never more than the size it gave
-                if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"\0" in data:
+                # Any part may be a sheet, whatever it is called; what does not begin like XML, in any encoding, is none.
+                if not part.filename.endswith((".xml", ".rels")) and not data[:1000].lstrip(_BEFORE_XML).startswith(b"<"):
+                    continue
+                if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"\0" in data or _ENCODING.search(data, 0, 1000):
                     raise InvalidPayload([finding("FILE_BROKEN", "file")])
-                merged = sum(_area(*found.groups()) for found in _MERGED.finditer(data))
-                cells += merged + sum(1 for _ in _CELL.finditer(data))
-                if cells > MAX_EXCEL_CELLS:
+                areas = [_area(*found.groups()[1:]) for found in _MERGED.finditer(data)]
+                cells += sum(areas) + sum(1 for _ in _CELL.finditer(data))
+                # A merge that says more, or says it otherwise, than any program writes could be of any size.
+                if cells > MAX_EXCEL_CELLS or len(areas) < sum(1 for _ in _MERGE.finditer(data)):
                     raise InvalidPayload([finding("FILE_TOO_COMPLEX", "file")])
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError):
         raise InvalidPayload([finding("FILE_BROKEN", "file")]) from None
 
 
-def _area(left: bytes, top: bytes, right: bytes, bottom: bytes) -> int:
+_BEFORE_XML = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
+
+
+def _area(left: bytes, top: bytes, right: "bytes | None", bottom: "bytes | None") -> int:
+    right, bottom = right or left, bottom or top
     return (abs(_column(right) - _column(left)) + 1) * (abs(int(bottom) - int(top)) + 1)
 
 

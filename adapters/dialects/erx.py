@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from adapters.dialects.erx_json import Node, read, read_parts
+from adapters.dialects.erx_json import Node, Source, read, read_parts
 from adapters.mapping import CodeMap
 from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
 from adapters.registry import HospitalManifest
@@ -90,6 +90,9 @@ RULES: tuple[Rule, ...] = (
     Rule("E-025", "ERX_RX_FILE", "value", _FLOW,
          "处方文件不是 PDF 或 OFD 的 base64", "The file is not base64 of a PDF or OFD document.",
          "生成 PDF 或 OFD 后做 base64", "Make a PDF or OFD document and encode it in base64."),
+    Rule("E-026", "ERX_TOO_LARGE", "too-long", _FIELDS,
+         "处方文件以外的内容超过 1 MB", "All but the file is more than 1 MB.",
+         "一次只传一张处方；大的内容只放处方文件", "Send one prescription at a time; only its file may be large."),
 )
 _BY_CODE = {rule.code: rule for rule in RULES}
 
@@ -98,6 +101,30 @@ def finding(code: str, node: Node, line: int | None = None) -> Finding:
     """A rule of the dialect broken at a place."""
     path = f"{node.source.name}.{node.path}" if node.path else node.source.name
     return replace(_BY_CODE[code].finding(path, line), spot=node.spot)
+
+
+MAX_TEXT = 1_000_000
+"""Bytes of what one transaction says, beside its file."""
+_FILES = {name: re.compile(rb'"%b"\s*:\s*"[^"]*"' % file)
+          for name, file in {"envelope": b"encData", "D002": b"originalRxFile", "D003": b"rxFile", "": b"rxFile"}.items()}
+"""The one long text of a message; the name of several at once is empty."""
+
+
+def sized(raw: bytes, name: str, limit: int = MAX_TEXT) -> Node:
+    """`read`, of what is no longer than one prescription may be beside its file. Raises `InvalidPayload`.
+
+    Judged before it is read: a megabyte of numbers is a hundred of values.
+    """
+    within(raw, name, limit)
+    return read(raw, name)
+
+
+def within(raw: bytes, name: str, limit: int = MAX_TEXT) -> None:
+    """Raises `InvalidPayload` for more than `limit` bytes beside the file."""
+    if len(raw) > limit:
+        file = _FILES[name].search(raw) if name in _FILES else None
+        if len(raw) - (len(file[0]) if file else 0) > limit:
+            raise InvalidPayload([finding("ERX_TOO_LARGE", Node(None, Source(name, raw), "", 0))])
 
 
 # Numbers we give out. They follow from what the hospital sent: whoever asks again gets the same.
@@ -145,7 +172,11 @@ class Envelope:
 
         Raises `InvalidPayload` for what is no such envelope, `Refused` (code `bad_signature`).
         """
-        around = read(raw, "envelope")
+        around = sized(raw, "envelope")
+        return around, self.opened(around, transaction)
+
+    def opened(self, around: Node, transaction: str) -> Node:
+        """The data of an envelope that has been read; raises as `open` does."""
         wrong = [around[name] for name, good in _ENTRIES.items() if not good(around[name].text)]
         if around["appId"].text != self.app_id:
             wrong.append(around["appId"])
@@ -156,11 +187,11 @@ class Envelope:
             plain = sm.sm4_decrypt(self._key, hidden)
         except ValueError:
             raise InvalidPayload([finding("ERX_DECRYPTION", around["encData"])]) from None
-        data = read(plain, transaction)
+        data = sized(plain, transaction)
         if not sm.sm2_verify(self._text(around.plain, data.plain, hidden), around["signData"].text, self.their_key,
                              self.user_id):
             raise Refused("the envelope's signature is not the hospital's", code="bad_signature")
-        return around, data
+        return data
 
     def _text(self, entries: Mapping[str, Any], data: Any, hidden: str) -> bytes:
         return sm.sign_text({**entries, "data": hidden if self.over_ciphertext else data}, self.app_secret).encode()
@@ -431,6 +462,7 @@ class Adapter:
 
     def to_fhir(self, raw: bytes, codes: CodeMap) -> Message:
         """D001 with D003, D001 with D004, or D001 alone for a dry run."""
+        within(raw, "", 2 * MAX_TEXT + 100)  # two transactions, each of which was within its own
         parts = read_parts(raw)
         transaction = {("D001",): "D001", ("D001", "D003"): "D003", ("D001", "D004"): "D004"}.get(tuple(sorted(parts)))
         if transaction is None:

@@ -2,8 +2,11 @@
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
 from typing import Any, TypeVar
 
 from domain.errors import InvalidPayload
@@ -27,6 +30,10 @@ _WORD = re.compile(rb"true|false|null")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _WORDS = {b"true": True, b"false": False, b"null": None}
+_STEP = 4096
+"""Bytes between two places whose characters are counted once."""
+_INSIDE = bytes(range(0x80, 0xC0))
+"""Bytes of UTF-8 that begin no character."""
 
 
 T = TypeVar("T")
@@ -46,10 +53,25 @@ class Source:
 
     def spot(self, name: str, offset: int) -> Spot:
         """A place by its offset in `raw`."""
-        newline = self.raw.rfind(b"\n", self.start, offset)
-        line_start = newline + 1 if newline >= 0 else self.start
-        return Spot(f"{self.name} {name}".strip(), self.raw.count(b"\n", self.start, offset) + 1,
-                    len(self.raw[line_start:offset].decode("utf-8", "replace")) + 1, offset - self.start)
+        line = bisect_right(self._lines, offset)
+        column = self._characters(offset) - self._characters(self._lines[line - 1]) + 1
+        return Spot(f"{self.name} {name}".strip(), line, column, offset - self.start)
+
+    def _characters(self, offset: int) -> int:
+        """Characters from the first byte to an offset."""
+        step = (offset - self.start) // _STEP
+        return self._counted[step] + _begun(self.raw[self.start + step * _STEP:offset])
+
+    @cached_property
+    def _lines(self) -> list[int]:
+        """Where each line begins. A message may have thousands of places, and is walked through once."""
+        return [self.start, *(one.end() for one in re.compile(rb"\n").finditer(self.raw, self.start))]
+
+    @cached_property
+    def _counted(self) -> list[int]:
+        """Characters before each `_STEP` of bytes."""
+        steps = range(self.start, len(self.raw), _STEP)
+        return [0, *accumulate(_begun(self.raw[one:one + _STEP]) for one in steps)]
 
 
 @dataclass(frozen=True, repr=False, slots=True)
@@ -120,6 +142,10 @@ def read_parts(raw: bytes) -> Mapping[str, Node]:
     """An object of documents, each with its own places: they were sent one by one. Raises `InvalidPayload`."""
     reader = _Reader(Source("", raw))
     return reader.checked(reader.parts)
+
+
+def _begun(raw: bytes) -> int:
+    return len(raw.translate(None, _INSIDE))
 
 
 def _below(path: str, name: str) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from lxml import etree
@@ -90,7 +91,12 @@ def answer(message: Message | None, verdict: Verdict) -> Reply:
 
 
 def patched(raw: bytes, hospital: str) -> Patched | None:
-    """The message with what is mechanically wrong put right, in its own format; None unless it passes then."""
+    """The message with what is mechanically wrong put right, in its own format; None unless it passes then.
+
+    It has a key of its own (`patches.under_another_key`). Larger ones than prescriptions are, are not searched.
+    """
+    if len(raw) > patches.MAX_RAW:
+        return None
     in_xml = bool(_XML_START.match(raw))
     body, changes = patches.bytes_put_right(raw)
     try:
@@ -101,6 +107,7 @@ def patched(raw: bytes, hospital: str) -> Patched | None:
     if resource is None or not (changes or more):
         return None
     if more:
+        more += [change for change in (patches.under_another_key(resource),) if change]
         body = to_xml(resource) if in_xml else patches.written(resource)
     return Patched(body, XML_MEDIA if in_xml else JSON_MEDIA, (*changes, *more))
 
@@ -125,7 +132,9 @@ def _answer(message: Message | None, verdict: Verdict) -> tuple[int, bytes]:
     found = {finding.code for finding in verdict.findings}
     status = 413 if "MSG_TOO_LARGE" in found else 400 if found & {"MSG_NOT_JSON", "MSG_NOT_XML"} else 422
     offer, changes = "", list[patches.Change]()
-    if isinstance(message, FhirMessage) and (twin := patched(message.raw, verdict.hospital)):
+    # A write transaction is open: no search in what is wrong in too many places.
+    if isinstance(message, FhirMessage) and len(verdict.findings) <= patches.MAX_FAULTS and (
+            twin := patched(message.raw, verdict.hospital)):
         key = message.key or f"sha256-{hashlib.sha256(message.raw).hexdigest()}"
         offer, changes = f"requests/{key}/patched", list(twin.changes)
     return status, answers.operation_outcome(verdict.findings, offer, changes)
@@ -154,8 +163,13 @@ def _from_xml(raw: bytes) -> FhirMessage:
     if reading.findings:
         raise InvalidPayload(reading.findings)
 
+    @cache
+    def places() -> Place:
+        return _places(root)
+
+    @cache
     def locate(path: str) -> Spot | None:
-        return xml.spot(find(_places(root), path).at)
+        return xml.spot(find(places(), path).at)
 
     return FhirMessage(message_key(data), data, locate, context={"format": "xml"}, raw=raw)
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 from adapters.messages import Message, Outcome, Reply, Verdict
@@ -21,8 +22,11 @@ from fhir_profiles.catalogue import Rule
 from fhir_profiles.drafts import Said
 from fhir_profiles.message import BEIJING, KEY
 
-MAX_BYTES: Final = 20 << 20
+MAX_BYTES: Final = 1 << 20
+"""A prescription takes a few kilobytes."""
 MAX_SEGMENTS: Final = 2_000
+MAX_REPETITIONS: Final = 200
+"""In one segment: each one asked for costs a look at all of its field."""
 MAX_FINDINGS: Final = 100
 """In one answer: ERR segments beyond that help nobody."""
 
@@ -42,7 +46,8 @@ _ORDERS: Final = "HL7 v2.5.1 ch.4"
 RULES: Final[tuple[Rule, ...]] = (
     Rule("H-001", "HL7_TOO_LARGE", "too-long", _OUTSIDE,
          "消息过大", "The message is too large.",
-         "不超过 20 MB 且不超过 2000 个段", "Send at most 20 MB and 2,000 segments."),
+         "不超过 1 MB、2000 个段，每段不超过 200 次重复",
+         "Send at most 1 MB, 2,000 segments and 200 repetitions in a segment."),
     Rule("H-002", "HL7_NO_HEADER", "structure", _OUTSIDE,
          "消息不以 MSH 段开头，或分隔符不符", "The message does not begin with MSH and its encoding characters.",
          "以 MSH|^~\\& 开头，前面不加任何字节", "Begin with MSH|^~\\& and nothing before it."),
@@ -86,8 +91,10 @@ RULES: Final[tuple[Rule, ...]] = (
          "One PID, PV1, IN1 and ZRX per message; one RXE or RXO, TQ1 and RXR per item; use items for a changing dose."),
     Rule("H-024", "HL7_NOT_SUPPORTED", "not-supported", "处方管理办法 art.6",
          "此内容会改变处方含义，本平台不支持", "This changes what the prescription means and is not supported.",
-         "不发送组方成分（RXC）、剂量范围（RXE-4、RXO-3）和重复取药次数（RXE-12、RXO-13）",
-         "Leave out components (RXC), dose ranges (RXE-4, RXO-3) and refills (RXE-12, RXO-13)."),
+         "不发送组方成分（RXC）、剂量范围（RXE-4、RXO-3）、重复取药次数（RXE-12、RXO-13）；用药时间只填一个频次（TQ1-3）和天数（TQ1-6），"
+         "按需、加急、条件等（TQ1 其他字段、TQ2、RXE-1、ORC-7）不填",
+         "Leave out components (RXC), dose ranges (RXE-4, RXO-3) and refills (RXE-12, RXO-13); of the timing send one frequency "
+         "(TQ1-3) and the days (TQ1-6), nothing as needed, urgent or on a condition (rest of TQ1, TQ2, RXE-1, ORC-7)."),
     Rule("H-025", "HL7_ORDERS_DISAGREE", "invalid", _ORDERS,
          "同一处方的各 ORC 在此不一致", "The ORCs of one prescription differ here.",
          "各 ORC 的处方号、时间、医师和机构须相同", "Number, time, physician and institution must be the same in all ORCs."),
@@ -110,6 +117,10 @@ _OWN_CONDITIONS: Final[Mapping[str, tuple[str, str]]] = {
 _SEVERITIES: Final[Mapping[Severity, str]] = {Severity.BLOCK: "E", Severity.WARN: "W"}
 _STATUS: Final[Mapping[Outcome, int]] = {
     Outcome.ACCEPTED: 201, Outcome.WAITING: 202, Outcome.CONFLICT: 409, Outcome.REFUSED: 422}
+
+_ONCE: Final[Mapping[str, tuple[int, ...]]] = {
+    "RXE": (2, 3, 5, 7, 10, 11), "RXO": (1, 2, 4, 7, 11, 12), "TQ1": (3, 6), "RXR": (1,)}
+"""Fields of which a second repetition would be another prescription."""
 
 _QUESTION = re.compile(rb"[\r\n]ORC.SS")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
@@ -171,6 +182,13 @@ class Segment:
         at = self._at(number)
         raw = self._fields[at] if 0 < at < len(self._fields) else ""
         return range(1, len(raw.split(self.marks.repetition)) + 1) if raw else range(0)
+
+    def parts(self, number: int) -> list[list[str]]:
+        """What stands in a field, as it stands there: the components of each repetition that says anything."""
+        at, silent = self._at(number), f"{self.marks.component}{self.marks.sub} "
+        raw = self._fields[at] if 0 < at < len(self._fields) else ""
+        return [part.split(self.marks.component) for part in raw.split(self.marks.repetition)
+                if part.strip(silent) not in ("", '""')]
 
     def spot(self) -> Spot:
         return self._spot("", 0)
@@ -295,9 +313,13 @@ def parse(raw: bytes, ends: Ends) -> Parsed:
         else:
             seen[name] = seen.get(name, 0) + 1
             segment = Segment(name, seen[name], line, offset, content, marks, charset)
-            findings += [found("HL7_ESCAPE", spot) for spot in segment.escapes()]
+            if name != "MSH" and content.count(marks.repetition) > MAX_REPETITIONS:
+                findings.append(found("HL7_TOO_LARGE", segment.spot()))
+            findings += [found("HL7_ESCAPE", spot) for spot in islice(segment.escapes(), MAX_FINDINGS)]
             segments.append(segment)
         offset += size
+        if len(findings) >= MAX_FINDINGS:
+            break
     if findings:
         raise InvalidPayload(findings[:MAX_FINDINGS])
     return Parsed(tuple(segments), charset)
@@ -471,13 +493,35 @@ def _detail_findings(order: Group, detail: str) -> Iterator[Finding]:
     for name in (detail, "TQ1", "RXR"):
         for extra in (order if name == detail else encoded).all(name)[1:]:
             yield found("HL7_REPEATED", extra.spot())
-    for component in order.all("RXC"):
-        yield found("HL7_NOT_SUPPORTED", component.spot())
+    for unsupported in (*order.all("RXC"), *order.all("TQ2")):
+        yield found("HL7_NOT_SUPPORTED", unsupported.spot())
     segment, (least, most, refills) = order.one(detail), ((3, 4, 12) if detail == "RXE" else (2, 3, 13))
     if segment.said(most).value not in ("", segment.said(least).value):
         yield found("HL7_NOT_SUPPORTED", segment.said(most).spot)
     if segment.said(refills).value not in ("", "0"):
         yield found("HL7_NOT_SUPPORTED", segment.said(refills).spot)
+    for name, numbers in _ONCE.items():
+        for number in numbers if name in (detail, "TQ1", "RXR") else ():
+            if len(encoded.one(name).repetitions(number)) > 1:
+                yield found("HL7_NOT_SUPPORTED", encoded.one(name).said(number).spot)
+    yield from _timing_findings(order.one("ORC"), order.one("RXE"), encoded.one("TQ1"))
+
+
+def _timing_findings(control: Segment, encoded: Segment, timing: Segment) -> Iterator[Finding]:
+    """Whatever changes when a drug is taken, beyond one frequency and a number of days, which is all a draft can say."""
+    # What TQ1 replaced in 2.5 may say more than TQ1 does.
+    unsaid = [segment.said(number) for segment, number in ((control, 7), (encoded, 1)) if segment.parts(number)]
+    unsaid += [timing.said(number) for number in (4, 5, 8, 10, 11, 12, 13, 14) if timing.parts(number)]
+    if timing.parts(2) not in ([], [["1"]]):
+        unsaid.append(timing.said(2))
+    # Behind the code of the pattern stand its phases, its hours and the event it hangs on.
+    unsaid += [said for number in range(2, 12) if (said := timing.said(3, number)).value][:1]
+    if timing.said(7).value[:8] not in ("", control.said(9).value[:8]):
+        unsaid.append(timing.said(7))
+    if any(priority[0].strip() != "R" for priority in timing.parts(9)):
+        unsaid.append(timing.said(9))
+    for said in unsaid:
+        yield found("HL7_NOT_SUPPORTED", said.spot)
 
 
 def after(order: Group, detail: str) -> Group:

@@ -16,6 +16,8 @@ ROUTES = frozenset({"PO", "SC", "SL", "INH", "OPH"})
 DAYS_WITHOUT_REASON = {RxKind.GENERAL: 7, RxKind.EMERGENCY: 3}
 LONG_DAYS, LONGEST_DAYS = 28, 84
 MOST_ITEMS = 5
+CLOCK_SKEW = timedelta(minutes=10)
+"""How far a hospital's clock may be ahead of ours."""
 CODED = re.compile(r"^[A-Z][0-9]{2}")
 
 
@@ -30,6 +32,10 @@ def validity(rx: Prescription, facts: Facts) -> Iterator[Finding]:
         yield found("RX_VALIDITY", Severity.BLOCK, "有效期截止时间与开具时间加有效天数不符",
                     "the end of validity is not the time of issue plus the days of validity",
                     "请核对开具时间与有效天数", "check the time of issue and the days", path="valid_until")
+    if rx.issued_at - facts.now > CLOCK_SKEW:
+        yield found("RX_NOT_YET", Severity.BLOCK, "开具时间晚于当前时间", "it says it is issued later than now",
+                    "请核对开具时间与医院系统时钟", "check the time of issue and the clock of the hospital's system",
+                    path="issued_at")
     if facts.now > rx.valid_until:
         yield found("RX_EXPIRED", Severity.BLOCK, "处方已过有效期", "the prescription has expired",
                     "请医师重新开具", "ask the prescriber for a new one", path="valid_until")

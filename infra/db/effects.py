@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from domain.errors import NeedsOperator
+from domain.errors import NeedsOperator, StaleStatus
 from infra.db.engine import insert_new, run, table
 from infra.db.rows import IntentRow, PrescriptionRow
 from infra.log import current_run
@@ -49,7 +49,8 @@ def intend(session: Session, effect: Effect, *, partner: str, request_sha256: st
 
 
 def answered(session: Session, effect: Effect, *, answer: dict[str, Any] | None, refusal: str, at: datetime) -> None:
-    run(session, _ANSWERED, {**_key(effect), "said": answer, "no": refusal, "at": at})
+    if run(session, _ANSWERED, {**_key(effect), "said": answer, "no": refusal, "at": at}).rowcount != 1:
+        raise StaleStatus(f"{effect.step} {effect.version} was answered meanwhile")
 
 
 # Statements are made once: building one anew costs more than running it.
@@ -58,7 +59,7 @@ _ROW = _TABLE.c
 _THIS = sa.and_(_ROW.prescription_id == sa.bindparam("of"), _ROW.step == sa.bindparam("the_step"),
                 _ROW.version == sa.bindparam("the_version"))
 _INTENT = sa.select(_ROW.request_sha256, _ROW.answer, _ROW.refusal, _ROW.answered_at).where(_THIS)
-_ANSWERED = sa.update(_TABLE).where(_THIS).values(
+_ANSWERED = sa.update(_TABLE).where(_THIS, _ROW.answered_at.is_(None)).values(
     answer=sa.bindparam("said"), refusal=sa.bindparam("no"), answered_at=sa.bindparam("at"))
 _OF_ORDER = sa.and_(
     _ROW.prescription_id == sa.bindparam("of"), _ROW.answered_at.is_(None),

@@ -37,6 +37,8 @@ PATIENCE = 300
 QUIET = 90
 """Seconds without a message or a report after which nothing more is expected: Prefect's server on SQLite may pause for
 as long as a minute on a busy machine."""
+WITH_A_FLAW = 120
+"""The same where something is missing for certain."""
 COPIES = 5
 """How often one message arrives at once."""
 
@@ -163,14 +165,14 @@ def certify(stage: Stage, dialect: str, samples: Samples, flaw: str = "", endpoi
         stage.start_product()
         say("发送样例与生成的消息 sending samples and generated messages…")
         plan = stage.send(PRESCRIPTIONS)
-        _until_quiet(stage, hospital, record, plan)
+        _until_quiet(stage, hospital, record, plan, WITH_A_FLAW if flaw else PATIENCE)
     return record, plan
 
 
-def _until_quiet(stage: Stage, hospital: Examined, record: Record, plan: Plan) -> None:
+def _until_quiet(stage: Stage, hospital: Examined, record: Record, plan: Plan, patience: float) -> None:
     """Until everything has ended as planned and was reported, or nothing happens any more."""
     ends = {one.external_id: one.expected_status for one in plan.prescriptions}
-    deadline, seen, changed = time.monotonic() + PATIENCE, 0, time.monotonic()
+    deadline, seen, changed = time.monotonic() + patience, 0, time.monotonic()
     while time.monotonic() < min(deadline, changed + QUIET):
         stage.check()
         if hospital.failed:

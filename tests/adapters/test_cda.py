@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -183,6 +184,93 @@ def test_prefixes_comments_and_a_byte_order_mark_change_nothing() -> None:
     assert checked(text.encode())[1][0].code in ("CDA_ROOT", "MSG_NOT_XML")
 
 
+# What would change the prescription is never passed over.
+
+_DRUG = re.compile(r"<entry>\s*(<substanceAdministration.*?</substanceAdministration>)\s*</entry>", re.DOTALL)
+_TOTAL = re.compile(r"<entryRelationship typeCode=\"COMP\">\s*<observation[^>]*>\s*<code code=\"DE06.00.135.00\".*?"
+                    r"</entryRelationship>", re.DOTALL)
+
+
+def twice(pattern: str) -> tuple[str, str]:
+    return f"({pattern})", r"\1\1"
+
+
+CHANGES: dict[str, list[tuple[str, str]]] = {
+    "CDA_NEGATED": [
+        ("<substanceAdministration ", '<substanceAdministration negationInd="true" '),
+        ("<substanceAdministration ", '<substanceAdministration negationInd="1" '),
+        ("<observation ", '<observation negationInd="true" '),
+        ('<entryRelationship typeCode="COMP"', '<entryRelationship negationInd="true" typeCode="COMP"')],
+    "CDA_STATUS": [("(<substanceAdministration [^>]*>)", rf'\1<statusCode code="{code}"/>')
+                   for code in ("aborted", "cancelled", "held", "suspended", "nullified", "obsolete", "xyz")] + [
+        ("<substanceAdministration ", '<substanceAdministration nullFlavor="NA" ')],
+    "CDA_MOOD": [('<substanceAdministration classCode="SBADM" moodCode="EVN"',
+                  f'<substanceAdministration classCode="SBADM" {mood}')
+                 for mood in ('moodCode="PRP"', 'moodCode="GOL"', 'moodCode="DEF"', 'moodCode="INT.CRT"', "")],
+    "CDA_UNREACHED": [
+        (_DRUG.pattern, r'<entry><organizer classCode="CLUSTER" moodCode="EVN"><component>\1</component></organizer></entry>'),
+        (_DRUG.pattern, r'<entry><act classCode="ACT" moodCode="EVN"><entryRelationship>\1</entryRelationship></act></entry>'),
+        (f"({_DRUG.pattern})", r"<component><section>\1</section></component>"),
+        (r"(</manufacturedProduct>\s*</consumable>)", r'\1<entryRelationship><substanceAdministration classCode="SBADM" '
+         r'moodCode="EVN"/></entryRelationship>'),
+        (r"(</manufacturedProduct>\s*</consumable>)", r'\1<x xmlns="urn:x"><substanceAdministration/></x>'),
+        (r"(</manufacturedProduct>\s*</consumable>)", r'\1<entryRelationship><supply classCode="SPLY" moodCode="INT">'
+         r'<quantity value="600"/></supply></entryRelationship>'),
+        (r"(<observation [^>]*>\s*<code code=\"DE05.01.024.00\".*?</observation>)",
+         r"\1</entry><entry><organizer><component>\1</component></organizer>"),
+        (r"<entry>(\s*<observation [^>]*>\s*<code code=\"district\".*?</observation>\s*)</entry>",
+         r"<entry><organizer><component>\1</component></organizer></entry>"),
+        (_TOTAL.pattern, r"<entryRelationship><organizer><component><observation><code code='DE06.00.135.00' "
+         r"codeSystem='2.16.156.10011.2.2.1'/></observation></component></organizer></entryRelationship>")],
+    "CDA_REPEATED": [
+        twice("<recordTarget.*?</recordTarget>"), twice("<author .*?</author>"), twice("<doseQuantity[^>]*/>"),
+        ("(<doseQuantity[^>]*/>)", r'\1<doseQuantity value="9999" unit="mg"/>'), twice("<routeCode[^>]*/>"),
+        twice("<rateQuantity[^>]*/>"), twice("<effectiveTime xsi.*?</effectiveTime>"), twice("<consumable>.*?</consumable>"),
+        twice("<manufacturedLabeledDrug>.*?</manufacturedLabeledDrug>"), twice('<code code="ZY0001"/>'), twice(_TOTAL.pattern),
+        twice('<value xsi:type="PQ"[^>]*/>'), twice('<id root="2.16.156.10011.1.20"[^>]*/>'),
+        twice('<id root="2.16.156.10011.1.3"[^>]*/>'), twice('<versionNumber value="1"/>'),
+        (r'(<entry>\s*<observation [^>]*>\s*<code code="DE06.00.294.00".*?</entry>)', r"\1\1"),
+        (r'(<entry>\s*<observation [^>]*>\s*<code code="handover".*?</entry>)', r"\1\1")],
+    "CDA_UNREAD": [("(<doseQuantity[^>]*/>)", rf"\1{other}") for other in (
+        '<maxDoseQuantity><numerator value="1"/></maxDoseQuantity>', '<approachSiteCode code="1"/>',
+        "<precondition><criterion><text>x</text></criterion></precondition>", "<subject><relatedSubject/></subject>")] + [
+        ("(<routeCode [^>]*/>)", r'<repeatNumber value="3"/>\1'),
+        ("<doseQuantity[^>]*/>", '<doseQuantity value="500" unit="mg"><low value="5"/><high value="5000"/></doseQuantity>')],
+}
+
+
+@pytest.mark.parametrize(("code", "change"), [(code, change) for code, changes in CHANGES.items() for change in changes])
+def test_what_would_change_the_prescription_is_refused_and_not_passed_over(code: str, change: tuple[str, str]) -> None:
+    raw = re.sub(*change, sample("western.xml").decode(), count=1, flags=re.DOTALL)
+    assert raw != sample("western.xml").decode()
+    message, findings = checked(raw.encode())
+
+    assert message is None
+    assert code in {one.code for one in findings}
+    assert all(one.spot and one.spot.line for one in findings)
+
+
+@pytest.mark.parametrize("change", [
+    ("(<substanceAdministration [^>]*>)", r'\1<statusCode code="active"/>'),
+    ("(<substanceAdministration [^>]*>)", r'\1<statusCode code="completed"/>'),
+    ("(<substanceAdministration [^>]*>)", r"\1<statusCode/>"),
+    ("<substanceAdministration ", '<substanceAdministration negationInd="false" '),
+    ('(<substanceAdministration [^>]*)moodCode="EVN"', r'\1moodCode="INT"'),
+    ('(<substanceAdministration [^>]*)moodCode="EVN"', r'\1moodCode="RQO"'),
+    ("(<doseQuantity[^>]*/>)", r"\1<approachSiteCode/><maxDoseQuantity/>"),
+    ("(<templateId[^>]*/>)", r'<templateId root="1.2.3"/>\1')])
+def test_what_leaves_the_prescription_as_it_is_is_let_pass(change: tuple[str, str]) -> None:
+    raw = re.sub(*change, sample("western.xml").decode(), count=1, flags=re.DOTALL)
+
+    assert admitted(raw.encode()).prescription == admitted(sample("western.xml")).prescription
+
+
+def test_a_document_full_of_such_places_is_told_the_first_of_them() -> None:
+    raw = sample("western.xml").replace(b"<section>", b"<section>" + b'<x negationInd="true"/>' * 2500, 1)
+
+    assert 0 < len(checked(raw)[1]) <= 100
+
+
 # What is wrong, and where.
 
 @pytest.mark.parametrize(("name", "code"), INVALID.items())
@@ -199,7 +287,7 @@ def test_every_invalid_sample_is_in_the_index() -> None:
 
 
 def test_every_dialect_rule_has_a_sample_or_is_met_at_the_door() -> None:
-    seen = set(INVALID.values()) | {"CDA_ROOT", "CDA_TOO_MANY", "CDA_DOCUMENT"}
+    seen = set(INVALID.values()) | set(CHANGES) | {"CDA_ROOT", "CDA_TOO_MANY", "CDA_DOCUMENT"}
 
     assert {rule.code for rule in cda.RULES} <= seen
     assert len({rule.id for rule in cda.RULES}) == len(cda.RULES)
@@ -440,7 +528,16 @@ def test_a_document_arrives_byte_for_byte() -> None:
     assert (call.operation, call.raw) == ("SubmitPrescription", sample("gb18030.xml"))
 
 
-def test_a_cancel_is_received_as_it_was_sent() -> None:
+def test_a_cancel_is_the_same_bytes_in_whatever_envelope_it_comes() -> None:
     call = cda.call(sample("cancel.xml"))
+    again = sample("cancel.xml").replace(b"<soapenv:Header/>", b'<soapenv:Header><id xmlns="urn:x">2</id></soapenv:Header>')
+    other = cda.call(again.replace(b"soapenv:", b"e:").replace(b"xmlns:soapenv", b'xmlns:a="urn:a" xmlns:e'))
+    message, findings = checked(call.raw)
 
-    assert (call.operation, call.raw, call.number) == ("CancelPrescription", sample("cancel.xml"), "RX0001")
+    assert (call.operation, call.number) == ("CancelPrescription", "RX0001")
+    assert call.raw == other.raw
+    assert message
+    assert message.key == "CX0001"
+    assert not findings
+    assert b"soapenv" not in call.raw
+    assert cda.call(sample("cancel.xml").replace(b"prescriber", b"patient")).raw != call.raw

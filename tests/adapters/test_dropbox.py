@@ -197,6 +197,47 @@ def test_a_finding_points_at_row_and_heading():
     assert xml_file([rows]).decode("gb18030").split("\n")[line - 1] == "<数量>-3</数量>"
 
 
+# --- keys ---
+
+
+@pytest.mark.parametrize("key", [
+    "示范患者甲", "XY 0001", "K" * 65, "...", "a/b", "x" * 2000,
+])
+def test_a_serial_number_that_is_no_key_becomes_none_and_is_refused_in_its_place(key):
+    raw = csv_file(rx(流水号=key))
+    with pytest.raises(InvalidPayload) as caught:
+        hospital.to_fhir(raw, CODES)
+    assert [finding.code for finding in caught.value.findings] == ["KEY"]
+    assert found(raw) == {"KEY": "row 2, 流水号"}
+    assert key not in repr(caught.value.findings) + str(caught.value)
+    with pytest.raises(InvalidPayload):
+        hospital.to_fhir(csv_file(cancel(流水号=key), headings=["操作", "流水号", "处方号", "撤销原因", "撤销时间"]), CODES)
+
+
+@pytest.mark.parametrize("key", [
+    "370102195803029910", "RX-370102195803029910-1", "19900000001", "M19900000001", "M-199-0000-0001",
+])
+def test_a_serial_number_that_holds_the_patients_number_or_phone_is_no_key(key):
+    with pytest.raises(InvalidPayload) as caught:
+        hospital.to_fhir(csv_file(rx(流水号=key)), CODES)
+    assert [finding.code for finding in caught.value.findings] == ["KEY"]
+
+
+def test_a_letter_at_the_end_of_an_id_number_is_the_same_in_either_case():
+    with pytest.raises(InvalidPayload) as caught:
+        hospital.to_fhir(csv_file(rx(流水号="M11010519491231002x", 身份证号="11010519491231002X")), CODES)
+    assert "KEY" in [finding.code for finding in caught.value.findings]
+
+
+@given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", fullmatch=True).filter(lambda key: "0" not in key))
+def test_any_other_key_is_the_messages_key(key):
+    assert hospital.to_fhir(csv_file(rx(流水号=key)), CODES).key == key
+
+
+def test_a_prescription_without_a_serial_number_has_no_key():
+    assert hospital.to_fhir(csv_file(rx(流水号="")), CODES).key is None
+
+
 # --- files that would do harm ---
 
 
@@ -238,6 +279,63 @@ def test_a_merge_of_the_whole_sheet_does_no_harm():
     assert quickly_refused(packed(sheet1=sheet_xml(merged))) == {"FILE_TOO_COMPLEX"}
 
 
+@pytest.mark.parametrize("merged", [
+    "<mergeCell ref='A1:XFD1048576'/>", "<mergeCell\nref = 'A1:XFD1048576' />", '<mergeCell ref="A1:XFD1048576"></mergeCell>',
+    '<mergeCell ref="A1:&#88;FD1048576"/>', '<mergeCell note=" ref=&quot;A1:A1&quot;" ref="A1:XFD1048576"/>',
+    '''<mergeCell note=' ref="A1:A1"' ref="A1:XFD1048576"/>''', '<mergeCell note="&gt;>" ref="A1:XFD1048576"/>',
+    '<é:mergeCell xmlns:é="http://schemas.openxmlformats.org/spreadsheetml/2006/main" ref="A1:XFD1048576"/>',
+])
+def test_a_merge_of_the_whole_sheet_does_no_harm_however_it_is_written(merged):
+    for part in (sheet_xml(f"<mergeCells>{merged}</mergeCells>"), sheet_xml(f"<mergeCells>{merged}</mergeCells>").replace(
+            b"<sheetData/>", b'<sheetData><row r="1"><c r="A1"/></row></sheetData>')):
+        assert quickly_refused(packed(sheet1=part)) == {"FILE_TOO_COMPLEX"}
+
+
+def test_a_merge_counts_whatever_its_part_is_called():
+    merged = sheet_xml('<mergeCells><mergeCell ref="A1:XFD1048576"/></mergeCells>')
+    good = io.BytesIO(packed(sheet1=merged))
+    written = io.BytesIO()
+    with zipfile.ZipFile(good) as old, zipfile.ZipFile(written, "w") as new:
+        for name in old.namelist():
+            new.writestr(name.replace("sheet1.xml", "sheet1.png"), old.read(name).replace(b"sheet1.xml", b"sheet1.png"))
+    assert quickly_refused(written.getvalue()) == {"FILE_TOO_COMPLEX"}
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "cp037"])
+def test_a_part_in_another_encoding_hides_nothing(codec):
+    merged = sheet_xml('<mergeCells><mergeCell ref="A1:XFD1048576"/></mergeCells>').decode()
+    declared = f'<?xml version="1.0" encoding="{codec.removesuffix("-le")}"?>'
+    raw = declared.encode() + merged.encode(codec) if codec == "cp037" else (declared + merged).encode(codec)
+    assert quickly_refused(packed(sheet1=raw)) == {"FILE_BROKEN"}
+
+
+def test_cells_count_whatever_stands_behind_their_name():
+    cells = "<row>" + "<c\nt='n'/><c\tt='n'/>" * (tables.MAX_EXCEL_CELLS // 2 + 1) + "</row>"
+    assert quickly_refused(packed(sheet1=sheet_xml("").replace(b"<sheetData/>", f"<sheetData>{cells}</sheetData>".encode()))
+                           ) == {"FILE_TOO_COMPLEX"}
+
+
+@pytest.mark.parametrize("piece", [b"<mergeCell ", b"<mergeCell ref=", b"<mergeCell\n\n", b"<a:mergeCel", b"<c", b"<aaaa"])
+def test_a_workbook_is_looked_at_in_time_that_grows_with_it(piece):
+    started = monotonic()
+    assert quickly_refused(packed(sheet1=b"<x>" + piece * (10_000_000 // len(piece))))
+    assert monotonic() - started < 5
+
+
+def test_a_picture_or_a_macro_in_a_workbook_is_not_our_business():
+    written = io.BytesIO(xlsx_file(workbook(rx())[0]))
+    with zipfile.ZipFile(written, "a") as archive:
+        archive.writestr("xl/media/image1.png", b"\x89PNG\r\n\0\0<mergeCell \0")
+        archive.writestr("xl/printerSettings/printerSettings1.bin", "HP".encode("utf-16-le"))
+    assert hospital.to_fhir(written.getvalue(), CODES).key == "M0001"
+
+
+def test_one_merged_cell_and_a_cell_that_speaks_of_them_are_read():
+    book, sheet = workbook(rx(延长理由="mergeCell <mergeCell >"))
+    sheet.merge_cells("B2:B3")
+    assert hospital.to_fhir(xlsx_file(book), CODES).key == "M0001"
+
+
 def test_a_cell_at_the_end_of_the_world_does_no_harm():
     book, sheet = workbook(rx())
     sheet["XFD1048576"] = "x"
@@ -251,6 +349,19 @@ def test_a_workbook_with_entities_is_not_opened():
 
 def test_too_many_rows_are_too_many():
     assert quickly_refused(csv_file(rx() * (tables.MAX_ROWS // 2 + 1), headings=["流水号", "处方号"])) == {"FILE_TOO_COMPLEX"}
+
+
+def test_a_prescription_of_very_many_rows_is_refused():
+    assert quickly_refused(csv_file(rx()[:1] * (dropbox.MAX_ROWS + 1))) == {"TOO_MANY_ROWS"}
+    assert "TOO_MANY_ROWS" not in found(csv_file(rx()[:1] * dropbox.MAX_ROWS))
+
+
+def test_what_rows_share_is_looked_up_once_however_many_they_are():
+    rows = [{"处方号": "XY0001"}] * 20_000 + rx()[:1] * 20_000
+    started = monotonic()
+    paper = dropbox.Paper(tables.read(csv_file(rows, headings=["处方号", "流水号", "姓名", "性别"]), LAYOUT), LAYOUT.columns)
+    assert paper.faults() == []
+    assert monotonic() - started < 5
 
 
 def test_another_archive_is_no_workbook():

@@ -1,6 +1,7 @@
 """The dialect by itself: places, field tables, samples, words."""
 
 import json
+import time
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -94,6 +95,17 @@ def test_a_place_is_counted_in_the_part_it_was_sent_in(adapter: erx.Adapter, cod
     offset = spots["ERX_FIELD_MISSING", f"D003 certno; line {line}, column 13"]
     assert offset is not None
     assert own.encode()[offset.offset:].startswith(b'""')
+
+
+@pytest.mark.parametrize("between", [",", ",\n"])
+def test_the_places_of_a_large_message_are_found_at_once(between: str) -> None:
+    rows = between.join('{"药":"盐酸二甲双胍片盐酸二甲双胍片盐酸二甲双胍片"}' for _ in range(9_000))
+    node = read(f'{{"a":[{rows}]}}'.encode(), "D001")
+    start = time.perf_counter()
+    spots = [row["药"].spot for row in node["a"]]
+
+    assert time.perf_counter() - start < 1
+    assert len({(one.line, one.column) for one in spots}) == 9_000
 
 
 def test_a_column_counts_characters_and_an_offset_bytes() -> None:

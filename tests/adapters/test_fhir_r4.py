@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from time import process_time
 
 import pytest
 from fhir.resources.R4B.bundle import Bundle
@@ -140,12 +141,40 @@ def test_a_refusal_says_where_a_file_put_right_is_offered(write):
     message = fhir_r4.to_fhir(sent)
     reply = fhir_r4.answer(message, verdict(Outcome.REFUSED, findings=check_data(message.resource, HOSPITAL)))
     data = json.loads(reply.body) if write is raw else OperationOutcome.model_validate_xml(reply.body).model_dump()
-    address, change = data["extension"][0]["extension"]
+    address, change, key = data["extension"][0]["extension"]
     assert address["valueUri"] == "requests/M0001/patched"
     assert change["valueString"].startswith("Bundle.entry[0].resource.gender: ")
+    assert key["valueString"].startswith("Bundle.identifier.value: ")
     twin = fhir_r4.patched(sent, HOSPITAL)
     assert twin.media == f"application/fhir+{'json' if write is raw else 'xml'}"
-    assert fhir_r4.to_fhir(twin.body).resource == fhir_r4.to_fhir(raw(long_term())).resource
+    as_it_should_be = changed(long_term(), (("identifier", "value"), "M0001-p"))  # M0001 is the refused one's for ever
+    assert fhir_r4.to_fhir(twin.body).resource == fhir_r4.to_fhir(raw(as_it_should_be)).resource
+
+
+def crowded(extensions: int, faults: int) -> Json:
+    """A message with this many extensions in its patient, and this many faults there and in the whole of it."""
+    return changed(long_term(), ((*PATIENT, "gender"), "Male"), *(((f"x-{n}",), "1") for n in range(faults)),
+                   ((*PATIENT, "extension"), [{"url": f"urn:x:{n}", "valueString": "a"} for n in range(extensions)]),
+                   ((*PATIENT, "telecom"), [{"system": "nope", "value": "1"}] * faults))
+
+
+@pytest.mark.parametrize("write", [raw, as_xml], ids=["json", "xml"])
+@pytest.mark.parametrize(("extensions", "faults"), [(2000, 100), (1500, 1), (400, 12), (0, 500)])
+def test_a_refusal_takes_no_time_to_speak_of(write, extensions: int, faults: int):
+    message = fhir_r4.to_fhir(write(crowded(extensions, faults)))
+    refused = verdict(Outcome.REFUSED, findings=check_data(message.resource, HOSPITAL))
+    begun = process_time()
+    fhir_r4.answer(message, refused)
+    assert process_time() - begun < 0.5  # the search some 50 ms; to write 500 findings in XML takes longer
+
+
+def test_the_elements_of_an_xml_message_are_found_once_for_all_its_findings():
+    message = fhir_r4.to_fhir(as_xml(changed(crowded(800, 0), ((*PATIENT, "telecom"), [{"system": "nope", "value": "1"}] * 100))))
+    findings = check_data(message.resource, HOSPITAL)
+    assert len({finding.path for finding in findings}) > 100
+    begun = process_time()
+    assert all(message.locate(finding.path) for finding in findings)
+    assert process_time() - begun < 1.5
 
 
 def test_what_needs_a_person_is_not_offered_put_right():

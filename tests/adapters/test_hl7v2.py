@@ -5,6 +5,7 @@ import re
 import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -201,7 +202,7 @@ def test_other_delimiters_are_the_senders_right() -> None:
     (f"{UTF8}\rORC|NW\rRXE||a|1|2".encode(), "HL7_NOT_SUPPORTED"),
     (f"{UTF8}\rORC|NW\rRXE||a|1\rRXC|A".encode(), "HL7_NOT_SUPPORTED"),
     (UTF8.replace("|2.5.1|", "|2.3|").encode(), "HL7_VERSION"),
-    (b"MSH|^~\\&|" + b"x" * (20 << 20), "HL7_TOO_LARGE"), (f"{UTF8}\r".encode() + b"NTE\r" * 2001, "HL7_TOO_LARGE"),
+    (b"MSH|^~\\&|" + b"x" * (1 << 20), "HL7_TOO_LARGE"), (f"{UTF8}\r".encode() + b"NTE\r" * 2001, "HL7_TOO_LARGE"),
 ])
 def test_what_is_no_prescription_is_refused_for_what_it_is(body: bytes, code: str) -> None:
     with pytest.raises(InvalidPayload) as caught:
@@ -226,14 +227,56 @@ def test_a_gb18030_delimiter_inside_a_character_is_not_one() -> None:
     assert judged(raw) == []
 
 
-def test_a_message_of_many_megabytes_is_read_in_time_that_grows_with_it() -> None:
-    note = f"NTE|1||{'病' * 3000}"
-    raw = (f"{UTF8}\r" + "\r".join([note] * 1900)).encode()
-    assert len(raw) > 16 << 20
-    before = datetime.now(UTC)
-    with pytest.raises(InvalidPayload):
-        read(raw, ENDS)
-    assert (datetime.now(UTC) - before).total_seconds() < 5
+def changed(raw: bytes, segment: str, number: int, value: str) -> bytes:
+    """The message with one field of the first such segment replaced."""
+    lines = raw.decode("gb18030").split("\r")
+    at = next(index for index, line in enumerate(lines) if line.startswith(f"{segment}|"))
+    fields = lines[at].split("|")
+    fields += [""] * (number + 1 - len(fields))
+    fields[number] = value
+    lines[at] = "|".join(fields)
+    return "\r".join(lines).encode("gb18030")
+
+
+@pytest.mark.parametrize(("segment", "number", "value"), [
+    ("TQ1", 3, "BID~TID"), ("TQ1", 3, "BID&每日2次~"), ("TQ1", 3, "BID^^^^8^H"), ("TQ1", 6, "30^d~3^d"),
+    ("TQ1", 2, "2"), ("TQ1", 4, "0800"), ("TQ1", 5, "30^min"), ("TQ1", 7, "20261201"), ("TQ1", 8, "20261124"),
+    ("TQ1", 9, "PRN"), ("TQ1", 9, "R~PRN"), ("TQ1", 9, "S^Stat^HL70485"), ("TQ1", 9, "^需要时"), ("TQ1", 10, "疼痛时"),
+    ("TQ1", 11, "最多四片"), ("TQ1", 12, "S"), ("TQ1", 13, "2^h"), ("TQ1", 14, "3"),
+    ("RXE", 1, "^TID"), ("ORC", 7, "^^^^^PRN"), ("RXE", 3, "500~850"), ("RXE", 7, "^随餐~^每日最多两片"), ("RXR", 1, "PO~IV"),
+])
+def test_what_a_prescription_of_ours_cannot_say_is_refused_and_never_left_out(segment: str, number: int, value: str) -> None:
+    (finding,) = judged(changed(sample("rde_long_term.hl7"), segment, number, value))
+    assert finding.code == "HL7_NOT_SUPPORTED"
+    assert finding.spot is not None
+    assert finding.spot.name.startswith(f"{segment}-{number}")
+
+
+@pytest.mark.parametrize(("number", "value"), [
+    (2, "1"), (7, "20261122"), (7, "202611220800+0800"), (9, "R^Routine^HL70485"), (9, '""'), (10, '""'), (10, " "), (14, ""),
+])
+def test_a_timing_that_adds_nothing_is_taken(number: int, value: str) -> None:
+    assert judged(changed(sample("rde_long_term.hl7"), "TQ1", number, value)) == []
+
+
+def test_an_order_that_hangs_on_another_is_refused() -> None:
+    raw = sample("rde_long_term.hl7").replace(b"RXR|PO", b"TQ2|1|S|RXC0000-1\rRXR|PO")
+    assert [it.code for it in judged(raw)] == ["HL7_NOT_SUPPORTED"]
+
+
+def test_a_message_beyond_a_megabyte_is_not_read() -> None:
+    raw = f"{UTF8}\r".encode() + b"NTE|1||x\r" * 100
+    assert [it.code for it in judged(raw + b" " * (hl7v2.MAX_BYTES + 1 - len(raw)))] == ["HL7_TOO_LARGE"]
+    assert hl7v2.MAX_BYTES == 1 << 20
+
+
+@pytest.mark.parametrize("body", ["NTE" + "|\\" * 500_000, "ZRX|||||" + "~" * 1_000_000, "PID|||" + "1~" * 500_000],
+                         ids=["escapes", "repetitions", "identifiers"])
+def test_a_message_made_to_keep_us_busy_is_refused_in_time_that_grows_with_it(body: str) -> None:
+    before = monotonic()
+    findings = judged(sample("rde_long_term.hl7").rsplit(b"ZRX", 1)[0] + f"{body}\r".encode())
+    assert monotonic() - before < 3
+    assert 0 < len(findings) <= hl7v2.MAX_FINDINGS
 
 
 @given(st.binary(max_size=200) | st.text("MSHORCPIDRXE|^~\\&\r\n01 示", max_size=200).map(

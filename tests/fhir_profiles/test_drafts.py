@@ -1,6 +1,7 @@
 """A draft becomes a Bundle that keeps the contract, and every finding about it is shown in the file as sent."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -16,6 +17,7 @@ from fhir_profiles.drafts import (
     bundle,
     cancel,
     locate,
+    number,
 )
 from fhir_profiles.reader import read_bundle_data, read_cancel_data
 
@@ -129,3 +131,20 @@ def test_a_cancel_reads_back_and_a_wrong_reason_is_shown_where_it_stood() -> Non
     spot = locate(spots)(finding.path)
     assert spot is not None
     assert (finding.code, spot.name) == ("CANCEL_REASON", "A-3")
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("5", 5), ("+5", 5), ("-1", -1), ("0.50", Decimal("0.50")), ("2.0", 2)])
+def test_a_number_is_what_is_written_as_one(text: str, value: object) -> None:
+    assert number(text) == value
+    assert not isinstance(number(text), str)
+
+
+@pytest.mark.parametrize("text", [
+    "1e3", "1E2", "1_000", "１０", "٣", "1,000", " 5", "5 ", "5.", ".5", "5\n", "NaN", "Infinity", "0x10", ""])
+def test_what_may_be_another_number_stays_a_text_and_is_refused_in_its_place(text: str) -> None:
+    assert number(text) == text
+    if text:
+        data, spots = bundle(item(dose=said(text, "L-5")))
+        where = {finding.code: locate(spots)(finding.path) for finding in check_data(data, HOSPITAL)}
+        assert "L-5" in {spot.name for spot in where.values() if spot}

@@ -1,5 +1,6 @@
 """The 电子处方 door: who comes in, what each transaction answers, and what nobody may learn."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from adapters.dialects import erx
-from domain.errors import Transient
+from domain.errors import NeedsOperator, Transient
 from domain.findings import Severity
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
@@ -127,6 +128,66 @@ def test_a_hospital_may_sign_the_ciphertext_where_its_manifest_says_so(city: Cit
     assert data.plain == {"a": "b"}
     with pytest.raises(Exception, match="signature"):
         erx.Envelope("A" * 32, *keys).open(odd.seal(city.now(), {"a": "b"}), "D001")
+
+
+def kept(tmp_path: Path) -> int:
+    return sum(1 for one in (tmp_path / "archive").rglob("*") if one.is_file())
+
+
+@pytest.mark.parametrize("name", ["uploadChk", "rxFileUpld", "rxUndo"])
+def test_nothing_is_archived_before_it_is_known_who_speaks(
+    client: TestClient, engine: Speaker, tmp_path: Path, name: str,
+) -> None:
+    forger = Speaker(SpeakersLine(SLUG, "", {}, INSTALLED.secrets | {"PRIVATE_KEY": erx_crypto.private_key("a forger")},
+                                 lambda key, report: None))
+    before = kept(tmp_path)
+    app_id = json.loads(engine._seal({}, {}))["appId"]
+    client.post(f"{BASE}/{name}", content=json.dumps({"appId": app_id, "junk": "A" * 1000}))
+    Called(client, forger, name, precheck(facts(1)))
+
+    assert kept(tmp_path) == before
+
+
+def test_two_hospitals_of_one_app_id_are_a_door_that_does_not_open(city: City, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    doubled = replace(city, hospitals={**city.hospitals, "another": erx_city(tmp_path / "other").hospitals[SLUG]})
+    with pytest.raises(NeedsOperator, match="app_id"):
+        door_app(doubled, tmp_path)
+
+
+def test_a_message_is_signed_and_judged_beside_the_event_loop(
+    client: TestClient, engine: Speaker, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inside: list[bool] = []
+    sign = sm.sm2_sign
+
+    def watched(*given: Any, **named: Any) -> str:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            inside.append(False)
+        else:
+            inside.append(True)
+        return sign(*given, **named)
+
+    monkeypatch.setattr(sm, "sm2_sign", watched)
+    forger = Speaker(SpeakersLine(SLUG, "", {}, INSTALLED.secrets | {"PRIVATE_KEY": erx_crypto.private_key("a forger")},
+                                 lambda key, report: None))
+    Called(client, engine, "uploadChk", precheck(facts(1)))
+    Called(client, engine, "uploadChk", precheck(facts(1)) | {"rxTypeCode": ""})
+    Called(client, forger, "uploadChk", precheck(facts(1)))
+    assert inside == [False] * 3
+
+
+def test_a_prescription_of_megabytes_is_refused_and_its_file_may_be_large(client: TestClient, engine: Speaker) -> None:
+    large = Called(client, engine, "uploadChk", precheck(facts(1)) | {"extra": "x" * (1 << 20)})
+    body = signed(client, engine, facts(1))
+    with_file = Called(client, engine, "rxFileUpld", body | {"rxFile": base64.b64encode(b"%PDF-1.4" + bytes(3_000_001)).decode()})
+    padded = Called(client, engine, "rxFileUpld", body | {"extra": "x" * (1 << 20)})
+
+    assert (large.code, {code for code, _ in large.findings}) == (erx.INVALID, {"ERX_TOO_LARGE"})
+    assert with_file.code == 0
+    assert {code for code, _ in padded.findings} == {"ERX_TOO_LARGE"}
 
 
 def test_there_is_no_other_transaction_and_no_endless_body(client: TestClient) -> None:

@@ -1,10 +1,31 @@
 """One door for every dialect that is one message per request."""
 
+from pathlib import Path
+
+import pytest
 from fastapi.testclient import TestClient
 
-from tests.city import HOSPITAL, bundle, cancel, rxno
+from gateway import messages
+from gateway.app import create_app
+from tasks.city import City
+from tests.city import HOSPITAL, bundle, cancel, make_settings, rxno
 
 ADDRESS = f"/messages/{HOSPITAL}"
+
+
+@pytest.fixture
+def client(city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    """As if our hospital spoke a dialect that has no door of its own."""
+    monkeypatch.setattr(messages, "OWN_DOORS", frozenset({"erx"}))
+    return TestClient(create_app(city, make_settings(tmp_path)), follow_redirects=False, raise_server_exceptions=False)
+
+
+def test_a_hospital_whose_dialect_has_locks_of_its_own_does_not_come_in_here(city: City, tmp_path: Path) -> None:
+    tokens = {slug: {"token": "t"} for slug in ("jinan_second", HOSPITAL)}
+    gateway = TestClient(create_app(city, make_settings(tmp_path, partner_secrets=tokens)))
+    for path in (f"/messages/{HOSPITAL}", "/messages/jinan_second", "/fhir/jinan_second/Bundle"):
+        answer = gateway.post(path, content=bundle(1), headers={"Authorization": "Bearer t"})
+        assert answer.status_code == 404, path
 
 
 def test_a_message_of_any_kind_is_taken_and_answered_by_its_own_adapter(client: TestClient, hospital: dict[str, str]) -> None:

@@ -195,6 +195,14 @@ async def test_endless_noise_is_hung_up_on(central: City) -> None:
         assert await caller.hear() == []
 
 
+async def test_noise_between_messages_does_not_add_up_over_the_life_of_a_line(central: City) -> None:
+    async with port(central, noise_bytes=1000) as call:
+        caller = await call()
+        for number in range(4):
+            caller.say(b"\r\n" * 200)
+            assert (await caller.ask(numbered(RDE, number + 1)))[1][1] == "AA"
+
+
 async def test_a_stranger_is_not_even_heard(central: City) -> None:
     async with port(central, "10.3.0.0/16") as call:
         caller = await call()
@@ -289,6 +297,13 @@ async def test_a_hospital_in_the_settings_gets_its_port(central: City, tmp_path:
 async def test_a_port_for_everybody_is_not_opened(central: City, tmp_path: Path, sources: dict[str, str]) -> None:
     settings = make_settings(tmp_path, mllp_ports={SLUG: 0}, partner_secrets={SLUG: sources})
     with pytest.raises(NeedsOperator, match="SANYI_PARTNER_SECRETS__JINAN_CENTRAL__SOURCES"):
+        await serve(central, settings)
+
+
+async def test_a_port_of_a_hospital_that_speaks_something_else_is_named(central: City, tmp_path: Path) -> None:
+    other = next(slug for slug in central.hospitals if slug != SLUG)
+    settings = make_settings(tmp_path, mllp_ports={other: 0}, partner_secrets={other: {"sources": "127.0.0.1"}})
+    with pytest.raises(NeedsOperator, match=other):
         await serve(central, settings)
 
 

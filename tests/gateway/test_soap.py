@@ -169,6 +169,32 @@ async def test_a_fault_is_one_to_an_independent_client_too(service: Service) -> 
 
 # Bytes.
 
+def test_a_cancel_that_is_repeated_in_another_envelope_gets_the_same_answer(client: TestClient) -> None:
+    submitted(client, sample("western.xml"))
+    with_id = sample("cancel.xml").replace(b"<soapenv:Header/>", b'<soapenv:Header><id xmlns="urn:x">2</id></soapenv:Header>')
+    first, again = (client.post(f"/soap/{SLUG}", content=raw, headers=HEADERS) for raw in (sample("cancel.xml"), with_id))
+
+    assert b"<outcome>accepted</outcome>" in first.content
+    assert again.content == first.content
+
+
+def test_a_call_is_read_beside_the_event_loop(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: list[bool] = []
+
+    def read(raw: bytes) -> cda.Call:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            inside.append(False)
+        else:
+            inside.append(True)
+        raise cda.Fault("Client", "x", "x")
+
+    monkeypatch.setattr(cda, "call", read)
+    client.post(f"/soap/{SLUG}", content=b"<a/>", headers=HEADERS)
+    assert inside == [False]
+
+
 def test_the_same_document_again_gets_the_same_bytes_whatever_envelope_it_comes_in(client: TestClient) -> None:
     first = submitted(client, sample("western.xml"))
     spaced = cda.envelope(f'\n<s:SubmitPrescription xmlns:s="{cda.SERVICE}">\n<s:document>'.encode()

@@ -124,6 +124,19 @@ def test_openssl_accepts_our_signature_and_we_accept_its(tmp_path: Path) -> None
     assert sm.sm2_verify(TEXT.encode(), from_der((tmp_path / "theirs").read_bytes()), PUBLIC)
 
 
+def test_two_user_ids_never_share_a_nonce() -> None:
+    """With one nonce, two signatures of one message give the private key away: s1(1+d)+r1·d = s2(1+d)+r2·d."""
+    message, secret = TEXT.encode(), int.from_bytes(base64.b64decode(KEY), "big")
+    raws = [base64.b64decode(sm.sm2_sign(message, KEY, user)) for user in (sm.USER_ID, "ANOTHER HOSPITAL")]
+    (r, s), (other_r, other_s) = [(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")) for raw in raws]
+    guess = (other_s - s) * pow(s + r - other_s - other_r, -1, ORDER) % ORDER
+
+    assert guess != secret
+    nonces = [(s * (1 + secret) + r * secret) % ORDER, (other_s * (1 + secret) + other_r * secret) % ORDER]
+    assert nonces[0] != nonces[1]
+    assert sm.sm2_sign(message, KEY) == sm.sm2_sign(message, KEY)
+
+
 @openssl
 def test_openssl_hides_and_digests_as_we_do(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(PLAIN.encode())

@@ -131,6 +131,14 @@ def test_a_broken_message_is_answered_kept_and_archived(line, file: Path):
     assert count(line.city, PrescriptionRow) == 0
 
 
+@pytest.mark.parametrize("number", ["370102195803029910", "19900000001", "M-19900000001-1"])
+def test_a_persons_number_never_becomes_the_key_of_a_message(line, number, caplog):
+    answer = receive_prescription(line.city, HOSPITAL, bundle(1, key=number))
+    assert answer.status == 422
+    assert stored_answer(line.city, HOSPITAL, number) is None
+    assert number not in caplog.text
+
+
 @pytest.mark.parametrize("raw", [b"", b"not json", b"[]", b'{"resourceType": "Bundle"}', b"\xff\xfe", b"null"])
 @pytest.mark.parametrize("receive", [receive_prescription, receive_cancel])
 def test_a_message_without_a_key_is_found_by_its_own_bytes(line, receive, raw):

@@ -1,5 +1,6 @@
 """A code nobody has mapped keeps its own message waiting, and nothing else; a person's word lets it go on."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from infra.db import mapping as rows
 from infra.db import prescriptions
 from tasks import intake, mapping
 from tasks.city import City
+from tasks.reports import deliver_due
+from tasks.upkeep import sweep
 from tests.city import HOSPITAL, FakeHospital, bundle, make_city, rxno
 
 
@@ -109,6 +112,36 @@ def test_what_a_crash_left_complete_is_taken_by_the_sweep(city: City) -> None:
         rows.accept(session, rows.Mapped(HOSPITAL, "drug", "L001", "", "D001", "O001", city.now()))
     assert mapping.take_complete(city) == ["M0001"]
     assert received(city) == [rxno(1)]
+
+
+def test_the_sweep_takes_what_is_complete(city: City) -> None:
+    intake.receive(city, HOSPITAL, message(1))
+    with city.db.transaction() as session:
+        rows.accept(session, rows.Mapped(HOSPITAL, "drug", "L001", "", "D001", "O001", city.now()))
+    assert asyncio.run(sweep(city)).mapped == 1
+    assert received(city) == [rxno(1)]
+
+
+def test_a_prescription_that_came_under_another_key_meanwhile_is_not_called_invalid(city: City) -> None:
+    intake.receive(city, HOSPITAL, message(1))
+    mapping.accept(city, HOSPITAL, "drug", "L002", "D001", "O001")
+    assert intake.receive(city, HOSPITAL, message(1, D001="L002").replace(b"M0001", b"M0009")).status == 201
+    mapping.accept(city, HOSPITAL, "drug", "L001", "D001", "O001")
+    asyncio.run(deliver_due(city))
+    hospital = city.hospitals[HOSPITAL]
+    assert isinstance(hospital, Local)
+    said = [one for one in hospital.reports.values() if one.get("message") == "M0001"]
+    assert [(one["status"], one["reason"]) for one in said] == [("received", "MESSAGE_CONFLICT")]
+
+
+@pytest.mark.parametrize("shifted", ["370102195803029910", "19900000001", "L" * 41])
+def test_what_is_no_code_is_refused_and_nobody_reads_it_in_the_queue(city: City, shifted: str) -> None:
+    answer = intake.receive(city, HOSPITAL, message(1, D001=shifted))
+    assert answer.status == 422
+    assert b"CODE_UNUSABLE" in answer.body
+    assert shifted.encode() not in answer.body
+    with city.db.reading() as session:
+        assert rows.wanted(session) == []
 
 
 @pytest.mark.parametrize(("given", "code"), [

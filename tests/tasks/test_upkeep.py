@@ -15,7 +15,7 @@ from tasks.upkeep import Swept, redrive, sweep
 from tests.city import OPERATOR, Plug, SimulatedCrash, admit, cancel_by_hospital, make_city
 from tests.tasks.line import Line
 
-NOTHING = Swept(0, 0, 0, 0)
+NOTHING = Swept(0, 0, 0, 0, 0)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_on_a_healthy_day_there_is_nothing_to_sweep(line):
 def test_what_the_platform_owes_and_no_clock_will_wake_is_woken(line):
     (rx_id,) = admit(line.city)
     put_to_sleep(line, rx_id)
-    assert swept(line) == Swept(1, 0, 0, 0)
+    assert swept(line) == Swept(1, 0, 0, 0, 0)
     assert due(line, rx_id)
     assert swept(line) == NOTHING
 

@@ -41,7 +41,12 @@ Title: "处方条目 / Item of a prescription"
 * dosageInstruction 1..1
 * dosageInstruction.text obeys F-091
 * dosageInstruction.patientInstruction obeys F-091
+* dosageInstruction.asNeeded[x] 0..0
 * dosageInstruction.timing 1..1
+* dosageInstruction.timing.repeat 0..0
+* dosageInstruction.maxDosePerPeriod 0..0
+* dosageInstruction.maxDosePerAdministration 0..0
+* dosageInstruction.maxDosePerLifetime 0..0
 * insert OneCode(dosageInstruction.timing.code, frequency, https://sanyi.example/fhir/CodeSystem/frequency, Frequencies)
 * insert OneCode(dosageInstruction.route, route, https://sanyi.example/fhir/CodeSystem/route, Routes)
 * dosageInstruction.doseAndRate 1..1
