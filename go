@@ -9,6 +9,8 @@ VENV=.venv/bin/python
 STAMP=.venv/.sanyi-lock
 PACKAGES="postgresql-15 redis-server ceph-mon ceph-osd radosgw ceph-common chromium fonts-noto-cjk libatomic1"
 
+ON_ALL_CORES="-n auto --maxprocesses 4 --dist loadfile"
+
 say() { printf '· %s\n' "$*" >&2; }
 stop() { printf '× %s\n' "$*" >&2; exit 1; }
 
@@ -178,11 +180,8 @@ command=${1:-}
 case $command in
     "") prepare main; exec "$VENV" -m sandbox.day ;;
     -h | --help | help) usage ;;
-    test)
-        prepare test; install_services
-        # The whole suite on all cores, each file in one process; a part of it as pytest does it.
-        [ $# -gt 0 ] || set -- -n auto --maxprocesses 4 --dist loadfile
-        exec "$VENV" -m pytest "$@" ;;
+    # The whole suite on all cores, each file in one process; a part of it as pytest does it.
+    test) prepare test; install_services; [ $# -gt 0 ] || set -- $ON_ALL_CORES; exec "$VENV" -m pytest "$@" ;;
     check) prepare test; check ;;
     prove) prepare test; run_or_list tests/prove tests.prove "$@" ;;
     doctor) prepare main; exec "$VENV" -m flows.doctor "$@" ;;
