@@ -14,8 +14,9 @@ from adapters.mapping import CodeMap, read_tables
 from adapters.messages import Message, Unmapped
 from domain.errors import Refused
 from infra.db import mapping as rows
-from infra.db import prescriptions
+from infra.db import prescriptions, views
 from tasks import intake, mapping
+from tasks.board import board_markdown
 from tasks.city import City
 from tasks.reports import deliver_due
 from tasks.upkeep import sweep
@@ -112,6 +113,15 @@ def test_what_a_crash_left_complete_is_taken_by_the_sweep(city: City) -> None:
         rows.accept(session, rows.Mapped(HOSPITAL, "drug", "L001", "", "D001", "O001", city.now()))
     assert mapping.take_complete(city) == ["M0001"]
     assert received(city) == [rxno(1)]
+
+
+def test_the_board_says_that_messages_wait_and_what_to_do(city: City) -> None:
+    intake.receive(city, HOSPITAL, message(1))
+    with city.db.reading() as session:
+        [concern] = views.board(session, city.now(), city.policy).concerns
+    assert (concern.kind, concern.count, concern.act) == (f"unmapped:{HOSPITAL}", 1, True)
+    assert "/mapping" in concern.cure_en
+    assert HOSPITAL in board_markdown(city, "http://gateway")
 
 
 def test_the_sweep_takes_what_is_complete(city: City) -> None:

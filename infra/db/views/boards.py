@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
 from domain.policy import CityPolicy
+from infra.db import mapping
 from infra.db.rows import (
     ENDED,
     TROUBLED,
@@ -252,6 +253,12 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
             "检查合作方地址与密钥；平台会继续重发", "see the partner's address and token; the platform keeps trying"),
             sa.and_(failing, parcel.partner == partner),
             of=parcel.prescription_id, since=parcel.made_at, note=(parcel.kind, parcel.last_error), written="{}: {}".format)
+
+    for hospital, (count, since) in mapping.count_waiting(session).items():
+        yield Concern(f"unmapped:{hospital}", True, f"{hospital} 的消息在等编码对照",
+                      f"messages of {hospital} wait for a code to be mapped", "打开“待对照编码”，采纳各编码的含义",
+                      "open the codes to map (/mapping) and accept what each stands for", count, since,
+                      (Example("", since, hospital),))
 
     days = session.scalars(sa.select(ReconciliationRow).where(
         ReconciliationRow.day >= (now - timedelta(days=7)).date()).order_by(ReconciliationRow.day, ReconciliationRow.id)).all()
