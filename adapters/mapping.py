@@ -2,11 +2,13 @@
 
 import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from adapters.messages import Unmapped
 from domain.errors import NeedsOperator
+from fhir_profiles.drafts import Said
 
 TABLES = ("drug", "route", "frequency", "unit", "diagnosis", "title")
 COLUMNS = ("theirs", "name", "ours", "accepted_by", "accepted_on")
@@ -30,6 +32,30 @@ class CodeMap:
         for table, theirs, ours in rows:
             tables.setdefault(table, {})[theirs] = ours
         return CodeMap(tables)
+
+
+class Codes:
+    """A hospital's codes in one message, and those of them that nobody has mapped."""
+
+    def __init__(self, map: CodeMap) -> None:
+        self._map = map
+        self.unmapped: list[Unmapped] = []
+
+    def ours(self, table: str, said: Said, name: str = "") -> Said:
+        """Our code in place of theirs, which they call `name`; theirs stays where there is none, and the message waits."""
+        if not said.value:
+            return said
+        ours = self._map.ours(table, said.value)
+        if ours is None:
+            self.unmapped.append(Unmapped(table, said.value, name, said.spot))
+        return said if ours is None else replace(said, value=ours)
+
+    def each_once(self) -> tuple[Unmapped, ...]:
+        """Those nobody has mapped, each where it stood first."""
+        found: dict[tuple[str, str], Unmapped] = {}
+        for one in self.unmapped:
+            found.setdefault((one.table, one.theirs), one)
+        return tuple(found.values())
 
 
 @cache

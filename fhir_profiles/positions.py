@@ -95,6 +95,8 @@ def scan(text: str) -> Place:
     around: list[tuple[Place, str | None]] = [(top, "")]
     name, name_at, value_next = "", 0, False
     for token in islice(_TOKEN.finditer(text), MAX_TOKENS):
+        if top.children and len(around) == 1:
+            break  # the message is over; what follows it has no place in it
         string, bracket, at = token[1], token[2], token.start(token.lastindex or 0)
         holder, listed = around[-1]
         if bracket == ":":

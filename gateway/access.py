@@ -3,14 +3,13 @@
 import base64
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import HTTPException, Request
-from pydantic import SecretStr
 
 from adapters import registry
 from infra.settings import Settings
@@ -159,11 +158,6 @@ def hospital_token(settings: Settings, known: Collection[str]) -> Callable[[str,
         return hospital
 
     return sender
-
-
-def hospital_tokens(settings: Settings) -> Mapping[str, SecretStr]:
-    """By hospital: what it must say to come in."""
-    return {slug: secrets["token"] for slug, secrets in settings.partner_secrets.items() if "token" in secrets}
 
 
 async def message(request: Request) -> bytes:

@@ -9,6 +9,7 @@ from fhir_profiles import answers
 from gateway.access import FHIR, denied, hospital_token, message, speakers
 from gateway.trouble import FHIR_JSON, json_answer
 from infra.db import prescriptions
+from infra.db.rows import PrescriptionRow
 from infra.settings import Settings
 from tasks import intake
 from tasks.city import City
@@ -23,7 +24,7 @@ def hospital_door(city: City, settings: Settings) -> APIRouter:
 
     @door.post("/Bundle")
     def prescription(hospital: Sender, raw: Message) -> Response:
-        return _fhir(intake.receive_prescription(city, hospital, raw))
+        return as_it_is(intake.receive_prescription(city, hospital, raw))
 
     @door.post("/$validate")
     async def dry_run(hospital: Sender, raw: Message) -> Response:
@@ -31,14 +32,11 @@ def hospital_door(city: City, settings: Settings) -> APIRouter:
 
     @door.post("/Task")
     def cancel(hospital: Sender, raw: Message) -> Response:
-        return _fhir(intake.receive_cancel(city, hospital, raw))
+        return as_it_is(intake.receive_cancel(city, hospital, raw))
 
     @door.get("/requests/{key}")
     def stored_answer(hospital: Sender, key: str) -> Response:
-        answer = intake.stored_answer(city, hospital, key)
-        if answer is None:
-            raise denied(404, "unknown_key", "没有收到过该编号的消息", "no message came under this key")
-        return _fhir(answer)
+        return as_it_is(intake.stored_answer(city, hospital, key))
 
     @door.get("/requests/{key}/patched")
     def put_right(hospital: Sender, key: str) -> Response:
@@ -50,15 +48,24 @@ def hospital_door(city: City, settings: Settings) -> APIRouter:
 
     @door.get("/Task/{number}")
     def where(hospital: Sender, number: str) -> Response:
-        with city.db.reading() as session:
-            row = prescriptions.find(session, hospital, number)
-        if row is None:
-            raise denied(404, "unknown_prescription", "没有收到过该处方", "no such prescription")
+        row = prescription_of(city, hospital, number)
         return Response(answers.status_task(row.id, number, hospital, row.status), media_type=FHIR_JSON)
 
     return door
 
 
-def _fhir(answer: intake.Answer) -> Response:
+def as_it_is(answer: intake.Answer | None) -> Response:
+    """A stored answer as it was first given; 404 for a key nobody used."""
+    if answer is None:
+        raise denied(404, "unknown_key", "没有收到过该编号的消息", "no message came under this key")
     headers = {"Sanyi-Replayed": "true"} if answer.replayed else {}
     return Response(answer.body, answer.status, headers, answer.media)
+
+
+def prescription_of(city: City, hospital: str, number: str) -> PrescriptionRow:
+    """A hospital's prescription by its own number; 404 for one we have not heard of."""
+    with city.db.reading() as session:
+        row = prescriptions.find(session, hospital, number)
+    if row is None:
+        raise denied(404, "unknown_prescription", "没有收到过该处方", "no such prescription")
+    return row

@@ -1,13 +1,11 @@
 """The SOAP 1.1 door for hospitals that send WS/T 500 documents: SubmitPrescription, CancelPrescription, QueryStatus."""
 
 import asyncio
-import hmac
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from adapters import registry
 from adapters.dialects import cda
-from gateway.access import bearer, denied, hospital_tokens, message
+from gateway.access import denied, hospital_token, message, speakers
 from gateway.trouble import http_error, spoken
 from infra.db import prescriptions
 from infra.settings import Settings
@@ -23,16 +21,8 @@ def soap_door(city: City, settings: Settings) -> APIRouter:
     What is no SOAP, or no call of ours, is answered with a fault; whatever a document says, with a result.
     """
     door = APIRouter(prefix="/soap/{hospital}")
-    known = {slug for slug in city.hospitals
-             if slug in registry.slugs("hospitals") and registry.manifest("hospitals", slug).dialect == cda.DIALECT}
-    tokens = hospital_tokens(settings)
-
-    def sender(hospital: str, request: Request) -> None:
-        if hospital not in known:
-            raise denied(404, "unknown_hospital", "没有这家医院", "no such hospital")
-        token = tokens[hospital].get_secret_value() if hospital in tokens else ""
-        if not token or not hmac.compare_digest(token.encode(), bearer(request).encode()):
-            raise denied(401, "unauthorized", "访问令牌无效", "the token is not this hospital's")
+    known = speakers(city, cda.DIALECT.__eq__)
+    sender = hospital_token(settings, known)
 
     @door.get("")
     def description(hospital: str) -> Response:
@@ -43,7 +33,7 @@ def soap_door(city: City, settings: Settings) -> APIRouter:
     @door.post("")
     async def call(hospital: str, request: Request) -> Response:
         try:
-            sender(hospital, request)
+            await sender(hospital, request)
             body = await asyncio.to_thread(_serve, city, hospital, await message(request))
         except cda.Fault as fault:
             return Response(cda.fault(fault.code, fault.text, fault.text_en), 500, media_type=XML)

@@ -16,7 +16,6 @@ from typing import Any
 
 from lxml import etree
 
-from adapters.mapping import CodeMap
 from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
 from adapters.xml import Element, local, parse, spot, xpath
 from domain.errors import InvalidPayload
@@ -452,25 +451,6 @@ def days_after(start: Said, days: Said) -> Said:
     except (ValueError, OverflowError):
         return days
     return replace(days, value=end.isoformat())
-
-
-class Theirs:
-    """A hospital's codes for one message, and those of them that nobody has mapped."""
-
-    def __init__(self, codes: CodeMap) -> None:
-        self._codes = codes
-        self.unmapped: list[Unmapped] = []
-
-    def ours(self, table: str, said: Said, name: str = "") -> Said:
-        """Our code in place of theirs; theirs stays where there is none."""
-        if not said.value:
-            return said
-        mine = self._codes.ours(table, said.value)
-        if mine is None:
-            if all((one.table, one.theirs) != (table, said.value) for one in self.unmapped):
-                self.unmapped.append(Unmapped(table, said.value, name, said.spot))
-            return said
-        return replace(said, value=mine)
 
 
 # What goes out.

@@ -27,8 +27,8 @@ from unicodedata import normalize
 
 from adapters.dialects import dropbox_tables as tables
 from adapters.dialects.dropbox_tables import Layout, Row, finding
-from adapters.mapping import CodeMap
-from adapters.messages import Fetched, Message, Outcome, Reply, Unmapped, Verdict
+from adapters.mapping import CodeMap, Codes
+from adapters.messages import Fetched, Message, Outcome, Reply, Verdict
 from adapters.registry import HospitalManifest
 from domain.errors import InvalidPayload, NeedsOperator, Refused, RxError
 from domain.findings import NOWHERE, Finding, Spot
@@ -158,24 +158,6 @@ def later(start: Said, days: Said) -> Said:
     with suppress(ValueError, OverflowError):
         return Said((datetime.fromisoformat(start.value) + timedelta(days=int(days.value))).isoformat(), days.spot)
     return days
-
-
-class Codes:
-    """Their codes in ours; keeps what nobody has mapped."""
-
-    def __init__(self, codes: CodeMap) -> None:
-        self._codes = codes
-        self.unmapped: list[Unmapped] = []
-
-    def ours(self, table: str, said: Said, name: str = "") -> Said:
-        """Our code for theirs. One nobody has mapped stays theirs, and the message waits."""
-        if not said.value:
-            return said
-        mapped = self._codes.ours(table, said.value)
-        if mapped is None:
-            self.unmapped.append(Unmapped(table, said.value, name, said.spot))
-            return said
-        return Said(mapped, said.spot)
 
 
 # From bytes to a message, and from a verdict to an answer.

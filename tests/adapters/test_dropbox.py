@@ -23,7 +23,7 @@ from adapters.dialects.dropbox import RULES, Box, day, moment, plain
 from adapters.dialects.dropbox_tables import Cell, Layout, Row
 from adapters.hospitals.jinan_county.adapter import Adapter
 from adapters.hospitals.jinan_county.translation import ACTIONS, prescription
-from adapters.mapping import CodeMap
+from adapters.mapping import CodeMap, Codes
 from adapters.messages import Fetched, Outcome, Reply, Verdict
 from adapters.registry import manifest
 from domain.errors import InvalidPayload, NeedsOperator, Transient
@@ -765,7 +765,7 @@ async def test_the_box_is_the_same_in_a_bucket(s3):
 
 def test_a_value_nobody_understands_stays_what_it_was():
     paper = dropbox.Paper(tables.read(csv_file(rx(有效天数="三天", 性别="未知")), LAYOUT), LAYOUT.columns)
-    draft = prescription(paper, dropbox.Codes(CodeMap()))
+    draft = prescription(paper, Codes(CodeMap()))
     assert (draft.valid_until.value, draft.patient.gender.value) == ("三天", "未知")
 
 

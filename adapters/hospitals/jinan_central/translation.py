@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.dialects import hl7v2
 from adapters.dialects.hl7v2 import Ends, Group, Parsed, Segment, compose, date, text, timestamp, write
-from adapters.mapping import CodeMap
+from adapters.mapping import CodeMap, Codes
 from adapters.messages import Unmapped
 from domain.findings import Severity
 from domain.words import STATUSES
@@ -28,9 +28,12 @@ class Translation:
     def __init__(self, hospital: str, facts: Mapping[str, str], codes: CodeMap, message: Parsed) -> None:
         self._hospital = hospital
         self._facts = facts
-        self._codes = codes
+        self._codes = Codes(codes)
         self._message = message
-        self.unmapped: list[Unmapped] = []
+
+    @property
+    def unmapped(self) -> list[Unmapped]:
+        return self._codes.unmapped
 
     def prescription(self) -> Draft:
         message = self._message
@@ -99,7 +102,7 @@ class Translation:
             field = INDICATION[detail.name]
             given = [(detail.said(field, repetition=it), detail.said(field, 2, repetition=it))
                      for it in detail.repetitions(field)]
-        return [DiagnosisDraft(self._mapped("diagnosis", code, name.value), name) for code, name in given]
+        return [DiagnosisDraft(self._codes.ours("diagnosis", code, name.value), name) for code, name in given]
 
     def _item(self, order: Group) -> ItemDraft:
         detail = _detail(order)
@@ -109,15 +112,15 @@ class Translation:
         notes = [it.said(3) for it in group.all("NTE") if it.said(4).value == self._facts["overdose_note"]]
         return ItemDraft(
             number=order.one("ORC").said(2),
-            drug=self._mapped("drug", code, name.value),
+            drug=self._codes.ours("drug", code, name.value),
             name=name,
             kind=self._word("kind", detail.said(KIND[detail.name])),
             dose=detail.said(DOSE[detail.name]),
-            dose_unit=self._mapped("unit", detail.said(DOSE_UNIT[detail.name]), detail.said(DOSE_UNIT[detail.name], 2).value),
-            frequency=self._mapped("frequency", timing.said(3), timing.said(3, 1, 2).value),
-            route=self._mapped("route", route.said(1), route.said(1, 2).value),
+            dose_unit=self._codes.ours("unit", detail.said(DOSE_UNIT[detail.name]), detail.said(DOSE_UNIT[detail.name], 2).value),
+            frequency=self._codes.ours("frequency", timing.said(3), timing.said(3, 1, 2).value),
+            route=self._codes.ours("route", route.said(1), route.said(1, 2).value),
             quantity=detail.said(QUANTITY[detail.name]),
-            unit=self._mapped("unit", detail.said(UNIT[detail.name]), detail.said(UNIT[detail.name], 2).value),
+            unit=self._codes.ours("unit", detail.said(UNIT[detail.name]), detail.said(UNIT[detail.name], 2).value),
             days=_days(timing),
             usage=detail.said(USAGE[detail.name], 2),
             overdose_reason=notes[0] if notes else NOTHING,
@@ -129,13 +132,6 @@ class Translation:
     def _word(self, table: str, said: Said) -> Said:
         """One of their fixed words in ours."""
         return replace(said, value=self._facts.get(f"{table}.{said.value}", said.value))
-
-    def _mapped(self, table: str, said: Said, name: str) -> Said:
-        """One of their codes as ours, or as it is while nobody has mapped it."""
-        ours = self._codes.ours(table, said.value) if said.value else ""
-        if ours is None:
-            self.unmapped.append(Unmapped(table, said.value, name, said.spot))
-        return replace(said, value=said.value if ours is None else ours)
 
 
 def _detail(order: Group) -> Segment:

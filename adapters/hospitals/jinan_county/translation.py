@@ -3,7 +3,8 @@
 from itertools import zip_longest
 from typing import Final
 
-from adapters.dialects.dropbox import Codes, Line, Paper, Translation, day, flag, later, moment, number, several, word
+from adapters.dialects.dropbox import Line, Paper, Translation, day, flag, later, moment, number, several, word
+from adapters.mapping import Codes
 from fhir_profiles.drafts import NOTHING, CancelDraft, DiagnosisDraft, Draft, ItemDraft, PatientDraft
 
 SLUG: Final = "jinan_county"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from adapters.dialects.erx import HERBS, Parts, hi_rxno, trace_code
 from adapters.dialects.erx_json import Node
-from adapters.mapping import CodeMap
+from adapters.mapping import CodeMap, Codes
 from adapters.messages import Unmapped
 from fhir_profiles.drafts import NOTHING, CancelDraft, DiagnosisDraft, Draft, ItemDraft, PatientDraft, Said
 
@@ -28,7 +28,7 @@ def prescription(parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: s
     rx = parts["D001"]
     upload = parts.get("D003")
     visit, extras = rx["mdtrtinfo"], rx["mdtrtinfo"]["extras"]
-    mapper = _Mapper(codes)
+    ours = Codes(codes)
     number = rx["hospRxno"].said
     trace = upload["rxTraceCode"].said if upload else Said(trace_code(slug, rx.raw), rx["hospRxno"].spot)
     draft = Draft(
@@ -50,8 +50,8 @@ def prescription(parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: s
         visit_type=_word(visit["fstdiagFlag"].said, VISIT_TYPES),
         insutype=_or(extras["insutype"], facts["insutype"]),
         insured_place=_or(rx["insuPlcNo"], facts["insured_place"]),
-        diagnoses=[_diagnosis(row, mapper) for row in rx["diseinfo"] if row["diagType"].text == WESTERN_DIAGNOSIS],
-        items=[_item(rx, row, line, mapper) for line, row in enumerate(rx["rxdrugdetail"], 1)],
+        diagnoses=[_diagnosis(row, ours) for row in rx["diseinfo"] if row["diagType"].text == WESTERN_DIAGNOSIS],
+        items=[_item(rx, row, line, ours) for line, row in enumerate(rx["rxdrugdetail"], 1)],
         chronic_disease=visit["diseCodg"].said,
         proof_issued=extras["fstDiagDate"].said,
         proof_diagnoses=[one.said for one in extras["fstDiagCodes"]],
@@ -60,7 +60,7 @@ def prescription(parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: s
         long_term_assessed=_word(_or(extras["longRxAsmtFlag"], facts["long_term_assessed"]), FLAGS),
         patient_acknowledged=_word(_or(extras["patnCfmFlag"], facts["patient_acknowledged"]), FLAGS),
     )
-    return draft, mapper.unmapped
+    return draft, ours.unmapped
 
 
 def revocation(parts: Parts, facts: Mapping[str, str], slug: str) -> CancelDraft:
@@ -94,11 +94,11 @@ def _patient(visit: Node, extras: Node) -> PatientDraft:
     )
 
 
-def _diagnosis(row: Node, mapper: "_Mapper") -> DiagnosisDraft:
-    return DiagnosisDraft(mapper.ours("diagnosis", row["diagCode"], row["diagName"]), row["diagName"].said)
+def _diagnosis(row: Node, codes: Codes) -> DiagnosisDraft:
+    return DiagnosisDraft(codes.ours("diagnosis", row["diagCode"].said, row["diagName"].text), row["diagName"].said)
 
 
-def _item(rx: Node, row: Node, line: int, mapper: "_Mapper") -> ItemDraft:
+def _item(rx: Node, row: Node, line: int, codes: Codes) -> ItemDraft:
     # Herbs are taken as a whole: their usage stands once, for the prescription.
     whole = row["rxItemTypeCode"].text == HERBS
     frequency, frequency_name = (rx["rxFrquCodg"], rx["rxFrquName"]) if whole else (row["usedFrquCodg"], row["usedFrquName"])
@@ -106,15 +106,15 @@ def _item(rx: Node, row: Node, line: int, mapper: "_Mapper") -> ItemDraft:
     number = rx["hospRxno"].said
     return ItemDraft(
         number=Said(f"{number.value}-{line}", number.spot),
-        drug=mapper.ours("drug", row["medListCodg"], row["drugGenname"]),
+        drug=codes.ours("drug", row["medListCodg"].said, row["drugGenname"].text),
         name=row["drugGenname"].said,
         kind=_word(row["rxItemTypeCode"].said, KINDS),
         dose=row["sinDoscnt"].said,
-        dose_unit=mapper.ours("unit", row["sinDosunt"]),
-        frequency=mapper.ours("frequency", frequency, frequency_name),
-        route=mapper.ours("route", route, route_name),
+        dose_unit=codes.ours("unit", row["sinDosunt"].said),
+        frequency=codes.ours("frequency", frequency.said, frequency_name.text),
+        route=codes.ours("route", route.said, route_name.text),
         quantity=row["drugCnt"].said,
-        unit=mapper.ours("unit", row["drugDosunt"]),
+        unit=codes.ours("unit", row["drugDosunt"].said),
         days=row["medcDays"].said,
         usage=row["tcmherbFoote"].said,
         overdose_reason=row["extras"]["overDosRea"].said,
@@ -139,19 +139,3 @@ def _word(said: Said, words: Mapping[str, str]) -> Said:
 
 def _or(node: Node, default: str) -> Said:
     return node.said if node.text else Said(default, node.spot)
-
-
-class _Mapper:
-    """Puts codes into ours and keeps those nobody has mapped."""
-
-    def __init__(self, codes: CodeMap) -> None:
-        self._codes = codes
-        self.unmapped: list[Unmapped] = []
-
-    def ours(self, table: str, code: Node, name: Node | None = None) -> Said:
-        if not code.text:
-            return code.said
-        ours = self._codes.ours(table, code.text)
-        if ours is None:
-            self.unmapped.append(Unmapped(table, code.text, name.text if name else "", code.spot))
-        return Said(ours or code.text, code.spot)

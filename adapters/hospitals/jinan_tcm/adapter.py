@@ -10,7 +10,7 @@ from lxml import etree
 
 from adapters.dialects import cda
 from adapters.hospitals.jinan_tcm import translation
-from adapters.mapping import CodeMap
+from adapters.mapping import CodeMap, Codes
 from adapters.messages import Fetched, Message, Reply, Verdict
 from adapters.registry import HospitalManifest
 from adapters.xml import Element
@@ -39,12 +39,13 @@ class Adapter:
 
     def to_fhir(self, raw: bytes, codes: CodeMap) -> Message:
         received = cda.read(raw)
-        theirs = cda.Theirs(codes)
+        theirs = Codes(codes)
         if isinstance(received, cda.Cancel):
             resource, spots = drafts.cancel(translation.cancel(received, self.slug))
             return Message(cda.usable_key(received.key), resource, drafts.locate(spots))
         resource, spots = drafts.bundle(translation.prescription(received, self.slug, self._piece_category, theirs))
-        return Message(cda.usable_key(received.key), resource, cda.locate(received, spots), tuple(theirs.unmapped))
+        return Message(cda.usable_key(received.key), resource, cda.locate(received, spots),
+                       theirs.each_once())
 
     def answer(self, message: Message | None, verdict: Verdict) -> Reply:
         return cda.answer(message, verdict)

@@ -13,6 +13,7 @@ from typing import Any
 from lxml import etree
 
 from adapters.dialects import cda
+from adapters.mapping import Codes
 from adapters.xml import Element
 from fhir_profiles.drafts import NOTHING, CancelDraft, DiagnosisDraft, Draft, ItemDraft, PatientDraft, Said
 
@@ -31,7 +32,7 @@ STATUS_WORDS: Mapping[str, tuple[str, str]] = {
 Extra = Mapping[str, Sequence[Said]]
 
 
-def prescription(document: cda.Document, hospital: str, piece_category: str, theirs: cda.Theirs) -> Draft:
+def prescription(document: cda.Document, hospital: str, piece_category: str, theirs: Codes) -> Draft:
     """A document as a draft. Codes nobody has mapped are left in place, and listed in `theirs`."""
     root = document.root
     role, extra = cda.find(root, "recordTarget/patientRole"), cda.supplement(root)
@@ -102,12 +103,12 @@ def _patient(role: Element | None, extra: Extra) -> PatientDraft:
     )
 
 
-def _diagnosis(observation: Element, theirs: cda.Theirs) -> DiagnosisDraft:
+def _diagnosis(observation: Element, theirs: Codes) -> DiagnosisDraft:
     name = cda.said(cda.find(observation, "value"), "displayName", "DE05.01.024.00")
     return DiagnosisDraft(theirs.ours("diagnosis", cda.value(observation, "DE05.01.024.00"), name.value), name)
 
 
-def _items(section: Element, chinese: bool, number: Said, piece_category: str, theirs: cda.Theirs) -> list[ItemDraft]:
+def _items(section: Element, chinese: bool, number: Said, piece_category: str, theirs: Codes) -> list[ItemDraft]:
     """The drugs of one section: all western, all patent medicine, or all pieces of one decoction."""
     category = cda.observed(section, "DE08.50.032.00")
     pieces = chinese and category.value == piece_category
@@ -119,7 +120,7 @@ def _items(section: Element, chinese: bool, number: Said, piece_category: str, t
             for line, one in enumerate(cda.entries([section], "substanceAdministration"), 1)]
 
 
-def _item(one: Element, line: int, number: Said, kind: Said, doses: Said, usage: Said, theirs: cda.Theirs) -> ItemDraft:
+def _item(one: Element, line: int, number: Said, kind: Said, doses: Said, usage: Said, theirs: Codes) -> ItemDraft:
     drug = cda.find(one, "consumable/manufacturedProduct/manufacturedLabeledDrug")
     name = cda.said(cda.find(drug, "name"), de="DE08.50.022.00")
     dose = cda.find(one, "doseQuantity")
