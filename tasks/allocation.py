@@ -300,10 +300,11 @@ def withdrawal(rx_id: str, order_id: str, reason: str) -> Effect:
     return Effect(rx_id, "cancel", f"{order_id}:{reason}"[:40])
 
 
-async def withdraw(city: City, rx: Prescription, placed: Placed, reason: str) -> OrderStatus:
+async def withdraw(city: City, placed: Placed, reason: str) -> OrderStatus:
     """Take an order back from its chain; returns what it is now: CANCELLED, or where the chain says it is.
 
-    The chain's no is final for this reason only: a later withdrawal asks anew.
+    The chain's no is final for this reason only: a later withdrawal asks anew. Raises `NeedsOperator` (code
+    `order_unknown`) when the chain no longer knows an order it had confirmed: medicine may lie packed for it.
     """
     chain = city.chains[placed.order.chain]
 
@@ -319,6 +320,9 @@ async def withdraw(city: City, rx: Prescription, placed: Placed, reason: str) ->
         except Refused as no:
             if no.code != "unknown_order":
                 raise
+            if placed.status is not OrderStatus.HELD:
+                raise NeedsOperator(f"{chain.slug} confirmed {placed.id} and no longer knows it; call the pharmacy",
+                                    code="order_unknown") from no
             return Receipt("", OrderStatus.CANCELLED)  # It never heard of it, so it holds nothing for it.
 
     def withdrawn(session: Session, _: Receipt) -> OrderStatus:
@@ -326,7 +330,7 @@ async def withdraw(city: City, rx: Prescription, placed: Placed, reason: str) ->
         return OrderStatus.CANCELLED
 
     try:
-        return await once(city, withdrawal(rx.id, placed.id, reason), partner=chain.slug,
+        return await once(city, withdrawal(placed.order.prescription_id, placed.id, reason), partner=chain.slug,
                           request=canonical([placed.id, reason]), answer=RECEIPT, send=cancel, ask=cancelled,
                           then=withdrawn)
     except Refused:
@@ -353,7 +357,7 @@ async def _let_go(city: City, loaded: Loaded, open_order: Placed | None, reason:
         return True
     if open_order.status not in ALIVE:
         return False
-    return await withdraw(city, loaded.prescription, open_order, reason) is OrderStatus.CANCELLED
+    return await withdraw(city, open_order, reason) is OrderStatus.CANCELLED
 
 
 def _declined(city: City, rx_id: str, order_id: str, code: str) -> Head:

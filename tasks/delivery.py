@@ -7,7 +7,7 @@ import re
 from datetime import datetime
 
 from domain.errors import InvalidPayload, StaleStatus
-from domain.lifecycle import ALIVE, FINAL, Status
+from domain.lifecycle import ALIVE, FINAL, GONE, Status
 from domain.orders import OrderStatus, OrderUpdate
 from infra.db import Session, claims, effects, history, inbox, orders, prescriptions
 from infra.db.history import Head
@@ -21,7 +21,6 @@ from tasks.intake import Answer
 
 log = get_logger(__name__)
 
-OVER = frozenset({OrderStatus.DECLINED, OrderStatus.CANCELLED})
 CODED = re.compile(r"[a-z_]{0,40}")
 """A coded reason. A chain's free text may name a person; it stays in the archive with the raw callback."""
 
@@ -81,7 +80,7 @@ async def await_delivery(city: City, prescription_id: str) -> Head:
         return await _cancel(city, loaded, placed)
     said_yes = placed.status is not OrderStatus.ORDERED
     if unfinished or (not said_yes and placed.accept_by and now >= placed.accept_by):
-        now_it_is = await withdraw(city, loaded.prescription, placed, "no_answer")
+        now_it_is = await withdraw(city, placed, "no_answer")
         if now_it_is is OrderStatus.CANCELLED:
             return _note(city, loaded, placed, "no answer in time (D-12)")
         # It can't be taken back, and its word has not come yet: that word is asked for again, not raced for.
@@ -92,7 +91,7 @@ async def await_delivery(city: City, prescription_id: str) -> Head:
                                 waiting_for="the pharmacy's word, overdue")
     until, waiting_for = next_look(placed.status, placed.accept_by, placed.fulfil_by)
     if said_yes and placed.fulfil_by and now >= placed.fulfil_by:
-        now_it_is = await withdraw(city, loaded.prescription, placed, "expired")
+        now_it_is = await withdraw(city, placed, "expired")
         if now_it_is is OrderStatus.CANCELLED:
             return ends.expire(city, loaded)
         # A timer never rewrites a fact: what cannot be taken back may still be handed over, or has been.
@@ -123,7 +122,7 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
     if update.status is OrderStatus.RETURNED:
         placed = orders.get(session, update.order_id) or placed
     reason = update.reason if CODED.fullmatch(update.reason) else "other"
-    if placed.status in OVER and update.status in (OrderStatus.HANDED_OVER, OrderStatus.RETURNED):
+    if placed.status in GONE and update.status in (OrderStatus.HANDED_OVER, OrderStatus.RETURNED):
         # We took it back, or it declined, and yet the patient has it: too true to drop, too late to act on.
         claims.disagree(session, kind="late_word_from_chain", subject=update.event_id, expected=placed.status,
                         actual=update.status, at=city.now(), prescription_id=rx_id)
@@ -187,7 +186,7 @@ async def _cancel(city: City, loaded: Loaded, placed: Placed) -> Head:
     """The hospital cancels an order under way; the chain has the last word on whether it still can be."""
     assert loaded.cancel_reason is not None
     rx = loaded.prescription
-    if await withdraw(city, rx, placed, "cancelled") is OrderStatus.CANCELLED:
+    if await withdraw(city, placed, "cancelled") is OrderStatus.CANCELLED:
         with city.db.transaction("delivery.cancelled") as session:
             ends.cancel(session, city, loaded.head, rx, loaded.cancel_reason, order_id=placed.id)
             return prescriptions.load(session, rx.id).head

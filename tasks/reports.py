@@ -91,7 +91,7 @@ def _enqueue(session: Session, city: City, key: str, kind: str, partner: str, rx
 
 
 def waited_for(city: City) -> list[str]:
-    """Partners with a message that is due."""
+    """Partners with a message that may go now."""
     with city.db.reading() as session:
         return outbox.waited_for(session, city.now())
 

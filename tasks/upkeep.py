@@ -72,9 +72,7 @@ async def sweep(city: City) -> Swept:
     released = 0
     for placed in holds:
         try:
-            with city.db.reading() as session:
-                rx = prescriptions.load(session, placed.order.prescription_id).prescription
-            released += await withdraw(city, rx, placed, "orphan") is OrderStatus.CANCELLED
+            released += await withdraw(city, placed, "orphan") is OrderStatus.CANCELLED
         except RxError as error:
             log.warning("sweep.hold_not_released", order=placed.id, error=type(error).__name__)
     mapped = await asyncio.to_thread(take_complete, city)

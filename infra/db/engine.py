@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import event
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 
@@ -116,14 +115,22 @@ def run(session: Session, statement: sa.Executable,
 
 def insert_new(session: Session, row: Any, **values: Any) -> bool:
     """Insert a row unless its key is there already; whether it was new. One statement, and no savepoint."""
-    dialect: str = session.info["connection"].dialect.name
-    return run(session, _insert_new(dialect, row), values).rowcount == 1
+    given = {**_defaults(row), **values}
+    return run(session, _insert_new(row, tuple(given)), given).rowcount == 1
 
 
 @cache
-def _insert_new(dialect: str, row: Any) -> sa.Insert:
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return insert(table(row)).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+def _defaults(row: Any) -> Mapping[str, Any]:
+    return {column.name: column.default.arg for column in table(row).c if isinstance(column.default, sa.ColumnDefault)}
+
+
+@cache
+def _insert_new(row: Any, columns: Sequence[str]) -> sa.Executable:
+    # As text, because SQLAlchemy compiles its own ON CONFLICT anew each time, which takes longer than the insert.
+    of = table(row)
+    names, values = (", ".join(form.format(column) for column in columns) for form in ('"{}"', ":{}"))
+    return sa.text(f'INSERT INTO "{of.name}" ({names}) VALUES ({values}) ON CONFLICT DO NOTHING').bindparams(  # noqa: S608
+        *(sa.bindparam(column, type_=of.c[column].type) for column in columns)).execution_options(preserve_rowcount=True)
 
 
 _MIGRATING = Lock()

@@ -31,13 +31,14 @@ def enqueue(session: Session, *, key: str, kind: str, partner: str, prescription
 # Statements are made once: building one anew costs more than running it.
 _OUTBOX = table(OutboxRow)
 _ROW = _OUTBOX.c
-_WAITED_FOR = sa.select(_ROW.partner).where(_ROW.due_at <= sa.bindparam("at")).distinct()
 _earlier = _OUTBOX.alias().c
+_MAY_GO = sa.and_(_ROW.due_at <= sa.bindparam("at"), ~sa.exists().where(
+    _earlier.partner == _ROW.partner, _earlier.prescription_id == _ROW.prescription_id,
+    _earlier.id < _ROW.id, _earlier.due_at.is_not(None)))
+_WAITED_FOR = sa.select(_ROW.partner).where(_MAY_GO).distinct()
 _DUE = (
     sa.select(_ROW.id, _ROW.key, _ROW.kind, _ROW.partner, _ROW.prescription_id, _ROW.sealed, _ROW.attempts)
-    .where(_ROW.partner == sa.bindparam("to"), _ROW.due_at <= sa.bindparam("at"), ~sa.exists().where(
-        _earlier.partner == _ROW.partner, _earlier.prescription_id == _ROW.prescription_id,
-        _earlier.id < _ROW.id, _earlier.due_at.is_not(None)))
+    .where(_ROW.partner == sa.bindparam("to"), _MAY_GO)
     .order_by(_ROW.id).limit(sa.bindparam("most")).with_for_update(skip_locked=True)
 )
 _LEASE = (sa.update(_OUTBOX).where(_ROW.id.in_(sa.bindparam("ids", expanding=True)))
@@ -47,7 +48,7 @@ _DELIVERED = (sa.update(_OUTBOX).where(_ROW.key.in_(sa.bindparam("keys", expandi
 
 
 def waited_for(session: Session, at: datetime) -> list[str]:
-    """Partners with a parcel that is due."""
+    """Partners with a parcel that may go: it is due, and none before it about the same prescription is still on its way."""
     return list(run(session, _WAITED_FOR, {"at": at}).scalars())
 
 

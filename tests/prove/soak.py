@@ -42,8 +42,12 @@ GROWS_AT_MOST = 3.0
 CARRIED = 0.8
 """Of the prescriptions that were due to be sent, at least so many must be settled or over: a city that stands still
 keeps its memory too. The rest is what is on its way at the end, or waits for people."""
-ZOMBIES = "sanyi: zombie-runs"
-"""The automation of flows/automations.py that calls silent runs dead: on a healthy day there is none."""
+CALLED_DEAD = "its heartbeat stopped%"
+"""What flows/automations.py says of a silent run when it makes it Crashed: on a healthy day there is none.
+
+The automation may fire without doing so: the heartbeat of a run that was over within a moment can reach Prefect
+after the end. Prefect refuses to crash what has ended.
+"""
 PLATEAU = 1.3
 """The most rows of the second half over the most of the first half, after the warm-up."""
 SLACK = 15
@@ -69,6 +73,8 @@ class Sample:
     running_long: int
     fired: frozenset[tuple[str, str]]
     """Automations that fired in the time Prefect remembers: event and name. On a healthy day alerts do not."""
+    dead: frozenset[str]
+    """Runs that were called dead, of those Prefect remembers."""
 
     @property
     def rows(self) -> int:
@@ -150,8 +156,10 @@ def _look(processes: Processes, book: psycopg.Connection, own: psycopg.Connectio
     rss = {name: _rss(processes._children[name].process.pid) for name in (*WATCHED, "operations", "prefect")}
     fired = frozenset((str(event), str(name)) for event, name in book.execute(
         "SELECT id, resource->>'prefect.resource.name' FROM events WHERE event = 'prefect.automation.triggered'").fetchall())
+    dead = frozenset(str(run) for (run,) in book.execute(
+        "SELECT flow_run_id FROM flow_run_state WHERE type = 'CRASHED' AND message LIKE %s", (CALLED_DEAD,)).fetchall())
     tables = dict(zip(TABLES, rows, strict=True))
-    return Sample(at, closed, rss, tables, size / 2**20, float(oldest or 0), paused, running_long, fired)
+    return Sample(at, closed, rss, tables, size / 2**20, float(oldest or 0), paused, running_long, fired, dead)
 
 
 def _row(connection: psycopg.Connection, query: str) -> tuple[int, ...]:
@@ -182,7 +190,8 @@ def _judge(warm: Sequence[Sample], samples: Sequence[Sample], due: int, sent: in
     oldest = max(one.oldest for one in warm)
     paused, running_long = max(one.paused for one in samples), max(one.running_long for one in samples)
     fired = frozenset[tuple[str, str]]().union(*(one.fired for one in samples))
-    zombies, done = sum(name == ZOMBIES for _, name in fired), samples[-1].closed
+    zombies = len(frozenset[str]().union(*(one.dead for one in samples)))
+    done = samples[-1].closed
     wrong = [*(f"{name} grows by {growth[name]:.1f} MB per 1,000 prescriptions" for name in WATCHED
                if growth[name] > GROWS_AT_MOST),
              *([f"Prefect's tables grow: {plateau:.2f}"] if plateau > PLATEAU else []),
@@ -200,7 +209,7 @@ def _judge(warm: Sequence[Sample], samples: Sequence[Sample], due: int, sent: in
     figures = (f"{samples[-1].at:.0f} s, {done} of {sent} sent settled or over (an hour of a city of {24 * due:,} a day); "
                f"in the last third {memory}; Prefect {warm[-1].rows} rows {warm[-1].mb:.1f} MB, second half over first "
                f"{plateau:.2f}; oldest event {oldest:.0f} s of {RETENTION}; paused {paused}, long {running_long}, "
-               f"zombies {zombies}, automations fired {len(fired)}")
+               f"runs called dead {zombies}, automations fired {len(fired)}")
     console.print(f"[red]soak: the promise does not hold[/red]: {figures}" if wrong else f"soak: {figures}")
     return 1 if wrong else 0
 

@@ -128,3 +128,16 @@ def test_a_handover_and_a_return_that_nobody_heard_of_are_found_at_the_deadline(
     line.chain(placed.order.chain).update(placed.id, OrderStatus.RETURNED)
     line.clock.advance(hours=30)
     assert not line.hop(rx).error
+
+
+def test_a_chain_that_forgot_an_order_it_had_confirmed_is_not_believed(line: Line) -> None:
+    (rx,) = admit(line.city)
+    placed = line.to_fulfilling(rx)
+    kept = line.chain(placed.order.chain).book.pop(placed.id)
+    cancel_by_hospital(line.city, 1)
+    assert "order_unknown" in line.hop(rx).error
+    assert line.status(rx) is Status.FULFILLING
+    line.chain(placed.order.chain).book[placed.id] = kept
+    line.clock.advance(minutes=10)
+    line.hop(rx)
+    assert line.status(rx) is Status.CANCELLED

@@ -82,6 +82,8 @@ def test_what_failed_holds_back_what_comes_after_it(db: Database, rx: list[str])
     fail(db, "first", NOW + 5 * MINUTE)
     put(db, "second", rx[0])
     assert take(db, NOW + 2 * MINUTE) == []
+    with db.reading() as session:
+        assert outbox.waited_for(session, NOW + 2 * MINUTE) == [], "the relay would look again and again, without a pause"
     assert take(db, NOW + 5 * MINUTE) == ["first"]
     deliver(db, "first")
     assert take(db, NOW + 5 * MINUTE) == ["second"]
