@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from domain.findings import Finding, Severity, Spot
 from fhir_profiles import codes
 from fhir_profiles.catalogue import RULES
-from fhir_profiles.message import Json, Report, fhirpath, parse
+from fhir_profiles.message import Json, fhirpath
 from fhir_profiles.patches import Change
 
 MAX_PATHS = 200
@@ -63,21 +63,6 @@ def conflict(paths: Sequence[str]) -> bytes:
     """The same key with other bytes: an OperationOutcome naming where they differ, never how."""
     finding = RULES["MESSAGE_CONFLICT"].finding("")
     return _canonical({"resourceType": "OperationOutcome", "issue": [_issue(finding, list(paths))]})
-
-
-def different_paths(old: bytes, new: bytes) -> list[str]:
-    """Where two messages differ, as FHIRPaths: added, removed or changed elements, 200 at most.
-
-    Empty only if the bytes are equal. The root alone means that one of them is no message, or that they differ
-    in their writing only.
-    """
-    if old == new:
-        return []
-    for root in ("Bundle", "Task"):
-        before, after = parse(old, root, Report()), parse(new, root, Report())
-        if before is not None and after is not None:
-            return differences(before, after)
-    return ["Resource"]
 
 
 def differences(old: Json, new: Json) -> list[str]:

@@ -22,8 +22,6 @@ from fhir_profiles.definitions import system_concepts
 from fhir_profiles.invariants import resident_id
 from fhir_profiles.message import (
     BEIJING,
-    MAX_BYTES,
-    MAX_DEPTH,
     Json,
     Report,
     coded,
@@ -33,7 +31,6 @@ from fhir_profiles.message import (
     members,
     moment,
     number,
-    parse,
     phone,
     proof,
     text,
@@ -88,25 +85,6 @@ VERSIONS = tuple(Version(**one) for one in tomllib.loads(
 
 
 # The door.
-
-def check_bundle(raw: bytes, hospital: str = "", *, max_bytes: int = MAX_BYTES,
-                 max_depth: int = MAX_DEPTH) -> tuple[Json, list[Finding]]:
-    """A prescription message as JSON and everything wrong with it; an empty message if it is none.
-
-    With a hospital's slug its identifier systems must be that hospital's; without, any one hospital's. Never raises.
-    """
-    report = Report()
-    data = parse(raw, "Bundle", report, max_bytes, max_depth)
-    return ({}, report.findings) if data is None else (data, check_data(data, hospital))
-
-
-def check_cancel(raw: bytes, hospital: str = "", *, max_bytes: int = MAX_BYTES,
-                 max_depth: int = MAX_DEPTH) -> tuple[Json, list[Finding]]:
-    """A cancel as JSON and everything wrong with it; an empty message if it is none. Never raises."""
-    report = Report()
-    data = parse(raw, "Task", report, max_bytes, max_depth)
-    return ({}, report.findings) if data is None else (data, check_data(data, hospital))
-
 
 def check_data(data: Json, hospital: str = "") -> list[Finding]:
     """Everything wrong with a Bundle or a cancel Task that is JSON already. Never raises."""

@@ -9,7 +9,6 @@ from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import cast
 
-from domain.errors import InvalidPayload
 from domain.prescription import (
     Channel,
     Coverage,
@@ -27,12 +26,9 @@ from domain.prescription import (
     prescription_id,
 )
 from fhir_profiles import codes
-from fhir_profiles.checker import check_bundle, check_cancel
 from fhir_profiles.message import (
     BEIJING,
-    KEY,
     Json,
-    Report,
     coded,
     coordinates,
     day,
@@ -42,7 +38,6 @@ from fhir_profiles.message import (
     moment,
     named,
     number,
-    parse,
     phone,
     proof,
     text,
@@ -87,20 +82,12 @@ class CancelRequest:
     at: datetime
 
 
-def read_bundle(raw: bytes, hospital: str, patient_id: Callable[[str], str]) -> Admitted:
-    """The prescription in a message.
+def read_bundle_data(data: Json, hospital: str, patient_id: Callable[[str], str]) -> Admitted:
+    """The prescription in a Bundle in which the checker has found nothing.
 
     `patient_id` turns a resident id number into our opaque id. `valid_until` is `issued_at` plus 24, 48 or 72
-    hours (A-01, PLUS_HOURS). Raises `InvalidPayload` with every finding.
+    hours (A-01, PLUS_HOURS).
     """
-    data, findings = check_bundle(raw, hospital)
-    if findings:
-        raise InvalidPayload(findings)
-    return read_bundle_data(data, hospital, patient_id)
-
-
-def read_bundle_data(data: Json, hospital: str, patient_id: Callable[[str], str]) -> Admitted:
-    """The same of a Bundle in which the checker has found nothing."""
     resources: dict[str, list[Json]] = {}
     for entry in data["entry"]:
         resources.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
@@ -133,16 +120,8 @@ def read_bundle_data(data: Json, hospital: str, patient_id: Callable[[str], str]
     return Admitted(data["identifier"]["value"], prescription, patient)
 
 
-def read_cancel(raw: bytes, hospital: str) -> CancelRequest:
-    """The cancel in a message. Raises `InvalidPayload` with every finding."""
-    data, findings = check_cancel(raw, hospital)
-    if findings:
-        raise InvalidPayload(findings)
-    return read_cancel_data(data)
-
-
 def read_cancel_data(data: Json) -> CancelRequest:
-    """The same of a Task in which the checker has found nothing."""
+    """The cancel in a Task in which the checker has found nothing."""
     return CancelRequest(
         key=data["identifier"][0]["value"],
         external_id=data["focus"]["identifier"]["value"],
@@ -156,18 +135,6 @@ def external_id(data: Json) -> str:
     requests = (member(entry, "resource") for entry in members(data, "entry"))
     numbers = [text(one, "groupIdentifier", "value") for one in requests] + [text(data, "focus", "identifier", "value")]
     return next((number for number in numbers if number), "")
-
-
-def message_key(raw: bytes) -> str | None:
-    """The key under which a message is remembered, or None if it carries none we could use.
-
-    It is found in messages that break the contract otherwise, so that their refusal can be repeated too.
-    """
-    for root, path in (("Bundle", ("identifier", "value")), ("Task", ("identifier", "value"))):
-        if data := parse(raw, root, Report()):
-            key = member(data, *path)
-            return key if isinstance(key, str) and KEY.fullmatch(key) else None
-    return None
 
 
 def _issue(request: Json) -> tuple[datetime, int]:

@@ -4,7 +4,7 @@ import asyncio
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from adapters.dialects import cda
+from adapters.dialects import cda, cda_soap
 from gateway.access import denied, hospital_token, message, speakers
 from gateway.trouble import http_error, spoken
 from infra.db import prescriptions
@@ -28,15 +28,15 @@ def soap_door(city: City, settings: Settings) -> APIRouter:
     def description(hospital: str) -> Response:
         if hospital not in known:
             return _fault(denied(404, "unknown_hospital", "没有这家医院", "no such hospital"))
-        return Response(cda.wsdl(f"{str(settings.gateway_url).rstrip('/')}/soap/{hospital}"), media_type=XML)
+        return Response(cda_soap.wsdl(f"{str(settings.gateway_url).rstrip('/')}/soap/{hospital}"), media_type=XML)
 
     @door.post("")
     async def call(hospital: str, request: Request) -> Response:
         try:
             await sender(hospital, request)
             body = await asyncio.to_thread(_serve, city, hospital, await message(request))
-        except cda.Fault as fault:
-            return Response(cda.fault(fault.code, fault.text, fault.text_en), 500, media_type=XML)
+        except cda_soap.Fault as fault:
+            return Response(cda_soap.fault(fault.code, fault.text, fault.text_en), 500, media_type=XML)
         except Exception as error:
             return _fault(error if isinstance(error, HTTPException) else http_error(error))
         return Response(body, media_type=XML)
@@ -45,14 +45,14 @@ def soap_door(city: City, settings: Settings) -> APIRouter:
 
 
 def _serve(city: City, hospital: str, raw: bytes) -> bytes:
-    call = cda.call(raw)
+    call = cda_soap.call(raw)
     if call.operation == "QueryStatus":
         with city.db.reading() as session:
             row = prescriptions.find(session, hospital, call.number)
-        return cda.response(call.operation, cda.result("known", city.now(), row.id, call.number, row.status)
+        return cda_soap.response(call.operation, cda.result("known", city.now(), row.id, call.number, row.status)
                             if row else cda.result("unknown", city.now()))
     kind = "Bundle" if call.operation == "SubmitPrescription" else "Task"
-    return cda.response(call.operation, intake.receive(city, hospital, call.raw, expect=kind).body)
+    return cda_soap.response(call.operation, intake.receive(city, hospital, call.raw, expect=kind).body)
 
 
 def _fault(error: HTTPException) -> Response:
@@ -60,5 +60,5 @@ def _fault(error: HTTPException) -> Response:
     said = spoken(error)
     status = error.status_code if error.status_code < 500 else 500
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-    body = cda.fault("Client" if status < 500 else "Server", said["text"], said["text_en"])
+    body = cda_soap.fault("Client" if status < 500 else "Server", said["text"], said["text_en"])
     return Response(body, status, headers, XML)

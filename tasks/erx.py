@@ -29,6 +29,7 @@ from fhir_profiles.reader import read_bundle_data
 from infra.db import Session, claims, inbox, orders, prescriptions, reviews
 from infra.db import mapping as mapping_queue
 from infra.log import get_logger
+from infra.sm import compact
 from tasks import intake
 from tasks.city import City, code_map
 
@@ -183,7 +184,7 @@ def _sign(city: City, adapter: erx.Adapter, said: Node) -> Reply:
     try:
         original = base64.b64decode(said["originalValue"].text, validate=True)
         fields = json.loads(original)
-        good = isinstance(fields, dict) and _compact(fields) == original
+        good = isinstance(fields, dict) and compact(fields).encode() == original
     except (ValueError, binascii.Error):
         good = False
     if not good:
@@ -365,7 +366,3 @@ def _source(adapter: erx.Adapter) -> str:
 
 def _local(city: City, at: datetime) -> str:
     return at.astimezone(ZoneInfo(city.policy.timezone)).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _compact(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()

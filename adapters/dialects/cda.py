@@ -1,17 +1,14 @@
-"""WS/T 500.5-2016 (西药处方) and 500.6-2016 (中药处方): CDA documents with positions, and the SOAP 1.1 that carries them.
+"""WS/T 500.5-2016 (西药处方) and 500.6-2016 (中药处方): CDA documents with positions. SOAP carries them (cda_soap.py).
 
 The documents say nothing of insurance, visit or handover. A hospital says these in one more section, whose code system is
 `SUPPLEMENT`; base CDA allows it, and receivers who do not know it may ignore it. Everything else is as the standard has it.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
 from lxml import etree
@@ -129,7 +126,7 @@ RULES: tuple[Rule, ...] = (
 )
 """Why bytes are no document of this dialect. What a document says is judged by the checker."""
 
-_BY_CODE = {rule.code: rule for rule in RULES}
+BY_CODE = {rule.code: rule for rule in RULES}
 
 
 # What comes in.
@@ -165,7 +162,7 @@ def read(raw: bytes) -> Document | Cancel:
         body = root.find(f"{{{SOAP}}}Body")
         wish = body[0] if body is not None and len(body) else root
     if wish.tag != f"{{{SERVICE}}}CancelPrescription":
-        raise InvalidPayload([_found("CDA_ROOT", root)])
+        raise InvalidPayload([found("CDA_ROOT", root)])
     return Cancel(*(said(wish.find(f"{{{SERVICE}}}{name}")) for name in ("messageId", "prescriptionNumber", "reason", "at")))
 
 
@@ -174,25 +171,25 @@ def _document(root: Element) -> Document:
     template = next((one for one in children(root, "templateId") if one.get("root") in TEMPLATES), None)
     expected, chinese = TEMPLATES[template.get("root", "")] if template is not None else ("", False)
     if template is None:
-        findings.append(_found("CDA_TEMPLATE", find(root, "templateId"), root))
+        findings.append(found("CDA_TEMPLATE", find(root, "templateId"), root))
     code = find(root, "code")
     if template is not None and (code is None or code.get("code") != expected):
-        findings.append(_found("CDA_CODE", code, root))
+        findings.append(found("CDA_CODE", code, root))
     number = identifier(root, DOCUMENT_ID)
     if not number.value:
-        findings.append(_found("CDA_DOCUMENT_ID", find(root, "id"), root))
+        findings.append(found("CDA_DOCUMENT_ID", find(root, "id"), root))
     version = find(root, "versionNumber")
     written = said(version, "value").value or "1"
     if not re.fullmatch(r"[1-9][0-9]{0,3}", written):
-        findings.append(_found("CDA_VERSION", version, root))
+        findings.append(found("CDA_VERSION", version, root))
     # Many systems print the whole template, with nothing in it where nothing is replaced.
     replaced = next((one for related in children(root, "relatedDocument") if related.get("typeCode") == "RPLC"
                      for one in children(find(related, "parentDocument"), "id") if one.get("extension")), None)
     if replaced is not None:
-        findings.append(_found("CDA_REPLACES", replaced))
+        findings.append(found("CDA_REPLACES", replaced))
     statements = list(root.iter(f"{{{V3}}}substanceAdministration", f"{{{V3}}}observation"))
     if len(statements) > MAX_STATEMENTS:
-        findings.append(_found("CDA_TOO_MANY", statements[MAX_STATEMENTS]))
+        findings.append(found("CDA_TOO_MANY", statements[MAX_STATEMENTS]))
     else:
         findings += _passed_over(root)
     if findings:
@@ -247,7 +244,7 @@ def _passed_over(root: Element) -> Iterator[Finding]:
         ("CDA_UNREAD", (one for one in root.iter(f"{{{V3}}}*") for name in _UNREAD.get(local(one), ())
                         for one in children(one, name) if _says(one))),
     ):
-        yield from (_found(code, one) for one in islice(wrong, MAX_FINDINGS))
+        yield from (found(code, one) for one in islice(wrong, MAX_FINDINGS))
 
 
 def _unreached(root: Element, drugs: Sequence[Element]) -> Iterator[Element]:
@@ -341,9 +338,9 @@ def usable_key(key: Said) -> str | None:
     return key.value if KEY.fullmatch(key.value) else None
 
 
-def _found(code: str, *places: Element | None) -> Finding:
+def found(code: str, *places: Element | None) -> Finding:
     place = next(one for one in places if one is not None)
-    return replace(_BY_CODE[code].finding(xpath(place)), spot=spot(place))
+    return replace(BY_CODE[code].finding(xpath(place)), spot=spot(place))
 
 
 # Finding one's way: every name is of `urn:hl7-org:v3`.
@@ -524,100 +521,3 @@ def _place(spot: Spot | None) -> list[Element]:
 
 def _texts(given: Mapping[str, str]) -> list[Element]:
     return [element(SERVICE, name, text) for name, text in given.items() if text]
-
-
-# SOAP 1.1.
-
-OPERATIONS = ("SubmitPrescription", "CancelPrescription", "QueryStatus")
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of our service."""
-
-    operation: str
-    raw: bytes = field(repr=False)
-    """What intake receives: the document of a SubmitPrescription, the canonical element of a CancelPrescription.
-
-    An envelope is new every time; what is repeated in another one is the same request.
-    """
-    number: str = ""
-    """Of a QueryStatus."""
-
-
-class Fault(Exception):
-    """What is no call of our service. `code` is a faultcode of SOAP 1.1."""
-
-    def __init__(self, code: str, text: str, text_en: str) -> None:
-        super().__init__(text_en)
-        self.code, self.text, self.text_en = code, text, text_en
-
-
-def call(raw: bytes) -> Call:
-    """The call in a request. Raises `Fault` for what is no SOAP 1.1, or no operation of ours."""
-    try:
-        root = parse(raw, "Envelope", max_bytes=2 * MAX_BYTES, max_tags=MAX_TAGS)
-    except InvalidPayload as invalid:
-        first = invalid.findings[0]
-        where = f" ({first.spot})" if first.spot else ""
-        raise Fault("Client", f"{first.text}{where}", f"{first.text_en}{where}") from None
-    if local(root) != "Envelope":
-        raise Fault("Client", "不是 SOAP 信封", "this is no SOAP envelope")
-    if root.tag != f"{{{SOAP}}}Envelope":
-        raise Fault("VersionMismatch", "只支持 SOAP 1.1", "only SOAP 1.1 is spoken here")
-    header, body = root.find(f"{{{SOAP}}}Header"), root.find(f"{{{SOAP}}}Body")
-    if header is not None and any(one.get(f"{{{SOAP}}}mustUnderstand") in ("1", "true") for one in header):
-        raise Fault("MustUnderstand", "不支持必须理解的 SOAP 头", "a header that must be understood is not")
-    given = body[0] if body is not None and len(body) else None
-    operation = local(given) if given is not None and given.tag == f"{{{SERVICE}}}{local(given)}" else ""
-    if given is None or operation not in OPERATIONS:
-        known = ", ".join(OPERATIONS)
-        raise Fault("Client", f"没有这个操作；可用 {known}", f"no such operation; there are {known}")
-    if operation == "SubmitPrescription":
-        return Call(operation, decoded(given.findtext(f"{{{SERVICE}}}document") or ""))
-    same = bytes(etree.tostring(given, method="c14n", exclusive=True, with_tail=False))
-    return Call(operation, same, (given.findtext(f"{{{SERVICE}}}prescriptionNumber") or "").strip())
-
-
-def decoded(text: str) -> bytes:
-    """The bytes behind a base64Binary. Raises `Fault` for what is none."""
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        rule = _BY_CODE["CDA_DOCUMENT"]
-        raise Fault("Client", f"{rule.text}：{rule.cure}", f"{rule.text_en} {rule.cure_en}") from None
-
-
-def envelope(payload: bytes) -> bytes:
-    """A SOAP 1.1 message around an element."""
-    return (f'<?xml version="1.0" encoding="UTF-8"?>\n<soap:Envelope xmlns:soap="{SOAP}"><soap:Body>'.encode()
-            + payload + b"</soap:Body></soap:Envelope>")
-
-
-def response(operation: str, payload: bytes) -> bytes:
-    """The answer to a call of our service."""
-    return envelope(f'<s:{operation}Response xmlns:s="{SERVICE}">'.encode() + payload + f"</s:{operation}Response>".encode())
-
-
-def fault(code: str, text: str, text_en: str) -> bytes:
-    """A SOAP 1.1 fault; `code` is `Client`, `Server`, `VersionMismatch` or `MustUnderstand`."""
-    made = etree.Element(f"{{{SOAP}}}Fault", nsmap={"soap": SOAP})
-    for name, said in (("faultcode", f"soap:{code}"), ("faultstring", f"{text} / {text_en}")):
-        etree.SubElement(made, name).text = said
-    return envelope(bytes(etree.tostring(made, encoding="utf-8")))
-
-
-def wsdl(address: str) -> bytes:
-    """The description of our service at an address."""
-    text = (Path(__file__).parent / "cda.wsdl").read_text(encoding="utf-8")
-    escaped = address.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    return text.replace("{address}", escaped).encode()
-
-
-def body(raw: bytes, namespace: str, name: str) -> Element:
-    """The element of a partner's SOAP answer. Raises `InvalidPayload` for anything else."""
-    root = parse(raw, "Envelope")
-    found: Element | None = root.find(f"{{{SOAP}}}Body/{{{namespace}}}{name}")
-    if found is None:
-        raise InvalidPayload([_found("CDA_ROOT", root)])
-    return found

@@ -42,7 +42,6 @@ class Claimed:
         return tuple(line.line for line in self.claim.lines)
 
 
-# Statements are made once: building one anew costs more than running it.
 _CLAIM = table(ClaimRow)
 _ROW = _CLAIM.c
 _NEWEST = (

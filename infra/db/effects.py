@@ -53,7 +53,6 @@ def answered(session: Session, effect: Effect, *, answer: dict[str, Any] | None,
         raise StaleStatus(f"{effect.step} {effect.version} was answered meanwhile")
 
 
-# Statements are made once: building one anew costs more than running it.
 _TABLE = table(IntentRow)
 _ROW = _TABLE.c
 _THIS = sa.and_(_ROW.prescription_id == sa.bindparam("of"), _ROW.step == sa.bindparam("the_step"),

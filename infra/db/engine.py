@@ -107,6 +107,7 @@ def run(session: Session, statement: sa.Executable,
         values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> sa.CursorResult[Any]:
     """Run a statement about tables in the session's transaction, past the ORM, which costs more than the statement.
 
+    So does building one anew each time: the modules here make theirs once, as constants, with `bindparam`.
     The ORM knows nothing of it: what a session has loaded or added before is neither refreshed nor written first.
     """
     connection: sa.Connection = session.info["connection"]

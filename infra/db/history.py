@@ -33,11 +33,6 @@ class Head:
     """When the platform must look at it again; None: nothing is owed."""
 
 
-def head_of(row: PrescriptionRow) -> Head:
-    return Head(row.id, Status(row.status), row.version, row.head_hash, row.wake_at)
-
-
-# Statements are made once: building one anew costs more than running it.
 _PRESCRIPTION = table(PrescriptionRow)
 _ROW = _PRESCRIPTION.c
 _INSERT = sa.insert(table(HistoryRow))

@@ -59,7 +59,6 @@ class Terms:
     fulfil_by: datetime
 
 
-# Statements are made once: building one anew costs more than running it.
 _ORDER = table(OrderRow)
 _ROW = _ORDER.c
 _INSERT = sa.insert(_ORDER)

@@ -28,7 +28,6 @@ def enqueue(session: Session, *, key: str, kind: str, partner: str, prescription
                sealed=sealed, made_at=at, due_at=at)
 
 
-# Statements are made once: building one anew costs more than running it.
 _OUTBOX = table(OutboxRow)
 _ROW = _OUTBOX.c
 _earlier = _OUTBOX.alias().c

@@ -48,7 +48,6 @@ class Loaded:
         return self.head.wake_at
 
 
-# Statements are made once: building the commonest anew each time costs more than running it.
 _ROW = table(PrescriptionRow).c
 _LOAD = sa.select(
     _ROW.id, _ROW.status, _ROW.version, _ROW.head_hash, _ROW.wake_at, _ROW.content, _ROW.patient_sealed,

@@ -26,7 +26,6 @@ class Queued:
     warnings: int
 
 
-# Statements are made once: building one anew costs more than running it.
 _REVIEW = table(ReviewRow)
 _ROW = _REVIEW.c
 _INSERT = sa.insert(_REVIEW)

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from adapters.dialects import cda
+from adapters.dialects import cda, cda_soap
 from adapters.hospitals.jinan_tcm import translation
 from adapters.hospitals.jinan_tcm.adapter import Adapter
 from adapters.mapping import CodeMap, read_tables
@@ -400,7 +400,7 @@ async def test_a_report_goes_out_in_the_hospitals_words_and_may_be_repeated() ->
     await adapter(line).report("rx_1:settled", json.dumps(REPORT).encode())
 
     request = line.sent[0]
-    said = cda.body(request.body, OWN, "ReportStatus")
+    said = cda_soap.body(request.body, OWN, "ReportStatus")
     status, money = said.find(f"{{{OWN}}}status"), said.find(f"{{{OWN}}}money")
     assert (request.method, request.path, request.repeatable) == ("POST", "/exchange", True)
     assert request.headers["authorization"] == "Bearer MARK-token"
@@ -429,7 +429,7 @@ def test_a_manifest_without_its_facts_is_found_at_once() -> None:
 # The poll.
 
 def soap(name: str, inner: str = "") -> bytes:
-    return cda.envelope(f'<{name} xmlns="{OWN}">{inner}</{name}>'.encode())
+    return cda_soap.envelope(f'<{name} xmlns="{OWN}">{inner}</{name}>'.encode())
 
 
 class Offering:
@@ -503,35 +503,36 @@ async def test_settling_says_what_was_answered() -> None:
 # SOAP.
 
 @pytest.mark.parametrize(("raw", "code"), [
-    (b"", "Client"), (b"hello", "Client"), (b"<a/>", "Client"), (cda.envelope(b""), "Client"),
-    (cda.envelope(b'<a xmlns="urn:x"/>'), "Client"), (cda.envelope(b"<SubmitPrescription/>"), "Client"),
-    (cda.envelope(f'<SubmitPrescription xmlns="{cda.SERVICE}"><document>***</document></SubmitPrescription>'.encode()), "Client"),
-    (cda.envelope(b"<x/>").replace(cda.SOAP.encode(), b"http://www.w3.org/2003/05/soap-envelope"), "VersionMismatch"),
-    (cda.envelope(b"<x/>").replace(b"<soap:Body>", b'<soap:Header><w soap:mustUnderstand="1"/></soap:Header><soap:Body>'),
+    (b"", "Client"), (b"hello", "Client"), (b"<a/>", "Client"), (cda_soap.envelope(b""), "Client"),
+    (cda_soap.envelope(b'<a xmlns="urn:x"/>'), "Client"), (cda_soap.envelope(b"<SubmitPrescription/>"), "Client"),
+    (cda_soap.envelope(f'<SubmitPrescription xmlns="{cda.SERVICE}"><document>*</document></SubmitPrescription>'.encode()),
+     "Client"),
+    (cda_soap.envelope(b"<x/>").replace(cda.SOAP.encode(), b"http://www.w3.org/2003/05/soap-envelope"), "VersionMismatch"),
+    (cda_soap.envelope(b"<x/>").replace(b"<soap:Body>", b'<soap:Header><w soap:mustUnderstand="1"/></soap:Header><soap:Body>'),
      "MustUnderstand"),
-    (b'<!DOCTYPE a [<!ENTITY b "b">]>' + cda.envelope(b"<x/>"), "Client"),
+    (b'<!DOCTYPE a [<!ENTITY b "b">]>' + cda_soap.envelope(b"<x/>"), "Client"),
 ])
 def test_what_is_no_call_is_a_fault(raw: bytes, code: str) -> None:
-    with pytest.raises(cda.Fault) as caught:
-        cda.call(raw)
+    with pytest.raises(cda_soap.Fault) as caught:
+        cda_soap.call(raw)
     assert caught.value.code == code
-    fault = etree.fromstring(cda.fault(code, caught.value.text, caught.value.text_en)).find("{*}Body/{*}Fault")
+    fault = etree.fromstring(cda_soap.fault(code, caught.value.text, caught.value.text_en)).find("{*}Body/{*}Fault")
     assert fault is not None
     assert fault.findtext("faultcode") == f"soap:{code}"
 
 
 def test_a_document_arrives_byte_for_byte() -> None:
     text = base64.encodebytes(sample("gb18030.xml")).decode()
-    call = cda.call(cda.envelope(
+    call = cda_soap.call(cda_soap.envelope(
         f'<s:SubmitPrescription xmlns:s="{cda.SERVICE}"><s:document>{text}</s:document></s:SubmitPrescription>'.encode()))
 
     assert (call.operation, call.raw) == ("SubmitPrescription", sample("gb18030.xml"))
 
 
 def test_a_cancel_is_the_same_bytes_in_whatever_envelope_it_comes() -> None:
-    call = cda.call(sample("cancel.xml"))
+    call = cda_soap.call(sample("cancel.xml"))
     again = sample("cancel.xml").replace(b"<soapenv:Header/>", b'<soapenv:Header><id xmlns="urn:x">2</id></soapenv:Header>')
-    other = cda.call(again.replace(b"soapenv:", b"e:").replace(b"xmlns:soapenv", b'xmlns:a="urn:a" xmlns:e'))
+    other = cda_soap.call(again.replace(b"soapenv:", b"e:").replace(b"xmlns:soapenv", b'xmlns:a="urn:a" xmlns:e'))
     message, findings = checked(call.raw)
 
     assert (call.operation, call.number) == ("CancelPrescription", "RX0001")
@@ -540,4 +541,4 @@ def test_a_cancel_is_the_same_bytes_in_whatever_envelope_it_comes() -> None:
     assert message.key == "CX0001"
     assert not findings
     assert b"soapenv" not in call.raw
-    assert cda.call(sample("cancel.xml").replace(b"prescriber", b"patient")).raw != call.raw
+    assert cda_soap.call(sample("cancel.xml").replace(b"prescriber", b"patient")).raw != call.raw

@@ -26,6 +26,7 @@ from tests.fhir_profiles.fhir_messages import (
     SAMPLE,
     SAMPLES,
     Json,
+    cancel,
     changed,
     home_delivery,
     long_term,
@@ -55,6 +56,18 @@ def test_a_message_in_xml_is_the_message_in_json(sample: Path):
     assert repr(sorted(str(in_xml.resource))) == repr(sorted(str(message.resource)))  # 7 stays 7, and 36.6749 exact
     assert in_xml.key == message.key
     assert check_data(in_xml.resource, HOSPITAL) == []
+
+
+@pytest.mark.parametrize(("message", "key"), [
+    (long_term(), "M0001"),
+    (cancel(), "C0001"),
+    (changed(long_term(), (("entry",), "gone")), "M0001"),
+    (changed(long_term(), (("identifier", "value"), "../M1")), None),
+    (changed(long_term(), (("identifier",), 5)), None),
+    (changed(cancel(), (("identifier",), [])), None),
+])
+def test_the_key_of_a_message_is_found_even_if_the_rest_is_wrong(message: Json, key: str | None):
+    assert fhir_r4.message_key(message) == key
 
 
 @pytest.mark.parametrize("build", SAMPLE.values(), ids=SAMPLE)

@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from domain.prescription import Channel, Handover, Place, RxKind, Sex, prescription_id
-from fhir_profiles.reader import message_key, months_between, read_bundle, read_cancel
+from fhir_profiles.reader import months_between
+from tests.fhir_profiles.door import read_bundle, read_cancel
 from tests.fhir_profiles.fhir_messages import (
     ADDRESS,
     DELETE,
@@ -117,19 +118,6 @@ def test_a_cancel_names_a_prescription():
     request = read_cancel(raw(cancel()), HOSPITAL)
     assert (request.key, request.external_id, request.reason) == ("C0001", "RX0001", "prescriber")
     assert request.at == datetime(2026, 11, 22, 1, 5, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(("message", "key"), [
-    (raw(long_term()), "M0001"),
-    (raw(cancel()), "C0001"),
-    (raw(changed(long_term(), (("entry",), "gone"))), "M0001"),
-    (raw(changed(long_term(), (("identifier", "value"), "../M1"))), None),
-    (raw(changed(long_term(), (("identifier",), 5))), None),
-    (raw(changed(cancel(), (("identifier",), []))), None),
-    (b"{", None), (b"[]", None), (b"\xff", None), (b"", None),
-])
-def test_the_key_of_a_message_is_found_even_if_the_rest_is_wrong(message, key):
-    assert message_key(message) == key
 
 
 @pytest.mark.parametrize("name", SAMPLE)

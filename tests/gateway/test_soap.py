@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from lxml import etree
 
-from adapters.dialects import cda
+from adapters.dialects import cda, cda_soap
 from adapters.hospitals.jinan_tcm.adapter import Adapter
 from adapters.registry import manifest
 from domain.errors import Transient
@@ -89,7 +89,7 @@ class Service:
 
 def submitted(client: TestClient, raw: bytes, **headers: str) -> Any:
     document = base64.b64encode(raw)
-    body = cda.envelope(b'<SubmitPrescription xmlns="%s"><document>%s</document></SubmitPrescription>' % (
+    body = cda_soap.envelope(b'<SubmitPrescription xmlns="%s"><document>%s</document></SubmitPrescription>' % (
         cda.SERVICE.encode(), document))
     return client.post(f"/soap/{SLUG}", content=body, headers=HEADERS | headers)
 
@@ -181,23 +181,23 @@ def test_a_cancel_that_is_repeated_in_another_envelope_gets_the_same_answer(clie
 def test_a_call_is_read_beside_the_event_loop(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     inside: list[bool] = []
 
-    def read(raw: bytes) -> cda.Call:
+    def read(raw: bytes) -> cda_soap.Call:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             inside.append(False)
         else:
             inside.append(True)
-        raise cda.Fault("Client", "x", "x")
+        raise cda_soap.Fault("Client", "x", "x")
 
-    monkeypatch.setattr(cda, "call", read)
+    monkeypatch.setattr(cda_soap, "call", read)
     client.post(f"/soap/{SLUG}", content=b"<a/>", headers=HEADERS)
     assert inside == [False]
 
 
 def test_the_same_document_again_gets_the_same_bytes_whatever_envelope_it_comes_in(client: TestClient) -> None:
     first = submitted(client, sample("western.xml"))
-    spaced = cda.envelope(f'\n<s:SubmitPrescription xmlns:s="{cda.SERVICE}">\n<s:document>'.encode()
+    spaced = cda_soap.envelope(f'\n<s:SubmitPrescription xmlns:s="{cda.SERVICE}">\n<s:document>'.encode()
                           + base64.encodebytes(sample("western.xml")) + b"</s:document>\n</s:SubmitPrescription>")
     again = client.post(f"/soap/{SLUG}", content=spaced, headers=HEADERS)
 
@@ -221,7 +221,7 @@ def test_no_invalid_sample_is_accepted_and_none_is_a_fault(client: TestClient, n
     assert b"<outcome>refused</outcome>" in answer.content
 
 
-@pytest.mark.parametrize("body", [b"", b"hello", b"<a/>", b"{}", cda.envelope(b"<x/>"), b"\xff\xfe\x00"])
+@pytest.mark.parametrize("body", [b"", b"hello", b"<a/>", b"{}", cda_soap.envelope(b"<x/>"), b"\xff\xfe\x00"])
 def test_what_is_no_call_is_a_fault_under_500(client: TestClient, body: bytes) -> None:
     answer = client.post(f"/soap/{SLUG}", content=body, headers=HEADERS)
 

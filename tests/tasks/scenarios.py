@@ -10,8 +10,8 @@ from adapters.messages import Message, Unmapped
 from domain.errors import Transient
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
-from infra.db import Session, history
-from infra.db.rows import OrderRow, PrescriptionRow
+from infra.db import Session, history, prescriptions
+from infra.db.rows import OrderRow
 from tests.city import FakeHospital
 from tests.tasks.failpoints import World
 
@@ -301,7 +301,7 @@ def the_canary_sings(city: World) -> None:
 
 def _over_with_a_hold(city: World, session: Session) -> None:
     session.execute(sa.update(OrderRow).values(status=OrderStatus.HELD))
-    head = history.head_of(session.get_one(PrescriptionRow, city.rx))
+    head = prescriptions.load(session, city.rx).head
     history.append(session, head, to=Status.EXPIRED, actor="clock", reason="-", at=city.clock(), wake_at=None)
 
 

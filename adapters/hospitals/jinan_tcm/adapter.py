@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from lxml import etree
 
-from adapters.dialects import cda
+from adapters.dialects import cda, cda_soap
 from adapters.hospitals.jinan_tcm import translation
 from adapters.mapping import CodeMap, Codes
 from adapters.messages import Fetched, Message, Reply, Verdict
@@ -79,17 +79,17 @@ class Adapter:
     async def _ask(self, operation: str, payload: bytes) -> Element:
         """One call of the hospital's service; all of them may be repeated."""
         answer = await self._transport.send(Request(
-            "POST", self._path, cda.envelope(payload), self._headers | {"soapaction": f'"{self._namespace}:{operation}"'},
+            "POST", self._path, cda_soap.envelope(payload), self._headers | {"soapaction": f'"{self._namespace}:{operation}"'},
             repeatable=True, operation=operation))
         if answer.status != 200:
             raise NeedsOperator(f"{self.slug}: HTTP {answer.status} to {operation}; check its address and version",
                                 code=f"http_{answer.status}")
-        return cda.body(answer.body, self._namespace, f"{operation}Response")
+        return cda_soap.body(answer.body, self._namespace, f"{operation}Response")
 
 
 def _document(text: str) -> bytes:
     """The bytes of a fetched document. What is no Base64 is passed on as it is: intake refuses it, and it is settled."""
     try:
-        return cda.decoded(text)
-    except cda.Fault:
+        return cda_soap.decoded(text)
+    except cda_soap.Fault:
         return text.encode()

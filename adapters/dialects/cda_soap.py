@@ -1,0 +1,106 @@
+"""The SOAP 1.1 that carries documents of WS/T 500: our own service (cda.wsdl), and a partner's answers."""
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lxml import etree
+
+from adapters.dialects.cda import BY_CODE, MAX_BYTES, MAX_TAGS, SERVICE, SOAP, found
+from adapters.xml import Element, local, parse
+from domain.errors import InvalidPayload
+
+OPERATIONS = ("SubmitPrescription", "CancelPrescription", "QueryStatus")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of our service."""
+
+    operation: str
+    raw: bytes = field(repr=False)
+    """What intake receives: the document of a SubmitPrescription, the canonical element of a CancelPrescription.
+
+    An envelope is new every time; what is repeated in another one is the same request.
+    """
+    number: str = ""
+    """Of a QueryStatus."""
+
+
+class Fault(Exception):
+    """What is no call of our service. `code` is a faultcode of SOAP 1.1."""
+
+    def __init__(self, code: str, text: str, text_en: str) -> None:
+        super().__init__(text_en)
+        self.code, self.text, self.text_en = code, text, text_en
+
+
+def call(raw: bytes) -> Call:
+    """The call in a request. Raises `Fault` for what is no SOAP 1.1, or no operation of ours."""
+    try:
+        root = parse(raw, "Envelope", max_bytes=2 * MAX_BYTES, max_tags=MAX_TAGS)
+    except InvalidPayload as invalid:
+        first = invalid.findings[0]
+        where = f" ({first.spot})" if first.spot else ""
+        raise Fault("Client", f"{first.text}{where}", f"{first.text_en}{where}") from None
+    if local(root) != "Envelope":
+        raise Fault("Client", "不是 SOAP 信封", "this is no SOAP envelope")
+    if root.tag != f"{{{SOAP}}}Envelope":
+        raise Fault("VersionMismatch", "只支持 SOAP 1.1", "only SOAP 1.1 is spoken here")
+    header, body = root.find(f"{{{SOAP}}}Header"), root.find(f"{{{SOAP}}}Body")
+    if header is not None and any(one.get(f"{{{SOAP}}}mustUnderstand") in ("1", "true") for one in header):
+        raise Fault("MustUnderstand", "不支持必须理解的 SOAP 头", "a header that must be understood is not")
+    given = body[0] if body is not None and len(body) else None
+    operation = local(given) if given is not None and given.tag == f"{{{SERVICE}}}{local(given)}" else ""
+    if given is None or operation not in OPERATIONS:
+        known = ", ".join(OPERATIONS)
+        raise Fault("Client", f"没有这个操作；可用 {known}", f"no such operation; there are {known}")
+    if operation == "SubmitPrescription":
+        return Call(operation, decoded(given.findtext(f"{{{SERVICE}}}document") or ""))
+    same = bytes(etree.tostring(given, method="c14n", exclusive=True, with_tail=False))
+    return Call(operation, same, (given.findtext(f"{{{SERVICE}}}prescriptionNumber") or "").strip())
+
+
+def decoded(text: str) -> bytes:
+    """The bytes behind a base64Binary. Raises `Fault` for what is none."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        rule = BY_CODE["CDA_DOCUMENT"]
+        raise Fault("Client", f"{rule.text}：{rule.cure}", f"{rule.text_en} {rule.cure_en}") from None
+
+
+def envelope(payload: bytes) -> bytes:
+    """A SOAP 1.1 message around an element."""
+    return (f'<?xml version="1.0" encoding="UTF-8"?>\n<soap:Envelope xmlns:soap="{SOAP}"><soap:Body>'.encode()
+            + payload + b"</soap:Body></soap:Envelope>")
+
+
+def response(operation: str, payload: bytes) -> bytes:
+    """The answer to a call of our service."""
+    return envelope(f'<s:{operation}Response xmlns:s="{SERVICE}">'.encode() + payload + f"</s:{operation}Response>".encode())
+
+
+def fault(code: str, text: str, text_en: str) -> bytes:
+    """A SOAP 1.1 fault; `code` is `Client`, `Server`, `VersionMismatch` or `MustUnderstand`."""
+    made = etree.Element(f"{{{SOAP}}}Fault", nsmap={"soap": SOAP})
+    for name, said in (("faultcode", f"soap:{code}"), ("faultstring", f"{text} / {text_en}")):
+        etree.SubElement(made, name).text = said
+    return envelope(bytes(etree.tostring(made, encoding="utf-8")))
+
+
+def wsdl(address: str) -> bytes:
+    """The description of our service at an address."""
+    text = (Path(__file__).parent / "cda.wsdl").read_text(encoding="utf-8")
+    escaped = address.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return text.replace("{address}", escaped).encode()
+
+
+def body(raw: bytes, namespace: str, name: str) -> Element:
+    """The element of a partner's SOAP answer. Raises `InvalidPayload` for anything else."""
+    root = parse(raw, "Envelope")
+    answer: Element | None = root.find(f"{{{SOAP}}}Body/{{{namespace}}}{name}")
+    if answer is None:
+        raise InvalidPayload([found("CDA_ROOT", root)])
+    return answer
