@@ -40,6 +40,8 @@ LASTING = 5
 """Failed attempts after which even a passing trouble needs a person; the same as `tasks.line.RED_AFTER`."""
 SHOWN = 20
 """Examples of one concern on the board; the count is of all."""
+LOOKED_UP = 500
+"""Settlements of a day whose postings are read by one statement."""
 
 
 @dataclass(frozen=True)
@@ -302,12 +304,15 @@ def _money(session: Session, day: date) -> DayMoney:
     sums: dict[str, int] = defaultdict(int)
     counts = []
     for kind, when in (("settled", ClaimRow.settled_on), ("reversed", ClaimRow.reversed_on)):
-        counts.append(session.scalar(sa.select(sa.func.count()).select_from(ClaimRow).where(when == day)) or 0)
-        for account, amount in session.execute(
-                sa.select(EntryRow.account, sa.func.sum(EntryRow.amount_fen))
-                .join(PostingRow, PostingRow.id == EntryRow.posting_id)
-                .join(ClaimRow, ClaimRow.settlement_id == PostingRow.reference)
-                .where(when == day, PostingRow.kind == kind).group_by(EntryRow.account)):
-            sums[account.partition(":")[0]] += int(amount)
+        references = session.scalars(sa.select(ClaimRow.settlement_id).where(when == day)).all()
+        counts.append(len(references))
+        # By key, some at a time: in one join, PostgreSQL would rather read the whole ledger than look up a day.
+        for first in range(0, len(references), LOOKED_UP):
+            for account, amount in session.execute(
+                    sa.select(EntryRow.account, sa.func.sum(EntryRow.amount_fen))
+                    .join(PostingRow, PostingRow.id == EntryRow.posting_id)
+                    .where(PostingRow.kind == kind, PostingRow.reference.in_(references[first:first + LOOKED_UP]))
+                    .group_by(EntryRow.account)):
+                sums[account.partition(":")[0]] += int(amount)
     return DayMoney(day, counts[0], counts[1], sums["chain"], -sums["fund"], -sums["account"], -sums["patient"],
                     sum(sums.values()))
