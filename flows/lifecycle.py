@@ -9,7 +9,7 @@ from typing import Any
 from prefect import Task, flow, get_run_logger
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
+from prefect.context import FlowRunContext, TagsContext
 from prefect.states import Completed, Failed
 
 from domain.errors import OutcomeUnknown, RxError, StaleStatus, Transient
@@ -55,7 +55,9 @@ def _summary(ended: Sequence[Hop], beside: int) -> str:
 async def as_tasks(step: Step, home: City, prescription_id: str) -> Head:
     """Run a step as a Prefect task run named after it and its prescription."""
     run = _TASKS[step].with_options(task_run_name=f"{step.__name__} {prescription_id}")
-    outcome: Head | Exception = await run(prescription_id)
+    # The flow run bears the tags. For every set of tags that tasks ever had, Prefect would keep a thread and a client.
+    with TagsContext(current_tags=set()):
+        outcome: Head | Exception = await run(prescription_id)
     if isinstance(outcome, Exception):
         raise outcome
     return outcome

@@ -1,10 +1,12 @@
 """The flows on a real Prefect server of their own: names, states, batches, and what the dispatcher does with due rows."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
 
+import prefect
 import pytest
 import sqlalchemy as sa
 from prefect.client.orchestration import get_client
@@ -65,6 +67,13 @@ async def test_a_fine_run_shows_each_step_as_a_task_named_after_its_prescription
                 break
             await asyncio.sleep(0.2)
     assert found == {f"audit_prescription {rx_id}", f"open_review {rx_id}"}
+
+
+async def test_the_tags_of_a_run_leave_no_thread_behind_for_each_set_of_them(line):
+    for number, rx_id in enumerate(admit(line.city, 2)):
+        with prefect.tags(f"hospital:{number}"):
+            await lifecycle.prescription_lifecycle([rx_id])
+    assert not [thread.name for thread in threading.enumerate() if "Concurrency" in thread.name]
 
 
 async def test_a_batch_ends_well_though_one_of_its_prescriptions_is_in_trouble(line):
