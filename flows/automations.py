@@ -26,6 +26,7 @@ from prefect.states import Completed
 from pydantic import SecretStr
 
 from domain.errors import NeedsOperator
+from flows.canary import SANG
 from flows.dead import LIFECYCLE, OURS
 from infra.log import configure, get_logger
 from infra.settings import get_settings
@@ -69,7 +70,7 @@ ALERTS = (
     Alert("canary-missing", "金丝雀三分钟未成功 No canary has come through for three minutes",
           "Prefect 服务或运维进程不工作。运行 ./go doctor，见 docs/runbooks/canary-silent.md。 "
           "Prefect's services or the operations worker do not work. Run ./go doctor; docs/runbooks/canary-silent.md.",
-          EventTrigger(posture=Posture.Proactive, within=timedelta(minutes=3), **_runs_of(["canary"], StateType.COMPLETED))),
+          EventTrigger(posture=Posture.Proactive, within=timedelta(minutes=3), expect={SANG})),
     Alert("upkeep-failing", "巡检或看板连续失败 The sweep or the board failed twice within ten minutes",
           "打开最近一次红色的 sweep 或 the city's day 运行，消息里有原因。其间不会丢失处方。 "
           "Open the newest red run `sweep` or `the city's day`; its message says why. Nothing is lost meanwhile.",

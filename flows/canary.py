@@ -10,6 +10,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
+from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
 from flows.home import city
@@ -17,6 +18,10 @@ from infra.db import canary as records
 
 PATIENCE = 45.0
 """Seconds until everything must be visible. Prefect writes events every five."""
+
+SANG = "sanyi.canary.sang"
+"""The event of a canary that came through. The run's own `Completed` will not do: it follows the run's `Scheduled`, which
+Prefect never sends for what a schedule planned, and waits fifteen minutes for it if that was planned just now."""
 
 
 @flow(name="canary", flow_run_name="canary", persist_result=False)
@@ -41,6 +46,7 @@ async def canary() -> State:
     home = city()
     with home.db.transaction("canary.sang") as session:
         records.sing(session, home.now())
+    emit_event(SANG, resource={"prefect.resource.id": "sanyi.canary"})
     get_run_logger().info("visible after %.1f s", time.monotonic() - begun)
     return Completed()
 

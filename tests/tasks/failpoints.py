@@ -556,6 +556,7 @@ class Site:
             patch.setattr(canary, "get_client", nullcontext)
             patch.setattr(canary, "round_trip", _nothing)
             patch.setattr(canary, "_unseen", _nothing)
+            patch.setattr(canary, "emit_event", lambda *_, **__: None)
             patch.setattr(topology, "BEAT_SECONDS", 0.01)
             patch.setattr(threading, "excepthook", _tell)
             yield self
