@@ -25,6 +25,8 @@ SILENT = 75
 """Seconds; as in production, more than two heartbeats."""
 NO_CANARY = 180
 """Seconds, as in production; it sings each minute."""
+SILENCE = 2 * NO_CANARY + 30
+"""Seconds until a silence is heard of: Prefect looks at its windows one after the other, and the song may be in the last."""
 
 SLEEPER = """
 import asyncio, sys
@@ -72,7 +74,7 @@ def main() -> int:
             for _ in range(3):
                 operations.city.run_deployment("sweep/upkeep")
             slugs = {one.slug for one in ALERTS}
-            say("a dead operations worker is heard of", operations.until(lambda: slugs <= operations.room.alerts()))
+            say("a dead operations worker is heard of", operations.until(lambda: slugs <= operations.room.alerts(), SILENCE))
             operations.until(lambda: slugs <= operations.raised())
             fired = slugs & operations.room.alerts() & operations.raised()
         back = [say("the worker starts while Prefect is away, waits and then works", _starts_without(operations)),
