@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -242,10 +242,10 @@ def test_a_prescription_without_a_serial_number_has_no_key():
 
 
 def quickly_refused(raw: bytes) -> set[str]:
-    started = monotonic()
+    started = process_time()
     with pytest.raises(InvalidPayload) as caught:
         hospital.to_fhir(raw, CODES)
-    assert monotonic() - started < 5
+    assert process_time() - started < 5
     return {finding.code for finding in caught.value.findings}
 
 
@@ -317,9 +317,9 @@ def test_cells_count_whatever_stands_behind_their_name():
 
 @pytest.mark.parametrize("piece", [b"<mergeCell ", b"<mergeCell ref=", b"<mergeCell\n\n", b"<a:mergeCel", b"<c", b"<aaaa"])
 def test_a_workbook_is_looked_at_in_time_that_grows_with_it(piece):
-    started = monotonic()
+    started = process_time()
     assert quickly_refused(packed(sheet1=b"<x>" + piece * (10_000_000 // len(piece))))
-    assert monotonic() - started < 5
+    assert process_time() - started < 5
 
 
 def test_a_picture_or_a_macro_in_a_workbook_is_not_our_business():
@@ -358,10 +358,10 @@ def test_a_prescription_of_very_many_rows_is_refused():
 
 def test_what_rows_share_is_looked_up_once_however_many_they_are():
     rows = [{"处方号": "XY0001"}] * 20_000 + rx()[:1] * 20_000
-    started = monotonic()
+    started = process_time()
     paper = dropbox.Paper(tables.read(csv_file(rows, headings=["处方号", "流水号", "姓名", "性别"]), LAYOUT), LAYOUT.columns)
     assert paper.faults() == []
-    assert monotonic() - started < 5
+    assert process_time() - started < 5
 
 
 def test_another_archive_is_no_workbook():

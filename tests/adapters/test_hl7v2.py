@@ -5,7 +5,7 @@ import re
 import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime
-from time import monotonic
+from time import process_time
 from typing import Any
 
 import pytest
@@ -273,9 +273,9 @@ def test_a_message_beyond_a_megabyte_is_not_read() -> None:
 @pytest.mark.parametrize("body", ["NTE" + "|\\" * 500_000, "ZRX|||||" + "~" * 1_000_000, "PID|||" + "1~" * 500_000],
                          ids=["escapes", "repetitions", "identifiers"])
 def test_a_message_made_to_keep_us_busy_is_refused_in_time_that_grows_with_it(body: str) -> None:
-    before = monotonic()
+    before = process_time()
     findings = judged(sample("rde_long_term.hl7").rsplit(b"ZRX", 1)[0] + f"{body}\r".encode())
-    assert monotonic() - before < 3
+    assert process_time() - before < 3
     assert 0 < len(findings) <= hl7v2.MAX_FINDINGS
 
 

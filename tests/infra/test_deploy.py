@@ -44,8 +44,8 @@ def known(name: str) -> bool:
     for prefix, model in redis.items():
         if name.startswith(prefix):
             return name.removeprefix(prefix).lower() in model.model_fields
-    # A logger of Prefect's logging.yml is set by its path.
-    return name == "DO_NOT_TRACK" or name.startswith("PREFECT_LOGGING_LOGGERS_") or name in PREFECT_NAMES
+    # A logger of Prefect's logging.yml is set by its path; the arenas are glibc's.
+    return name in ("DO_NOT_TRACK", "MALLOC_ARENA_MAX") or name.startswith("PREFECT_LOGGING_LOGGERS_") or name in PREFECT_NAMES
 
 
 def modules(words: list[Any]) -> Iterator[str]:
