@@ -189,11 +189,11 @@ class _Flaw:
     code: str
 
 
-def parse(raw: bytes, root: str, report: Report, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Json | None:
+def parse(raw: bytes, root: str, report: Report) -> Json | None:
     """The message as JSON with exact numbers, or None and the findings why not. Without a root, Bundle or Task."""
     kinds = (root,) if root else ("Bundle", "Task")
     root = root or "Resource"
-    content = _decoded(raw, root, report, max_bytes, max_depth)
+    content = _decoded(raw, root, report)
     if content is None:
         return None
     flawed = False
@@ -233,9 +233,9 @@ def parse(raw: bytes, root: str, report: Report, max_bytes: int = MAX_BYTES, max
     return data if not report.findings else None
 
 
-def _decoded(raw: bytes, root: str, report: Report, max_bytes: int, max_depth: int) -> str | None:
+def _decoded(raw: bytes, root: str, report: Report) -> str | None:
     start = Spot("", 1, 1, 0)
-    if len(raw) > max_bytes:
+    if len(raw) > MAX_BYTES:
         report.add("MSG_TOO_LARGE", root, spot=start)
         return None
     if len(raw) > MAX_PRESCRIPTION:
@@ -251,7 +251,7 @@ def _decoded(raw: bytes, root: str, report: Report, max_bytes: int, max_depth: i
         report.add("MSG_NOT_UTF8", root, spot=start)
         return None
     brackets = _NOT_BRACKETS.sub("", content)
-    if (deep := _too_deep(brackets, max_depth)) is not None:
+    if (deep := _too_deep(brackets, MAX_DEPTH)) is not None:
         report.add("MSG_TOO_DEEP", root, spot=text_spot(content, _nth_bracket(content, deep)))
         return None
     if len(brackets) > 2 * MAX_NODES:

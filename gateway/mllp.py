@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Protocol, cast
 
 from adapters.dialects import hl7v2
+from adapters.dialects.hl7v2_segments import MAX_BYTES, found
 from adapters.messages import Outcome, Verdict
 from domain.errors import InvalidPayload, NeedsOperator
 from domain.findings import Spot
@@ -39,7 +40,7 @@ class Patience:
 
     connections: int = 32
     """At once, on one port."""
-    message_bytes: int = hl7v2.MAX_BYTES
+    message_bytes: int = MAX_BYTES
     noise_bytes: int = 1 << 16
     """Outside of blocks, since the last message, before we hang up."""
     idle: float = 900.0
@@ -175,11 +176,11 @@ class Door:
             return answer.status, answer.body
         with self._city.db.reading() as session:
             row = prescriptions.find(session, self._slug, question.one("ORC").said(4).value)
-        found = (row.id, str(row.status)) if row else ("", "")
-        return 200 if row else 404, hl7v2.located(self._ends, question, *found, self._city.now())
+        known = (row.id, str(row.status)) if row else ("", "")
+        return 200 if row else 404, hl7v2.located(self._ends, question, *known, self._city.now())
 
     def _too_large(self, head: bytes) -> bytes:
-        finding = hl7v2.found("HL7_TOO_LARGE", Spot("MSH"))
+        finding = found("HL7_TOO_LARGE", Spot("MSH"))
         verdict = Verdict(Outcome.REFUSED, self._city.now(), self._slug, findings=[finding])
         return hl7v2.addressed(hl7v2.acknowledge(self._ends, None, verdict).body, head)
 

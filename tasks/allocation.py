@@ -67,8 +67,7 @@ async def allocate(city: City, prescription_id: str) -> Head:
     if open_order is None:
         if loaded.entitlement_sealed is None:
             # Before any order: a claim that cannot be made would take the chain's yes to the hold with it.
-            raise NeedsOperator("the fund does not know the person; a self-paid order needs a person's decision",
-                                code="not_insured")
+            raise _not_insured()
         made, why = await _choose(city, loaded, attempts)
         if made is None:
             return _ask_again(city, loaded, why)
@@ -253,8 +252,7 @@ def make_claim(city: City, session: Session, loaded: Loaded, placed: Placed, *, 
     rx = loaded.prescription
     entitlement = open_entitlement(city, loaded)
     if entitlement is None:
-        raise NeedsOperator("the fund does not know the person; a self-paid order needs a person's decision",
-                            code="not_insured")
+        raise _not_insured()
     selfpay = selfpay_lines(prescriptions.findings(session, rx.id))
     kept = [line for line in placed.order.lines if line.line in lines]
     at = after.claim.at if after and after.order_id == placed.id else city.now()
@@ -272,6 +270,10 @@ def make_claim(city: City, session: Session, loaded: Loaded, placed: Placed, *, 
         identity=claims.NOBODY)
     expected = forecast(rx, kept, entitlement, city.policy, city.knowledge, selfpay)
     return claims.make(session, claim, version=version, order_id=placed.id, forecast=expected)
+
+
+def _not_insured() -> NeedsOperator:
+    return NeedsOperator("the fund does not know the person; a self-paid order needs a person's decision", code="not_insured")
 
 
 def with_person(city: City, loaded: Loaded, claim: Claim, identity: Identity) -> Claim:

@@ -406,6 +406,7 @@ def _guard(raw: bytes) -> None:
                 if cells > MAX_EXCEL_CELLS or len(areas) < sum(1 for _ in _MERGE.finditer(data)):
                     raise InvalidPayload([finding("FILE_TOO_COMPLEX", "file")])
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError):
+        # The last two: packed in a way nobody here knows, or behind a password.
         raise InvalidPayload([finding("FILE_BROKEN", "file")]) from None
 
 

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import registry
-from adapters.dialects import hl7v2
-from adapters.dialects.hl7v2 import RULES, Ends, parse, read, text, unescape
+from adapters.dialects import hl7v2, hl7v2_segments
+from adapters.dialects.hl7v2 import RULES, Ends, read
+from adapters.dialects.hl7v2_segments import parse, text, unescape
 from adapters.hospitals.jinan_central.adapter import Adapter
 from adapters.mapping import CodeMap, read_tables
 from adapters.messages import Message, Outcome, Unmapped, Verdict
@@ -177,7 +178,7 @@ def test_a_key_nobody_can_use_is_none_and_is_refused_in_its_place() -> None:
 
 
 def test_hl7_null_is_nothing() -> None:
-    message = parse(f'{UTF8}\rPID|1||""'.encode(), ENDS)
+    message = parse(f'{UTF8}\rPID|1||""'.encode(), ENDS.charset)
     assert message.one("PID").said(3).value == ""
 
 
@@ -213,7 +214,7 @@ def test_what_is_no_prescription_is_refused_for_what_it_is(body: bytes, code: st
 def test_every_finding_comes_in_one_pass_and_none_holds_a_value() -> None:
     raw = f"{UTF8}\rNTE|1||\x01示范患者甲\rx\rNTE|2||\\示范患者甲".encode()
     with pytest.raises(InvalidPayload) as caught:
-        parse(raw, ENDS)
+        parse(raw, ENDS.charset)
     assert [it.code for it in caught.value.findings] == ["HL7_CHARACTER", "HL7_SEGMENT", "HL7_ESCAPE"]
     assert [it.spot.line for it in caught.value.findings if it.spot] == [2, 3, 4]
     assert "示范" not in repr(caught.value.findings) + str(caught.value)
@@ -266,8 +267,8 @@ def test_an_order_that_hangs_on_another_is_refused() -> None:
 
 def test_a_message_beyond_a_megabyte_is_not_read() -> None:
     raw = f"{UTF8}\r".encode() + b"NTE|1||x\r" * 100
-    assert [it.code for it in judged(raw + b" " * (hl7v2.MAX_BYTES + 1 - len(raw)))] == ["HL7_TOO_LARGE"]
-    assert hl7v2.MAX_BYTES == 1 << 20
+    assert [it.code for it in judged(raw + b" " * (hl7v2_segments.MAX_BYTES + 1 - len(raw)))] == ["HL7_TOO_LARGE"]
+    assert hl7v2_segments.MAX_BYTES == 1 << 20
 
 
 @pytest.mark.parametrize("body", ["NTE" + "|\\" * 500_000, "ZRX|||||" + "~" * 1_000_000, "PID|||" + "1~" * 500_000],
@@ -276,7 +277,7 @@ def test_a_message_made_to_keep_us_busy_is_refused_in_time_that_grows_with_it(bo
     before = process_time()
     findings = judged(sample("rde_long_term.hl7").rsplit(b"ZRX", 1)[0] + f"{body}\r".encode())
     assert process_time() - before < 3
-    assert 0 < len(findings) <= hl7v2.MAX_FINDINGS
+    assert 0 < len(findings) <= hl7v2_segments.MAX_FINDINGS
 
 
 @given(st.binary(max_size=200) | st.text("MSHORCPIDRXE|^~\\&\r\n01 示", max_size=200).map(
@@ -292,7 +293,7 @@ def test_whatever_comes_is_read_or_refused(body: bytes) -> None:
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]) | st.sampled_from("|^~\\&\n")))
 def test_what_is_written_reads_the_same(given_text: str) -> None:
-    said = parse(f"{UTF8}\rNTE|1||x{text(given_text)}x".encode(), ENDS).one("NTE").said(3)
+    said = parse(f"{UTF8}\rNTE|1||x{text(given_text)}x".encode(), ENDS.charset).one("NTE").said(3)
     assert said.value == f"x{given_text}x"
 
 
@@ -309,8 +310,8 @@ def test_one_change_anywhere_never_slips_through_as_another_prescription(data: s
 
 
 def test_hexadecimal_escapes_are_bytes_of_the_message() -> None:
-    assert unescape("\\XE7A4BA\\", hl7v2.Marks(), "utf-8") == "示"
-    assert unescape("\\H\\bold\\N\\", hl7v2.Marks(), "utf-8") == "bold"
+    assert unescape("\\XE7A4BA\\", hl7v2_segments.Marks(), "utf-8") == "示"
+    assert unescape("\\H\\bold\\N\\", hl7v2_segments.Marks(), "utf-8") == "bold"
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [
@@ -318,13 +319,13 @@ def test_hexadecimal_escapes_are_bytes_of_the_message() -> None:
     ("202611220900", "2026-11-22T09:00:00+08:00"), ("20261122010000.25+0000", "2026-11-22T01:00:00.25+00:00"),
     ("20261122", "20261122"), ("2026-11-22 09:00", "2026-11-22 09:00"), ("", "")])
 def test_a_time_keeps_its_offset_and_what_is_none_stays_as_it_is(theirs: str, ours: str) -> None:
-    assert hl7v2.timestamp(Said(theirs)).value == ours
+    assert hl7v2_segments.timestamp(Said(theirs)).value == ours
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [
     ("19580302", "1958-03-02"), ("19580302000000", "1958-03-02"), ("195803", "195803"), ("1958-03-02", "1958-03-02")])
 def test_a_day_is_a_whole_day_or_stays_as_it_is(theirs: str, ours: str) -> None:
-    assert hl7v2.date(Said(theirs)).value == ours
+    assert hl7v2_segments.date(Said(theirs)).value == ours
 
 
 # Answering.

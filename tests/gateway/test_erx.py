@@ -1,6 +1,5 @@
 """The 电子处方 door: who comes in, what each transaction answers, and what nobody may learn."""
 
-import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from tasks.city import City
 from tests.city import PHARMACIST
 from tests.erx import GLICLAZIDE, GLIMEPIRIDE, INSTALLED, SECRETS, SLUG, UNKNOWN, door_app, erx_city, facts, speaker
 from tests.fakes import FakePayer
+from tests.gateway.loops import on_the_event_loop
 from tests.tasks.line import Line
 
 BASE = "/epc/api/fixmedins"
@@ -162,12 +162,7 @@ def test_a_message_is_signed_and_judged_beside_the_event_loop(
     sign = sm.sm2_sign
 
     def watched(*given: Any, **named: Any) -> str:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            inside.append(False)
-        else:
-            inside.append(True)
+        inside.append(on_the_event_loop())
         return sign(*given, **named)
 
     monkeypatch.setattr(sm, "sm2_sign", watched)

@@ -25,6 +25,7 @@ from tasks import intake
 from tasks.city import City
 from tests.city import HOSPITAL_TOKEN, FakeHospital, make_city, make_settings
 from tests.fakes import Replay
+from tests.gateway.loops import on_the_event_loop
 from tests.sandbox.sockets import serving
 
 log.configure("INFO")
@@ -182,12 +183,7 @@ def test_a_call_is_read_beside_the_event_loop(client: TestClient, monkeypatch: p
     inside: list[bool] = []
 
     def read(raw: bytes) -> cda_soap.Call:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            inside.append(False)
-        else:
-            inside.append(True)
+        inside.append(on_the_event_loop())
         raise cda_soap.Fault("Client", "x", "x")
 
     monkeypatch.setattr(cda_soap, "call", read)

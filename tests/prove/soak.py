@@ -49,8 +49,7 @@ The automation may fire without doing so: the heartbeat of a run that was over w
 after the end. Prefect refuses to crash what has ended.
 """
 PLATEAU = 1.3
-"""Rows in the middle of the second half over those of the first, by the median, after the warm-up: the highest tooth of a saw
-says when a vacuum came, not whether tables grow."""
+"""The most rows of the second half over the most of the first half, after the warm-up."""
 SLACK = 15
 """Seconds in which a vacuum may do its work."""
 
@@ -187,7 +186,7 @@ def _judge(warm: Sequence[Sample], samples: Sequence[Sample], due: int, sent: in
         return 1
     half = len(warm) // 2
     growth = {name: 1000 * _slope([(one.closed, one.rss[name]) for one in last]) for name in last[0].rss}
-    plateau = statistics.median(one.rows for one in warm[half:]) / statistics.median(one.rows for one in warm[:half])
+    plateau = max(one.rows for one in warm[half:]) / max(one.rows for one in warm[:half])
     oldest = max(one.oldest for one in warm)
     paused, running_long = max(one.paused for one in samples), max(one.running_long for one in samples)
     fired = frozenset[tuple[str, str]]().union(*(one.fired for one in samples))

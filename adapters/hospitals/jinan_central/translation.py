@@ -7,7 +7,20 @@ from datetime import datetime
 from typing import Any
 
 from adapters.dialects import hl7v2
-from adapters.dialects.hl7v2 import Ends, Group, Parsed, Segment, compose, date, text, timestamp, write
+from adapters.dialects.hl7v2 import Ends
+from adapters.dialects.hl7v2_segments import (
+    Group,
+    Parsed,
+    Segment,
+    compose,
+    date,
+    digest,
+    encode,
+    stamp,
+    text,
+    timestamp,
+    write,
+)
 from adapters.mapping import CodeMap, Codes
 from adapters.messages import Unmapped
 from domain.findings import Severity
@@ -175,20 +188,20 @@ def report(ends: Ends, key: str, body: bytes) -> tuple[str, bytes]:
     """
     given: dict[str, Any] = json.loads(body)
     status, at = str(given["status"]), datetime.fromisoformat(given["at"])
-    control = hl7v2.digest(ends.facility, key)
+    control = digest(ends.facility, key)
     notes = [write("NTE", {3: text(given["reason"]), 4: "RE"})] if given.get("reason") else []
     notes += [
         write("NTE", {2: "W" if it["severity"] == Severity.WARN else "E", 3: text(it["text"]),
                       4: compose("FD", it["code"], str(it.get("line") or ""))}) for it in given.get("findings", ())]
     order = write("ORC", {
         1: CONTROLS.get(status, "SC"), 3: compose(given["id"], "SANYI"), 4: compose(given["prescription"]),
-        5: PROGRESS.get(status, "IP"), 9: hl7v2.stamp(at),
+        5: PROGRESS.get(status, "IP"), 9: stamp(at),
         25: compose(status, STATUSES[status].zh if status in STATUSES else "", "SANYI")})
-    money = [write("FT1", {1: str(number), 4: hl7v2.stamp(at), 6: kind, 7: compose(name.upper(), words, "SANYI"),
+    money = [write("FT1", {1: str(number), 4: stamp(at), 6: kind, 7: compose(name.upper(), words, "SANYI"),
                            11: compose(given["money"][name])})
              for number, (name, kind, words) in enumerate(MONEY, 1) if given.get("money")]
     pickup = given.get("pickup", {})
     ours = write("ZRS", {1: text(key), 2: compose(*(str(pickup.get(name, "")) for name in ("order", "chain", "store", "code"))),
                          3: text(given["at"])})
     lines = [hl7v2.header(ends, "ORM^O01^ORM_O01", control, at, ends.charset), *notes, order, *money, ours]
-    return control, hl7v2.encode(lines, ends.charset)
+    return control, encode(lines, ends.charset)
