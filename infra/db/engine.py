@@ -85,14 +85,15 @@ class Database:
 
     def migrate(self, to: str = "head") -> None:
         """Bring the schema up to date (Alembic). Safe to repeat, and to run from two processes or threads at once."""
-        with _MIGRATING, self._writing.connect() as connection:
+        # One transaction around all of it. Left to itself, Alembic commits each step on SQLite, and whoever waits
+        # gets in between two of them with an old idea of what is left to do.
+        with _MIGRATING, self._writing.begin() as connection:
             if not self.sqlite:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7320031)"))
             config = Config()
             config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
             config.attributes["connection"] = connection
             command.upgrade(config, to)
-            connection.commit()
 
     def close(self) -> None:
         self._reading.dispose()

@@ -7,6 +7,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import event
 
 from infra.db import Database
 from infra.db.rows import Base
@@ -31,6 +32,23 @@ def test_a_migrated_database_keeps_what_is_in_it_when_migrated_again(db: Databas
     db.migrate()
     with db.reading() as session:
         assert session.scalar(sa.text("SELECT id FROM prescription")) == head.id
+
+
+def test_all_migrations_are_one_transaction(database_url: str) -> None:
+    """So that nobody else gets in between two of them, and a crash leaves all of it or none."""
+    ends: list[str] = []
+
+    def committed(connection: sa.Connection) -> None:
+        ends.append("commit")
+
+    event.listen(sa.Engine, "commit", committed)
+    try:
+        database = Database(database_url)
+        database.migrate()
+        database.close()
+    finally:
+        event.remove(sa.Engine, "commit", committed)
+    assert ends == ["commit"]
 
 
 def test_several_processes_may_migrate_at_once(database_url: str) -> None:
