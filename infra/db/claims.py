@@ -109,7 +109,7 @@ def settled(session: Session, claim: Claim, version: int, answer: Settlement, *,
     """The fund has paid: the claim moves and the ledger gets its posting. It counts for the fund's own day."""
     _advance(session, claim.prescription_id, version, Money.SETTLED, settled=_json(answer),
              settlement_id=answer.settlement_id, settled_on=answer.day)
-    post(session, posting(claim.prescription_id, "settled", answer, chain, claim.insutype), at)
+    post(session, posting(claim.prescription_id, "settled", answer, chain, claim.insutype), at, answer.day)
 
 
 def intend_reversal(session: Session, claimed: Claimed, new: Callable[[datetime, int], str], at: datetime) -> str:
@@ -127,7 +127,8 @@ def reversed_(session: Session, claimed: Claimed, reversal: Reversal, *, chain: 
     _advance(session, claimed.claim.prescription_id, claimed.version, Money.REVERSED,
              reversal_id=reversal.settlement_id, reversed_on=reversal.day)
     forward = posting(claimed.claim.prescription_id, "reversed", claimed.settled, chain, claimed.claim.insutype)
-    post(session, replace(forward, entries=tuple(Entry(e.account, Fen(-e.amount)) for e in forward.entries)), at)
+    post(session, replace(forward, entries=tuple(Entry(e.account, Fen(-e.amount)) for e in forward.entries)), at,
+         reversal.day)
 
 
 def posting(prescription_id: str, kind: str, answer: Settlement, chain: str, insutype: str) -> Posting:
@@ -141,9 +142,10 @@ def posting(prescription_id: str, kind: str, answer: Settlement, chain: str, ins
     return Posting(prescription_id, kind, answer.settlement_id, entries)
 
 
-def post(session: Session, movement: Posting, at: datetime) -> None:
+def post(session: Session, movement: Posting, at: datetime, day: date | None) -> None:
+    """Write a movement down. `day` is the fund's own day it counts for."""
     posted = run(session, _POST, {"prescription_id": movement.prescription_id, "kind": movement.kind,
-                                  "reference": movement.reference, "at": at}).inserted_primary_key
+                                  "reference": movement.reference, "at": at, "day": day}).inserted_primary_key
     assert posted
     run(session, _ENTRIES, [
         {"posting_id": posted[0], "seq": seq, "account": entry.account, "amount_fen": entry.amount}

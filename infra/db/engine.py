@@ -54,11 +54,15 @@ class Database:
         else:
             # The connection used last is used next: it has the statements prepared. Our queries are many and small:
             # compiling one costs more than it saves, and an index is right where a spinning disk would read the table.
-            self._writing = sa.create_engine(url, pool_size=10, max_overflow=20, pool_use_lifo=True, hide_parameters=True,
-                                             connect_args={"options": "-c jit=off -c random_page_cost=1.1"})
-            event.listen(self._writing, "checkout", _postgres_checkout)
-            # Each statement sees what is committed, inside a transaction or not: so none is begun to look.
-            self._reading = self._writing.execution_options(isolation_level="AUTOCOMMIT")
+            options: dict[str, Any] = {
+                "pool_size": 5, "max_overflow": 10, "pool_use_lifo": True, "hide_parameters": True,
+                "connect_args": {"options": "-c jit=off -c random_page_cost=1.1"}}
+            self._writing = sa.create_engine(url, **options)
+            # Each statement sees what is committed, inside a transaction or not: so none is begun to look. Connections
+            # of their own, because to turn one to and fro costs more than a statement.
+            self._reading = sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options)
+            for engine in (self._writing, self._reading):
+                event.listen(engine, "checkout", _postgres_checkout)
 
     @contextmanager
     def transaction(self, name: str = "") -> Iterator[Session]:
@@ -67,20 +71,18 @@ class Database:
         `name` says what has happened once it is committed, such as `order.made`. In the product every
         transaction has one of its own, and docs/explanation/failpoints.md says why a crash there is harmless.
         """
-        with Session(self._writing, expire_on_commit=False) as session:
-            session.info["connection"] = session.connection()
+        with self._writing.begin() as connection, _session(connection) as session:
             yield session
+            session.flush()
             if self._boundary:
                 self._boundary(name, "before")
-            session.commit()
         if self._boundary:
             self._boundary(name, "after")
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Only look; nothing is written."""
-        with Session(self._reading, expire_on_commit=False) as session:
-            session.info["connection"] = session.connection()
+        with self._reading.connect() as connection, _session(connection) as session:
             yield session
 
     def migrate(self, to: str = "head") -> None:
@@ -97,6 +99,12 @@ class Database:
 
     def close(self) -> None:
         self._reading.dispose()
+        self._writing.dispose()
+
+
+def _session(connection: sa.Connection) -> Session:
+    """What is written goes with the connection's own transaction. It costs less than one that finds its connection."""
+    return Session(connection, info={"connection": connection})
 
 
 def table(row: Any) -> sa.Table:

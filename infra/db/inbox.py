@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from infra.db.engine import insert_new
+from infra.db.engine import insert_new, run, table
 from infra.db.rows import CancelRow, MessageRow, NonceRow
 
 FHIR_JSON = "application/fhir+json"
@@ -32,13 +32,13 @@ def take_turns(session: Session, key: str) -> None:
         session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(key, 0))))
 
 
-_HEARD = sa.select(
-    MessageRow.sha256, MessageRow.archive_key, MessageRow.answer_status, MessageRow.answer, MessageRow.media,
-).where(MessageRow.source == sa.bindparam("source"), MessageRow.event_id == sa.bindparam("event_id"))
+_ROW = table(MessageRow).c
+_HEARD = sa.select(_ROW.sha256, _ROW.archive_key, _ROW.answer_status, _ROW.answer, _ROW.media).where(
+    _ROW.source == sa.bindparam("source"), _ROW.event_id == sa.bindparam("event_id"))
 
 
 def heard(session: Session, source: str, event_id: str) -> Heard | None:
-    row = session.execute(_HEARD, {"source": source, "event_id": event_id}).one_or_none()
+    row = run(session, _HEARD, {"source": source, "event_id": event_id}).one_or_none()
     return None if row is None else Heard(*row)
 
 

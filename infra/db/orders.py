@@ -152,7 +152,8 @@ def shares(session: Session, since: datetime, until: datetime) -> dict[str, Deci
 
     Every allocation asks, and a month of orders is long to count: the answer is kept until another time is asked for.
     """
-    kept = _SHARES.get(session.get_bind())
+    engine = session.info["connection"].engine
+    kept = _SHARES.get(engine)
     if kept and kept[:2] == (since, until):
         return kept[2]
     counts = {f"{chain}/{store}": count for chain, store, count in session.execute(
@@ -163,11 +164,11 @@ def shares(session: Session, since: datetime, until: datetime) -> dict[str, Deci
     found = {store: Decimal(count) / total for store, count in counts.items()}
     # Once something was handed over after that time, nothing more is handed over within it.
     if session.scalar(sa.select(OrderRow.handed_over_at).where(OrderRow.handed_over_at >= until).limit(1)):
-        _SHARES[session.get_bind()] = since, until, found
+        _SHARES[engine] = since, until, found
     return found
 
 
-_SHARES: WeakKeyDictionary[sa.Engine | sa.Connection, tuple[datetime, datetime, dict[str, Decimal]]] = WeakKeyDictionary()
+_SHARES: WeakKeyDictionary[sa.Engine, tuple[datetime, datetime, dict[str, Decimal]]] = WeakKeyDictionary()
 """The last answer of `shares`, by database."""
 
 

@@ -39,6 +39,7 @@ TROUBLED = "trouble <> ''"
 HELD = "status = 'held'"
 UNRECONCILED = "status IN ('settled', 'reversed')"
 """What the fund has paid or taken back and not yet agreed to."""
+FROM_HOSPITALS = "source LIKE 'hospital:%'"
 WAITING = "waiting"
 """A message that waits for somebody to map its codes."""
 
@@ -251,8 +252,10 @@ class PostingRow(Base):
     kind: Mapped[str] = mapped_column(sa.String(16))
     reference: Mapped[str] = mapped_column(sa.String(30))
     at: Mapped[datetime]
+    day: Mapped[date | None]
+    """The fund's own day it counts for: that of the settlement, or of its reversal."""
 
-    __table_args__ = (sa.UniqueConstraint("kind", "reference"),)
+    __table_args__ = (sa.UniqueConstraint("kind", "reference"), sa.Index("ix_posting_day_kind_id", "day", "kind", "id"))
 
 
 class EntryRow(Base):
@@ -305,7 +308,8 @@ class MessageRow(Base):
     answer: Mapped[bytes]
     media: Mapped[str] = mapped_column(sa.String(60), server_default="application/fhir+json")
 
-    __table_args__ = (sa.Index("ix_message_source_received_at", "source", "received_at"),)
+    # Only of hospitals, whose newest are looked at; and so no plan ever looks a key up in it, message by message.
+    __table_args__ = (_partly("ix_message_from_hospitals", FROM_HOSPITALS, "source", "received_at"),)
 
 
 class NonceRow(Base):

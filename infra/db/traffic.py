@@ -6,7 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from infra.db.rows import MessageRow
+from infra.db.rows import FROM_HOSPITALS, MessageRow
 
 
 @dataclass(frozen=True)
@@ -23,5 +23,6 @@ def newest(session: Session, source: str, limit: int) -> list[Received]:
     """The last messages of a source such as `hospital:jinan_first`, the newest first."""
     row = MessageRow
     rows = session.execute(sa.select(row.event_id, row.archive_key, row.received_at, row.prescription_id)
-                           .where(row.source == source).order_by(row.received_at.desc()).limit(limit))
+                           .where(sa.text(f"({FROM_HOSPITALS})"), row.source == source)
+                           .order_by(row.received_at.desc()).limit(limit))
     return [Received(*one) for one in rows.tuples()]

@@ -19,7 +19,6 @@ from infra.db import mapping
 from infra.db.rows import (
     ENDED,
     TROUBLED,
-    ClaimRow,
     DiscrepancyRow,
     EntryRow,
     HistoryRow,
@@ -40,8 +39,6 @@ LASTING = 5
 """Failed attempts after which even a passing trouble needs a person; the same as `tasks.line.RED_AFTER`."""
 SHOWN = 20
 """Examples of one concern on the board; the count is of all."""
-LOOKED_UP = 500
-"""Settlements of a day whose postings are read by one statement."""
 
 
 @dataclass(frozen=True)
@@ -274,14 +271,16 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
 
     found = DiscrepancyRow
     lately = found.found_at > now - timedelta(days=7)
-    for kind in session.scalars(sa.select(found.kind).where(lately).distinct().order_by(found.kind)).all():
+    for kind, count, oldest in session.execute(
+            sa.select(found.kind, sa.func.count(), sa.func.min(found.found_at)).where(lately)
+            .group_by(found.kind).order_by(found.kind)).all():
         what, what_en = DIFFERENCES.get(kind, (kind, ""))
-        yield from _cases(session, f"discrepancy:{kind}", (
-            True, f"近七日差异：{what}", f"in the last seven days: {what_en}",
-            "逐笔核对，与合作方确认谁对", "go through them one by one and settle with the partner who is right"),
-            sa.and_(lately, found.kind == kind),
-            of=found.prescription_id, since=found.found_at, note=(found.subject, found.expected, found.actual),
-            written=lambda subject, *sides: f"{subject.rpartition(':')[2]}: {' ≠ '.join(sides)}")
+        yield Concern(
+            f"discrepancy:{kind}", True, f"近七日差异：{what}", f"in the last seven days: {what_en}",
+            "逐笔核对，与合作方确认谁对", "go through them one by one and settle with the partner who is right", count, oldest,
+            _examples(session, sa.and_(lately, found.kind == kind), of=found.prescription_id, since=found.found_at,
+                      note=(found.subject, found.expected, found.actual),
+                      written=lambda subject, *sides: f"{subject.rpartition(':')[2]}: {' ≠ '.join(sides)}"))
 
 
 def _prescriptions(session: Session, kind: str, words: Words, where: sa.ColumnElement[bool], *,
@@ -294,25 +293,33 @@ def _cases(session: Session, kind: str, words: Words, where: sa.ColumnElement[bo
     """One concern, if there are cases of it: how many, since when, and the oldest of them."""
     count, oldest = session.execute(sa.select(sa.func.count(), sa.func.min(since)).where(where)).one()
     if count:
-        rows = session.execute(sa.select(of, since, *note).where(where).order_by(since).limit(SHOWN))
         act, what, what_en, cure, cure_en = words
         yield Concern(kind, act, what, what_en, cure, cure_en, count, oldest,
-                      tuple(Example(prescription_id, at, written(*noted)) for prescription_id, at, *noted in rows))
+                      _examples(session, where, of=of, since=since, note=note, written=written))
+
+
+def _examples(session: Session, where: sa.ColumnElement[bool], *, of: Any, since: Any, note: Sequence[Any],
+              written: Callable[..., str]) -> tuple[Example, ...]:
+    """The oldest cases, each with its `note` in words."""
+    rows = session.execute(sa.select(of, since, *note).where(where).order_by(since).limit(SHOWN))
+    return tuple(Example(prescription_id, at, written(*noted)) for prescription_id, at, *noted in rows)
 
 
 def _money(session: Session, day: date) -> DayMoney:
+    kinds = {kind: (count, first, last) for kind, count, first, last in session.execute(
+        sa.select(PostingRow.kind, sa.func.count(), sa.func.min(PostingRow.id), sa.func.max(PostingRow.id))
+        .where(PostingRow.day == day).group_by(PostingRow.kind))}
     sums: dict[str, int] = defaultdict(int)
-    counts = []
-    for kind, when in (("settled", ClaimRow.settled_on), ("reversed", ClaimRow.reversed_on)):
-        references = session.scalars(sa.select(ClaimRow.settlement_id).where(when == day)).all()
-        counts.append(len(references))
-        # By key, some at a time: in one join, PostgreSQL would rather read the whole ledger than look up a day.
-        for first in range(0, len(references), LOOKED_UP):
-            for account, amount in session.execute(
-                    sa.select(EntryRow.account, sa.func.sum(EntryRow.amount_fen))
-                    .join(PostingRow, PostingRow.id == EntryRow.posting_id)
-                    .where(PostingRow.kind == kind, PostingRow.reference.in_(references[first:first + LOOKED_UP]))
-                    .group_by(EntryRow.account)):
-                sums[account.partition(":")[0]] += int(amount)
-    return DayMoney(day, counts[0], counts[1], sums["chain"], -sums["fund"], -sums["account"], -sums["patient"],
+    if kinds:
+        # A day's postings lie together: told where in so many words (a plan for any two parameters would not know how
+        # near they are), PostgreSQL reads that stretch of the ledger and not all of it.
+        first, last = min(first for _, first, _ in kinds.values()), max(last for _, _, last in kinds.values())
+        stretch = EntryRow.posting_id.between(sa.literal(first, literal_execute=True), sa.literal(last, literal_execute=True))
+        for account, amount in session.execute(
+                sa.select(EntryRow.account, sa.func.sum(EntryRow.amount_fen))
+                .join(PostingRow, PostingRow.id == EntryRow.posting_id)
+                .where(PostingRow.day == day, stretch).group_by(EntryRow.account)):
+            sums[account.partition(":")[0]] += int(amount)
+    settlements, reversals = (kinds[kind][0] if kind in kinds else 0 for kind in ("settled", "reversed"))
+    return DayMoney(day, settlements, reversals, sums["chain"], -sums["fund"], -sums["account"], -sums["patient"],
                     sum(sums.values()))

@@ -192,9 +192,9 @@ def test_an_unbalanced_posting_cannot_be_made(rx_id: str) -> None:
 def test_a_settlement_is_posted_once(db: Database, rx_id: str) -> None:
     movement = claims.posting(rx_id, "settled", split(2000, 1200, number="S1", day=DAY), "ankang", "310")
     with db.transaction() as session:
-        claims.post(session, movement, NOW)
+        claims.post(session, movement, NOW, DAY)
     with pytest.raises(sa.exc.IntegrityError), db.transaction() as session:
-        claims.post(session, movement, NOW)
+        claims.post(session, movement, NOW, DAY)
 
 
 def test_of_two_who_record_one_settlement_at_once_one_does(db: Database, rx_id: str) -> None:

@@ -66,10 +66,10 @@ def test_unique_keys_and_partial_indexes_are_there(db: Database) -> None:
     look = sa.inspect(engine)
     assert {"hospital", "external_id"} in [set(one["column_names"]) for one in
                                            look.get_unique_constraints("prescription")]
-    partial = {index["name"]: index["dialect_options"] for table in ("prescription", "intent", "outbox")
+    partial = {index["name"]: index["dialect_options"] for table in ("prescription", "intent", "outbox", "message")
                for index in look.get_indexes(table) if index.get("dialect_options")}
     where = f"{engine.dialect.name}_where"
-    assert {"ix_prescription_wake_at", "ix_intent_open", "ix_outbox_due_at"} <= {
+    assert {"ix_prescription_wake_at", "ix_intent_open", "ix_outbox_due_at", "ix_message_from_hospitals"} <= {
         name for name, options in partial.items() if options.get(where) is not None}
     engine.dispose()
 
@@ -91,5 +91,35 @@ def test_what_the_first_release_left_is_brought_up_to_date(database_url: str) ->
     database.migrate()
     with engine.connect() as connection:
         assert connection.execute(sa.text("SELECT lane FROM prescription")).scalars().all() == ["first/"]
+    engine.dispose()
+    database.close()
+
+
+def test_postings_of_earlier_releases_get_the_day_they_count_for(database_url: str) -> None:
+    database = Database(database_url)
+    database.migrate("0006")
+    engine = sa.create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("""
+            INSERT INTO prescription (id, hospital, external_id, patient_id, patient_sealed, status, version, head_hash,
+                content, archive_key, received_at, valid_until, expedited, waiting_for, attempts, trouble)
+            VALUES ('rx_1', 'first', 'RX1', 'p', :sealed, 'closed', 1, 'x', '{}', 'a', :at, :at, :no, '', 0, '')"""),
+            {"sealed": b"s", "at": NOW, "no": False})
+        connection.execute(sa.text("""
+            INSERT INTO pharmacy_order (id, prescription_id, attempt, chain, store, status, content, sealed, ranking,
+                total_fen, patient_due_fen, reference, reason, made_at, returned_lines)
+            VALUES ('ord_1', 'rx_1', 1, 'ankang', 's', 'handed_over', '{}', :sealed, '[]', 1, 1, '', '', :at, '[]')"""),
+            {"sealed": b"s", "at": NOW})
+        connection.execute(sa.text("""
+            INSERT INTO claim (prescription_id, version, order_id, status, reference, content, insutype, total_fen,
+                forecast, settlement_id, settled_on, reversed_on)
+            VALUES ('rx_1', 1, 'ord_1', 'reversed', 'q', '{}', '310', 1, '{}', 'S1', '2026-11-01', '2026-11-03')"""))
+        for kind in ("settled", "reversed"):
+            connection.execute(sa.text("INSERT INTO posting (prescription_id, kind, reference, at) "
+                                       "VALUES ('rx_1', :kind, 'S1', :at)"), {"kind": kind, "at": NOW})
+    database.migrate()
+    with engine.connect() as connection:
+        assert [(kind, str(day)) for kind, day in connection.execute(sa.text("SELECT kind, day FROM posting ORDER BY id"))
+                ] == [("settled", "2026-11-01"), ("reversed", "2026-11-03")]
     engine.dispose()
     database.close()

@@ -1,0 +1,27 @@
+"""the day a posting counts for; and what a hospital sent lately is found apart from the inbox"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = '0007'
+down_revision = '0006'
+
+FROM_HOSPITALS = "source LIKE 'hospital:%'"
+
+
+def upgrade() -> None:
+    # Empty where a worker of the release before, which knows no days, posts meanwhile.
+    op.add_column('posting', sa.Column('day', sa.Date(), nullable=True))
+    op.execute("""
+        UPDATE posting SET day = (
+            SELECT CASE posting.kind WHEN 'reversed' THEN claim.reversed_on ELSE claim.settled_on END FROM claim
+            WHERE claim.prescription_id = posting.prescription_id AND claim.settlement_id = posting.reference)""")
+    op.create_index('ix_posting_day_kind_id', 'posting', ['day', 'kind', 'id'], unique=False)
+    op.drop_index('ix_message_source_received_at', 'message')
+    where = sa.text(FROM_HOSPITALS)
+    op.create_index('ix_message_from_hospitals', 'message', ['source', 'received_at'], unique=False,
+                    sqlite_where=where, postgresql_where=where)
+
+
+def downgrade() -> None:
+    raise NotImplementedError("restore the backup from before the release")
