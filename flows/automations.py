@@ -28,6 +28,7 @@ from pydantic import SecretStr
 from domain.errors import NeedsOperator
 from flows.canary import SANG
 from flows.dead import LIFECYCLE, OURS
+from flows.home import NOWHERE
 from infra.log import configure, get_logger
 from infra.settings import get_settings
 
@@ -89,7 +90,7 @@ ALERTS = (
 )
 
 
-@flow(name="alert", flow_run_name="alert {alert}", persist_result=False)
+@flow(name="alert", flow_run_name="alert {alert}", persist_result=False, result_storage=NOWHERE)
 async def alert(alert: str, about: str = "") -> State:
     """Raise an alert as an artifact with the key `alert-…`. Started by an automation; `about` is what it was about."""
     settings = get_settings()

@@ -3,17 +3,39 @@
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
+from pathlib import Path
 from threading import Thread
+
+from prefect.context import AsyncClientContext, SyncClientContext
+from prefect.settings import PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings
 
 from infra.settings import get_settings
 from tasks.city import City, open_city
+
+NOWHERE = Path(os.devnull)
+"""Where our flows keep results: they have none. For a flow that names no place Prefect asks its server at every run where
+that might be, and the event loop, with all that runs on it, waits for the answer."""
 
 
 @cache
 def city() -> City:
     """The city of the settings. Raises `NeedsOperator` naming what is missing."""
     return open_city(get_settings())
+
+
+@asynccontextmanager
+async def prefect_clients() -> AsyncIterator[None]:
+    """One client of each kind for everything inside the block, whether Prefect is up or not.
+
+    Otherwise each flow run opens its own, and their TLS contexts cost more than a hop.
+    """
+    # `part_of` compares the versions, and can wait for it.
+    with temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}), SyncClientContext.get_or_create():
+        async with AsyncClientContext.get_or_create():
+            yield
 
 
 def told_to_stop() -> asyncio.Event:

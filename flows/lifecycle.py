@@ -13,7 +13,7 @@ from prefect.context import FlowRunContext, TagsContext
 from prefect.states import Completed, Failed
 
 from domain.errors import OutcomeUnknown, RxError, StaleStatus, Transient
-from flows.home import city
+from flows.home import NOWHERE, city
 from infra.db.history import Head
 from infra.log import bind
 from infra.settings import get_settings
@@ -24,7 +24,7 @@ SLOW: ContextVar[dict[str, asyncio.Task[Hop]] | None] = ContextVar("slow", defau
 """Where a run notes whose partner is slow, and where a batch leaves them. Without it a batch waits for the last."""
 
 
-@flow(name="prescription-lifecycle", persist_result=False, validate_parameters=False)
+@flow(name="prescription-lifecycle", persist_result=False, result_storage=NOWHERE, validate_parameters=False)
 async def prescription_lifecycle(prescriptions: list[str], fine: bool = True) -> State:
     """Take each prescription as far as it can go without waiting for anyone.
 

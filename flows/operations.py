@@ -11,7 +11,7 @@ from prefect.states import Completed, Failed
 
 from domain.errors import Refused, RxError
 from flows.dead import tidy
-from flows.home import city
+from flows.home import NOWHERE, city
 from flows.lifecycle import as_tasks
 from infra.db import prescriptions
 from infra.log import bind
@@ -25,7 +25,7 @@ from tasks.settlement import reconcile_day, unreconciled_days
 from tasks.traffic import watch_shapes
 
 
-@flow(name="sweep", flow_run_name="sweep", persist_result=False)
+@flow(name="sweep", flow_run_name="sweep", persist_result=False, result_storage=NOWHERE)
 async def sweep() -> State:
     """Re-drive whatever a dead worker left behind, let go of orphan holds, tidy stuck runs in Prefect."""
     swept = await upkeep.sweep(city())
@@ -35,7 +35,7 @@ async def sweep() -> State:
     return Completed(name="Found nothing" if not found else f"Set right: {found}")
 
 
-@flow(name="reconcile-day", flow_run_name="reconcile {day}", persist_result=False)
+@flow(name="reconcile-day", flow_run_name="reconcile {day}", persist_result=False, result_storage=NOWHERE)
 async def reconcile(day: str = "open") -> State:
     """Total reconciliation (3201). `day` is `YYYY-MM-DD`, `today`, or `open`: every day before today that is not agreed.
 
@@ -56,7 +56,7 @@ async def reconcile(day: str = "open") -> State:
     return Completed(name="Agreed" if days else "Nothing open")
 
 
-@flow(name="redrive", flow_run_name="redrive {prescription}", persist_result=False)
+@flow(name="redrive", flow_run_name="redrive {prescription}", persist_result=False, result_storage=NOWHERE)
 async def redrive(prescription: str) -> State:
     """Take one prescription (its id, `rx_…`) as far as it can go, now. Harmless at any time."""
     home = city()
@@ -82,7 +82,7 @@ async def redrive(prescription: str) -> State:
     return Failed(message=f"{prescription} {only.error}") if only.alarming else Completed(name=only.name)
 
 
-@flow(name="shapes", flow_run_name="shapes", persist_result=False)
+@flow(name="shapes", flow_run_name="shapes", persist_result=False, result_storage=NOWHERE)
 async def shapes() -> State:
     """Whether what a hospital sends has changed its shape: a new version of its system shows before it hurts.
 
@@ -98,7 +98,7 @@ def _leased(home: City, prescription: str, owner: str) -> bool:
         return prescriptions.lease(session, prescription, owner, at=home.now(), until=until)
 
 
-@flow(name="poll", flow_run_name="poll {hospital}", persist_result=False)
+@flow(name="poll", flow_run_name="poll {hospital}", persist_result=False, result_storage=NOWHERE)
 async def poll(hospital: str = "all", limit: int = 500) -> State:
     """Ask a hospital for its messages now: its slug, or `all` that are asked. Harmless at any time."""
     home = city()
@@ -116,7 +116,7 @@ async def poll(hospital: str = "all", limit: int = 500) -> State:
     return Completed(name=f"Settled: {settled}" if settled else "Nothing new")
 
 
-@flow(name="board", flow_run_name="the city's day", persist_result=False)
+@flow(name="board", flow_run_name="the city's day", persist_result=False, result_storage=NOWHERE)
 async def board() -> None:
     """The city's day on one page: where prescriptions are, what is stuck, why, and what to do."""
     settings = get_settings()

@@ -21,7 +21,7 @@ from adapters.registry import manifest
 from domain.errors import NeedsOperator, RxError
 from flows import automations
 from flows.dead import tidy
-from flows.home import city, told_to_stop
+from flows.home import city, prefect_clients, told_to_stop
 from flows.prefect_server import part_of
 from infra.log import configure, get_logger
 from infra.settings import get_settings
@@ -68,7 +68,7 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
 async def serve() -> None:
     """Serve the pool until SIGTERM or SIGINT, through every absence of Prefect."""
     stop = told_to_stop()
-    async with part_of(city(), Kind.OPERATIONS):
+    async with prefect_clients(), part_of(city(), Kind.OPERATIONS):
         going = asyncio.ensure_future(asyncio.gather(
             _keep_serving(), _keep_automations(), *(keep_polling(city(), slug) for slug in polled(city()))))
         stopping = asyncio.create_task(stop.wait())

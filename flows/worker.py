@@ -2,11 +2,9 @@
 
 import asyncio
 
-from prefect.client.orchestration import get_client
-
 from flows.dead import bury_own
 from flows.dispatcher import Dispatcher
-from flows.home import city, told_to_stop
+from flows.home import city, prefect_clients, told_to_stop
 from flows.prefect_server import part_of
 from infra import metrics
 from infra.log import configure, get_logger
@@ -21,8 +19,7 @@ async def work() -> None:
     settings = get_settings()
     stop = told_to_stop()
     home = city()
-    # One client for the life of the process: each flow run would open its own, and that costs more than the hop.
-    async with part_of(home, Kind.WORKER), get_client():
+    async with prefect_clients(), part_of(home, Kind.WORKER):
         metrics.serve(settings.metrics_port, settings.metrics_host)
         log.info("worker.started", worker=settings.worker, city=settings.city)
         try:

@@ -38,12 +38,10 @@ Advance = Callable[[line.Step, str], Awaitable[Any]]
 
 async def ours(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
     """The product: dispatcher, batches, flow runs."""
-    from prefect.client.orchestration import get_client
-
     from flows import home
     home.city = lambda: city  # type: ignore[assignment]  # before any flow asks for it
     from flows.dispatcher import Dispatcher
-    async with get_client():
+    async with home.prefect_clients():
         await ready()
         await Dispatcher(city, get_settings()).run(stop)
 

@@ -1,8 +1,10 @@
 """The flows on a real Prefect server of their own: names, states, batches, and what the dispatcher does with due rows."""
 
 import asyncio
+import ssl
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -10,14 +12,17 @@ import prefect
 import pytest
 import sqlalchemy as sa
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from domain.errors import NeedsOperator
 from domain.lifecycle import Status
 from flows import lifecycle, operations
 from flows.dispatcher import Batch, Dispatcher, batches
+from flows.home import prefect_clients
 from infra.db import prescriptions
 from infra.db.prescriptions import Due
 from infra.settings import get_settings
+from sandbox.processes import free_port
 from tasks import line as line_of_work
 from tests.city import admit, make_city, make_settings
 from tests.tasks.line import Line
@@ -74,6 +79,29 @@ async def test_the_tags_of_a_run_leave_no_thread_behind_for_each_set_of_them(lin
         with prefect.tags(f"hospital:{number}"):
             await lifecycle.prescription_lifecycle([rx_id])
     assert not [thread.name for thread in threading.enumerate() if "Concurrency" in thread.name]
+
+
+async def test_a_run_opens_no_client_of_its_own(line, monkeypatch):
+    """They would cost more than the hop."""
+    first, second = admit(line.city, 2)
+    opened, make = [], ssl.create_default_context
+
+    def counted(*given, **named):
+        opened.append("".join(traceback.format_stack(limit=20)))
+        return make(*given, **named)
+
+    async with prefect_clients():
+        await lifecycle.prescription_lifecycle([first])  # opens what the process keeps
+        monkeypatch.setattr(ssl, "create_default_context", counted)
+        await lifecycle.prescription_lifecycle([second])
+    assert not opened, opened[0]
+    assert status(line, second) is Status.IN_REVIEW
+
+
+async def test_the_clients_are_there_though_prefect_is_not():
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
+        async with prefect_clients():
+            assert get_client() is get_client()
 
 
 async def test_a_batch_ends_well_though_one_of_its_prescriptions_is_in_trouble(line):
