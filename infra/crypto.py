@@ -124,6 +124,7 @@ def decrypt(number: int, key: bytes, nonce: bytes, body: bytes, associated: byte
     return decryptor.update(data) + decryptor.finalize()
 
 
+@lru_cache(maxsize=8)
 def _key_id(key: bytes) -> bytes:
     return hashlib.sha256(b"sanyi/key-id" + key).digest()[:KEY_ID_BYTES]
 

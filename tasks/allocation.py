@@ -41,7 +41,7 @@ NOBODY_CAN_FILL = "a pharmacy that can fill it"
 async def start_allocation(city: City, prescription_id: str) -> Head:
     """reviewed → allocating: from here on a pharmacy is looked for (A-30: only after the pharmacist's pass)."""
     with city.db.transaction("allocation.started") as session:
-        loaded = prescriptions.load(session, prescription_id)
+        loaded = prescriptions.load(session, prescription_id, expected=Status.REVIEWED)
         return history.append(session, loaded.head, to=Status.ALLOCATING, actor="platform",
                               reason="looking for a pharmacy", at=city.now(), wake_at=city.now(), waiting_for="quotes")
 
@@ -53,7 +53,7 @@ async def allocate(city: City, prescription_id: str) -> Head:
     half-made is taken up again, never made twice.
     """
     with city.db.reading() as session:
-        loaded = prescriptions.load(session, prescription_id)
+        loaded = prescriptions.load(session, prescription_id, expected=Status.ALLOCATING)
         attempts = orders.of(session, prescription_id)
     # Also one the patient has by now, if a crash kept us from writing down the chain's yes.
     open_order = next((placed for placed in attempts if placed.status not in GONE), None)

@@ -26,7 +26,7 @@ async def audit_prescription(city: City, prescription_id: str) -> Head:
     Raises `Transient` while the fund cannot be asked.
     """
     with city.db.reading() as session:
-        loaded = prescriptions.load(session, prescription_id)
+        loaded = prescriptions.load(session, prescription_id, expected=Status.RECEIVED)
     rx = loaded.prescription
     if city.now() >= rx.valid_until:
         return expire(city, loaded)

@@ -64,7 +64,7 @@ def receive_update(city: City, chain: str, *, timestamp: str, nonce: str, signat
 async def await_delivery(city: City, prescription_id: str) -> Head:
     """fulfilling and awake: the pharmacy said something, the hospital cancels, or somebody was silent too long."""
     with city.db.reading() as session:
-        loaded = prescriptions.load(session, prescription_id)
+        loaded = prescriptions.load(session, prescription_id, expected=Status.FULFILLING)
         placed = orders.of(session, prescription_id)[-1]
         unfinished = placed.status in ALIVE and effects.is_open(
             session, withdrawal(prescription_id, placed.id, "no_answer"))

@@ -42,7 +42,7 @@ class Decision:
 async def open_review(city: City, prescription_id: str) -> Head:
     """audited → in_review."""
     with city.db.transaction("review.opened") as session:
-        loaded = prescriptions.load(session, prescription_id)
+        loaded = prescriptions.load(session, prescription_id, expected=Status.AUDITED)
         rx = loaded.prescription
         head = history.append(session, loaded.head, to=Status.IN_REVIEW, actor="platform",
                               reason="queued for a pharmacist", at=city.now(), wake_at=rx.valid_until,
@@ -55,7 +55,7 @@ async def open_review(city: City, prescription_id: str) -> Head:
 async def await_review(city: City, prescription_id: str) -> Head:
     """in_review and awake: the validity is over, or it was too early."""
     with city.db.transaction("review.awaited") as session:
-        loaded = prescriptions.load(session, prescription_id)
+        loaded = prescriptions.load(session, prescription_id, expected=Status.IN_REVIEW)
         if city.now() < loaded.prescription.valid_until:
             return history.wait(session, loaded.head, until=loaded.prescription.valid_until,
                                 waiting_for="a pharmacist's decision")

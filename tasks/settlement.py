@@ -33,7 +33,7 @@ async def settle(city: City, prescription_id: str) -> Head:
     of a fen from its own pre-settlement is a finding (F-18).
     """
     with city.db.reading() as session:
-        loaded = prescriptions.load(session, prescription_id)
+        loaded = prescriptions.load(session, prescription_id, expected=Status.FULFILLED)
         placed = _handed_over(orders.of(session, prescription_id))
         claimed = claims.newest(session, prescription_id)
     if claimed is None:
@@ -54,7 +54,7 @@ async def settle(city: City, prescription_id: str) -> Head:
 async def await_return(city: City, prescription_id: str) -> Head:
     """settled and awake: something came back, or the return window is over and the day is reconciled."""
     with city.db.transaction("return.awaited") as session:
-        loaded = prescriptions.load(session, prescription_id)
+        loaded = prescriptions.load(session, prescription_id, expected=Status.SETTLED)
         placed = _handed_over(orders.of(session, prescription_id))
         claimed = claims.newest(session, prescription_id)
         assert claimed is not None

@@ -2,9 +2,10 @@
 
 import json
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
+from domain.errors import StaleStatus
 from domain.findings import Finding
 from domain.lifecycle import FINAL, Status
 from domain.prescription import Prescription
@@ -28,12 +30,18 @@ class Loaded:
     """One prescription, with the head that a later write compares itself with."""
 
     head: history.Head
-    prescription: Prescription
+    content: Mapping[str, Any] = field(repr=False)
+    """The prescription as JSON."""
     patient_sealed: bytes = field(repr=False)
     entitlement_sealed: bytes | None = field(repr=False)
     cancel_reason: str | None
     attempts: int
     waiting_for: str
+
+    @cached_property
+    def prescription(self) -> Prescription:
+        """Read when it is asked for: half of those who load one only look where it is."""
+        return PRESCRIPTION.validate_python(self.content)
 
     @property
     def id(self) -> str:
@@ -55,25 +63,23 @@ _LOAD = sa.select(
 ).where(_ROW.id == sa.bindparam("id"))
 
 
-def load(session: Session, prescription_id: str) -> Loaded:
-    """Raises `KeyError` for an id we never gave out."""
+def load(session: Session, prescription_id: str, *, expected: Status | None = None) -> Loaded:
+    """Raises `KeyError` for an id we never gave out, and `StaleStatus` if it is no longer where it is `expected`."""
     row = run(session, _LOAD, {"id": prescription_id}).one_or_none()
     if row is None:
         raise KeyError(prescription_id)
     number, status, version, head, wake_at, content, *rest = row
-    return Loaded(history.Head(number, Status(status), version, head, wake_at), PRESCRIPTION.validate_python(content),
-                  *rest)
+    if expected and status != expected:
+        raise StaleStatus(f"{prescription_id} is {status}, no longer {expected}")
+    return Loaded(history.Head(number, Status(status), version, head, wake_at), content, *rest)
 
 
-_STATUS = sa.select(_ROW.status).where(_ROW.id == sa.bindparam("id"))
+_STATUSES = sa.select(_ROW.id, _ROW.status).where(_ROW.id.in_(sa.bindparam("ids", expanding=True)))
 
 
-def status(session: Session, prescription_id: str) -> Status:
-    """Where it is. Raises `KeyError` for an id we never gave out."""
-    found = run(session, _STATUS, {"id": prescription_id}).scalar()
-    if found is None:
-        raise KeyError(prescription_id)
-    return Status(found)
+def statuses(session: Session, ids: Sequence[str]) -> dict[str, Status]:
+    """Where they are; without those whose ids we never gave out."""
+    return {number: Status(status) for number, status in run(session, _STATUSES, {"ids": ids})}
 
 
 def find(session: Session, hospital: str, external_id: str) -> PrescriptionRow | None:

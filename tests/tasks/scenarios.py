@@ -219,7 +219,7 @@ def the_hospital_is_down(city: World) -> None:
 def a_row_cannot_be_read(city: World) -> None:
     city.prescribe()
     content = city.content()
-    city.spoil(content={"nonsense": True})
+    city.spoil(content=sa.literal_column("'not JSON'"))
     city.work()
     city.spoil(content=content)
     city.later(minutes=16)
