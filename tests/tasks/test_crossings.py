@@ -10,6 +10,7 @@ from domain.lifecycle import Money, Status
 from domain.orders import OrderStatus
 from infra.db import claims, prescriptions
 from infra.db.rows import HistoryRow, IntentRow
+from tasks import line as work
 from tasks.settlement import reconcile_day
 from tasks.upkeep import sweep
 from tests.city import Plug, SimulatedCrash, admit, cancel_by_hospital, make_city
@@ -281,3 +282,26 @@ def test_a_trouble_somebody_else_overtook_is_not_raised(tmp_path, postgres_url):
         reasons = list(session.scalars(sa.select(HistoryRow.reason).where(HistoryRow.prescription_id == rx_id)))
     assert "order accepted" in reasons
     line.city.db.close()
+
+
+# --- what moved between the look at a batch and its step ---
+
+
+@pytest.mark.parametrize("way", ["reviewed", "settled"])
+def test_what_moved_since_the_batch_was_looked_at_is_noticed_by_its_step(line, monkeypatch, way):
+    """Steps say where they expect it; so it is read again, and is nobody's fault."""
+    (rx_id,) = admit(line.city)
+    if way == "reviewed":
+        seen = line.status(rx_id)
+        line.hop(rx_id)
+        line.review(rx_id)
+        after = Status.FULFILLING
+    else:
+        line.to_fulfilling(rx_id)
+        seen = line.status(rx_id)
+        line.say(rx_id, OrderStatus.HANDED_OVER)
+        line.hop(rx_id)
+        after = Status.SETTLED
+    monkeypatch.setattr(work, "_whereabouts", lambda _city, ids: dict.fromkeys(ids, seen))
+    done = line.hop(rx_id)
+    assert (done.error, line.status(rx_id)) == ("", after)
