@@ -11,7 +11,7 @@ from domain.lifecycle import Status
 from domain.orders import OrderStatus
 from infra.db import history, prescriptions, views
 from infra.db.effects import Effect, intend
-from infra.db.views import books
+from infra.db.views import boards, books
 from tasks.allocation import NOBODY_CAN_FILL
 from tasks.city import City
 from tasks.line import RED_AFTER, hop
@@ -118,6 +118,20 @@ def test_a_passing_trouble_needs_a_person_only_when_it_lasts(city: City, clock: 
         acts += [concern.act for concern in board(city).concerns if concern.kind.startswith("trouble:")]
 
     assert acts == [*[False] * (RED_AFTER - 1), True]
+
+
+@pytest.mark.parametrize("code", sorted(code for code in boards.TROUBLES if ":" in code))
+def test_a_code_with_words_of_its_own_is_one_that_is_raised(code: str) -> None:
+    raised = f'code="{code.partition(":")[2]}"'
+    root = Path(__file__).parents[2]
+    assert any(raised in path.read_text(encoding="utf-8")
+               for folder in ("tasks", "adapters", "infra") for path in (root / folder).rglob("*.py"))
+    assert views.trouble_words(code, 1) != views.trouble_words(code.partition(":")[0], 1)
+
+
+def test_a_code_without_words_has_those_of_its_class_and_an_unknown_class_those_of_a_fault() -> None:
+    assert views.trouble_words("NeedsOperator:http_404", 1) == views.trouble_words("NeedsOperator", 1)
+    assert views.trouble_words("ZeroDivisionError", 1) == views.trouble_words("", 1)
 
 
 def test_an_effect_of_unknown_outcome_is_noticed_after_a_minute(city: City, clock: Clock) -> None:

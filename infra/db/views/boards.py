@@ -151,17 +151,37 @@ TROUBLES: dict[str, Words] = {
     "NeedsOperator": (
         True, "配置、密钥或合作方账目需要人工处理", "configuration, credentials or a partner's book need a person",
         "按代码修正后点击“立即重试”", "put right what the code names, then wake the prescription"),
+    "NeedsOperator:order_unknown": (
+        True, "药店确认过的订单，药店现称查无此单", "a pharmacy confirmed the order and now knows none",
+        "致电药店核实药品去向；药店账上补回该订单的结果后点击“立即重试”",
+        "call the pharmacy and ask where the medicine is; once its book says how the order ended, wake the prescription"),
+    "NeedsOperator:not_insured": (
+        True, "医保中心查无此参保人", "the fund does not know the person",
+        "请医院核对身份与参保信息；信息有误则由医院撤销后重开",
+        "have the hospital check identity and insurance; if they are wrong, it cancels and sends the prescription anew"),
+    "NeedsOperator:wrong_key": (
+        True, "身份数据用另一把密钥封存", "identities were sealed under another key",
+        "恢复原来的 SANYI_IDENTITY_KEY（./go doctor 可核对），再点击“立即重试”",
+        "put the former SANYI_IDENTITY_KEY back (see ./go doctor), then wake the prescription"),
+    "NeedsOperator:tampered": (
+        True, "封存的数据被改动或移到他处", "sealed data was changed, or moved to another row",
+        "查明何人改动数据库，从备份恢复该行后点击“立即重试”",
+        "find out who changed the database, restore the row from a backup, then wake the prescription"),
+    "NeedsOperator:intent_changed": (
+        True, "同一操作的请求前后不一，未发送", "a request differs from the one intended under its key; it was not sent",
+        "平台程序问题：按处方号报告开发人员；修复后点击“立即重试”",
+        "a fault of the platform: report it with the prescription's id; once mended, wake the prescription"),
     "": (
         True, "平台程序出错", "a fault of the platform",
         "在日志中按处方号查找 hop.bug,报告开发人员；修复后点击“立即重试”",
         "find hop.bug with the prescription's id in the log and report it; once mended, wake the prescription"),
 }
-"""By class of the error."""
+"""By class of the error; some codes have words of their own."""
 
 
 def trouble_words(code: str, attempts: int) -> Words:
     """What a trouble code such as `Transient:timeout` means; an unknown one is a fault of ours."""
-    act, *rest = TROUBLES.get(code.partition(":")[0], TROUBLES[""])
+    act, *rest = next(TROUBLES[key] for key in (code, code.partition(":")[0], "") if key in TROUBLES)
     what, what_en, cure, cure_en = rest
     return act or attempts >= LASTING, what, what_en, cure, cure_en
 
