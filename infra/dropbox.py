@@ -132,8 +132,7 @@ class FolderFiles:
         self._require_root()
         target = self._path(name)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, made = tempfile.mkstemp(dir=target.parent, prefix=".new-")
+            handle, made = _new_in(target.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)
@@ -186,12 +185,24 @@ class FolderFiles:
         return self._folder.joinpath(*steps)
 
 
+def _new_in(folder: Path) -> tuple[int, str]:
+    """A file in the making, in a folder that is made for it. Who deletes its last file may take the folder away between."""
+    for _ in range(9):
+        with suppress(FileNotFoundError, FileExistsError):
+            folder.mkdir(parents=True, exist_ok=True)
+            return tempfile.mkstemp(dir=folder, prefix=".new-")
+    return tempfile.mkstemp(dir=folder, prefix=".new-")
+
+
 def _absent() -> Refused:
     return Refused("drop box: no such file", code="absent")
 
 
 def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return  # It went with its last file meanwhile.
     try:
         os.fsync(handle)
     finally:

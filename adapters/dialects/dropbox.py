@@ -426,11 +426,12 @@ class Box:
                 return
         try:
             dropped = self._open(name)
+            if dropped.digest == digest and not self._unanswered(dropped):
+                self._finish(dropped)
         except Refused:
-            self._files.delete(f"work/{digest}/{number}.json")  # somebody else has finished it
-            return
-        if dropped.digest == digest and not self._unanswered(dropped):
-            self._finish(dropped)
+            # Something is gone, so somebody else has finished it: what we wrote since is nobody's.
+            for part in self._files.names(f"work/{digest}"):
+                self._files.delete(f"work/{digest}/{part}")
 
     def _finish(self, dropped: Dropped) -> None:
         """All is answered: write the answer, then take the file away. Each step may be done twice."""

@@ -1,6 +1,7 @@
 """A drop box keeps its promises, in a folder and in a real bucket."""
 
 import os
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -104,6 +105,19 @@ def test_nobody_sees_half_a_file(tmp_path):
     watcher.join()
     assert seen
     assert seen <= whole
+
+
+def test_a_folder_that_goes_away_with_its_last_file_is_made_anew(tmp_path, monkeypatch):
+    make = tempfile.mkstemp
+
+    def too_late(dir: Path, prefix: str) -> tuple[int, str]:
+        monkeypatch.setattr(tempfile, "mkstemp", make)
+        dir.rmdir()
+        return make(dir=dir, prefix=prefix)
+
+    monkeypatch.setattr(tempfile, "mkstemp", too_late)
+    FolderFiles(tmp_path).put("work/a/1.json", b"one")
+    assert (tmp_path / "work" / "a" / "1.json").read_bytes() == b"one"
 
 
 def test_a_link_is_not_the_hospitals_file(tmp_path):
