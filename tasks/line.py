@@ -176,7 +176,7 @@ async def _advance(city: City, prescription_id: str, status: Status, around: Aro
 
 
 def _whereabouts(city: City, prescription_ids: Sequence[str]) -> Mapping[str, Status]:
-    """Where they all are, in one look: a step notices what has moved since.
+    """Where they all are, in one look: a step notices what has moved since, and the hop counts from where it was seen.
 
     Nothing if that fails. Then each is looked for by itself, so that a row that cannot be read stops no other.
     """

@@ -424,14 +424,16 @@ class Box:
             left.discard(int(number))
             if left:
                 return
-        try:
+        with suppress(Refused):
             dropped = self._open(name)
-            if dropped.digest == digest and not self._unanswered(dropped):
-                self._finish(dropped)
-        except Refused:
-            # Something is gone, so somebody else has finished it: what we wrote since is nobody's.
-            for part in self._files.names(f"work/{digest}"):
-                self._files.delete(f"work/{digest}/{part}")
+            if dropped.digest == digest:
+                if not self._unanswered(dropped):
+                    self._finish(dropped)
+                return
+        # It is gone, or another has its name: somebody else has finished it, and what we wrote since is nobody's.
+        self._left.pop((name, digest), None)
+        for part in self._files.names(f"work/{digest}"):
+            self._files.delete(f"work/{digest}/{part}")
 
     def _finish(self, dropped: Dropped) -> None:
         """All is answered: write the answer, then take the file away. Each step may be done twice."""

@@ -106,7 +106,7 @@ def pre_settled(session: Session, prescription_id: str, version: int, answer: Se
 
 
 def settled(session: Session, claim: Claim, version: int, answer: Settlement, *, chain: str, at: datetime) -> None:
-    """The fund has paid: the claim moves and the ledger gets its posting. It counts for the fund's own day."""
+    """The fund has paid: the claim moves and the ledger gets its posting. It counts for the fund's calendar day."""
     _advance(session, claim.prescription_id, version, Money.SETTLED, settled=_json(answer),
              settlement_id=answer.settlement_id, settled_on=answer.day)
     post(session, posting(claim.prescription_id, "settled", answer, chain, claim.insutype), at, answer.day)
@@ -143,7 +143,7 @@ def posting(prescription_id: str, kind: str, answer: Settlement, chain: str, ins
 
 
 def post(session: Session, movement: Posting, at: datetime, day: date | None) -> None:
-    """Write a movement down. `day` is the fund's own day it counts for."""
+    """Write a movement down. `day` is the fund's calendar day it counts for."""
     posted = run(session, _POST, {"prescription_id": movement.prescription_id, "kind": movement.kind,
                                   "reference": movement.reference, "at": at, "day": day}).inserted_primary_key
     assert posted

@@ -71,7 +71,7 @@ class Database:
         `name` says what has happened once it is committed, such as `order.made`. In the product every
         transaction has one of its own, and docs/explanation/failpoints.md says why a crash there is harmless.
         """
-        with self._writing.begin() as connection, _session(connection) as session:
+        with self._writing.begin() as connection, _OnConnection(connection) as session:
             yield session
             session.flush()
             if self._boundary:
@@ -82,7 +82,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Only look; nothing is written."""
-        with self._reading.connect() as connection, _session(connection) as session:
+        with self._reading.connect() as connection, _OnConnection(connection) as session:
             yield session
 
     def migrate(self, to: str = "head") -> None:
@@ -102,9 +102,16 @@ class Database:
         self._writing.dispose()
 
 
-def _session(connection: sa.Connection) -> Session:
-    """What is written goes with the connection's own transaction. It costs less than one that finds its connection."""
-    return Session(connection, info={"connection": connection})
+class _OnConnection(Session):
+    """What is written goes with the connection's own transaction: cheaper than a session that finds its connection."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        super().__init__(connection, info={"connection": connection})
+
+    def rollback(self) -> None:
+        """Of all that was done, also past the session (`run`)."""
+        super().rollback()
+        self.info["connection"].rollback()
 
 
 def table(row: Any) -> sa.Table:

@@ -40,7 +40,7 @@ class Loaded:
 
     @cached_property
     def prescription(self) -> Prescription:
-        """Read when it is asked for: half of those who load one only look where it is."""
+        """Read when it is first asked for: many who load one only look where it is."""
         return PRESCRIPTION.validate_python(self.content)
 
     @property
@@ -64,14 +64,20 @@ _LOAD = sa.select(
 
 
 def load(session: Session, prescription_id: str, *, expected: Status | None = None) -> Loaded:
-    """Raises `KeyError` for an id we never gave out, and `StaleStatus` if it is no longer where it is `expected`."""
+    """Raises `KeyError` for an id we never gave out, and `StaleStatus` if it is no longer where it is `expected`.
+
+    Who expects it somewhere will work on it: then its content is read at once, before any partner hears of it.
+    """
     row = run(session, _LOAD, {"id": prescription_id}).one_or_none()
     if row is None:
         raise KeyError(prescription_id)
     number, status, version, head, wake_at, content, *rest = row
     if expected and status != expected:
         raise StaleStatus(f"{prescription_id} is {status}, no longer {expected}")
-    return Loaded(history.Head(number, Status(status), version, head, wake_at), content, *rest)
+    loaded = Loaded(history.Head(number, Status(status), version, head, wake_at), content, *rest)
+    if expected:
+        _ = loaded.prescription
+    return loaded
 
 
 _STATUSES = sa.select(_ROW.id, _ROW.status).where(_ROW.id.in_(sa.bindparam("ids", expanding=True)))

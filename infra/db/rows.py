@@ -229,7 +229,7 @@ class ClaimRow(Base):
     settled: Mapped[dict[str, Any] | None]
     settlement_id: Mapped[str | None] = mapped_column(sa.String(30))
     settled_on: Mapped[date | None]
-    """The city's calendar day."""
+    """The fund's calendar day."""
     reversal_reference: Mapped[str | None] = mapped_column(sa.String(30))
     reversal_id: Mapped[str | None] = mapped_column(sa.String(30))
     reversed_on: Mapped[date | None]
@@ -253,7 +253,7 @@ class PostingRow(Base):
     reference: Mapped[str] = mapped_column(sa.String(30))
     at: Mapped[datetime]
     day: Mapped[date | None]
-    """The fund's own day it counts for: that of the settlement, or of its reversal."""
+    """The fund's calendar day it counts for: of the settlement, or of its reversal. Empty if an older release posted it."""
 
     __table_args__ = (sa.UniqueConstraint("kind", "reference"), sa.Index("ix_posting_day_kind_id", "day", "kind", "id"))
 

@@ -283,6 +283,17 @@ async def test_who_comes_second_leaves_nothing_of_a_finished_file_behind(tmp_pat
     assert sorted(tree(tmp_path)) == ["done/1.csv", "done/1.csv.answer.csv"]
 
 
+async def test_who_comes_too_late_leaves_nothing_though_the_name_holds_another_file_by_now(tmp_path):
+    drop(tmp_path, "1.csv", csv_file(rx(1)))
+    one, two = Line(county.adapter(tmp_path)), Line(county.adapter(tmp_path))
+    (fetched,), (late,) = await one.adapter.poll(10), await two.adapter.poll(10)
+    await one.adapter.settle(fetched.ref, one.take(fetched))
+    drop(tmp_path, "1.csv", csv_file(rx(2)))
+    await two.adapter.settle(late.ref, two.take(late))
+    assert not tree(tmp_path / "work")
+    assert await one.run() == 1
+
+
 async def test_a_file_nobody_may_read_keeps_no_other_waiting(tmp_path):
     drop(tmp_path, "a.csv", csv_file(rx(1)))
     drop(tmp_path, "b.csv", csv_file(rx(2)))

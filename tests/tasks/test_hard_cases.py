@@ -142,12 +142,35 @@ def test_a_silent_pharmacy_that_cannot_be_cancelled_is_waited_for_and_not_raced(
 def test_a_row_that_cannot_be_read_is_set_aside_and_the_others_go_on(line):
     good, bad = admit(line.city, 2)
     with line.city.db.transaction() as session:
-        session.get_one(PrescriptionRow, bad).content = {"nonsense": "马克儿"}
+        session.execute(sa.text("UPDATE prescription SET content = 'not JSON: 马克儿' WHERE id = :bad"), {"bad": bad})
     only = line.hop(bad)
-    assert (only.alarming, "马克儿" in str(only)) == (True, False)
-    assert row(line, bad).wake_at > line.clock()
-    assert row(line, bad).attempts == 1
+    assert (only.readable, only.alarming, "马克儿" in str(only)) == (False, True, False)
+    with line.city.db.reading() as session:
+        wake_at, attempts = session.execute(sa.select(PrescriptionRow.wake_at, PrescriptionRow.attempts)
+                                            .where(PrescriptionRow.id == bad)).one()
+    assert (wake_at > line.clock(), attempts) == (True, 1)
     assert line.hop(good).error == ""
+
+
+def test_a_content_that_is_no_prescription_stops_a_step_before_any_partner_hears_of_it(line):
+    (rx_id,) = admit(line.city)
+    line.to_fulfilling(rx_id)
+    line.say(rx_id, OrderStatus.HANDED_OVER)
+    line.payer.silent = True
+    line.payer.only = frozenset({"settle"})
+    line.hop(rx_id)
+    line.payer.silent = False
+    with line.city.db.transaction() as session:
+        kept = session.get_one(PrescriptionRow, rx_id).content
+        session.get_one(PrescriptionRow, rx_id).content = {"nonsense": "马克儿"}
+    line.clock.advance(minutes=20)
+    only = line.hop(rx_id)
+    assert (only.error, only.alarming, line.payer.book) == ("ValidationError", True, [])
+    with line.city.db.transaction() as session:
+        session.get_one(PrescriptionRow, rx_id).content = kept
+    line.clock.advance(minutes=20)
+    line.hop(rx_id)
+    assert (line.status(rx_id), len(line.payer.book)) == (Status.SETTLED, 1)
 
 
 def test_the_sweep_leaves_a_back_off_alone(line):

@@ -6,7 +6,7 @@ import pytest
 
 from domain.lifecycle import Money, Status
 from domain.orders import OrderStatus
-from infra.db import claims
+from infra.db import claims, inbox
 from tasks.settlement import reconcile_day
 from tests.city import Clock, admit, cancel_by_hospital, make_city
 from tests.tasks.line import Line
@@ -153,6 +153,19 @@ def test_the_same_callback_again_is_only_repeated(line):
     body = chain.body(chain.update(placed.id, OrderStatus.PREPARED, at=line.city.now()))
     assert b"applied" in line.send(placed.order.chain, body).body
     assert b"repeated" in line.send(placed.order.chain, body).body
+
+
+def test_who_loses_the_race_for_a_callback_has_spent_no_nonce(line, monkeypatch):
+    """It looks again, under the same nonce, and finds the winner's answer."""
+    (rx_id,) = admit(line.city)
+    placed = line.to_fulfilling(rx_id)
+    chain = line.chain(placed.order.chain)
+    body = chain.body(chain.update(placed.id, OrderStatus.PREPARED, at=line.city.now()))
+    assert b"applied" in line.send(placed.order.chain, body).body
+    hear, heard = inbox.heard, iter([None])
+    monkeypatch.setattr(inbox, "heard", lambda *asked: next(heard, hear(*asked)))
+    answer = line.send(placed.order.chain, body)
+    assert (answer.status, b"repeated" in answer.body) == (200, True)
 
 
 def test_another_orders_secret_is_refused(line):

@@ -82,7 +82,7 @@ class Concern:
 
 @dataclass(frozen=True)
 class DayMoney:
-    """What the ledger says of one of the city's days, in fen."""
+    """What the ledger says of one of the fund's calendar days, in fen."""
 
     day: date
     settlements: int
@@ -157,12 +157,13 @@ TROUBLES: dict[str, Words] = {
         "call the pharmacy and ask where the medicine is; once its book says how the order ended, wake the prescription"),
     "NeedsOperator:not_insured": (
         True, "医保中心查无此参保人", "the fund does not know the person",
-        "请医院核对身份与参保信息；信息有误则由医院撤销后重开",
-        "have the hospital check identity and insurance; if they are wrong, it cancels and sends the prescription anew"),
+        "请医院核对身份与参保信息：有误则由医院撤销后重开；无误则处方到期自动失效，重试无用",
+        "have the hospital check identity and insurance: if they are wrong, it cancels and sends the prescription anew; "
+        "if they are right, it expires in its time. To wake it does not help"),
     "NeedsOperator:wrong_key": (
         True, "身份数据用另一把密钥封存", "identities were sealed under another key",
-        "恢复原来的 SANYI_IDENTITY_KEY（./go doctor 可核对），再点击“立即重试”",
-        "put the former SANYI_IDENTITY_KEY back (see ./go doctor), then wake the prescription"),
+        "恢复原来的 SANYI_IDENTITY_KEY 并重启各进程（./go doctor 可核对），再点击“立即重试”",
+        "put the former SANYI_IDENTITY_KEY back and restart the processes (see ./go doctor), then wake the prescription"),
     "NeedsOperator:tampered": (
         True, "封存的数据被改动或移到他处", "sealed data was changed, or moved to another row",
         "查明何人改动数据库，从备份恢复该行后点击“立即重试”",

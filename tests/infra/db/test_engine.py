@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from infra.db import Database
-from infra.db.engine import UtcDateTime
+from infra.db.engine import UtcDateTime, insert_new
 from infra.db.rows import NonceRow, PrescriptionRow
 from tests.city import Plug, SimulatedCrash
 from tests.infra.db.records import NOW, admit, admitted
@@ -25,6 +25,17 @@ def test_a_moment_without_a_zone_is_refused(db: Database) -> None:
             session.flush()
     assert nonces(db) == []
     assert UtcDateTime().process_bind_param(None, sa.create_engine("sqlite://").dialect) is None
+
+
+@pytest.mark.parametrize("first", ["past the session", "through it"])
+def test_a_rollback_takes_back_all_of_the_transaction_however_it_was_written(db: Database, first: str) -> None:
+    with db.transaction() as session:
+        if first == "through it":
+            session.add(NonceRow(partner="ankang", nonce="a", at=NOW))
+            session.flush()
+        assert insert_new(session, NonceRow, partner="ankang", nonce="b", at=NOW)
+        session.rollback()
+    assert nonces(db) == []
 
 
 @pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=8)), timezone(timedelta(hours=-9, minutes=-30))])

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import event
 
 from infra.db import Database
+from infra.db.engine import UtcDateTime
 from infra.db.rows import Base
 from tests.infra.db.records import NOW, admitted
 
@@ -95,7 +97,8 @@ def test_what_the_first_release_left_is_brought_up_to_date(database_url: str) ->
     database.close()
 
 
-def test_postings_of_earlier_releases_get_the_day_they_count_for(database_url: str) -> None:
+def test_postings_of_the_last_two_days_get_the_day_they_count_for(database_url: str) -> None:
+    now = datetime.now(UTC)
     database = Database(database_url)
     database.migrate("0006")
     engine = sa.create_engine(database_url)
@@ -115,11 +118,15 @@ def test_postings_of_earlier_releases_get_the_day_they_count_for(database_url: s
                 forecast, settlement_id, settled_on, reversed_on)
             VALUES ('rx_1', 1, 'ord_1', 'reversed', 'q', '{}', '310', 1, '{}', 'S1', '2026-11-01', '2026-11-03')"""))
         for kind in ("settled", "reversed"):
-            connection.execute(sa.text("INSERT INTO posting (prescription_id, kind, reference, at) "
-                                       "VALUES ('rx_1', :kind, 'S1', :at)"), {"kind": kind, "at": NOW})
+            connection.execute(sa.text("INSERT INTO posting (prescription_id, kind, reference, at) VALUES "
+                                       "('rx_1', :kind, 'S1', :at)").bindparams(sa.bindparam("at", type_=UtcDateTime())),
+                               {"kind": kind, "at": now - timedelta(hours=1)})
+        connection.execute(sa.text("INSERT INTO posting (prescription_id, kind, reference, at) VALUES "
+                                   "('rx_1', 'settled', 'S0', :at)").bindparams(sa.bindparam("at", type_=UtcDateTime())),
+                           {"at": now - timedelta(days=3)})
     database.migrate()
     with engine.connect() as connection:
         assert [(kind, str(day)) for kind, day in connection.execute(sa.text("SELECT kind, day FROM posting ORDER BY id"))
-                ] == [("settled", "2026-11-01"), ("reversed", "2026-11-03")]
+                ] == [("settled", "2026-11-01"), ("reversed", "2026-11-03"), ("settled", "None")]
     engine.dispose()
     database.close()
