@@ -152,13 +152,19 @@ def test_a_row_that_cannot_be_read_is_set_aside_and_the_others_go_on(line):
     assert line.hop(good).error == ""
 
 
-def test_a_content_that_is_no_prescription_stops_a_step_before_any_partner_hears_of_it(line):
+def unsettled(line):
+    """The patient has the medicine, and the fund is silent about the settlement."""
     (rx_id,) = admit(line.city)
     line.to_fulfilling(rx_id)
     line.say(rx_id, OrderStatus.HANDED_OVER)
     line.payer.silent = True
     line.payer.only = frozenset({"settle"})
     line.hop(rx_id)
+    return rx_id
+
+
+def test_a_content_that_is_no_prescription_stops_a_step_before_any_partner_hears_of_it(line):
+    rx_id = unsettled(line)
     line.payer.silent = False
     with line.city.db.transaction() as session:
         kept = session.get_one(PrescriptionRow, rx_id).content
@@ -174,12 +180,7 @@ def test_a_content_that_is_no_prescription_stops_a_step_before_any_partner_hears
 
 
 def test_the_sweep_leaves_a_back_off_alone(line):
-    (rx_id,) = admit(line.city)
-    line.to_fulfilling(rx_id)
-    line.say(rx_id, OrderStatus.HANDED_OVER)
-    line.payer.silent = True
-    line.payer.only = frozenset({"settle"})
-    line.hop(rx_id)
+    rx_id = unsettled(line)
     line.clock.advance(seconds=70)
     line.hop(rx_id)
     due = row(line, rx_id).wake_at

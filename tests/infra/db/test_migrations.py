@@ -76,17 +76,22 @@ def test_unique_keys_and_partial_indexes_are_there(db: Database) -> None:
     engine.dispose()
 
 
+def _insert_prescription(connection: sa.Connection, status: str) -> None:
+    """As the first release did: later columns have their defaults."""
+    connection.execute(sa.text("""
+        INSERT INTO prescription (id, hospital, external_id, patient_id, patient_sealed, status, version, head_hash,
+            content, archive_key, received_at, valid_until, expedited, waiting_for, attempts, trouble)
+        VALUES ('rx_1', 'first', 'RX1', 'p', :sealed, :status, 1, 'x', '{}', 'a', :at, :at, :no, '', 0, '')"""),
+        {"sealed": b"s", "status": status, "at": NOW, "no": False})
+
+
 def test_what_the_first_release_left_is_brought_up_to_date(database_url: str) -> None:
     """Lanes are filled in, though other rows point at the prescriptions."""
     database = Database(database_url)
     database.migrate("0001")
     engine = sa.create_engine(database_url)
     with engine.begin() as connection:
-        connection.execute(sa.text("""
-            INSERT INTO prescription (id, hospital, external_id, patient_id, patient_sealed, status, version, head_hash,
-                content, archive_key, received_at, valid_until, expedited, waiting_for, attempts, trouble)
-            VALUES ('rx_1', 'first', 'RX1', 'p', :sealed, 'received', 1, 'x', '{}', 'a', :at, :at, :no, '', 0, '')"""),
-            {"sealed": b"s", "at": NOW, "no": False})
+        _insert_prescription(connection, "received")
         connection.execute(sa.text("""
             INSERT INTO history (prescription_id, seq, at, from_status, to_status, actor, reason, detail, run_id, hash)
             VALUES ('rx_1', 1, 'then', 'received', 'received', 'a', 'r', '{}', '', 'x')"""))
@@ -103,11 +108,7 @@ def test_postings_of_the_last_two_days_get_the_day_they_count_for(database_url: 
     database.migrate("0006")
     engine = sa.create_engine(database_url)
     with engine.begin() as connection:
-        connection.execute(sa.text("""
-            INSERT INTO prescription (id, hospital, external_id, patient_id, patient_sealed, status, version, head_hash,
-                content, archive_key, received_at, valid_until, expedited, waiting_for, attempts, trouble)
-            VALUES ('rx_1', 'first', 'RX1', 'p', :sealed, 'closed', 1, 'x', '{}', 'a', :at, :at, :no, '', 0, '')"""),
-            {"sealed": b"s", "at": NOW, "no": False})
+        _insert_prescription(connection, "closed")
         connection.execute(sa.text("""
             INSERT INTO pharmacy_order (id, prescription_id, attempt, chain, store, status, content, sealed, ranking,
                 total_fen, patient_due_fen, reference, reason, made_at, returned_lines)
