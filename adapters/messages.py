@@ -33,9 +33,11 @@ class Message:
     locate: Callable[[str], Spot | None] = field(default=lambda _: None, repr=False)
     """FHIRPath in `resource` -> where in the file as sent."""
     unmapped: tuple[Unmapped, ...] = ()
-    """With any of these the message waits in the mapping queue; everything else about it is decided later."""
+    """With any of these, and nothing wrong otherwise, the message waits in the mapping queue."""
     context: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What the answer must repeat, such as the sender's control id."""
+    findings: tuple[Finding, ...] = ()
+    """What the dialect itself found wrong, though it could put the message into FHIR: said with the checker's findings."""
 
     @property
     def kind(self) -> str:

@@ -49,7 +49,7 @@ class Finding:
     """Stable code of the outcome, e.g. `RX_EXPIRED`. Never reused for another meaning."""
     severity: Severity
     rule: str
-    """Id of the rule that found it, e.g. `A-01` or `F-012`."""
+    """Id of the rule that found it, e.g. `A-01` or `FHIR-012`."""
     path: str
     """Where: a FHIRPath into the message as sent, or `item[2].days_supply`."""
     text: str

@@ -43,6 +43,43 @@ class Sex(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Approval(StrEnum):
+    """What the hospital says of the fund's conditions for a restricted drug (hospApprFlag; F-04)."""
+
+    COVERED = "1"
+    """Its conditions are met: the hospital answers for it."""
+    NOT_COVERED = "0"
+    """They are not met, or nobody looked: own expense if the drug is restricted."""
+    OWN_EXPENSE = "2"
+    """The patient pays, whatever the drug."""
+
+
+class SkinTestResult(StrEnum):
+    NEGATIVE = "negative"
+    POSITIVE = "positive"
+
+
+@dataclass(frozen=True)
+class SkinTest:
+    """What is said of a skin test (A-37): a result and its time, or why none is needed."""
+
+    result: SkinTestResult | None = None
+    at: datetime | None = None
+    exemption: str = ""
+    """The documented reason why this patient needs no test."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The pack the prescriber had in mind."""
+
+    strength: Decimal
+    """Content of one counted unit, in `strength_unit`."""
+    strength_unit: str
+    size: int | None = None
+    """Counted units in one pack."""
+
+
 @dataclass(frozen=True)
 class Item:
     """One line of a prescription."""
@@ -68,6 +105,64 @@ class Item:
     """Days."""
     overdose_reason: str = ""
     """The prescriber's reason for a dose above the label; with it goes a second signature (A-22)."""
+    directions: str = ""
+    """How to take it, in the prescriber's words; for pharmacist and pharmacy, never computed with."""
+    note: str = ""
+    """What else the prescriber wrote to this line."""
+    decoction_mark: str = ""
+    """How a single piece is decocted: a code of CodeSystem/decoction-mark (先煎, 后下, …)."""
+    skin_test: SkinTest | None = None
+    """None if the hospital said nothing of one."""
+    approval: Approval | None = None
+    """None if the hospital said nothing: then our own rules decide (F-04)."""
+    pack: Pack | None = None
+
+
+@dataclass(frozen=True)
+class Decoction:
+    """How a prescription of pieces is prepared and taken."""
+
+    doses: int
+    """剂, decoctions to hand over."""
+    method: str
+    """Code of CodeSystem/decoction-method."""
+    times: int
+    """Portions a day."""
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """The paper this one renews, and from when to when it may be renewed."""
+
+    first: str
+    """The hospital's number of the first prescription."""
+    start: date
+    end: date
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A value measured at home."""
+
+    code: str
+    """LOINC."""
+    value: Decimal | None
+    unit: str
+    """UCUM; empty where only the parts have values."""
+    at: datetime
+    parts: tuple[tuple[str, Decimal, str], ...] = ()
+    """LOINC, value and UCUM unit of each component: systolic, diastolic."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """An electronic signature as it came. Nothing verifies it yet; the bytes are in the archived message."""
+
+    at: datetime
+    type: str
+    """Code of its purpose (urn:iso-astm:E1762-95:2013), or the dialect's word."""
+    sha256: str
+    """Of the signature's bytes: which one it was."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +177,12 @@ class Prescriber:
     id: str
     """National code of the physician (医保医师代码), e.g. `D370100000001`."""
     department: str = ""
+    """Code of the department (诊疗科目, `07` paediatrics), empty if not said (A-12, A-17)."""
     independent_years: int = 0
     """Years of independent clinical practice (A-14)."""
+    department_name: str = ""
+    title: str = ""
+    """Professional title: a code of CodeSystem/title, empty if not said."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +199,14 @@ class PatientFacts:
     pregnancy_weeks: int | None = None
     lactating: bool = False
     guardian_confirmed: bool = False
+    age_days: int | None = None
+    """Completed days at the time of issue; None in prescriptions stored before it was kept."""
+    allergy_words: tuple[str, ...] = ()
+    """Allergies in the hospital's words, which no code of ours stands for (B-35)."""
+    no_known_allergies: bool = False
+    """The hospital said that none are known; saying nothing is not that."""
+    guardian: str = ""
+    """Relation of a named guardian: a code of CodeSystem/guardianship; who it is lies in the sealed record."""
 
     @property
     def age_years(self) -> int:
@@ -113,6 +220,8 @@ class Visit:
     proof_codes: tuple[str, ...] = ()
     """ICD-10 codes on the stored proof of the earlier diagnosis (A-10)."""
     proof_date: date | None = None
+    number: str = ""
+    """The hospital's number of the visit, empty if not said (A-17)."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +266,14 @@ class Prescription:
     place: Place
     extend_reason: str = ""
     """Why the supply is longer than 7 (3) days (A-03)."""
+    valid_reason: str = ""
+    """Why the paper is valid for two or three days (A-01)."""
+    note: str = ""
+    """What the prescriber wrote to the whole prescription."""
+    decoction: Decoction | None = None
+    renewal: Renewal | None = None
+    readings: tuple[Reading, ...] = ()
+    signature: Signature | None = None
     long_term_assessed: bool = False
     patient_acknowledged: bool = False
 

@@ -50,6 +50,21 @@ class PatientDraft:
     lactating: Said = NOTHING
     """`true` or `false`."""
     guardian_confirmed: Said = NOTHING
+    allergy_words: Sequence[Said] = ()
+    """Allergies in words, which no code of ours stands for."""
+    no_known_allergies: Said = NOTHING
+    """`true` where the hospital says that none are known; nothing where it says nothing."""
+    credential: Said = NOTHING
+    """The insurance's electronic credential (医保电子凭证)."""
+    guardian: "GuardianDraft | None" = None
+
+
+@dataclass(frozen=True)
+class GuardianDraft:
+    name: Said
+    id_number: Said
+    relationship: Said
+    """Code of CodeSystem/guardianship."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +92,59 @@ class ItemDraft:
     days: Said
     """Days' supply."""
     usage: Said = NOTHING
-    """Instruction in words."""
+    """Directions in words."""
     overdose_reason: Said = NOTHING
+    note: Said = NOTHING
+    """What else the prescriber wrote to this line."""
+    decoction_mark: Said = NOTHING
+    """Code of CodeSystem/decoction-mark, of a piece."""
+    skin_test: Said = NOTHING
+    """`negative` or `positive` (A-37)."""
+    skin_test_at: Said = NOTHING
+    """ISO 8601 with an offset."""
+    skin_test_exemption: Said = NOTHING
+    """Why no test is needed, in words."""
+    approval: Said = NOTHING
+    """hospApprFlag: `1` covered, `0` not, `2` own expense (F-04)."""
+    strength: Said = NOTHING
+    """Content of one counted unit, a number in `dose_unit`s."""
+    pack_size: Said = NOTHING
+    """Counted units in one pack."""
+
+
+@dataclass(frozen=True)
+class DecoctionDraft:
+    """How a prescription of pieces is prepared and taken."""
+
+    doses: Said
+    """剂."""
+    method: Said
+    """Code of CodeSystem/decoction-method."""
+    times: Said
+    """Portions a day."""
+
+
+@dataclass(frozen=True)
+class ReadingDraft:
+    """A value measured at home, or a pair of them (blood pressure)."""
+
+    code: Said
+    """LOINC."""
+    at: Said
+    """ISO 8601 with an offset."""
+    value: Said = NOTHING
+    unit: Said = NOTHING
+    """UCUM."""
+    parts: Sequence[tuple[Said, Said, Said]] = ()
+    """LOINC, value and UCUM unit of each component."""
+
+
+@dataclass(frozen=True)
+class SignatureDraft:
+    at: Said
+    """ISO 8601 with an offset."""
+    data: Said
+    """Base64."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +188,26 @@ class Draft:
     long_term_assessed: Said = NOTHING
     """`true` or `false`."""
     patient_acknowledged: Said = NOTHING
+    valid_reason: Said = NOTHING
+    """Why it is valid for two or three days (A-01)."""
+    note: Said = NOTHING
+    """What the prescriber wrote to the whole prescription."""
+    department: Said = NOTHING
+    """Code of the department (诊疗科目, `07` paediatrics)."""
+    department_name: Said = NOTHING
+    title: Said = NOTHING
+    """Code of CodeSystem/title."""
+    visit_number: Said = NOTHING
+    """The hospital's number of the visit."""
+    decoction: DecoctionDraft | None = None
+    renewal_first: Said = NOTHING
+    """The hospital's number of the prescription that this one renews."""
+    renewal_start: Said = NOTHING
+    """YYYY-MM-DD."""
+    renewal_end: Said = NOTHING
+    """YYYY-MM-DD."""
+    readings: Sequence[ReadingDraft] = ()
+    signature: SignatureDraft | None = None
 
 
 @dataclass(frozen=True)

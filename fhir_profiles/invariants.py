@@ -20,7 +20,7 @@ SKIPPED: Mapping[str, str] = {
     "dom-4": "nothing may be contained",
     "dom-5": "nothing may be contained",
     "dom-r4b": "nothing may be contained",
-    "bdl-7": "a fullUrl that occurs twice is F-029",
+    "bdl-7": "a fullUrl that occurs twice is FHIR-029",
     "bdl-10": "about documents; our Bundles are collections",
     "bdl-11": "about documents; our Bundles are collections",
     "bdl-12": "about messages; our Bundles are collections",
@@ -48,7 +48,7 @@ class Invariant:
     @property
     def rule(self) -> str:
         """The rule of the catalogue its key begins with, or a key of FHIR's own."""
-        return self.key[:5]
+        return self.key[:8]
 
 
 def compiled(key: str, expression: str, where: str) -> Invariant:
@@ -56,7 +56,7 @@ def compiled(key: str, expression: str, where: str) -> Invariant:
     return Invariant(key, expression, twin(expression) or by_fhirpath(expression, key, f"{where}: {key}"))
 
 
-def by_fhirpath(expression: str, key: str = "F-", where: str = "") -> Holds:
+def by_fhirpath(expression: str, key: str = "FHIR-", where: str = "") -> Holds:
     """The expression as it is published. Raises ValueError for a function fhirpathpy does not have."""
     unknown = set(re.findall(r"\.?\b([a-zA-Z]+)\(", re.sub(r"'(?:[^'\\]|\\.)*'", "''", expression)))
     unknown -= set(invocation_registry) | {"in", "and", "or", "not", "xor", "implies", "is", "as"}
@@ -70,7 +70,7 @@ def by_fhirpath(expression: str, key: str = "F-", where: str = "") -> Holds:
         # The library says it takes objects only; it takes what an element is.
         return fhirpathpy.compile(expression, models["r4"])
 
-    if key.startswith("F-"):
+    if key.startswith("FHIR-"):
         # Ours are proven to compile at once; of FHIR's own hundred most are never met.
         evaluate()
     return lambda value: bool(evaluate()(value) == [True])

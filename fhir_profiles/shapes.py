@@ -1,7 +1,7 @@
 """The published definitions, compiled once into what `structure` walks along.
 
 An element answers for a rule of the catalogue when its definition maps it (`mapping` with identity `finding`); an
-invariant does when its key begins with the rule (`F-040`). What a definition says and nobody here can enforce is
+invariant does when its key begins with the rule (`FHIR-040`). What a definition says and nobody here can enforce is
 refused when it is compiled.
 """
 
@@ -160,7 +160,7 @@ class Profiles:
     def _fill(self, shape: Shape, node: "_Node", tree: "_Tree") -> None:
         shape.checks = self._invariants(node, tree)
         for child in node.children:
-            # We understand none, so each one found is F-036, wherever it stands.
+            # We understand none, so each one found is FHIR-036, wherever it stands.
             if child.name == "modifierExtension":
                 continue
             element = self._element(child, tree)

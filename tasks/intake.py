@@ -125,7 +125,8 @@ def preview(city: City, hospital: str, raw: bytes) -> tuple[Admitted | None, Seq
     """What `receive` would make of a message; nothing is kept. The prescription, or every finding."""
     with city.db.reading() as session:
         message, findings = _read(city, session, city.hospitals[hospital], raw, "Bundle")
-    findings = findings or _check(message, hospital)
+    if message is not None:
+        findings = _check(message, hospital)
     if message is None or findings:
         return None, findings
     return read_bundle_data(message.resource, hospital, city.cipher.patient_id), ()
@@ -144,15 +145,13 @@ def _read(city: City, session: Session, adapter: Hospital, raw: bytes, expect: s
 
 def _decide(city: City, session: Session, hospital: str, message: Message | None, findings: Sequence[Finding],
             key: str, archive_key: str) -> Verdict:
-    if message is not None and (unusable := [one for one in message.unmapped if not _a_code(one.theirs)]):
-        # Not into the queue, where people would read it.
-        findings = [*findings, *(replace(RULES["CODE_UNUSABLE"].finding(message.kind), spot=one.spot) for one in unusable)]
-    elif message is not None and message.unmapped:
-        mapping_queue.park(session, hospital, key, archive_key=archive_key, unmapped=message.unmapped, at=city.now())
-        return Verdict(Outcome.WAITING, city.now(), hospital, unmapped=message.unmapped)
-    findings = findings or _check(message, hospital)
+    if message is not None:
+        findings = [*findings, *_check(message, hospital)]
     if message is None or findings:
         return Verdict(Outcome.REFUSED, city.now(), hospital, findings=findings)
+    if message.unmapped:
+        mapping_queue.park(session, hospital, key, archive_key=archive_key, unmapped=message.unmapped, at=city.now())
+        return Verdict(Outcome.WAITING, city.now(), hospital, unmapped=message.unmapped)
     take = _cancel if message.kind == "Task" else _admit
     return take(city, session, hospital, message, archive_key)
 
@@ -162,12 +161,20 @@ def _a_code(theirs: str) -> bool:
     return 0 < len(theirs) <= MAX_CODE and not _PERSONAL.search(theirs)
 
 
-def _check(message: Message | None, hospital: str) -> list[Finding]:
-    """Everything wrong with what a message says, each finding with its place in the file as sent."""
-    if message is None:
-        return []
-    return [replace(finding, spot=finding.spot or message.locate(finding.path))
-            for finding in check_data(message.resource, hospital)]
+def _check(message: Message, hospital: str) -> list[Finding]:
+    """Everything wrong with what a message says, each finding with its place in the file as sent.
+
+    What the dialect found, codes that can never be mapped, and what the checker finds elsewhere: at a place of which
+    something is said already, or of a code that nobody has mapped, it could only repeat the consequence.
+    """
+    # Not into the queue, where people would read it.
+    unusable = [replace(RULES["CODE_UNUSABLE"].finding(message.kind), spot=one.spot)
+                for one in message.unmapped if not _a_code(one.theirs)]
+    own = [*message.findings, *unusable]
+    told = {spot for spot in (*(finding.spot for finding in own), *(one.spot for one in message.unmapped)) if spot}
+    checked = (replace(finding, spot=finding.spot or message.locate(finding.path))
+               for finding in check_data(message.resource, hospital))
+    return [*own, *(finding for finding in checked if finding.spot not in told)]
 
 
 def _answer(adapter: Hospital, message: Message | None, verdict: Verdict) -> Answer:

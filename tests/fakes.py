@@ -196,7 +196,7 @@ class FakeChain(_Line):
                 pickup_code=given["pickup_code"],
             )
         except (ValueError, KeyError, TypeError):
-            broken = Finding("CHAIN_CONTRACT", Severity.BLOCK, "C-03", "$", "报文不符约定", "not as agreed")
+            broken = Finding("CHAIN_CONTRACT", Severity.BLOCK, "CHN-03", "$", "报文不符约定", "not as agreed")
         raise InvalidPayload([broken])
 
     def update(

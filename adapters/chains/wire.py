@@ -18,14 +18,14 @@ CALLBACK_AGE_SECONDS: Final = 600
 """Accepted age of a callback, either way (contracts, 2.1)."""
 
 RULES: Final[Mapping[str, tuple[str, str]]] = {
-    "C-01": ("报文不是 JSON", "not JSON"),
-    "C-02": ("缺少字段", "a field is missing"),
-    "C-03": ("字段类型或格式不符", "a field has the wrong type or form"),
-    "C-04": ("词语不在约定的词表内", "a word that is not in the agreed list"),
-    "C-05": ("金额不等于单价乘以数量", "an amount is not unit price times quantity"),
-    "C-06": ("应答的药品或数量不是所询问的", "an answer about a drug or a quantity that was not asked for"),
-    "C-07": ("对方称请求有误", "the partner says that our request is malformed"),
-    "C-08": ("应答的状态与请求不符", "a status that does not answer the request"),
+    "CHN-01": ("报文不是 JSON", "not JSON"),
+    "CHN-02": ("缺少字段", "a field is missing"),
+    "CHN-03": ("字段类型或格式不符", "a field has the wrong type or form"),
+    "CHN-04": ("词语不在约定的词表内", "a word that is not in the agreed list"),
+    "CHN-05": ("金额不等于单价乘以数量", "an amount is not unit price times quantity"),
+    "CHN-06": ("应答的药品或数量不是所询问的", "an answer about a drug or a quantity that was not asked for"),
+    "CHN-07": ("对方称请求有误", "the partner says that our request is malformed"),
+    "CHN-08": ("应答的状态与请求不符", "a status that does not answer the request"),
 }
 """Everything an answer or a callback can be quarantined for."""
 
@@ -67,26 +67,26 @@ def read(shape: type[W], body: bytes) -> W:
         return shape.model_validate_json(body)
     except ValidationError as error:
         faults = [
-            finding(_RULE_OF.get(e["type"], "C-03"), ".".join(map(str, e["loc"])) or "$")
+            finding(_RULE_OF.get(e["type"], "CHN-03"), ".".join(map(str, e["loc"])) or "$")
             for e in error.errors(include_url=False, include_context=False, include_input=False)
         ]
     raise InvalidPayload(faults)
 
 
-_RULE_OF = {"json_invalid": "C-01", "missing": "C-02"}
+_RULE_OF = {"json_invalid": "CHN-01", "missing": "CHN-02"}
 
 
 def status_of(word: str, words: Mapping[str, OrderStatus], path: str) -> OrderStatus:
     """Their word in ours. Raises `InvalidPayload` for one we do not know: never a guess."""
     if word not in words:
-        raise InvalidPayload([finding("C-04", path)])
+        raise InvalidPayload([finding("CHN-04", path)])
     return words[word]
 
 
 def refusal(code: str, codes: Mapping[str, str], path: str, partner: str) -> Refused | InvalidPayload:
     """Their business no in ours; one we do not know is a breach of the contract."""
     if code not in codes:
-        return InvalidPayload([finding("C-04", path)])
+        return InvalidPayload([finding("CHN-04", path)])
     return Refused(f"{partner}: {codes[code]}", code=codes[code])
 
 
@@ -112,11 +112,11 @@ def quoted_lines(
         drug, quantity, price, amount = quoted.as_quoted
         line = next((it for it in left if it.drug == drug and it.quantity == quantity), None)
         if line is None:
-            findings.append(finding("C-06", f"{path}.{index}"))
+            findings.append(finding("CHN-06", f"{path}.{index}"))
             continue
         left.remove(line)
         if amount != line_amount(price, quantity):
-            findings.append(finding("C-05", f"{path}.{index}"))
+            findings.append(finding("CHN-05", f"{path}.{index}"))
             continue
         lines.append(OrderLine(line.line, drug, quantity, line.unit, price, line_amount(price, quantity)))
     return lines, findings

@@ -71,7 +71,7 @@ def test_every_invalid_sample_is_in_the_index():
 
 def test_every_rule_of_the_box_has_a_name_of_its_own_in_two_languages():
     assert len({rule.id for rule in RULES}) == len({rule.code for rule in RULES}) == len(RULES)
-    assert all(rule.id.startswith("B-") and rule.text and rule.text_en and rule.cure and rule.cure_en for rule in RULES)
+    assert all(rule.id.startswith("BOX-") and rule.text and rule.text_en and rule.cure and rule.cure_en for rule in RULES)
 
 
 # --- one prescription, however it is written ---

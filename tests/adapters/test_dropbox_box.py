@@ -128,8 +128,8 @@ async def test_a_file_of_which_nothing_is_taken_lies_with_the_refused(tmp_path):
     assert await Line(county.adapter(tmp_path)).run() == 2
     assert set(tree(tmp_path)) == {f"refused/{name}" for name in (
         "old.xlsx", "old.xlsx.answer.csv", "big.csv", "big.csv.answer.csv")}
-    assert answers(tmp_path / "refused", "old.xlsx")[0]["规则 / Rule"] == "B-003"
-    assert answers(tmp_path / "refused", "big.csv")[0]["规则 / Rule"] == "B-001"
+    assert answers(tmp_path / "refused", "old.xlsx")[0]["规则 / Rule"] == "BOX-003"
+    assert answers(tmp_path / "refused", "big.csv")[0]["规则 / Rule"] == "BOX-001"
 
 
 async def test_the_file_stays_until_all_of_it_is_answered(tmp_path):

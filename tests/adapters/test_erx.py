@@ -285,7 +285,7 @@ def test_the_numbers_we_give_fit_their_fields_and_mean_one_content() -> None:
 
 def test_the_rules_have_ids_and_both_languages() -> None:
     assert len({rule.id for rule in erx.RULES}) == len({rule.code for rule in erx.RULES}) == len(erx.RULES)
-    assert all(rule.id.startswith("E-") and rule.text and rule.text_en and rule.cure and rule.cure_en for rule in erx.RULES)
+    assert all(rule.id.startswith("ERX-") and rule.text and rule.text_en and rule.cure and rule.cure_en for rule in erx.RULES)
 
 
 def test_parts_are_kept_byte_for_byte() -> None:

@@ -366,7 +366,7 @@ def test_a_refusal_names_segment_field_and_component_in_both_languages() -> None
     assert faults(decoded(reply.body)) == []
     (error,) = [it for it in segments(reply.body) if it[0] == "ERR"]
     assert segments(reply.body)[1][1] == "AE"
-    assert error[2:6] == ["PID^1^3^1^1", "102^Data type error^HL70357", "E", "ID_NUMBER^F-040^SANYI"]
+    assert error[2:6] == ["PID^1^3^1^1", "102^Data type error^HL70357", "E", "ID_NUMBER^FHIR-040^SANYI"]
     offset = int(re.search(r"byte (\d+)", error[7])[1])  # type: ignore[index]
     assert raw[offset:].startswith(b"3701021958")
     assert CATALOGUE["ID_NUMBER"].text in error[8]
@@ -440,7 +440,7 @@ def test_a_question_where_a_prescription_is_gets_its_status() -> None:
 
 def test_every_rule_of_the_dialect_has_an_id_and_a_code_of_its_own() -> None:
     assert len({rule.id for rule in RULES}) == len({rule.code for rule in RULES}) == len(RULES)
-    assert all(re.fullmatch(r"H-\d{3}", rule.id) for rule in RULES)
+    assert all(re.fullmatch(r"HL7-\d{3}", rule.id) for rule in RULES)
     assert not {rule.code for rule in RULES} & set(CATALOGUE)
 
 

@@ -159,7 +159,7 @@ async def test_a_nonsense_answer_is_quarantined(slug: str, name: str, body: byte
     with pytest.raises(InvalidPayload) as caught:
         await CHAIN_CALLS[name](chain_with(slug, Replay(Response(200, body))))
     assert caught.value.findings
-    assert all(it.path and it.rule.startswith("C-") for it in caught.value.findings)
+    assert all(it.path and it.rule.startswith("CHN-") for it in caught.value.findings)
 
 
 @pytest.mark.parametrize("slug", CHAINS)
@@ -180,7 +180,7 @@ async def test_an_unknown_status_word_in_an_answer_is_never_guessed(slug: str, n
     assert "MARK-word" in text
     with pytest.raises(InvalidPayload) as caught:
         await CHAIN_CALLS[name](chain_with(slug, Replay(text.encode())))
-    assert caught.value.findings[0].rule == "C-04"
+    assert caught.value.findings[0].rule == "CHN-04"
     says_nothing(caught.value)
 
 

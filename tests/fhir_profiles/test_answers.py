@@ -46,7 +46,7 @@ def test_every_finding_is_an_issue_with_path_text_and_cure():
     assert [i["details"]["coding"][0]["code"] for i in issues] == ["GENDER_MISMATCH", "PHYSICIAN_CODE"]
     assert issues[0]["expression"] == ["Bundle.entry[0].resource.gender"]
     assert issues[0]["severity"] == "error"
-    assert issues[0]["diagnostics"].startswith("F-044: The gender")
+    assert issues[0]["diagnostics"].startswith("FHIR-044: The gender")
     assert issues[0]["details"]["coding"][0]["system"] == "https://sanyi.example/fhir/CodeSystem/finding"
 
 
@@ -60,7 +60,8 @@ def test_an_issue_says_where_by_which_rule_who_acts_and_what_to_do():
     assert said["operationoutcome-issue-col"]["valueInteger"] == 5
     assert said["offset"]["valueInteger"] == 811
     detail = {e["url"]: e.get("valueCode") or e["valueString"] for e in said["finding"]["extension"]}
-    assert detail == {"rule": "F-044", "source": "GB 11643", "actor": "registration", "cure": "核对两者", "cure-en": "Check both."}
+    assert detail == {"rule": "FHIR-044", "source": "GB 11643", "actor": "registration", "cure": "核对两者",
+                      "cure-en": "Check both."}
 
 
 def test_every_rule_says_who_must_act():

@@ -234,8 +234,8 @@ CANCEL_DEFECTS: list[tuple[str, str, Any, Any]] = [
     ("IDENTIFIER_SYSTEM", "Task.focus.identifier.system", ("focus", "identifier", "system"), "urn:other:prescription"),
     ("STRUCTURE_UNKNOWN", "Task.colour", ("colour",), "red"),
 ]
-ABOUT_BYTES = {rule.code for rule in CATALOGUE if "F-001" <= rule.id <= "F-009" or "F-014" <= rule.id <= "F-019"
-               or "F-037" <= rule.id <= "F-039"} | {"CODE_UNUSABLE"}
+ABOUT_BYTES = {rule.code for rule in CATALOGUE if "FHIR-001" <= rule.id <= "FHIR-009" or "FHIR-014" <= rule.id <= "FHIR-019"
+               or "FHIR-037" <= rule.id <= "FHIR-039"} | {"CODE_UNUSABLE"}
 """See also the tests of positions, XML and patches; of codes, those of the mapping queue."""
 GOOD = raw(long_term())
 MANY = {f"x{one}{two}": 1 for one in ascii_lowercase for two in ascii_lowercase}

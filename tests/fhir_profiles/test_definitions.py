@@ -38,7 +38,7 @@ def test_every_rule_a_definition_names_is_in_the_catalogue():
     known = {rule.id for rule in CATALOGUE}
     elements = [element for one in OURS.values() for element in one["snapshot"]["element"]]
     mapped = {m["map"] for e in elements for m in e.get("mapping", ()) if m["identity"] == "finding"}
-    named = {c["key"][:5] for e in elements for c in e.get("constraint", ()) if c["key"].startswith("F-")}
+    named = {c["key"][:8] for e in elements for c in e.get("constraint", ()) if c["key"].startswith("FHIR-")}
     assert mapped | named <= known
     assert len(mapped | named) > 50
 

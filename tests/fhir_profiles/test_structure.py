@@ -59,9 +59,9 @@ def test_every_profile_has_an_example():
 @pytest.mark.parametrize(("says", "reason"), [
     ({"maxValueQuantity": {"value": 1}, "orderMeaning": "as told"}, "orderMeaning"),
     ({"binding": {"strength": "required", "valueSet": "https://elsewhere.example/ValueSet/x"}}, "elsewhere"),
-    ({"constraint": [{"key": "F-070", "severity": "error", "human": "x", "expression": "resolve().exists()"}]},
+    ({"constraint": [{"key": "FHIR-070", "severity": "error", "human": "x", "expression": "resolve().exists()"}]},
      "resolve"),
-    ({"constraint": [{"key": "F-070", "severity": "error", "human": "x", "expression": "%resource.id.exists()"}]},
+    ({"constraint": [{"key": "FHIR-070", "severity": "error", "human": "x", "expression": "%resource.id.exists()"}]},
      "%resource"),
     ({"type": [{"code": "Quantity", "profile": ["urn:a", "urn:b"]}]}, "choice of profiles"),
     ({"type": [{"code": "Reference", "aggregation": ["bundled"]}]}, "aggregation"),
@@ -69,7 +69,7 @@ def test_every_profile_has_an_example():
     ({"maxLength": 20}, "maxLength"),
     ({"minValueDate": "2026-01-01"}, "minValueDate"),
     ({"slicing": {"discriminator": [{"type": "exists", "path": "value"}], "rules": "open"}}, "tell slices apart"),
-    ({"mapping": [{"identity": "finding", "map": "F-999"}]}, "F-999"),
+    ({"mapping": [{"identity": "finding", "map": "FHIR-999"}]}, "FHIR-999"),
 ])
 def test_what_cannot_be_enforced_is_refused_when_it_is_loaded(says, reason):
     element = "MedicationRequest.category" if "slicing" in says else "MedicationRequest.status"
@@ -191,7 +191,7 @@ SCALARS = st.one_of(
 ALONE = [(key, expression) for key, expression in EXPRESSIONS
          if invariants.twin(expression) and "%" not in expression and "hasValue" not in expression]
 
-OF_A_CHOICE = {"F-046", "F-135", "con-4", "ext-1"}
+OF_A_CHOICE = {"FHIR-046", "FHIR-135", "con-4", "ext-1"}
 """fhirpathpy finds `value[x]` in what has a resourceType only."""
 
 
@@ -228,9 +228,9 @@ def test_an_extension_has_a_value_or_parts(extension, holds):
 @given(st.dates(min_value=date(1900, 1, 1), max_value=date(2099, 12, 31)),
        st.integers(0, 999), st.integers(0, 17), st.sampled_from("0123456789X"))
 def test_the_check_character_is_published_as_fhirpath_too(born, order, place, other):
-    expression = next(expression for key, expression in EXPRESSIONS if key == "F-040")
+    expression = next(expression for key, expression in EXPRESSIONS if key == "FHIR-040")
     good = resident_id(born.isoformat(), order)
     spoilt = good[:place] + other + good[place + 1:]
-    published = invariants.Invariant("F-040", expression, invariants.by_fhirpath(expression))
+    published = invariants.Invariant("FHIR-040", expression, invariants.by_fhirpath(expression))
     assert published.holds(good)
     assert published.holds(spoilt) == invariants.resident_id(spoilt) == (spoilt == good)

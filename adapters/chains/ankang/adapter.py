@@ -70,7 +70,7 @@ class Adapter:
         if answer.status == 409:
             raise wire.refusal(translation.parse_error(answer.body), self._manifest.refusals, "error.code", self.slug)
         if answer.status in (400, 422):
-            raise InvalidPayload([wire.finding("C-07", "$")])
+            raise InvalidPayload([wire.finding("CHN-07", "$")])
         raise NeedsOperator(f"{self.slug}: HTTP {answer.status}; check the chain's address and version")
 
 

@@ -100,7 +100,7 @@ def parse_cancel(body: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
     """The answer to a cancel: gone is gone, whoever ended it first. Raises `InvalidPayload`."""
     receipt = parse_receipt(body, words)
     if receipt.status not in (OrderStatus.CANCELLED, OrderStatus.DECLINED):
-        raise InvalidPayload([finding("C-08", "status")])
+        raise InvalidPayload([finding("CHN-08", "status")])
     return Receipt(receipt.reference, OrderStatus.CANCELLED)
 
 

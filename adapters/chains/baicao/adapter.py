@@ -73,5 +73,5 @@ class Adapter:
         if code == _BUSY:
             raise Transient(f"{self.slug}: POST {path}: busy", code="busy")
         if code == _BAD_REQUEST:
-            raise InvalidPayload([wire.finding("C-07", "$")])
+            raise InvalidPayload([wire.finding("CHN-07", "$")])
         raise wire.refusal(str(code), self._manifest.refusals, "code", self.slug)

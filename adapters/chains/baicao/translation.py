@@ -97,9 +97,9 @@ def parse_quotes(chain: str, data: bytes, asked: Sequence[OrderLine], handover: 
         lines, faults = quoted_lines(asked, it.items, f"{path}.items")
         findings += faults
         if it.can_deliver not in _CAN_DELIVER:
-            findings.append(finding("C-04", f"{path}.canDeliver"))
+            findings.append(finding("CHN-04", f"{path}.canDeliver"))
         if it.business_flag not in _IN_BUSINESS:
-            findings.append(finding("C-04", f"{path}.businessFlag"))
+            findings.append(finding("CHN-04", f"{path}.businessFlag"))
         quotes.append(
             Quote(
                 chain=chain,
@@ -128,7 +128,7 @@ def parse_cancel(data: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
     """The answer to a cancel: gone is gone, whoever ended it first. Raises `InvalidPayload`."""
     receipt = parse_receipt(data, words)
     if receipt.status not in (OrderStatus.CANCELLED, OrderStatus.DECLINED):
-        raise InvalidPayload([finding("C-08", "data.state")])
+        raise InvalidPayload([finding("CHN-08", "data.state")])
     return Receipt(receipt.reference, OrderStatus.CANCELLED)
 
 

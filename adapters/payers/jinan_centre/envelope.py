@@ -21,12 +21,12 @@ from domain.findings import Finding, Severity
 BEIJING: Final = timezone(timedelta(hours=8))
 
 RULES: Final[Mapping[str, tuple[str, str]]] = {
-    "C-11": ("报文不是 JSON 对象", "not a JSON object"),
-    "C-12": ("缺少必填字段", "a mandatory field is missing"),
-    "C-13": ("字段类型或格式不符", "a field has the wrong type or form"),
-    "C-14": ("字段超长", "a field is too long"),
-    "C-15": ("金额之间不平", "the amounts do not add up"),
-    "C-16": ("应答与请求不是同一人或同一金额", "the answer is about another person or another amount"),
+    "PAY-11": ("报文不是 JSON 对象", "not a JSON object"),
+    "PAY-12": ("缺少必填字段", "a mandatory field is missing"),
+    "PAY-13": ("字段类型或格式不符", "a field has the wrong type or form"),
+    "PAY-14": ("字段超长", "a field is too long"),
+    "PAY-15": ("金额之间不平", "the amounts do not add up"),
+    "PAY-16": ("应答与请求不是同一人或同一金额", "the answer is about another person or another amount"),
 }
 """Everything an answer of the centre can be quarantined for."""
 
@@ -143,15 +143,15 @@ def parse(body: bytes) -> Answer:
     except (ValueError, RecursionError):
         envelope = None
     if not isinstance(envelope, dict):
-        raise InvalidPayload([finding("C-11", "$")])
+        raise InvalidPayload([finding("PAY-11", "$")])
     ok = str(envelope.get("infcode")) == "0"
     # Some centres leave `output` and `inf_refmsgid` out, or null, when they say no.
     faults = list(_check_node("ENV", "resp", "(envelope)", envelope, "")) if ok else []
     if "infcode" not in envelope:
-        faults = [finding("C-12", "infcode")]
+        faults = [finding("PAY-12", "infcode")]
     output = envelope.get("output") or {}
     if not isinstance(output, dict):
-        faults.append(finding("C-13", "output"))
+        faults.append(finding("PAY-13", "output"))
     if faults:
         raise InvalidPayload(faults)
     if ok:
@@ -176,17 +176,17 @@ def check(infno: str, direction: Direction, nodes: Node) -> list[Finding]:
         root = f"{'input' if direction == 'req' else 'output'}.{name}"
         if given is None or (many and given == [] and direction == "req"):
             if node in _NODES[infno, direction]:
-                faults.append(finding("C-12", root))
+                faults.append(finding("PAY-12", root))
             continue
         if not isinstance(given, list if many else dict):
-            faults.append(finding("C-13", root))
+            faults.append(finding("PAY-13", root))
             continue
         for index, row in enumerate(given if many else [given]):
             path = f"{root}[{index}]" if many else root
             if isinstance(row, dict):
                 faults += _check_node(infno, direction, node, row, path + ".")
             else:
-                faults.append(finding("C-13", path))
+                faults.append(finding("PAY-13", path))
     return faults
 
 
@@ -226,12 +226,12 @@ def _check_node(infno: str, direction: Direction, node: str, row: Node, path: st
         value = row.get(it.name)
         if value is None or value == "":
             if it.required or it.name in must:
-                yield finding("C-12", path + it.name)
+                yield finding("PAY-12", path + it.name)
         elif rule := _breach(it, value):
             yield finding(rule, path + it.name)
     if direction == "req":
         for name in sorted(row.keys() - {it.name for it in fields}):
-            yield finding("C-13", path + name)
+            yield finding("PAY-13", path + name)
 
 
 def _breach(it: _Field, value: object) -> str:
@@ -241,29 +241,29 @@ def _breach(it: _Field, value: object) -> str:
             return _number_breach(it, value)
         case "OBJ":
             text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-            return "C-14" if len(text) > it.length else ""
+            return "PAY-14" if len(text) > it.length else ""
         case "":
             return ""
         case _:
             if not isinstance(value, str | int) or isinstance(value, bool):
-                return "C-13"
-            return "C-14" if it.length and len(str(value)) > it.length else ""
+                return "PAY-13"
+            return "PAY-14" if it.length and len(str(value)) > it.length else ""
 
 
 def _number_breach(it: _Field, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        return "C-13"
+        return "PAY-13"
     try:
         number = Decimal(value)
     except InvalidOperation:
-        return "C-13"
+        return "PAY-13"
     if not number.is_finite():
-        return "C-13"
+        return "PAY-13"
     # In the published tables N16,2 is sixteen digits, two of them after the point.
     whole = format(abs(number), "f").partition(".")[0].lstrip("0")
     exponent = number.normalize().as_tuple().exponent
     too_fine = isinstance(exponent, int) and -exponent > it.decimals
-    return "C-14" if too_fine or len(whole) > it.length - it.decimals else ""
+    return "PAY-14" if too_fine or len(whole) > it.length - it.decimals else ""
 
 
 def _no_constant(name: str) -> None:

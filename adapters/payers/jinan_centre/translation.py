@@ -196,9 +196,9 @@ def parse_settlement(output: Node, claim: Claim) -> Settlement:
             visit_id=str(info.get("mdtrt_id") or ""),
         )
     except ValueError:
-        raise InvalidPayload([finding("C-15", "output.setlinfo")]) from None
+        raise InvalidPayload([finding("PAY-15", "output.setlinfo")]) from None
     foreign = [
-        finding("C-16", f"output.setlinfo.{name}")
+        finding("PAY-16", f"output.setlinfo.{name}")
         for name, same in (
             ("psn_no", str(info["psn_no"]) == claim.psn_no),
             ("medfee_sumamt", settlement.total == claim.total),
@@ -221,7 +221,7 @@ def _settled_on(value: object) -> date:
     try:
         return date.fromisoformat(str(value)[:10])
     except ValueError:
-        raise InvalidPayload([finding("C-13", "output.setlinfo.setl_time")]) from None
+        raise InvalidPayload([finding("PAY-13", "output.setlinfo.setl_time")]) from None
 
 
 def parse_reconciled(output: Node) -> Reconciled:
@@ -237,7 +237,7 @@ def exact_fen(value: object, path: str) -> Fen:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or amount != amount.to_integral_value():
-        raise InvalidPayload([finding("C-13", path)])
+        raise InvalidPayload([finding("PAY-13", path)])
     return Fen(int(amount))
 
 
@@ -261,7 +261,7 @@ def _accumulators(extension: object, balance: object) -> Accumulators:
         caps = given.get("cap_used") or {}
         used = [exact_fen(it, f"{path}.cap_used") for it in caps.values()]
     except (ValueError, AttributeError):
-        raise InvalidPayload([finding("C-13", path)]) from None
+        raise InvalidPayload([finding("PAY-13", path)]) from None
     amounts = _Amounts(given, path)
     return Accumulators(
         deductible_used=amounts["ded_used"],
@@ -286,7 +286,7 @@ def _day(value: object, path: str) -> date:
     try:
         return date.fromisoformat(str(value)[:10])
     except ValueError:
-        raise InvalidPayload([finding("C-13", path)]) from None
+        raise InvalidPayload([finding("PAY-13", path)]) from None
 
 
 def _plain(value: Decimal) -> str:

@@ -52,16 +52,16 @@ def test_a_store_that_can_fill_nothing_is_no_offer() -> None:
 @pytest.mark.parametrize(
     ("change", "rule", "path"),
     [
-        ({"line": {"amount_fen": 1861}}, "C-05", "quotes.0.lines.0"),
-        ({"line": {"drug": "D999"}}, "C-06", "quotes.0.lines.0"),
-        ({"line": {"quantity": "59", "amount_fen": 1829}}, "C-06", "quotes.0.lines.0"),
-        ({"line": {"unit_price": 0.31}}, "C-03", "quotes.0.lines.0.unit_price"),
-        ({"line": {"unit_price": "NaN"}}, "C-03", "quotes.0.lines.0.unit_price"),
-        ({"line": {"unit_price": "-0.31"}}, "C-03", "quotes.0.lines.0.unit_price"),
-        ({"line": {"amount_fen": "1860"}}, "C-03", "quotes.0.lines.0.amount_fen"),
-        ({"on_time": "1.2"}, "C-03", "quotes.0.on_time"),
-        ({"minutes": -1}, "C-03", "quotes.0.minutes"),
-        ({"open": "yes"}, "C-03", "quotes.0.open"),
+        ({"line": {"amount_fen": 1861}}, "CHN-05", "quotes.0.lines.0"),
+        ({"line": {"drug": "D999"}}, "CHN-06", "quotes.0.lines.0"),
+        ({"line": {"quantity": "59", "amount_fen": 1829}}, "CHN-06", "quotes.0.lines.0"),
+        ({"line": {"unit_price": 0.31}}, "CHN-03", "quotes.0.lines.0.unit_price"),
+        ({"line": {"unit_price": "NaN"}}, "CHN-03", "quotes.0.lines.0.unit_price"),
+        ({"line": {"unit_price": "-0.31"}}, "CHN-03", "quotes.0.lines.0.unit_price"),
+        ({"line": {"amount_fen": "1860"}}, "CHN-03", "quotes.0.lines.0.amount_fen"),
+        ({"on_time": "1.2"}, "CHN-03", "quotes.0.on_time"),
+        ({"minutes": -1}, "CHN-03", "quotes.0.minutes"),
+        ({"open": "yes"}, "CHN-03", "quotes.0.open"),
     ],
 )
 def test_an_offer_that_breaks_the_contract_is_quarantined_with_its_place(
@@ -104,7 +104,7 @@ def test_baicao_amounts_are_yuan_to_the_fen() -> None:
     assert (body["selfPayAmt"], body["totalAmt"], body["items"][1]["amt"]) == ("10.37", "27.60", "9.00")
 
 
-@pytest.mark.parametrize(("amount", "rule"), [("18.001", "C-03"), ("18.01", "C-05")])
+@pytest.mark.parametrize(("amount", "rule"), [("18.001", "CHN-03"), ("18.01", "CHN-05")])
 def test_a_fraction_of_a_fen_is_not_an_amount(amount: str, rule: str) -> None:
     shop = {
         "shopNo": "BC07", "items": [{"drugCode": "D001", "qty": "60", "price": "0.30", "amt": amount}],
@@ -167,7 +167,7 @@ async def test_a_cancel_that_left_the_order_alive_is_no_cancel() -> None:
     chain = chain_with("ankang", Replay(b'{"reference": "AK-1", "status": "accepted"}'))
     with pytest.raises(InvalidPayload) as caught:
         await chain.cancel("ord_1", "patient")
-    assert caught.value.findings[0].rule == "C-08"
+    assert caught.value.findings[0].rule == "CHN-08"
 
 
 async def test_a_business_no_we_do_not_know_is_never_guessed() -> None:
@@ -183,7 +183,7 @@ async def test_a_busy_baicao_is_asked_later_and_a_broken_request_is_shown() -> N
         await chain_with("baicao", Replay(b'{"code": 5000, "msg": "", "data": {}}')).hold(order())
     with pytest.raises(InvalidPayload) as caught:
         await chain_with("baicao", Replay(b'{"code": 4000, "msg": "", "data": {}}')).hold(order())
-    assert caught.value.findings[0].rule == "C-07"
+    assert caught.value.findings[0].rule == "CHN-07"
 
 
 async def test_the_credentials_go_where_each_chain_wants_them() -> None:

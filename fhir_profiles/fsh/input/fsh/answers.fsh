@@ -28,7 +28,7 @@ Title: "处方状态 / Where a prescription or a cancel is"
 * focus 1..1
 * focus.identifier 1..1
 * focus.identifier.system 1..1
-* focus.identifier.system obeys F-022-prescription
+* focus.identifier.system obeys FHIR-022-prescription
 * focus.identifier.value 1..1
 
 Profile: SanyiDispense
@@ -41,7 +41,7 @@ Title: "发药 / What was handed over"
 * authorizingPrescription 1..1
 * authorizingPrescription.identifier 1..1
 * authorizingPrescription.identifier.system 1..1
-* authorizingPrescription.identifier.system obeys F-022-item
+* authorizingPrescription.identifier.system obeys FHIR-022-item
 * authorizingPrescription.identifier.value 1..1
 * quantity 1..1
 * quantity.value 1..1

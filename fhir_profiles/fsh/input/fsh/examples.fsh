@@ -335,9 +335,9 @@ Title: "问题清单 / findings"
 * issue.code = #value
 * issue.details.coding[finding].code = #ID_NUMBER
 * issue.details.text = "居民身份证号缺失或校验位不符；核对 18 位身份证号，末位 X 大写"
-* issue.diagnostics = "F-040: The resident id number is missing or its check digit (MOD 11-2) is wrong."
+* issue.diagnostics = "FHIR-040: The resident id number is missing or its check digit (MOD 11-2) is wrong."
 * issue.expression = "Bundle.entry[0].resource.identifier"
-* issue.extension[finding].extension[rule].valueCode = #F-040
+* issue.extension[finding].extension[rule].valueCode = #FHIR-040
 * issue.extension[finding].extension[actor].valueCode = #registration
 * issue.extension[finding].extension[cure].valueString = "核对 18 位身份证号，末位 X 大写"
 * issue.extension[offset].valueInteger = 312

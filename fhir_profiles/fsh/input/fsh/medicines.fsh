@@ -5,20 +5,20 @@ Parent: MedicationRequest
 Id: medication-request
 Title: "处方条目 / Item of a prescription"
 * insert Plain
-* obeys F-077
+* obeys FHIR-077
 * status = #active
 * intent = #order
 * doNotPerform = false
 * groupIdentifier 1..1
 * groupIdentifier.system 1..1
-* groupIdentifier.system obeys F-022-prescription
+* groupIdentifier.system obeys FHIR-022-prescription
 * groupIdentifier.value 1..1
-* groupIdentifier.value obeys F-073
+* groupIdentifier.value obeys FHIR-073
 * identifier 1..1
 * identifier.system 1..1
-* identifier.system obeys F-022-item
+* identifier.system obeys FHIR-022-item
 * identifier.value 1..1
-* identifier.value obeys F-074
+* identifier.value obeys FHIR-074
 * category ^slicing.discriminator.type = #value
 * category ^slicing.discriminator.path = "$this"
 * category ^slicing.rules = #open
@@ -26,21 +26,21 @@ Title: "处方条目 / Item of a prescription"
 * category[kind] from DrugKinds (required)
 * medication[x] only CodeableConcept
 * insert OneCoding(medication[x], drug, https://sanyi.example/fhir/CodeSystem/drug)
-* medication[x].coding[drug].code obeys F-080
-* medication[x] obeys F-081
+* medication[x].coding[drug].code obeys FHIR-080
+* medication[x] obeys FHIR-081
 * insert PointsTo(subject, SanyiPatient)
 * insert PointsTo(encounter, SanyiEncounter)
 * insert PointsTo(requester, SanyiPractitioner)
 * authoredOn 1..1
-* authoredOn obeys F-082
+* authoredOn obeys FHIR-082
 * reasonReference only Reference(SanyiCondition)
 * reasonReference.reference 1..1
 * insurance only Reference(SanyiCoverage)
 * insurance.reference 1..1
 * insert OneCode(courseOfTherapyType, kind, https://sanyi.example/fhir/CodeSystem/prescription-kind, PrescriptionKinds)
 * dosageInstruction 1..1
-* dosageInstruction.text obeys F-091
-* dosageInstruction.patientInstruction obeys F-091
+* dosageInstruction.text obeys FHIR-091
+* dosageInstruction.patientInstruction obeys FHIR-091
 * dosageInstruction.asNeeded[x] 0..0
 * dosageInstruction.timing 1..1
 * dosageInstruction.timing.repeat 0..0
@@ -53,24 +53,24 @@ Title: "处方条目 / Item of a prescription"
 * dosageInstruction.doseAndRate.dose[x] 1..1
 * dosageInstruction.doseAndRate.dose[x] only SimpleQuantity
 * dosageInstruction.doseAndRate.dose[x].value 1..1
-* dosageInstruction.doseAndRate.dose[x].value obeys F-089
+* dosageInstruction.doseAndRate.dose[x].value obeys FHIR-089
 * dosageInstruction.doseAndRate.dose[x].unit 1..1
 * dosageInstruction.doseAndRate.dose[x].unit from DoseUnits (required)
 * dispenseRequest 1..1
 * dispenseRequest.validityPeriod 1..1
 * dispenseRequest.validityPeriod.start 1..1
-* dispenseRequest.validityPeriod.start obeys F-084
+* dispenseRequest.validityPeriod.start obeys FHIR-084
 * dispenseRequest.validityPeriod.end 1..1
-* dispenseRequest.validityPeriod.end obeys F-084
+* dispenseRequest.validityPeriod.end obeys FHIR-084
 * dispenseRequest.numberOfRepeatsAllowed ^maxValueUnsignedInt = 0
 * dispenseRequest.quantity 1..1
 * dispenseRequest.quantity.value 1..1
-* dispenseRequest.quantity.value obeys F-092
+* dispenseRequest.quantity.value obeys FHIR-092
 * dispenseRequest.quantity.unit 1..1
 * dispenseRequest.quantity.unit from PackUnits (required)
 * dispenseRequest.expectedSupplyDuration 1..1
 * dispenseRequest.expectedSupplyDuration.value 1..1
-* dispenseRequest.expectedSupplyDuration.value obeys F-094
+* dispenseRequest.expectedSupplyDuration.value obeys FHIR-094
 * dispenseRequest.expectedSupplyDuration.system 1..1
 * dispenseRequest.expectedSupplyDuration.system = "http://unitsofmeasure.org"
 * dispenseRequest.expectedSupplyDuration.code 1..1
@@ -89,38 +89,38 @@ Mapping: MedicationRequestFindings
 Id: finding
 Source: SanyiMedicationRequest
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
-* status -> "F-070"
-* intent -> "F-071"
-* doNotPerform -> "F-072"
-* groupIdentifier.system -> "F-022"
-* groupIdentifier.value -> "F-073"
-* identifier.system -> "F-022"
-* identifier.value -> "F-074"
-* category -> "F-077"
-* medication[x] -> "F-080"
-* subject -> "F-030"
-* encounter -> "F-030"
-* requester -> "F-030"
-* authoredOn -> "F-082"
-* reasonReference.reference -> "F-030"
-* insurance.reference -> "F-030"
-* courseOfTherapyType -> "F-078"
-* dosageInstruction -> "F-086"
-* dosageInstruction.timing.code -> "F-087"
-* dosageInstruction.route -> "F-088"
-* dosageInstruction.doseAndRate.dose[x].value -> "F-089"
-* dosageInstruction.doseAndRate.dose[x].unit -> "F-090"
-* dispenseRequest.validityPeriod -> "F-084"
-* dispenseRequest.numberOfRepeatsAllowed -> "F-096"
-* dispenseRequest.quantity.value -> "F-092"
-* dispenseRequest.quantity.unit -> "F-093"
-* dispenseRequest.expectedSupplyDuration.value -> "F-094"
-* dispenseRequest.expectedSupplyDuration.system -> "F-095"
-* dispenseRequest.expectedSupplyDuration.code -> "F-095"
-* extension[handover] -> "F-079"
-* extension[decoction] -> "F-136"
-* extension[decoctionMark] -> "F-136"
-* extension[renewal] -> "F-137"
+* status -> "FHIR-070"
+* intent -> "FHIR-071"
+* doNotPerform -> "FHIR-072"
+* groupIdentifier.system -> "FHIR-022"
+* groupIdentifier.value -> "FHIR-073"
+* identifier.system -> "FHIR-022"
+* identifier.value -> "FHIR-074"
+* category -> "FHIR-077"
+* medication[x] -> "FHIR-080"
+* subject -> "FHIR-030"
+* encounter -> "FHIR-030"
+* requester -> "FHIR-030"
+* authoredOn -> "FHIR-082"
+* reasonReference.reference -> "FHIR-030"
+* insurance.reference -> "FHIR-030"
+* courseOfTherapyType -> "FHIR-078"
+* dosageInstruction -> "FHIR-086"
+* dosageInstruction.timing.code -> "FHIR-087"
+* dosageInstruction.route -> "FHIR-088"
+* dosageInstruction.doseAndRate.dose[x].value -> "FHIR-089"
+* dosageInstruction.doseAndRate.dose[x].unit -> "FHIR-090"
+* dispenseRequest.validityPeriod -> "FHIR-084"
+* dispenseRequest.numberOfRepeatsAllowed -> "FHIR-096"
+* dispenseRequest.quantity.value -> "FHIR-092"
+* dispenseRequest.quantity.unit -> "FHIR-093"
+* dispenseRequest.expectedSupplyDuration.value -> "FHIR-094"
+* dispenseRequest.expectedSupplyDuration.system -> "FHIR-095"
+* dispenseRequest.expectedSupplyDuration.code -> "FHIR-095"
+* extension[handover] -> "FHIR-079"
+* extension[decoction] -> "FHIR-136"
+* extension[decoctionMark] -> "FHIR-136"
+* extension[renewal] -> "FHIR-137"
 
 Profile: SanyiWesternMedicine
 Parent: SanyiMedicationRequest

@@ -7,13 +7,13 @@ Title: "处方消息 / A prescription"
 * type = #collection
 * identifier 1..1
 * identifier.system 1..1
-* identifier.system obeys F-022-message
+* identifier.system obeys FHIR-022-message
 * identifier.value 1..1
-* identifier.value obeys F-021
+* identifier.value obeys FHIR-021
 * timestamp 1..1
-* timestamp obeys F-023
+* timestamp obeys FHIR-023
 * entry.fullUrl 1..1
-* entry.fullUrl obeys F-028
+* entry.fullUrl obeys FHIR-028
 * entry ^slicing.discriminator.type = #type
 * entry ^slicing.discriminator.path = "resource"
 * entry ^slicing.rules = #closed
@@ -55,21 +55,21 @@ Mapping: PrescriptionBundleFindings
 Id: finding
 Source: SanyiPrescriptionBundle
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
-* type -> "F-020"
-* identifier.system -> "F-022"
-* identifier.value -> "F-021"
-* timestamp -> "F-023"
-* entry -> "F-027"
-* entry.fullUrl -> "F-028"
-* entry[patient] -> "F-024"
-* entry[practitioner] -> "F-024"
-* entry[organization] -> "F-024"
-* entry[encounter] -> "F-024"
-* entry[coverage] -> "F-024"
-* entry[condition] -> "F-025"
-* entry[item] -> "F-026"
-* entry[guardian] -> "F-024"
-* entry[role] -> "F-024"
+* type -> "FHIR-020"
+* identifier.system -> "FHIR-022"
+* identifier.value -> "FHIR-021"
+* timestamp -> "FHIR-023"
+* entry -> "FHIR-027"
+* entry.fullUrl -> "FHIR-028"
+* entry[patient] -> "FHIR-024"
+* entry[practitioner] -> "FHIR-024"
+* entry[organization] -> "FHIR-024"
+* entry[encounter] -> "FHIR-024"
+* entry[coverage] -> "FHIR-024"
+* entry[condition] -> "FHIR-025"
+* entry[item] -> "FHIR-026"
+* entry[guardian] -> "FHIR-024"
+* entry[role] -> "FHIR-024"
 
 Profile: SanyiProvenance
 Parent: Provenance
@@ -78,13 +78,13 @@ Title: "电子签名 / Provenance with signature"
 * insert Plain
 * target only Reference(SanyiMedicationRequest)
 * target.reference 1..1
-* recorded obeys F-134
+* recorded obeys FHIR-134
 * agent 1..1
 * agent.who only Reference(SanyiPractitioner)
 * agent.who.reference 1..1
 * signature 1..1
 * signature.type 1..1
-* signature.when obeys F-134
+* signature.when obeys FHIR-134
 * signature.who only Reference(SanyiPractitioner)
 * signature.who.reference 1..1
 * signature.data 1..1
@@ -93,12 +93,12 @@ Mapping: ProvenanceFindings
 Id: finding
 Source: SanyiProvenance
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
-* target.reference -> "F-030"
-* recorded -> "F-134"
-* agent -> "F-134"
-* agent.who -> "F-030"
-* signature -> "F-134"
-* signature.who -> "F-030"
+* target.reference -> "FHIR-030"
+* recorded -> "FHIR-134"
+* agent -> "FHIR-134"
+* agent.who -> "FHIR-030"
+* signature -> "FHIR-134"
+* signature.who -> "FHIR-030"
 
 Profile: SanyiCancel
 Parent: Task
@@ -109,9 +109,9 @@ Title: "撤销处方 / Cancel of a prescription"
 * intent = #order
 * identifier 1..1
 * identifier.system 1..1
-* identifier.system obeys F-022-message
+* identifier.system obeys FHIR-022-message
 * identifier.value 1..1
-* identifier.value obeys F-021
+* identifier.value obeys FHIR-021
 * code 1..1
 * code.coding ^slicing.discriminator.type = #value
 * code.coding ^slicing.discriminator.path = "system"
@@ -124,23 +124,23 @@ Title: "撤销处方 / Cancel of a prescription"
 * focus 1..1
 * focus.identifier 1..1
 * focus.identifier.system 1..1
-* focus.identifier.system obeys F-022-prescription
+* focus.identifier.system obeys FHIR-022-prescription
 * focus.identifier.value 1..1
-* focus.identifier.value obeys F-103
+* focus.identifier.value obeys FHIR-103
 * insert OneCode(reasonCode, reason, https://sanyi.example/fhir/CodeSystem/cancel-reason, CancelReasons)
 * authoredOn 1..1
-* authoredOn obeys F-105
+* authoredOn obeys FHIR-105
 
 Mapping: CancelFindings
 Id: finding
 Source: SanyiCancel
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
-* status -> "F-100"
-* intent -> "F-101"
-* identifier.system -> "F-022"
-* identifier.value -> "F-021"
-* code -> "F-102"
-* focus.identifier.system -> "F-022"
-* focus.identifier.value -> "F-103"
-* reasonCode -> "F-104"
-* authoredOn -> "F-105"
+* status -> "FHIR-100"
+* intent -> "FHIR-101"
+* identifier.system -> "FHIR-022"
+* identifier.value -> "FHIR-021"
+* code -> "FHIR-102"
+* focus.identifier.system -> "FHIR-022"
+* focus.identifier.value -> "FHIR-103"
+* reasonCode -> "FHIR-104"
+* authoredOn -> "FHIR-105"

@@ -5,20 +5,20 @@ Parent: Patient
 Id: patient
 Title: "患者 / Patient"
 * insert Plain
-* obeys F-046
+* obeys FHIR-046
 * insert IdentifierBySystem
 * insert Identified(residentId, 1..1, urn:oid:2.16.156.10011.1.3)
-* identifier[residentId].value obeys F-040
+* identifier[residentId].value obeys FHIR-040
 * insert Identified(insuranceCredential, 0..1, https://sanyi.example/fhir/sid/insurance-credential)
-* identifier[insuranceCredential].value obeys F-130
+* identifier[insuranceCredential].value obeys FHIR-130
 * name 1..*
 * name.text 1..1
-* name.text obeys F-045
+* name.text obeys FHIR-045
 * gender 1..1
 * gender from Genders (required)
 * birthDate 1..1
-* birthDate obeys F-041
-* address.district obeys F-049
+* birthDate obeys FHIR-041
+* address.district obeys FHIR-049
 * address.extension contains $geolocation named geolocation 0..1
 * address.extension[geolocation].extension[latitude].valueDecimal ^minValueDecimal = -90
 * address.extension[geolocation].extension[latitude].valueDecimal ^maxValueDecimal = 90
@@ -33,14 +33,14 @@ Mapping: PatientFindings
 Id: finding
 Source: SanyiPatient
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
-* identifier[residentId] -> "F-040"
-* identifier[residentId].system -> "F-022"
-* identifier[insuranceCredential] -> "F-130"
-* name -> "F-045"
-* gender -> "F-043"
-* birthDate -> "F-041"
-* address.district -> "F-049"
-* address.extension[geolocation] -> "F-050"
+* identifier[residentId] -> "FHIR-040"
+* identifier[residentId].system -> "FHIR-022"
+* identifier[insuranceCredential] -> "FHIR-130"
+* name -> "FHIR-045"
+* gender -> "FHIR-043"
+* birthDate -> "FHIR-041"
+* address.district -> "FHIR-049"
+* address.extension[geolocation] -> "FHIR-050"
 
 Profile: SanyiGuardian
 Parent: RelatedPerson
@@ -51,10 +51,10 @@ Description: "患儿的监护人：谁在场、谁付款、谁取药（A-13）�
 * insert PointsTo(patient, SanyiPatient)
 * insert IdentifierBySystem
 * insert Identified(residentId, 1..1, urn:oid:2.16.156.10011.1.3)
-* identifier[residentId].value obeys F-040
+* identifier[residentId].value obeys FHIR-040
 * name 1..*
 * name.text 1..1
-* name.text obeys F-045
+* name.text obeys FHIR-045
 * relationship 1..1
 * insert OneCode(relationship, guardianship, https://sanyi.example/fhir/CodeSystem/guardianship, Guardianships)
 
@@ -62,11 +62,11 @@ Mapping: GuardianFindings
 Id: finding
 Source: SanyiGuardian
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
-* patient -> "F-030"
-* identifier[residentId] -> "F-040"
-* identifier[residentId].system -> "F-022"
-* name -> "F-045"
-* relationship -> "F-131"
+* patient -> "FHIR-030"
+* identifier[residentId] -> "FHIR-040"
+* identifier[residentId].system -> "FHIR-022"
+* name -> "FHIR-045"
+* relationship -> "FHIR-131"
 
 Profile: SanyiPractitioner
 Parent: Practitioner
@@ -75,15 +75,15 @@ Title: "医师 / Practitioner"
 * insert Plain
 * insert IdentifierBySystem
 * insert Identified(physician, 1..1, https://sanyi.example/fhir/sid/physician)
-* identifier[physician].value obeys F-051
+* identifier[physician].value obeys FHIR-051
 * extension contains IndependentYears named independentYears 0..1
 
 Mapping: PractitionerFindings
 Id: finding
 Source: SanyiPractitioner
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
-* identifier[physician] -> "F-051"
-* identifier[physician].system -> "F-022"
+* identifier[physician] -> "FHIR-051"
+* identifier[physician].system -> "FHIR-022"
 
 Profile: SanyiPharmacist
 Parent: Practitioner
@@ -92,14 +92,14 @@ Title: "药师 / Pharmacist"
 * insert Plain
 * insert IdentifierBySystem
 * insert Identified(pharmacist, 1..1, https://sanyi.example/fhir/sid/pharmacist)
-* identifier[pharmacist].value obeys F-132
+* identifier[pharmacist].value obeys FHIR-132
 
 Mapping: PharmacistFindings
 Id: finding
 Source: SanyiPharmacist
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
-* identifier[pharmacist] -> "F-132"
-* identifier[pharmacist].system -> "F-022"
+* identifier[pharmacist] -> "FHIR-132"
+* identifier[pharmacist].system -> "FHIR-022"
 
 Profile: SanyiPractitionerRole
 Parent: PractitionerRole
@@ -115,9 +115,9 @@ Mapping: PractitionerRoleFindings
 Id: finding
 Source: SanyiPractitionerRole
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
-* practitioner -> "F-030"
-* organization -> "F-030"
-* code -> "F-132"
+* practitioner -> "FHIR-030"
+* organization -> "FHIR-030"
+* code -> "FHIR-132"
 
 Profile: SanyiOrganization
 Parent: Organization
@@ -126,11 +126,11 @@ Title: "定点医疗机构 / Organization"
 * insert Plain
 * insert IdentifierBySystem
 * insert Identified(institution, 1..1, https://sanyi.example/fhir/sid/institution)
-* identifier[institution].value obeys F-052
+* identifier[institution].value obeys FHIR-052
 
 Mapping: OrganizationFindings
 Id: finding
 Source: SanyiOrganization
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
-* identifier[institution] -> "F-052"
-* identifier[institution].system -> "F-022"
+* identifier[institution] -> "FHIR-052"
+* identifier[institution].system -> "FHIR-022"

@@ -1,4 +1,4 @@
-// Patterns of the profiles. Names like F-043 are rules of the catalogue: an invariant's key begins with the rule it
+// Patterns of the profiles. Names like FHIR-043 are rules of the catalogue: an invariant's key begins with the rule it
 // enforces, and the mapping `finding` says which rule an element answers for.
 
 Alias: $finding = https://sanyi.example/fhir/CodeSystem/finding

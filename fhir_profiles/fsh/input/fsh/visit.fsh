@@ -5,7 +5,7 @@ Parent: Encounter
 Id: encounter
 Title: "就诊 / Encounter"
 * insert Plain
-* obeys F-054
+* obeys FHIR-054
 * status from VisitStatuses (required)
 * class from VisitClasses (required)
 * type ^slicing.discriminator.type = #value
@@ -20,11 +20,11 @@ Mapping: EncounterFindings
 Id: finding
 Source: SanyiEncounter
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
-* status -> "F-055"
-* class -> "F-053"
-* type -> "F-054"
-* subject -> "F-030"
-* extension[revisitProof] -> "F-056"
+* status -> "FHIR-055"
+* class -> "FHIR-053"
+* type -> "FHIR-054"
+* subject -> "FHIR-030"
+* extension[revisitProof] -> "FHIR-056"
 
 Profile: SanyiCondition
 Parent: Condition
@@ -34,13 +34,13 @@ Title: "诊断 / Condition"
 * verificationStatus from DiagnosisStatuses (required)
 * code 1..1
 * insert OneCoding(code, icd10, urn:oid:2.16.156.10011.2.3.3.11)
-* code.coding[icd10].code obeys F-057
+* code.coding[icd10].code obeys FHIR-057
 * code.coding contains chronic 0..1
 * code.coding[chronic].system 1..1
 * code.coding[chronic].system = "https://sanyi.example/fhir/CodeSystem/chronic-disease"
 * code.coding[chronic].code 1..1
-* code.coding[chronic].code obeys F-133
-* code obeys F-058
+* code.coding[chronic].code obeys FHIR-133
+* code obeys FHIR-058
 * insert PointsTo(subject, SanyiPatient)
 * encounter only Reference(SanyiEncounter)
 * encounter.reference 1..1
@@ -49,11 +49,11 @@ Mapping: ConditionFindings
 Id: finding
 Source: SanyiCondition
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
-* verificationStatus -> "F-059"
-* code -> "F-057"
-* code.coding[chronic] -> "F-133"
-* subject -> "F-030"
-* encounter -> "F-030"
+* verificationStatus -> "FHIR-059"
+* code -> "FHIR-057"
+* code.coding[chronic] -> "FHIR-133"
+* subject -> "FHIR-030"
+* encounter -> "FHIR-030"
 
 Profile: SanyiCoverage
 Parent: Coverage
@@ -71,24 +71,24 @@ Mapping: CoverageFindings
 Id: finding
 Source: SanyiCoverage
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
-* status -> "F-060"
-* type -> "F-061"
-* beneficiary -> "F-030"
-* extension[insuredPlace] -> "F-062"
+* status -> "FHIR-060"
+* type -> "FHIR-061"
+* beneficiary -> "FHIR-030"
+* extension[insuredPlace] -> "FHIR-062"
 
 Profile: SanyiHomeReading
 Parent: Observation
 Id: home-reading
 Title: "居家监测 / Home reading"
 * insert Plain
-* obeys F-135
+* obeys FHIR-135
 * status = #final
 * code 1..1
 * insert OneCode(code, reading, http://loinc.org, HomeReadings)
 * insert PointsTo(subject, SanyiPatient)
 * effective[x] 1..1
 * effective[x] only dateTime
-* effectiveDateTime obeys F-135-time
+* effectiveDateTime obeys FHIR-135-time
 * value[x] only Quantity
 * valueQuantity.value 1..1
 * valueQuantity.system 1..1
@@ -108,9 +108,9 @@ Mapping: HomeReadingFindings
 Id: finding
 Source: SanyiHomeReading
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
-* status -> "F-135"
-* code -> "F-135"
-* subject -> "F-030"
-* effective[x] -> "F-135"
-* value[x] -> "F-135"
-* component -> "F-135"
+* status -> "FHIR-135"
+* code -> "FHIR-135"
+* subject -> "FHIR-030"
+* effective[x] -> "FHIR-135"
+* value[x] -> "FHIR-135"
+* component -> "FHIR-135"
