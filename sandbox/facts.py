@@ -1,7 +1,7 @@
 """What a simulated doctor wrote, before any dialect puts it into words."""
 
 from dataclasses import asdict, dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 
@@ -28,6 +28,13 @@ class Medicine:
     quantity: int
     unit: str
     kind: str = "western"
+    directions: str = ""
+    """How to take it, in words that add to the codes and never contradict them."""
+    note: str = ""
+    """What else is written to this line."""
+    approval: str | None = None
+    """hospApprFlag (F-04): `1` the fund's conditions of a restricted drug are met, `0` they are not (or the drug has none),
+    `2` the patient pays; None if the hospital says nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Facts:
     external_id: str
     """The hospital's prescription number."""
     issued: datetime
-    """Valid for 24 hours from here."""
+    """Valid for `valid_days` times 24 hours from here."""
     sent: datetime
     home: bool
     """Deliver to the patient's home; collected otherwise."""
@@ -68,6 +75,28 @@ class Facts:
     proof_issued: date | None = None
     """Of the stored proof of the earlier diagnosis; its codes are the first three characters of the diagnoses."""
     extend_reason: str = "慢性病病情稳定"
+    department: str = "03"
+    """诊疗科目 (医疗机构诊疗科目名录): two digits, with `.` and two more for a part of it: `03.07` 内分泌专业, `07` 儿科.
+    The insurance's department code is the same behind an A: `A03.07`."""
+    department_name: str = "内科"
+    """As the hospital calls it."""
+    title: str = "233"
+    """drord_dr_profttl: 231 主任医师, 232 副主任医师, 233 主治医师, 234 医师."""
+    visit_number: str = ""
+    valid_days: int = 1
+    """1 to 3."""
+    valid_reason: str = ""
+    """Why it is valid for more than a day (A-01)."""
+    note: str = ""
+    """What is written to the whole prescription."""
+    allergy_words: tuple[str, ...] = ()
+    """Allergies in words no code stands for."""
+    no_known_allergies: bool = False
+    """The doctor asked, and there are none; False with no words: nobody said anything."""
+
+    @property
+    def valid_until(self) -> datetime:
+        return self.issued + timedelta(days=self.valid_days)
 
     def as_json(self) -> dict[str, Any]:
         plain = asdict(self)
@@ -80,5 +109,6 @@ class Facts:
         return cls(**given | {
             "issued": datetime.fromisoformat(given["issued"]), "sent": datetime.fromisoformat(given["sent"]),
             "born": date.fromisoformat(given["born"]), "proof_issued": date.fromisoformat(proof) if proof else None,
+            "allergy_words": tuple(given["allergy_words"]),
             "diagnoses": tuple(Diagnosed(**one) for one in given["diagnoses"]),
             "medicines": tuple(Medicine(**one) for one in given["medicines"])})

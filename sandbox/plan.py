@@ -3,7 +3,7 @@
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -34,29 +34,43 @@ class Dose:
     days: int
     quantity: int
     unit: str
+    directions: str
     kind: str = "western"
+    approval: str = "0"
+    """What the hospital says of the fund's conditions when it says anything: `1` for a restricted drug whose are met."""
 
 
 DOSES: Mapping[str, Dose] = {
-    "D001": Dose("盐酸二甲双胍片", "500", "mg", "bid", 30, 60, "片"),
-    "D003": Dose("格列齐特缓释片", "30", "mg", "qd", 28, 28, "片"),
-    "D005": Dose("格列美脲片", "2", "mg", "qd", 30, 30, "片"),
-    "D010": Dose("阿卡波糖片", "50", "mg", "tid", 30, 90, "片"),
-    "D018": Dose("达格列净片", "10", "mg", "qd", 30, 30, "片"),
-    "D032": Dose("苯磺酸氨氯地平片", "5", "mg", "qd", 28, 28, "片"),
-    "D048": Dose("缬沙坦胶囊", "80", "mg", "qd", 28, 28, "粒"),
-    "D054": Dose("沙库巴曲缬沙坦钠片", "100", "mg", "bid", 28, 56, "片"),
-    "D065": Dose("琥珀酸美托洛尔缓释片", "47.5", "mg", "qd", 28, 28, "片"),
-    "D072": Dose("阿托伐他汀钙片", "20", "mg", "qd", 28, 28, "片"),
-    "D081": Dose("阿司匹林肠溶片", "100", "mg", "qd", 30, 30, "片"),
-    "D082": Dose("硫酸氢氯吡格雷片", "75", "mg", "qd", 28, 28, "片"),
-    "D086": Dose("利伐沙班片", "20", "mg", "qd", 28, 28, "片"),
-    "D106": Dose("左甲状腺素钠片", "50", "μg", "qd", 84, 100, "片"),
-    "D145": Dose("恩替卡韦片", "0.5", "mg", "qd", 28, 28, "片"),
-    "D184": Dose("硫酸吗啡缓释片", "30", "mg", "q12h", 7, 14, "片"),
-    "D187": Dose("复方丹参滴丸", "10", "丸", "tid", 30, 5, "瓶", "tcm_patent"),
+    "D001": Dose("盐酸二甲双胍片", "500", "mg", "bid", 30, 60, "片", "随餐服用"),
+    "D003": Dose("格列齐特缓释片", "30", "mg", "qd", 28, 28, "片", "早餐时整片吞服"),
+    "D005": Dose("格列美脲片", "2", "mg", "qd", 30, 30, "片", "早餐前服用"),
+    "D010": Dose("阿卡波糖片", "50", "mg", "tid", 30, 90, "片", "用餐前即刻整片吞服"),
+    "D018": Dose("达格列净片", "10", "mg", "qd", 30, 30, "片", "早晨服用"),
+    "D032": Dose("苯磺酸氨氯地平片", "5", "mg", "qd", 28, 28, "片", "早晨服用"),
+    "D048": Dose("缬沙坦胶囊", "80", "mg", "qd", 28, 28, "粒", "清晨空腹服用"),
+    "D054": Dose("沙库巴曲缬沙坦钠片", "100", "mg", "bid", 28, 56, "片", "餐前餐后均可", approval="1"),
+    "D065": Dose("琥珀酸美托洛尔缓释片", "47.5", "mg", "qd", 28, 28, "片", "早晨服用,不可咀嚼"),
+    "D072": Dose("阿托伐他汀钙片", "20", "mg", "qd", 28, 28, "片", "晚间服用"),
+    "D081": Dose("阿司匹林肠溶片", "100", "mg", "qd", 30, 30, "片", "餐前用水整片吞服"),
+    "D082": Dose("硫酸氢氯吡格雷片", "75", "mg", "qd", 28, 28, "片", "餐前餐后均可"),
+    "D086": Dose("利伐沙班片", "20", "mg", "qd", 28, 28, "片", "与食物同服"),
+    "D106": Dose("左甲状腺素钠片", "50", "μg", "qd", 84, 100, "片", "早餐前半小时空腹服用"),
+    "D145": Dose("恩替卡韦片", "0.5", "mg", "qd", 28, 28, "片", "空腹服用,与进餐隔开"),
+    "D184": Dose("硫酸吗啡缓释片", "30", "mg", "q12h", 7, 14, "片", "整片吞服,不可掰开"),
+    "D187": Dose("复方丹参滴丸", "10", "丸", "tid", 30, 5, "瓶", "餐后吞服", "tcm_patent"),
 }
-OVERDOSE = Dose("盐酸二甲双胍片", "1000", "mg", "tid", 30, 180, "片")
+OVERDOSE = Dose("盐酸二甲双胍片", "1000", "mg", "tid", 30, 180, "片", "随餐服用")
+
+DEPARTMENTS = {
+    "E": ("03.07", "内分泌科"), "I": ("03.04", "心血管内科"), "B": ("16.03", "肝病科"), "R": ("03", "内科"),
+}
+"""First letter of the main diagnosis -> 诊疗科目 and the hospital's name for it."""
+TCM_DEPARTMENT = ("50.01", "中医内科")
+VALIDITY = ((3, "患者行动不便,由家属择日取药"), (2, "患者住处偏远,当日难以取药"))
+NOTES = ("请核对患者近期血压记录", "请电话联系患者后再配送", "如有不适请及时复诊")
+ITEM_NOTES = ("与上次处方同一厂家", "请告知患者用药时间")
+ALLERGIES = (("对海鲜过敏",), ("花粉过敏", "曾因不明药物起皮疹"))
+"""In words no code stands for: the pharmacist must look."""
 
 DIAGNOSES = {
     "E11.900": "2型糖尿病", "I10.x00": "特发性(原发性)高血压", "I25.103": "冠状动脉粥样硬化性心脏病",
@@ -239,7 +253,8 @@ def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_
         people.append(registration(who, case.disease))
         key, external_id = f"M{seed:04d}{number:05d}", f"RX{seed:04d}{number:05d}"
         planned.append(Planned(
-            _facts(senders[number % len(senders)], key, external_id, case, who, issued, now, home), name,
+            _told(_facts(senders[number % len(senders)], key, external_id, case, who, issued, now, home),
+                  luck, number, name, turn), name,
             f"C{seed:04d}{number:05d}" if scenario.cancel else "", scenario.cancel, scenario.ends, scenario.money,
             scenario.note, scenario.note_en))
     # A conflict is about a prescription nobody cancels: its own story must go on undisturbed.
@@ -264,15 +279,36 @@ def _facts(hospital: str, key: str, external_id: str, case: Case, who: Person, i
            home: bool) -> Facts:
     doses = [(drug, OVERDOSE if case.overdose else DOSES[drug]) for drug in case.drugs]
     district, latitude, longitude = who.place
+    department, department_name = (
+        TCM_DEPARTMENT if hospital.endswith("_tcm") else DEPARTMENTS[case.diagnoses[0][:1]])
     # To the second: what is written is written so.
     return Facts(
         hospital, key, external_id, issued.astimezone(BEIJING).replace(microsecond=0),
         now.astimezone(BEIJING).replace(microsecond=0), home, case.disease,
         tuple(Diagnosed(code, DIAGNOSES[code]) for code in case.diagnoses),
         tuple(Medicine(drug, dose.name, dose.amount, dose.dose_unit, dose.frequency, dose.days, dose.quantity, dose.unit,
-                       dose.kind) for drug, dose in doses),
+                       dose.kind, dose.directions, approval=dose.approval) for drug, dose in doses),
         who.name, who.id_number, who.male, who.born, who.phone, who.address, district, str(latitude), str(longitude),
-        who.insutype, proof_issued=(now - timedelta(days=60)).date())
+        who.insutype, proof_issued=(now - timedelta(days=60)).date(), department=department, department_name=department_name,
+        visit_number=f"V{external_id}")
+
+
+def _told(facts: Facts, luck: Faults, number: int, scenario: str, turn: int) -> Facts:
+    """What doctors say now and then, and what need not be said; nothing of it changes how the prescription ends."""
+    settled = scenario.startswith("settled")
+    silent = luck.draw("approval", number) < 0.3
+    medicines = tuple(replace(
+        medicine, approval=None if silent else medicine.approval,
+        note=ITEM_NOTES[number % len(ITEM_NOTES)] if luck.draw("item note", number, line) < 0.1 else "",
+    ) for line, medicine in enumerate(facts.medicines, 1))
+    if settled and len(medicines) > 1 and turn % 2:
+        medicines = (*medicines[:-1], replace(medicines[-1], approval="2"))
+    days, reason = VALIDITY[number % len(VALIDITY)] if settled and turn % 4 == 2 else (1, "")
+    words = ALLERGIES[number % len(ALLERGIES)] if settled and turn % 6 == 1 else ()
+    return replace(
+        facts, medicines=medicines, valid_days=days, valid_reason=reason, allergy_words=words,
+        no_known_allergies=not words and luck.draw("allergies", number) < 0.6,
+        note=NOTES[number % len(NOTES)] if luck.draw("note", number) < 0.15 else "")
 
 
 def _write(file: Path, body: Any) -> None:

@@ -97,6 +97,28 @@ def test_those_that_expire_have_little_time_left_and_come_first():
     assert rx.valid_until - NOW == timedelta(seconds=40)
 
 
+def test_a_day_says_what_doctors_say_and_truly():
+    facts = [planned.facts for planned in DAY.prescriptions]
+    medicines = [(medicine, one) for one in facts for medicine in one.medicines]
+    assert all(one.department and one.department_name and one.title and one.visit_number for one in facts)
+    assert {one.valid_days for one in facts} == {1, 2, 3}
+    assert all(bool(one.valid_reason) == (one.valid_days > 1) for one in facts)
+    assert any(one.note for one in facts)
+    assert any(medicine.note for medicine, _ in medicines)
+    assert all(medicine.directions for medicine, _ in medicines)
+    assert any(one.allergy_words for one in facts)
+    assert any(one.no_known_allergies for one in facts)
+    assert not any(one.allergy_words and one.no_known_allergies for one in facts)
+    assert any(not one.allergy_words and not one.no_known_allergies for one in facts)
+    restricted = {row.drug for row in load_knowledge("jinan").restrictions}
+    assert {medicine.approval for medicine, _ in medicines if medicine.drug not in restricted} == {None, "0", "2"}
+    assert {medicine.approval for medicine, _ in medicines if medicine.drug == "D054"} <= {None, "1"}
+    small = make_plan("jinan", 20, 1, NOW).prescriptions
+    assert any(one.facts.allergy_words for one in small)
+    assert any(one.facts.valid_days > 1 for one in small)
+    assert any(medicine.approval == "2" for one in small for medicine in one.facts.medicines)
+
+
 def test_stock_and_habits_bring_the_endings_about():
     def drugs(scenario):
         return {drug for case in SCENARIOS[scenario].cases for drug in case.drugs}
