@@ -2,13 +2,18 @@
 
 What comes back has no comments and no processing instructions, and every element knows where it stood in the file.
 Which prefixes a sender uses does not matter: compare `local(element)`, or `{namespace}name`.
+
+Every step costs no more than the length of the file: limits are counted before a tree is built, and the places of all
+elements are worked out in one walk, when the first is asked for.
 """
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from lxml import etree
@@ -22,19 +27,27 @@ Element = etree._Element
 MAX_BYTES = 20_000_000
 MAX_DEPTH = 64
 MAX_TAGS = 200_000
-"""Start and end tags; a large document has some thousands."""
+"""Start and end tags, comments and the like; a large document has some thousands."""
+MAX_ATTRIBUTES = 100
+"""Of one element, and for each tag allowed, of the whole file."""
+MAX_NAME = 200
+"""Characters of an element's name."""
+MAX_NAMESPACES = 256
+"""Declarations in force at one element: each name is looked up among them."""
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _BARE_UTF16 = ((b"<\0", "utf-16-le"), (b"\0<", "utf-16-be"))
 _CODECS = {
-    "utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "utf-8", "ascii": "utf-8",
+    "utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "ascii": "ascii",
     "gb18030": "gb18030", "gbk": "gb18030", "gb2312": "gb18030", "gb_2312-80": "gb18030", "cp936": "gb18030",
     "utf-16": "utf-16", "utf-16le": "utf-16-le", "utf-16be": "utf-16-be",
 }
 """A declared encoding -> how Python reads it; GB18030 holds GBK and GB 2312."""
-_DECLARED = re.compile(rb"""<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
+_DECLARED = r"""<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']"""
+_DECLARED_BYTES, _DECLARED_TEXT = re.compile(_DECLARED.encode()), re.compile(_DECLARED)
 # A tag from `<` to `>`; possessive, so that a broken one costs no more than its own length.
-_TAG = re.compile(r"""<(/?)[^<>"']*+(?:"[^"<]*+"[^<>"']*+|'[^'<]*+'[^<>"']*+)*+>""")
+_TAG = re.compile(r"""<(/?)([^\s<>"'/]*+)[^<>"']*+(?:"[^"<]*+"[^<>"']*+|'[^'<]*+'[^<>"']*+)*+>""")
+_ATTRIBUTE = re.compile(r"""\s([^\s=<>"']++)\s*+=\s*+(?:"[^"]*+"|'[^']*+')""")
 _NAME = re.compile(r"(?!.*\d{6})[^\W\d][\w.-]{0,39}")
 
 
@@ -51,11 +64,7 @@ def parse(raw: bytes, root: str = "Document", *, max_bytes: int = MAX_BYTES, max
         raise _refusal("MSG_NOT_XML", root, source.spot(nul))
     if source.text.count("<") > max_tags:
         raise _refusal("MSG_TOO_COMPLEX", root, source.spot(0))
-    starts: list[int] = []
-    for at, depth in _tags(source, root):
-        if depth > max_depth:
-            raise _refusal("MSG_TOO_DEEP", root, source.spot(at))
-        starts.append(at)
+    starts = list(_tags(source, root, max_depth, max_tags))
     parser = _Parser(replace(source, starts=starts))
     try:
         # The parser's own encoding counts for libxml2, whatever the declaration says: the text is decoded already.
@@ -67,30 +76,33 @@ def parse(raw: bytes, root: str = "Document", *, max_bytes: int = MAX_BYTES, max
 
 
 def spot(element: Element, name: str = "") -> Spot:
-    """Where an element of a parsed file begins: line, column, byte, and `name` or else its XPath."""
-    parser: Any = element.getroottree().parser
-    if not isinstance(parser, _Parser):  # an element that was made, not parsed
-        return Spot(name or xpath(element))
-    source = parser.source
-    index: Any = element.xpath("count(preceding::*) + count(ancestor::*)")
-    return replace(source.spot(source.starts[int(index)]), name=name or xpath(element))
+    """Where an element of a parsed file begins: line, column, byte, and `name` or else its XPath.
+
+    The tree must stand as it was parsed. An element that was made has no place but its name.
+    """
+    return Spot(name or xpath(element), *_places(element).get(element, _UNPLACED)[1:])
 
 
 def local(element: Element) -> str:
     """The name of an element without its namespace."""
-    return etree.QName(element).localname
+    return str(element.tag).rpartition("}")[2]
 
 
 def xpath(element: Element) -> str:
     """The path of an element by local names, `/Bundle/entry[2]/resource`; an odd name is shown as `*`."""
-    steps = []
-    for one in (element, *element.iterancestors()):
-        name = local(one)
-        parent = one.getparent()
-        same = [other for other in parent if local(other) == name] if parent is not None else [one]
-        shown = name if _NAME.fullmatch(name) else "*"
-        steps.append(shown if len(same) == 1 else f"{shown}[{same.index(one) + 1}]")
+    places = _places(element)
+    steps = [places.get(step, _UNPLACED)[0] or shown(local(step)) for step in (element, *element.iterancestors())]
     return "/" + "/".join(reversed(steps))
+
+
+def shown(name: str) -> str:
+    """The name of an element or attribute as a place may show it: whatever could be a person's is `*`."""
+    return name if _NAME.fullmatch(name) else "*"
+
+
+_Place = tuple[str, int, int, int]
+"""The step of an element's XPath; line, column and byte where it begins."""
+_UNPLACED: _Place = ("", 0, 0, -1)
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,18 @@ class _Source:
         end = self.text.find("\n", at)
         return self.spot(min(at + column - 1, len(self.text) if end < 0 else end))
 
+    def positions(self) -> Iterator[tuple[int, int, int]]:
+        """Line, column and byte of each start tag: one walk through the text."""
+        before, line, line_start, offset = 0, 1, 0, self.mark
+        for at in self.starts:
+            between = self.text[before:at]
+            line += between.count("\n")
+            if (newline := between.rfind("\n")) >= 0:
+                line_start = before + newline + 1
+            offset += len(between.encode(self.codec))
+            before = at
+            yield line, at - line_start + 1, offset
+
 
 class _Parser(etree.XMLParser):
     """One parser per file: each element's tree leads to its parser, and so to its source."""
@@ -124,6 +148,33 @@ class _Parser(etree.XMLParser):
         super().__init__(encoding="utf-8", resolve_entities=False, load_dtd=False, dtd_validation=False,
                          no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
         self.source = source
+        self.root: Element | None = None
+
+    @cached_property
+    def places(self) -> Mapping[Element, _Place]:
+        """Where every element stood. The keys keep the elements, so that each stays the same object."""
+        if self.root is None:
+            return {}
+        elements = list(self.root.iter("*"))
+        steps = {self.root: shown(local(self.root))}
+        for parent in elements:
+            if len(parent):
+                names = [shown(local(child)) for child in parent]
+                counts, seen = Counter(names), Counter[str]()
+                for child, name in zip(parent, names, strict=True):
+                    seen[name] += 1
+                    steps[child] = name if counts[name] == 1 else f"{name}[{seen[name]}]"
+        return {element: (steps[element], *position)
+                for element, position in zip(elements, self.source.positions(), strict=True)}
+
+
+def _places(element: Element) -> Mapping[Element, _Place]:
+    parser: Any = element.getroottree().parser
+    if not isinstance(parser, _Parser):
+        return {}
+    if parser.root is None:
+        parser.root = element.getroottree().getroot()
+    return parser.places
 
 
 def _decoded(raw: bytes, root: str) -> _Source:
@@ -131,7 +182,7 @@ def _decoded(raw: bytes, root: str) -> _Source:
     if not codec:
         codec = next((codec for start, codec in _BARE_UTF16 if raw.startswith(start)), "")
     if not codec:
-        declared = _DECLARED.search(raw, 0, 400)
+        declared = _DECLARED_BYTES.search(raw, 0, 400)
         codec = _CODECS.get(declared[1].decode().lower(), "") if declared else "utf-8"
         if codec == "gb18030" and not raw.isascii():
             # Text in UTF-8 often reads as GB18030 too, as other characters; the opposite hardly ever happens.
@@ -141,17 +192,24 @@ def _decoded(raw: bytes, root: str) -> _Source:
         if codec in ("", "utf-16", "utf-16-le", "utf-16-be"):
             raise _refusal("XML_ENCODING", root, Spot("", 1, 1, 0))
     try:
-        return _Source(raw[mark:].decode(codec), codec, mark)
+        source = _Source(raw[mark:].decode(codec), codec, mark)
     except UnicodeDecodeError as error:
         good = raw[mark:mark + error.start].decode(codec, "replace")
         line = good.count("\n") + 1
         raise _refusal("XML_ENCODING", root,
                        Spot("", line, len(good) - good.rfind("\n"), mark + error.start)) from None
+    # A mark and a declaration that disagree: one of them was not written by whoever wrote the text.
+    declared_text = _DECLARED_TEXT.search(source.text, 0, 400)
+    if declared_text and not codec.startswith(_CODECS.get(declared_text[1].lower(), "?")):
+        raise _refusal("XML_ENCODING", root, Spot("", 1, 1, 0))
+    return source
 
 
-def _tags(source: _Source, root: str) -> Iterator[tuple[int, int]]:
-    """Where each element starts, and how deep it is. Ends early where the file is no XML: libxml2 will say so."""
-    text, at, depth = source.text, 0, 0
+def _tags(source: _Source, root: str, max_depth: int, max_attributes: int) -> Iterator[int]:
+    """Where each element starts. Ends early where the file is no XML: libxml2 will say so."""
+    text, at, attributes = source.text, 0, 0
+    namespaces = [0]
+    """Declarations in force, for each open element."""
     while (at := text.find("<", at)) >= 0:
         if text.startswith("<!--", at):
             end = text.find("-->", at + 4) + 3
@@ -165,10 +223,20 @@ def _tags(source: _Source, root: str) -> Iterator[tuple[int, int]]:
             tag = _TAG.match(text, at)
             end = tag.end() if tag else 0
             if tag and tag[1]:
-                depth -= 1
+                if len(namespaces) > 1:
+                    namespaces.pop()
             elif tag:
-                yield at, depth + 1
-                depth += text[end - 2] != "/"
+                yield at
+                names = [found[1] for found in _ATTRIBUTE.finditer(text, at, end)]
+                attributes += len(names)
+                in_force = namespaces[-1] + sum(name.startswith("xmlns") for name in names)
+                if len(namespaces) > max_depth:
+                    raise _refusal("MSG_TOO_DEEP", root, source.spot(at))
+                if (len(names) > MAX_ATTRIBUTES or attributes > max_attributes or in_force > MAX_NAMESPACES
+                        or len(tag[2]) > MAX_NAME or any(len(name) > MAX_NAME for name in names)):
+                    raise _refusal("MSG_TOO_COMPLEX", root, source.spot(at))
+                if text[end - 2] != "/":
+                    namespaces.append(in_force)
         if end <= at:
             return
         at = end

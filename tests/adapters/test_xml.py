@@ -1,6 +1,8 @@
 """The XML parser takes what is XML, in any encoding it declares, and nothing that could do harm."""
 
+import gc
 import time
+import weakref
 
 import pytest
 from hypothesis import given
@@ -86,6 +88,55 @@ def test_nonsense_of_any_size_is_refused_in_no_time(raw: bytes):
     begin = time.process_time()
     refusal(raw)
     assert time.process_time() - begin < 1
+
+
+FLOODS = {
+    "one line of elements": b"<a>" + b"<b/>" * 20_000 + b"</a>",
+    "each on a line": b"<a>" + "<b>中</b>\n".encode() * 10_000 + b"</a>",
+    "each of another name": b"<a>" + b"".join(b"<b%d/>" % number for number in range(20_000)) + b"</a>",
+    "nested fifty deep": b"<a>" + (b"<p>" * 50 + b"<q/>" * 500 + b"</p>" * 50) * 30 + b"</a>",
+    "attributes": b"<a>" + b'<b c="1" d="2"/>' * 9_000 + b"</a>",
+}
+
+
+@pytest.mark.parametrize("raw", FLOODS.values(), ids=FLOODS)
+def test_the_places_of_every_element_of_a_flood_cost_no_more_than_one_walk(raw: bytes):
+    root = parse(raw, max_tags=40_000)
+    begin = time.process_time()
+    places = [spot(element) for element in root.iter("*")]
+    assert time.process_time() - begin < 4
+    assert all(raw[place.offset:place.offset + 1] == b"<" for place in places)
+    assert len({place.name for place in places}) == len(places)
+
+
+@pytest.mark.parametrize("raw", [
+    b"<a " + b" ".join(b'b%d="1"' % number for number in range(101)) + b"/>",
+    b"<a>" + b'<b c="1" d="2" e="3"/>' * 300 + b"</a>",
+    b"<a>" + b"".join(b"<b %s>" % b" ".join(b'xmlns:n%d="u"' % (20 * level + n) for n in range(20)) for level in range(14))
+    + b"</b>" * 14 + b"</a>",
+    b"<" + b"a" * 201 + b"/>", b"<a " + b"b" * 201 + b"='1'/>", b"<a>" + b"<b/>" * 501 + b"</a>",
+], ids=["attributes of an element", "attributes", "namespaces in force", "a name", "an attribute's name", "tags"])
+def test_what_is_counted_has_a_bound(raw: bytes):
+    assert refusal(raw, max_tags=500)[0] == "MSG_TOO_COMPLEX"
+
+
+@pytest.mark.parametrize("raw", [
+    DECLARED.format("GB2312").encode("utf-8-sig"), DECLARED.format("UTF-16").encode("utf-8-sig"),
+    DECLARED.format("UTF-8").encode("utf-16"), DECLARED.format("UTF-8").encode("utf-16-le"),
+    DECLARED.format("UTF-16LE").encode("utf-16-be"), DECLARED.format("KOI8-R").encode("utf-8-sig"),
+    DECLARED.format("US-ASCII").encode(), DECLARED.format("UTF-8").encode("gbk"), DECLARED.format("ISO-8859-1").encode(),
+    DECLARED.format("GBK").encode()], ids=range(10))
+def test_an_encoding_that_is_not_the_one_declared_is_refused(raw: bytes):
+    assert refusal(raw)[0] == "XML_ENCODING"
+
+
+def test_a_file_s_places_are_gone_with_it():
+    element = parse(b"<a><b/></a>")[0]
+    assert spot(element).column == 4
+    parser = weakref.ref(element.getroottree().parser)
+    del element
+    gc.collect()
+    assert parser() is None
 
 
 def test_nothing_is_fetched_or_included():
