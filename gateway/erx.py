@@ -5,13 +5,54 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from adapters.dialects.erx import MEDIA, PATHS, SIGNATURE
-from gateway.access import denied, message
+from gateway.access import MESSAGE_BYTES, denied
 from gateway.trouble import json_answer
 from infra.settings import Settings
 from tasks import erx
 from tasks.city import City
 
 PREFIX = "/epc/api/fixmedins"
+SMALL_BYTES = 64_000
+"""A body up to this size is always taken: every transaction without a file is."""
+ROOM_BYTES = 64 << 20
+"""What all larger bodies may hold while they arrive. Who sends is known only when one is complete: beyond this, they wait."""
+BODY_SECONDS = 30
+"""In which a body must have arrived: one that never ends gives its room back."""
+
+
+class Bodies:
+    """Reads bodies of senders nobody knows yet, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._held = 0
+
+    async def read(self, request: Request) -> bytes:
+        """The body as it came. 413 for one beyond `MESSAGE_BYTES`, 408 for one that does not end, 503 without room."""
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and len(declared) < 20 and int(declared) > MESSAGE_BYTES:
+            raise _TOO_LARGE
+        body = bytearray()
+        held = 0
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > MESSAGE_BYTES:
+                        raise _TOO_LARGE
+                    if len(body) > SMALL_BYTES:
+                        self._held += len(body) - held
+                        held = len(body)
+                    if self._held > ROOM_BYTES and held:
+                        raise denied(503, "busy", "大报文过多，请稍后重发", "too many large bodies; send it again later")
+        except TimeoutError:
+            raise denied(408, "body_timeout", f"报文未在 {BODY_SECONDS} 秒内传完",
+                         f"the body was not complete within {BODY_SECONDS} seconds") from None
+        finally:
+            self._held -= held
+        return bytes(body)
+
+
+_TOO_LARGE = denied(413, "MSG_TOO_LARGE", f"消息超过 {MESSAGE_BYTES} 字节", f"more than {MESSAGE_BYTES} bytes")
 
 
 def erx_door(city: City, settings: Settings) -> APIRouter:
@@ -20,13 +61,14 @@ def erx_door(city: City, settings: Settings) -> APIRouter:
     Raises `NeedsOperator` where two hospitals have one appId.
     """
     known = erx.senders(city)
+    bodies = Bodies()
     door = APIRouter(prefix=PREFIX)
 
     @door.post("/{name}")
     async def transaction(name: str, request: Request) -> Response:
         if name not in PATHS:
             raise denied(404, "unknown_transaction", "没有这个交易", "no such transaction")
-        sender = await asyncio.to_thread(erx.sender, known, await message(request))
+        sender = await asyncio.to_thread(erx.sender, known, await bodies.read(request))
         if sender is None:
             return json_answer({"code": SIGNATURE, "message": "appId 未登记"}, 401)
         hospital, envelope = sender

@@ -5,10 +5,7 @@ D003 finds what it completes.
 """
 
 import asyncio
-import base64
-import binascii
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,7 +26,6 @@ from fhir_profiles.reader import read_bundle_data
 from infra.db import Session, claims, inbox, orders, prescriptions, reviews
 from infra.db import mapping as mapping_queue
 from infra.log import get_logger
-from infra.sm import compact
 from tasks import intake
 from tasks.city import City, code_map
 
@@ -52,9 +48,12 @@ def senders(city: City) -> Mapping[str, erx.Adapter]:
 
 
 def sender(known: Mapping[str, erx.Adapter], raw: bytes) -> tuple[erx.Adapter, Node] | None:
-    """The hospital whose appId a request names, and the envelope; None if it is nobody's: who could read the answer?"""
+    """The hospital whose appId a request names, and the envelope; None if it is nobody's: who could read the answer?
+
+    Nobody is known yet: it costs what looking at the bytes costs.
+    """
     try:
-        around = erx.sized(raw, "envelope")
+        around = erx.around(raw)
     except InvalidPayload:
         return None
     adapter = known.get(around["appId"].text)
@@ -67,7 +66,7 @@ async def take(city: City, adapter: erx.Adapter, transaction: str, around: Node)
     What changes anything is archived as it came, once it is known who speaks: nothing can be taken out of the archive.
     """
     try:
-        said = await asyncio.to_thread(adapter.envelope.opened, around, transaction)
+        said = await asyncio.to_thread(adapter.envelope.opened, around, transaction, city.now())
         if transaction in ("D001", "D003", "D004"):
             await asyncio.to_thread(city.archive.put, around.source.raw)
         if transaction == "D001":
@@ -180,18 +179,12 @@ def _prechecked(city: City, adapter: erx.Adapter, said: Node) -> bytes:
 def _sign(city: City, adapter: erx.Adapter, said: Node) -> Reply:
     """Our signature of the prescription's fields; the file comes back as it was."""
     wrong = erx.faults(said, "D002")
-    original = b""
-    try:
-        original = base64.b64decode(said["originalValue"].text, validate=True)
-        fields = json.loads(original)
-        good = isinstance(fields, dict) and compact(fields).encode() == original
-    except (ValueError, binascii.Error):
-        good = False
-    if not good:
+    original = erx.as_signed(said["originalValue"])
+    if original is None:
         wrong.append(erx.finding("ERX_ORIGINAL_VALUE", said["originalValue"]))
     if not erx.is_document(said["originalRxFile"].text):
         wrong.append(erx.finding("ERX_RX_FILE", said["originalRxFile"]))
-    if wrong:
+    if wrong or original is None:
         return _refused(city, adapter, wrong)
     return adapter.reply(city.now(), erx.OK, "成功", {
         "rxFile": said["originalRxFile"].text, "signDigest": adapter.sign(original),

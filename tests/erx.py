@@ -15,7 +15,7 @@ from sandbox.dialects import Line, Site
 from sandbox.dialects.erx import Speaker, install
 from sandbox.facts import Diagnosed, Facts, Medicine
 from tasks.city import City
-from tests.city import make_city, make_settings
+from tests.city import STARTED, make_city, make_settings
 from tests.fakes import Replay
 
 SLUG = "jinan_second"
@@ -58,6 +58,7 @@ def door_app(city: City, tmp_path: Path) -> FastAPI:
     return app
 
 
-def speaker(gateway: str = "http://gateway", hear: Callable[[str, dict[str, Any]], None] = lambda key, report: None
-            ) -> Speaker:
-    return Speaker(Line(SLUG, gateway, {}, INSTALLED.secrets, hear))
+def speaker(gateway: str = "http://gateway", hear: Callable[[str, dict[str, Any]], None] = lambda key, report: None,
+            clock: Callable[[], datetime] = lambda: STARTED, **secrets: str) -> Speaker:
+    """Its engine; `clock` is that of the city it speaks to."""
+    return Speaker(Line(SLUG, gateway, {}, INSTALLED.secrets | secrets, hear), lambda: clock().timestamp())

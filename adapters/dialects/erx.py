@@ -9,19 +9,21 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from adapters.dialects.erx_json import Node, Source, read, read_parts
+from adapters.dialects.erx_json import Node, Source, read, read_all, read_parts
 from adapters.mapping import CodeMap
 from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
 from adapters.registry import HospitalManifest
 from domain.errors import InvalidPayload, NeedsOperator, Refused
 from domain.findings import Finding, Spot
+from fhir_profiles.catalogue import RULES as CATALOGUE
 from fhir_profiles.catalogue import Rule
 from fhir_profiles.checker import check_data
 from fhir_profiles.drafts import CancelDraft, Draft, bundle, cancel, locate
@@ -54,12 +56,17 @@ RULES: tuple[Rule, ...] = (
          "encData 无法解密", "encData cannot be decrypted.",
          "核对 appSecret 与 SM4 密钥派生（十六进制大写）", "Check appSecret and how the SM4 key is derived from it."),
     Rule("ERX-003", "ERX_SIGNATURE", "security", _ENVELOPE,
-         "signData 验签不通过", "signData is not your signature of this message.",
-         "核对待签串（去空值、键升序、&key=）、私钥与用户标识",
-         "Check the text that is signed (no empty values, keys in order, &key=), the private key and the user id."),
+         "signData 验签不通过，或 encData 解密后不是 JSON 对象",
+         "signData is not your signature of this message, or encData does not decrypt to a JSON object.",
+         "核对 appSecret 与 SM4 密钥派生（十六进制大写）、待签串（去空值、键升序、&key=）、私钥与用户标识；明文为 UTF-8 的 JSON",
+         "Check appSecret and how the SM4 key is derived from it, the text that is signed (no empty values, keys in order, "
+         "&key=), the private key and the user id; what is encrypted is JSON in UTF-8."),
     Rule("ERX-004", "ERX_TRANSACTION", "structure", _FLOW,
          "不是可识别的交易组合", "This is no known combination of transactions.",
          "处方为 D001 与 D003，撤销为 D001 与 D004", "A prescription is D001 with D003, a revocation D001 with D004."),
+    Rule("ERX-005", "ERX_TIMESTAMP", "expired", _ENVELOPE,
+         "报文时间与平台时间相差超过 10 分钟", "The envelope's timestamp is more than ten minutes from our clock.",
+         "校准服务器时钟；每次发送重新取时间并签名", "Set your clock; take the time and sign anew each time you send."),
     Rule("ERX-010", "ERX_FIELD_MISSING", "required", _FIELDS,
          "缺少必填字段", "A required field is missing.", "按接口字段表补上", "Send it; see the interface's field table."),
     Rule("ERX-011", "ERX_FIELD_TOO_LONG", "too-long", _FIELDS,
@@ -93,6 +100,9 @@ RULES: tuple[Rule, ...] = (
     Rule("ERX-026", "ERX_TOO_LARGE", "too-long", _FIELDS,
          "处方文件以外的内容超过 1 MB", "All but the file is more than 1 MB.",
          "一次只传一张处方；大的内容只放处方文件", "Send one prescription at a time; only its file may be large."),
+    Rule("ERX-027", "ERX_TOO_MANY_ROWS", "too-long", _FIELDS,
+         "明细超过 50 行", "There are more than 50 rows.",
+         "一次只传一张处方：药品至多 10 种，饮片至多 40 味", "Send one prescription at a time: ten drugs at most, of pieces 40."),
 )
 _BY_CODE = {rule.code: rule for rule in RULES}
 
@@ -105,18 +115,22 @@ def finding(code: str, node: Node, line: int | None = None) -> Finding:
 
 MAX_TEXT = 1_000_000
 """Bytes of what one transaction says, beside its file."""
+MAX_AROUND = 8_000
+"""Bytes of an envelope beside its data."""
+MAX_ENTRIES = 64
+"""Values of an envelope; the interface knows ten. Only so much is read of a sender nobody knows yet."""
+MAX_AGE = timedelta(minutes=10)
+"""An envelope from further away in time is not taken: whoever has recorded one cannot send it for ever. Ten minutes are
+what the checker allows a hospital's clock."""
 _FILES = {name: re.compile(rb'"%b"\s*:\s*"[^"]*"' % file)
           for name, file in {"envelope": b"encData", "D002": b"originalRxFile", "D003": b"rxFile", "": b"rxFile"}.items()}
 """The one long text of a message; the name of several at once is empty."""
 
 
-def sized(raw: bytes, name: str, limit: int = MAX_TEXT) -> Node:
-    """`read`, of what is no longer than one prescription may be beside its file. Raises `InvalidPayload`.
-
-    Judged before it is read: a megabyte of numbers is a hundred of values.
-    """
-    within(raw, name, limit)
-    return read(raw, name)
+def around(raw: bytes) -> Node:
+    """The entries of an envelope; its cost is that of looking at the bytes once. Raises `InvalidPayload`."""
+    within(raw, "envelope", MAX_AROUND)
+    return read(raw, "envelope", MAX_ENTRIES)
 
 
 def within(raw: bytes, name: str, limit: int = MAX_TEXT) -> None:
@@ -124,7 +138,7 @@ def within(raw: bytes, name: str, limit: int = MAX_TEXT) -> None:
     if len(raw) > limit:
         file = _FILES[name].search(raw) if name in _FILES else None
         if len(raw) - (len(file[0]) if file else 0) > limit:
-            raise InvalidPayload([finding("ERX_TOO_LARGE", Node(None, Source(name, raw), "", 0))])
+            raise InvalidPayload([finding("ERX_TOO_LARGE", Node(None, Source(name, raw)))])
 
 
 # Numbers we give out. They follow from what the hospital sent: whoever asks again gets the same.
@@ -168,30 +182,44 @@ class Envelope:
         return sm.compact(plain | {"encData": hidden, "signData": signature}).encode()
 
     def open(self, raw: bytes, transaction: str) -> tuple[Node, Node]:
-        """The envelope's entries and the data, decrypted and signed by the hospital.
+        """The envelope's entries and the data, decrypted and signed by the hospital. Raises as `opened` does."""
+        entries = around(raw)
+        return entries, self.opened(entries, transaction)
 
-        Raises `InvalidPayload` for what is no such envelope, `Refused` (code `bad_signature`).
+    def opened(self, entries: Node, transaction: str, now: datetime | None = None) -> Node:
+        """The data of an envelope that has been read, which is not older or newer than `MAX_AGE` where the time is given.
+
+        Raises `InvalidPayload` for what is no such envelope; `Refused` (code `bad_signature`) alike for data that cannot
+        be decrypted, that are no JSON, and that somebody else signed: which of them it is would help who guesses.
         """
-        around = sized(raw, "envelope")
-        return around, self.opened(around, transaction)
-
-    def opened(self, around: Node, transaction: str) -> Node:
-        """The data of an envelope that has been read; raises as `open` does."""
-        wrong = [around[name] for name, good in _ENTRIES.items() if not good(around[name].text)]
-        if around["appId"].text != self.app_id:
-            wrong.append(around["appId"])
+        wrong = [entries[name] for name, good in _ENTRIES.items() if not good(entries[name].text)]
+        if entries["appId"].text != self.app_id:
+            wrong.append(entries["appId"])
         if wrong:
             raise InvalidPayload([finding("ERX_ENVELOPE", node) for node in wrong])
-        hidden = around["encData"].text
+        sent = datetime.fromtimestamp(int(entries["timestamp"].text) / 1000, UTC)
+        if now is not None and abs(now - sent) > MAX_AGE:
+            raise InvalidPayload([finding("ERX_TIMESTAMP", entries["timestamp"])])
+        hidden = entries["encData"].text
+        plain, data, faults = self._revealed(hidden, transaction)
+        signed = self._text(entries.plain, data.plain if data else None, hidden)
+        if not sm.sm2_verify(signed, entries["signData"].text, self.their_key, self.user_id):
+            raise Refused("the envelope's signature is not the hospital's", code="bad_signature")
+        if data is None or faults:
+            raise InvalidPayload(faults or [finding("ERX_DECRYPTION", entries["encData"])])
+        within(plain, transaction)
+        return data
+
+    def _revealed(self, hidden: str, transaction: str) -> tuple[bytes, Node | None, Sequence[Finding]]:
+        """The bytes, the data in them, and what is wrong with them."""
         try:
             plain = sm.sm4_decrypt(self._key, hidden)
         except ValueError:
-            raise InvalidPayload([finding("ERX_DECRYPTION", around["encData"])]) from None
-        data = sized(plain, transaction)
-        if not sm.sm2_verify(self._text(around.plain, data.plain, hidden), around["signData"].text, self.their_key,
-                             self.user_id):
-            raise Refused("the envelope's signature is not the hospital's", code="bad_signature")
-        return data
+            return b"", None, ()
+        try:
+            return plain, *read_all(plain, transaction)
+        except InvalidPayload as invalid:
+            return plain, None, invalid.findings
 
     def _text(self, entries: Mapping[str, Any], data: Any, hidden: str) -> bytes:
         return sm.sign_text({**entries, "data": hidden if self.over_ciphertext else data}, self.app_secret).encode()
@@ -247,10 +275,24 @@ def tables(transaction: str, direction: str = "request") -> tuple[Table, ...]:
     return tuple(Table(node, repeats, tuple(fields)) for (node, repeats), fields in found.items())
 
 
+MAX_ROWS = 50
+"""Of drugs and of diagnoses; a prescription of pieces has up to 40."""
+MAX_FINDINGS = 100
+"""An answer of this many is read by nobody to its end."""
+
+
 def faults(said: Node, transaction: str) -> list[Finding]:
     """Where a request does not keep the field tables: missing, too long, not of its type. Other fields are let pass."""
     return [one for table in tables(transaction) for line, row in _rows(said, table)
             for spec in table.fields for one in _fault(said, row, table, spec, line)]
+
+
+def bounded(findings: Iterable[Finding]) -> list[Finding]:
+    """The first `MAX_FINDINGS` of them; the last one says that there are more."""
+    first = list(islice(findings, MAX_FINDINGS + 1))
+    if len(first) > MAX_FINDINGS:
+        first[-1] = replace(CATALOGUE["TOO_MANY_FINDINGS"].finding(first[-1].path), spot=first[-1].spot)
+    return first
 
 
 def _rows(said: Node, table: Table) -> Iterator[tuple[int | None, Node]]:
@@ -328,18 +370,31 @@ def _is(node: Node, spec: Field) -> bool:
 
 def original_value(upload: Node) -> bytes:
     """The fields of D003 before rxFile, as they were sent: compact JSON with keys in order."""
-    names = [spec.name for spec in tables("D003")[0].fields]
-    signed = names[:names.index("rxFile")]
-    return sm.compact({name: upload.value[name].plain for name in signed if name in upload.value}).encode()
+    return sm.compact({name: upload.value[name].plain for name in _signed_fields() if name in upload.value}).encode()
 
 
 def is_document(text: str) -> bool:
     """Whether this is base64 of a PDF or OFD (a zip) document."""
     try:
-        start = base64.b64decode(text[:64], validate=True)
-        return start.startswith((b"%PDF-", b"PK\x03\x04")) and len(text) % 4 == 0
+        return base64.b64decode(text, validate=True).startswith((b"%PDF-", b"PK\x03\x04"))
     except ValueError:
         return False
+
+
+def as_signed(node: Node) -> bytes | None:
+    """The bytes of `originalValue`, if they are what D003's `original_value` will be: compact, of its fields, all texts."""
+    try:
+        raw = base64.b64decode(node.text, validate=True)
+        said = read(raw, "originalValue")
+    except (ValueError, InvalidPayload):
+        return None
+    good = set(said.value) <= set(_signed_fields()) and all(isinstance(one.value, str) for one in said.value.values())
+    return raw if good and sm.compact(said.plain).encode() == raw else None
+
+
+def _signed_fields() -> Sequence[str]:
+    names = [spec.name for spec in tables("D003")[0].fields]
+    return names[:names.index("rxFile")]
 
 
 _SAME_IN_UPLOAD = ("mdtrtId", "patnName", "psnCertType", "certno", "fixmedinsCode", "drCode", "prscDrName")
@@ -467,7 +522,10 @@ class Adapter:
         transaction = {("D001",): "D001", ("D001", "D003"): "D003", ("D001", "D004"): "D004"}.get(tuple(sorted(parts)))
         if transaction is None:
             place = next(iter(parts.values()))
-            raise InvalidPayload([finding("ERX_TRANSACTION", replace(place, path=""))])
+            raise InvalidPayload([finding("ERX_TRANSACTION", replace(place, trail=()))])
+        if many := [finding("ERX_TOO_MANY_ROWS", part[table.node]) for name, part in parts.items() for table in tables(name)
+                    if table.repeats and len(list(part[table.node])) > MAX_ROWS]:
+            raise InvalidPayload(many)
         unmapped: Sequence[Unmapped] = ()
         if transaction == "D004":
             wish = self.translation.revocation(parts, self.facts, self.slug)
@@ -481,7 +539,7 @@ class Adapter:
             # Whatever else is wrong is said at once, except where it is wrong because a field is.
             places = {one.spot for one in wrong} | {code.spot for code in unmapped}
             others = [replace(one, spot=where(one.path)) for one in check_data(resource, self.slug)]
-            raise InvalidPayload([*wrong, *(one for one in others if one.spot not in places)])
+            raise InvalidPayload(bounded([*wrong, *(one for one in others if one.spot not in places)]))
         return Message(key.value if KEY.fullmatch(key.value) else None, resource, where, tuple(unmapped),
                        {"transaction": transaction, "number": number.value})
 

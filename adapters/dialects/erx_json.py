@@ -16,14 +16,14 @@ from fhir_profiles.drafts import Said
 
 MAX_BYTES = 20 << 20
 MAX_DEPTH = 40
-MAX_NODES = 10_000
-"""Values that hold others; a full prescription has some dozens."""
+MAX_VALUES = 10_000
+"""Of every kind; a prescription of 40 pieces has some 2,000. A value takes some 300 bytes of memory."""
 MAX_NUMBER = 18
 """Digits of a number."""
 MAX_FAULTS = 100
 
 _SPACE = re.compile(rb"[ \t\n\r]*")
-_STRING = re.compile(rb'"([^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*)"')
+_STRING = re.compile(rb'"([^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+)"')
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _NOT_FINITE = re.compile(rb"NaN|-?Infinity")
 _WORD = re.compile(rb"true|false|null")
@@ -37,6 +37,8 @@ _INSIDE = bytes(range(0x80, 0xC0))
 
 
 T = TypeVar("T")
+Trail = tuple["Trail", str | int] | tuple[()]
+"""The steps to a value, the last one outermost: a path is written when somebody asks for it."""
 
 
 class Number(str):
@@ -81,14 +83,14 @@ class Node:
     value: Any
     """Text, `Number`, bool, None, a dict of nodes or a list of nodes."""
     source: Source
-    path: str
-    start: int
+    trail: Trail = ()
+    start: int = 0
     end: int = 0
 
     def __getitem__(self, name: str) -> "Node":
         """The value under a name."""
         found = self.value.get(name) if isinstance(self.value, dict) else None
-        return found if found is not None else Node(None, self.source, _below(self.path, name), self.start)
+        return found if found is not None else Node(None, self.source, (self.trail, name), self.start)
 
     def __iter__(self) -> Iterator["Node"]:
         return iter(self.value if isinstance(self.value, list) else ())
@@ -103,6 +105,11 @@ class Node:
                 return self.value.strip()
             case _:
                 return ""
+
+    @property
+    def path(self) -> str:
+        """`mdtrtinfo.extras`, `diseinfo[0].diagCode`; empty for the document itself."""
+        return written(self.trail)
 
     @property
     def said(self) -> Said:
@@ -129,31 +136,49 @@ class Node:
         return self.source.raw[self.start:self.end]
 
 
-def read(raw: bytes, name: str) -> Node:
-    """One object. Raises `InvalidPayload` with every finding, each with its spot."""
-    reader = _Reader(Source(name, raw))
+def read(raw: bytes, name: str, most: int = MAX_VALUES) -> Node:
+    """One object of at most so many values. Raises `InvalidPayload` with every finding, each with its spot."""
+    node, faults = read_all(raw, name, most)
+    if faults:
+        raise InvalidPayload(faults)
+    return node
+
+
+def read_all(raw: bytes, name: str, most: int = MAX_VALUES) -> tuple[Node, list[Finding]]:
+    """One object, and what is wrong with values in it. Raises `InvalidPayload` only where there is no object to read."""
+    reader = _Reader(Source(name, raw), most)
     node = reader.checked(reader.document)
     if not isinstance(node.value, dict):
-        raise InvalidPayload([_finding("MSG_NOT_JSON", node.source, "", node.start)])
-    return node
+        raise InvalidPayload([_finding("MSG_NOT_JSON", node.source, (), node.start)])
+    return node, reader.faults
 
 
 def read_parts(raw: bytes) -> Mapping[str, Node]:
     """An object of documents, each with its own places: they were sent one by one. Raises `InvalidPayload`."""
-    reader = _Reader(Source("", raw))
-    return reader.checked(reader.parts)
+    reader = _Reader(Source("", raw), 2 * MAX_VALUES)
+    parts = reader.checked(reader.parts)
+    if reader.faults:
+        raise InvalidPayload(reader.faults)
+    return parts
+
+
+def written(trail: Trail) -> str:
+    """The steps of a trail as a path."""
+    steps: list[str] = []
+    while trail:
+        trail, step = trail
+        steps.append(f"[{step}]" if isinstance(step, int) else f".{step}")
+    return "".join(reversed(steps)).removeprefix(".")
 
 
 def _begun(raw: bytes) -> int:
     return len(raw.translate(None, _INSIDE))
 
 
-def _below(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
-
-
-def _finding(code: str, source: Source, path: str, offset: int) -> Finding:
-    return replace(RULES[code].finding(_below(source.name, path) if path else source.name), spot=source.spot(path, offset))
+def _finding(code: str, source: Source, trail: Trail, offset: int) -> Finding:
+    path = written(trail)
+    whole = f"{source.name}.{path}" if path and source.name else source.name or path
+    return replace(RULES[code].finding(whole), spot=source.spot(path, offset))
 
 
 class _Broken(Exception):
@@ -161,14 +186,15 @@ class _Broken(Exception):
 
 
 class _Reader:
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, most: int) -> None:
+        self.faults: list[Finding] = []
+        """What is wrong with single values: a key twice, a character no text may hold."""
         self._source = source
         self._at = 0
-        self._nodes = 0
-        self._faults: list[Finding] = []
+        self._left = most
 
     def document(self) -> Node:
-        node = self._value("", 0)
+        node = self._value((), 0)
         self._end()
         return node
 
@@ -177,13 +203,13 @@ class _Reader:
         found: dict[str, Node] = {}
         self._take(b"{")
         while True:
-            name = self._string("", 0)
+            name = self._string((), 0)
             self._take(b":")
             self._space()
             if name in found or not _NAME.fullmatch(name):
                 raise _Broken
             self._source = Source(name, whole.raw, self._at)
-            found[name] = self._value("", 1)
+            found[name] = self._value((), 1)
             self._source = whole
             if not self._more(b"}"):
                 break
@@ -191,50 +217,50 @@ class _Reader:
         return found
 
     def checked(self, work: Callable[[], T]) -> T:
-        """What the work reads, if nothing was wrong with the bytes."""
+        """What the work reads, if the bytes are JSON. Raises `InvalidPayload`."""
         raw = self._source.raw
         if len(raw) > MAX_BYTES:
             raise InvalidPayload([RULES["MSG_TOO_LARGE"].finding(self._source.name)])
         try:
             raw.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise InvalidPayload([_finding("MSG_NOT_UTF8", self._source, "", error.start)]) from None
+            raise InvalidPayload([_finding("MSG_NOT_UTF8", self._source, (), error.start)]) from None
         if raw.startswith(b"\xef\xbb\xbf"):
-            raise InvalidPayload([_finding("MSG_NOT_UTF8", self._source, "", 0)])
+            raise InvalidPayload([_finding("MSG_NOT_UTF8", self._source, (), 0)])
         try:
-            found = work()
+            return work()
         except _Broken:
-            self._faults.append(_finding("MSG_NOT_JSON", self._source, "", self._at))
-        if self._faults:
-            raise InvalidPayload(self._faults)
-        return found
+            raise InvalidPayload([*self.faults, _finding("MSG_NOT_JSON", self._source, (), self._at)]) from None
 
-    def _value(self, path: str, depth: int) -> Node:
+    def _value(self, trail: Trail, depth: int) -> Node:
         self._space()
         start = self._at
+        self._left -= 1
+        if self._left < 0:
+            raise InvalidPayload([_finding("MSG_TOO_COMPLEX", self._source, (), start)])
         first = self._source.raw[start:start + 1]
         value: Any
         if first == b"{":
-            value = self._object(path, depth)
+            value = self._object(trail, depth)
         elif first == b"[":
-            value = self._list(path, depth)
+            value = self._list(trail, depth)
         elif first == b'"':
-            value = self._string(path, start)
+            value = self._string(trail, start)
         elif word := _WORD.match(self._source.raw, start):
             self._at, value = word.end(), _WORDS[word[0]]
         elif odd := _NOT_FINITE.match(self._source.raw, start):
             self._at, value = odd.end(), None
-            self._fault("JSON_NOT_FINITE", path, start)
+            self._fault("JSON_NOT_FINITE", trail, start)
         elif number := _NUMBER.match(self._source.raw, start):
             self._at, value = number.end(), Number(number[0].decode())
             if len(value) > MAX_NUMBER:
-                self._fault("JSON_NUMBER_TOO_LONG", path, start)
+                self._fault("JSON_NUMBER_TOO_LONG", trail, start)
         else:
             raise _Broken
-        return Node(value, self._source, path, start, self._at)
+        return Node(value, self._source, trail, start, self._at)
 
-    def _object(self, path: str, depth: int) -> dict[str, Node]:
-        self._deeper(path, depth)
+    def _object(self, trail: Trail, depth: int) -> dict[str, Node]:
+        self._deeper(depth)
         found: dict[str, Node] = {}
         self._at += 1
         if self._closes(b"}"):
@@ -242,9 +268,9 @@ class _Reader:
         while True:
             self._space()
             start = self._at
-            name = self._string(path, start)
+            name = self._string(trail, start)
             # A key may be about a person too: only what can be a field's name becomes part of a path.
-            below = _below(path, name) if _NAME.fullmatch(name) else path
+            below: Trail = (trail, name) if _NAME.fullmatch(name) else trail
             self._take(b":")
             node = self._value(below, depth + 1)
             if name in found:
@@ -253,18 +279,18 @@ class _Reader:
             if not self._more(b"}"):
                 return found
 
-    def _list(self, path: str, depth: int) -> list[Node]:
-        self._deeper(path, depth)
+    def _list(self, trail: Trail, depth: int) -> list[Node]:
+        self._deeper(depth)
         found: list[Node] = []
         self._at += 1
         if self._closes(b"]"):
             return found
         while True:
-            found.append(self._value(f"{path}[{len(found)}]", depth + 1))
+            found.append(self._value((trail, len(found)), depth + 1))
             if not self._more(b"]"):
                 return found
 
-    def _string(self, path: str, start: int) -> str:
+    def _string(self, trail: Trail, start: int) -> str:
         self._space()
         match = _STRING.match(self._source.raw, self._at)
         if match is None:
@@ -277,15 +303,13 @@ class _Reader:
         except ValueError:
             raise _Broken from None
         if _UNPRINTABLE.search(text):
-            self._fault("JSON_CHARACTER", path, start)
+            self._fault("JSON_CHARACTER", trail, start)
             return ""
         return text
 
-    def _deeper(self, path: str, depth: int) -> None:
-        self._nodes += 1
-        if depth >= MAX_DEPTH or self._nodes > MAX_NODES:
-            code = "MSG_TOO_DEEP" if depth >= MAX_DEPTH else "MSG_TOO_COMPLEX"
-            raise InvalidPayload([_finding(code, self._source, "", self._at)])
+    def _deeper(self, depth: int) -> None:
+        if depth >= MAX_DEPTH:
+            raise InvalidPayload([_finding("MSG_TOO_DEEP", self._source, (), self._at)])
 
     def _space(self) -> None:
         if self._source.raw[self._at:self._at + 1] <= b" " and (match := _SPACE.match(self._source.raw, self._at)):
@@ -316,6 +340,6 @@ class _Reader:
         if self._at != len(self._source.raw):
             raise _Broken
 
-    def _fault(self, code: str, path: str, start: int) -> None:
-        if len(self._faults) < MAX_FAULTS:
-            self._faults.append(_finding(code, self._source, path, start))
+    def _fault(self, code: str, trail: Trail, start: int) -> None:
+        if len(self.faults) < MAX_FAULTS:
+            self.faults.append(_finding(code, self._source, trail, start))

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -53,8 +53,9 @@ def install(site: Site) -> Installation:
 class Speaker:
     """The hospital's engine for the 电子处方中心; see `sandbox.dialects.Speaker`."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, clock: Callable[[], float] = time.time) -> None:
         self._line = line
+        self._clock = clock
         self._app_id = APP_IDS.get(line.slug, line.slug.upper().ljust(32, "0"))
         self._secret = line.secrets["APP_SECRET"]
         self._key = sm.sm4_key(self._app_id, self._secret)
@@ -153,7 +154,7 @@ class Speaker:
 
     def _seal(self, data: Document, entries: Document) -> bytes:
         message = {"appId": self._app_id, "encType": "SM4", "signType": "SM2", "version": "2.0.1",
-                   "timestamp": str(time.time_ns() // 1_000_000), **entries}
+                   "timestamp": str(int(self._clock() * 1000)), **entries}
         text = sm.text_to_sign(message, data, self._secret)
         return _written({**message, "signData": sm.sign(text, self._line.secrets["PRIVATE_KEY"]),
                          "encData": sm.hide(self._key, _written(data))})

@@ -99,13 +99,13 @@ def test_a_place_is_counted_in_the_part_it_was_sent_in(adapter: erx.Adapter, cod
 
 @pytest.mark.parametrize("between", [",", ",\n"])
 def test_the_places_of_a_large_message_are_found_at_once(between: str) -> None:
-    rows = between.join('{"药":"盐酸二甲双胍片盐酸二甲双胍片盐酸二甲双胍片"}' for _ in range(9_000))
+    rows = between.join('{"药":"盐酸二甲双胍片盐酸二甲双胍片盐酸二甲双胍片"}' for _ in range(4_500))
     node = read(f'{{"a":[{rows}]}}'.encode(), "D001")
     start = time.perf_counter()
     spots = [row["药"].spot for row in node["a"]]
 
     assert time.perf_counter() - start < 1
-    assert len({(one.line, one.column) for one in spots}) == 9_000
+    assert len({(one.line, one.column) for one in spots}) == 4_500
 
 
 def test_a_column_counts_characters_and_an_offset_bytes() -> None:
@@ -292,3 +292,21 @@ def test_parts_are_kept_byte_for_byte() -> None:
     first, second = b'{ "a" : 1.50 }', '{"b":"\\u836f 药"}'.encode()
     parts = read_parts(erx.compose({"D001": first, "D003": second}))
     assert (parts["D001"].raw, parts["D003"].raw) == (first, second)
+
+
+# Cases, each with what is right.
+
+CASES = Path(__file__).parent / "erx_cases"
+
+
+def test_hundreds_of_empty_rows_are_refused_at_once_with_one_finding(adapter: erx.Adapter, codes: CodeMap) -> None:
+    findings = judged(adapter, codes, (CASES / "66_erx_300_empty_drugs.json").read_bytes())
+    assert [(one.code, one.spot.name if one.spot else "") for one in findings] == [("ERX_TOO_MANY_ROWS", "D001 rxdrugdetail")]
+
+
+def test_the_findings_of_a_message_without_anything_in_it_are_bounded(adapter: erx.Adapter, codes: CodeMap) -> None:
+    body = both()
+    body["D001"]["rxdrugdetail"] = [{}] * 40
+    findings = judged(adapter, codes, message(**body))
+    assert len(findings) == erx.MAX_FINDINGS + 1
+    assert findings[-1].code == "TOO_MANY_FINDINGS"

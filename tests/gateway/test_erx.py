@@ -1,31 +1,37 @@
 """The 电子处方 door: who comes in, what each transaction answers, and what nobody may learn."""
 
+import asyncio
 import base64
 import json
+import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from fastapi import HTTPException, Request
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 from adapters.dialects import erx
 from domain.errors import NeedsOperator, Transient
 from domain.findings import Severity
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
+from gateway import erx as door
 from infra import sm
 from infra.db import history, inbox, prescriptions
 from infra.objects import Archive
-from sandbox.dialects import Line as SpeakersLine
 from sandbox.dialects import erx_crypto
 from sandbox.dialects.erx import Speaker, precheck, query, upload
 from sandbox.facts import Facts
 from tasks import erx as transactions
 from tasks.audit import audit_prescription
 from tasks.city import City
-from tests.city import PHARMACIST
+from tests.city import PHARMACIST, STARTED
 from tests.erx import GLICLAZIDE, GLIMEPIRIDE, INSTALLED, SECRETS, SLUG, UNKNOWN, door_app, erx_city, facts, speaker
 from tests.fakes import FakePayer
 from tests.gateway.loops import on_the_event_loop
@@ -95,30 +101,101 @@ def test_nobody_comes_in_without_an_app_id_we_know(client: TestClient, engine: S
 
 
 def test_a_message_signed_by_somebody_else_changes_nothing(client: TestClient, city: City, engine: Speaker) -> None:
-    forger = Speaker(SpeakersLine(SLUG, "", {}, INSTALLED.secrets | {"PRIVATE_KEY": erx_crypto.private_key("a forger")},
-                                 lambda key, report: None))
+    forger = speaker(PRIVATE_KEY=erx_crypto.private_key("a forger"))
     answer = Called(client, forger, "uploadChk", precheck(facts(1)))
     assert (answer.status, answer.code, answer.findings) == (401, erx.SIGNATURE, {("ERX_SIGNATURE", "envelope signData")})
     with city.db.reading() as session:
         assert inbox.heard(session, f"erx:{SLUG}", erx.hi_rxno(SLUG, "RX0001")) is None
 
 
-@pytest.mark.parametrize("entry", ["version", "timestamp"])
-def test_an_envelope_changed_on_the_way_is_not_believed(client: TestClient, engine: Speaker, entry: str) -> None:
-    sealed = json.loads(engine._seal(precheck(facts(1)), {}))
-    sealed[entry] = {"version": "9", "timestamp": "1700000000000"}[entry]
+@pytest.mark.parametrize(("entry", "value"), [("version", "9"), ("timestamp", str(int(STARTED.timestamp() * 1000) + 1))])
+def test_an_envelope_changed_on_the_way_is_not_believed(client: TestClient, engine: Speaker, entry: str, value: str) -> None:
+    sealed = json.loads(engine._seal(precheck(facts(1)), {})) | {entry: value}
     assert client.post(f"{BASE}/uploadChk", content=json.dumps(sealed)).status_code == 401
 
 
-def test_data_that_was_encrypted_under_another_key_is_named(client: TestClient, engine: Speaker) -> None:
+def unsealed(client: TestClient, engine: Speaker, sealed: dict[str, Any]) -> tuple[int, list[tuple[str, str]]]:
+    """HTTP status and, of each finding, code and place."""
+    answer = client.post(f"{BASE}/uploadChk", content=json.dumps(sealed))
+    return answer.status_code, [(one["code"], one["place"].partition(";")[0])
+                                for one in engine._open(answer.content)[1]["extras"]["findings"]]
+
+
+def test_entries_that_are_not_as_agreed_are_named(client: TestClient, engine: Speaker) -> None:
     sealed = json.loads(engine._seal(precheck(facts(1)), {}))
-    sealed["encData"] = "not hexadecimal"
-    _, data = engine._open(client.post(f"{BASE}/uploadChk", content=json.dumps(sealed)).content)
-    assert [one["code"] for one in data["extras"]["findings"]] == ["ERX_DECRYPTION"]
     del sealed["encData"], sealed["signType"]
-    _, data = engine._open(client.post(f"{BASE}/uploadChk", content=json.dumps(sealed)).content)
-    assert {one["place"].partition(";")[0] for one in data["extras"]["findings"]} == {
-        "envelope encData", "envelope signType"}
+    assert unsealed(client, engine, sealed) == (200, [
+        ("ERX_ENVELOPE", "envelope signType"), ("ERX_ENVELOPE", "envelope encData")])
+
+
+def test_what_cannot_be_decrypted_is_no_json_or_is_not_signed_gets_one_answer(client: TestClient, engine: Speaker) -> None:
+    good = json.loads(engine._seal(precheck(facts(1)), {}))
+    hidden = [erx_crypto.hide(engine._key, text) for text in (
+        b"not json", b"[1]", b"\xff\xfe", b'{"a":' + b"[" * 200_000, b'{"a":[' + b"1," * 100_000, b"{}")]
+    for data in (*hidden, "not hexadecimal", "00", good["encData"][:-32], good["encData"][:-2] + "00"):
+        assert unsealed(client, engine, good | {"encData": data}) == (401, [("ERX_SIGNATURE", "envelope signData")])
+
+
+@pytest.mark.parametrize(("minutes", "code"), [(-11, "ERX_TIMESTAMP"), (-9, ""), (0, ""), (9, ""), (11, "ERX_TIMESTAMP")])
+def test_an_envelope_from_another_time_is_not_taken(client: TestClient, minutes: int, code: str) -> None:
+    late = speaker(clock=lambda: STARTED + timedelta(minutes=minutes))
+    answer = Called(client, late, "uploadChk", precheck(facts(1)))
+    assert (answer.code, {name for name, _ in answer.findings}) == ((erx.INVALID, {code}) if code else (0, set()))
+
+
+@pytest.mark.parametrize("timestamp", ["0000000000000", "9999999999999", "1700000000000"])
+def test_an_envelope_of_an_impossible_time_is_not_taken(client: TestClient, engine: Speaker, timestamp: str) -> None:
+    sealed = json.loads(engine._seal(precheck(facts(1)), {})) | {"timestamp": timestamp}
+    assert unsealed(client, engine, sealed) == (200, [("ERX_TIMESTAMP", "envelope timestamp")])
+
+
+def test_of_a_sender_nobody_knows_only_the_first_entries_are_read(client: TestClient, engine: Speaker) -> None:
+    nested = b'{"appId":"x",' + b"".join(b'"%s":{' % (b"n" * 40) for _ in range(38)) + b'"b":[' + b"1," * 500_000 + b"1]"
+    for body in (nested + b"}" * 39, b'{"appId":"x","a":[' + b"1," * 4_000_000 + b"1]}", b"[" * 19_000_000,
+                 b'{"appId":"x","a":"' + b"\\u" * 9_000_000, b'{"encData":"' + b"\\\\" * 9_000_000,
+                 b'{"encData":' + b" " * 19_000_000, b'{"encData":"' * 1_500_000, b'{"encData":"' + b"A" * 19_000_000 + b'"}'):
+        started = time.process_time()
+        tracemalloc.start()
+        try:
+            assert client.post(f"{BASE}/uploadChk", content=body).status_code == 401
+            assert tracemalloc.get_traced_memory()[1] < 200_000_000
+        finally:
+            tracemalloc.stop()
+        assert time.process_time() - started < 2
+
+
+async def test_bodies_that_do_not_end_hold_no_more_than_their_room_and_small_ones_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(door, "ROOM_BYTES", 1_000_000)
+    monkeypatch.setattr(door, "BODY_SECONDS", 0.2)
+    bodies = door.Bodies()
+    waiting = [asyncio.create_task(bodies.read(sent(b"x" * 300_000, ends=False))) for _ in range(3)]
+    await asyncio.sleep(0.05)
+
+    with pytest.raises(HTTPException) as full:
+        await bodies.read(sent(b"x" * 300_000))
+    small = await bodies.read(sent(b"x" * 60_000))
+    late = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert full.value.status_code == 503
+    assert len(small) == 60_000
+    assert [one.status_code for one in late if isinstance(one, HTTPException)] == [408, 408, 408]
+    assert len(await bodies.read(sent(b"x" * 300_000))) == 300_000
+
+
+def sent(body: bytes, *, ends: bool = True) -> Request:
+    """A request whose body comes in pieces, and may never end."""
+    pieces = [body[at:at + 60_000] for at in range(0, len(body), 60_000)]
+
+    async def receive() -> Message:
+        if pieces:
+            piece = pieces.pop(0)
+            return {"type": "http.request", "body": piece, "more_body": bool(pieces) or not ends}
+        await asyncio.Event().wait()
+        return {}
+
+    return Request({"type": "http", "method": "POST", "headers": []}, receive)
 
 
 def test_a_hospital_may_sign_the_ciphertext_where_its_manifest_says_so(city: City) -> None:
@@ -138,8 +215,7 @@ def kept(tmp_path: Path) -> int:
 def test_nothing_is_archived_before_it_is_known_who_speaks(
     client: TestClient, engine: Speaker, tmp_path: Path, name: str,
 ) -> None:
-    forger = Speaker(SpeakersLine(SLUG, "", {}, INSTALLED.secrets | {"PRIVATE_KEY": erx_crypto.private_key("a forger")},
-                                 lambda key, report: None))
+    forger = speaker(PRIVATE_KEY=erx_crypto.private_key("a forger"))
     before = kept(tmp_path)
     app_id = json.loads(engine._seal({}, {}))["appId"]
     client.post(f"{BASE}/{name}", content=json.dumps({"appId": app_id, "junk": "A" * 1000}))
@@ -166,8 +242,7 @@ def test_a_message_is_signed_and_judged_beside_the_event_loop(
         return sign(*given, **named)
 
     monkeypatch.setattr(sm, "sm2_sign", watched)
-    forger = Speaker(SpeakersLine(SLUG, "", {}, INSTALLED.secrets | {"PRIVATE_KEY": erx_crypto.private_key("a forger")},
-                                 lambda key, report: None))
+    forger = speaker(PRIVATE_KEY=erx_crypto.private_key("a forger"))
     Called(client, engine, "uploadChk", precheck(facts(1)))
     Called(client, engine, "uploadChk", precheck(facts(1)) | {"rxTypeCode": ""})
     Called(client, forger, "uploadChk", precheck(facts(1)))
@@ -249,12 +324,15 @@ def test_the_signature_can_be_checked_with_our_public_key_alone(client: TestClie
 
 @pytest.mark.parametrize(("name", "value", "code"), [
     ("originalValue", "?", "ERX_ORIGINAL_VALUE"),
-    ("originalValue", base64.b64encode(b'{"b":1,"a":2}').decode(), "ERX_ORIGINAL_VALUE"),
+    ("originalValue", base64.b64encode(b'{"drCode":"b","certno":"a"}').decode(), "ERX_ORIGINAL_VALUE"),
+    ("originalValue", base64.b64encode(b'{"certno":1}').decode(), "ERX_ORIGINAL_VALUE"),
+    ("originalValue", base64.b64encode(b'{"rxFile":"AAAA"}').decode(), "ERX_ORIGINAL_VALUE"),
+    ("originalValue", base64.b64encode(b'{"certno":' + b"[" * 200_000 + b"]" * 200_000 + b"}").decode(), "ERX_ORIGINAL_VALUE"),
     ("originalValue", base64.b64encode(b"[]").decode(), "ERX_ORIGINAL_VALUE"),
     ("originalRxFile", base64.b64encode(b"plain text").decode(), "ERX_RX_FILE"), ("fixmedinsCode", "", "ERX_FIELD_MISSING"),
 ])
 def test_only_what_can_be_signed_is_signed(client: TestClient, engine: Speaker, name: str, value: str, code: str) -> None:
-    said = {"fixmedinsCode": "H37010000001", "originalValue": base64.b64encode(b'{"a":"1"}').decode(), "originalRxFile": PDF}
+    said = {"fixmedinsCode": "H37010000001", "originalValue": base64.b64encode(b'{"certno":"1"}').decode(), "originalRxFile": PDF}
     answer = Called(client, engine, "rxFixmedinsSign", said | {name: value})
     assert (answer.code, answer.findings) == (erx.INVALID, {(code, f"D002 {name}")})
 

@@ -93,7 +93,7 @@ async def test_the_same_message_again_gets_the_same_bytes_also_after_the_engine_
     clock = city.now
     assert isinstance(clock, Clock)
     clock.advance(hours=3)
-    again = await speaker(str(hospital._client.base_url)).send(message)
+    again = await speaker(str(hospital._client.base_url), clock=clock).send(message)
 
     assert first is not None
     assert again is not None
