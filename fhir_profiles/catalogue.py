@@ -401,6 +401,14 @@ CATALOGUE: tuple[Rule, ...] = (
     Rule("FHIR-137", "RENEWAL", "value", "A-35",
          "续方信息不完整", "The renewal is incomplete.",
          "填原处方号和可续方的起止日期", "Send the first prescription's number and the window's first and last day."),
+    # What came with 1.2.
+    Rule("FHIR-138", "DEPARTMENT", "value", "A-12, A-17, 诊疗科目名录",
+         "科室编码格式不符", "The code of the department is malformed.",
+         "填诊疗科目代码，如 07；名称写入 serviceType.text",
+         "Send the code of the department, e.g. 07; its name goes into serviceType.text."),
+    Rule("FHIR-139", "VISIT_NUMBER", "value", "A-17",
+         "就诊号缺失或格式不符", "The number of the visit is missing or malformed.",
+         "填 1 至 64 位字母、数字、点、下划线或连字符", "Send 1 to 64 letters, digits, dots, underscores or hyphens."),
     # Across elements and resources; each is a function of fhir_profiles/checker.py.
     Rule("FHIR-140", "UNIT_OF_KIND", "business-rule", "A-20, A-21",
          "单位与药品类别不符", "The unit does not go with the kind of drug.",
@@ -436,6 +444,22 @@ CATALOGUE: tuple[Rule, ...] = (
     Rule("FHIR-149", "CODE_UNUSABLE", "code-invalid", "contracts.md 1.4",
          "代码过长，或填入了证件号、电话等内容，无法对照", "A code is too long, or holds a number of a person: nobody can map it.",
          "在代码栏填写本院代码，40 个字符以内", "Put your own code there, at most 40 characters."),
+    Rule("FHIR-150", "ALLERGIES_DISAGREE", "business-rule", "B-35",
+         "“无已知过敏”与过敏信息矛盾，或说有过敏而没有列出",
+         "`No known allergies` stands beside an allergy, or allergies are said to be known and none is named.",
+         "核对过敏史：列出每一种，或只填无已知过敏", "Check the allergies: name each one, or say only that none are known.",
+         actor="prescriber"),
+    Rule("FHIR-151", "SKIN_TEST", "value", "A-37, 处方管理办法 art.36",
+         "皮试信息不完整、自相矛盾，或时间晚于开具时间",
+         "The skin test is incomplete, contradicts itself, or is later than the issue.",
+         "填结果（negative 或 positive）和时间，或者只填免皮试的依据",
+         "Send a result (`negative` or `positive`) and its time, or only why no test is needed.", actor="prescriber"),
+    Rule("FHIR-152", "HOSPITAL_APPROVAL", "code-invalid", "F-04, hospApprFlag",
+         "医院审批标志不是 0、1 或 2", "The approval of a restricted drug is not 0, 1 or 2.",
+         "填 1（符合限定支付范围）、0 或 2（自费），或不填", "Send 1 (its conditions are met), 0 or 2 (own expense), or nothing."),
+    Rule("FHIR-153", "SIGNATURE_DATA", "value", "A-16",
+         "签名数据不是 base64，或为空", "The data of the signature is not base64, or is empty.",
+         "填签名本身的 base64 编码", "Send the signature itself in base64."),
 )
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in CATALOGUE}

@@ -5,10 +5,12 @@ elements and resources, about the hospital that sent the message, and about the 
 the answer is a list of findings.
 """
 
+import base64
 import math
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
@@ -31,6 +33,7 @@ from fhir_profiles.message import (
     members,
     moment,
     number,
+    parts,
     phone,
     proof,
     text,
@@ -203,6 +206,8 @@ def version_out_of_time(message: Message) -> Places:
 def systems_of_another_hospital(message: Message) -> Places:
     given: list[tuple[object, str, str]] = [
         (member(message.data, "identifier", "system"), "message", "Bundle.identifier.system")]
+    for visit in message.all("Encounter"):
+        given.append((member(visit.resource, "identifier", "system"), "visit", f"{visit.path}.identifier[0].system"))
     for item in message.items:
         given += [(member(item.resource, "groupIdentifier", "system"), "prescription",
                    f"{item.path}.groupIdentifier.system"),
@@ -293,6 +298,17 @@ def guardian_of_nobody(message: Message) -> Places:
             born, on = day(member(patient.resource, "birthDate")), message.issued_on
             if same or (born and on and _years(born, on) >= OF_AGE):
                 yield guardian.path
+
+
+@rule("ALLERGIES_DISAGREE")
+def allergies_disagree(message: Message) -> Places:
+    """B-35: saying that none are known is another thing than saying nothing."""
+    for patient in message.all("Patient"):
+        none_known = extended(patient.resource, "no-known-allergies", "valueBoolean")
+        named = any(extended(patient.resource, name, value) is not None
+                    for name, value in (("allergy-group", "valueCode"), ("allergy-text", "valueString")))
+        if isinstance(none_known, bool) and none_known == named:
+            yield f"{patient.path}.extension('{codes.extension('no-known-allergies')}')"
 
 
 @rule("REVISIT_PROOF")
@@ -409,15 +425,24 @@ def decoctions_disagree(message: Message) -> Places:
             yield f"{item.path}.extension('{codes.extension('decoction')}')"
 
 
+@rule("SKIN_TEST")
+def skin_test_says_nothing(message: Message) -> Places:
+    """A-37: a result, with its time, or a reason why no test is needed; not both."""
+    for item in message.items:
+        test = parts(item.resource, "skin-test")
+        at = moment(member(test.get("at"), "valueDateTime"))
+        if test and (("result" in test) == ("exemption" in test) or ("at" in test and "result" not in test)
+                     or (at and message.issued and at > message.issued + CLOCK_SKEW)):
+            yield f"{item.path}.extension('{codes.extension('skin-test')}')"
+
+
 @rule("RENEWAL_WINDOW")
 def renewal_out_of_its_window(message: Message) -> Places:
     """A-35: within the window the first prescriber set, as a long-term prescription of a follow-up."""
     follow_up = any(coded(visit.resource.get("type"), codes.code_system("visit-type")) == "follow-up"
                     for visit in message.all("Encounter"))
     for item in message.items:
-        parts = extended(item.resource, "renewal", "extension")
-        window = next((member(part, "valuePeriod") for part in parts or () if member(part, "url") == "window"), None) \
-            if isinstance(parts, list) else None
+        window = member(parts(item.resource, "renewal").get("window"), "valuePeriod")
         start, end = day(member(window, "start")), day(member(window, "end"))
         if not start or not end:
             continue
@@ -437,6 +462,16 @@ def signature_of_something_else(message: Message) -> Places:
         signed = moment(member(provenance.resource, "signature", "when"))
         if not urls <= covered or (signed and message.issued and signed < message.issued):
             yield provenance.path
+
+
+@rule("SIGNATURE_DATA")
+def signature_of_nothing(message: Message) -> Places:
+    """A-16: it is kept as not verified, but it must be one."""
+    for provenance in message.all("Provenance"):
+        for index, signature in enumerate(members(provenance.resource, "signature")):
+            data = member(signature, "data")
+            if isinstance(data, str) and not _base64(data):
+                yield f"{provenance.path}.signature[{index}].data"
 
 
 @rule("READING_IN_FUTURE")
@@ -506,10 +541,9 @@ def _dose(item: Entry) -> object:
 
 def _decoction(item: Entry) -> dict[str, object]:
     """What a decoction says, by the name of its part."""
-    parts = extended(item.resource, "decoction", "extension")
     return {
-        text(part, "url"): next((value for name, value in part.items() if name.startswith("value")), None)
-        for part in (parts if isinstance(parts, list) else []) if isinstance(part, dict)
+        name: next((value for key, value in part.items() if key.startswith("value")), None)
+        for name, part in parts(item.resource, "decoction").items() if isinstance(part, dict)
     }
 
 
@@ -523,9 +557,8 @@ def _needed(item: Entry) -> tuple[Decimal, Decimal] | None:
         if type(doses) is not int or unit(member(request, "quantity")) != "g" or unit(_dose(item)) != "g":
             return None
         return dose * doses, dose * doses
-    pack = extended(item.resource, "pack", "extension")
-    parts = {text(part, "url"): part for part in pack} if isinstance(pack, list) else {}
-    strength = member(parts.get("strength"), "valueQuantity")
+    pack = parts(item.resource, "pack")
+    strength = member(pack.get("strength"), "valueQuantity")
     held, days = number(member(strength, "value")), number(member(request, "expectedSupplyDuration", "value"))
     rhythm = _FREQUENCIES.get(coded(member(item.resource, "dosageInstruction", "timing", "code"),
                                     codes.code_system("frequency")))
@@ -534,10 +567,17 @@ def _needed(item: Entry) -> tuple[Decimal, Decimal] | None:
         return None
     needed = Fraction(dose) / Fraction(held) * rhythm["times"] / rhythm["days"] * Fraction(days)
     units = Decimal(math.ceil(needed))
-    size = member(parts.get("size"), "valuePositiveInt")
+    size = member(pack.get("size"), "valuePositiveInt")
     if type(size) is not int or size < 1:
         return units, units
     return units, (units / size).to_integral_value(ROUND_CEILING) * size
+
+
+def _base64(data: str) -> bytes:
+    """The bytes; none if it is not base64 from end to end."""
+    with suppress(ValueError):
+        return base64.b64decode("".join(data.split()), validate=True)
+    return b""
 
 
 def _validity(resource: Json) -> tuple[datetime, datetime] | None:
@@ -559,4 +599,7 @@ def _shared(resource: Json) -> dict[str, object]:
         "courseOfTherapyType": kind or None,
         "dispenseRequest.validityPeriod": _validity(resource),
         f"extension('{codes.extension('handover')}')": handover if isinstance(handover, str) else None,
+        **{f"extension('{codes.extension(name)}')": extended(resource, name, "valueString")
+           for name in ("valid-reason", "prescription-note")},
+        f"extension('{codes.extension('renewal')}')": extended(resource, "renewal", "extension"),
     }

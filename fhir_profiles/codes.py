@@ -23,7 +23,7 @@ def sid(name: str) -> str:
 
 
 def own_system(hospital: str, name: str) -> str:
-    """The system of an identifier a hospital issues: `message`, `prescription` or `item`."""
+    """The system of an identifier a hospital issues: `message`, `prescription`, `item` or `visit`."""
     return f"urn:{hospital}:{name}"
 
 
@@ -31,6 +31,9 @@ RESIDENT_ID = "urn:oid:2.16.156.10011.1.3"
 ICD10 = "urn:oid:2.16.156.10011.2.3.3.11"
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 UCUM = "http://unitsofmeasure.org"
+LOINC = "http://loinc.org"
+SIGNATURE_TYPE = "urn:iso-astm:E1762-95:2013"
+AUTHORS_SIGNATURE = "1.2.840.10065.1.12.1.1"
 GEOLOCATION = "http://hl7.org/fhir/StructureDefinition/geolocation"
 
 # The closed lists are the published value sets.

@@ -225,7 +225,7 @@ Spots = Mapping[str, Spot]
 
 
 def bundle(draft: Draft) -> tuple[Json, Spots]:
-    """The Bundle (contract 1.1) and, for its elements, where each stood in the file as sent."""
+    """The Bundle (contracts.md 1.1) and, for its elements, where each stood in the file as sent."""
     spots: dict[str, Spot] = {}
 
     def url(name: str) -> str:
@@ -237,7 +237,7 @@ def bundle(draft: Draft) -> tuple[Json, Spots]:
         entries.append({"fullUrl": url(name), "resource": resource.json()})
         spots.update(resource.spots(f"Bundle.entry[{len(entries) - 1}].resource"))
 
-    refer = {name: {"reference": url(name)} for name in ("patient", "encounter", "practitioner", "coverage")}
+    refer = {name: {"reference": url(name)} for name in ("patient", "encounter", "practitioner", "organization", "coverage")}
     diagnoses = list(enumerate(draft.diagnoses, 1))
     add("patient", _patient(draft.patient))
     add("practitioner", _practitioner(draft))
@@ -249,6 +249,15 @@ def bundle(draft: Draft) -> tuple[Json, Spots]:
     reasons = [{"reference": url(f"condition-{number}")} for number, _ in diagnoses]
     for line, item in enumerate(draft.items, 1):
         add(f"item-{line}", _item(draft, item, refer, reasons))
+    if draft.title.value:
+        add("role", _role(draft, refer))
+    if draft.patient.guardian:
+        add("guardian", _guardian(draft.patient.guardian, refer))
+    for number, reading in enumerate(draft.readings, 1):
+        add(f"reading-{number}", _reading(reading, refer))
+    if draft.signature:
+        add("signature", _signature(draft.signature, refer, [
+            {"reference": url(f"item-{line}")} for line, _ in enumerate(draft.items, 1)]))
 
     envelope = _Node("Bundle", type="collection")
     envelope.say("identifier.system", codes.own_system(draft.hospital, "message"))
@@ -259,7 +268,7 @@ def bundle(draft: Draft) -> tuple[Json, Spots]:
 
 
 def cancel(draft: CancelDraft) -> tuple[Json, Spots]:
-    """The cancel Task (contract 1.2) and where its elements stood."""
+    """The cancel Task (contracts.md 1.2) and where its elements stood."""
     task = _Node("Task", status="requested", intent="order")
     task.say("identifier[0].system", codes.own_system(draft.hospital, "message"))
     task.say("identifier[0].value", draft.key)
@@ -291,6 +300,7 @@ def locate(spots: Spots) -> Callable[[str], Spot | None]:
 def _patient(said: PatientDraft) -> "_Node":
     patient = _Node("Patient")
     patient.identifier(codes.RESIDENT_ID, said.id_number)
+    patient.identifier(codes.sid("insurance-credential"), said.credential)
     patient.say("name[0].text", said.name)
     patient.say("gender", said.gender)
     patient.say("birthDate", said.birth_date)
@@ -306,6 +316,9 @@ def _patient(said: PatientDraft) -> "_Node":
             patient.say(f"address[0].extension[0].extension[{index}].valueDecimal", degrees, number)
     for allergy in said.allergies:
         patient.extension("allergy-group", "valueCode", allergy)
+    for words in said.allergy_words:
+        patient.extension("allergy-text", "valueString", words)
+    patient.extension("no-known-allergies", "valueBoolean", said.no_known_allergies, flag)
     patient.extension("pregnancy-weeks", "valueInteger", said.pregnancy_weeks, number)
     patient.extension("lactating", "valueBoolean", said.lactating, flag)
     patient.extension("guardian-confirmed", "valueBoolean", said.guardian_confirmed, flag)
@@ -318,6 +331,20 @@ def _practitioner(draft: Draft) -> "_Node":
     practitioner.say("name[0].text", draft.physician_name)
     practitioner.extension("independent-years", "valueInteger", draft.independent_years, number)
     return practitioner
+
+
+def _role(draft: Draft, refer: Mapping[str, Json]) -> "_Node":
+    role = _Node("PractitionerRole", practitioner=refer["practitioner"], organization=refer["organization"])
+    role.code("code[0]", codes.code_system("title"), draft.title)
+    return role
+
+
+def _guardian(said: GuardianDraft, refer: Mapping[str, Json]) -> "_Node":
+    guardian = _Node("RelatedPerson", patient=refer["patient"])
+    guardian.identifier(codes.RESIDENT_ID, said.id_number)
+    guardian.say("name[0].text", said.name)
+    guardian.code("relationship[0]", codes.code_system("guardianship"), said.relationship)
+    return guardian
 
 
 def _organization(draft: Draft) -> "_Node":
@@ -333,6 +360,9 @@ def _encounter(draft: Draft, refer: Mapping[str, Json]) -> "_Node":
         encounter.say("class.system", codes.ACT_CODE)
         encounter.say("class.code", draft.visit_class)
     encounter.code("type[0]", codes.code_system("visit-type"), draft.visit_type)
+    encounter.identifier(codes.own_system(draft.hospital, "visit"), draft.visit_number)
+    encounter.code("serviceType", codes.code_system("department"), draft.department)
+    encounter.say("serviceType.text", draft.department_name)
     if draft.proof_issued.value or draft.proof_diagnoses:
         encounter.say("extension[0].url", codes.extension("revisit-proof"))
         encounter.say("extension[0].extension[0].url", "issued")
@@ -388,7 +418,46 @@ def _item(draft: Draft, item: ItemDraft, refer: Mapping[str, Json], reasons: Seq
     request.extension("long-term-assessed", "valueBoolean", draft.long_term_assessed, flag)
     request.extension("patient-acknowledged", "valueBoolean", draft.patient_acknowledged, flag)
     request.extension("overdose-reason", "valueString", item.overdose_reason)
+    request.extension("valid-reason", "valueString", draft.valid_reason)
+    request.extension("prescription-note", "valueString", draft.note)
+    request.say("note[0].text", item.note)
+    request.extension("hospital-approval", "valueCode", item.approval)
+    request.group("skin-test", ("result", "valueCode", item.skin_test, str),
+                  ("at", "valueDateTime", item.skin_test_at, str),
+                  ("exemption", "valueString", item.skin_test_exemption, str))
+    request.group("pack", ("strength", "valueQuantity.value", item.strength, number),
+                  ("strength", "valueQuantity.unit", item.dose_unit if item.strength.value else NOTHING, str),
+                  ("size", "valuePositiveInt", item.pack_size, number))
+    if item.kind.value == "tcm_piece" and draft.decoction:
+        request.group("decoction", ("doses", "valuePositiveInt", draft.decoction.doses, number),
+                      ("method", "valueCode", draft.decoction.method, str),
+                      ("times", "valuePositiveInt", draft.decoction.times, number))
+    request.extension("decoction-mark", "valueCode", item.decoction_mark)
+    request.group("renewal", ("first", "valueString", draft.renewal_first, str),
+                  ("window", "valuePeriod.start", draft.renewal_start, str),
+                  ("window", "valuePeriod.end", draft.renewal_end, str))
     return request
+
+
+def _reading(said: ReadingDraft, refer: Mapping[str, Json]) -> "_Node":
+    reading = _Node("Observation", status="final", subject=refer["patient"])
+    reading.code("code", codes.LOINC, said.code)
+    reading.say("effectiveDateTime", said.at)
+    reading.quantity("valueQuantity", said.value, said.unit)
+    for index, (code, value, unit) in enumerate(said.parts):
+        reading.code(f"component[{index}].code", codes.LOINC, code)
+        reading.quantity(f"component[{index}].valueQuantity", value, unit)
+    return reading
+
+
+def _signature(said: SignatureDraft, refer: Mapping[str, Json], targets: Sequence[Json]) -> "_Node":
+    signature = _Node("Provenance", target=list(targets), agent=[{"who": refer["practitioner"]}],
+                      signature=[{"type": [{"system": codes.SIGNATURE_TYPE, "code": codes.AUTHORS_SIGNATURE}],
+                                  "who": refer["practitioner"]}])
+    signature.say("recorded", said.at)
+    signature.say("signature[0].when", said.at)
+    signature.say("signature[0].data", said.data)
+    return signature
 
 
 # Values: what cannot be read as its type stays a text, and the checker refuses it in its place.
@@ -453,9 +522,13 @@ class _Node:
                 node = node.setdefault(name, {})
 
     def identifier(self, system: str, value: Said) -> None:
+        """One more identifier."""
         if value.value:
-            self.say("identifier[0].system", system)
-        self.say("identifier[0].value", value)
+            index = len(self._data.get("identifier", []))
+            self.say(f"identifier[{index}].system", system)
+            self.say(f"identifier[{index}].value", value)
+        elif value.spot != NOWHERE:
+            self._spots.setdefault(("identifier",), value.spot)
 
     def code(self, path: str, system: str, code: Said, display: Said = NOTHING) -> None:
         """A CodeableConcept with one coding."""
@@ -463,6 +536,30 @@ class _Node:
             self.say(f"{path}.coding[0].system", system)
         self.say(f"{path}.coding[0].code", code)
         self.say(f"{path}.coding[0].display" if code.value else f"{path}.text", display)
+
+    def quantity(self, path: str, value: Said, unit: Said) -> None:
+        """A Quantity in a unit of UCUM."""
+        self.say(f"{path}.value", value, number)
+        if unit.value:
+            self.say(f"{path}.system", codes.UCUM)
+        self.say(f"{path}.unit", unit)
+        self.say(f"{path}.code", unit)
+
+    def group(self, name: str, *parts: tuple[str, str, Said, Callable[[str], Any]]) -> None:
+        """One more extension of ours around others: name, element, value and how it is read, of each."""
+        spot = next((said.spot for _, _, said, _ in parts if said.spot != NOWHERE), NOWHERE)
+        if spot != NOWHERE:
+            self._extensions[codes.extension(name)] = spot
+        if not any(said.value for _, _, said, _ in parts):
+            return
+        around = f"extension[{len(self._data.get('extension', []))}]"
+        self.say(f"{around}.url", codes.extension(name))
+        places: dict[str, int] = {}
+        for part, element, said, read in parts:
+            if said.value:
+                place = places.setdefault(part, len(places))
+                self.say(f"{around}.extension[{place}].url", part)
+                self.say(f"{around}.extension[{place}].{element}", said, read)
 
     def extension(self, name: str, element: str, said: Said, read: Callable[[str], Any] = str) -> None:
         """One more extension of ours."""

@@ -96,6 +96,12 @@ def extended(node: object, name: str, value: str) -> Any:
     return next((member(e, value) for e in members(node, "extension") if member(e, "url") == url), None)
 
 
+def parts(node: object, name: str) -> Json:
+    """The extensions inside the first extension of ours with this name, by their urls."""
+    inside = extended(node, name, "extension")
+    return {text(part, "url"): part for part in (inside if isinstance(inside, list) else ())}
+
+
 def moment(value: object) -> datetime | None:
     """A time to the second with an offset, or None."""
     if isinstance(value, str) and _INSTANT.fullmatch(value):

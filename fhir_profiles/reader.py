@@ -3,25 +3,35 @@
 Reading is deterministic: the same bytes give the same prescription, whenever and wherever they are read.
 """
 
-from collections.abc import Callable
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import cast
 
 from domain.prescription import (
+    Approval,
     Channel,
     Coverage,
+    Decoction,
     Diagnosis,
     DrugKind,
     Handover,
     Item,
+    Pack,
     PatientFacts,
     Place,
     Prescriber,
     Prescription,
+    Reading,
+    Renewal,
     RxKind,
     Sex,
+    Signature,
+    SkinTest,
+    SkinTestResult,
     Visit,
     prescription_id,
 )
@@ -38,6 +48,7 @@ from fhir_profiles.message import (
     moment,
     named,
     number,
+    parts,
     phone,
     proof,
     text,
@@ -59,6 +70,10 @@ class PatientRecord:
     """Empty if the hospital sent none."""
     address: str = field(repr=False)
     """Empty if the hospital sent none."""
+    credential: str = field(default="", repr=False)
+    """The insurance's electronic credential (医保电子凭证), empty if the hospital sent none."""
+    guardian_name: str = field(default="", repr=False)
+    guardian_id_number: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,8 @@ def read_bundle_data(data: Json, hospital: str, patient_id: Callable[[str], str]
     resources: dict[str, list[Json]] = {}
     for entry in data["entry"]:
         resources.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
-    patient = _patient_record(resources["Patient"][0])
+    guardian = next(iter(resources.get("RelatedPerson", ())), None)
+    patient = _patient_record(resources["Patient"][0], guardian)
     requests = resources["MedicationRequest"]
     first = requests[0]
     issued_at, valid_days = _issue(first)
@@ -104,15 +120,21 @@ def read_bundle_data(data: Json, hospital: str, patient_id: Callable[[str], str]
         issued_at=issued_at,
         valid_days=valid_days,
         valid_until=issued_at + timedelta(days=valid_days),
-        patient=_patient_facts(resources["Patient"][0], patient, patient_id(patient.id_number), issued_at),
-        prescriber=_prescriber(resources["Practitioner"][0]),
+        patient=_patient_facts(resources["Patient"][0], guardian, patient, patient_id(patient.id_number), issued_at),
+        prescriber=_prescriber(resources),
         visit=_visit(resources["Encounter"][0]),
         coverage=_coverage(resources["Coverage"][0]),
         diagnoses=tuple(_diagnosis(condition) for condition in resources["Condition"]),
         items=tuple(_item(request, line) for line, request in enumerate(requests, 1)),
         handover=Handover(extended(first, "handover", "valueCode")),
         place=_place(resources["Patient"][0]),
-        extend_reason="；".join(dict.fromkeys(r for r in map(_extend_reason, requests) if r)),
+        extend_reason=_shared(requests, "extend-reason"),
+        valid_reason=_shared(requests, "valid-reason"),
+        note=_shared(requests, "prescription-note"),
+        decoction=next((d for d in map(_decoction, requests) if d), None),
+        renewal=next((r for r in map(_renewal, requests) if r), None),
+        readings=tuple(map(_home_reading, resources.get("Observation", ()))),
+        signature=next(map(_signature, resources.get("Provenance", ())), None),
         # An item that does not say so was not assessed, whatever the others say.
         long_term_assessed=all(extended(r, "long-term-assessed", "valueBoolean") is True for r in requests),
         patient_acknowledged=all(extended(r, "patient-acknowledged", "valueBoolean") is True for r in requests),
@@ -143,28 +165,46 @@ def _issue(request: Json) -> tuple[datetime, int]:
     return issued_at, (end - issued_at).days
 
 
-def _patient_record(patient: Json) -> PatientRecord:
-    id_number = next(i["value"] for i in patient["identifier"] if i.get("system") == codes.RESIDENT_ID)
+def _patient_record(patient: Json, guardian: Json | None) -> PatientRecord:
     return PatientRecord(
         name=text(patient, "name", "text"),
-        id_number=id_number,
+        id_number=_identified(patient, codes.RESIDENT_ID),
         birth_date=cast(date, day(patient["birthDate"])),
         phone=phone(patient),
         address=text(patient, "address", "text"),
+        credential=_identified(patient, codes.sid("insurance-credential")),
+        guardian_name=text(guardian, "name", "text"),
+        guardian_id_number=_identified(guardian, codes.RESIDENT_ID) if guardian else "",
     )
 
 
-def _patient_facts(patient: Json, record: PatientRecord, opaque_id: str, issued_at: datetime) -> PatientFacts:
-    allergy_url = codes.extension("allergy-group")
+def _identified(node: Json, system: str) -> str:
+    """The value of the identifier of a system; empty if there is none."""
+    return next((i["value"] for i in members(node, "identifier") if i.get("system") == system), "")
+
+
+def _patient_facts(patient: Json, guardian: Json | None, record: PatientRecord, opaque_id: str, issued_at: datetime
+                   ) -> PatientFacts:
+    issued_on = issued_at.astimezone(BEIJING).date()
     return PatientFacts(
         id=opaque_id,
         sex=Sex(patient["gender"]),
-        age_months=months_between(record.birth_date, issued_at.astimezone(BEIJING).date()),
-        allergies=tuple(e["valueCode"] for e in members(patient, "extension") if e["url"] == allergy_url),
+        age_months=months_between(record.birth_date, issued_on),
+        age_days=(issued_on - record.birth_date).days,
+        allergies=_all_extended(patient, "allergy-group", "valueCode"),
+        allergy_words=_all_extended(patient, "allergy-text", "valueString"),
+        no_known_allergies=extended(patient, "no-known-allergies", "valueBoolean") is True,
         pregnancy_weeks=extended(patient, "pregnancy-weeks", "valueInteger"),
         lactating=extended(patient, "lactating", "valueBoolean") is True,
         guardian_confirmed=extended(patient, "guardian-confirmed", "valueBoolean") is True,
+        guardian=coded(member(guardian, "relationship"), codes.code_system("guardianship")),
     )
+
+
+def _all_extended(node: Json, name: str, value: str) -> tuple[str, ...]:
+    """The texts of every extension of ours with this name."""
+    url = codes.extension(name)
+    return tuple(e[value].strip() for e in members(node, "extension") if e["url"] == url)
 
 
 def months_between(born: date, on: date) -> int:
@@ -172,10 +212,14 @@ def months_between(born: date, on: date) -> int:
     return (on.year - born.year) * 12 + on.month - born.month - (on.day < born.day)
 
 
-def _prescriber(practitioner: Json) -> Prescriber:
+def _prescriber(resources: dict[str, list[Json]]) -> Prescriber:
+    practitioner, service = resources["Practitioner"][0], member(resources["Encounter"][0], "serviceType")
     return Prescriber(
-        id=next(i["value"] for i in practitioner["identifier"] if i.get("system") == codes.sid("physician")),
+        id=_identified(practitioner, codes.sid("physician")),
+        department=coded(service, codes.code_system("department")),
         independent_years=extended(practitioner, "independent-years", "valueInteger") or 0,
+        department_name=text(service, "text") or named(service, codes.code_system("department")),
+        title=coded(member(resources.get("PractitionerRole", []), "code"), codes.code_system("title")),
     )
 
 
@@ -188,6 +232,7 @@ def _visit(encounter: Json) -> Visit:
         follow_up=coded(encounter["type"], codes.code_system("visit-type")) == "follow-up",
         proof_codes=proof_codes,
         proof_date=proof_date,
+        number=text(encounter, "identifier", "value"),
     )
 
 
@@ -214,14 +259,51 @@ def _place(patient: Json) -> Place:
     )
 
 
-def _extend_reason(request: Json) -> str:
-    reason = extended(request, "extend-reason", "valueString")
-    return reason.strip() if isinstance(reason, str) else ""
+def _shared(requests: Sequence[Json], name: str) -> str:
+    """What the items say in an extension of ours, each thing once."""
+    said = (extended(request, name, "valueString") for request in requests)
+    return "；".join(dict.fromkeys(words for words in (word.strip() for word in said if word) if words))
+
+
+def _decoction(request: Json) -> Decoction | None:
+    said = parts(request, "decoction")
+    return Decoction(doses=said["doses"]["valuePositiveInt"], method=said["method"]["valueCode"],
+                     times=said["times"]["valuePositiveInt"]) if said else None
+
+
+def _renewal(request: Json) -> Renewal | None:
+    said = parts(request, "renewal")
+    if not said:
+        return None
+    window = said["window"]["valuePeriod"]
+    return Renewal(said["first"]["valueString"], cast(date, day(window["start"])), cast(date, day(window["end"])))
+
+
+def _home_reading(observation: Json) -> Reading:
+    value = observation.get("valueQuantity")
+    return Reading(
+        code=coded(observation["code"], codes.LOINC),
+        value=number(member(value, "value")),
+        unit=text(value, "code"),
+        at=cast(datetime, moment(observation["effectiveDateTime"])),
+        parts=tuple((coded(part["code"], codes.LOINC), cast(Decimal, number(part["valueQuantity"]["value"])),
+                     part["valueQuantity"]["code"]) for part in members(observation, "component")),
+    )
+
+
+def _signature(provenance: Json) -> Signature:
+    signature = provenance["signature"][0]
+    return Signature(
+        at=cast(datetime, moment(signature["when"])),
+        type=signature["type"][0]["code"],
+        sha256=hashlib.sha256(base64.b64decode("".join(signature["data"].split()), validate=True)).hexdigest(),
+    )
 
 
 def _item(request: Json, line: int) -> Item:
     drug, dosage = request["medicationCodeableConcept"], request["dosageInstruction"][0]
     dose, supply = dosage["doseAndRate"][0]["doseQuantity"], request["dispenseRequest"]
+    approval = extended(request, "hospital-approval", "valueCode")
     return Item(
         line=line,
         drug=coded(drug, codes.code_system("drug")),
@@ -235,4 +317,30 @@ def _item(request: Json, line: int) -> Item:
         route=coded(dosage["route"], codes.code_system("route")),
         days_supply=int(supply["expectedSupplyDuration"]["value"]),
         overdose_reason=(extended(request, "overdose-reason", "valueString") or "").strip(),
+        directions=text(dosage, "text"),
+        note="；".join(text(note, "text") for note in members(request, "note")),
+        decoction_mark=extended(request, "decoction-mark", "valueCode") or "",
+        skin_test=_skin_test(request),
+        approval=Approval(approval) if approval else None,
+        pack=_pack(request),
     )
+
+
+def _skin_test(request: Json) -> SkinTest | None:
+    said = parts(request, "skin-test")
+    if not said:
+        return None
+    result = text(said.get("result"), "valueCode")
+    return SkinTest(
+        result=SkinTestResult(result) if result else None,
+        at=moment(member(said.get("at"), "valueDateTime")),
+        exemption=text(said.get("exemption"), "valueString"),
+    )
+
+
+def _pack(request: Json) -> Pack | None:
+    said = parts(request, "pack")
+    if not said:
+        return None
+    strength = said["strength"]["valueQuantity"]
+    return Pack(cast(Decimal, number(strength["value"])), unit(strength), member(said.get("size"), "valuePositiveInt"))

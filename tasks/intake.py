@@ -202,9 +202,11 @@ def _admit(city: City, session: Session, hospital: str, message: Message, archiv
         return Verdict(Outcome.CONFLICT, city.now(), hospital, first.id, rx.external_id, first.status, findings=_conflict(
             ["Bundle.entry.resource.ofType(MedicationRequest).groupIdentifier"]))
     record = admitted.patient
-    sealed = city.cipher.seal(json.dumps({
+    person = {
         "name": record.name, "id_number": record.id_number, "birth_date": record.birth_date.isoformat(),
-        "phone": record.phone, "address": record.address}, ensure_ascii=False), f"patient/{rx.id}")
+        "phone": record.phone, "address": record.address, "credential": record.credential,
+        "guardian_name": record.guardian_name, "guardian_id_number": record.guardian_id_number}
+    sealed = city.cipher.seal(json.dumps(person, ensure_ascii=False), f"patient/{rx.id}")
     head = prescriptions.admit(session, rx, patient_sealed=sealed, archive_key=archive_key, at=city.now(),
                                message=admitted.key)
     status = Status.RECEIVED

@@ -186,9 +186,16 @@ HOME_DEFECTS: list[tuple[str, str, Any, Any]] = [
      (*ITEM2, "dispenseRequest", "validityPeriod", "end"), "2026-11-23T08:58:00+08:00"),
     ("ITEMS_DISAGREE", f"{E.format(7)}.{HANDOVER}", (*ITEM2, "extension", 0, "valueCode"), "pickup"),
 ]
-# Of what came with 1.1, in the published examples.
-LONG, PIECES, CHILD = "long-term", "pieces", "child"
+# Of what came with 1.1 and 1.2, in the published examples.
+LONG, PIECES, CHILD, ANTIBIOTIC = "long-term", "pieces", "child", "antibiotic"
 PACK, RENEWAL, REQ = ("extension", 4), ("extension", 5), ("dispenseRequest",)
+TEST, SKIN = ("extension", 1, "extension"), "extension[1]"
+
+
+def ext_path(name: str) -> str:
+    return f"extension('{BASE}/StructureDefinition/{name}')"
+
+
 EXAMPLE_DEFECTS: list[tuple[str, str, str, int, tuple[str | int, ...], Any]] = [
     ("CODE_UNKNOWN", "telecom[0].system", LONG, 0, ("telecom", 0, "system"), "pigeon"),
     ("INVARIANT", "telecom[0]", LONG, 0, ("telecom", 0, "system"), DELETE),
@@ -197,7 +204,24 @@ EXAMPLE_DEFECTS: list[tuple[str, str, str, int, tuple[str | int, ...], Any]] = [
     ("CREDENTIAL", "identifier", LONG, 0, ("identifier", 1, "value"), "token"),
     ("CHRONIC_CODE", "code.coding", LONG, 4, ("code", "coding", 1, "code"), "diabetes"),
     ("PROFESSIONAL", "code", LONG, 7, ("code", 0, "coding", 0, "code"), "999"),
-    ("SIGNATURE", "signature", LONG, 10, ("signature", 0, "data"), DELETE),
+    ("SIGNATURE_DATA", "signature[0].data", LONG, 10, ("signature", 0, "data"), DELETE),
+    ("SIGNATURE_DATA", "signature[0].data", LONG, 10, ("signature", 0, "data"), "已签名"),
+    ("SIGNATURE_DATA", "signature[0].data", LONG, 10, ("signature", 0, "data"), "===="),
+    ("SIGNATURE_DATA", "signature[0].data", LONG, 10, ("signature", 0, "data"), "QUJD=QUI"),
+    ("SIGNATURE", "signature", LONG, 10, ("signature",), DELETE),
+    ("ALLERGIES_DISAGREE", ext_path("no-known-allergies"), LONG, 0, ("extension", 0, "valueBoolean"), False),
+    ("ALLERGIES_DISAGREE", ext_path("no-known-allergies"), ANTIBIOTIC, 0, ("extension", 2),
+     ext("no-known-allergies", valueBoolean=True)),
+    ("EXTENSION_VALUE", "extension[1]", ANTIBIOTIC, 0, ("extension", 1, "valueString"), " "),
+    ("VISIT_NUMBER", "identifier", ANTIBIOTIC, 3, ("identifier", 0, "value"), "0017/2"),
+    ("IDENTIFIER_SYSTEM", "identifier[0].system", ANTIBIOTIC, 3, ("identifier", 0, "system"), "urn:elsewhere:visit"),
+    ("DEPARTMENT", "serviceType", ANTIBIOTIC, 3, ("serviceType", "coding", 0, "code"), "内科"),
+    ("SKIN_TEST", SKIN, ANTIBIOTIC, 6, (*TEST, 0, "valueCode"), "weak"),
+    ("SKIN_TEST", SKIN, ANTIBIOTIC, 6, (*TEST, 1, "valueDateTime"), "2026-11-22"),
+    ("SKIN_TEST", ext_path("skin-test"), ANTIBIOTIC, 6, (*TEST, 1, "valueDateTime"), "2026-11-23T09:00:00+08:00"),
+    ("SKIN_TEST", ext_path("skin-test"), ANTIBIOTIC, 6, (*TEST, 2), {"url": "exemption", "valueString": "连续用药"}),
+    ("SKIN_TEST", ext_path("skin-test"), ANTIBIOTIC, 6, (*TEST, 0), DELETE),
+    ("HOSPITAL_APPROVAL", "extension[2]", ANTIBIOTIC, 6, ("extension", 2, "valueCode"), "3"),
     ("HOME_READING", "code", LONG, 9, ("code", "coding", 0, "code"), "0000-0"),
     ("HOME_READING", "value", LONG, 9, ("valueQuantity", "code"), "mg/dL"),
     ("RENEWAL", "extension[5]", LONG, 6, (*RENEWAL, "extension", 0, "valueString"), "RX 1"),
@@ -328,7 +352,7 @@ def test_a_version_that_is_over_is_refused_by_the_day_of_the_message():
             assert places(report.findings) == [(code, f"{message['resourceType']}.meta.profile[0]") for code in codes_]
 
 
-@pytest.mark.parametrize("version", ["", "|1.0", "|1.1"])
+@pytest.mark.parametrize("version", ["", "|1.0", "|1.1", "|1.2"])
 def test_a_message_may_name_a_version_or_none(version):
     named = long_term() | {"meta": {"profile": [f"{BASE}/StructureDefinition/prescription-bundle{version}"]}}
     assert findings(named) == []

@@ -1,19 +1,26 @@
 """A draft becomes a Bundle that keeps the contract, and every finding about it is shown in the file as sent."""
 
+import hashlib
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
 
 from domain.findings import Spot
+from domain.prescription import Approval, Decoction, Pack, Reading, Renewal, SkinTest
 from fhir_profiles.checker import check_data
 from fhir_profiles.drafts import (
     CancelDraft,
+    DecoctionDraft,
     DiagnosisDraft,
     Draft,
+    GuardianDraft,
     ItemDraft,
     PatientDraft,
+    ReadingDraft,
     Said,
+    SignatureDraft,
     bundle,
     cancel,
     locate,
@@ -58,6 +65,24 @@ def patient(**other: Said) -> Draft:
     return replace(DRAFT, patient=replace(DRAFT.patient, **other))
 
 
+AT = said("2026-11-22T08:30:00+08:00", "R-1")
+WHOLE = replace(
+    item(usage=said("每日1次", "L-15"), note=said("饭后", "L-16"), skin_test_exemption=said("连续用药", "L-17"),
+         approval=said("1", "L-18"), strength=said("5", "L-19"), pack_size=said("28", "L-20")),
+    patient=replace(
+        DRAFT.patient, birth_date=said("2020-12-31", "P-3"), id_number=said("110105202012310021", "P-1"),
+        allergy_words=[said("芒果", "P-11"), said("海鲜", "P-12")], credential=said("ecToken000001", "P-13"),
+        guardian=GuardianDraft(said("示范监护人", "N-1"), said("11010519491231002X", "N-2"), said("parent", "N-3"))),
+    department=said("07", "V-5"), department_name=said("儿科", "V-6"), title=said("233", "D-4"),
+    visit_number=said("V1", "V-7"), valid_reason=said("路远", "A-8"), note=said("复诊", "A-9"),
+    renewal_first=said("RX-0", "A-10"), renewal_start=said("2026-11-01", "A-11"), renewal_end=said("2026-12-01", "A-12"),
+    readings=[ReadingDraft(said("15074-8", "R-1"), AT, said("6.8", "R-2"), said("mmol/L", "R-3")),
+              ReadingDraft(said("85354-9", "R-4"), AT, parts=[
+                  (said("8480-6", "R-5"), said("132", "R-6"), said("mm[Hg]", "R-7")),
+                  (said("8462-4", "R-8"), said("84", "R-9"), said("mm[Hg]", "R-10"))])],
+    signature=SignatureDraft(said("2026-11-22T08:59:00+08:00", "S-1"), said("c2lnbmF0dXJl", "S-2")))
+
+
 def test_a_whole_draft_keeps_the_contract_and_reads_back() -> None:
     data, _ = bundle(DRAFT)
     assert check_data(data, HOSPITAL) == []
@@ -68,7 +93,46 @@ def test_a_whole_draft_keeps_the_contract_and_reads_back() -> None:
     assert (rx.visit.proof_codes, rx.place.district, rx.coverage.disease_code) == (("I10",), "370102", "M03900")
 
 
+def test_everything_a_draft_can_say_reads_back() -> None:
+    drawn = bundle(WHOLE)[0]
+    assert check_data(drawn, HOSPITAL) == []
+    admitted = read_bundle_data(drawn, HOSPITAL, lambda _: "pt_1")
+    rx, person, item = admitted.prescription, admitted.patient, admitted.prescription.items[0]
+    assert (rx.patient.allergies, rx.patient.allergy_words) == (("AG01",), ("芒果", "海鲜"))
+    assert (rx.patient.guardian, person.guardian_name, person.credential) == ("parent", "示范监护人", "ecToken000001")
+    assert (rx.prescriber.department, rx.prescriber.department_name, rx.prescriber.title) == ("07", "儿科", "233")
+    assert (rx.visit.number, rx.valid_reason, rx.note) == ("V1", "路远", "复诊")
+    assert (item.directions, item.note, item.overdose_reason) == ("每日1次", "饭后", "")
+    assert item.skin_test == SkinTest(exemption="连续用药")
+    assert (item.approval, item.pack) == (Approval.COVERED, Pack(Decimal(5), "mg", 28))
+    assert rx.renewal == Renewal("RX-0", date(2026, 11, 1), date(2026, 12, 1))
+    assert rx.readings == (
+        Reading("15074-8", Decimal("6.8"), "mmol/L", datetime(2026, 11, 22, 0, 30, tzinfo=UTC)),
+        Reading("85354-9", None, "", datetime(2026, 11, 22, 0, 30, tzinfo=UTC),
+                (("8480-6", Decimal(132), "mm[Hg]"), ("8462-4", Decimal(84), "mm[Hg]"))))
+    assert rx.signature is not None
+    assert rx.signature.sha256 == hashlib.sha256(b"signature").hexdigest()
+
+
+def test_a_decoction_reads_back_from_every_piece() -> None:
+    piece = replace(DRAFT.items[0], kind=said("tcm_piece", "L-4"), dose_unit=said("g", "L-6"), unit=said("g", "L-10"),
+                    quantity=said("140", "L-9"), decoction_mark=said("first", "L-20"))
+    draft = replace(DRAFT, items=[piece], decoction=DecoctionDraft(
+        said("28", "L-21"), said("decoct", "L-22"), said("2", "L-23")))
+    rx = read_bundle_data(bundle(draft)[0], HOSPITAL, lambda _: "pt_1").prescription
+    assert rx.decoction == Decoction(28, "decoct", 2)
+    assert rx.items[0].decoction_mark == "first"
+
+
 @pytest.mark.parametrize(("draft", "code", "place"), [
+    (item(approval=said("9", "L-15")), "HOSPITAL_APPROVAL", "L-15"),
+    (item(skin_test=said("weak", "L-16")), "SKIN_TEST", "L-16"),
+    (patient(no_known_allergies=said("true", "P-11")), "ALLERGIES_DISAGREE", "P-11"),
+    (patient(id_number=said("", "P-1"), credential=said("ecToken000001", "P-12")), "ID_NUMBER", "P-1"),
+    (replace(DRAFT, visit_number=said("a b", "V-5")), "VISIT_NUMBER", "V-5"),
+    (replace(DRAFT, department=said("儿 科", "V-6")), "DEPARTMENT", "V-6"),
+    (replace(DRAFT, signature=SignatureDraft(said("2026-11-22T08:59:00+08:00", "S-1"), said("签", "S-2"))),
+     "SIGNATURE_DATA", "S-2"),
     (item(dose=said("five", "L-5")), "DOSE", "L-5"),
     (item(dose=said("-5", "L-5")), "DOSE", "L-5"),
     (item(frequency=said("often", "L-7")), "FREQUENCY", "L-7"),

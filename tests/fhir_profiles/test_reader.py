@@ -6,7 +6,21 @@ from decimal import Decimal
 
 import pytest
 
-from domain.prescription import Channel, Handover, Place, RxKind, Sex, prescription_id
+from domain.prescription import (
+    Approval,
+    Channel,
+    Decoction,
+    Handover,
+    Pack,
+    Place,
+    Renewal,
+    RxKind,
+    Sex,
+    SkinTest,
+    SkinTestResult,
+    prescription_id,
+)
+from fhir_profiles.definitions import GENERATED
 from fhir_profiles.reader import months_between
 from tests.fhir_profiles.door import read_bundle, read_cancel
 from tests.fhir_profiles.fhir_messages import (
@@ -31,6 +45,11 @@ from tests.fhir_profiles.fhir_messages import (
 
 def read(source):
     return read_bundle(raw(source), HOSPITAL, lambda number: f"pt_{len(number)}")
+
+
+def example(name):
+    source = (GENERATED / f"Bundle-example-{name}.json").read_bytes()
+    return read_bundle(source, "demo", lambda number: f"pt_{len(number)}")
 
 
 def test_a_long_term_prescription_is_read_whole():
@@ -108,6 +127,49 @@ def test_the_person_is_kept_apart_and_never_shown():
     for marker in (NAME, ID_NUMBER, PHONE, ADDRESS):
         assert marker not in repr(admitted)
         assert marker not in repr(admitted.prescription)
+
+
+def test_what_a_prescriber_says_besides_is_read():
+    rx = example("antibiotic").prescription
+    item = rx.items[0]
+    assert (rx.patient.allergies, rx.patient.allergy_words, rx.patient.no_known_allergies) == (
+        ("AL03",), ("进食芒果后皮疹",), False)
+    assert (rx.prescriber.department, rx.prescriber.department_name, rx.visit.number) == ("03.01", "呼吸内科", "V20261122-0017")
+    assert (rx.valid_days, rx.valid_reason, rx.note) == (2, "患者居住较远，次日取药", "五日后复诊")
+    assert (item.directions, item.note) == ("每次1粒，每日3次，饭后服", "出现皮疹立即停药并就诊")
+    assert item.skin_test == SkinTest(SkinTestResult.NEGATIVE, datetime(2026, 11, 22, 0, 30, tzinfo=UTC))
+    assert (item.approval, item.pack) == (Approval.COVERED, None)
+    assert (rx.patient.age_months, rx.patient.age_days) == (824, 25102)
+
+
+def test_what_the_contract_takes_is_carried_on():
+    admitted = example("long-term")
+    rx, person = admitted.prescription, admitted.patient
+    assert rx.patient.no_known_allergies
+    assert rx.prescriber.title == "233"
+    assert rx.renewal == Renewal("RX0000", date(2026, 11, 15), date(2026, 12, 15))
+    assert rx.items[0].pack == Pack(Decimal(500), "mg", 60)
+    pressure, glucose = rx.readings
+    assert (pressure.code, pressure.value, pressure.parts) == (
+        "85354-9", None, (("8480-6", Decimal(132), "mm[Hg]"), ("8462-4", Decimal(84), "mm[Hg]")))
+    assert (glucose.value, glucose.unit) == (Decimal("6.8"), "mmol/L")
+    assert rx.signature is not None
+    assert (rx.signature.at, len(rx.signature.sha256)) == (datetime(2026, 11, 22, 0, 59, tzinfo=UTC), 64)
+    assert person.credential == "ecToken0000000000000000000001"
+    assert person.credential not in repr(admitted)
+
+
+def test_pieces_keep_how_they_are_prepared():
+    rx = example("pieces").prescription
+    assert rx.decoction == Decoction(doses=7, method="decoct", times=2)
+    assert [item.decoction_mark for item in rx.items] == ["", "last", "first"]
+
+
+def test_who_the_guardian_is_lies_in_the_record_and_how_near_in_the_facts():
+    admitted = example("child")
+    assert admitted.prescription.patient.guardian == "parent"
+    assert (admitted.patient.guardian_name, admitted.patient.guardian_id_number) == ("示范监护人戊", "37010219900520994X")
+    assert "示范监护人戊" not in repr(admitted)
 
 
 def test_the_same_bytes_are_the_same_prescription():

@@ -465,6 +465,38 @@ Title: "特殊煎法 / Marks of a single piece"
 * ^experimental = false
 * include codes from system DecoctionMarkCS
 
+CodeSystem: SkinTestResultCS
+Id: skin-test-result
+Title: "皮试结果 / Result of a skin test"
+* insert Terms
+* #negative "阴性 / negative"
+* #positive "阳性 / positive"
+
+ValueSet: SkinTestResults
+Id: skin-test-result
+Title: "皮试结果 / Result of a skin test"
+* ^experimental = false
+* include codes from system SkinTestResultCS
+
+CodeSystem: HospitalApprovalCS
+Id: hospital-approval
+Title: "医院审批标志 / What the hospital says of a restricted drug (hospApprFlag)"
+* insert Terms
+* #0 "无须审批或未审批 / not needed, or not given"
+* #1 "符合限定支付范围 / its conditions are met: the fund pays"
+* #2 "自费 / own expense"
+
+ValueSet: HospitalApprovals
+Id: hospital-approval
+Title: "医院审批标志 / What the hospital says of a restricted drug (hospApprFlag)"
+* ^experimental = false
+* include codes from system HospitalApprovalCS
+
+CodeSystem: DepartmentCS
+Id: department
+Title: "诊疗科目 / Departments"
+* insert KeptElsewhere
+
 Alias: $loinc = http://loinc.org
 
 ValueSet: HomeReadings

@@ -83,6 +83,7 @@ InstanceOf: SanyiPatient
 Usage: #inline
 * insert Adult
 * identifier[insuranceCredential].value = "ecToken0000000000000000000001"
+* extension[noKnownAllergies].valueBoolean = true
 
 Instance: lt-practitioner
 InstanceOf: SanyiPractitioner
@@ -308,6 +309,54 @@ Title: "中药饮片七剂 / seven doses of a decoction"
 * insert Entry(07, hp-item-1)
 * insert Entry(08, hp-item-2)
 * insert Entry(09, hp-item-3)
+
+Instance: ab-patient
+InstanceOf: SanyiPatient
+Usage: #inline
+* insert Adult
+* extension[allergyGroup].valueCode = #AL03
+* extension[allergyText].valueString = "进食芒果后皮疹"
+
+Instance: ab-encounter
+InstanceOf: SanyiEncounter
+Usage: #inline
+* insert Visit(AMB, first)
+* identifier.system = "urn:demo:visit"
+* identifier.value = "V20261122-0017"
+* serviceType.coding[department].code = #03.01
+* serviceType.text = "呼吸内科"
+
+Instance: ab-condition
+InstanceOf: SanyiCondition
+Usage: #inline
+* insert Diagnosis(J15.900, 细菌性肺炎)
+
+Instance: ab-item
+InstanceOf: SanyiWesternMedicine
+Usage: #inline
+* insert Item(RX0005, 1, western, D178, 阿莫西林胶囊, general)
+* insert Use(tid, 500, mg, 21, 粒, 7)
+* dispenseRequest.validityPeriod.end = "2026-11-24T08:58:00+08:00"
+* dosageInstruction.text = "每次1粒，每日3次，饭后服"
+* note.text = "出现皮疹立即停药并就诊"
+* extension[skinTest].extension[result].valueCode = #negative
+* extension[skinTest].extension[at].valueDateTime = "2026-11-22T08:30:00+08:00"
+* extension[hospitalApproval].valueCode = #1
+* extension[validReason].valueString = "患者居住较远，次日取药"
+* extension[prescriptionNote].valueString = "五日后复诊"
+
+Instance: example-antibiotic
+InstanceOf: Bundle
+Usage: #example
+Title: "皮试阴性的抗菌药，两天有效 / an antibiotic after a skin test, valid for two days"
+* insert Envelope(M0005)
+* insert Entry(01, ab-patient)
+* insert Entry(02, lt-practitioner)
+* insert Entry(03, lt-organization)
+* insert Entry(04, ab-encounter)
+* insert Entry(05, ab-condition)
+* insert Entry(06, ch-coverage)
+* insert Entry(07, ab-item)
 
 Instance: example-cancel
 InstanceOf: SanyiCancel

@@ -184,3 +184,69 @@ Context: MedicationRequest
 * extension[window].valuePeriod.start obeys FHIR-137-day
 * extension[window].valuePeriod.end 1..1
 * extension[window].valuePeriod.end obeys FHIR-137-day
+
+// New in 1.2.
+
+Extension: AllergyText
+Id: allergy-text
+Title: "过敏史（文字） / An allergy in words"
+Description: "没有编码的过敏，按医师所写 / An allergy no code of ours stands for, as the hospital wrote it."
+Context: Patient
+* insert Answers(FHIR-034)
+* value[x] 1..1
+* value[x] only string
+* valueString obeys FHIR-034-text
+
+Extension: NoKnownAllergies
+Id: no-known-allergies
+Title: "无已知过敏 / No known allergies"
+Description: "问过且没有；不发送表示没有说 / Asked, and none are known; leaving it out says nothing."
+Context: Patient
+* insert Answers(FHIR-034)
+* value[x] 1..1
+* value[x] only boolean
+
+Extension: ValidReason
+Id: valid-reason
+Title: "有效期超过一天的理由 / Reason of a validity of two or three days"
+Context: MedicationRequest
+* insert Answers(FHIR-034)
+* value[x] 1..1
+* value[x] only string
+* valueString obeys FHIR-034-text
+
+Extension: PrescriptionNote
+Id: prescription-note
+Title: "处方备注 / Note to the whole prescription"
+Description: "写在整张处方上的话，各条目相同；只关一种药的写入 note / What was written to the whole prescription, the same on every item; what is about one drug goes into its note."
+Context: MedicationRequest
+* insert Answers(FHIR-034)
+* value[x] 1..1
+* value[x] only string
+* valueString obeys FHIR-034-text
+
+Extension: SkinTest
+Id: skin-test
+Title: "皮试 / Skin test"
+Description: "结果与时间，或免皮试的依据 / A result and its time, or why no test is needed."
+Context: MedicationRequest
+* insert Answers(FHIR-151)
+* extension contains result 0..1 and at 0..1 and exemption 0..1
+* extension[result].value[x] 1..1
+* extension[result].value[x] only code
+* extension[result].valueCode from SkinTestResults (required)
+* extension[at].value[x] 1..1
+* extension[at].value[x] only dateTime
+* extension[at].valueDateTime obeys FHIR-151-time
+* extension[exemption].value[x] 1..1
+* extension[exemption].value[x] only string
+* extension[exemption].valueString obeys FHIR-034-text
+
+Extension: HospitalApproval
+Id: hospital-approval
+Title: "医院审批标志 / Approval of a restricted drug (hospApprFlag)"
+Context: MedicationRequest
+* insert Answers(FHIR-152)
+* value[x] 1..1
+* value[x] only code
+* valueCode from HospitalApprovals (required)

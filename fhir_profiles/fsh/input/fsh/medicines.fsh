@@ -38,6 +38,8 @@ Title: "处方条目 / Item of a prescription"
 * insurance only Reference(SanyiCoverage)
 * insurance.reference 1..1
 * insert OneCode(courseOfTherapyType, kind, https://sanyi.example/fhir/CodeSystem/prescription-kind, PrescriptionKinds)
+* note 0..5
+* note.text obeys FHIR-034-text
 * dosageInstruction 1..1
 * dosageInstruction.text obeys FHIR-091
 * dosageInstruction.patientInstruction obeys FHIR-091
@@ -84,6 +86,10 @@ Title: "处方条目 / Item of a prescription"
     and Decoction named decoction 0..1
     and DecoctionMark named decoctionMark 0..1
     and Renewal named renewal 0..1
+    and ValidReason named validReason 0..1
+    and PrescriptionNote named prescriptionNote 0..1
+    and SkinTest named skinTest 0..1
+    and HospitalApproval named hospitalApproval 0..1
 
 Mapping: MedicationRequestFindings
 Id: finding
@@ -121,6 +127,8 @@ Target: "https://sanyi.example/fhir/CodeSystem/finding"
 * extension[decoction] -> "FHIR-136"
 * extension[decoctionMark] -> "FHIR-136"
 * extension[renewal] -> "FHIR-137"
+* extension[skinTest] -> "FHIR-151"
+* extension[hospitalApproval] -> "FHIR-152"
 
 Profile: SanyiWesternMedicine
 Parent: SanyiMedicationRequest

@@ -24,10 +24,10 @@ Title: "处方消息 / A prescription"
     and coverage 1..1
     and condition 1..50
     and item 1..40
-    and guardian 0..2
-    and role 0..2
+    and guardian 0..1
+    and role 0..1
     and reading 0..50
-    and provenance 0..5
+    and provenance 0..1
 * entry[patient].resource 1..1
 * entry[patient].resource only SanyiPatient
 * entry[practitioner].resource 1..1
@@ -70,6 +70,7 @@ Target: "https://sanyi.example/fhir/CodeSystem/finding"
 * entry[item] -> "FHIR-026"
 * entry[guardian] -> "FHIR-024"
 * entry[role] -> "FHIR-024"
+* entry[provenance] -> "FHIR-024"
 
 Profile: SanyiProvenance
 Parent: Provenance
@@ -99,6 +100,7 @@ Target: "https://sanyi.example/fhir/CodeSystem/finding"
 * agent.who -> "FHIR-030"
 * signature -> "FHIR-134"
 * signature.who -> "FHIR-030"
+* signature.data -> "FHIR-153"
 
 Profile: SanyiCancel
 Parent: Task

@@ -25,6 +25,8 @@ Title: "患者 / Patient"
 * address.extension[geolocation].extension[longitude].valueDecimal ^minValueDecimal = -180
 * address.extension[geolocation].extension[longitude].valueDecimal ^maxValueDecimal = 180
 * extension contains AllergyGroup named allergyGroup 0..50
+    and AllergyText named allergyText 0..20
+    and NoKnownAllergies named noKnownAllergies 0..1
     and PregnancyWeeks named pregnancyWeeks 0..1
     and Lactating named lactating 0..1
     and GuardianConfirmed named guardianConfirmed 0..1

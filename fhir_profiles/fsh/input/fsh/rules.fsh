@@ -228,3 +228,23 @@ Invariant: FHIR-137-number
 Description: "1 至 64 位字母、数字、点、下划线或连字符 / 1 to 64 letters, digits, dots, underscores or hyphens"
 * insert Error
 * expression = "matches('^(?!\\\\.+$)[A-Za-z0-9._-]{1,64}$')"
+
+Invariant: FHIR-022-visit
+Description: "urn:{hospital}:visit"
+* insert Error
+* expression = "matches('^urn:[a-z][a-z0-9_]{0,63}:visit$')"
+
+Invariant: FHIR-138
+Description: "1 至 30 位字母、数字、点、下划线或连字符 / 1 to 30 letters, digits, dots, underscores or hyphens"
+* insert Error
+* expression = "matches('^[A-Za-z0-9._-]{1,30}$')"
+
+Invariant: FHIR-139
+Description: "1 至 64 位字母、数字、点、下划线或连字符 / 1 to 64 letters, digits, dots, underscores or hyphens"
+* insert Error
+* expression = "matches('^(?!\\\\.+$)[A-Za-z0-9._-]{1,64}$')"
+
+Invariant: FHIR-151-time
+Description: "带时区、精确到秒 / a time to the second with an offset"
+* insert Error
+* expression = "toString().matches('^(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$')"

@@ -14,6 +14,19 @@ Title: "就诊 / Encounter"
 * type contains visit 1..1
 * type[visit] from VisitTypes (required)
 * insert PointsTo(subject, SanyiPatient)
+* identifier 0..1
+* identifier.system 1..1
+* identifier.system obeys FHIR-022-visit
+* identifier.value 1..1
+* identifier.value obeys FHIR-139
+* serviceType.coding ^slicing.discriminator.type = #value
+* serviceType.coding ^slicing.discriminator.path = "system"
+* serviceType.coding ^slicing.rules = #open
+* serviceType.coding contains department 0..1
+* serviceType.coding[department].system 1..1
+* serviceType.coding[department].system = "https://sanyi.example/fhir/CodeSystem/department"
+* serviceType.coding[department].code 1..1
+* serviceType.coding[department].code obeys FHIR-138
 * extension contains RevisitProof named revisitProof 0..1
 
 Mapping: EncounterFindings
@@ -24,6 +37,9 @@ Target: "https://sanyi.example/fhir/CodeSystem/finding"
 * class -> "FHIR-053"
 * type -> "FHIR-054"
 * subject -> "FHIR-030"
+* identifier -> "FHIR-139"
+* identifier.system -> "FHIR-022"
+* serviceType -> "FHIR-138"
 * extension[revisitProof] -> "FHIR-056"
 
 Profile: SanyiCondition
