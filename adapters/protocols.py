@@ -11,7 +11,7 @@ from typing import Protocol
 from adapters.mapping import CodeMap
 from adapters.messages import Fetched, Message, Reply, Verdict
 from domain.claims import Claim, DayTotals, Entitlement, Identity, Reconciled, Reversal, Settlement
-from domain.orders import OrderLine, OrderUpdate, PharmacyOrder, Quote, Receipt, SettlementNotice
+from domain.orders import Offers, OrderLine, OrderUpdate, PharmacyOrder, Receipt, SettlementNotice
 from domain.prescription import Handover, Place
 
 
@@ -20,8 +20,11 @@ class Chain(Protocol):
 
     slug: str
 
-    async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Place) -> list[Quote]:
-        """Every store that could fill at least one line, with prices. Changes nothing; repeatable."""
+    async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Place) -> Offers:
+        """Every store that could fill at least one line, with prices. Changes nothing; repeatable.
+
+        A store's row that breaks the contract is left out and said; it costs no other store its offer.
+        """
 
     async def hold(self, order: PharmacyOrder) -> Receipt:
         """Reserve the stock under our order id.
@@ -49,7 +52,8 @@ class Chain(Protocol):
         Spends nothing: the nonce is spent by the caller after this."""
 
     def parse_update(self, body: bytes) -> OrderUpdate:
-        """The callback in our words. A status word we do not know is `InvalidPayload`, never a guess."""
+        """The callback in our words. A status word we do not know is `InvalidPayload`, never a guess; so is a return
+        that does not name its lines."""
 
 
 class Payer(Protocol):

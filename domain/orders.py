@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from domain.findings import Finding
 from domain.money import Fen
 from domain.prescription import Handover, Place
 
@@ -69,6 +70,49 @@ class Quote:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A store whose row in an answer breaks the contract: it is not asked, and the others are."""
+
+    store: str
+    """Empty if the row does not say it."""
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Offers:
+    """A chain's answer to a request for quotes."""
+
+    quotes: tuple[Quote, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True)
+class Label:
+    """What the pharmacy writes on the package of one line, in Chinese."""
+
+    line: int
+    name: str
+    usage: str
+    """Dose, frequency, route and days, from the codes: `每次 500 mg，每日二次，口服，共 30 天`."""
+    directions: str = ""
+    """How to take it, in the prescriber's words."""
+    note: str = ""
+    decoction: str = ""
+    """How a piece is decocted: 先煎, 后下, …"""
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """What the prescriber tells the pharmacy and, through it, the patient."""
+
+    labels: tuple[Label, ...] = ()
+    note: str = ""
+    """To the whole prescription."""
+    decoction: str = ""
+    """How all of its pieces are prepared and taken: `7 剂，水煎服，每日分 2 次`."""
+
+
+@dataclass(frozen=True)
 class PharmacyOrder:
     """One attempt to have a prescription filled. A prescription may have several, one alive."""
 
@@ -89,6 +133,8 @@ class PharmacyOrder:
     """What the pharmacy collects from the patient in cash (psn_cash_pay of the pre-settlement)."""
     recipient: dict[str, str] = field(repr=False, default_factory=dict)
     """Name, phone and address for home delivery only; decrypted for the call, never stored here."""
+    instructions: Instructions = field(repr=False, default=Instructions())
+    """For the package; put in for the call, the prescription keeps them."""
 
     @property
     def total(self) -> Fen:
@@ -113,9 +159,9 @@ class OrderUpdate:
     claim_secret: str = field(repr=False)
     at: datetime
     reason: str = ""
-    """Coded reason of a decline or a return, e.g. `out_of_stock`."""
+    """Why an order was declined or came back: a code of `domain.words.CAUSES`; another word counts as `other`."""
     lines: tuple[int, ...] = ()
-    """Lines concerned by a return; empty means all."""
+    """Lines that came back; a return names each of them, even if it is all."""
     pickup_code: str = field(repr=False, default="")
 
 

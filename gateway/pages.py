@@ -51,13 +51,13 @@ class Pages:
         self._templates.globals.update(
             city=city.policy, status_words=names.STATUSES, Status=Status, run_address=_run_address(settings),
             prefect=settings.prefect_ui_url, said=words.said, actor=words.actor, trouble=views.trouble_words,
-            partner=self._partner, frequency=self._frequency, reasons=REASONS, route=words.ROUTES, final=FINAL)
+            partner=self._partner, frequency=self._frequency, reasons=REASONS, route=names.ROUTES, final=FINAL)
         self._templates.filters.update(
             yuan=yuan, number=words.number, lasting=words.lasting, at=self._at, clock=self._clock,
             iso=lambda value: words.moment(value).isoformat(), left=self._left,
             status=_table(names.STATUSES), owner=_table(names.OWNERS), stage=_table(names.STAGES),
             order=_table(words.ORDERS), money=_table(words.MONEY), severity=_table(words.SEVERITIES),
-            decision=_table(words.DECISIONS), route=_table(words.ROUTES), code=_table(words.CODES),
+            decision=_table(words.DECISIONS), route=_table(names.ROUTES), code=_table(words.CODES),
             deadline=_table(words.DEADLINES), posting=_table(words.POSTINGS),
             differing=lambda kind: Two(*views.DIFFERENCES.get(kind, (kind, ""))))
 

@@ -50,13 +50,6 @@ DECISIONS: Mapping[str, Two] = {
     "return": Two("退回医师", "return"),
     "reject": Two("拒绝", "reject"),
 }
-ROUTES: Mapping[str, Two] = {
-    "PO": Two("口服", "by mouth"),
-    "SC": Two("皮下注射", "subcutaneous"),
-    "SL": Two("舌下含服", "under the tongue"),
-    "INH": Two("吸入", "inhaled"),
-    "OPH": Two("滴眼", "eye drops"),
-}
 FREQUENCIES_EN: Mapping[str, str] = {
     "qd": "once a day", "bid": "twice a day", "tid": "3 times a day", "qid": "4 times a day", "q6h": "every 6 h",
     "q8h": "every 8 h", "q12h": "every 12 h", "qn": "at night", "qm": "in the morning", "ac": "before meals",

@@ -37,6 +37,7 @@ PARTNER_CALLS = Counter("sanyi_partner_calls", "Requests to a partner, every att
                         ["partner", "operation", "outcome"])
 PARTNER_SECONDS = Histogram("sanyi_partner_call_seconds", "How long a partner took to answer, or we to give up.",
                             ["partner", "operation"], buckets=_SECONDS)
+QUOTES_LEFT_OUT = Counter("sanyi_quotes_left_out", "Stores whose quote broke the contract and was left out, by chain.", ["chain"])
 BREAKER = Gauge("sanyi_breaker", "1 for the state a partner's circuit breaker is in, in this process.",
                 ["partner", "state"])
 ANSWERS = Counter("sanyi_gateway_answers", "Answers of the gateway by door and HTTP status.", ["door", "status"])
@@ -59,6 +60,11 @@ def partner_called(partner: str, operation: str, outcome: str, seconds: float) -
 def partner_spared(partner: str, operation: str) -> None:
     """A request was not even tried: the breaker is open, or too many are waiting."""
     PARTNER_CALLS.labels(partner, operation, "held_back").inc()
+
+
+def quote_left_out(chain: str) -> None:
+    """One store's quote broke the contract; the others count."""
+    QUOTES_LEFT_OUT.labels(chain).inc()
 
 
 def breaker_of(partner: str, states: Sequence[str], state: Callable[[], str]) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain.orders import OrderStatus
 from sandbox.book import Book, Document
 from sandbox.partner import Background, Setting, partner_app, run
-from sandbox.pharmacy import Broken, Callbacks, Chain, Line, No, Pharmacy, Store
+from sandbox.pharmacy import Broken, Callbacks, Chain, Line, No, Package, Pharmacy, Slip, Store
 
 SHELF = dict.fromkeys(("D001", "D010", "D018", "D032", "D048", "D065", "D072", "D081", "D106", "D187"), 200_000)
 
@@ -78,6 +78,21 @@ class Recipient(Wire):
     address: str = Field(min_length=1)
 
 
+class Label(Wire):
+    line: int
+    name: str = Field(min_length=1)
+    usage: str = Field(min_length=1)
+    directions: str
+    note: str
+    decoction: str
+
+
+class Instructions(Wire):
+    note: str
+    decoction: str
+    labels: list[Label] = Field(min_length=1)
+
+
 class OrderRequest(HoldRequest):
     prescription_id: str
     handover: Literal["pickup", "home"]
@@ -85,6 +100,7 @@ class OrderRequest(HoldRequest):
     pickup_code_sha256: str = ""
     patient_due_fen: int = Field(ge=0)
     total_fen: int = Field(ge=0)
+    instructions: Instructions
     recipient: Recipient | None = None
 
 
@@ -107,11 +123,10 @@ class PickupRequest(Wire):
 
 def word(order: Document, status: OrderStatus, event_id: str, at: datetime) -> Document:
     """A callback body in the chain's own words."""
-    back = order["returned_lines"]
     return {
         "event_id": event_id, "order_id": order["order_id"], "status": status.value,
         "claim_secret": order["claim_secret"], "at": at.isoformat(timespec="seconds"),
-        "reason": order["reason"], "lines": [] if len(back) == len(order["lines"]) else back,
+        "reason": order["reason"], "lines": order["returned_lines"],
         "pickup_code": order.get("pickup_code", "") if status is OrderStatus.HANDED_OVER else "",
     }
 
@@ -161,7 +176,9 @@ def make_app(setting: Setting) -> FastAPI:
             asked.order_id, asked.store_id, [line.line_() for line in asked.lines],
             prescription_id=asked.prescription_id, delivery=asked.handover == "home", claim_secret=asked.claim_secret,
             pickup_code_sha256=asked.pickup_code_sha256, patient_due_fen=asked.patient_due_fen,
-            total_fen=asked.total_fen, has_recipient=asked.recipient is not None)
+            total_fen=asked.total_fen, has_recipient=asked.recipient is not None, package=Package(
+                asked.instructions.note, asked.instructions.decoction,
+                tuple(Slip(**label.model_dump()) for label in asked.instructions.labels)))
         return {"reference": order["reference"], "status": order["status"]}
 
     @app.get("/v1/orders/{order_id}", dependencies=guarded)

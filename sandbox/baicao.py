@@ -14,7 +14,7 @@ from domain.orders import OrderStatus
 from sandbox.ankang import PickupRequest
 from sandbox.book import Book, Document
 from sandbox.partner import Background, Setting, partner_app, run
-from sandbox.pharmacy import Broken, Callbacks, Chain, Line, No, Pharmacy, Store
+from sandbox.pharmacy import Broken, Callbacks, Chain, Line, No, Package, Pharmacy, Slip, Store
 
 BEIJING = timezone(timedelta(hours=8))
 
@@ -89,6 +89,24 @@ class Receiver(Wire):
     addr: str = Field(min_length=1)
 
 
+class Label(Wire):
+    lineNo: int
+    drugName: str = Field(min_length=1)
+    usage: str = Field(min_length=1)
+    directions: str
+    note: str
+    decoctMark: str
+
+    def slip(self) -> Slip:
+        return Slip(self.lineNo, self.drugName, self.usage, self.directions, self.note, self.decoctMark)
+
+
+class Usage(Wire):
+    rxNote: str
+    decoctWay: str
+    labels: list[Label] = Field(min_length=1)
+
+
 class OrderRequest(ReserveRequest):
     rxNo: str
     takeWay: Literal["自提", "配送"]
@@ -96,6 +114,7 @@ class OrderRequest(ReserveRequest):
     codeDigest: str = ""
     selfPayAmt: Decimal = Field(ge=0)
     totalAmt: Decimal = Field(ge=0)
+    usage: Usage
     receiver: Receiver | None = None
 
 
@@ -138,12 +157,11 @@ def state(order: Document) -> str:
 
 def word(order: Document, status: OrderStatus, event_id: str, at: datetime) -> Document:
     """A callback body in the chain's own words."""
-    back = order["returned_lines"]
     return {
         "eventNo": event_id, "orderNo": order["order_id"], "state": state(order | {"status": status}),
         "claimKey": order["claim_secret"], "time": f"{at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
         "cause": CAUSES.get(order["reason"], order["reason"]),
-        "lineNos": [] if len(back) == len(order["lines"]) else back,
+        "lineNos": order["returned_lines"],
         "takeCode": order.get("pickup_code", "") if status is OrderStatus.HANDED_OVER else "",
     }
 
@@ -201,7 +219,8 @@ def make_app(setting: Setting) -> FastAPI:
             asked.orderNo, asked.shopNo, [item.line_() for item in asked.items], prescription_id=asked.rxNo,
             delivery=asked.takeWay == "配送", claim_secret=asked.claimKey, pickup_code_sha256=asked.codeDigest,
             patient_due_fen=fen(asked.selfPayAmt), total_fen=fen(asked.totalAmt),
-            has_recipient=asked.receiver is not None)
+            has_recipient=asked.receiver is not None, package=Package(
+                asked.usage.rxNote, asked.usage.decoctWay, tuple(label.slip() for label in asked.usage.labels)))
         return good({"bizNo": order["reference"], "state": state(order)})
 
     @app.post("/api/order/query", dependencies=guarded)

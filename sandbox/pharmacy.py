@@ -82,6 +82,27 @@ class Chain:
 
 
 @dataclass(frozen=True)
+class Slip:
+    """What is printed on the package of one line."""
+
+    line: int
+    name: str
+    usage: str
+    directions: str
+    note: str
+    decoction: str
+
+
+@dataclass(frozen=True)
+class Package:
+    """What the prescriber tells us and the patient."""
+
+    note: str
+    decoction: str
+    slips: tuple[Slip, ...]
+
+
+@dataclass(frozen=True)
 class Offer:
     """One store's answer to a quote."""
 
@@ -189,9 +210,12 @@ class Pharmacy:
         return order
 
     def order(self, order_id: str, store_id: str, lines: Sequence[Line], *, prescription_id: str, delivery: bool,
-              claim_secret: str, pickup_code_sha256: str, patient_due_fen: int, total_fen: int, has_recipient: bool
-              ) -> Document:
-        """Turn a hold into an order; the patient's name and address are used and not kept."""
+              claim_secret: str, pickup_code_sha256: str, patient_due_fen: int, total_fen: int, has_recipient: bool,
+              package: Package) -> Document:
+        """Turn a hold into an order; the patient's name and address are used and not kept.
+
+        Every line has its slip, or nobody could write the package.
+        """
         self._release_expired()
         self.book.count("asked", f"order {order_id}")
         order = self.book.get("order", order_id)
@@ -207,10 +231,13 @@ class Pharmacy:
             raise Broken("recipient")
         if not delivery and len(pickup_code_sha256) != 64:
             raise Broken("pickup_code_sha256")
+        if sorted(slip.line for slip in package.slips) != sorted(line.line for line in lines):
+            raise Broken("labels")
         order |= {
             "prescription_id": prescription_id, "delivery": delivery, "claim_secret": claim_secret,
             "pickup_code_sha256": pickup_code_sha256, "patient_due_fen": patient_due_fen,
             "status": OrderStatus.ORDERED if self.chain.accepts_later else OrderStatus.ACCEPTED,
+            "package": asdict(package),
         }
         with self.book.transaction():
             self._keep(order)

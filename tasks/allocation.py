@@ -15,10 +15,12 @@ from domain.audit import selfpay_lines
 from domain.benefit import forecast
 from domain.claims import Claim, ClaimLine, Identity, Settlement
 from domain.errors import NeedsOperator, Refused, RxError, StaleStatus, Transient
+from domain.instructions import instructions
 from domain.lifecycle import ALIVE, GONE, Status
-from domain.orders import OrderLine, OrderStatus, PharmacyOrder, Quote, Receipt
+from domain.orders import LeftOut, Offers, OrderLine, OrderStatus, PharmacyOrder, Quote, Receipt
 from domain.prescription import Handover, Prescription
 from domain.ranking import Ranked, rank
+from infra import metrics
 from infra.db import Session, claims, history, orders, prescriptions
 from infra.db.effects import Effect, Intent
 from infra.db.history import Head
@@ -34,6 +36,8 @@ log = get_logger(__name__)
 RECEIPT = TypeAdapter(Receipt)
 CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """None that looks like another. Ten of them: the counter has the digest, and must not be able to guess the code."""
+MOST_LEFT_OUT = 20
+"""Stores of one round of quotes that are written down as differences; the metric counts all."""
 NOBODY_CAN_FILL = "a pharmacy that can fill it"
 """What a prescription waits for while no store has everything: operations search for these words."""
 
@@ -82,7 +86,8 @@ async def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed]) -> tup
     """Quotes from all chains in parallel, ranked; an order for the best store, about to be held. Or why there is none."""
     rx = loaded.prescription
     wanted = [OrderLine(i.line, i.drug, i.quantity, i.unit) for i in rx.items]
-    quotes, silent = await quotes_for(city, rx, wanted)
+    quotes, left_out, silent = await quotes_for(city, rx, wanted)
+    _note_left_out(city, left_out)
     start_of_today = datetime.combine(city.today(), datetime.min.time(), ZoneInfo(city.policy.timezone))
     with city.db.reading() as session:
         shares = orders.shares(session, start_of_today - timedelta(days=30), start_of_today)
@@ -103,16 +108,21 @@ async def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed]) -> tup
     return _make_order(city, loaded, best, ranking, attempt=len(attempts) + 1), ""
 
 
-async def quotes_for(city: City, rx: Prescription, wanted: Sequence[OrderLine]) -> tuple[list[Quote], list[str]]:
-    """Every chain's quotes within the deadline, and the chains that gave none. One chain's trouble is only its own."""
+async def quotes_for(city: City, rx: Prescription, wanted: Sequence[OrderLine]
+                     ) -> tuple[list[Quote], list[tuple[str, LeftOut]], list[str]]:
+    """Every chain's quotes within the deadline, the stores that were left out, and the chains that gave none.
 
-    async def ask(slug: str) -> list[Quote]:
+    One chain's trouble is only its own, and one store's too.
+    """
+
+    async def ask(slug: str) -> Offers:
         async with asyncio.timeout(city.policy.quote_deadline.total_seconds()):
             return await city.chains[slug].quote(wanted, rx.handover, rx.place)
 
     slugs = sorted(city.chains)
     answers = await asyncio.gather(*(ask(slug) for slug in slugs), return_exceptions=True)
     quotes: list[Quote] = []
+    left_out: list[tuple[str, LeftOut]] = []
     silent: list[str] = []
     for slug, answer in zip(slugs, answers, strict=True):
         if isinstance(answer, RxError | TimeoutError):
@@ -121,10 +131,25 @@ async def quotes_for(city: City, rx: Prescription, wanted: Sequence[OrderLine]) 
         elif isinstance(answer, BaseException):
             raise answer
         else:
-            quotes += answer
+            quotes += answer.quotes
+            left_out += [(slug, row) for row in answer.left_out]
+            for row in answer.left_out:
+                metrics.quote_left_out(slug)
+                log.warning("quote.left_out", chain=slug, store=row.store, rules=sorted({it.rule for it in row.findings}))
     if len(silent) == len(slugs):
         raise Transient("no chain answered a request for quotes", code="no_chain_answers")
-    return quotes, silent
+    return quotes, left_out, silent
+
+
+def _note_left_out(city: City, left_out: Sequence[tuple[str, LeftOut]]) -> None:
+    """A store whose quotes break the contract is a difference for a person, once a day and rule."""
+    if not left_out:
+        return
+    with city.db.transaction("quotes.left_out") as session:
+        for slug, row in left_out[:MOST_LEFT_OUT]:
+            for fault in {it.rule: it for it in row.findings}.values():
+                claims.disagree(session, kind="quote_left_out", subject=f"{city.today()}:{fault.rule}:{slug}/{row.store or '?'}",
+                                expected="2.2, 2.3", actual=f"{fault.rule} {fault.path}", at=city.now())
 
 
 def _make_order(city: City, loaded: Loaded, best: Ranked, ranking: Sequence[Ranked], attempt: int
@@ -175,7 +200,8 @@ async def _order(city: City, loaded: Loaded, placed: Placed, hold: Intent | None
     answer, place = await _pre_settle(city, loaded, order, claimed, Identity(patient["name"], patient["id_number"]))
     recipient = ({"name": patient["name"], "phone": patient["phone"], "address": patient["address"]}
                  if order.handover is Handover.HOME else {})
-    order = replace(order, patient_due=answer.cash, recipient=recipient)
+    order = replace(order, patient_due=answer.cash, recipient=recipient,
+                    instructions=instructions(rx, city.knowledge.frequencies))
 
     async def ordered() -> Receipt | None:
         receipt = await chain.find(order.id)

@@ -3,12 +3,13 @@
 import hashlib
 import hmac
 import json
-import re
 from datetime import datetime
 
 from domain.errors import InvalidPayload, StaleStatus
 from domain.lifecycle import ALIVE, FINAL, GONE, Status
 from domain.orders import OrderStatus, OrderUpdate
+from domain.privacy import shown
+from domain.words import CAUSES
 from infra.db import Session, claims, effects, history, inbox, orders, prescriptions
 from infra.db.history import Head
 from infra.db.orders import Placed
@@ -20,9 +21,6 @@ from tasks.city import City
 from tasks.intake import Answer
 
 log = get_logger(__name__)
-
-CODED = re.compile(r"[a-z_]{0,40}")
-"""A coded reason. A chain's free text may name a person; it stays in the archive with the raw callback."""
 
 
 def receive_update(city: City, chain: str, *, timestamp: str, nonce: str, signature: str, body: bytes) -> Answer:
@@ -118,26 +116,30 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
     unknown = set(update.lines) - {line.line for line in placed.order.lines}
     if unknown:
         return _answer(422, "refused", "a line this order does not have"), rx_id
+    if update.status is OrderStatus.RETURNED and not update.lines:
+        return _answer(422, "refused", "a return that names no line"), rx_id
     loaded = prescriptions.load(session, rx_id)
     if update.status is OrderStatus.RETURNED:
         placed = orders.get(session, update.order_id) or placed
-    reason = update.reason if CODED.fullmatch(update.reason) else "other"
+    # A chain's free words may name a person; they stay in the archive with the raw callback.
+    reason = update.reason if update.reason in CAUSES or not update.reason else "other"
+    event = shown(update.event_id)
     if placed.status in GONE and update.status in (OrderStatus.HANDED_OVER, OrderStatus.RETURNED):
         # We took it back, or it declined, and yet the patient has it: too true to drop, too late to act on.
-        claims.disagree(session, kind="late_word_from_chain", subject=update.event_id, expected=placed.status,
+        claims.disagree(session, kind="late_word_from_chain", subject=event, expected=placed.status,
                         actual=update.status, at=city.now(), prescription_id=rx_id)
         history.append(session, loaded.head, actor=f"chain:{chain}", reason=f"{update.status} after {placed.status}",
                        at=city.now(), wake_at=loaded.wake_at, waiting_for=loaded.waiting_for,
-                       detail={"order": placed.id, "event": update.event_id})
+                       detail={"order": placed.id, "event": event})
         return _answer(200, "applied"), rx_id
     if not orders.advance(session, placed, update.status, at=city.now(), reason=reason,
                           returned=update.lines):
         return _answer(200, "ignored"), rx_id
-    detail = {"order": placed.id, "event": update.event_id, "said": update.status, "reason": reason,
+    detail = {"order": placed.id, "event": event, "said": update.status, "reason": reason,
               "lines": list(update.lines), "at": update.at.isoformat()}
     if loaded.status in FINAL:
         # Too late to act on, too true to drop: a person has to look.
-        claims.disagree(session, kind="late_word_from_chain", subject=update.event_id, expected=loaded.status,
+        claims.disagree(session, kind="late_word_from_chain", subject=event, expected=loaded.status,
                         actual=update.status, at=city.now(), prescription_id=rx_id)
         history.append(session, loaded.head, actor=f"chain:{chain}", reason=f"{update.status} after {loaded.status}",
                        at=city.now(), wake_at=None, detail=detail)

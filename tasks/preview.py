@@ -89,6 +89,6 @@ async def _looked_at(city: City, admitted: Admitted) -> Preview:
 
 async def _ranked(city: City, rx: Prescription) -> tuple[list[Ranked], list[str]]:
     wanted = [OrderLine(item.line, item.drug, item.quantity, item.unit) for item in rx.items]
-    quotes, silent = await quotes_for(city, rx, wanted)
+    quotes, _, silent = await quotes_for(city, rx, wanted)
     # Without the shares of the last days: they change by the minute, and this is a look, not a promise.
     return rank(quotes, wanted, city.policy, city.knowledge.ceilings, {}, frozenset(), key=rx.id), silent

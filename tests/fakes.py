@@ -15,6 +15,7 @@ from domain.errors import InvalidPayload, OutcomeUnknown, Refused
 from domain.findings import Finding, Severity
 from domain.money import Fen, line_amount, share
 from domain.orders import (
+    Offers,
     OrderLine,
     OrderStatus,
     OrderUpdate,
@@ -122,13 +123,13 @@ class FakeChain(_Line):
     """By order id: the last word about money."""
     _events: "count[int]" = field(default_factory=lambda: count(1))
 
-    async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Place) -> list[Quote]:
+    async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Place) -> Offers:
         self.calls.append("quote")
         self._ask()
         offered = tuple(self._priced(it) for it in lines if self._left(it.drug) >= it.quantity)
         self._answer()
         ratings = Decimal("0.20"), Decimal("0.95"), Decimal("0.97")
-        return [Quote(self.slug, self.store, offered, self.minutes, *ratings, True)] if offered else []
+        return Offers((Quote(self.slug, self.store, offered, self.minutes, *ratings, True),) if offered else ())
 
     async def hold(self, order: PharmacyOrder) -> Receipt:
         self.calls.append("hold")
@@ -214,12 +215,14 @@ class FakeChain(_Line):
         """The order moves on in the chain's book; the callback about it, in our words.
 
         With the order's true claim secret and a fresh event id, unless told otherwise. A decline puts
-        the stock back on the shelf.
+        the stock back on the shelf; a return brings every line back unless told otherwise.
         """
         held = self.book[order_id]
         if status is OrderStatus.DECLINED and held.status not in _GONE:
             self._give_back(held.order)
         held.status = status
+        if status is OrderStatus.RETURNED and not lines:
+            lines = tuple(it.line for it in held.order.lines)
         return OrderUpdate(
             event_id=event_id or f"ev_{next(self._events)}",
             order_id=order_id,

@@ -2,7 +2,9 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Final, Protocol, TypeVar
@@ -12,7 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from domain.errors import InvalidPayload, Refused
 from domain.findings import Finding, Severity
 from domain.money import line_amount
-from domain.orders import OrderLine, OrderStatus
+from domain.orders import LeftOut, Offers, OrderLine, OrderStatus, OrderUpdate, Quote, Receipt
+from domain.privacy import WITHHELD, shown
 
 CALLBACK_AGE_SECONDS: Final = 600
 """Accepted age of a callback, either way (contracts, 2.1)."""
@@ -26,6 +29,10 @@ RULES: Final[Mapping[str, tuple[str, str]]] = {
     "CHN-06": ("应答的药品或数量不是所询问的", "an answer about a drug or a quantity that was not asked for"),
     "CHN-07": ("对方称请求有误", "the partner says that our request is malformed"),
     "CHN-08": ("应答的状态与请求不符", "a status that does not answer the request"),
+    "CHN-09": ("同一药店报价两次", "one store quotes twice"),
+    "CHN-10": ("退药须逐一写明退回的处方行", "a return names each line that came back, even if it is all of them"),
+    "CHN-11": ("编号只可用字母、数字及 . _ : / # -,不可为手机号或证件号",
+               "an identifier is letters, digits and . _ : / # -, and no mobile or id number"),
 }
 """Everything an answer or a callback can be quarantined for."""
 
@@ -55,6 +62,8 @@ def _text(value: object) -> object:
 
 Number = Annotated[Decimal, BeforeValidator(_text), Field(ge=0, max_digits=16)]
 """A non-negative decimal that travels as text."""
+Price = Annotated[Decimal, BeforeValidator(_text), Field(gt=0, max_digits=16)]
+"""Yuan per counted unit; nothing is for nothing."""
 Word = Annotated[str, Field(min_length=1, max_length=64)]
 Code = Annotated[str, Field(max_length=64)]
 
@@ -66,11 +75,13 @@ def read(shape: type[W], body: bytes) -> W:
     try:
         return shape.model_validate_json(body)
     except ValidationError as error:
-        faults = [
-            finding(_RULE_OF.get(e["type"], "CHN-03"), ".".join(map(str, e["loc"])) or "$")
-            for e in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
+        faults = _faults(error, "")
     raise InvalidPayload(faults)
+
+
+def _faults(error: ValidationError, where: str) -> list[Finding]:
+    return [finding(_RULE_OF.get(e["type"], "CHN-03"), ".".join([*([where] if where else []), *map(str, e["loc"])]) or "$")
+            for e in error.errors(include_url=False, include_context=False, include_input=False)]
 
 
 _RULE_OF = {"json_invalid": "CHN-01", "missing": "CHN-02"}
@@ -120,6 +131,55 @@ def quoted_lines(
             continue
         lines.append(OrderLine(line.line, drug, quantity, line.unit, price, line_amount(price, quantity)))
     return lines, findings
+
+
+def offers(rows: Sequence[object], path: str, shape: type[W], store: str,
+           offer: Callable[[W, str], tuple[Quote, list[Finding]]]) -> Offers:
+    """Each store's row for itself: one that breaks the contract is left out, and says why.
+
+    `store` is their name of the field with the store's number; `offer` makes a quote of a row at a place, and says
+    what is wrong with it. Of a store with two rows neither is believed. A store that can fill nothing is no offer.
+    """
+    quotes: list[tuple[str, Quote]] = []
+    left_out: list[LeftOut] = []
+    for index, row in enumerate(rows):
+        where = f"{path}.{index}"
+        name = str(row.get(store, "")) if isinstance(row, dict) else ""
+        number = "" if (known := shown(name)) == WITHHELD else known
+        try:
+            quote, faults = offer(shape.model_validate(row), where)
+        except ValidationError as error:
+            left_out.append(LeftOut(number, tuple(_faults(error, where))))
+            continue
+        if not number:
+            faults = [*faults, finding("CHN-11", f"{where}.{store}")]
+        if faults:
+            left_out.append(LeftOut(number, tuple(faults)))
+        else:
+            quotes.append((where, quote))
+    times = Counter(quote.store for _, quote in quotes)
+    left_out += [LeftOut(quote.store, (finding("CHN-09", where),)) for where, quote in quotes if times[quote.store] > 1]
+    return Offers(tuple(quote for _, quote in quotes if times[quote.store] == 1 and quote.lines), tuple(left_out))
+
+
+def receipt(reference: str, status: OrderStatus) -> Receipt:
+    """Their number of an order is for people who look; one that may be about a person is withheld."""
+    return Receipt(shown(reference), status)
+
+
+def checked(update: OrderUpdate, path_of_event: str, path_of_lines: str) -> OrderUpdate:
+    """An update that says what it must. Raises `InvalidPayload`: nothing is reversed on a guess."""
+    faults = []
+    if not _IDENTIFIER.fullmatch(update.event_id):
+        faults.append(finding("CHN-11", path_of_event))
+    if update.status is OrderStatus.RETURNED and not update.lines:
+        faults.append(finding("CHN-10", path_of_lines))
+    if faults:
+        raise InvalidPayload(faults)
+    return update
+
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9._:/#-]{1,64}")
 
 
 def verify(secret: str, timestamp: str, nonce: str, body: bytes, signature: str, now: datetime) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from domain.errors import StaleStatus
 from domain.lifecycle import GONE, ORDER_TRANSITIONS
 from domain.money import Fen
-from domain.orders import OrderStatus, PharmacyOrder
+from domain.orders import Instructions, OrderStatus, PharmacyOrder
 from infra.db import effects
 from infra.db.engine import run, table
 from infra.db.rows import ItemRow, OrderRow, PrescriptionRow
@@ -83,7 +83,7 @@ def _advance(*columns: str) -> sa.Update:
 def make(session: Session, order: PharmacyOrder, *, attempt: int, sealed: bytes, ranking: Sequence[dict[str, Any]],
          at: datetime) -> Placed:
     """The order exists from here on, before any chain has heard of it."""
-    public = replace(order, claim_secret="", recipient={})
+    public = replace(order, claim_secret="", recipient={}, instructions=Instructions())
     run(session, _INSERT, {
         "id": order.id, "prescription_id": order.prescription_id, "attempt": attempt, "chain": order.chain,
         "store": order.store, "status": OrderStatus.HELD, "content": ORDER.dump_python(public, mode="json"),
@@ -116,7 +116,7 @@ def advance(session: Session, seen: Placed, to: OrderStatus, *, at: datetime, re
     lines = [line.line for line in seen.order.lines]
     forward = to in ORDER_TRANSITIONS[seen.status]
     if forward and to is OrderStatus.RETURNED:
-        lines = sorted(seen.returned_lines | (set(returned or lines) & set(lines)))
+        lines = sorted(seen.returned_lines | (set(returned) & set(lines)))
         forward = lines != sorted(seen.returned_lines)
         change["returned_lines"] = lines
     if not forward and not terms:

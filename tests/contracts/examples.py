@@ -8,7 +8,7 @@ from typing import Any
 from adapters.protocols import Chain, Payer
 from domain.claims import Claim, ClaimLine, DayTotals, Identity
 from domain.money import Fen
-from domain.orders import OrderLine, PharmacyOrder, SettlementNotice
+from domain.orders import Instructions, Label, OrderLine, PharmacyOrder, SettlementNotice
 from domain.prescription import Handover, Place
 
 AT = datetime(2026, 11, 22, 9, 10, tzinfo=timezone(timedelta(hours=8)))
@@ -24,6 +24,12 @@ ASKED = (
     OrderLine(1, "D001", Decimal(60), "片"),
     OrderLine(2, "D010", Decimal(30), "片"),
 )
+
+
+INSTRUCTIONS = Instructions((
+    Label(1, "盐酸二甲双胍片", "每次 500 mg，每日2次，口服，共 30 天", "首日半量，随餐", "漏服不补"),
+    Label(2, "阿卡波糖片", "每次 50 mg，每日1次，口服，共 30 天"),
+), "两周后复诊")
 
 
 def order(handover: Handover = Handover.PICKUP) -> PharmacyOrder:
@@ -43,6 +49,7 @@ def order(handover: Handover = Handover.PICKUP) -> PharmacyOrder:
         pickup_code_sha256="" if home else "0" * 64,
         patient_due=Fen(1037),
         recipient={"name": "〇〇〇", "phone": "MARK-phone", "address": "MARK-address"} if home else {},
+        instructions=INSTRUCTIONS,
     )
 
 

@@ -25,7 +25,7 @@ def test_the_fakes_have_the_shape_of_the_real_ones() -> None:
 
 async def test_the_fake_chain_sells_what_it_has() -> None:
     chain = FakeChain(stock={"D001": Decimal(60), "D010": Decimal(29)})
-    (quote,) = await chain.quote(ASKED, Handover.PICKUP, PLACE)
+    (quote,) = (await chain.quote(ASKED, Handover.PICKUP, PLACE)).quotes
     assert [it.drug for it in quote.lines] == ["D001"]
     assert quote.total == 1800
 

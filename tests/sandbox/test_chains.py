@@ -24,7 +24,16 @@ def order(held, code="123456", due=372, prescription="rx_1"):
     return held | {
         "prescription_id": prescription, "handover": "pickup", "claim_secret": "shh", "patient_due_fen": due,
         "pickup_code_sha256": hashlib.sha256(f"{held['order_id']}:{code}".encode()).hexdigest(),
-        "total_fen": sum(line["amount_fen"] for line in held["lines"]), "recipient": None}
+        "total_fen": sum(line["amount_fen"] for line in held["lines"]), "recipient": None,
+        "instructions": {"note": "", "decoction": "", "labels": [
+            {"line": line["line"], "name": "示范药", "usage": "每次 1 片", "directions": "首日半量", "note": "", "decoction": ""}
+            for line in held["lines"]]}}
+
+
+def usage(*lines):
+    return {"rxNote": "两周后复诊", "decoctWay": "", "labels": [
+        {"lineNo": line, "drugName": "示范药", "usage": "每次 1 片", "directions": "首日半量", "note": "", "decoctMark": ""}
+        for line in lines]}
 
 
 def reserve(order_no="ord_1", drug="D001", qty="60", price="0.30", amt="18.00"):
@@ -68,6 +77,7 @@ async def test_an_order_goes_from_hold_to_the_patients_hand_with_signed_callback
         book = (await client.get(f"{url}/book")).json()
         assert [(row["status"], row["collected_fen"]) for row in book["orders"]] == [("handed_over", 372)]
         assert "claim_secret" not in json.dumps(book)
+        assert book["orders"][0]["package"]["slips"][0]["directions"] == "首日半量"
         shelf = next(row for row in book["stock"] if (row["store"], row["drug"]) == ("AK01", "D001"))
         assert shelf["opening"] - shelf["available"] == 60
 
@@ -138,7 +148,8 @@ async def test_a_callback_is_repeated_until_it_is_answered_under_new_nonces(sett
     listener.answers = [503, 500]
     async with serving(baicao.make_app(setting({"gateway": gateway_url}))) as url:
         await client.post(f"{url}/api/reserve", json=reserve(), headers=KEY)
-        placed = {"rxNo": "rx_1", "takeWay": "自提", "claimKey": "shh", "codeDigest": "0" * 64, "selfPayAmt": "3.60",
+        placed = {"rxNo": "rx_1", "takeWay": "自提", "usage": usage(1), "claimKey": "shh", "codeDigest": "0" * 64,
+                  "selfPayAmt": "3.60",
                   "totalAmt": "18.00"}
         answer = (await client.post(f"{url}/api/order", json=reserve() | placed, headers=KEY)).json()
         assert (answer["code"], answer["data"]["state"]) == (0, "已接单")
@@ -154,7 +165,7 @@ async def test_baicao_delivers_and_takes_one_line_back_after_the_settlement(sett
         both = reserve() | {"items": [
             {"lineNo": 1, "drugCode": "D048", "qty": "28", "price": "1.98", "amt": "55.44"},
             {"lineNo": 2, "drugCode": "D072", "qty": "28", "price": "1.48", "amt": "41.44"}]}
-        placed = both | {"rxNo": "rx_1", "takeWay": "配送", "claimKey": "shh", "selfPayAmt": "20.00",
+        placed = both | {"rxNo": "rx_1", "takeWay": "配送", "usage": usage(1, 2), "claimKey": "shh", "selfPayAmt": "20.00",
                          "totalAmt": "96.88"}
         await client.post(f"{url}/api/reserve", json=both, headers=KEY)
         assert (await client.post(f"{url}/api/order", json=placed, headers=KEY)).json()["code"] == 4000

@@ -172,7 +172,9 @@ async def test_the_patient_collects_when_it_is_ready(setting, gateway, client, d
         {"line": 1, "drug": "D001", "quantity": "60", "unit_price": "0.31", "amount_fen": 1860}]}
     placed = held | {
         "prescription_id": "rx_1", "handover": "pickup", "claim_secret": "shh", "patient_due_fen": 372,
-        "pickup_code_sha256": hashlib.sha256(b"ord_1:424242").hexdigest(), "total_fen": 1860}
+        "pickup_code_sha256": hashlib.sha256(b"ord_1:424242").hexdigest(), "total_fen": 1860,
+        "instructions": {"note": "", "decoction": "", "labels": [
+            {"line": 1, "name": "示范药", "usage": "每次 1 片", "directions": "", "note": "", "decoction": ""}]}}
     bearer = {"Authorization": "Bearer ankang-token"}
     async with serving(ankang.make_app(setting({"gateway": gateway[1]}))) as chain:
         urls = {"gateway": "http://127.0.0.1:1", "ankang": chain}

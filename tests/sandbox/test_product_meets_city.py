@@ -12,7 +12,7 @@ from domain import benefit
 from domain.claims import Accumulators, Claim, ClaimLine, DayTotals, Identity
 from domain.errors import OutcomeUnknown, Refused
 from domain.money import Fen, fen, line_amount
-from domain.orders import OrderLine, OrderStatus, PharmacyOrder, SettlementNotice
+from domain.orders import Instructions, Label, OrderLine, OrderStatus, PharmacyOrder, SettlementNotice
 from domain.prescription import Handover, Place
 from infra.cities import load_knowledge, load_policy
 from infra.http import open_client
@@ -38,11 +38,12 @@ async def line():
 
 async def order(chain, handover=Handover.PICKUP, drugs=(("D001", 60),), code="123456"):
     wanted = [OrderLine(number, drug, Decimal(quantity), "片") for number, (drug, quantity) in enumerate(drugs, 1)]
-    quotes = [one for one in await chain.quote(wanted, handover, HERE) if one.delivers and len(one.lines) == len(drugs)]
+    quotes = [one for one in (await chain.quote(wanted, handover, HERE)).quotes if one.delivers and len(one.lines) == len(drugs)]
     return PharmacyOrder(
         "ord_1", "rx_1", chain.slug, quotes[0].store, quotes[0].lines, handover, HERE, "shh",
         hashlib.sha256(f"ord_1:{code}".encode()).hexdigest() if handover is Handover.PICKUP else "", Fen(100),
-        {"name": "示范", "phone": "1", "address": "示范路"} if handover is Handover.HOME else {})
+        {"name": "示范", "phone": "1", "address": "示范路"} if handover is Handover.HOME else {},
+        Instructions(tuple(Label(line.line, "示范药", "每次 1 片") for line in quotes[0].lines)))
 
 
 @pytest.mark.parametrize(("slug", "module", "secrets"), CHAINS, ids=["ankang", "baicao"])

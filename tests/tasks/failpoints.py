@@ -26,7 +26,7 @@ from adapters import registry
 from domain.claims import Claim, Settlement
 from domain.errors import Refused
 from domain.lifecycle import FINAL
-from domain.orders import OrderLine, OrderStatus, PharmacyOrder, Quote, Receipt
+from domain.orders import Offers, OrderLine, OrderStatus, PharmacyOrder, Receipt
 from domain.prescription import Handover, prescription_id
 from domain.prescription import Place as Where
 from flows import canary, dispatcher, operations
@@ -151,8 +151,8 @@ class Chain(FakeChain):
     shut: bool = False
     """No store offers anything."""
 
-    async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Where) -> list[Quote]:
-        return [] if self.shut else await super().quote(lines, handover, place)
+    async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Where) -> Offers:
+        return Offers() if self.shut else await super().quote(lines, handover, place)
 
     async def place(self, order: PharmacyOrder) -> Receipt:
         if self.holds_run_out and self.book[order.id].status is OrderStatus.HELD:

@@ -8,7 +8,7 @@ from adapters.chains import wire
 from adapters.chains.ankang import translation
 from adapters.registry import ChainManifest
 from domain.errors import InvalidPayload, NeedsOperator
-from domain.orders import OrderLine, OrderUpdate, PharmacyOrder, Quote, Receipt, SettlementNotice
+from domain.orders import Offers, OrderLine, OrderUpdate, PharmacyOrder, Receipt, SettlementNotice
 from domain.prescription import Handover, Place
 from infra.http import Request, Response, Transport
 
@@ -25,7 +25,7 @@ class Adapter:
         self._headers = {"authorization": f"Bearer {secrets['token']}", "content-type": "application/json"}
         self._callback_secret = secrets["callback"]
 
-    async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Place) -> list[Quote]:
+    async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Place) -> Offers:
         body = translation.quote_body(lines, handover, place)
         answer = self._accepted(await self._send("POST", "/v1/quotes", body, repeatable=True))
         return translation.parse_quotes(self.slug, answer.body, lines, handover)

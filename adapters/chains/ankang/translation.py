@@ -3,12 +3,37 @@
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from pydantic import AwareDatetime, Field
 
-from adapters.chains.wire import Code, Number, Wire, Word, finding, quoted_lines, read, status_of
+from adapters.chains.wire import (
+    Code,
+    Number,
+    Price,
+    Wire,
+    Word,
+    checked,
+    finding,
+    offers,
+    quoted_lines,
+    read,
+    receipt,
+    status_of,
+)
 from domain.errors import InvalidPayload
-from domain.orders import OrderLine, OrderStatus, OrderUpdate, PharmacyOrder, Quote, Receipt, SettlementNotice
+from domain.findings import Finding
+from domain.orders import (
+    Instructions,
+    Offers,
+    OrderLine,
+    OrderStatus,
+    OrderUpdate,
+    PharmacyOrder,
+    Quote,
+    Receipt,
+    SettlementNotice,
+)
 from domain.prescription import Handover, Place
 
 
@@ -33,7 +58,7 @@ def hold_body(order: PharmacyOrder) -> bytes:
 
 
 def order_body(order: PharmacyOrder) -> bytes:
-    """`POST /v1/orders`. The recipient goes along for home delivery only."""
+    """`POST /v1/orders`, with what the package must say. The recipient goes along for home delivery only."""
     given: dict[str, object] = {
         **_hold(order),
         "prescription_id": order.prescription_id,
@@ -42,6 +67,7 @@ def order_body(order: PharmacyOrder) -> bytes:
         "pickup_code_sha256": order.pickup_code_sha256,
         "patient_due_fen": order.patient_due,
         "total_fen": order.total,
+        "instructions": _instructions(order.instructions),
     }
     if order.handover is Handover.HOME:
         given["recipient"] = {key: order.recipient.get(key, "") for key in ("name", "phone", "address")}
@@ -66,42 +92,38 @@ def settlement_body(notice: SettlementNotice) -> bytes:
     )
 
 
-def parse_quotes(chain: str, body: bytes, asked: Sequence[OrderLine], handover: Handover) -> list[Quote]:
-    """The stores' offers. Raises `InvalidPayload` with everything that is wrong with them."""
-    quotes, findings = [], []
-    for index, it in enumerate(read(_Quotes, body).quotes):
-        lines, faults = quoted_lines(asked, it.lines, f"quotes.{index}.lines")
-        findings += faults
-        quotes.append(
-            Quote(
-                chain=chain,
-                store=it.store_id,
-                lines=tuple(lines),
-                minutes=it.minutes,
-                load=min(it.load, Decimal(1)),
-                on_time=it.on_time,
-                quality=it.quality,
-                delivers=it.delivers or handover is Handover.PICKUP,
-                open=it.open,
-            )
-        )
-    if findings:
-        raise InvalidPayload(findings)
-    return [quote for quote in quotes if quote.lines]
+def parse_quotes(chain: str, body: bytes, asked: Sequence[OrderLine], handover: Handover) -> Offers:
+    """The stores' offers, and the rows that are none. Raises `InvalidPayload` for an answer without rows."""
+
+    def offer(it: _Quote, where: str) -> tuple[Quote, list[Finding]]:
+        lines, faults = quoted_lines(asked, it.lines, f"{where}.lines")
+        return Quote(
+            chain=chain,
+            store=it.store_id,
+            lines=tuple(lines),
+            minutes=it.minutes,
+            load=min(it.load, Decimal(1)),
+            on_time=it.on_time,
+            quality=it.quality,
+            delivers=it.delivers or handover is Handover.PICKUP,
+            open=it.open,
+        ), faults
+
+    return offers(read(_Quotes, body).quotes, "quotes", _Quote, "store_id", offer)
 
 
 def parse_receipt(body: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
     """Their reference and where the order stands. Raises `InvalidPayload`."""
     it = read(_Receipt, body)
-    return Receipt(it.reference, status_of(it.status, words, "status"))
+    return receipt(it.reference, status_of(it.status, words, "status"))
 
 
 def parse_cancel(body: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
     """The answer to a cancel: gone is gone, whoever ended it first. Raises `InvalidPayload`."""
-    receipt = parse_receipt(body, words)
-    if receipt.status not in (OrderStatus.CANCELLED, OrderStatus.DECLINED):
+    answer = parse_receipt(body, words)
+    if answer.status not in (OrderStatus.CANCELLED, OrderStatus.DECLINED):
         raise InvalidPayload([finding("CHN-08", "status")])
-    return Receipt(receipt.reference, OrderStatus.CANCELLED)
+    return Receipt(answer.reference, OrderStatus.CANCELLED)
 
 
 def parse_error(body: bytes) -> str:
@@ -112,7 +134,7 @@ def parse_error(body: bytes) -> str:
 def parse_update(body: bytes, words: Mapping[str, OrderStatus]) -> OrderUpdate:
     """A callback in our words. Raises `InvalidPayload`."""
     it = read(_Update, body)
-    return OrderUpdate(
+    update = OrderUpdate(
         event_id=it.event_id,
         order_id=it.order_id,
         status=status_of(it.status, words, "status"),
@@ -122,12 +144,13 @@ def parse_update(body: bytes, words: Mapping[str, OrderStatus]) -> OrderUpdate:
         lines=it.lines,
         pickup_code=it.pickup_code,
     )
+    return checked(update, "event_id", "lines")
 
 
 class _QuoteLine(Wire):
     drug: Word
     quantity: Number
-    unit_price: Number
+    unit_price: Price
     amount_fen: int = Field(strict=True, ge=0)
 
     @property
@@ -147,7 +170,7 @@ class _Quote(Wire):
 
 
 class _Quotes(Wire):
-    quotes: list[_Quote]
+    quotes: list[Any]
 
 
 class _Receipt(Wire):
@@ -187,6 +210,24 @@ def _hold(order: PharmacyOrder) -> dict[str, object]:
                 "amount_fen": it.amount,
             }
             for it in order.lines
+        ],
+    }
+
+
+def _instructions(said: Instructions) -> dict[str, object]:
+    return {
+        "note": said.note,
+        "decoction": said.decoction,
+        "labels": [
+            {
+                "line": it.line,
+                "name": it.name,
+                "usage": it.usage,
+                "directions": it.directions,
+                "note": it.note,
+                "decoction": it.decoction,
+            }
+            for it in said.labels
         ],
     }
 

@@ -7,7 +7,7 @@ from adapters.chains import wire
 from adapters.chains.baicao import translation
 from adapters.registry import ChainManifest
 from domain.errors import InvalidPayload, NeedsOperator, Refused, Transient
-from domain.orders import OrderLine, OrderUpdate, PharmacyOrder, Quote, Receipt, SettlementNotice
+from domain.orders import Offers, OrderLine, OrderUpdate, PharmacyOrder, Receipt, SettlementNotice
 from domain.prescription import Handover, Place
 from infra.http import Request, Transport
 
@@ -26,7 +26,7 @@ class Adapter:
         self._headers = {"x-api-key": secrets["token"], "content-type": "application/json"}
         self._callback_secret = secrets["callback"]
 
-    async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Place) -> list[Quote]:
+    async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Place) -> Offers:
         body = translation.quote_body(lines, handover, place)
         data = await self._ask("/api/quote", body, repeatable=True)
         return translation.parse_quotes(self.slug, data, lines, handover)

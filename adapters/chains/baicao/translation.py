@@ -8,10 +8,34 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from adapters.chains.wire import Code, Number, Wire, Word, finding, quoted_lines, read, status_of
+from adapters.chains.wire import (
+    Code,
+    Number,
+    Price,
+    Wire,
+    Word,
+    checked,
+    finding,
+    offers,
+    quoted_lines,
+    read,
+    receipt,
+    status_of,
+)
 from domain.errors import InvalidPayload
+from domain.findings import Finding
 from domain.money import fen, yuan
-from domain.orders import OrderLine, OrderStatus, OrderUpdate, PharmacyOrder, Quote, Receipt, SettlementNotice
+from domain.orders import (
+    Instructions,
+    Offers,
+    OrderLine,
+    OrderStatus,
+    OrderUpdate,
+    PharmacyOrder,
+    Quote,
+    Receipt,
+    SettlementNotice,
+)
 from domain.prescription import Handover, Place
 
 BEIJING = timezone(timedelta(hours=8))
@@ -40,7 +64,7 @@ def reserve_body(order: PharmacyOrder) -> bytes:
 
 
 def order_body(order: PharmacyOrder) -> bytes:
-    """`POST /api/order`. The receiver goes along for home delivery only."""
+    """`POST /api/order`, with what the package must say. The receiver goes along for home delivery only."""
     given: dict[str, object] = {
         **_reserve(order),
         "rxNo": order.prescription_id,
@@ -49,6 +73,7 @@ def order_body(order: PharmacyOrder) -> bytes:
         "codeDigest": order.pickup_code_sha256,
         "selfPayAmt": yuan(order.patient_due),
         "totalAmt": yuan(order.total),
+        "usage": _usage(order.instructions),
     }
     if order.handover is Handover.HOME:
         given["receiver"] = {
@@ -89,62 +114,58 @@ def parse_envelope(body: bytes) -> tuple[int, bytes]:
     return it.code, _json(it.data)
 
 
-def parse_quotes(chain: str, data: bytes, asked: Sequence[OrderLine], handover: Handover) -> list[Quote]:
-    """The shops' offers. Raises `InvalidPayload` with everything that is wrong with them."""
-    quotes, findings = [], []
-    for index, it in enumerate(read(_Shops, data).shops):
-        path = f"data.shops.{index}"
-        lines, faults = quoted_lines(asked, it.items, f"{path}.items")
-        findings += faults
+def parse_quotes(chain: str, data: bytes, asked: Sequence[OrderLine], handover: Handover) -> Offers:
+    """The shops' offers, and the rows that are none. Raises `InvalidPayload` for an answer without rows."""
+
+    def offer(it: _Shop, where: str) -> tuple[Quote, list[Finding]]:
+        lines, faults = quoted_lines(asked, it.items, f"{where}.items")
         if it.can_deliver not in _CAN_DELIVER:
-            findings.append(finding("CHN-04", f"{path}.canDeliver"))
+            faults.append(finding("CHN-04", f"{where}.canDeliver"))
         if it.business_flag not in _IN_BUSINESS:
-            findings.append(finding("CHN-04", f"{path}.businessFlag"))
-        quotes.append(
-            Quote(
-                chain=chain,
-                store=it.shop_no,
-                lines=tuple(lines),
-                minutes=it.eta_minutes,
-                load=min(it.busy_rate, Decimal(1)),
-                on_time=it.punctual_rate,
-                quality=it.score_rate,
-                delivers=handover is Handover.PICKUP or _CAN_DELIVER.get(it.can_deliver, False),
-                open=_IN_BUSINESS.get(it.business_flag, False),
-            )
-        )
-    if findings:
-        raise InvalidPayload(findings)
-    return [quote for quote in quotes if quote.lines]
+            faults.append(finding("CHN-04", f"{where}.businessFlag"))
+        return Quote(
+            chain=chain,
+            store=it.shop_no,
+            lines=tuple(lines),
+            minutes=it.eta_minutes,
+            load=min(it.busy_rate, Decimal(1)),
+            on_time=it.punctual_rate,
+            quality=it.score_rate,
+            delivers=handover is Handover.PICKUP or _CAN_DELIVER.get(it.can_deliver, False),
+            open=_IN_BUSINESS.get(it.business_flag, False),
+        ), faults
+
+    return offers(read(_Shops, data).shops, "data.shops", _Shop, "shopNo", offer)
 
 
 def parse_receipt(data: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
     """Their number and where the order stands. Raises `InvalidPayload`."""
     it = read(_Receipt, data)
-    return Receipt(it.biz_no, status_of(it.state, words, "data.state"))
+    return receipt(it.biz_no, status_of(it.state, words, "data.state"))
 
 
 def parse_cancel(data: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
     """The answer to a cancel: gone is gone, whoever ended it first. Raises `InvalidPayload`."""
-    receipt = parse_receipt(data, words)
-    if receipt.status not in (OrderStatus.CANCELLED, OrderStatus.DECLINED):
+    answer = parse_receipt(data, words)
+    if answer.status not in (OrderStatus.CANCELLED, OrderStatus.DECLINED):
         raise InvalidPayload([finding("CHN-08", "data.state")])
-    return Receipt(receipt.reference, OrderStatus.CANCELLED)
+    return Receipt(answer.reference, OrderStatus.CANCELLED)
 
 
 def parse_update(body: bytes, words: Mapping[str, OrderStatus], causes: Mapping[str, str]) -> OrderUpdate:
-    """A callback in our words; a cause that is not in the list is carried as it is. Raises `InvalidPayload`."""
+    """A callback in our words; a cause that is not in the list is `other`. Raises `InvalidPayload`."""
     it = read(_Update, body)
-    return OrderUpdate(
+    update = OrderUpdate(
         event_id=it.event_no,
         order_id=it.order_no,
         status=status_of(it.state, words, "state"),
         claim_secret=it.claim_key,
         at=it.time,
-        reason=causes.get(it.cause, it.cause),
+        reason=causes.get(it.cause, "other") if it.cause else "",
         lines=it.line_nos,
         pickup_code=it.take_code,
     )
+    return checked(update, "eventNo", "lineNos")
 
 
 def _whole_fen(value: Decimal) -> Decimal:
@@ -171,7 +192,7 @@ class _Envelope(Wire):
 class _ShopItem(Wire):
     drug: Word = Field(alias="drugCode")
     quantity: Number = Field(alias="qty")
-    price: Number
+    price: Price
     amount: Yuan = Field(alias="amt")
 
     @property
@@ -191,7 +212,7 @@ class _Shop(Wire):
 
 
 class _Shops(Wire):
-    shops: list[_Shop]
+    shops: list[Any]
 
 
 class _Receipt(Wire):
@@ -223,6 +244,24 @@ def _reserve(order: PharmacyOrder) -> dict[str, object]:
                 "amt": yuan(it.amount),
             }
             for it in order.lines
+        ],
+    }
+
+
+def _usage(said: Instructions) -> dict[str, object]:
+    return {
+        "rxNote": said.note,
+        "decoctWay": said.decoction,
+        "labels": [
+            {
+                "lineNo": it.line,
+                "drugName": it.name,
+                "usage": it.usage,
+                "directions": it.directions,
+                "note": it.note,
+                "decoctMark": it.decoction,
+            }
+            for it in said.labels
         ],
     }
 

@@ -124,6 +124,7 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
     "expected_vs_settlement": ("预结算与结算不符", "what was expected against the settlement, in fen"),
     "late_word_from_chain": ("办结后收到药店消息", "a chain's word after the end"),
     "day_total": ("与医保的日总额不符", "a day's total against the fund's"),
+    "quote_left_out": ("药店报价不符约定，未参与分配", "a store's quote broke the contract and was left out"),
     "message_shape": ("医院报文结构变化", "elements that are new or gone in a hospital's messages"),
 }
 """By kind of discrepancy."""

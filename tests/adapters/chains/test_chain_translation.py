@@ -14,7 +14,7 @@ from adapters.chains.ankang import translation as ankang
 from adapters.chains.baicao import translation as baicao
 from adapters.registry import manifest
 from domain.errors import InvalidPayload, Refused, Transient
-from domain.orders import OrderLine, OrderStatus
+from domain.orders import Offers, OrderLine, OrderStatus
 from domain.prescription import Handover
 from infra.http import Response
 from tests.contracts.examples import ASKED, CHAIN_SECRETS, PLACE, order
@@ -34,19 +34,19 @@ def ankang_quote(**changes: Any) -> bytes:
 
 
 def test_a_quote_is_taken_over_to_the_fen() -> None:
-    (quote,) = ankang.parse_quotes("ankang", ankang_quote(), ASKED, Handover.HOME)
+    (quote,) = ankang.parse_quotes("ankang", ankang_quote(), ASKED, Handover.HOME).quotes
     assert quote.lines == (OrderLine(1, "D001", Decimal(60), "片", Decimal("0.3100"), quote.total),)
     assert quote.total == 1860
     assert (quote.store, quote.minutes, quote.delivers, quote.open) == ("AK01", 18, False, True)
 
 
 def test_every_store_offers_pickup() -> None:
-    (quote,) = ankang.parse_quotes("ankang", ankang_quote(), ASKED, Handover.PICKUP)
+    (quote,) = ankang.parse_quotes("ankang", ankang_quote(), ASKED, Handover.PICKUP).quotes
     assert quote.delivers
 
 
 def test_a_store_that_can_fill_nothing_is_no_offer() -> None:
-    assert ankang.parse_quotes("ankang", ankang_quote(lines=[]), ASKED, Handover.PICKUP) == []
+    assert ankang.parse_quotes("ankang", ankang_quote(lines=[]), ASKED, Handover.PICKUP) == Offers()
 
 
 @pytest.mark.parametrize(
@@ -64,24 +64,69 @@ def test_a_store_that_can_fill_nothing_is_no_offer() -> None:
         ({"open": "yes"}, "CHN-03", "quotes.0.open"),
     ],
 )
-def test_an_offer_that_breaks_the_contract_is_quarantined_with_its_place(
+def test_a_store_whose_offer_breaks_the_contract_is_left_out_with_its_place(
     change: dict[str, Any], rule: str, path: str
 ) -> None:
-    with pytest.raises(InvalidPayload) as caught:
-        ankang.parse_quotes("ankang", ankang_quote(**change), ASKED, Handover.PICKUP)
-    assert [(it.rule, it.path) for it in caught.value.findings] == [(rule, path)]
+    offers = ankang.parse_quotes("ankang", ankang_quote(**change), ASKED, Handover.PICKUP)
+    assert offers.quotes == ()
+    (row,) = offers.left_out
+    assert [(it.rule, it.path) for it in row.findings] == [(rule, path)]
 
 
-def test_everything_wrong_is_said_at_once() -> None:
-    with pytest.raises(InvalidPayload) as caught:
-        ankang.parse_quotes("ankang", ankang_quote(minutes=-1, open=3, load=None), ASKED, Handover.PICKUP)
-    assert {it.path for it in caught.value.findings} == {"quotes.0.minutes", "quotes.0.open", "quotes.0.load"}
+def test_everything_wrong_with_a_row_is_said_at_once() -> None:
+    (row,) = ankang.parse_quotes(
+        "ankang", ankang_quote(minutes=-1, open=3, load=None), ASKED, Handover.PICKUP).left_out
+    assert {it.path for it in row.findings} == {"quotes.0.minutes", "quotes.0.open", "quotes.0.load"}
+
+
+def test_the_one_store_that_rounds_half_even_is_left_out_and_the_others_quote() -> None:
+    # 60 x 0.31075 yuan are 1864.5 fen: half up 1865, half even 1864.
+    line = {"drug": "D001", "quantity": "60", "unit_price": "0.3100", "amount_fen": 1860}
+    good = json.loads(ankang_quote())["quotes"][0]
+    odd = good | {"store_id": "AK02", "lines": [line | {"unit_price": "0.31075", "amount_fen": 1864}]}
+    body = json.dumps({"quotes": [good, odd, good | {"store_id": "AK03"}]}).encode()
+    offers = ankang.parse_quotes("ankang", body, ASKED, Handover.PICKUP)
+    assert [it.store for it in offers.quotes] == ["AK01", "AK03"]
+    assert [(it.store, it.findings[0].rule, it.findings[0].path) for it in offers.left_out] == [
+        ("AK02", "CHN-05", "quotes.1.lines.0")]
+
+
+@pytest.mark.parametrize("row", [
+    None, [], "AK02", 7, {}, {"store_id": None}, {"store_id": "AK02"}, {"store_id": "王店长 13812345678"},
+    {"lines": [{"drug": "D001", "quantity": "60", "unit_price": "0", "amount_fen": 0}]},
+    {"lines": "none"}, {"minutes": "18"}, {"quality": "NaN"}, {"delivers": None}, {"open": "true"},
+    {"store_id": "13812345678"}, {"store_id": "王店"}, {"store_id": ""}, {"store_id": "x" * 65},
+])  # fmt: skip
+def test_any_bad_row_costs_no_other_store_its_offer(row: Any) -> None:
+    good = json.loads(ankang_quote())["quotes"][0]
+    bad = good | {"store_id": "AK02"} | row if isinstance(row, dict) and row and set(row) != {"store_id"} else row
+    if isinstance(row, dict) and set(row) == {"store_id"} and row["store_id"] != "AK02":
+        bad = good | row
+    offers = ankang.parse_quotes("ankang", json.dumps({"quotes": [bad, good]}).encode(), ASKED, Handover.PICKUP)
+    assert [it.store for it in offers.quotes] == ["AK01"]
+    assert len(offers.left_out) == 1
+    assert offers.left_out[0].findings
+    assert "138" not in repr(offers)
+
+
+def test_of_a_store_that_quotes_twice_neither_is_believed() -> None:
+    good = json.loads(ankang_quote())["quotes"][0]
+    body = json.dumps({"quotes": [good, good | {"minutes": 5}]}).encode()
+    offers = ankang.parse_quotes("ankang", body, ASKED, Handover.PICKUP)
+    assert offers.quotes == ()
+    assert [it.findings[0].rule for it in offers.left_out] == ["CHN-09", "CHN-09"]
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b'{"quotes": null}', b'{"quotes": {}}'])
+def test_an_answer_without_rows_is_no_answer(body: bytes) -> None:
+    with pytest.raises(InvalidPayload):
+        ankang.parse_quotes("ankang", body, ASKED, Handover.PICKUP)
 
 
 def test_two_equal_lines_are_both_served() -> None:
     asked = (ASKED[0], OrderLine(5, "D001", Decimal(60), "片"))
     line = {"drug": "D001", "quantity": "60", "unit_price": "0.3100", "amount_fen": 1860}
-    (quote,) = ankang.parse_quotes("ankang", ankang_quote(lines=[line, line]), asked, Handover.PICKUP)
+    (quote,) = ankang.parse_quotes("ankang", ankang_quote(lines=[line, line]), asked, Handover.PICKUP).quotes
     assert [it.line for it in quote.lines] == [1, 5]
 
 
@@ -111,9 +156,23 @@ def test_a_fraction_of_a_fen_is_not_an_amount(amount: str, rule: str) -> None:
         "etaMinutes": 25, "busyRate": "0.35", "punctualRate": "0.93", "scoreRate": "0.97",
         "canDeliver": "是", "businessFlag": "营业",
     }  # fmt: skip
-    with pytest.raises(InvalidPayload) as caught:
-        baicao.parse_quotes("baicao", json.dumps({"shops": [shop]}).encode(), ASKED, Handover.PICKUP)
-    assert [it.rule for it in caught.value.findings] == [rule]
+    good = shop | {"shopNo": "BC12", "items": [{"drugCode": "D001", "qty": "60", "price": "0.30", "amt": "18.00"}]}
+    offers = baicao.parse_quotes("baicao", json.dumps({"shops": [shop, good]}).encode(), ASKED, Handover.PICKUP)
+    assert [it.store for it in offers.quotes] == ["BC12"]
+    assert [(it.store, it.findings[0].rule) for it in offers.left_out] == [("BC07", rule)]
+
+
+@pytest.mark.parametrize("change", [{"canDeliver": "也许"}, {"businessFlag": ""}, {"canDeliver": None}])
+def test_a_word_of_one_shop_that_nobody_knows_leaves_out_that_shop(change: dict[str, Any]) -> None:
+    good = {
+        "shopNo": "BC07", "items": [{"drugCode": "D001", "qty": "60", "price": "0.30", "amt": "18.00"}],
+        "etaMinutes": 25, "busyRate": "0.35", "punctualRate": "0.93", "scoreRate": "0.97",
+        "canDeliver": "是", "businessFlag": "营业",
+    }  # fmt: skip
+    body = json.dumps({"shops": [good, good | {"shopNo": "BC12"} | change]}).encode()
+    offers = baicao.parse_quotes("baicao", body, ASKED, Handover.PICKUP)
+    assert [it.store for it in offers.quotes] == ["BC07"]
+    assert [it.store for it in offers.left_out] == ["BC12"]
 
 
 def baicao_event(**changes: Any) -> bytes:
@@ -139,9 +198,51 @@ def test_another_form_of_time_is_not_guessed(time: object) -> None:
         baicao_update(time=time)
 
 
-def test_a_cause_that_is_not_in_the_list_is_carried_as_it_is() -> None:
+def test_a_cause_that_is_not_in_the_list_is_other() -> None:
     assert baicao_update(cause="无库存").reason == "out_of_stock"
-    assert baicao_update(cause="其他").reason == "其他"
+    assert baicao_update(cause="").reason == ""
+    assert baicao_update(cause="王先生 13812345678 不要了").reason == "other"
+
+
+@pytest.mark.parametrize("lines", [[], None, "absent"])
+def test_a_return_that_names_no_line_is_asked_back(lines: Any) -> None:
+    words = manifest("chains", "ankang").status_words
+    event = ankang_event() | {"status": "returned", "reason": "quality"} | ({} if lines == "absent" else {"lines": lines})
+    if lines == "absent":
+        del event["lines"]
+    with pytest.raises(InvalidPayload) as caught:
+        ankang.parse_update(json.dumps(event).encode(), words)
+    assert [(it.rule, it.path) for it in caught.value.findings] == [("CHN-10" if lines is not None else "CHN-03", "lines")]
+    with pytest.raises(InvalidPayload) as caught:
+        baicao_update(state="已退药")
+    assert [(it.rule, it.path) for it in caught.value.findings] == [("CHN-10", "lineNos")]
+    assert ankang.parse_update(json.dumps(event | {"lines": [2]}).encode(), words).lines == (2,)
+
+
+@pytest.mark.parametrize("event", ["王 13812345678", "", "a b", "e" * 65])
+def test_an_event_id_is_no_free_text(event: str) -> None:
+    with pytest.raises(InvalidPayload) as caught:
+        baicao_update(eventNo=event)
+    assert [it.path for it in caught.value.findings] == ["eventNo"]
+
+
+@pytest.mark.parametrize(("theirs", "kept"), [
+    ("AK-3F2A90C1", "AK-3F2A90C1"), ("BC000001", "BC000001"), ("订单 王小明", "withheld"), ("AK-13812345678", "withheld"),
+    ("138-1234-5678", "withheld"), ("370102199001011234", "withheld"), ("37010219900101123X", "withheld"),
+    ("20261122091000000001", "20261122091000000001"),
+])  # fmt: skip
+async def test_a_chains_number_is_kept_and_words_about_people_are_withheld(theirs: str, kept: str) -> None:
+    answer = json.dumps({"reference": theirs, "status": "held"}).encode()
+    assert (await chain_with("ankang", Replay(answer)).hold(order())).reference == kept
+    answer = json.dumps({"code": 0, "msg": "", "data": {"bizNo": theirs, "state": "已预占"}}).encode()
+    assert (await chain_with("baicao", Replay(answer)).hold(order())).reference == kept
+
+
+@pytest.mark.parametrize("slug", ["ankang", "baicao"])
+def test_the_package_says_what_the_prescriber_said(slug: str) -> None:
+    body = {"ankang": ankang.order_body, "baicao": baicao.order_body}[slug](order()).decode()
+    for words in ("首日半量，随餐", "漏服不补", "两周后复诊", "每次 500 mg，每日2次，口服，共 30 天"):
+        assert words in body
 
 
 def test_an_ankang_time_without_a_zone_is_refused() -> None:

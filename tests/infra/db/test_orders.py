@@ -65,7 +65,7 @@ def test_an_order_goes_where_the_table_says_and_nowhere_else(db: Database, ord_i
     for to in O:
         with db.transaction() as session:
             session.execute(sa.update(OrderRow).values(status=start, returned_lines=[]))
-        moved = advance(db, ord_id, to)
+        moved = advance(db, ord_id, to, *([1] if to is O.RETURNED else []))
         assert moved is (to in ORDER_TRANSITIONS[start]), to
         assert now(db, ord_id).status is (to if moved else start)
 
@@ -88,10 +88,10 @@ def test_returns_add_up_and_a_repeated_one_changes_nothing(db: Database, ord_id:
     assert (now(db, ord_id).kept_lines, items(db)) == ((), [(ord_id, "returned")] * 2)
 
 
-def test_a_return_without_lines_is_all_of_it(db: Database, ord_id: str) -> None:
+def test_a_return_without_lines_takes_nothing_back(db: Database, ord_id: str) -> None:
     advance(db, ord_id, O.HANDED_OVER)
-    assert advance(db, ord_id, O.RETURNED)
-    assert now(db, ord_id).kept_lines == ()
+    assert not advance(db, ord_id, O.RETURNED)
+    assert now(db, ord_id).kept_lines == (1, 2)
 
 
 def test_an_end_without_medicine_has_a_time_and_a_reason(db: Database, ord_id: str) -> None:

@@ -1,0 +1,39 @@
+"""What the prescriber tells the pharmacy and, on the package, the patient."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from domain.knowledge import Frequency
+from domain.orders import Instructions, Label
+from domain.prescription import Decoction, Item, Prescription
+from domain.words import DECOCTION_MARKS, DECOCTION_METHODS, ROUTES, Two
+
+
+def instructions(rx: Prescription, frequencies: Mapping[str, Frequency]) -> Instructions:
+    """Every line's label, and what was written to the whole prescription; the prescriber's words as they came.
+
+    A code without a word of ours is shown as it is.
+    """
+    return Instructions(tuple(_label(item, frequencies) for item in rx.items), rx.note,
+                        _decoction(rx.decoction) if rx.decoction else "")
+
+
+def _label(item: Item, frequencies: Mapping[str, Frequency]) -> Label:
+    often = frequencies.get(item.frequency)
+    usage = (f"每次 {_plain(item.single_dose)} {item.dose_unit}，{often.name if often else item.frequency}，"
+             f"{_word(ROUTES, item.route)}，共 {item.days_supply} 天")
+    mark = _word(DECOCTION_MARKS, item.decoction_mark) if item.decoction_mark else ""
+    return Label(item.line, item.name, usage, item.directions, item.note, mark)
+
+
+def _decoction(said: Decoction) -> str:
+    return f"{said.doses} 剂，{_word(DECOCTION_METHODS, said.method)}，每日分 {said.times} 次"
+
+
+def _word(table: Mapping[str, Two], code: str) -> str:
+    return table[code].zh if code in table else code
+
+
+def _plain(value: Decimal) -> str:
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
