@@ -460,6 +460,11 @@ CATALOGUE: tuple[Rule, ...] = (
     Rule("FHIR-153", "SIGNATURE_DATA", "value", "A-16",
          "签名数据不是 base64，或为空", "The data of the signature is not base64, or is empty.",
          "填签名本身的 base64 编码", "Send the signature itself in base64."),
+    Rule("FHIR-190", "CODE_UNMAPPED", "code-invalid", "contracts.md 1.4",
+         "本院代码尚未对照", "A code of yours has not been mapped yet.",
+         "无需修改；正式发送后等待人工对照，再继续",
+         "Nothing to correct: the message will wait until a person has mapped it, and then go on.",
+         actor="platform"),
 )
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in CATALOGUE}

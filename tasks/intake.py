@@ -3,10 +3,11 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from adapters.messages import Message, Outcome, Verdict
+from adapters.mapping import CodeMap
+from adapters.messages import Message, Outcome, Unmapped, Verdict
 from adapters.protocols import Hospital
 from domain.errors import InvalidPayload, StaleStatus
 from domain.findings import Finding
@@ -14,6 +15,7 @@ from domain.lifecycle import FINAL, Status
 from fhir_profiles import answers
 from fhir_profiles.catalogue import RULES
 from fhir_profiles.checker import check_data
+from fhir_profiles.message import members, text
 from fhir_profiles.reader import Admitted, CancelRequest, read_bundle_data, read_cancel_data
 from infra.db import Session, history, inbox, prescriptions
 from infra.db import mapping as mapping_queue
@@ -24,6 +26,8 @@ from tasks.city import City, code_map
 log = get_logger(__name__)
 
 MAX_CODE = 40
+MAX_NAME = 100
+"""Characters of what a hospital calls its code (interface: generic name C100)."""
 _PERSONAL = re.compile(r"(?<![0-9])(?:[1-9][0-9]{16}[0-9Xx]|1[0-9]{10})(?![0-9])")
 """A resident's number, or a mobile phone's."""
 
@@ -43,37 +47,45 @@ def receive(city: City, hospital: str, raw: bytes, *, expect: str = "") -> Answe
     """Take in a message of a hospital as sent (contract 1), and answer it.
 
     The raw bytes are archived before anything else can fail. The same key and bytes again give the stored answer; the
-    same key and other bytes a conflict naming what differs. With codes nobody has mapped it waits, and nothing else
-    does. `expect` is the kind (`Bundle` or `Task`) a door is for. Never raises for what a message says.
+    same key and other bytes a conflict naming what differs, unless what came first was refused: then these are the
+    correction, and are taken. With codes nobody has mapped it waits, and nothing else does. `expect` is the kind
+    (`Bundle` or `Task`) a door is for. Never raises for what a message says; `StaleStatus` if others are at the same key.
     """
     archive_key = city.archive.put(raw)
     sha256 = hashlib.sha256(raw).hexdigest()
     adapter = city.hospitals[hospital]
-    # Two tries: whoever loses the race for a key finds the winner's answer the second time.
-    for _ in range(2):
+    source = f"hospital:{hospital}"
+    # Three tries: whoever loses the race for a key finds the winner's answer the next time, and a code may be mapped meanwhile.
+    for _ in range(3):
+        # Reading and checking come before the write transaction: no other sender waits for them.
+        reading = _read(city, adapter, raw, expect)
+        message = reading.message
+        # Without a key nothing can be repeated; the bytes' own digest keeps the message findable. Nor is a person's
+        # number a key: keys stand in logs and addresses.
+        key = message.key if message and message.key and not _PERSONAL.search(message.key) else f"sha256-{sha256}"
         with city.db.transaction("message.received") as session:
-            message, findings = _read(city, session, adapter, raw, expect)
-            # Without a key nothing can be repeated; the bytes' own digest keeps the message findable. Nor is a person's
-            # number a key: keys stand in logs and addresses.
-            key = message.key if message and message.key and not _PERSONAL.search(message.key) else f"sha256-{sha256}"
-            source = f"hospital:{hospital}"
             inbox.take_turns(session, f"{source}/{key}")
-            heard = inbox.heard(session, source, key)
-            if heard and heard.sha256 == sha256:
-                return Answer(heard.answer_status, heard.answer, replayed=True, media=heard.media)
-            if heard:
-                verdict = Verdict(Outcome.CONFLICT, city.now(), hospital, findings=_conflict(
-                    _different(city, session, adapter, heard.archive_key, message)))
-                return _answer(adapter, message, verdict)
-            verdict = _decide(city, session, hospital, message, findings, key, archive_key)
-            answer = _answer(adapter, message, verdict)
-            if inbox.remember(session, source=source, event_id=key, sha256=sha256, archive_key=archive_key,
-                              at=city.now(), prescription_id=verdict.prescription_id or None,
-                              answer_status=answer.status, answer=answer.body, media=answer.media):
-                log.info("message.received", hospital=hospital, key=key, outcome=verdict.outcome,
-                         prescription=verdict.prescription_id)
-                return answer
-            session.rollback()
+            heard = inbox.heard(session, source, key, sha256)
+            if heard is None or (heard.refused and heard.sha256 != sha256):
+                if _mapped_meanwhile(city, session, hospital, reading):
+                    continue
+                if heard is not None:
+                    inbox.set_aside(session, source, key, heard.sha256)
+                verdict = _decide(city, session, hospital, reading, key, archive_key)
+                answer = _answer(adapter, message, verdict)
+                if inbox.remember(session, source=source, event_id=key, sha256=sha256, archive_key=archive_key,
+                                  at=city.now(), prescription_id=verdict.prescription_id or None,
+                                  answer_status=answer.status, answer=answer.body, media=answer.media,
+                                  refused=verdict.outcome is Outcome.REFUSED):
+                    log.info("message.received", hospital=hospital, key=key, outcome=verdict.outcome,
+                             prescription=verdict.prescription_id)
+                    return answer
+                session.rollback()
+                continue
+        if heard.sha256 == sha256:
+            return Answer(heard.answer_status, heard.answer, replayed=True, media=heard.media)
+        return _answer(adapter, message, Verdict(Outcome.CONFLICT, city.now(), hospital, findings=_conflict(
+            _different(city, adapter, heard.archive_key, message))))
     raise StaleStatus(f"message {key} is being received by somebody else")
 
 
@@ -106,59 +118,78 @@ def take_waiting(city: City, hospital: str, key: str) -> Verdict | None:
 
     None if codes are still missing, or if it does not wait any more.
     """
+    with city.db.reading() as session:
+        archive_key = mapping_queue.waiting(session, hospital, key)
+    if archive_key is None:
+        return None
+    reading = _read(city, city.hospitals[hospital], city.archive.get(archive_key), "")
+    if reading.message is not None and reading.message.unmapped and not reading.findings:
+        return None
     with city.db.transaction("message.mapped") as session:
         inbox.take_turns(session, f"hospital:{hospital}/{key}")
-        archive_key = mapping_queue.waiting(session, hospital, key)
-        if archive_key is None:
+        if mapping_queue.waiting(session, hospital, key) != archive_key:
             return None
-        message, findings = _read(city, session, city.hospitals[hospital], city.archive.get(archive_key), "")
-        if message is not None and message.unmapped:
-            return None
-        verdict = _decide(city, session, hospital, message, findings, key, archive_key)
+        verdict = _decide(city, session, hospital, reading, key, archive_key)
         mapping_queue.settle(session, hospital, key)
-        reports.answer_late(session, city, key, message, verdict)
+        if verdict.outcome is Outcome.REFUSED:
+            inbox.refuse(session, f"hospital:{hospital}", key)
+        reports.answer_late(session, city, key, reading.message, verdict)
     log.info("message.mapped", hospital=hospital, key=key, outcome=verdict.outcome, prescription=verdict.prescription_id)
     return verdict
 
 
 def preview(city: City, hospital: str, raw: bytes) -> tuple[Admitted | None, Sequence[Finding]]:
     """What `receive` would make of a message; nothing is kept. The prescription, or every finding."""
+    reading = _read(city, city.hospitals[hospital], raw, "Bundle")
+    if reading.message is None or reading.findings:
+        return None, reading.findings
+    if reading.message.unmapped:
+        return None, [replace(RULES["CODE_UNMAPPED"].finding(reading.message.kind), spot=code.spot)
+                      for code in reading.message.unmapped]
+    return read_bundle_data(reading.message.resource, hospital, city.cipher.patient_id), ()
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A message as it was understood, with everything that is wrong with what it says."""
+
+    message: Message | None
+    """None if nothing could be read."""
+    findings: Sequence[Finding]
+    codes: CodeMap
+    """What the hospital's codes stood for then."""
+
+
+def _read(city: City, adapter: Hospital, raw: bytes, expect: str) -> _Reading:
     with city.db.reading() as session:
-        message, findings = _read(city, session, city.hospitals[hospital], raw, "Bundle")
-    if message is not None:
-        findings = _check(message, hospital)
-    if message is None or findings:
-        return None, findings
-    return read_bundle_data(message.resource, hospital, city.cipher.patient_id), ()
-
-
-def _read(city: City, session: Session, adapter: Hospital, raw: bytes, expect: str
-          ) -> tuple[Message | None, list[Finding]]:
+        codes = code_map(city, session, adapter.slug)
     try:
-        message = adapter.to_fhir(raw, code_map(city, session, adapter.slug))
+        message = adapter.to_fhir(raw, codes)
     except InvalidPayload as invalid:
-        return None, list(invalid.findings)
+        return _Reading(None, list(invalid.findings), codes)
     if expect and message.kind != expect:
-        return None, [RULES["MSG_WRONG_RESOURCE"].finding(expect)]
-    return message, []
+        return _Reading(None, [RULES["MSG_WRONG_RESOURCE"].finding(expect)], codes)
+    return _Reading(message, _check(message, adapter.slug), codes)
 
 
-def _decide(city: City, session: Session, hospital: str, message: Message | None, findings: Sequence[Finding],
-            key: str, archive_key: str) -> Verdict:
-    if message is not None:
-        findings = [*findings, *_check(message, hospital)]
-    if message is None or findings:
-        return Verdict(Outcome.REFUSED, city.now(), hospital, findings=findings)
+def _mapped_meanwhile(city: City, session: Session, hospital: str, reading: _Reading) -> bool:
+    """Whether a code it would wait for has been mapped since it was read: nobody would take it up then."""
+    if reading.message is None or not reading.message.unmapped or reading.findings:
+        return False
+    codes = code_map(city, session, hospital)
+    return any(codes.ours(code.table, code.theirs) != reading.codes.ours(code.table, code.theirs)
+               for code in reading.message.unmapped)
+
+
+def _decide(city: City, session: Session, hospital: str, reading: _Reading, key: str, archive_key: str) -> Verdict:
+    message = reading.message
+    if message is None or reading.findings:
+        return Verdict(Outcome.REFUSED, city.now(), hospital, findings=reading.findings)
     if message.unmapped:
         mapping_queue.park(session, hospital, key, archive_key=archive_key, unmapped=message.unmapped, at=city.now())
         return Verdict(Outcome.WAITING, city.now(), hospital, unmapped=message.unmapped)
     take = _cancel if message.kind == "Task" else _admit
     return take(city, session, hospital, message, archive_key)
-
-
-def _a_code(theirs: str) -> bool:
-    """Whether it may stand for something: a shifted column brings anything where a code should be."""
-    return 0 < len(theirs) <= MAX_CODE and not _PERSONAL.search(theirs)
 
 
 def _check(message: Message, hospital: str) -> list[Finding]:
@@ -167,14 +198,29 @@ def _check(message: Message, hospital: str) -> list[Finding]:
     What the dialect found, codes that can never be mapped, and what the checker finds elsewhere: at a place of which
     something is said already, or of a code that nobody has mapped, it could only repeat the consequence.
     """
-    # Not into the queue, where people would read it.
-    unusable = [replace(RULES["CODE_UNUSABLE"].finding(message.kind), spot=one.spot)
-                for one in message.unmapped if not _a_code(one.theirs)]
+    people = _names(message)
+    unusable = [replace(RULES["CODE_UNUSABLE"].finding(message.kind), spot=code.spot)
+                for code in message.unmapped if not _may_be_mapped(code, people)]
     own = [*message.findings, *unusable]
-    told = {spot for spot in (*(finding.spot for finding in own), *(one.spot for one in message.unmapped)) if spot}
+    told = {spot for spot in (*(finding.spot for finding in own), *(code.spot for code in message.unmapped)) if spot}
     checked = (replace(finding, spot=finding.spot or message.locate(finding.path))
                for finding in check_data(message.resource, hospital))
     return [*own, *(finding for finding in checked if finding.spot not in told)]
+
+
+def _may_be_mapped(code: Unmapped, people: Collection[str]) -> bool:
+    """Whether people may read it in the mapping queue: a shifted column brings anything where a code should be."""
+    return (0 < len(code.theirs) <= MAX_CODE and len(code.name) <= MAX_NAME
+            and not any(_PERSONAL.search(text) or any(name in text for name in people)
+                        for text in (code.theirs, code.name)))
+
+
+def _names(message: Message) -> list[str]:
+    """What the patient and a guardian are called."""
+    people = (entry["resource"] for entry in members(message.resource, "entry")
+              if text(entry, "resource", "resourceType") in ("Patient", "RelatedPerson"))
+    spelled = (text(name, "text") for person in people for name in members(person, "name"))
+    return [name for name in spelled if len(name) > 1]
 
 
 def _answer(adapter: Hospital, message: Message | None, verdict: Verdict) -> Answer:
@@ -186,9 +232,9 @@ def _conflict(paths: Sequence[str]) -> list[Finding]:
     return [RULES["MESSAGE_CONFLICT"].finding(path) for path in paths]
 
 
-def _different(city: City, session: Session, adapter: Hospital, archive_key: str, message: Message | None) -> list[str]:
+def _different(city: City, adapter: Hospital, archive_key: str, message: Message | None) -> list[str]:
     """Where a message differs from the one that came first under its key."""
-    first, _ = _read(city, session, adapter, city.archive.get(archive_key), "")
+    first = _read(city, adapter, city.archive.get(archive_key), "").message
     if first is None or message is None or first.kind != message.kind:
         return ["Resource"]
     return answers.differences(first.resource, message.resource)

@@ -21,6 +21,8 @@ class Heard:
     answer_status: int
     answer: bytes
     media: str
+    refused: bool = False
+    """The message broke the contract: other bytes under its key are its correction."""
 
 
 def take_turns(session: Session, key: str) -> None:
@@ -33,21 +35,42 @@ def take_turns(session: Session, key: str) -> None:
 
 
 _ROW = table(MessageRow).c
-_HEARD = sa.select(_ROW.sha256, _ROW.archive_key, _ROW.answer_status, _ROW.answer, _ROW.media).where(
+_HEARD = sa.select(_ROW.sha256, _ROW.archive_key, _ROW.answer_status, _ROW.answer, _ROW.media, _ROW.refused).where(
     _ROW.source == sa.bindparam("source"), _ROW.event_id == sa.bindparam("event_id"))
 
 
-def heard(session: Session, source: str, event_id: str) -> Heard | None:
+def heard(session: Session, source: str, event_id: str, sha256: str = "") -> Heard | None:
+    """The message under a key; with `sha256`, rather one of those bytes that was set aside for its correction."""
     row = run(session, _HEARD, {"source": source, "event_id": event_id}).one_or_none()
+    if row is not None and sha256 and row.sha256 != sha256:
+        row = run(session, _HEARD, {"source": source, "event_id": _aside(event_id, sha256)}).one_or_none() or row
     return None if row is None else Heard(*row)
 
 
 def remember(session: Session, *, source: str, event_id: str, sha256: str, archive_key: str, at: datetime,
-             prescription_id: str | None, answer_status: int, answer: bytes, media: str = FHIR_JSON) -> bool:
+             prescription_id: str | None, answer_status: int, answer: bytes, media: str = FHIR_JSON,
+             refused: bool = False) -> bool:
     """Store a message with its answer; False if another process stored the key first."""
     return insert_new(session, MessageRow, source=source, event_id=event_id, sha256=sha256, archive_key=archive_key,
                       received_at=at, prescription_id=prescription_id, answer_status=answer_status, answer=answer,
-                      media=media)
+                      media=media, refused=refused)
+
+
+def refuse(session: Session, source: str, event_id: str) -> None:
+    """What was kept for a person turned out to break the contract; the answer given at first stays."""
+    session.execute(sa.update(MessageRow).where(MessageRow.source == source, MessageRow.event_id == event_id)
+                    .values(refused=True).execution_options(synchronize_session=False))
+
+
+def set_aside(session: Session, source: str, event_id: str, sha256: str) -> None:
+    """Make room under a key for the correction of a refused message; its own bytes still find their answer."""
+    session.execute(sa.update(MessageRow).where(MessageRow.source == source, MessageRow.event_id == event_id)
+                    .values(event_id=_aside(event_id, sha256)).execution_options(synchronize_session=False))
+
+
+def _aside(event_id: str, sha256: str) -> str:
+    # No key of a message holds a tilde.
+    return f"{event_id}~{sha256[:16]}"
 
 
 def spend_nonce(session: Session, partner: str, nonce: str, at: datetime) -> bool:

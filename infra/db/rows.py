@@ -307,6 +307,7 @@ class MessageRow(Base):
     answer_status: Mapped[int]
     answer: Mapped[bytes]
     media: Mapped[str] = mapped_column(sa.String(60), server_default="application/fhir+json")
+    refused: Mapped[bool] = mapped_column(server_default=sa.false())
 
     # Only of hospitals, whose newest are looked at; and so no plan ever looks a key up in it, message by message.
     __table_args__ = (_partly("ix_message_from_hospitals", FROM_HOSPITALS, "source", "received_at"),)

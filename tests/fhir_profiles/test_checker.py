@@ -259,7 +259,7 @@ CANCEL_DEFECTS: list[tuple[str, str, Any, Any]] = [
     ("STRUCTURE_UNKNOWN", "Task.colour", ("colour",), "red"),
 ]
 ABOUT_BYTES = {rule.code for rule in CATALOGUE if "FHIR-001" <= rule.id <= "FHIR-009" or "FHIR-014" <= rule.id <= "FHIR-019"
-               or "FHIR-037" <= rule.id <= "FHIR-039"} | {"CODE_UNUSABLE"}
+               or "FHIR-037" <= rule.id <= "FHIR-039"} | {"CODE_UNUSABLE", "CODE_UNMAPPED"}
 """See also the tests of positions, XML and patches; of codes, those of the mapping queue."""
 GOOD = raw(long_term())
 MANY = {f"x{one}{two}": 1 for one in ascii_lowercase for two in ascii_lowercase}

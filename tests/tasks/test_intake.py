@@ -4,7 +4,7 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
-from threading import Barrier, BrokenBarrierError
+from threading import Barrier, BrokenBarrierError, Event, Thread
 
 import pytest
 import sqlalchemy as sa
@@ -114,6 +114,54 @@ def test_one_prescription_under_two_keys_is_a_conflict(line):
 
 
 # --- what is broken ---
+
+
+def wrong(raw: bytes) -> bytes:
+    """The same key, and a patient of the other sex than the number says."""
+    return raw.replace(b'"gender": "female"', b'"gender": "X"').replace(b'"gender": "male"', b'"gender": "female"').replace(
+        b'"gender": "X"', b'"gender": "male"')
+
+
+def test_after_a_refusal_the_corrected_message_is_taken_under_the_same_key(line):
+    raw = bundle(1)
+    refused = receive_prescription(line.city, HOSPITAL, wrong(raw))
+    assert refused.status == 422
+    taken = receive_prescription(line.city, HOSPITAL, raw)
+    assert (taken.status, taken.replayed, word(taken)) == (201, False, "received")
+    assert receive_prescription(line.city, HOSPITAL, wrong(raw)).body == refused.body, "the refused bytes find their own answer"
+    again = receive_prescription(line.city, HOSPITAL, raw)
+    assert (again.body, again.replayed) == (taken.body, True)
+    assert receive_prescription(line.city, HOSPITAL, altered(raw)).status == 409, "what was taken is not corrected"
+    assert (count(line.city, PrescriptionRow), count(line.city, MessageRow)) == (1, 2)
+
+
+def test_a_correction_may_be_wrong_again(line):
+    raw = bundle(1)
+    answers = [receive_prescription(line.city, HOSPITAL, sent).status
+               for sent in (wrong(raw), wrong(raw).replace(b'"collection"', b'"batch"'), wrong(raw), raw)]
+    assert answers == [422, 422, 422, 201]
+    assert count(line.city, MessageRow) == 3
+
+
+def test_a_slow_message_of_one_hospital_holds_up_no_other(line):
+    begun, go_on = Event(), Event()
+    slow = line.city.hospitals[HOSPITAL]
+
+    class Slow(type(slow)):
+        def to_fhir(self, raw, codes):
+            begun.set()
+            assert go_on.wait(30)
+            return super().to_fhir(raw, codes)
+
+    city = replace(line.city, hospitals={**line.city.hospitals, HOSPITAL: Slow()})
+    thread = Thread(target=receive_prescription, args=(city, HOSPITAL, bundle(1)))
+    thread.start()
+    assert begun.wait(30)
+    other = cancel(1).replace(b"urn:jinan_first:", b"urn:jinan_second:")
+    assert receive_cancel(city, "jinan_second", other).status == 201
+    go_on.set()
+    thread.join(30)
+    assert count(line.city, PrescriptionRow) == 1
 
 
 @pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)

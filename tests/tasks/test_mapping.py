@@ -154,6 +154,61 @@ def test_what_is_no_code_is_refused_and_nobody_reads_it_in_the_queue(city: City,
         assert rows.wanted(session) == []
 
 
+@pytest.mark.parametrize("name", ["张三 370102195803029910", "致电19900000001", "药" * 101, "示范患者的药"])
+def test_a_name_that_speaks_of_a_person_or_never_ends_reaches_no_queue(city: City, name: str) -> None:
+    told = json.loads(message(1))
+    for entry in told["entry"]:
+        if "medicationCodeableConcept" in entry["resource"]:
+            entry["resource"]["medicationCodeableConcept"]["coding"][0]["display"] = name
+        if entry["resource"]["resourceType"] == "Patient":
+            entry["resource"]["name"] = [{"text": "示范患者"}]
+    answer = intake.receive(city, HOSPITAL, json.dumps(told, ensure_ascii=False).encode())
+    assert answer.status == 422
+    assert b"CODE_UNUSABLE" in answer.body
+    with city.db.reading() as session:
+        assert rows.wanted(session) == []
+
+
+def test_a_dry_run_names_the_codes_that_nobody_has_mapped(city: City) -> None:
+    admitted, findings = intake.preview(city, HOSPITAL, message(1))
+    assert (admitted, [(one.code, one.actor) for one in findings]) == (None, [("CODE_UNMAPPED", "platform")])
+
+
+def test_a_hopeless_message_waits_for_nobody(city: City) -> None:
+    answer = intake.receive(city, HOSPITAL, message(1).replace(b'"collection"', b'"batch"'))
+    assert answer.status == 422
+    assert b"BUNDLE_TYPE" in answer.body
+    with city.db.reading() as session:
+        assert rows.wanted(session) == []
+
+
+def test_a_code_that_is_mapped_while_its_message_is_read_keeps_nobody_waiting(city: City) -> None:
+    class Meanwhile(Local):
+        def to_fhir(self, raw: bytes, codes: CodeMap) -> Message:
+            told = super().to_fhir(raw, codes)
+            if told.unmapped:
+                with city.db.transaction() as session:
+                    rows.accept(session, rows.Mapped(HOSPITAL, "drug", "L001", "", "D001", "O001", city.now()))
+            return told
+
+    busy = replace(city, hospitals={HOSPITAL: Meanwhile()})
+    assert intake.receive(busy, HOSPITAL, message(1)).status == 201
+    assert received(city) == [rxno(1)]
+
+
+def test_a_message_that_turns_out_wrong_after_its_wait_may_be_corrected(city: City) -> None:
+    class Later(Local):
+        def to_fhir(self, raw: bytes, codes: CodeMap) -> Message:
+            told = super().to_fhir(raw, codes)
+            return told if told.unmapped else replace(told, resource=told.resource | {"type": "batch"})
+
+    busy = replace(city, hospitals={HOSPITAL: Later()})
+    assert intake.receive(busy, HOSPITAL, message(1)).status == 202
+    assert mapping.accept(busy, HOSPITAL, "drug", "L001", "D001", "O001") == ["M0001"]
+    assert received(city) == []
+    assert intake.receive(city, HOSPITAL, message(1) + b" ").status == 201
+
+
 @pytest.mark.parametrize(("given", "code"), [
     (("nobody", "drug", "L001", "D001"), "unknown_hospital"),
     ((HOSPITAL, "colour", "L001", "D001"), "unknown_table"),
