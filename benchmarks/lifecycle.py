@@ -13,6 +13,7 @@ server is ours, tuned by infra/deploy/prefect-server.env, which is in its favour
 import argparse
 import os
 import random
+import secrets
 import sys
 import tempfile
 import time
@@ -43,6 +44,8 @@ IDLE_SECONDS = 1.5
 BYTES = 5_000
 """Left in Prefect's database per prescription, in bulk, at most."""
 CORES = len(os.sched_getaffinity(0))
+PASSWORD = "bench:" + secrets.token_urlsafe(18)
+"""Opens the Prefect server of this run."""
 STALLED = 60
 """Seconds without any progress after which a run is given up."""
 
@@ -102,6 +105,7 @@ class Rig:
         child = self.processes.start(
             f"prefect-{name}", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port),
             env={"PREFECT_HOME": str(self.folder / f"prefect-{name}"), **_environment("prefect-server.env"),
+                 "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,
                  "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.replace("+psycopg", "+asyncpg")})
         self.processes.wait_for(f"http://127.0.0.1:{port}/api/health", name=child.name, seconds=150)
         yield f"http://127.0.0.1:{port}/api", database, child.process.pid
@@ -114,7 +118,7 @@ class Rig:
         folder.mkdir()
         env = {"SANYI_HOME": str(folder), "SANYI_DATABASE_URL": database, "SANYI_WORKER": name,
                "SANYI_LOG_LEVEL": "ERROR", "PREFECT_HOME": str(folder / "prefect"), "PREFECT_API_URL": api,
-               "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+               "PREFECT_API_AUTH_STRING": PASSWORD, "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
         if kind == "ours":
             env |= _environment("prefect-client.env")
         child = self.processes.start(name, "-m", "benchmarks.rig.contender", kind, str(folder), *options, env=env,

@@ -23,21 +23,25 @@ from prefect.events.filters import AutomationFilter, AutomationFilterTags
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
+from prefect.types import SecretDict
 from pydantic import SecretStr
 
 from domain.errors import NeedsOperator
 from flows.canary import SANG
 from flows.dead import LIFECYCLE, OURS
 from flows.home import NOWHERE
+from infra.crypto import make_cipher
 from infra.log import configure, get_logger
-from infra.settings import get_settings
+from infra.settings import Settings, get_settings
+from tasks.alerts import ALERTS as WORDS
+from tasks.alerts import Words, bell
 
 log = get_logger(__name__)
 
 TAG = "sanyi"
 """On every automation of ours; without it an automation is somebody else's."""
 BLOCK = "sanyi-alert"
-"""Prefect's webhook block with the address of `alert_webhook`."""
+"""Prefect's webhook block with the address of the gateway's bell (gateway/alerts.py)."""
 
 ZOMBIE_AFTER = timedelta(seconds=200)
 """More than three heartbeats (`PREFECT_FLOWS_HEARTBEAT_FREQUENCY` in infra/deploy/prefect-client.env). A thread of its
@@ -46,12 +50,14 @@ own sends them, so a busy loop is not silent."""
 
 @dataclass(frozen=True)
 class Alert:
-    """One thing an operator must know."""
+    """What raises an alert; its words are in `tasks.alerts`."""
 
     slug: str
-    what: str
-    cure: str
     trigger: EventTrigger
+
+    @property
+    def words(self) -> Words:
+        return WORDS[self.slug]
 
 
 def _runs_of(flows: Sequence[str], *states: StateType) -> dict[str, Any]:
@@ -64,26 +70,16 @@ def _runs_of(flows: Sequence[str], *states: StateType) -> dict[str, Any]:
 
 
 ALERTS = (
-    Alert("red-prescription", "处方需要人工处理 A prescription needs a person",
-          "打开网关看板：哪张、为什么、怎么办。五分钟内只报一次。 "
-          "Open the gateway's board: it says which, why, and what to do. One alert per five minutes, however many.",
+    Alert("red-prescription",
           EventTrigger(posture=Posture.Reactive, within=timedelta(minutes=5), **_runs_of([LIFECYCLE], StateType.FAILED))),
-    Alert("canary-missing", "金丝雀三分钟未成功 No canary has come through for three minutes",
-          "Prefect 服务或运维进程不工作。运行 ./go doctor，见 docs/runbooks/canary-silent.md。 "
-          "Prefect's services or the operations worker do not work. Run ./go doctor; docs/runbooks/canary-silent.md.",
-          EventTrigger(posture=Posture.Proactive, within=timedelta(minutes=3), expect={SANG})),
-    Alert("upkeep-failing", "巡检或看板连续失败 The sweep or the board failed twice within ten minutes",
-          "打开最近一次红色的 sweep 或 the city's day 运行，消息里有原因。其间不会丢失处方。 "
-          "Open the newest red run `sweep` or `the city's day`; its message says why. Nothing is lost meanwhile.",
+    Alert("canary-missing", EventTrigger(posture=Posture.Proactive, within=timedelta(minutes=3), expect={SANG})),
+    Alert("upkeep-failing",
           EventTrigger(posture=Posture.Reactive, threshold=2, within=timedelta(minutes=10),
                        **_runs_of(["sweep", "board"], StateType.FAILED, StateType.CRASHED))),
-    Alert("reconciliation-red", "对账不平或未完成 A day does not reconcile with the fund, or could not be asked about",
-          "按 docs/operations.md 的 Reconciliation differs 一节处理。 See docs/operations.md, Reconciliation differs.",
+    Alert("reconciliation-red",
           EventTrigger(posture=Posture.Reactive, within=timedelta(minutes=5),
                        **_runs_of(["reconcile-day"], StateType.FAILED, StateType.CRASHED))),
-    Alert("operations-late", "运维任务积压 Nobody takes up the runs of the pool operations",
-          "启动运维进程：.venv/bin/python -m flows.resident。处方不受影响。 "
-          "Start the operations worker: .venv/bin/python -m flows.resident. Prescriptions are not affected.",
+    Alert("operations-late",
           EventTrigger(posture=Posture.Reactive, threshold=3, within=timedelta(minutes=5),
                        expect={"prefect.flow-run.Late"},
                        match_related={"prefect.resource.role": "work-pool", "prefect.resource.name": "operations"})),
@@ -94,7 +90,7 @@ ALERTS = (
 async def alert(alert: str, about: str = "") -> State:
     """Raise an alert as an artifact with the key `alert-…`. Started by an automation; `about` is what it was about."""
     settings = get_settings()
-    known = next((one for one in ALERTS if one.slug == alert), None)
+    known = WORDS.get(alert)
     run = about.removeprefix("prefect.flow-run.") if about.startswith("prefect.flow-run.") else ""
     lines = [f"# {known.what if known else alert}", known.cure if known else "", f"[board]({settings.gateway_url}/)",
              f"[run]({settings.prefect_ui_url}/runs/flow-run/{run})" if run else ""]
@@ -106,7 +102,7 @@ async def alert(alert: str, about: str = "") -> State:
 
 def declared(deployment: UUID, webhook: UUID | None = None) -> list[AutomationCore]:
     """Every automation of ours. `deployment` is the one of `alert`; `webhook` is called as well, by Prefect's server
-    itself, so that somebody hears of it though the operations worker is dead."""
+    itself and rings the gateway's bell, so that somebody hears of it though the operations worker is dead."""
     zombies = AutomationCore(
         name="sanyi: zombie-runs", tags=[TAG],
         description="A run whose heartbeat stopped is dead: Crashed. Its prescriptions were taken up again by their leases.",
@@ -130,9 +126,9 @@ def _alerting(alert: Alert, deployment: UUID, webhook: UUID | None) -> Automatio
         RunDeployment(deployment_id=deployment, parameters={
             "alert": alert.slug, "about": {"__prefect_kind": "jinja", "template": about}})]
     if webhook:
-        text = {"text": f"{alert.what}\n{alert.cure}", "alert": alert.slug, "about": about.replace('"', "'")}
+        text = {"alert": alert.slug, "about": about.replace('"', "'")}
         actions.append(CallWebhook(block_document_id=webhook, payload=json.dumps(text, ensure_ascii=False)))
-    return AutomationCore(name=f"sanyi: {alert.slug}", description=f"{alert.what}. {alert.cure}", tags=[TAG],
+    return AutomationCore(name=f"sanyi: {alert.slug}", description=f"{alert.words.what}. {alert.words.cure}", tags=[TAG],
                           trigger=alert.trigger, actions=actions)
 
 
@@ -184,25 +180,31 @@ async def ensure() -> Applied:
         except ObjectNotFound:
             raise NeedsOperator("no deployment alert/operators in Prefect; run: .venv/bin/prefect --no-prompt deploy --all",
                                 code="no_deployment") from None
-        applied = await apply(client, declared(deployment.id, await _webhook(client, get_settings().alert_webhook)))
+        applied = await apply(client, declared(deployment.id, await _webhook(client, get_settings())))
     if applied != Applied():
         log.info("automations.applied", **applied.__dict__)
     return applied
 
 
-async def _webhook(client: PrefectClient, address: SecretStr) -> UUID | None:
-    """Id of the block that holds the address; sealed by Prefect, and gone when there is no address any more."""
+async def _webhook(client: PrefectClient, settings: Settings) -> UUID | None:
+    """Id of the block that rings the gateway's bell; gone when the operators have no address any more.
+
+    Whoever may use Prefect's API may read its blocks, so it holds neither that address nor any secret of a partner.
+    """
     try:
         found = await client.read_block_document_by_name(BLOCK, "webhook")
     except ObjectNotFound:
         found = None
-    if not address.get_secret_value():
+    if not settings.alert_webhook.get_secret_value():
         if found:
             await client.delete_block_document(found.id)
         return None
-    if found and str(found.data.get("url")) == address.get_secret_value():
+    url, headers = f"{settings.gateway_url}/api/alerts", {"Authorization": f"Bearer {bell(make_cipher(settings))}",
+                                                          "Content-Type": "application/json"}
+    if found and (found.data.get("url"), found.data.get("headers")) == (url, headers):
         return found.id
-    return await Webhook(url=address).asave(BLOCK, overwrite=True, client=client)
+    block = Webhook(url=SecretStr(url), headers=SecretDict(headers))
+    return await block.asave(BLOCK, overwrite=True, client=client)
 
 
 def main() -> int:

@@ -8,17 +8,15 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import yaml  # type: ignore[import-untyped]  # comes with Prefect
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateName
 from prefect.client.schemas.objects import WorkPoolStatus
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.filters import AutomationFilter, AutomationFilterTags
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.table import Table
@@ -26,18 +24,21 @@ from rich.text import Text
 
 from domain.errors import NeedsOperator
 from flows import automations, prefect_server
-from flows.resident import POOL
+from flows.resident import POOL, declared
 from infra import log
 from infra.settings import Settings, get_settings
 from infra.topology import judge_prefect
 from tasks.doctor import Grade, Verdict, act, examine, fine, watch, worst_first
 
-DECLARED = Path(__file__).parents[1] / "prefect.yaml"
 PATIENCE = 20.0
 """Seconds for everything asked of Prefect."""
 DEPLOY = ("运行 .venv/bin/prefect --no-prompt deploy --all", "run .venv/bin/prefect --no-prompt deploy --all")
 OPERATE = ("启动运维进程：.venv/bin/python -m flows.resident",
            "start the operations worker: .venv/bin/python -m flows.resident")
+
+_PASSWORD = act("prefect", "prefect-setup", "Prefect 拒绝了我们的口令", "refuses our password",
+                "将 PREFECT_API_AUTH_STRING 设为服务端的 PREFECT_SERVER_API_AUTH_STRING",
+                "set PREFECT_API_AUTH_STRING to the server's PREFECT_SERVER_API_AUTH_STRING")
 
 
 async def diagnose(settings: Settings) -> list[Verdict]:
@@ -57,7 +58,8 @@ async def check_prefect(settings: Settings) -> list[Verdict]:
                     found = await _ask(client)
     except Exception as error:
         # Its own words may hold the address with a password.
-        found = [act("prefect", "prefect-down", f"没有应答（{type(error).__name__}）", f"does not answer ({type(error).__name__})",
+        found = [_PASSWORD if isinstance(error, PrefectHTTPStatusError) and error.response.status_code == 401 else
+                 act("prefect", "prefect-down", f"没有应答（{type(error).__name__}）", f"does not answer ({type(error).__name__})",
                      "启动 Prefect 服务，核对 PREFECT_API_URL", "start its server; check PREFECT_API_URL")]
     if not PREFECT_API_URL.value():
         found.append(watch("prefect", "prefect-setup", "未设置 PREFECT_API_URL", "PREFECT_API_URL is not set here",
@@ -71,7 +73,7 @@ async def _ask(client: PrefectClient) -> list[Verdict]:
     found = [act("prefect", "prefect-setup", one.text, one.text_en, one.cure, one.cure_en)
              for one in (judge_prefect(facts) if facts else [])]
     deployed = {one.name: one for one in await client.read_deployments(limit=200)}
-    found += check_deployments(yaml.safe_load(DECLARED.read_text(encoding="utf-8"))["deployments"], deployed)
+    found += check_deployments(declared(), deployed)
     found += await _automations(client)
     found += await _pool(client)
     late = await client.read_flow_runs(limit=200, flow_run_filter=FlowRunFilter(

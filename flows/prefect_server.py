@@ -14,12 +14,13 @@ from importlib.metadata import version
 from typing import Any
 
 from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError as HTTPStatusError
 from prefect.settings import get_current_settings
 
 from domain.errors import NeedsOperator
 from infra.log import configure, get_logger
-from infra.settings import get_settings
-from infra.topology import IN_MEMORY, Kind, Prefect, joined, judge_prefect, refuse
+from infra.settings import get_settings, weak
+from infra.topology import ANY_PAGE, IN_MEMORY, Kind, Prefect, joined, judge_prefect, refuse
 from tasks.city import City
 
 log = get_logger(__name__)
@@ -46,31 +47,40 @@ async def part_of(home: City, kind: Kind) -> AsyncIterator[None]:
 
 async def _check_later() -> None:
     """Prefect was away when we started. If it turns out to be one we must not work with, we end as if told to."""
-    prefect = None
-    while not prefect:
-        await asyncio.sleep(PATIENCE_SECONDS)
-        prefect = await ask()
     try:
+        prefect = None
+        while not prefect:
+            await asyncio.sleep(PATIENCE_SECONDS)
+            prefect = await ask()
         refuse(judge_prefect(prefect))
-    except NeedsOperator:
+    except NeedsOperator as error:
+        log.error("prefect.refused", code=error.code)
         # Not `raise_signal`: that one goes to this thread, which has it blocked.
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def ask() -> Prefect | None:
-    """What the server at `PREFECT_API_URL` says of itself; None if it does not answer: then hops wait for it anyway."""
+    """What the server at `PREFECT_API_URL` says of itself; None if it does not answer: then hops wait for it anyway.
+
+    Raises `NeedsOperator` (code `prefect_password`) if it does not know us.
+    """
     try:
         async with asyncio.timeout(PATIENCE_SECONDS), get_client() as client:
             return described(await client.api_version(), (await client.request("GET", "/admin/settings")).json()["server"],
                              get_settings().prefect_servers)
     except Exception as error:
+        if isinstance(error, HTTPStatusError) and error.response.status_code == 401:
+            raise NeedsOperator("Prefect's server refuses our password: PREFECT_API_AUTH_STRING of this process must be "
+                                "the server's PREFECT_SERVER_API_AUTH_STRING", code="prefect_password") from None
         log.warning("prefect.not_asked", error=type(error).__name__)
         return None
 
 
 def described(server: str, settings: dict[str, Any], processes: int) -> Prefect:
     """A server from its version and its settings as it publishes them; there its database's address is masked."""
-    return Prefect(version("prefect"), server, processes, _database(settings["database"]), _shared(settings))
+    return Prefect(version("prefect"), server, processes, _database(settings["database"]), _shared(settings),
+                   # Masked, but empty where it is not set.
+                   bool(settings.get("api", {}).get("auth_string")), _origins(settings))
 
 
 def here(processes: int) -> Prefect:
@@ -79,7 +89,13 @@ def here(processes: int) -> Prefect:
     settings = get_current_settings().server.model_dump()
     if url := get_current_settings().server.database.connection_url:
         settings["database"]["connection_url"] = url.get_secret_value()
-    return Prefect(ours, ours, processes, _database(settings["database"]), _shared(settings))
+    auth = get_current_settings().server.api.auth_string
+    return Prefect(ours, ours, processes, _database(settings["database"]), _shared(settings),
+                   auth is not None and not weak(auth.get_secret_value()), _origins(settings))
+
+
+def _origins(settings: dict[str, Any]) -> str:
+    return str(settings.get("api", {}).get("cors_allowed_origins") or ANY_PAGE)
 
 
 def _shared(settings: dict[str, Any]) -> dict[str, str]:

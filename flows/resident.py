@@ -6,15 +6,19 @@ operations start by hand are short and async: they run on this worker's event lo
 
 import asyncio
 import contextlib
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import anyio.abc
+import yaml  # type: ignore[import-untyped]  # comes with Prefect
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.flow_engine import run_flow_async
 from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.states import Failed
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
 from adapters.registry import manifest
@@ -32,6 +36,8 @@ from tasks.polling import poll_hospital, polled
 log = get_logger(__name__)
 
 POOL = "operations"
+DECLARED = Path(__file__).parents[1] / "prefect.yaml"
+"""The deployments of this release."""
 AGAIN_SECONDS = 5.0
 """Pause before another try when Prefect is away."""
 AUTOMATIONS_SECONDS = 15.0
@@ -41,6 +47,27 @@ HELPING = 50
 """Messages of one hospital in one poll."""
 LEAST_PAUSE_SECONDS = 0.2
 """Between two polls, however much the city is in a hurry."""
+
+
+REFUSED = "not run: this worker runs only the entry points of its own prefect.yaml; .venv/bin/prefect deploy --all sets them right"
+
+
+def declared() -> list[dict[str, Any]]:
+    """The deployments of prefect.yaml."""
+    found: list[dict[str, Any]] = yaml.safe_load(DECLARED.read_text(encoding="utf-8"))["deployments"]
+    return found
+
+
+@cache
+def entry_points() -> frozenset[str]:
+    """What may be run, read once, as it was when the process began."""
+    return frozenset(str(deployment["entrypoint"]) for deployment in declared())
+
+
+def allowed(entry_point: str | None) -> bool:
+    """Whether this is, letter for letter, an entry point of ours. Whoever reaches Prefect can name any file of this host,
+    and to load it is to run it, with every key of our environment."""
+    return entry_point in entry_points()
 
 
 class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResult]):
@@ -56,10 +83,16 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
                   task_status: anyio.abc.TaskStatus[Any] | None = None) -> BaseWorkerResult:
         assert flow_run.deployment_id is not None
         deployment = await self.client.read_deployment(flow_run.deployment_id)
-        assert deployment.entrypoint is not None
-        flow: Flow[..., Any] = load_flow_from_entrypoint(deployment.entrypoint, use_placeholder_flow=False)
         if task_status:
             task_status.started(str(flow_run.id))
+        if not allowed(deployment.entrypoint):
+            # Its text is somebody else's: neither the log nor the state repeats it.
+            log.error("operations.refused", rule="only entry points of prefect.yaml", flow_run=str(flow_run.id),
+                      deployment=str(deployment.id))
+            await self.client.set_flow_run_state(flow_run.id, Failed(name="Refused", message=REFUSED), force=True)
+            return BaseWorkerResult(status_code=0, identifier=str(flow_run.id))
+        assert deployment.entrypoint is not None
+        flow: Flow[..., Any] = load_flow_from_entrypoint(deployment.entrypoint, use_placeholder_flow=False)
         parameters = flow.validate_parameters({**(deployment.parameters or {}), **(flow_run.parameters or {})})
         await run_flow_async(flow, flow_run=flow_run, parameters=parameters, return_type="state")
         return BaseWorkerResult(status_code=0, identifier=str(flow_run.id))
@@ -67,6 +100,7 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
 
 async def serve() -> None:
     """Serve the pool until SIGTERM or SIGINT, through every absence of Prefect."""
+    entry_points()
     stop = told_to_stop()
     async with prefect_clients(), part_of(city(), Kind.OPERATIONS):
         going = asyncio.ensure_future(asyncio.gather(

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from gateway import mllp
 from gateway.access import Desk, denied
+from gateway.alerts import alert_door
 from gateway.chains import chain_door
 from gateway.erx import erx_door
 from gateway.hospitals import hospital_door
@@ -50,6 +51,7 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
     app.include_router(soap_door(city, settings))
     app.include_router(message_door(city, settings))
     app.include_router(chain_door(city))
+    app.include_router(alert_door(city, settings))
     app.include_router(review_desk(city, desk))
     app.include_router(operations_door(city, desk))
     app.include_router(page_door(city, desk, pages))

@@ -272,6 +272,17 @@ async def look(address: str, *, seconds: float = 5.0) -> Look:
     return Look(answer.status_code, time.monotonic() - started, date, answer.content)
 
 
+async def tell(address: str, body: bytes, *, seconds: float = 10.0) -> Look:
+    """Post a JSON body once; how it was taken. Never raises for what it meets, and never names the address."""
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(seconds), open_client() as client:
+            answer = await client.post(address, content=body, timeout=seconds, headers={"content-type": "application/json"})
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        return Look(0, time.monotonic() - started, error=type(error).__name__)
+    return Look(answer.status_code, time.monotonic() - started)
+
+
 async def reach(address: str, *, seconds: float = 5.0) -> Look:
     """`look`, also at what is not on the web: a port that takes a connection, or a folder, counts as status 200.
 

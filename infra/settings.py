@@ -5,10 +5,14 @@ Facts about partners are in their manifests; secrets are only ever here, and nev
 
 import os
 import socket
+from collections import Counter
 from difflib import get_close_matches
 from functools import cache
+from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -24,30 +28,79 @@ NOT_SETTINGS = frozenset({"SANYI_REQUIRE_SERVICES"})
 _NO_SUCH = "extra_forbidden"
 
 
+TOKEN_LENGTH = 16
+"""Characters of a token, at least; of them half must be different ones."""
+_PLACEHOLDERS = ("change-me", "changeme", "change_me", "example", "password", "placeholder")
+
+
+def weak(token: str) -> str:
+    """Why a token could be guessed; empty if it could not."""
+    if any(word in token.lower() for word in _PLACEHOLDERS):
+        return "still holds the words of an example"
+    if len(token) < TOKEN_LENGTH or len(set(token)) < TOKEN_LENGTH // 2:
+        return f"is too short or too uniform: {TOKEN_LENGTH} characters or more, as of openssl rand -base64 24"
+    steps = [ord(after) - ord(before) for before, after in pairwise(token)]
+    if max(Counter(steps).values()) > len(steps) // 2:
+        return "is a row of keys: take one of openssl rand -base64 24"
+    return ""
+
+
+def loopback(address: str) -> bool:
+    """Whether what is sent to this address stays on this host."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _web_address(text: str) -> str:
     if not text.startswith(("http://", "https://")):
         raise ValueError("must start with http:// or https://")
+    if not urlsplit(text).hostname:
+        raise ValueError("must name a host")
     return text.rstrip("/")
 
 
-def _distinct_tokens(tokens: dict[str, SecretStr]) -> dict[str, SecretStr]:
-    values = [token.get_secret_value() for token in tokens.values()]
-    if "" in values:
-        raise ValueError("a token must not be empty")
-    if len(set(values)) < len(values):
-        raise ValueError("two people have the same token, so nobody could tell who decided")
+def _sealed_address(text: str) -> str:
+    address = _web_address(text)
+    if address.startswith("http://") and not loopback(address):
+        raise ValueError("must start with https://: over http:// everybody on the way reads along; "
+                         "http:// is for addresses of this host only (a TLS proxy beside us, the sandbox)")
+    return address
+
+
+def _strong_tokens(tokens: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    for name, token in tokens.items():
+        if why := weak(token.get_secret_value()):
+            raise ValueError(f"the token of {name} {why}")
     return tokens
+
+
+def _strong_or_none(token: SecretStr) -> SecretStr:
+    if token.get_secret_value() and (why := weak(token.get_secret_value())):
+        raise ValueError(f"the token {why}")
+    return token
 
 
 def _partner_address(value: str) -> str:
     if not value.startswith(("mllp://", "file:///", "s3://")):
-        return _web_address(value)
+        return _sealed_address(value)
     return value.rstrip("/")
+
+
+def _no_placeholders(secrets: dict[str, dict[str, SecretStr]]) -> dict[str, dict[str, SecretStr]]:
+    for known in secrets.values():
+        if any(secret.get_secret_value().lower() in ("change-me", "changeme", "change_me") for secret in known.values()):
+            raise ValueError("a secret still holds the words of an example")
+    return secrets
 
 
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 PartnerAddress = Annotated[str, AfterValidator(_partner_address)]
-Tokens = Annotated[dict[str, SecretStr], AfterValidator(_distinct_tokens)]
+SealedAddress = Annotated[str, AfterValidator(_sealed_address)]
+Tokens = Annotated[dict[str, SecretStr], AfterValidator(_strong_tokens)]
+PartnerSecrets = Annotated[dict[str, dict[str, SecretStr]], AfterValidator(_no_placeholders)]
 
 
 class ArchiveSettings(BaseModel):
@@ -116,8 +169,8 @@ class Settings(BaseSettings):
 
     prefect_ui_url: WebAddress = "http://127.0.0.1:4200"
     """Where people open Prefect's pages; links in answers and messages point there."""
-    gateway_url: WebAddress = "http://127.0.0.1:8000"
-    """Where partners and pharmacists reach the gateway."""
+    gateway_url: SealedAddress = "http://127.0.0.1:8000"
+    """Where partners and pharmacists reach the gateway: https://, or http:// at this host's own address."""
     prefect_servers: int = Field(default=1, ge=1)
     """Processes of the Prefect server: replicas of its API plus its services. More than one need Redis between them."""
 
@@ -126,12 +179,12 @@ class Settings(BaseSettings):
     file:///folder or s3://bucket/prefix as they speak."""
     mllp_ports: dict[str, int] = {}
     """Port at which the gateway listens for each hospital that speaks HL7 v2, e.g. SANYI_MLLP_PORTS__JINAN_CENTRAL."""
-    partner_secrets: dict[str, dict[str, SecretStr]] = {}
+    partner_secrets: PartnerSecrets = {}
     """Secrets of each partner by slug and purpose, e.g. SANYI_PARTNER_SECRETS__ANKANG__TOKEN and …__CALLBACK."""
     pharmacists: Tokens = {}
-    """Access token of each reviewing pharmacist by id, e.g. SANYI_PHARMACISTS__P001."""
+    """Access token of each reviewing pharmacist by id, e.g. SANYI_PHARMACISTS__P001: 16 characters or more, nobody else's."""
     operators: Tokens = {}
-    """Access token of each operator by id, e.g. SANYI_OPERATORS__O001."""
+    """Access token of each operator by id, e.g. SANYI_OPERATORS__O001: 16 characters or more, nobody else's."""
 
     worker: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}"[:40], min_length=1, max_length=40)
     """Name of this worker in leases; must differ between workers. Host and process number if not given."""
@@ -150,14 +203,23 @@ class Settings(BaseSettings):
     """Port of a worker's own /metrics page, another for each worker of a host; 0: none."""
     metrics_host: str = "127.0.0.1"
     """Address that page listens at."""
-    metrics_token: SecretStr = SecretStr("")
+    metrics_token: Annotated[SecretStr, AfterValidator(_strong_or_none)] = SecretStr("")
     """Opens the gateway's /metrics to Prometheus and nothing else; if not given, only an operator's token does."""
     time_scale: float = Field(default=1.0, ge=1)
     """Divides the city's waiting times. For the sandbox; leave it at 1.0 where patients are real."""
     alert_webhook: SecretStr = SecretStr("")
-    """Address that Prefect's server posts alerts to as JSON with a `text`, such as a chat room's; none if not given."""
+    """Address that the gateway posts alerts to as JSON with a `text`, such as a chat room's; none if not given."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""
+
+    @model_validator(mode="after")
+    def _each_token_is_one_persons(self) -> Self:
+        tokens = [*self.pharmacists.values(), *self.operators.values(),
+                  *([self.metrics_token] if self.metrics_token.get_secret_value() else [])]
+        if len({token.get_secret_value() for token in tokens}) < len(tokens):
+            raise ValueError("SANYI_PHARMACISTS__…, SANYI_OPERATORS__… and SANYI_METRICS_TOKEN: two have the same token, so "
+                             "nobody could tell who it was, nor what they may")
+        return self
 
     @property
     def prefect_api(self) -> str:
@@ -223,6 +285,9 @@ def describe(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> dict[st
 
 def _fault(loc: tuple[int | str, ...], kind: str, message: str) -> str:
     """`SANYI_FINE_LIMIT: Input should be a valid integer. Batches up to …`: variable, rule and cure."""
+    rule = message.removeprefix("Value error, ")
+    if not loc:
+        return f"{rule}. Set it right and start again"
     variable = PREFIX + DELIMITER.join(str(part) for part in loc).upper()
     known = describe()
     if kind == _NO_SUCH:
@@ -231,5 +296,4 @@ def _fault(loc: tuple[int | str, ...], kind: str, message: str) -> str:
         return f"{variable}: no such setting; {cure}"
     groups = (name for name in known if name.endswith(DELIMITER) and variable.startswith(name))
     meaning = known.get(variable) or next((known[name] for name in groups), "")
-    rule = message.removeprefix("Value error, ")
     return f"{variable}: {rule}. Set it right ({meaning or 'see .env.example'}) and start again"

@@ -36,6 +36,8 @@ IN_MEMORY = {
 }
 """What a Prefect server keeps in its own memory unless told otherwise, and what shares it (Prefect 3.8)."""
 
+ANY_PAGE = "*"
+
 
 class Kind(StrEnum):
     GATEWAY = "gateway"
@@ -57,6 +59,10 @@ class Prefect:
     """`sqlite`, `postgresql`, or empty if it does not say."""
     shared: Mapping[str, str] = field(default_factory=dict)
     """Those of `IN_MEMORY` the server knows: module, or scheme of an address."""
+    guarded: bool = False
+    """Whether its API asks for `PREFECT_SERVER_API_AUTH_STRING`."""
+    origins: str = ANY_PAGE
+    """Origins whose pages a browser lets at its API, with commas between them; one star: any page whatever."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,19 @@ def judge(facts: Facts) -> list[Finding]:
 def judge_prefect(prefect: Prefect) -> list[Finding]:
     """What is wrong with the Prefect server as such, and with us talking to it."""
     found: list[Finding] = []
+    if not prefect.guarded:
+        found.append(_block(
+            "prefect_open", "PREFECT_SERVER_API_AUTH_STRING", "Prefect 接口无需口令：能连上的人和网页都能操作",
+            "Prefect's API asks nobody who they are: whoever reaches its port may start, stop and delete",
+            "设置 PREFECT_SERVER_API_AUTH_STRING（名称:口令，至少 16 位），客户端设置相同的 PREFECT_API_AUTH_STRING",
+            "set PREFECT_SERVER_API_AUTH_STRING (name:password, 16 characters or more) for the server, and the same as "
+            "PREFECT_API_AUTH_STRING for every process that talks to it"))
+    if ANY_PAGE in prefect.origins.split(","):
+        found.append(_block(
+            "prefect_any_page", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS", "任何网站的网页都可以调用 Prefect 接口",
+            "a page of any web site may call Prefect's API from a browser",
+            "将 PREFECT_SERVER_CORS_ALLOWED_ORIGINS 设为打开 Prefect 页面的地址",
+            "set PREFECT_SERVER_CORS_ALLOWED_ORIGINS to the address at which Prefect's pages are opened"))
     if prefect.processes > 1:
         for setting, value in prefect.shared.items():
             if value.endswith("memory"):

@@ -92,6 +92,16 @@ class SandboxCity:
         self.on_sending: Callable[[], None] = lambda: None
         """Called when the hospital begins: a proof's chance to interfere."""
 
+    @property
+    def prefect_password(self) -> str:
+        """What opens Prefect's API and pages, `name:password`."""
+        return f"sanyi:{self.keys['prefect']}"
+
+    @property
+    def _prefect_auth(self) -> tuple[str, str]:
+        name, _, password = self.prefect_password.partition(":")
+        return name, password
+
     # Starting.
 
     def start_partners(self) -> None:
@@ -237,10 +247,12 @@ class SandboxCity:
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": (self.shape.prefect_database_url
                                                        or f"sqlite+aiosqlite:///{self.folder / 'prefect.db'}"),
             "PREFECT_SERVER_UI_API_URL": f"{self.urls['prefect']}/api",
+            "PREFECT_SERVER_API_AUTH_STRING": self.prefect_password,
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": self.urls["prefect"],
         }
         if not self.shape.prefect_apis:
-            self._processes.start("prefect", "-m", "prefect", "server", "start", "--host", "127.0.0.1",
-                                  "--port", str(self.ports["prefect"]), env=settings)
+            self._processes.start("prefect", "-m", "flows.prefect_server", "all", "--port", str(self.ports["prefect"]),
+                                  env=settings)
             return
         redis, folder = free_port(), self.folder / "redis"
         folder.mkdir()
@@ -301,15 +313,17 @@ class SandboxCity:
         return {"PREFECT_HOME": str(self.folder / "prefect"), **dict(pairs)}
 
     def _client_environment(self) -> dict[str, str]:
-        return self._prefect_environment("prefect-client.env") | {"PREFECT_API_URL": f"{self.urls['prefect']}/api"}
+        return self._prefect_environment("prefect-client.env") | {
+            "PREFECT_API_URL": f"{self.urls['prefect']}/api", "PREFECT_API_AUTH_STRING": self.prefect_password}
 
     def _pool_exists(self) -> bool:
-        return self._client.get(f"{self.urls['prefect']}/api/work_pools/operations").status_code == 200
+        return self._client.get(f"{self.urls['prefect']}/api/work_pools/operations",
+                                auth=self._prefect_auth).status_code == 200
 
     def _prefect(self, method: str, path: str, body: object = None) -> Any:
         # On SQLite a busy Prefect server answers 503 now and then and means "again".
         for _ in range(20):
-            answer = self._client.request(method, f"{self.urls['prefect']}/api{path}", json=body)
+            answer = self._client.request(method, f"{self.urls['prefect']}/api{path}", json=body, auth=self._prefect_auth)
             if answer.status_code != 503:
                 break
             time.sleep(0.5)

@@ -287,7 +287,7 @@ def show(day: Day, console: Console) -> None:
 
 def _keep(city: SandboxCity, console: Console) -> None:
     console.print(Panel(
-        f"Prefect          {city.urls['prefect']}\n"
+        f"Prefect          {city.urls['prefect']}   口令 password: {city.prefect_password}\n"
         f"运行看板 board     {city.urls['gateway']}/\n"
         f"审方台 review     {city.urls['gateway']}/review\n"
         f"登录 sign in      {city.urls['gateway']}/sign-in   运维 operator: {city.keys['operator']}   "

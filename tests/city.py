@@ -161,7 +161,7 @@ def make_settings(tmp_path: Path, **changes: Any) -> Settings:
         "partner_secrets": {HOSPITAL: {"token": HOSPITAL_TOKEN, "report_token": "token-of-reports"}},
         "pharmacists": {PHARMACIST: PHARMACIST_TOKEN, COLLEAGUE: COLLEAGUE_TOKEN, PRESCRIBER: PRESCRIBER_TOKEN},
         "operators": {OPERATOR: OPERATOR_TOKEN},
-        "gateway_url": "http://testserver",
+        "gateway_url": "http://localhost",
         "prefect_ui_url": "http://prefect.example:4200",
     }
     return Settings(_env_file=None, **(given | changes))

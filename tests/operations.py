@@ -75,7 +75,7 @@ class Operations:
 
     def change(self, method: str, path: str, body: object = None) -> None:
         """A request whose answer is empty."""
-        self.city._client.request(method, self.api + path, json=body).raise_for_status()
+        self.city._client.request(method, self.api + path, json=body, auth=self.city._prefect_auth).raise_for_status()
 
     def until(self, so: Callable[[], bool], seconds: float = PATIENCE) -> bool:
         """Whether that comes to be so in time. Raises `ChildDied`."""

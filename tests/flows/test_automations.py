@@ -8,6 +8,7 @@ from prefect.events.schemas.automations import Automation, AutomationCore
 
 from flows.automations import ALERTS, Applied, apply, declared
 from flows.dead import LIFECYCLE, OURS
+from tasks import alerts
 
 DEPLOYMENT = UUID(int=1)
 
@@ -57,6 +58,10 @@ def test_a_silent_run_of_somebody_elses_flow_is_not_ours_to_crash():
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.slug)
 def test_an_alert_says_what_to_do_in_both_languages(alert):
-    for said in (alert.what, alert.cure):
+    for said in (alert.words.what, alert.words.cure):
         assert re.search(r"[\u4e00-\u9fff]", said)
         assert re.search(r"[A-Za-z]{3}", said)
+
+
+def test_every_alert_has_words_and_every_word_an_alert():
+    assert [one.slug for one in ALERTS] == list(alerts.ALERTS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.automations import ALERTS, TAG
 from flows.dead import tidy
@@ -80,7 +80,7 @@ async def test_stuck_runs_are_moved_on_and_counted(operations):
         by_schedule = _next_canaries(operations)
         for run in by_hand | by_schedule:
             operations.put(run, "SCHEDULED", "Late")
-        with temporary_settings({PREFECT_API_URL: operations.api}):
+        with temporary_settings({PREFECT_API_URL: operations.api, PREFECT_API_AUTH_STRING: operations.city.prefect_password}):
             young = await tidy()
             before = _late(operations)
             stuck = await tidy(lambda: datetime.now(UTC) + timedelta(minutes=16))

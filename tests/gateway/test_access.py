@@ -65,14 +65,14 @@ def test_a_new_token_ends_every_sign_in_of_the_old_one(city: City, tmp_path: Pat
     value = Desk(city, make_settings(tmp_path)).cookie(someone)
 
     assert Desk(city, make_settings(tmp_path)).by_cookie(value) == someone
-    assert Desk(city, make_settings(tmp_path, operators={"O001": "another"})).by_cookie(value) is None
+    assert Desk(city, make_settings(tmp_path, operators={"O001": "another-token-of-operator-1"})).by_cookie(value) is None
     assert Desk(city, make_settings(tmp_path, operators={})).by_cookie(value) is None
 
 
 def test_names_from_the_environment_are_the_physicians_codes_again(city: City, tmp_path: Path) -> None:
-    desk = Desk(city, make_settings(tmp_path, pharmacists={"d370100000001": "t"}))
+    desk = Desk(city, make_settings(tmp_path, pharmacists={"d370100000001": "token-of-the-doctor"}))
 
-    assert desk.by_token("t") == Person("D370100000001", Role.PHARMACIST)
+    assert desk.by_token("token-of-the-doctor") == Person("D370100000001", Role.PHARMACIST)
 
 
 def test_a_wrong_code_is_said_and_signs_nobody_in(client: TestClient) -> None:

@@ -248,7 +248,7 @@ def test_a_body_beyond_all_measure_is_cut_off(client: TestClient) -> None:
 def test_the_description_names_our_public_address(client: TestClient) -> None:
     answer = client.get(f"/soap/{SLUG}?wsdl")
 
-    assert f'location="http://testserver/soap/{SLUG}"'.encode() in answer.content
+    assert f'location="http://localhost/soap/{SLUG}"'.encode() in answer.content
 
 
 def test_trouble_of_ours_is_a_fault_of_the_server_and_the_message_may_come_again(

@@ -28,6 +28,7 @@ COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
 PREFECT_NAMES = _get_valid_setting_names(prefect.settings.Settings)
 KUBERNETES = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8")))
 VALUES = yaml.safe_load((DEPLOY / "prefect-values.yaml").read_text(encoding="utf-8"))
+PASSWORD = "sanyi:k3Zr-9bQx_T0vJ5w"
 
 
 def pairs(file: str) -> dict[str, str]:
@@ -84,7 +85,8 @@ def test_a_prefect_server_as_it_comes_is_refused_as_one_of_several(monkeypatch: 
 
 
 def test_with_the_file_for_several_processes_it_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (pairs("prefect-ha.env") | pairs("prefect-database.env.example")).items():
+    filled = {"PREFECT_SERVER_API_AUTH_STRING": PASSWORD}
+    for name, value in (pairs("prefect-ha.env") | pairs("prefect-database.env.example") | filled).items():
         monkeypatch.setenv(name, value)
     settings = prefect.settings.Settings()
     with SettingsContext(profile=Profile(name="deployed", settings={}), settings=settings):
@@ -94,6 +96,30 @@ def test_with_the_file_for_several_processes_it_is_not_refused(monkeypatch: pyte
     assert set(ours.shared) == set(told.shared) == set(IN_MEMORY)
     # What a server publishes of itself masks the address of its database.
     assert (ours.database, told.database) == ("postgresql", "")
+
+
+@pytest.mark.parametrize("password", ["", "sanyi:", "sanyi:change-me", "admin:pass", "a" * 40])
+def test_a_prefect_server_without_a_password_worth_the_name_is_refused(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    for name, value in (pairs("prefect-database.env.example") | {"PREFECT_SERVER_API_AUTH_STRING": password}).items():
+        monkeypatch.setenv(name, value)
+    with SettingsContext(profile=Profile(name="deployed", settings={}), settings=prefect.settings.Settings()):
+        assert [one.code for one in judge_prefect(here(1))] == ["prefect_open"]
+
+
+def test_no_example_of_ours_holds_a_secret_that_would_be_taken() -> None:
+    for file in [*DEPLOY.glob("*.example"), DEPLOY.parents[1] / ".env.example"]:
+        lines = [line.lstrip("# ") for line in file.read_text(encoding="utf-8").splitlines()]
+        names = r"(SANYI_(PHARMACISTS|OPERATORS|PARTNER_SECRETS)__\w+|\w*(TOKEN|_KEY|AUTH_STRING))=(.*)"
+        values = [given[4] for line in lines if (given := re.fullmatch(names, line))]
+        assert values, file
+        assert not any(values), file
+
+
+def test_both_sides_of_prefects_password_have_their_line_and_its_pages_may_call_its_api() -> None:
+    server, ours = pairs("prefect-database.env.example"), pairs("sanyi.env.example")
+    assert "PREFECT_SERVER_API_AUTH_STRING" in server
+    assert "PREFECT_API_AUTH_STRING" in ours
+    assert server["PREFECT_SERVER_UI_API_URL"].removesuffix("/api") in server["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"].split(",")
 
 
 @pytest.mark.parametrize("name", [value for value in pairs("prefect-ha.env").values() if value.startswith("prefect_")])

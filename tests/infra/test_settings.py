@@ -8,9 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from domain.errors import NeedsOperator
-from infra.settings import DELIMITER, PREFIX, Settings, describe, get_settings
+from infra.settings import DELIMITER, PREFIX, Settings, describe, get_settings, weak
 
 EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
+STRONG = "k3Zr-9bQx_T0vJ5wLm8Y"
 
 
 @pytest.fixture
@@ -68,13 +69,13 @@ def test_partners_and_people_are_given_one_by_one(environment):
         SANYI_PARTNER_URLS__ANKANG="http://127.0.0.1:9001/",
         SANYI_PARTNER_SECRETS__JINAN_FIRST__TOKEN="12345678",
         SANYI_PARTNER_SECRETS__JINAN_FIRST__REPORT="true",
-        SANYI_PHARMACISTS__P001="0815",
+        SANYI_PHARMACISTS__P001="0815174612983475",
     )
     assert settings.partner_urls == {"ankang": "http://127.0.0.1:9001"}
     secrets = settings.partner_secrets["jinan_first"]
     assert secrets["token"].get_secret_value() == "12345678"  # digits stay a text
     assert secrets["report"].get_secret_value() == "true"
-    assert settings.pharmacists["p001"].get_secret_value() == "0815"
+    assert settings.pharmacists["p001"].get_secret_value() == "0815174612983475"
 
 
 def test_an_env_file_is_read_and_the_environment_wins(environment, tmp_path):
@@ -143,10 +144,45 @@ def test_an_empty_value_counts_as_not_set(environment):
     assert environment().database_url == "sqlite:///.sanyi/sanyi.db"
 
 
-def test_two_people_never_share_a_token(environment):
-    message = complaint(environment, SANYI_OPERATORS__O001="same-token", SANYI_OPERATORS__O002="same-token")
-    assert "two people have the same token" in message
-    assert "same-token" not in message.replace("the same token", "")
+@pytest.mark.parametrize("names", [
+    ("SANYI_OPERATORS__O001", "SANYI_OPERATORS__O002"), ("SANYI_PHARMACISTS__P001", "SANYI_OPERATORS__O001"),
+    ("SANYI_PHARMACISTS__P001", "SANYI_METRICS_TOKEN"),
+])
+def test_a_token_is_one_persons_in_one_role(environment, names):
+    message = complaint(environment, **dict.fromkeys(names, STRONG))
+    assert "two have the same token" in message
+    assert STRONG not in message
+
+
+@pytest.mark.parametrize(("token", "why"), [
+    ("a", "too short"), ("0815", "too short"), ("k3Zr-9bQx_T0vJ5", "too short"), ("a" * 40, "too uniform"),
+    ("abababababababababab", "too uniform"), ("1234567890123456", "a row of keys"), ("abcdefghijklmnopqrst", "a row of keys"),
+    ("change-me-0123456789-Zq", "words of an example"), ("Password-2026-November", "words of an example"),
+])
+def test_a_token_that_could_be_guessed_is_refused_without_being_repeated(environment, token, why):
+    for name in ("SANYI_PHARMACISTS__P001", "SANYI_OPERATORS__O001", "SANYI_METRICS_TOKEN"):
+        message = complaint(environment, **{name: token})
+        assert why in message
+        assert len(token) < 5 or token not in message
+
+
+@pytest.mark.parametrize("token", [STRONG, "k3Zr-9bQx_T0vJ5w", "3f9a1c07e2b4d865", "Vq0zXn1uT5b7r2Yw+8mKfA=="])
+def test_what_a_random_generator_makes_is_taken(environment, token):
+    assert weak(token) == ""
+    assert environment(SANYI_OPERATORS__O001=token).operators["o001"].get_secret_value() == token
+
+
+@pytest.mark.parametrize("secret", ["change-me", "CHANGE_ME", "changeme"])
+def test_a_partners_secret_is_not_left_as_the_example_had_it(environment, secret):
+    assert "words of an example" in complaint(environment, SANYI_PARTNER_SECRETS__ANKANG__TOKEN=secret)
+
+
+@pytest.mark.parametrize("name", ["SANYI_GATEWAY_URL", "SANYI_PARTNER_URLS__JINAN_CENTRE"])
+def test_nothing_about_a_patient_goes_in_clear_over_a_line_that_leaves_the_host(environment, name):
+    for bad in ("http://centre.example", "http://10.0.0.7:8000", "http://0.0.0.0:8000", "http://127.0.0.1.evil.example"):
+        assert "must start with https://" in complaint(environment, **{name: bad}), bad
+    for good in ("https://centre.example", "http://127.0.0.1:9001", "http://localhost:1", "http://[::1]:9001"):
+        environment(**{name: good})
 
 
 def test_secrets_and_the_database_address_show_in_no_repr(environment):
@@ -176,7 +212,7 @@ def test_the_example_file_shows_every_setting():
 
 
 def test_every_line_of_the_example_file_is_a_setting(environment):
-    lines = example() | {"SANYI_PHARMACISTS__P001": "a", "SANYI_OPERATORS__O001": "a"}
+    lines = example() | {"SANYI_PHARMACISTS__P001": STRONG, "SANYI_OPERATORS__O001": STRONG[::-1]}
     assert {"ankang", "baicao"} <= set(environment(**lines).partner_urls)
 
 

@@ -21,7 +21,7 @@ from infra.topology import IN_MEMORY, Facts, Kind, Prefect, joined, judge, judge
 
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 REDIS = dict.fromkeys(IN_MEMORY, "prefect_redis.messaging") | {"PREFECT_SERVER_DOCKET_URL": "redis"}
-SHARED = Prefect("3.8.8", "3.8.8", 3, "postgresql", REDIS)
+SHARED = Prefect("3.8.8", "3.8.8", 3, "postgresql", REDIS, guarded=True, origins="https://prefect.example")
 
 
 def process(kind: Kind, name: str, host: str = "host-1", version: str = "1.0.0", pid: int = 1) -> Process:
@@ -46,7 +46,7 @@ def test_many_processes_on_postgresql_s3_and_redis_are_fine() -> None:
 
 def test_one_of_each_on_one_host_needs_nothing_but_files() -> None:
     beside = (process(Kind.GATEWAY, "g"), process(Kind.OPERATIONS, "operations-1"))
-    in_memory = Prefect("3.8.8", "3.8.8", 1, "sqlite", dict.fromkeys(IN_MEMORY, "memory"))
+    in_memory = replace(SHARED, processes=1, database="sqlite", shared=dict.fromkeys(IN_MEMORY, "memory"))
     assert judge(Facts(ME, beside, sqlite=True, local_archive=True, prefect=in_memory)) == []
 
 
@@ -58,8 +58,10 @@ def test_one_of_each_on_one_host_needs_nothing_but_files() -> None:
     (replace(WHOLE, schema="0009"), "schema_unknown"),
     (replace(WHOLE, prefect=replace(SHARED, database="sqlite")), "prefect_sqlite"),
     (replace(WHOLE, prefect=replace(SHARED, server="3.8.7")), "prefect_newer_client"),
+    (replace(WHOLE, prefect=replace(SHARED, guarded=False)), "prefect_open"),
+    (replace(WHOLE, prefect=replace(SHARED, origins="https://prefect.example,*")), "prefect_any_page"),
 ])
-def test_what_loses_work_is_refused(facts: Facts, code: str) -> None:
+def test_what_loses_work_or_lets_anybody_in_is_refused(facts: Facts, code: str) -> None:
     (found,) = judge(facts)
     assert (found.code, found.severity) == (code, Severity.BLOCK)
     assert all([found.text, found.text_en, found.cure, found.cure_en])
@@ -72,8 +74,8 @@ def test_each_thing_two_prefect_processes_would_not_share_is_refused_by_name(set
 
 
 def test_a_newer_prefect_server_and_unknown_settings_are_no_reason_to_stop() -> None:
-    assert judge_prefect(Prefect("3.8.8", "3.10.0", 3)) == []
-    assert judge_prefect(Prefect("3.8.8", "3.8.8+dev", 1)) == []
+    assert judge_prefect(replace(SHARED, server="3.10.0")) == []
+    assert judge_prefect(replace(SHARED, server="3.8.8+dev", processes=1)) == []
 
 
 def test_an_upgrade_under_way_is_a_warning_only() -> None:

@@ -80,7 +80,7 @@ def given(tmp_path: Path, address: str, **changes: Any) -> Settings:
             "jinan_central": address.replace("http:", "mllp:"), "jinan_county": tmp_path.as_uri()},
         "mllp_ports": {"jinan_central": 2575},
         "partner_secrets": {slug: dict.fromkeys(names, "x") for slug, names in SECRETS.items()},
-        "pharmacists": {"P001": "a"}, "operators": {"O001": "b"}}
+        "pharmacists": {"P001": "token-of-pharmacist-1"}, "operators": {"O001": "token-of-operator-1"}}
     return Settings(_env_file=None, **(usual | changes))
 
 

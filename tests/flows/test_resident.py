@@ -1,0 +1,50 @@
+"""The operations worker runs what prefect.yaml lists, letter for letter, and nothing else that Prefect is told."""
+
+from pathlib import Path
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.workers.base import BaseJobConfiguration
+
+from flows.resident import ResidentWorker, allowed, declared
+
+
+@flow
+async def somebody_elses() -> None:
+    """Never to be run by us."""
+
+
+@pytest.mark.parametrize("deployment", declared(), ids=lambda deployment: deployment["name"])
+def test_every_deployment_of_ours_may_run(deployment):
+    assert allowed(deployment["entrypoint"])
+
+
+@pytest.mark.parametrize("entry_point", [
+    None, "", "/tmp/evil.py:main", "evil.py:main", "flows/operations.py:sweep", "flows.operations:sweep", " flows.operations.sweep",
+    "flows.operations.sweep ", "flows.operations", "flows.operations.city", "FLOWS.OPERATIONS.SWEEP", "os.system",
+    "flows.operations.sweep\n", "./flows.operations.sweep",
+])
+def test_nothing_that_only_looks_like_one_may(entry_point):
+    assert not allowed(entry_point)
+
+
+async def test_a_deployment_somebody_made_up_is_never_loaded_and_its_run_is_red(prefect_server, tmp_path: Path, caplog):
+    proof = tmp_path / "ran"
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"open({str(proof)!r}, 'w').close()\nfrom prefect import flow\n@flow\ndef main(): pass\n")
+    async with get_client() as client:
+        flow_id = await client.create_flow(somebody_elses)
+        deployment = await client.create_deployment(flow_id, "evil", entrypoint=f"{evil}:main")
+        run = await client.create_flow_run_from_deployment(deployment)
+        async with ResidentWorker(work_pool_name="operations-of-a-test") as worker:
+            done = await worker.run(run, BaseJobConfiguration())
+        told = (await client.read_flow_run(run.id)).state
+    assert done.status_code == 0
+    assert told is not None
+    assert told.is_failed()
+    assert "prefect.yaml" in str(told.message)
+    assert str(evil) not in str(told.message)
+    assert not proof.exists()
+    assert "only entry points of prefect.yaml" in caplog.text
+    assert str(evil) not in caplog.text
