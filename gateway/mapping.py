@@ -1,6 +1,6 @@
 """The mapping queue: codes of hospitals that stand for none of ours yet, what waits for them, and a person's word."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
@@ -14,6 +14,7 @@ from gateway.trouble import json_answer
 from infra.db import mapping as rows
 from tasks import mapping
 from tasks.city import City
+from tasks.intake import MAX_NAME, has_personal_number
 
 TABLES = {"drug": ("药品", "drug"), "route": ("给药途径", "route"), "frequency": ("用药频次", "frequency"),
           "unit": ("单位", "unit"), "diagnosis": ("诊断", "diagnosis"), "title": ("职称", "title")}
@@ -22,6 +23,15 @@ _REFUSED = {
     "unknown_table": ("这家医院没有这张对照表", "the hospital keeps no such table"),
     "unknown_code": ("平台目录中没有这个编码", "this is no code of ours"),
 }
+
+
+MOST = 50
+"""Codes shown at once, those that most messages wait for: each costs a comparison with every code of ours."""
+
+
+def screened(code: rows.Wanted) -> rows.Wanted:
+    """Without a name that speaks of a person or never ends: intake lets none in any more, rows from before may hold one."""
+    return replace(code, name="" if has_personal_number(code.name) else code.name[:MAX_NAME])
 
 
 def mapping_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
@@ -33,10 +43,10 @@ def mapping_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
     def shown(who: Person, status: int = 200, *, refusal: tuple[str, str] = ("", ""), done: int = -1) -> Response:
         with city.db.reading() as session:
             wanted, decided = rows.wanted(session), rows.decisions(session, 20)
-        codes = [(one, suggest(city.knowledge, one.table, one.theirs, one.name)) for one in wanted]
-        choices = {table: listed(city.knowledge, table) for table in {one.table for one in wanted}}
-        return pages.html("mapping.html", who, status, codes=codes, choices=choices, decided=decided, tables=TABLES,
-                          open_tables=OPEN, refusal=refusal, done=done)
+        codes = [(code, suggest(city.knowledge, code.table, code.theirs, code.name)) for code in map(screened, wanted[:MOST])]
+        choices = {table: listed(city.knowledge, table) for table in {code.table for code, _ in codes}}
+        return pages.html("mapping.html", who, status, codes=codes, count=len(wanted), choices=choices, decided=decided,
+                          tables=TABLES, open_tables=OPEN, refusal=refusal, done=done)
 
     @door.get("/mapping", response_class=HTMLResponse)
     def queue(who: Operator, done: int = -1) -> Response:
@@ -54,9 +64,9 @@ def mapping_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
     def listing(_: Operator) -> Response:
         with city.db.reading() as session:
             wanted = rows.wanted(session)
-        return json_answer({"codes": [
-            asdict(one) | {"suggestions": [asdict(it) for it in suggest(city.knowledge, one.table, one.theirs, one.name)]}
-            for one in wanted]})
+        return json_answer({"count": len(wanted), "codes": [
+            asdict(code) | {"suggestions": [asdict(it) for it in suggest(city.knowledge, code.table, code.theirs, code.name)]}
+            for code in map(screened, wanted[:MOST])]})
 
     @door.post("/api/ops/mapping")
     def accept_one(who: Operator, fields: Fields) -> Response:

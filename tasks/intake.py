@@ -211,8 +211,13 @@ def _check(message: Message, hospital: str) -> list[Finding]:
 def _may_be_mapped(code: Unmapped, people: Collection[str]) -> bool:
     """Whether people may read it in the mapping queue: a shifted column brings anything where a code should be."""
     return (0 < len(code.theirs) <= MAX_CODE and len(code.name) <= MAX_NAME
-            and not any(_PERSONAL.search(text) or any(name in text for name in people)
-                        for text in (code.theirs, code.name)))
+            and not any(has_personal_number(words) or any(name in words for name in people)
+                        for words in (code.theirs, code.name)))
+
+
+def has_personal_number(words: str) -> bool:
+    """Whether a resident's number or a mobile phone's is in a text."""
+    return _PERSONAL.search(words) is not None
 
 
 def _names(message: Message) -> list[str]:

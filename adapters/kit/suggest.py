@@ -43,6 +43,10 @@ _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)(μg|ug|mcg|mg|g|iu|u|ml|毫克|微克|克
 _SCALE = {"μg": "0.001", "ug": "0.001", "mcg": "0.001", "微克": "0.001", "mg": "1", "毫克": "1", "g": "1000", "克": "1000"}
 
 
+MAX_TEXT = 100
+"""Characters of a code or a name that are looked at: a longer text says no more, and comparing costs its square."""
+
+
 @dataclass(frozen=True)
 class Suggestion:
     ours: str
@@ -79,6 +83,7 @@ def is_ours(knowledge: Knowledge, table: str, code: str) -> bool:
 
 def suggest(knowledge: Knowledge, table: str, theirs: str, name: str = "", limit: int = 3) -> list[Suggestion]:
     """What a code of theirs may stand for, the likeliest first; none that is unlikely."""
+    theirs, name = theirs[:MAX_TEXT], name[:MAX_TEXT]
     scored = [Suggestion(ours, words, _score(knowledge, table, theirs, name, ours, words))
               for ours, words in listed(knowledge, table).items()]
     if table == "diagnosis":

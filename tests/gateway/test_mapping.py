@@ -102,3 +102,20 @@ def test_the_same_as_an_interface(client: TestClient, queue: City, operator: dic
 def test_only_operators_see_it(client: TestClient, queue: City, pharmacist: dict[str, str], path: str) -> None:
     assert client.get(path, headers=pharmacist).status_code == 403
     assert client.get(path).status_code in (303, 401)
+
+
+def test_names_that_rows_from_before_hold_cost_little_and_say_nothing_of_a_person(
+    page: TestClient, queue: City, clock: Clock
+) -> None:
+    key = queue.archive.put(bundle(3))
+    many = [Code(f"C{number}", "(" * 20_000) for number in range(60)] + [Code("C99", "张三 19900000001")] * 2
+    with queue.db.transaction() as session:
+        mapping.park(session, HOSPITAL, "M0003", archive_key=key, unmapped=many, at=clock())
+        mapping.park(session, HOSPITAL, "M0004", archive_key=key, unmapped=many[-1:], at=clock())
+    text = page.get("/mapping").text
+    assert "19900000001" not in text
+    assert "(" * 101 not in text
+    assert text.count("<form method=\"post\" action=\"/mapping\"") == 50
+    assert "13 个在前面的处理后显示" in words(text)
+    answer = page.get("/api/ops/mapping", headers={"Authorization": f"Bearer {OPERATOR_TOKEN}"}).json()
+    assert (answer["count"], len(answer["codes"])) == (63, 50)
