@@ -19,6 +19,8 @@ class CodeMap:
     """Table -> their code -> ours. A table that is absent maps every code to itself."""
 
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Table -> their code -> what the hospital's folder says they call it."""
 
     def ours(self, table: str, theirs: str) -> str | None:
         """Our code for theirs, or None if nobody has mapped it yet."""
@@ -31,7 +33,7 @@ class CodeMap:
         tables = {table: dict(codes) for table, codes in self.tables.items()}
         for table, theirs, ours in rows:
             tables.setdefault(table, {})[theirs] = ours
-        return CodeMap(tables)
+        return CodeMap(tables, self.names)
 
 
 class Codes:
@@ -61,10 +63,12 @@ class Codes:
 @cache
 def read_tables(folder: Path) -> CodeMap:
     """The tables in a hospital's `mapping/` folder. Raises `NeedsOperator` naming file, row and cure."""
-    return CodeMap({file.stem: _read(file) for file in sorted((folder / "mapping").glob("*.csv"))})
+    files = {file.stem: _read(file) for file in sorted((folder / "mapping").glob("*.csv"))}
+    return CodeMap({table: ours for table, (ours, _) in files.items()}, {table: names for table, (_, names) in files.items()})
 
 
-def _read(file: Path) -> dict[str, str]:
+def _read(file: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Their codes -> ours, and -> their names."""
     where = "/".join(file.parts[-3:])
     if file.stem not in TABLES:
         raise NeedsOperator(f"{where}: no such table; there are {', '.join(TABLES)}", code="mapping")
@@ -73,6 +77,7 @@ def _read(file: Path) -> dict[str, str]:
         if missing := set(COLUMNS[:3]) - set(rows.fieldnames or ()):
             raise NeedsOperator(f"{where}: column {', '.join(sorted(missing))} is missing", code="mapping")
         found: dict[str, str] = {}
+        names: dict[str, str] = {}
         for row in rows:
             theirs, ours = row["theirs"].strip(), row["ours"].strip()
             if not theirs or found.get(theirs, ours) != ours:
@@ -80,4 +85,5 @@ def _read(file: Path) -> dict[str, str]:
                                     code="mapping")
             if ours:
                 found[theirs] = ours  # without ours the row is a suggestion nobody has accepted
-        return found
+                names[theirs] = row["name"].strip()
+        return found, names

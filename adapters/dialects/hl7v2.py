@@ -4,9 +4,10 @@ What a field means is a hospital's own matter (its `translation.py`); everything
 """
 
 import re
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 from adapters.dialects import hl7v2_segments as segments
@@ -54,9 +55,41 @@ _SEVERITIES: Final[Mapping[Severity, str]] = {Severity.BLOCK: "E", Severity.WARN
 _STATUS: Final[Mapping[Outcome, int]] = {
     Outcome.ACCEPTED: 201, Outcome.WAITING: 202, Outcome.CONFLICT: 409, Outcome.REFUSED: 422}
 
-_ONCE: Final[Mapping[str, tuple[int, ...]]] = {
-    "RXE": (2, 3, 5, 7, 10, 11), "RXO": (1, 2, 4, 7, 11, 12), "TQ1": (3, 6), "RXR": (1,)}
-"""Fields of which a second repetition would be another prescription."""
+MAX_ORDERS: Final = 100
+"""In one message; a prescription of pieces has up to 40."""
+
+_OF_THE_ORDER: Final = ("RXE", "RXO", "RXR", "RXC", "TQ1", "TQ2")
+"""What stands there and is not read would change the prescription."""
+
+LEFT_OUT: Final[Mapping[str, str]] = {
+    "MSH-3": "The second and third part of the sender's name; the first is compared with the port.",
+    "MSH-4": "The same of the sender's facility.",
+    "MSH-5": "Absent means us; another receiver is refused.",
+    "MSH-6": "Absent means us; another receiver is refused.",
+    "MSH-7": "When the message was sent: kept in the archived message; ORC-9 is the time of the prescription.",
+    "MSH-9.3": "The structure follows from the message type; another is refused.",
+    "MSH-11.2": "Absent means current processing; any other mode is refused.",
+    "MSH-12.1": "2.5 to 2.8 are read alike; another version is refused.",
+    "MSH-13": "A counter of the sender's line; MSH-10 is the key.",
+    "MSH-15": "Every message is answered.",
+    "MSH-16": "Every message is answered.",
+    "MSH-17": "The country of the sender.",
+    "MSH-18": "The character set of the bytes: an untrue one is refused.",
+    "MSH-19": "The language of the sender's screens.",
+    "SFT": "The software that wrote the message.",
+    "PID-1": "A counter.", "PV1-1": "A counter.", "IN1-1": "A counter.", "AL1-1": "A counter.", "IAM-1": "A counter.",
+    "NK1-1": "A counter.", "DG1-1": "A counter.", "OBX-1": "A counter.", "NTE-1": "A counter.", "TQ1-1": "A counter.",
+    "OBX-2": "The type of a value follows from what is observed (OBX-3).",
+    "ORC-6": "Every message is answered.",
+    "ORC-22": "The address of the institution; its code counts (ORC-21).",
+    "ORC-23": "The phone of the institution.",
+    "ORC-24": "The address of the prescriber.",
+}
+"""Places that are knowingly left out, and why: a field stands for all its parts, a component for that of the first
+repetition. What stands anywhere else and is not read is a finding. A hospital's translation adds its own."""
+LEFT_OUT_OF_CANCELS: Final[Mapping[str, str]] = dict.fromkeys(
+    ("PID", "PV1", "IN1", "AL1", "IAM", "NK1", "DG1", "RXE", "RXO", "RXR", "TQ1", "OBX", "NTE", "ZRX", "ORC-12", "ORC-17",
+     "ORC-21"), "A cancel takes back a whole prescription by its number; what was ordered stands in the prescription itself.")
 
 _QUESTION = re.compile(rb"[\r\n]ORC.SS")
 _PLACE = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+)(?:\.(\d+))?)?)?")
@@ -88,10 +121,22 @@ class Ends:
 # In.
 
 def read(raw: bytes, ends: Ends) -> Parsed:
-    """A prescription or its cancel from this hospital. Raises `InvalidPayload` with every finding if it is neither."""
+    """A prescription or its cancel from this hospital, with what is wrong with it though it can be read.
+
+    Raises `InvalidPayload` if it is neither, not theirs or not whole: then there is nothing to read.
+    """
     message = parse(raw, ends.charset)
-    if findings := [*_header_findings(message, ends, DETAIL), *_order_findings(message)]:
-        raise InvalidPayload(findings[:MAX_FINDINGS])
+    message.findings.extend(_header_findings(message, ends, DETAIL))
+    hopeless = [it for it in message.findings if it.code in _HOPELESS]
+    if len(message.orders) > MAX_ORDERS:
+        hopeless.append(found("HL7_TOO_LARGE", message.orders[MAX_ORDERS].one("ORC").spot()))
+    elif not any(cancels(message) or order.all(DETAIL.get(message.type, "")) for order in message.orders):
+        orders = [order.one("ORC").spot() for order in message.orders]
+        hopeless += [found("HL7_NO_DETAIL", spot) for spot in orders] or [found("HL7_NO_ORDER", Spot("ORC"))]
+    if hopeless:
+        only = [it for it in hopeless if it.code in ("HL7_MESSAGE_TYPE", "HL7_SENDER")]
+        raise InvalidPayload(in_order(only or [*message.findings, *hopeless]))
+    message.findings.extend(islice(_order_findings(message), MAX_FINDINGS))
     return message
 
 
@@ -129,82 +174,155 @@ def context(message: Parsed) -> dict[str, str]:
             "number": message.one("ORC").said(4).value, "order": message.one("ORC").said(1).value}
 
 
+def passed_over(message: Parsed, left_out: Mapping[str, str]) -> Iterator[Finding]:
+    """Everything that is filled in, that nobody has read, and that is not knowingly left out."""
+    for segment in message.segments:
+        for number, unread in () if segment.name in left_out else segment.unread():
+            field = f"{segment.name}-{number}"
+            # A second repetition where one is read is another statement, whatever its parts.
+            parts = [] if field in left_out else [
+                it for it in unread
+                if it[0] > 1 or not {f"{field}.{it[1]}", f"{field}.{it[1]}.{it[2]}"} & left_out.keys()]
+            if not parts:
+                continue
+            code = "HL7_NOT_SUPPORTED" if segment.name in _OF_THE_ORDER or field == "ORC-7" else "HL7_NOT_READ"
+            if not segment.reads():
+                yield found(code, segment.spot())
+                break
+            if not segment.reads(number):
+                yield found(code, segment.spot(number))
+                continue
+            repetitions = sorted({part[0] for part in parts})
+            for repetition in repetitions:
+                if segment.reads(number, repetition):
+                    yield from (found(code, segment.seen(number, part).spot) for part in parts if part[0] == repetition)
+                else:
+                    yield found(code, segment.spot(number, repetition))
+
+
+def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Each once, as they stand in the message, and no more than an answer takes."""
+    def place(finding: Finding) -> tuple[int, int]:
+        return (finding.spot.line, finding.spot.column) if finding.spot else (0, 0)
+
+    return tuple(sorted(dict.fromkeys(findings), key=place)[:MAX_FINDINGS])
+
+
+_HOPELESS = ("HL7_MESSAGE_TYPE", "HL7_SENDER", "HL7_FRAGMENT")
+
+
 def _header_findings(message: Parsed, ends: Ends, types: Container[str]) -> Iterator[Finding]:
     header = message.one("MSH")
+    structure = header.said(9, 3)
     if message.type not in types:
         yield found("HL7_MESSAGE_TYPE", header.said(9).spot)
+    elif structure.value not in ("", message.type.replace("^", "_")):
+        yield found("HL7_CONTRADICTION", structure.spot)
     if not header.said(12).value.startswith(VERSIONS):
         yield found("HL7_VERSION", header.said(12).spot)
-    if header.said(11).value != "P":
-        yield found("HL7_PROCESSING", header.said(11).spot)
-    for number, expected in ((3, ends.application), (4, ends.facility)):
-        if header.said(number).value != expected:
+    for component, expected in ((1, ("P",)), (2, ("", "T"))):
+        if header.said(11, component).value not in expected:
+            yield found("HL7_PROCESSING", header.said(11, component).spot)
+    for number, name in ((3, ends.application), (4, ends.facility)):
+        if header.said(number).value != name:
             yield found("HL7_SENDER", header.said(number).spot)
+    for number, name in ((5, ends.own_application), (6, ends.own_facility)):
+        if header.said(number).value not in ("", name):
+            yield found("HL7_RECEIVER", header.said(number).spot)
+    for continued in (header.said(14), *(it.said(1) for it in message.all("DSC"))):
+        if continued.value:
+            yield found("HL7_FRAGMENT", continued.spot)
 
 
 def _order_findings(message: Parsed) -> Iterator[Finding]:
     for name in ("PID", "PV1", "IN1", "ZRX"):
-        for extra in message.all(name)[1:]:
-            yield found("HL7_REPEATED", extra.spot())
-    if not message.orders:
-        yield found("HL7_NO_ORDER", Spot("ORC"))
-        return
-    detail, first = DETAIL.get(message.type, "RXE"), message.orders[0].one("ORC")
+        yield from _repeated(message.all(name)[1:])
+    first = message.orders[0].one("ORC")
+    taken_back = cancels(message)
+    numbers: set[str] = set()
     for order in message.orders:
         control = order.one("ORC")
-        if control.said(1).value not in ("NW", "CA") or control.said(1).value != first.said(1).value:
-            yield found("HL7_ORDER_CONTROL", control.said(1).spot)
-        for number, component in ((4, 1), (9, 1), (12, 1), (16, 1), (21, 10)):
-            if control.said(number, component).value != first.said(number, component).value:
-                yield found("HL7_ORDERS_DISAGREE", control.said(number, component).spot)
-        if not cancels(message):
-            yield from _detail_findings(order, detail)
+        kind, number, status = control.said(1), control.said(2), control.said(5)
+        if kind.value not in ("NW", "CA") or kind.value != first.said(1).value:
+            yield found("HL7_ORDER_CONTROL", kind.spot)
+        if number.value in numbers:
+            yield found("HL7_REPEATED", number.spot)
+        numbers |= {number.value} - {""}
+        if status.value not in (("", "CA") if taken_back else ("", "IP", "SC")):
+            yield found("HL7_ORDER_STATUS", status.spot)
+        if control is not first:
+            yield from _disagreeing(first, control)
+        if not taken_back:
+            yield from _detail_findings(order, DETAIL[message.type])
+
+
+def _repeated(extra: Sequence[Segment]) -> Iterator[Finding]:
+    for segment in extra:
+        segment.leave_out()
+        yield found("HL7_REPEATED", segment.spot())
+
+
+def _disagreeing(first: Segment, control: Segment) -> Iterator[Finding]:
+    """Where a further ORC says something else than the first one of the same prescription; only the first is read."""
+    for number in sorted({*first.filled, *control.filled} - {1, 2, 5}):
+        control.leave_out(number)
+        ours, theirs = first.filled.get(number, {}), control.filled.get(number, {})
+        if ours != theirs:
+            yield from (found("HL7_ORDERS_DISAGREE", control.seen(number, part).spot)
+                        for part in sorted({*ours, *theirs}) if ours.get(part) != theirs.get(part))
 
 
 def _detail_findings(order: Group, detail: str) -> Iterator[Finding]:
     if not order.all(detail):
+        for segment in order.segments[1:]:
+            segment.leave_out()
         yield found("HL7_NO_DETAIL", order.one("ORC").spot())
         return
-    encoded = after(order, detail)
-    for name in (detail, "TQ1", "RXR"):
-        for extra in (order if name == detail else encoded).all(name)[1:]:
-            yield found("HL7_REPEATED", extra.spot())
-    for unsupported in (*order.all("RXC"), *order.all("TQ2")):
-        yield found("HL7_NOT_SUPPORTED", unsupported.spot())
+    asked, encoded = before(order, detail), after(order, detail)
+    for group in (asked, encoded):
+        for name in ("RXO", "RXE", "TQ1", "RXR"):
+            yield from _repeated(group.all(name)[1:])
     segment, (least, most, refills) = order.one(detail), ((3, 4, 12) if detail == "RXE" else (2, 3, 13))
-    if segment.said(most).value not in ("", segment.said(least).value):
-        yield found("HL7_NOT_SUPPORTED", segment.said(most).spot)
-    if segment.said(refills).value not in ("", "0"):
-        yield found("HL7_NOT_SUPPORTED", segment.said(refills).spot)
-    for name, numbers in _ONCE.items():
-        for number in numbers if name in (detail, "TQ1", "RXR") else ():
-            if len(encoded.one(name).repetitions(number)) > 1:
-                yield found("HL7_NOT_SUPPORTED", encoded.one(name).said(number).spot)
-    yield from _timing_findings(order.one("ORC"), order.one("RXE"), encoded.one("TQ1"))
-
-
-def _timing_findings(control: Segment, encoded: Segment, timing: Segment) -> Iterator[Finding]:
-    """Whatever changes when a drug is taken, beyond one frequency and a number of days, which is all a draft can say."""
-    # What TQ1 replaced in 2.5 may say more than TQ1 does.
-    unsaid = [segment.said(number) for segment, number in ((control, 7), (encoded, 1)) if segment.parts(number)]
-    unsaid += [timing.said(number) for number in (4, 5, 8, 10, 11, 12, 13, 14) if timing.parts(number)]
-    if timing.parts(2) not in ([], [["1"]]):
-        unsaid.append(timing.said(2))
-    # Behind the code of the pattern stand its phases, its hours and the event it hangs on.
-    unsaid += [said for number in range(2, 12) if (said := timing.said(3, number)).value][:1]
+    timing, control = encoded.one("TQ1"), order.one("ORC")
+    # Nothing but what a prescription without them means too.
+    for said, same in (
+        (segment.said(most), ("", segment.said(least).value)), (segment.said(refills), ("", "0")),
+        (timing.said(2), ("", "1")), (timing.said(9), ("", "R")), (timing.said(9, 2), ("", "Routine", "常规")),
+        (timing.said(9, 3), ("", "HL70485")),
+    ):
+        if said.value not in same:
+            yield found("HL7_NOT_SUPPORTED", said.spot)
     if timing.said(7).value[:8] not in ("", control.said(9).value[:8]):
-        unsaid.append(timing.said(7))
-    if any(priority[0].strip() != "R" for priority in timing.parts(9)):
-        unsaid.append(timing.said(9))
-    for said in unsaid:
-        yield found("HL7_NOT_SUPPORTED", said.spot)
+        yield found("HL7_NOT_SUPPORTED", timing.said(7).spot)
+    for name, pairs in _ASKED_AND_ENCODED.items():
+        for early in asked.all(name)[:1]:
+            yield from _asked_otherwise(early, encoded.one("RXE" if name == "RXO" else name), pairs)
+
+
+_ASKED_AND_ENCODED: Final[Mapping[str, Mapping[int, int]]] = {
+    "RXO": {1: 2, 2: 3, 3: 4, 4: 5, 6: 21, 7: 7, 11: 10, 12: 11, 13: 12, 18: 25, 19: 26, 20: 27, 24: 31},
+    "TQ1": {2: 2, 3: 3, 6: 6, 7: 7, 9: 9}, "RXR": {1: 1},
+}
+"""Segment of the order as first asked for -> its fields, and those of the encoded order that must say the same."""
+
+
+def _asked_otherwise(early: Segment, late: Segment, pairs: Mapping[int, int]) -> Iterator[Finding]:
+    """What a prescriber asked for and whoever encoded it did not take over."""
+    for number, other in pairs.items():
+        for part, value in early.filled.get(number, {}).items():
+            said = early.said(number, part[1], part[2], part[0])
+            if late.seen(other, part).value != value:
+                yield found("HL7_CONTRADICTION", said.spot)
+
+
+def before(order: Group, detail: str) -> Group:
+    """The order as first asked for: in RDE^O11 an RXO with a timing and a route of its own may stand before RXE."""
+    behind = {id(it) for it in after(order, detail).segments}
+    return Group([it for it in order.segments[1:] if id(it) not in behind])
 
 
 def after(order: Group, detail: str) -> Group:
-    """What belongs to the drug segment: in RDE^O11 an RXO with a timing of its own may come before, as first asked for.
-
-    TQ1 stands before RXO and after RXE, so a timing before counts where there is none after.
-    """
+    """What belongs to the drug segment. TQ1 stands before RXO and after RXE, so one before counts if there is none after."""
     at = next(index for index, it in enumerate(order.segments) if it.name == detail)
     behind = order.segments[at:]
     timed = any(it.name == "TQ1" for it in behind)

@@ -20,8 +20,12 @@ from fhir_profiles.message import BEIJING
 MAX_BYTES: Final = 1 << 20
 """A prescription takes a few kilobytes."""
 MAX_SEGMENTS: Final = 2_000
-MAX_REPETITIONS: Final = 200
-"""In one segment: each one asked for costs a look at all of its field."""
+MAX_DELIMITERS: Final = 20_000
+"""In one message: so many places can be looked at; forty pieces with everything said take some 8,000."""
+MAX_TEXT: Final = 2_000
+"""Characters between two delimiters."""
+MAX_DATA: Final = 16_000
+"""The same where a signature stands."""
 MAX_FINDINGS: Final = 100
 """In one answer: ERR segments beyond that help nobody."""
 
@@ -36,17 +40,19 @@ _ORDERS: Final = "HL7 v2.5.1 ch.4"
 RULES: Final[tuple[Rule, ...]] = (
     Rule("HL7-001", "HL7_TOO_LARGE", "too-long", _OUTSIDE,
          "消息过大", "The message is too large.",
-         "不超过 1 MB、2000 个段，每段不超过 200 次重复",
-         "Send at most 1 MB, 2,000 segments and 200 repetitions in a segment."),
+         "不超过 1 MB、2000 个段、2 万个分隔符、100 个 ORC",
+         "Send at most 1 MB, 2,000 segments, 20,000 delimiters and 100 ORC."),
     Rule("HL7-002", "HL7_NO_HEADER", "structure", _OUTSIDE,
          "消息不以 MSH 段开头，或分隔符不符", "The message does not begin with MSH and its encoding characters.",
          "以 MSH|^~\\& 开头，前面不加任何字节", "Begin with MSH|^~\\& and nothing before it."),
     Rule("HL7-003", "HL7_CHARSET", "not-supported", "HL7 table 0211",
-         "字符集不在约定之内，或字节与 MSH-18 不符", "The character set is not agreed, or the bytes are not in it.",
+         "字符集不在约定之内，或字节与 MSH-18 不符，或文字转码有误",
+         "The character set is not agreed, the bytes are not in it, or the text was converted wrongly on the way.",
          "MSH-18 填 UNICODE UTF-8 或 GB 18030-2000，并按其编码", "Say UNICODE UTF-8 or GB 18030-2000 in MSH-18, and mean it."),
     Rule("HL7-004", "HL7_CHARACTER", "value", _OUTSIDE,
-         "含有控制字符", "There is a control character.",
-         "换行写作 \\.br\\，其余控制字符去掉", "Write a line break as \\.br\\ and leave other control characters out."),
+         "含有控制字符，或传输中损坏的字符", "There is a control character, or one that was damaged on the way.",
+         "换行写作 \\.br\\；控制字符、U+FFFD、私用区字符去掉，按原文重新填写",
+         "Write a line break as \\.br\\; leave out control characters, U+FFFD and private use, and write the text again."),
     Rule("HL7-005", "HL7_SEGMENT", "structure", _OUTSIDE,
          "此行不是段", "This line is no segment.",
          "段以三个字符的段名加字段分隔符开头，以回车结束；文本内换行写作 \\.br\\",
@@ -54,6 +60,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("HL7-006", "HL7_ESCAPE", "value", _OUTSIDE,
          "转义序列不完整或不认识", "An escape sequence is incomplete or unknown.",
          "反斜杠写作 \\E\\；可用 F S T R E H N .br X", "Write a backslash as \\E\\; F S T R E H N .br and X are known."),
+    Rule("HL7-007", "HL7_TOO_LONG", "too-long", _OUTSIDE,
+         "此处文字过长", "The text in this place is too long.",
+         "不超过 2000 字，签名不超过 16000 字", "Send at most 2,000 characters, 16,000 in a signature."),
     Rule("HL7-010", "HL7_MESSAGE_TYPE", "not-supported", _ORDERS,
          "不接收这种消息", "This message type is not taken.",
          "发送 RDE^O11 或 OMP^O09", "Send RDE^O11 or OMP^O09."),
@@ -66,6 +75,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("HL7-013", "HL7_SENDER", "unknown", _OUTSIDE,
          "发送方与此端口的医院不符", "The sender is not the hospital of this port.",
          "核对 MSH-3、MSH-4 与端口", "Check MSH-3, MSH-4 and the port."),
+    Rule("HL7-014", "HL7_RECEIVER", "unknown", _OUTSIDE,
+         "接收方不是本平台", "The message is addressed to another system.",
+         "核对 MSH-5、MSH-6，或留空", "Check MSH-5 and MSH-6, or leave them empty."),
+    Rule("HL7-015", "HL7_FRAGMENT", "not-supported", _OUTSIDE,
+         "消息不完整，另有续传", "The message is a fragment, to be continued in another.",
+         "一张处方一条完整消息；MSH-14 与 DSC 不填", "Send a prescription whole in one message, without MSH-14 and DSC."),
     Rule("HL7-020", "HL7_NO_ORDER", "required", _ORDERS,
          "缺少 ORC 段", "There is no ORC segment.",
          "每个药品一个 ORC", "Send one ORC per item."),
@@ -81,16 +96,51 @@ RULES: Final[tuple[Rule, ...]] = (
          "One PID, PV1, IN1 and ZRX per message; one RXE or RXO, TQ1 and RXR per item; use items for a changing dose."),
     Rule("HL7-024", "HL7_NOT_SUPPORTED", "not-supported", "处方管理办法 art.6",
          "此内容会改变处方含义，本平台不支持", "This changes what the prescription means and is not supported.",
-         "不发送组方成分（RXC）、剂量范围（RXE-4、RXO-3）、重复取药次数（RXE-12、RXO-13）；用药时间只填一个频次（TQ1-3）和天数（TQ1-6），"
-         "按需、加急、条件等（TQ1 其他字段、TQ2、RXE-1、ORC-7）不填",
-         "Leave out components (RXC), dose ranges (RXE-4, RXO-3) and refills (RXE-12, RXO-13); of the timing send one frequency "
-         "(TQ1-3) and the days (TQ1-6), nothing as needed, urgent or on a condition (rest of TQ1, TQ2, RXE-1, ORC-7)."),
+         "清空此处；用药时间只填一个频次（TQ1-3）和天数（TQ1-6），用法写入 RXE-7 / RXO-7，其余写入 NTE，或改开能够表达的处方",
+         "Empty this place; of the timing send one frequency (TQ1-3) and the days (TQ1-6), write directions in RXE-7 / RXO-7 and "
+         "the rest in NTE, or prescribe what can be said."),
     Rule("HL7-025", "HL7_ORDERS_DISAGREE", "invalid", _ORDERS,
          "同一处方的各 ORC 在此不一致", "The ORCs of one prescription differ here.",
          "各 ORC 的处方号、时间、医师和机构须相同", "Number, time, physician and institution must be the same in all ORCs."),
+    Rule("HL7-026", "HL7_NOT_READ", "not-supported", _ORDERS,
+         "平台不读取此处内容，未予忽略", "Nobody reads what stands here, and it is not passed over.",
+         "处方无需此内容则清空；需要则写入约定的位置（见医院接口说明）或 NTE",
+         "Empty it if the prescription does without; else say it in an agreed place (the hospital's README) or in NTE."),
+    Rule("HL7-027", "HL7_CONTRADICTION", "invalid", _ORDERS,
+         "与同一消息中另一处的说法不符", "This contradicts another statement of the same message.",
+         "核对两处，只保留正确的说法", "Compare the two and keep the one that is right."),
+    Rule("HL7-028", "HL7_CODE_SYSTEM", "code-invalid", _ORDERS,
+         "编码表不是约定的", "The code is of another table than the agreed one.",
+         "填约定的编码表名（见医院接口说明），或留空", "Name the agreed table (the hospital's README), or none."),
+    Rule("HL7-029", "HL7_DECEASED", "business-rule", _ORDERS,
+         "患者已登记死亡", "The patient is recorded as deceased.",
+         "核对患者与 PID-29、PID-30", "Check the patient, PID-29 and PID-30."),
     Rule("HL7-030", "HL7_ANSWER", "invalid", _OUTSIDE,
          "应答的不是我们发出的消息", "The answer is to another message than ours.",
          "MSA-2 原样填所收消息的 MSH-10", "Repeat our MSH-10 in MSA-2."),
+    Rule("HL7-031", "HL7_NONE_CURRENT", "invalid", _OUTSIDE,
+         "所填各项均非现用", "None of what is given here is in use.",
+         "填写现用的姓名（类型 L）、地址或电话，核对用途与有效期",
+         "Send the name (type L), address or phone in use; check type, use and period."),
+    Rule("HL7-032", "HL7_SEVERAL", "multiple-matches", _OUTSIDE,
+         "有多项同样有效，无法判断用哪一项", "Several are given that count alike.",
+         "只填一项，或以类型、用途、有效期区分", "Send one, or tell them apart by type, use or period."),
+    Rule("HL7-033", "HL7_ORDER_STATUS", "business-rule", "HL7 table 0038",
+         "医嘱状态与新开（或撤销）不符", "The status of the order is not that of a new (or cancelled) one.",
+         "ORC-5 留空；撤销用 ORC-1 填 CA 的消息", "Leave ORC-5 empty; cancel with CA in ORC-1."),
+    Rule("HL7-034", "HL7_UNIT", "value", _ORDERS,
+         "数值缺少单位，或单位无法换算", "A number has no unit, or one that cannot be converted.",
+         "填约定的单位（见医院接口说明）", "Send an agreed unit (the hospital's README)."),
+    Rule("HL7-035", "HL7_VALUE", "code-invalid", _OUTSIDE,
+         "取值不在约定的表内", "The value is not in the agreed table.",
+         "按该字段的标准取值表填写", "Use the standard table of the field."),
+    Rule("HL7-036", "HL7_NOT_FINAL", "business-rule", "HL7 table 0085",
+         "结果尚未确定", "The result is not final.",
+         "结果确定后（OBX-11 为 F 或 C）再发送", "Send it when it is final (F or C in OBX-11)."),
+    Rule("HL7-037", "HL7_ALLERGEN", "required", "HL7 v2.5.1 ch.3",
+         "过敏段没有写明过敏原", "An allergy segment names no allergen.",
+         "AL1-3 / IAM-3 填编码或文字；无已知过敏填 NKA",
+         "Fill in AL1-3 or IAM-3 with a code or words; send NKA if none are known."),
 )
 
 BY_CODE: Final = catalogue.RULES | {rule.code: rule for rule in RULES}
@@ -98,8 +148,11 @@ BY_CODE: Final = catalogue.RULES | {rule.code: rule for rule in RULES}
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 _LINE = re.compile(r"[^\r\n]+")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_DAMAGED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufdd0-\ufdef\ufeff\ufffd-\uffff"
+                      "\ue000-\uf8ff\U000f0000-\U0010ffff]")
+"""Control characters, what stands for a character that was lost, private use and no characters at all."""
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(\.\d{1,4})?([+-]\d{4})?")
-_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)(\d{4,6}(\.\d{1,4})?([+-]\d{4})?)?")
+_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)(?:0000(?:00)?)?")
 
 
 @dataclass(frozen=True)
@@ -113,9 +166,24 @@ class Marks:
     sub: str = "&"
 
 
+Part = tuple[int, int, int]
+"""Repetition, component and subcomponent, 1-based."""
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What stands between two delimiters, as sent."""
+
+    raw: str = field(repr=False)
+    column: int
+    """0-based, in characters from the start of the segment."""
+    offset: int
+    """The same in bytes."""
+
+
 @dataclass(frozen=True)
 class Segment:
-    """One segment, and where it stood; fields are split when somebody asks."""
+    """One segment, and where it stood. It remembers what was read of it: what nobody reads is not passed over."""
 
     name: str
     occurrence: int
@@ -127,76 +195,124 @@ class Segment:
     text: str = field(repr=False)
     marks: Marks = field(repr=False)
     charset: str
+    _read: set[tuple[int, Part]] = field(default_factory=set, repr=False, compare=False)
 
     def said(self, number: int, component: int = 1, sub: int = 1, repetition: int = 1) -> Said:
         """What stands there, without escapes; an empty text if nothing does, or `""`, HL7's word for nothing."""
-        at = self._at(number)
-        raw = self._fields[at] if 0 < at < len(self._fields) else ""
-        start = self._starts[at] if 0 < at < len(self._fields) else len(self.text)
-        if self._header and number <= 2:
-            return Said(self.marks.field if number == 1 else raw, self._spot(str(number), start))
-        for mark, place in ((self.marks.repetition, repetition), (self.marks.component, component), (self.marks.sub, sub)):
-            if place == 1 and mark not in raw:
-                continue
-            parts = raw.split(mark)
-            if place > len(parts):
-                raw = ""
-                break
-            start += sum(len(part) + 1 for part in parts[:place - 1])
-            raw = parts[place - 1]
+        self._read.add((number, (repetition, component, sub)))
+        return self.seen(number, (repetition, component, sub))
+
+    def seen(self, number: int, part: Part) -> Said:
+        """The same, without counting as read."""
+        pieces = self._pieces(number)
+        repetition, component, sub = part
+        near = (part, (repetition, component, 1), (repetition, 1, 1), (1, 1, 1))
+        piece = next((pieces[it] for it in near if it in pieces), self._end)
         name = f"{number}[{repetition}]" if repetition > 1 else str(number)
         name += f".{component}.{sub}" if sub > 1 else f".{component}"
-        return Said("" if raw == '""' else unescape(raw.strip(), self.marks, self.charset), self._spot(name, start))
+        return Said(self._value(pieces[part].raw) if part in pieces else "", self._spot(name, piece))
 
-    def repetitions(self, number: int) -> range:
-        """The numbers of a field's repetitions; none if it is empty."""
-        at = self._at(number)
-        raw = self._fields[at] if 0 < at < len(self._fields) else ""
-        return range(1, len(raw.split(self.marks.repetition)) + 1) if raw else range(0)
+    def repetitions(self, number: int) -> list[int]:
+        """The numbers of a field's repetitions that say anything."""
+        return sorted({part[0] for part in self.filled.get(number, ())})
 
-    def parts(self, number: int) -> list[list[str]]:
-        """What stands in a field, as it stands there: the components of each repetition that says anything."""
-        at, silent = self._at(number), f"{self.marks.component}{self.marks.sub} "
-        raw = self._fields[at] if 0 < at < len(self._fields) else ""
-        return [part.split(self.marks.component) for part in raw.split(self.marks.repetition)
-                if part.strip(silent) not in ("", '""')]
+    def leave_out(self, number: int = 0, repetition: int = 0) -> None:
+        """Knowingly: a repetition, a field, or the whole segment."""
+        for at, values in self.filled.items():
+            self._read.update((at, part) for part in values
+                              if number in (0, at) and repetition in (0, part[0]))
 
-    def spot(self) -> Spot:
-        return self._spot("", 0)
+    @cached_property
+    def filled(self) -> dict[int, dict[Part, str]]:
+        """Number of a field -> what stands in its parts, of those that say anything."""
+        filled = {}
+        for number in range(3 if self._header else 1, len(self._fields) + self._header):
+            values = {part: value for part, piece in self._pieces(number).items() if (value := self._value(piece.raw))}
+            if values:
+                filled[number] = values
+        return filled
 
-    def escapes(self) -> Iterator[Spot]:
-        """Where an escape sequence is broken."""
-        if self.marks.escape not in self.text:
+    def unread(self) -> Iterator[tuple[int, list[Part]]]:
+        """Fields with parts that say something and that nobody has read."""
+        for number, values in self.filled.items():
+            if parts := [part for part in values if (number, part) not in self._read]:
+                yield number, parts
+
+    def reads(self, number: int = 0, repetition: int = 0) -> bool:
+        """Whether anything of the segment, of a field or of a repetition was read."""
+        return any(number in (0, at) and repetition in (0, part[0]) for at, part in self._read)
+
+    def spot(self, number: int = 0, repetition: int = 1) -> Spot:
+        """Of the segment, of a field or of one of its repetitions."""
+        if not number:
+            return self._spot("", _Piece("", 0, 0))
+        name = f"{number}[{repetition}]" if repetition > 1 else str(number)
+        pieces = self._pieces(number)
+        return self._spot(name, pieces.get((repetition, 1, 1)) or pieces.get((1, 1, 1)) or self._end)
+
+    def flaws(self) -> Iterator[Finding]:
+        """Broken escape sequences, damaged characters and texts beyond all bounds."""
+        plain = self.text.isascii() and self.text.isprintable() and len(self.text) <= MAX_TEXT
+        if plain and self.marks.escape not in self.text[8 * self._header:]:
             return
-        for at in range(3 if self._header else 1, len(self._fields)):
-            raw = self._fields[at]
-            if self.marks.escape in raw and _broken_escape(raw, self.marks, self.charset):
-                yield self._spot(str(at + self._header), self._starts[at])
+        for number in range(3 if self._header else 1, len(self._fields) + self._header):
+            for part, piece in self._pieces(number).items():
+                if code := _flaw(piece.raw, self.marks, self.charset, MAX_DATA if self.name[0] == "Z" else MAX_TEXT):
+                    yield found(code, self.seen(number, part).spot)
+
+    def _value(self, raw: str) -> str:
+        bare = raw.strip()
+        return "" if bare in ("", '""') else unescape(bare, self.marks, self.charset)
 
     @property
     def _header(self) -> bool:
         return self.name == "MSH"
 
-    def _at(self, number: int) -> int:
-        """Where a field stands in the split text: MSH-1 is the delimiter itself."""
-        return number - self._header
+    @cached_property
+    def _fields(self) -> list[_Piece]:
+        """The split text; field 0 is the name, and of MSH the delimiter itself is the first."""
+        return self._split(_Piece(self.text, 0, 0), self.marks.field)
 
     @cached_property
-    def _fields(self) -> list[str]:
-        return self.text.split(self.marks.field)
+    def _end(self) -> _Piece:
+        last = self._fields[-1]
+        return _Piece("", len(self.text), last.offset + len(last.raw.encode(self.charset)))
 
     @cached_property
-    def _starts(self) -> list[int]:
-        starts = [0]
-        for part in self._fields[:-1]:
-            starts.append(starts[-1] + len(part) + 1)
-        return starts
+    def _cache(self) -> dict[int, dict[Part, _Piece]]:
+        return {}
 
-    def _spot(self, name: str, start: int) -> Spot:
+    def _pieces(self, number: int) -> dict[Part, _Piece]:
+        """All parts of a field, the empty ones too."""
+        if number not in self._cache:
+            at = number - self._header
+            whole = self._fields[at] if 0 < at < len(self._fields) else None
+            pieces: dict[Part, _Piece] = {}
+            if whole and self._header and number == 2:
+                pieces[1, 1, 1] = whole
+            elif whole:
+                for repetition, again in enumerate(self._split(whole, self.marks.repetition), 1):
+                    for component, within in enumerate(self._split(again, self.marks.component), 1):
+                        for sub, piece in enumerate(self._split(within, self.marks.sub), 1):
+                            pieces[repetition, component, sub] = piece
+            self._cache[number] = pieces
+        return self._cache[number]
+
+    def _split(self, piece: _Piece, mark: str) -> list[_Piece]:
+        if mark not in piece.raw:
+            return [piece]
+        column, offset, pieces = piece.column, piece.offset, []
+        for part in piece.raw.split(mark):
+            pieces.append(_Piece(part, column, offset))
+            # Each part is encoded once: counting from the start each time would cost the square of the size.
+            column, offset = column + len(part) + 1, offset + len(part.encode(self.charset)) + 1
+        return pieces
+
+    def _spot(self, name: str, piece: _Piece) -> Spot:
         place = self.name + (f"[{self.occurrence}]" if self.occurrence > 1 else "") + (f"-{name}" if name else "")
         if not self.line:
             return Spot(place)
-        return Spot(place, self.line, start + 1, self.offset + len(self.text[:start].encode(self.charset)))
+        return Spot(place, self.line, piece.column + 1, self.offset + piece.offset)
 
 
 @dataclass(frozen=True)
@@ -218,12 +334,19 @@ class Parsed(Group):
     """A message."""
 
     charset: str
+    findings: list[Finding] = field(default_factory=list)
+    """What is wrong with it, though it can be read."""
 
     @property
     def type(self) -> str:
         """`RDE^O11`."""
         header = self.one("MSH")
         return f"{header.said(9).value}^{header.said(9, 2).value}"
+
+    @cached_property
+    def head(self) -> Group:
+        """What stands before the first ORC."""
+        return Group(self.segments[:next((at for at, it in enumerate(self.segments) if it.name == "ORC"), None)])
 
     @cached_property
     def orders(self) -> list[Group]:
@@ -237,7 +360,8 @@ class Parsed(Group):
 def parse(raw: bytes, default: str) -> Parsed:
     """The segments in the bytes; `default` is the MSH-18 of a message that names none.
 
-    Raises `InvalidPayload` with every finding if they are no HL7 v2 message.
+    Lines that are no segments and damaged texts are findings of the message. Raises `InvalidPayload` if the bytes are
+    no HL7 v2 message, or are not in the character set they say.
     """
     if len(raw) > MAX_BYTES:
         raise InvalidPayload([found("HL7_TOO_LARGE", Spot("MSH"))])
@@ -246,32 +370,30 @@ def parse(raw: bytes, default: str) -> Parsed:
     charset = _charset(raw, default)
     text = raw.decode(charset)
     marks = _marks(text)
-    segments, findings, seen, offset, end = [], [], dict[str, int](), 0, 0
+    if sum(map(text.count, (marks.field, marks.component, marks.repetition, marks.sub))) > MAX_DELIMITERS:
+        raise InvalidPayload([found("HL7_TOO_LARGE", Spot("MSH", 1, 1, 0))])
+    segments: list[Segment] = []
+    findings: list[Finding] = []
+    seen, offset, end = dict[str, int](), 0, 0
     for line, match in enumerate(_LINE.finditer(text), 1):
         if line > MAX_SEGMENTS:
             raise InvalidPayload([found("HL7_TOO_LARGE", Spot("", line, 1, offset))])
         # Bytes are counted segment by segment: counting from the start each time would cost the square of the size.
         offset += match.start() - end
         content, end = match[0], match.end()
-        name, size = content[:3], len(content.encode(charset))
-        if control := _CONTROL.search(content):
-            at = control.start()
-            findings.append(found("HL7_CHARACTER", Spot("", line, at + 1, offset + len(content[:at].encode(charset)))))
+        name = content[:3]
         if not _NAME.fullmatch(name) or (len(content) > 3 and content[3] != marks.field) or (name == "MSH") != (line == 1):
             findings.append(found("HL7_SEGMENT", Spot("", line, 1, offset)))
+        elif _misread(content):
+            raise InvalidPayload([found("HL7_CHARSET", segments[0].spot(18) if segments else Spot("MSH-18", 1, 1, 0))])
         else:
             seen[name] = seen.get(name, 0) + 1
-            segment = Segment(name, seen[name], line, offset, content, marks, charset)
-            if name != "MSH" and content.count(marks.repetition) > MAX_REPETITIONS:
-                findings.append(found("HL7_TOO_LARGE", segment.spot()))
-            findings += [found("HL7_ESCAPE", spot) for spot in islice(segment.escapes(), MAX_FINDINGS)]
-            segments.append(segment)
-        offset += size
+            segments.append(Segment(name, seen[name], line, offset, content, marks, charset))
+            findings += islice(segments[-1].flaws(), MAX_FINDINGS)
+        offset += len(content.encode(charset))
         if len(findings) >= MAX_FINDINGS:
-            break
-    if findings:
-        raise InvalidPayload(findings[:MAX_FINDINGS])
-    return Parsed(tuple(segments), charset)
+            raise InvalidPayload(findings[:MAX_FINDINGS])
+    return Parsed(tuple(segments), charset, findings)
 
 
 def found(code: str, spot: Spot) -> Finding:
@@ -302,10 +424,38 @@ def unescape(raw: str, marks: Marks, charset: str) -> str:
     return _escapes(marks).sub(lambda it: it[0] if (meant := _meant(it[1], marks, charset)) is None else meant, raw)
 
 
-def _broken_escape(raw: str, marks: Marks, charset: str) -> bool:
-    """Whether an escape mark is left once all known sequences are gone."""
-    left = _escapes(marks).sub(lambda it: marks.escape if _meant(it[1], marks, charset) is None else "", raw)
-    return marks.escape in left
+def _flaw(raw: str, marks: Marks, charset: str, longest: int) -> str:
+    """Code of what is wrong with a piece of text as sent; empty if nothing is."""
+    if len(raw) > longest:
+        return "HL7_TOO_LONG"
+    left = raw
+    if marks.escape in raw:
+        left = _escapes(marks).sub(lambda it: marks.escape if _meant(it[1], marks, charset) is None else "", raw)
+        if marks.escape in left:
+            return "HL7_ESCAPE"
+        left = unescape(raw, marks, charset).replace("\n", "")
+    return "HL7_CHARACTER" if _DAMAGED.search(left) else ""
+
+
+def _misread(text: str) -> bool:
+    """Whether all the characters of a text beyond ASCII are bytes of another character set, read as if of this one.
+
+    UTF-8 mostly reads as GB 18030 too, and some words of GB 18030 as UTF-8, each as other characters; the same once
+    more if a system on the way converted it wrongly. What is too short to tell is believed.
+    """
+    if text.isascii():
+        return False
+    strange = "".join(it for it in text if it > "\x7f")
+    letters = [it for it in strange if it.isalpha() and it != "µ" and not "\u0370" <= it <= "\u03ff"]
+    with suppress(UnicodeError):
+        if len(strange) >= 3 and any(it >= "\u0800" for it in strange.encode("gb18030").decode("utf-8")):
+            return True
+    for codec, least in (("utf-8", 3), ("latin-1", 4)):
+        with suppress(UnicodeError):
+            if len(letters) >= least and max(strange) < "\u0800" and all(
+                    "\u4e00" <= it <= "\u9fff" for it in strange.encode(codec).decode("gb18030")):
+                return True
+    return False
 
 
 def _escapes(marks: Marks) -> re.Pattern[str]:
@@ -319,7 +469,7 @@ def _meant(code: str, marks: Marks, charset: str) -> str | None:
              ".br": "\n", "H": "", "N": ""}
     if code not in known and re.fullmatch(r"X(?:[0-9A-Fa-f]{2})+", code):
         with suppress(UnicodeDecodeError):
-            return bytes.fromhex(code[1:]).decode(charset)
+            return bytes.fromhex(code[1:]).decode(charset).replace("\r\n", "\n").replace("\r", "\n")
     return known.get(code)
 
 

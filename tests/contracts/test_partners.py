@@ -304,7 +304,7 @@ def read_as(slug: str, one: folders.Sample) -> tuple[Message | None, list[Findin
         message = folders.reader(slug).to_fhir(one.raw, folders.tables(slug))
     except InvalidPayload as invalid:
         return None, list(invalid.findings)
-    found = check_data(message.resource, slug)
+    found = [*message.findings, *check_data(message.resource, slug)]
     return message, [replace(it, spot=it.spot or message.locate(it.path)) for it in found]
 
 

@@ -31,7 +31,7 @@ class Adapter:
         else:
             resource, spots = drafts.bundle(translated.prescription())
         return Message(hl7v2.key(parsed), resource, drafts.locate(spots), tuple(translated.unmapped),
-                       hl7v2.context(parsed))
+                       hl7v2.context(parsed), translated.findings())
 
     def answer(self, message: Message | None, verdict: Verdict) -> Reply:
         return hl7v2.acknowledge(self.ends, message, verdict)

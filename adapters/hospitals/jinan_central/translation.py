@@ -1,10 +1,15 @@
-"""Their fields and ours: which segment says what in a prescription, and how a report of ours reads."""
+"""Their fields and ours: which segment says what in a prescription, and how a report of ours reads.
+
+Every part of a field that says something is read, or in `LEFT_OUT`, or a finding: the segments remember what was read.
+"""
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
 
 from adapters.dialects import hl7v2
 from adapters.dialects.hl7v2 import Ends
@@ -16,6 +21,7 @@ from adapters.dialects.hl7v2_segments import (
     date,
     digest,
     encode,
+    found,
     stamp,
     text,
     timestamp,
@@ -23,39 +29,170 @@ from adapters.dialects.hl7v2_segments import (
 )
 from adapters.mapping import CodeMap, Codes
 from adapters.messages import Unmapped
-from domain.findings import Severity
+from domain.findings import Finding, Severity, Spot
 from domain.words import STATUSES
-from fhir_profiles.drafts import NOTHING, CancelDraft, DiagnosisDraft, Draft, ItemDraft, PatientDraft, Said
+from fhir_profiles.drafts import (
+    NOTHING,
+    CancelDraft,
+    DecoctionDraft,
+    DiagnosisDraft,
+    Draft,
+    GuardianDraft,
+    ItemDraft,
+    PatientDraft,
+    ReadingDraft,
+    Said,
+    SignatureDraft,
+)
+from fhir_profiles.drafts import number as number_of
 
-DAYS = ("d", "D", "天", "日")
 
-# Number of a field in RXE and in RXO.
-CODE, DOSE, DOSE_UNIT, USAGE = {"RXE": 2, "RXO": 1}, {"RXE": 3, "RXO": 2}, {"RXE": 5, "RXO": 4}, {"RXE": 7, "RXO": 7}
-QUANTITY, UNIT, INDICATION, KIND = {"RXE": 10, "RXO": 11}, {"RXE": 11, "RXO": 12}, {"RXE": 27, "RXO": 20}, {
-    "RXE": 31, "RXO": 24}
+@dataclass(frozen=True)
+class Detail:
+    """Numbers of the fields of a drug segment."""
+
+    drug: int
+    dose: int
+    dose_unit: int
+    special: int
+    """What the pharmacy must do."""
+    usage: int
+    """How to take it."""
+    quantity: int
+    unit: int
+    strength: int
+    strength_unit: int
+    indication: int
+    kind: int
+
+
+DETAILS: Final[Mapping[str, Detail]] = {
+    "RXE": Detail(2, 3, 5, 21, 7, 10, 11, 25, 26, 27, 31), "RXO": Detail(1, 2, 4, 6, 7, 11, 12, 18, 19, 20, 24)}
+PACK_SIZE, PACK_UNIT = 28, 29
+"""Of RXE; RXO has no such fields."""
+
+_ABSENT = "Absent means the agreed table; another one is refused."
+_COMPARED = "Words beside a code: compared with its agreed name."
+_CODED: Final = (
+    "RXE-5", "RXE-11", "RXE-26", "RXE-29", "RXE-31", "RXO-4", "RXO-12", "RXO-19", "RXO-24", "RXR-1", "OBX-3", "OBX-5", "OBX-6",
+    "ORC-16", "AL1-2", "AL1-4", "IAM-2", "IAM-4", "NK1-3", "NK1-7", "NTE-4")
+_CODED_AND_NAMED: Final = ("RXE-2", "RXE-21", "RXE-27", "RXO-1", "RXO-6", "RXO-20", "DG1-3", "AL1-3", "IAM-3", "ORC-17")
+"""The words beside these codes are carried."""
+
+LEFT_OUT: Final[Mapping[str, str]] = {
+    **hl7v2.LEFT_OUT,
+    "PID-3[*]": "Numbers of another type than NI and EC are the hospital's own; the resident number says who it is.",
+    "PID-3.4": "Absent means the police (GAB); another authority is refused.",
+    "PID-5[*]": "Names of another type than L, and those in letters beside one in characters.",
+    "PID-11[*]": "Addresses that are not in use (BA, a period that is over), and those of a lesser use than the one that counts.",
+    "PID-11.6": "Absent means this country; another is refused.",
+    "PID-11.7": "Which address counts; where there is only one, any use that can be delivered to says the same.",
+    "PID-13[*]": "Further numbers beside the one that counts.",
+    "PID-14[*]": "Further numbers beside the one that counts.",
+    "PID-13.2": "Which number counts; where there is only one, any use that can be called says the same.",
+    "PID-13.3": "The same of the equipment.",
+    "PV1-3": "The room; the department is ORC-17.",
+    "PV1-10.1": "Repeats ORC-17; another department is refused.",
+    "IN1-2.2": "What the hospital calls the insurance; the code counts.",
+    "IN1-2.3": _ABSENT,
+    "IN1-3.4": _ABSENT,
+    "AL1-2.1": "Every allergen counts, whatever its type; a type other than drug is kept with the words.",
+    "IAM-2.1": "Every allergen counts, whatever its type; a type other than drug is kept with the words.",
+    "IAM-7": "The hospital's number of the entry.",
+    "DG1-6.1": "Admitting or final, both are diagnoses; a working one is refused.",
+    "NK1-7.1": "Absent means the guardian; another role is refused.",
+    "NTE-2.1": "Absent means the prescriber; another author is refused.",
+    "ORC-2": "The hospital's number of the line: kept in the archived message; no two may be the same.",
+    "ORC-4.2": "Absent means the sender; another is refused.",
+    "ORC-12.2": "The prescriber's name; the national code counts.",
+    "ORC-12.3": "The prescriber's name; the national code counts.",
+    "ORC-21.1": "The institution's name; the national code counts.",
+    "ORC-21.2": "Absent means the legal name; another is refused.",
+    "RXE-15.1": "Repeats ORC-4; another number is refused.",
+    "TQ1-2.1": "Absent means 1; another is refused.",
+    "TQ1-3.1.2": _COMPARED,
+    "TQ1-3.1.3": _ABSENT,
+    "TQ1-7.1": "Absent means the day of issue; another is refused.",
+    "TQ1-9.1": "Absent means routine; another priority is refused.",
+    **{f"{field}.2": _COMPARED for field in _CODED},
+    **{f"{field}.3": _ABSENT for field in (*_CODED, *_CODED_AND_NAMED)},
+}
+"""Places whose change or absence alone changes nothing that is kept, and why; `[*]` are the repetitions that do not count,
+a field or a component stands for all its parts. Whatever else is filled in is read, or a finding."""
+
+DAYS: Final[Mapping[str, int]] = {"d": 1, "D": 1, "天": 1, "日": 1, "wk": 7, "w": 7, "W": 7, "周": 7}
+"""Unit of a duration -> days. A month is no number of days."""
+WEEKS: Final = ("", "wk", "w", "W", "周")
+"""Units of OBX-6 that are weeks of pregnancy, as the code itself says."""
+PARTS_OF: Final[Mapping[str, int]] = {"g": 1_000_000, "mg": 1_000, "μg": 1, "ml": 1, "mmol": 1, "U": 1, "IU": 1}
+WEIGHTS: Final = ("g", "mg", "μg")
+
+NAME_TYPES: Final = ("L", "")
+"""PID-5.7 of a name that is somebody's legal one."""
+WRITINGS: Final = ("I", "", "A", "P")
+"""PID-5.8, what counts first: characters before letters."""
+ADDRESS_USES: Final = ("C", "H", "M", "", "P", "L", "O", "B")
+"""PID-11.7 of an address things can be sent to, what counts first: current, home, mailing, …; BA is a bad one."""
+PHONE_USES: Final = ("PRS", "PRN", "", "ORN", "VHN", "WPN")
+"""PID-13.2 of a number the patient answers, what counts first."""
+PHONES: Final = ("CP", "", "PH")
+"""PID-13.3 of what somebody can be called on, what counts first."""
+
+SYSTOLIC, DIASTOLIC, PRESSURE = "8480-6", "8462-4", "85354-9"
+READINGS: Final = (SYSTOLIC, DIASTOLIC, "8867-4", "15074-8", "29463-7", "59408-5")
+"""LOINC of values measured at home."""
+PENDING: Final = ("A", "B", "P", "R", "S", "U", "V")
+"""OBX-11 of what is no result yet."""
+UNSAID: Final = ("I", "N", "O", "X")
+"""OBX-11 of what has no result."""
+
+Parts = Sequence[tuple[int, int]]
+CONCEPT: Final[Parts] = ((1, 1), (2, 1), (3, 1))
+"""Code, words and table of a CE field, as component and subcomponent."""
+INSIDE: Final[Parts] = ((1, 1), (1, 2), (1, 3))
+"""The same within the first component."""
 
 
 class Translation:
-    """One message of theirs; what it leaves `unmapped` makes it wait."""
+    """One message of theirs; what it leaves `unmapped` makes it wait, what goes into the message's findings refuses it."""
 
     def __init__(self, hospital: str, facts: Mapping[str, str], codes: CodeMap, message: Parsed) -> None:
         self._hospital = hospital
         self._facts = facts
         self._codes = Codes(codes)
+        self._names = codes.names
         self._message = message
+        self._detail = hl7v2.DETAIL[message.type]
+        day = message.one("ORC").said(9).value[:8]
+        self._day = day if day.isdecimal() and len(day) == 8 else ""
 
     @property
     def unmapped(self) -> list[Unmapped]:
         return self._codes.unmapped
 
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with the message, once it is translated, that nobody sees in the Bundle."""
+        cancel = hl7v2.cancels(self._message)
+        left_out = {**LEFT_OUT, **hl7v2.LEFT_OUT_OF_CANCELS} if cancel else LEFT_OUT
+        return hl7v2.in_order([*self._message.findings, *hl7v2.passed_over(self._message, left_out)])
+
     def prescription(self) -> Draft:
         message = self._message
         header, visit, insurance, rx = (message.one(name) for name in ("MSH", "PV1", "IN1", "ZRX"))
         order = message.orders[0].one("ORC")
+        department, department_name = self._department(order, visit)
+        self._expect(order.said(21, 2), "L")
+        orders = [it for it in message.orders if it.all(self._detail)]
+        items = [self._item(it) for it in orders]
+        for each in message.all("OBX"):
+            if each.said(3).value not in {*READINGS, *(self._facts[it] for it in (
+                    "pregnancy_weeks", "lactating", "skin_test", "skin_test_exemption", "approval"))}:
+                self._find("HL7_NOT_READ", each.said(3).spot)
+                each.leave_out()
         return Draft(
             hospital=self._hospital,
             key=header.said(10),
-            number=order.said(4),
+            number=self._number(order, 4),
             sent=timestamp(header.said(7)),
             issued=timestamp(order.said(9)),
             valid_until=timestamp(rx.said(3)),
@@ -68,99 +205,533 @@ class Translation:
             institution_name=order.said(21),
             visit_class=self._word("visit", visit.said(2)),
             visit_type=self._word("revisit", visit.said(13)),
-            insutype=insurance.said(2),
+            insutype=self._insurance(insurance),
             insured_place=insurance.said(3),
-            diagnoses=self._diagnoses(),
-            items=[self._item(it) for it in message.orders],
+            diagnoses=self._diagnoses(orders),
+            items=items,
             chronic_disease=insurance.said(35),
             proof_issued=date(rx.said(4)),
-            proof_diagnoses=[rx.said(5, repetition=number) for number in rx.repetitions(5)],
+            proof_diagnoses=[rx.said(5, repetition=it) for it in rx.repetitions(5)],
             independent_years=rx.said(6),
             extend_reason=rx.said(7),
             long_term_assessed=self._word("flag", rx.said(8)),
             patient_acknowledged=self._word("flag", rx.said(9)),
+            valid_reason=rx.said(12),
+            note=_together(self._notes(message.head).get("", [])),
+            department=department,
+            department_name=department_name,
+            title=self._codes.ours("title", order.said(12, 21)),
+            visit_number=visit.said(19),
+            decoction=DecoctionDraft(rx.said(14), self._word("decoction", rx.said(14, 2)), rx.said(14, 3))
+            if 14 in rx.filled else None,
+            renewal_first=rx.said(13),
+            renewal_start=date(rx.said(13, 2)),
+            renewal_end=date(rx.said(13, 3)),
+            readings=self._readings(),
+            signature=SignatureDraft(timestamp(rx.said(15)), rx.said(15, 2)) if 15 in rx.filled else None,
         )
 
     def cancel(self) -> CancelDraft:
         header, order = self._message.one("MSH"), self._message.one("ORC")
-        return CancelDraft(self._hospital, header.said(10), order.said(4), self._word("reason", order.said(16)),
+        return CancelDraft(self._hospital, header.said(10), self._number(order, 4), self._coded_word("reason", order, 16),
                            timestamp(order.said(9)))
+
+    # The visit.
+
+    def _department(self, order: Segment, visit: Segment) -> tuple[Said, Said]:
+        code, name = self._concept("department", order, 17)
+        service = visit.said(10)
+        if code.value and service.value not in ("", code.value):
+            self._find("HL7_CONTRADICTION", service.spot)
+        return (code if code.value else service), name
+
+    def _insurance(self, insurance: Segment) -> Said:
+        if insurance.said(3, 4).value not in ("", self._facts["system.insured_place"]):
+            self._find("HL7_CODE_SYSTEM", insurance.said(3, 4).spot)
+        return self._concept("insutype", insurance, 2)[0]
+
+    def _diagnoses(self, orders: Sequence[Group]) -> list[DiagnosisDraft]:
+        """What all the drugs are given for, and DG1 where they send it, which v2.5.1 does not have here."""
+        general = self._general_diagnoses()
+        given: list[tuple[Said, Said]] = []
+        for order in orders:
+            detail = order.one(self._detail)
+            field = DETAILS[self._detail].indication
+            stated = [self._concept("diagnosis", detail, field, repetition=it) for it in detail.repetitions(field)]
+            if not stated and not general:
+                # Each drug says what it is for: what stands here is refused as a diagnosis that is missing.
+                given.append((Said("", detail.spot(field)), NOTHING))
+            given += stated
+        named: dict[str, tuple[Said, Said]] = {}
+        for code, name in (*general, *given):
+            first = named.setdefault(code.value, (code, name))
+            if first[1].value != name.value:
+                self._find("HL7_CONTRADICTION", name.spot)
+            elif general and code.value not in {it.value for it, _ in general}:
+                self._find("HL7_CONTRADICTION", code.spot)
+        return [DiagnosisDraft(self._codes.ours("diagnosis", code, name.value), name) for code, name in named.values()]
+
+    def _general_diagnoses(self) -> list[tuple[Said, Said]]:
+        kept: list[tuple[Said, Said]] = []
+        deleted: set[str] = set()
+        for row in self._message.all("DG1"):
+            action, code = row.said(21), row.said(3)
+            self._expect(action, "A", "U", "X", "D")
+            if action.value == "D":
+                deleted.add(code.value)
+                row.leave_out()
+                continue
+            if row.said(6).value == "W":
+                self._find("HL7_NOT_FINAL", row.said(6).spot)
+            else:
+                self._expect(row.said(6), "A", "F")
+            kept.append(self._concept("diagnosis", row, 3))
+        for code, _ in kept:
+            if code.value in deleted:
+                self._find("HL7_CONTRADICTION", code.spot)
+        return kept
+
+    # The patient.
 
     def _patient(self) -> PatientDraft:
         person, rx = self._message.one("PID"), self._message.one("ZRX")
-        numbers = [person.said(3, repetition=it) for it in person.repetitions(3)
-                   if person.said(3, 5, repetition=it).value == self._facts["id_type"]]
-        phone = person.said(13, 12) if person.said(13, 12).value else person.said(13)
+        if person.said(29).value:
+            self._find("HL7_DECEASED", person.said(29).spot)
+        elif person.said(30).value == "Y":
+            self._find("HL7_DECEASED", person.said(30).spot)
+        self._expect(person.said(30), "Y", "N")
+        for it in person.repetitions(3):
+            if person.said(3, 5, repetition=it).value not in ("", self._facts["id_type"], self._facts["credential_type"]):
+                person.leave_out(3, it)
+        address, district = self._address(person)
+        codes, words, none = self._allergies()
         return PatientDraft(
-            id_number=numbers[0] if numbers else person.said(3),
-            name=_joined(person, 5, 1, 2),
+            id_number=self._identity(person, 3, self._facts["id_type"]),
+            name=self._name(person, 5),
             gender=self._word("gender", person.said(8)),
             birth_date=date(person.said(7)),
-            phone=phone,
-            address=_joined(person, 11, 4, 3, 1, 2),  # the largest first, as addresses are written here
-            district=person.said(11, 9),
+            phone=self._phone(person),
+            address=address,
+            district=district,
             latitude=rx.said(11),
             longitude=rx.said(11, 2),
-            allergies=[it.said(3) for it in self._message.all("AL1")],
-            pregnancy_weeks=self._observed("pregnancy_weeks"),
-            lactating=self._word("flag", self._observed("lactating")),
+            allergies=codes,
+            allergy_words=words,
+            no_known_allergies=none,
+            pregnancy_weeks=self._weeks(),
+            lactating=self._lactating(),
             guardian_confirmed=self._word("flag", rx.said(10)),
+            credential=self._identity(person, 3, self._facts["credential_type"], optional=True),
+            guardian=self._guardian(),
         )
 
-    def _diagnoses(self) -> list[DiagnosisDraft]:
-        """From DG1 where they send it, which v2.5.1 does not have here; else what the first item is given for."""
-        given = [(it.said(3), it.said(3, 2)) for it in self._message.all("DG1")]
+    def _identity(self, segment: Segment, number: int, kind: str, *, optional: bool = False) -> Said:
+        """The number of a type; an empty one where it should have stood."""
+        given = []
+        for it in segment.repetitions(number):
+            if segment.seen(number, (it, 5, 1)).value == kind:
+                given.append(segment.said(number, repetition=it))
+                segment.said(number, 5, repetition=it)
+                authority = segment.said(number, 4, repetition=it)
+                if not optional and authority.value not in ("", self._facts["id_authority"]):
+                    self._find("HL7_CODE_SYSTEM", authority.spot)
+        return self._only(given) or (NOTHING if optional else segment.said(number))
+
+    def _name(self, segment: Segment, number: int) -> Said:
+        given = []
+        for it in segment.repetitions(number):
+            kind, writing = segment.said(number, 7, repetition=it), segment.said(number, 8, repetition=it)
+            if kind.value in NAME_TYPES and writing.value in WRITINGS and self._in_force(segment, number, it, 12, 13):
+                rank = (WRITINGS.index(writing.value or "I"), NAME_TYPES.index(kind.value))
+                given.append((rank, it, _joined(segment, number, 1, 2, repetition=it)))
+        return self._current(segment, number, given)
+
+    def _address(self, person: Segment) -> tuple[Said, Said]:
+        """Address and division; the largest unit first, as addresses are written here."""
+        given = []
+        for it in person.repetitions(11):
+            use = person.said(11, 7, repetition=it)
+            if use.value in ADDRESS_USES and self._in_force(person, 11, it, 13, 14):
+                given.append(((ADDRESS_USES.index(use.value),), it, _joined(person, 11, 4, 3, 1, 2, repetition=it)))
+        address = self._current(person, 11, given)
+        chosen = next((it for _, it, each in given if each is address), 0)
+        if chosen:
+            self._expect(person.said(11, 6, repetition=chosen), "CHN")
+            return address, person.said(11, 9, repetition=chosen)
+        return address, person.said(11, 9) if not person.repetitions(11) else NOTHING
+
+    def _phone(self, person: Segment) -> Said:
+        """The number that is reached first. Numbers at work count after all others."""
+        given, numbers = [], [(field, it) for field in (13, 14) for it in person.repetitions(field)]
+        for field, it in numbers:
+            use, kind = person.said(field, 2, repetition=it), person.said(field, 3, repetition=it)
+            preferred = person.said(field, 18, repetition=it).value
+            if use.value in PHONE_USES and kind.value in PHONES and self._in_force(person, field, it, 13, 14):
+                rank = (int(preferred) if preferred.isdecimal() and len(preferred) < 4 else 1000, field,
+                        PHONE_USES.index(use.value), PHONES.index(kind.value))
+                given.append((rank, field, it))
         if not given:
-            detail = _detail(self._message.orders[0])
-            field = INDICATION[detail.name]
-            given = [(detail.said(field, repetition=it), detail.said(field, 2, repetition=it))
-                     for it in detail.repetitions(field)]
-        return [DiagnosisDraft(self._codes.ours("diagnosis", code, name.value), name) for code, name in given]
+            for field in (13, 14):
+                person.leave_out(field)
+            if numbers:
+                self._find("HL7_NONE_CURRENT", person.spot(numbers[0][0]))
+            return Said("", person.spot(numbers[0][0] if numbers else 13))
+        best = min(rank for rank, _, _ in given)
+        chosen = [self._digits(person, field, it) for rank, field, it in given if rank == best]
+        kept = {(field, it) for rank, field, it in given if rank == best}
+        for field, it in numbers:
+            if (field, it) not in kept:
+                person.leave_out(field, it)
+        return self._only(chosen) or NOTHING
+
+    def _digits(self, person: Segment, field: int, repetition: int) -> Said:
+        """The number as it is dialled: whole, or area and local number."""
+        whole, old = person.said(field, 12, repetition=repetition), person.said(field, 1, repetition=repetition)
+        if whole.value and old.value not in ("", whole.value):
+            self._find("HL7_CONTRADICTION", old.spot)
+        if whole.value or old.value:
+            return whole if whole.value else old
+        country, area, local = (person.said(field, it, repetition=repetition) for it in (5, 6, 7))
+        self._expect(country, "86", "+86")
+        return replace(local, value="-".join(it.value for it in (area, local) if it.value))
+
+    def _in_force(self, segment: Segment, number: int, repetition: int, start: int, end: int) -> bool:
+        """Whether a repetition is in use on the day of issue, by the days in two of its components."""
+        first, last = (segment.said(number, it, repetition=repetition) for it in (start, end))
+        for each in (first, last):
+            if each.value and not (each.value[:8].isdecimal() and len(each.value) >= 8):
+                self._find("HL7_VALUE", each.spot)
+                return True
+        return not self._day or (first.value[:8] <= self._day and (not last.value or self._day <= last.value[:8]))
+
+    def _current(self, segment: Segment, number: int, given: Sequence[tuple[tuple[int, ...], int, Said]]) -> Said:
+        """The value that counts, by rank; the repetitions that do not count are left out."""
+        filled = segment.repetitions(number)
+        best = min((rank for rank, _, _ in given), default=())
+        chosen = {it: said for rank, it, said in given if rank == best}
+        for it in filled:
+            if it not in chosen:
+                segment.leave_out(number, it)
+        if filled and not chosen:
+            self._find("HL7_NONE_CURRENT", segment.spot(number))
+            return Said("", segment.spot(number))
+        return self._only(list(chosen.values())) or segment.said(number)
+
+    def _only(self, given: Sequence[Said]) -> Said | None:
+        """The one that all of them are."""
+        for other in given[1:]:
+            if other.value != given[0].value:
+                self._find("HL7_SEVERAL", other.spot)
+        return given[0] if given else None
+
+    def _guardian(self) -> GuardianDraft | None:
+        guardians = []
+        for row in self._message.all("NK1"):
+            role, _ = self._concept("role", row, 7)
+            if role.value in ("", self._facts["guardian_role"]):
+                guardians.append(row)
+            else:
+                self._find("HL7_NOT_READ", role.spot)
+                row.leave_out()
+        for extra in guardians[1:]:
+            self._find("HL7_REPEATED", extra.spot())
+            extra.leave_out()
+        return next((GuardianDraft(self._name(row, 2), self._identity(row, 33, self._facts["id_type"]),
+                                   self._coded_word("relation", row, 3)) for row in guardians), None)
+
+    # Allergies.
+
+    def _allergies(self) -> tuple[list[Said], list[Said], Said]:
+        """Those a code of ours stands for, those in words, and whether the hospital says that none are known.
+
+        What no code says stands in the words: reaction, severity, type, and a name other than that of the code.
+        """
+        codes: dict[str, Said] = {}
+        words: list[Said] = []
+        none: list[Said] = []
+        deleted: set[str] = set()
+        kept: list[tuple[str, Said]] = []
+        for row in (it for it in self._message.segments if it.name in ("AL1", "IAM")):
+            code, name = self._concept("allergy", row, 3)
+            if row.name == "IAM" and self._taken_back(row):
+                deleted |= {code.value or name.value}
+                row.leave_out()
+                continue
+            kept.append((code.value or name.value, code))
+            ours = self._facts.get(f"allergy.{code.value}") if code.value else None
+            if not code.value and name.value in self._facts["allergy_none"].split():
+                ours = "none"
+            agreed = self._facts.get(f"allergy_name.{code.value}", "")
+            more = [*self._allergy_words(row)]
+            if not code.value and not name.value:
+                if more or '""' not in row.text:
+                    self._find("HL7_ALLERGEN", row.spot(3))
+                continue
+            if ours == "none":
+                none.append(code if code.value else name)
+                if more or (code.value and name.value not in ("", agreed)):
+                    self._find("HL7_CONTRADICTION", name.spot)
+                continue
+            if ours:
+                codes.setdefault(ours, replace(code, value=ours))
+            if more or not ours or name.value not in ("", agreed):
+                shown = name.value or agreed or code.value
+                if not ours and code.value and name.value:
+                    shown += f"（{code.value}）"
+                words.append(Said("；".join([shown, *more]), (name if name.value else code).spot))
+        contradicted = [each for allergen, each in kept if allergen in deleted - {""}] + (none if codes or words else [])
+        for each in contradicted:
+            self._find("HL7_CONTRADICTION", each.spot)
+        return list(codes.values()), words, (replace(none[0], value="true") if none else NOTHING)
+
+    def _taken_back(self, row: Segment) -> bool:
+        action, status = row.said(6), row.said(17)
+        self._expect(action, "A", "U", "X", "D")
+        return action.value == "D" or status.value == "E"
+
+    def _allergy_words(self, row: Segment) -> Iterator[str]:
+        """What is said of an allergy beyond its name: other types than drug, severity, reactions, kind and doubt."""
+        for label, table, number in (("类型", "allergy_type", 2), ("程度", "severity", 4), ("性质", "sensitivity", 9),
+                                     ("状态", "allergy_status", 17)):
+            if number < 9 or row.name == "IAM":
+                code, name = self._concept(table, row, number)
+                shown = self._facts.get(f"{table}_name.{code.value}", "") or name.value or code.value
+                if shown and shown != "-":
+                    yield f"{label}：{shown}"
+        if reactions := [row.said(5, repetition=it).value for it in row.repetitions(5)]:
+            yield "反应：" + "、".join(reactions)
+
+    # Observations.
+
+    def _counted(self, group: Group, code: str) -> list[Segment]:
+        """The observations of a kind that count: final ones and what corrected them, nothing that was deleted."""
+        counted: list[Segment] = []
+        for row in group.all("OBX"):
+            if row.said(3).value != code:
+                continue
+            self._concept("observation", row, 3)
+            status, place = row.said(11), row.said(4).value
+            if status.value in ("C", "D", "W"):
+                for earlier in [it for it in counted if it.said(4).value == place]:
+                    earlier.leave_out()
+                    counted.remove(earlier)
+            if status.value in ("D", "W", *UNSAID):
+                row.leave_out()
+                continue
+            if status.value in PENDING:
+                self._find("HL7_NOT_FINAL", status.spot)
+            elif status.value not in ("C", "F"):
+                self._find("HL7_VALUE", status.spot)
+            counted.append(row)
+        return counted
+
+    def _agreeing(self, given: Sequence[Said]) -> Said:
+        """What all observations of one fact say."""
+        for other in given[1:]:
+            if other.value != given[0].value:
+                self._find("HL7_CONTRADICTION", other.spot)
+        return given[0] if given else NOTHING
+
+    def _lactating(self) -> Said:
+        rows = self._counted(self._message, self._facts["lactating"])
+        self._of_today(rows)
+        return self._agreeing([self._coded_word("flag", row, 5) for row in rows])
+
+    def _weeks(self) -> Said:
+        """Completed weeks of pregnancy."""
+        rows, weeks = self._counted(self._message, self._facts["pregnancy_weeks"]), []
+        self._of_today(rows)
+        for row in rows:
+            given, unit = row.said(5), self._concept("observation_unit", row, 6)[0]
+            if DAYS.get(unit.value) == 1 and given.value.isdecimal() and len(given.value) < 6:
+                given = replace(given, value=str(int(given.value) // 7))
+            elif unit.value not in WEEKS:
+                self._find("HL7_UNIT", unit.spot)
+            weeks.append(given)
+        return self._agreeing(weeks)
+
+    def _of_today(self, rows: Sequence[Segment]) -> None:
+        """Pregnancy and lactation change: what was seen on another day is not what is."""
+        for row in rows:
+            if row.said(14).value[:8] not in ("", self._day):
+                self._find("HL7_NOT_SUPPORTED", row.said(14).spot)
+
+    def _readings(self) -> list[ReadingDraft]:
+        """Systolic and diastolic of one time and OBX-4 are one reading."""
+        readings: dict[tuple[str, str, str], list[Segment]] = {}
+        for code in READINGS:
+            for row in self._counted(self._message, code):
+                name = PRESSURE if code in (SYSTOLIC, DIASTOLIC) else code
+                readings.setdefault((name, row.said(14).value, row.said(4).value), []).append(row)
+        drafts = []
+        for (name, _, _), rows in readings.items():
+            at = timestamp(rows[0].said(14))
+            parts = [(row.said(3), row.said(5), self._concept("observation_unit", row, 6)[0]) for row in rows]
+            if name == PRESSURE:
+                drafts.append(ReadingDraft(replace(parts[0][0], value=PRESSURE), at, parts=parts))
+                continue
+            drafts.append(ReadingDraft(parts[0][0], at, self._agreeing([value for _, value, _ in parts]),
+                                       self._agreeing([unit for _, _, unit in parts])))
+        return drafts
+
+    # The drugs.
 
     def _item(self, order: Group) -> ItemDraft:
-        detail = _detail(order)
-        group = hl7v2.after(order, detail.name)
-        timing, route = group.one("TQ1"), group.one("RXR")
-        code, name = detail.said(CODE[detail.name]), detail.said(CODE[detail.name], 2)
-        notes = [it.said(3) for it in group.all("NTE") if it.said(4).value == self._facts["overdose_note"]]
+        group = hl7v2.after(order, self._detail)
+        detail, timing, route = order.one(self._detail), group.one("TQ1"), group.one("RXR")
+        at = DETAILS[self._detail]
+        repeated = detail.said(15)
+        if self._detail == "RXE" and repeated.value not in ("", order.one("ORC").said(4).value):
+            self._find("HL7_CONTRADICTION", repeated.spot)
+        code, name = self._concept("drug", detail, at.drug)
+        drug = self._codes.ours("drug", code, name.value)
+        dose_unit, unit = self._code("unit", detail, at.dose_unit), self._code("unit", detail, at.unit)
+        mark, remarks = self._special(detail, at.special)
+        notes = self._notes(order)
+        usage = [detail.said(at.usage, 2, repetition=it) for it in detail.repetitions(at.usage)]
+        test, exemption, approval = (self._counted(order, self._facts[it])
+                                     for it in ("skin_test", "skin_test_exemption", "approval"))
         return ItemDraft(
-            number=order.one("ORC").said(2),
-            drug=self._codes.ours("drug", code, name.value),
+            number=self._number(order.one("ORC"), 2),
+            drug=drug,
             name=name,
-            kind=self._word("kind", detail.said(KIND[detail.name])),
-            dose=detail.said(DOSE[detail.name]),
-            dose_unit=self._codes.ours("unit", detail.said(DOSE_UNIT[detail.name]), detail.said(DOSE_UNIT[detail.name], 2).value),
-            frequency=self._codes.ours("frequency", timing.said(3), timing.said(3, 1, 2).value),
-            route=self._codes.ours("route", route.said(1), route.said(1, 2).value),
-            quantity=detail.said(QUANTITY[detail.name]),
-            unit=self._codes.ours("unit", detail.said(UNIT[detail.name]), detail.said(UNIT[detail.name], 2).value),
-            days=_days(timing),
-            usage=detail.said(USAGE[detail.name], 2),
-            overdose_reason=notes[0] if notes else NOTHING,
+            kind=self._coded_word("kind", detail, at.kind),
+            dose=detail.said(at.dose),
+            dose_unit=dose_unit,
+            frequency=self._code("frequency", timing, 3, INSIDE),
+            route=self._code("route", route, 1),
+            quantity=detail.said(at.quantity),
+            unit=unit,
+            days=self._days(timing),
+            usage=_together([*usage, *notes.get("PI", [])]) if usage or notes.get("PI") else detail.said(at.usage, 2),
+            overdose_reason=_together(notes.get(self._facts["overdose_note"], [])),
+            note=_together([*remarks, *notes.get("", [])]),
+            decoction_mark=mark,
+            skin_test=self._agreeing([self._coded_word("skin_test", it, 5) for it in test]),
+            skin_test_at=self._agreeing([timestamp(it.said(14)) for it in test]),
+            skin_test_exemption=self._agreeing([it.said(5) for it in exemption]),
+            approval=self._agreeing([self._coded_word("approval", it, 5) for it in approval]),
+            strength=self._strength(detail, at, dose_unit),
+            pack_size=self._pack_size(detail, unit) if self._detail == "RXE" else NOTHING,
         )
 
-    def _observed(self, name: str) -> Said:
-        return next((it.said(5) for it in self._message.all("OBX") if it.said(3).value == self._facts[name]), NOTHING)
+    def _special(self, detail: Segment, number: int) -> tuple[Said, list[Said]]:
+        """How a piece is decocted, which has a code, and whatever else the pharmacy must do, in words."""
+        marks, remarks = [], []
+        for it in detail.repetitions(number):
+            code, words = self._concept("mark", detail, number, repetition=it)
+            if code.value:
+                marks.append(self._word("mark", code))
+                self._same_words("mark", code, words)
+            else:
+                remarks.append(words)
+        return self._only(marks) or NOTHING, remarks
+
+    def _notes(self, group: Group) -> dict[str, list[Said]]:
+        """Kind of a note (NTE-4; empty for a plain one) -> what it says."""
+        notes: dict[str, list[Said]] = {}
+        ordered = bool(group.all("ORC"))
+        for row in group.all("NTE"):
+            self._expect(row.said(2), "P")
+            kind, _ = self._concept("note", row, 4)
+            known = (self._facts["overdose_note"], "PI") if ordered else ()
+            self._expect(kind, "RE", "GI", "AI", *known)
+            notes.setdefault(kind.value if kind.value in known else "", []).extend(
+                row.said(3, repetition=it) for it in row.repetitions(3))
+        return notes
+
+    def _days(self, timing: Segment) -> Said:
+        """TQ1-6 in days; what cannot be converted is left for the checker to refuse, never guessed at."""
+        length, unit = timing.said(6), timing.said(6, 2)
+        given = number_of(length.value)
+        if unit.value in DAYS and not isinstance(given, str):
+            return replace(length, value=str(given * DAYS[unit.value]))
+        return replace(length, value=f"{length.value} {unit.value}") if length.value else length
+
+    def _strength(self, detail: Segment, at: Detail, dose_unit: Said) -> Said:
+        """Content of one counted unit, in the unit of the dose."""
+        strength, unit = detail.said(at.strength), self._code("unit", detail, at.strength_unit)
+        if not strength.value and not unit.value:
+            return NOTHING
+        given = number_of(strength.value)
+        if unit.value == dose_unit.value or isinstance(given, str) or self.unmapped:
+            return strength
+        if {unit.value, dose_unit.value} <= set(WEIGHTS):
+            exact = Fraction(given) * PARTS_OF[unit.value] / PARTS_OF[dose_unit.value]
+            return replace(strength, value=f"{Decimal(exact.numerator) / Decimal(exact.denominator):f}")
+        self._find("HL7_UNIT", unit.spot)
+        return strength
+
+    def _pack_size(self, detail: Segment, unit: Said) -> Said:
+        size, of = detail.said(PACK_SIZE), self._code("unit", detail, PACK_UNIT)
+        if (size.value or of.value) and of.value != unit.value:
+            self._find("HL7_UNIT", of.spot)
+        return size
+
+    # Codes and words.
+
+    def _find(self, code: str, spot: Spot) -> None:
+        self._message.findings.append(found(code, spot))
+
+    def _expect(self, said: Said, *values: str) -> None:
+        """Nothing, or one of these."""
+        if said.value not in ("", *values):
+            self._find("HL7_VALUE", said.spot)
+
+    def _number(self, segment: Segment, field: int) -> Said:
+        """A number the hospital gave, of its own system."""
+        issuer = segment.said(field, 2)
+        if issuer.value not in ("", self._facts["sending_application"]):
+            self._find("HL7_CODE_SYSTEM", issuer.spot)
+        return segment.said(field)
+
+    def _concept(self, table: str, segment: Segment, number: int, parts: Parts = CONCEPT, repetition: int = 1
+                 ) -> tuple[Said, Said]:
+        """Code and words of a field; a code of another table than the agreed one is a finding."""
+        code, words, system = (segment.said(number, component, sub, repetition) for component, sub in parts)
+        if system.value not in ("", *self._facts.get(f"system.{table}", "").split()):
+            self._find("HL7_CODE_SYSTEM", system.spot)
+        elif table in _WORDS_COUNT_ALONE or code.value or not words.value:
+            pass
+        else:
+            # Words without their code: nobody reads them.
+            self._find("HL7_NOT_READ", words.spot)
+        return code, words
+
+    def _code(self, table: str, segment: Segment, number: int, parts: Parts = CONCEPT) -> Said:
+        """Our code for theirs, whose words must be the name it has in the folder's table."""
+        code, words = self._concept(table, segment, number, parts)
+        self._same_words(table, code, words)
+        return self._codes.ours(table, code, words.value)
 
     def _word(self, table: str, said: Said) -> Said:
         """One of their fixed words in ours."""
         return replace(said, value=self._facts.get(f"{table}.{said.value}", said.value))
 
+    def _coded_word(self, table: str, segment: Segment, number: int) -> Said:
+        """The same of a field that has words beside the code."""
+        code, words = self._concept(table, segment, number)
+        self._same_words(table, code, words)
+        return self._word(table, code)
 
-def _detail(order: Group) -> Segment:
-    """The segment that says what is ordered."""
-    encoded = order.one("RXE")
-    return encoded if encoded.line else order.one("RXO")
+    def _same_words(self, table: str, code: Said, words: Said) -> None:
+        agreed = self._names.get(table, {}).get(code.value) or self._facts.get(f"{table}_name.{code.value}")
+        if words.value and agreed and words.value != agreed:
+            self._find("HL7_CONTRADICTION", words.spot)
 
 
-def _days(timing: Segment) -> Said:
-    """TQ1-6; another unit than days is left for the checker to refuse, never guessed at."""
-    days, unit = timing.said(6), timing.said(6, 2).value
-    return days if not days.value or unit in DAYS else replace(days, value=f"{days.value} {unit}")
+_WORDS_COUNT_ALONE: Final = ("allergy", "allergy_type", "severity", "sensitivity", "allergy_status", "mark", "diagnosis", "drug")
+"""Tables where words without a code are carried, or refused as a code that is missing."""
 
 
-def _joined(segment: Segment, field: int, *components: int) -> Said:
-    parts = [segment.said(field, it) for it in components]
+def _together(given: Sequence[Said]) -> Said:
+    """Several texts as one."""
+    filled = [it for it in given if it.value]
+    return replace(filled[0], value="；".join(it.value for it in filled)) if filled else NOTHING
+
+
+def _joined(segment: Segment, field: int, *components: int, repetition: int = 1) -> Said:
+    parts = [segment.said(field, it, repetition=repetition) for it in components]
     spot = next((part.spot for part in parts if part.value), parts[0].spot)
     return Said("".join(part.value for part in parts), spot)
 
