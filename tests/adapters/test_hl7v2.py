@@ -3,7 +3,6 @@
 import json
 import re
 import tomllib
-from dataclasses import replace
 from datetime import UTC, datetime
 from time import process_time
 from typing import Any
@@ -250,8 +249,9 @@ def changed(raw: bytes, segment: str, number: int, value: str) -> bytes:
     ("TQ1", 2, "2"), ("TQ1", 4, "0800"), ("TQ1", 5, "30^min"), ("TQ1", 7, "20261201"), ("TQ1", 8, "20261124"),
     ("TQ1", 9, "PRN"), ("TQ1", 9, "R~PRN"), ("TQ1", 9, "S^Stat^HL70485"), ("TQ1", 9, "^需要时"), ("TQ1", 10, "疼痛时"),
     ("TQ1", 11, "最多四片"), ("TQ1", 12, "S"), ("TQ1", 13, "2^h"), ("TQ1", 14, "3"),
-    ("RXE", 1, "^TID"), ("ORC", 7, "^^^^^PRN"), ("RXE", 3, "500~850"), ("RXR", 1, "PO~IV"), ("RXR", 2, "OS^左眼"), ("RXR", 4, "CH^嚼服"),
-    ("RXE", 9, "N"), ("RXE", 22, "H1"), ("RXE", 23, "50"), ("RXE", 24, "ml/h"), ("RXE", 4, "850"), ("RXE", 12, "2"),
+    ("RXE", 1, "^TID"), ("ORC", 7, "^^^^^PRN"), ("RXE", 3, "500~850"), ("RXR", 1, "PO~IV"), ("RXR", 2, "OS^左眼"),
+    ("RXR", 4, "CH^嚼服"), ("RXE", 9, "N"), ("RXE", 22, "H1"), ("RXE", 23, "50"), ("RXE", 24, "ml/h"), ("RXE", 4, "850"),
+    ("RXE", 12, "2"),
 ])
 def test_what_a_prescription_of_ours_cannot_say_is_refused_and_never_left_out(segment: str, number: int, value: str) -> None:
     findings = judged(changed(sample("rde_long_term.hl7"), segment, number, value))
