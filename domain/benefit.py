@@ -39,11 +39,13 @@ class Terms:
     policy: BenefitPolicy
     ratio: Decimal
     cap: Fen | None = None
+    cap_name: str = ""
+    """Which cap it is: the disease's code, or the empty text for ordinary outpatient."""
 
     @classmethod
-    def of(cls, policy: BenefitPolicy, level: int, retired: bool, cap: Fen | None = None) -> "Terms":
+    def of(cls, policy: BenefitPolicy, level: int, retired: bool, cap: Fen | None = None, disease: str = "") -> "Terms":
         """The policy at a hospital of that level; a disease's cap replaces the policy's own."""
-        return cls(policy, policy.ratio(level, retired), policy.cap if cap is None else cap)
+        return cls(policy, policy.ratio(level, retired), policy.cap if cap is None else cap, disease)
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,10 @@ def split(line: BenefitLine) -> Split:
 def settle(lines: Sequence[BenefitLine], terms: Terms, person: Person, used: Accumulators) -> Settlement:
     """Compute one claim in fen, in the order of funds of F-15.
 
-    `used.cap_used` must be the amount counted against this claim's own cap. Never pays more than the
-    eligible amount, and every identity of `Settlement` holds by construction.
+    Of what is used up, the cap of the claim itself counts, not those of other diseases (B-46). Never pays more
+    than the eligible amount, and every identity of `Settlement` holds by construction.
     """
-    policy, ratio = terms.policy, terms.ratio
+    policy, ratio, used = terms.policy, terms.ratio, used.against(terms.cap_name)
     splits = [split(line) for line in lines]
     total, eligible = _sum(line.amount for line in lines), _sum(s.eligible for s in splits)
 
@@ -176,7 +178,7 @@ def applicable(policy: CityPolicy, level: int, entitlement: Entitlement, disease
     for benefit in policy.benefits:
         if (benefit.insutype, benefit.scope) == (entitlement.insutype, scope):
             cap = policy.disease_caps[disease_code] if chronic else None
-            return Terms.of(benefit, level, entitlement.retired, cap)
+            return Terms.of(benefit, level, entitlement.retired, cap, disease_code if chronic else "")
     return None
 
 

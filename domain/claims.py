@@ -3,11 +3,12 @@
 Field names in comments are those of the national FSI interface (infno 1101, 5301, 2101-2103, 3201).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 
 from domain.money import Fen
+from domain.prescription import Approval
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,17 @@ class Accumulators:
 
     deductible_used: Fen = Fen(0)
     cap_used: Fen = Fen(0)
-    """Counted against the cap of the claimed disease."""
+    """Counted against the cap of the claim; the fullest of all caps while `caps` is there and no claim is named."""
     pool_used: Fen = Fen(0)
     serious_illness: Fen = Fen(0)
     account: Fen = Fen(0)
     """Balance of the personal account (balc)."""
+    caps: tuple[tuple[str, Fen], ...] | None = None
+    """Disease code -> counted against its cap, the empty code for ordinary outpatient; None where the fund does not say."""
+
+    def against(self, cap: str) -> "Accumulators":
+        """As they count for a claim under that cap: a disease code, or the empty text (B-46)."""
+        return self if self.caps is None else replace(self, cap_used=dict(self.caps).get(cap, Fen(0)))
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,9 @@ class ClaimLine:
     days_supply: int
     frequency: str
     selfpay: bool = False
-    """Denied by the audit: the fund pays nothing for this line."""
+    """Denied by the audit: the fund pays nothing for this line, whatever the hospital says."""
+    approval: Approval | None = None
+    """What the hospital says of the fund's conditions: it is sent on (hosp_appr_flag, F-04), as 2 where `selfpay`."""
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,13 @@ Blank in the tables is None or empty here and means unknown, never zero and neve
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 
 from domain.findings import Severity
-from domain.prescription import Sex
+from domain.prescription import DrugKind, Sex
 
 ICD_RANGE = re.compile(r"^[A-Z]\d\d-[A-Z]\d\d$")
 
@@ -105,6 +104,23 @@ class AgeSexLimit:
     elderly_from: int | None
     action: Severity
     reason: str
+    above: Decimal | None = None
+    """Only above this dose a day, in `above_unit`; None: at any dose."""
+    above_unit: str = ""
+
+
+@dataclass(frozen=True)
+class DiagnosisLimit:
+    """Whom a diagnosis can be true of (B-19)."""
+
+    id: str
+    diagnoses: tuple[str, ...]
+    sex: Sex | None
+    """The only sex that has it."""
+    newborn: bool
+    """Only in the first days of life: how many, the city's policy says."""
+    action: Severity
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -159,6 +175,8 @@ class PaymentRestriction:
     visit: tuple[str, ...]
     prior: tuple[str, ...]
     """ATC prefixes of which one must have been used before."""
+    prior_months: int
+    """How long before, in months, counts."""
     evidence: str
 
 
@@ -172,9 +190,9 @@ class Frequency:
     period_days: int
 
     @property
-    def per_day(self) -> Decimal | None:
-        """Administrations per day; None when that is not fixed (prn, st)."""
-        return Decimal(self.times) / self.period_days if self.times and self.period_days else None
+    def fixed(self) -> bool:
+        """Whether it says how often a day, on average; prn and st do not."""
+        return self.times > 0 and self.period_days > 0
 
 
 @dataclass(frozen=True)
@@ -202,6 +220,7 @@ class CatalogueEntry:
     name: str
     unit: str
     """The counted unit, e.g. 片."""
+    kind: DrugKind
     units_per_pack: int
     dose_per_unit: Decimal
     """Amount in one counted unit, in the drug's dose unit."""
@@ -226,6 +245,7 @@ class Knowledge:
     contraindications: tuple[Contraindication, ...] = field(repr=False, default=())
     pregnancy: tuple[PregnancyRow, ...] = field(repr=False, default=())
     limits: tuple[AgeSexLimit, ...] = field(repr=False, default=())
+    diagnosis_limits: tuple[DiagnosisLimit, ...] = field(repr=False, default=())
     duplicates: tuple[DuplicateGroup, ...] = field(repr=False, default=())
     allergies: dict[str, AllergyGroup] = field(repr=False, default_factory=dict)
     labs: tuple[LabLimit, ...] = field(repr=False, default=())
@@ -258,11 +278,6 @@ def _one(codes: tuple[str, ...], pattern: str) -> bool:
         first, last = pattern.split("-")
         return any(first <= code[:3] <= last for code in codes)
     return bool(pattern) and any(code.startswith(pattern) for code in codes)
-
-
-def same_unit(a: str, b: str) -> bool:
-    """Whether two unit texts mean the same, whichever micro sign they use."""
-    return unicodedata.normalize("NFKC", a.strip()) == unicodedata.normalize("NFKC", b.strip())
 
 
 def trimester(weeks: int) -> str:

@@ -142,6 +142,18 @@ class PharmacyOrder:
 
 
 @dataclass(frozen=True)
+class Dispensed:
+    """A medicine a person was handed over and has kept."""
+
+    drug: str
+    """Catalogue code."""
+    at: datetime
+    """When it was handed over."""
+    days_supply: int
+    """Days it was prescribed for."""
+
+
+@dataclass(frozen=True)
 class Receipt:
     """A chain's own reference for our order and where it stands."""
 

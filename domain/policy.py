@@ -128,6 +128,16 @@ class CityPolicy:
     """How old the proof of an earlier diagnosis may be, in months (A-10)."""
     internet_years: int = 3
     """Years of independent practice a prescriber needs on the internet (A-14)."""
+    newborn_days: int = 28
+    """Completed days of life up to which a newborn's diagnosis can be true (B-19)."""
+    skin_test_hours: int = 72
+    """How old a negative skin test may be when the drug is prescribed (A-37)."""
+    refill_days: int = 7
+    """Days of medicine still in hand at which a refill is not too early (B-26)."""
+    refill_days_long: int = 10
+    """The same after a supply of more than 30 days (B-26)."""
+    high_value_yuan: int = 1000
+    """From here on a line is of high value: refilled too early it may not even be bought (B-26, B-40)."""
     share_cap: Decimal = Decimal("0.40")
     """Largest share of an area's orders one store may have in 30 days (D-16)."""
     max_minutes: int = 60

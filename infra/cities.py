@@ -20,6 +20,7 @@ from domain.knowledge import (
     CatalogueEntry,
     ChronicGroup,
     Contraindication,
+    DiagnosisLimit,
     Drug,
     DuplicateGroup,
     Frequency,
@@ -32,9 +33,12 @@ from domain.knowledge import (
 )
 from domain.money import Fen, fen
 from domain.policy import AccountScope, BenefitPolicy, CapBasis, CityPolicy, HospitalTerms, Scope
-from domain.prescription import Sex
+from domain.prescription import DrugKind, Sex
 
 CITIES = Path(__file__).resolve().parent.parent / "cities"
+
+MOST_MONTHS = 12
+"""How far back a payment restriction may look where its row does not say (B-06)."""
 
 T = TypeVar("T")
 
@@ -208,7 +212,12 @@ def load_knowledge(slug: str, root: Path = CITIES) -> Knowledge:
             row.required("ag_id"), row.listed("atc_prefixes"), row.required("rule_type"),
             row.maybe_integer("min_age_years"), row.sex("sex"),
             row.maybe_integer("elderly_from_years"), row.action("default_action"), row.text("reason"),
+            *_above(row),
         ) for row in rows(folder / "age_gender_limits.csv")),
+        diagnosis_limits=tuple(DiagnosisLimit(
+            row.required("dl_id"), row.listed("icd10_prefixes"), row.sex("sex"), row.flag("newborn_only"),
+            row.action("default_action"), row.text("reason"),
+        ) for row in rows(folder / "diagnosis_limits.csv")),
         duplicates=tuple(_duplicate(row, drugs) for row in rows(folder / "duplicate_groups.csv")),
         allergies=keyed(folder / "allergy_groups.csv", "allergy_id", lambda row: AllergyGroup(
             row.required("allergy_id"), row.required("allergen_group"), row.listed("atc_prefixes"),
@@ -321,10 +330,19 @@ def _entry(row: Row, drugs: Mapping[str, Drug]) -> CatalogueEntry:
         raise row.bad("dose_per_unit", "write the amount in one counted unit, in the drug's dose_unit")
     return CatalogueEntry(
         code=row.required("code"), drug=row.required("drug_id"), name=row.required("generic_cn"),
-        unit=row.required("unit"), units_per_pack=packs, dose_per_unit=dose, category=row.required("nrdl_class"),
+        unit=row.required("unit"), kind=row.parsed("kind", DrugKind, f"write one of {', '.join(DrugKind)}"),
+        units_per_pack=packs, dose_per_unit=dose, category=row.required("nrdl_class"),
         first_selfpay=row.ratio("first_selfpay_ratio"), pay_standard=row.maybe_number("pay_standard_yuan"),
         ceiling=row.number("ceiling_yuan"), list_price=row.number("list_price_yuan"),
     )
+
+
+def _above(row: Row) -> tuple[Decimal | None, str]:
+    """The dose a day from which an elderly row counts, with its unit."""
+    dose, unit = row.maybe_number("above_dose_per_day"), row.text("above_unit")
+    if (dose is None) is bool(unit):
+        raise row.bad("above_unit", "give dose and unit together, or neither")
+    return dose, unit
 
 
 def _duplicate(row: Row, drugs: Mapping[str, Drug]) -> DuplicateGroup:
@@ -346,5 +364,5 @@ def _restriction(row: Row) -> PaymentRestriction:
         diagnoses=row.listed("dx_prefixes"), age_min=row.maybe_integer("age_min"), age_max=row.maybe_integer("age_max"),
         sex=row.sex("sex"), min_level=row.maybe_integer("min_institution_level"),
         visit=row.listed("visit_or_insurance"), prior=row.listed("prior_atc_prefixes"),
-        evidence=row.text("evidence_summary"),
+        prior_months=row.maybe_integer("prior_months") or MOST_MONTHS, evidence=row.text("evidence_summary"),
     )

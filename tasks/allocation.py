@@ -291,7 +291,8 @@ def make_claim(city: City, session: Session, loaded: Loaded, placed: Placed, *, 
         insured_place=entitlement.insured_place, disease_code=rx.coverage.disease_code if chronic else "",
         med_type="14" if chronic else "41", at=at, prescriber=rx.prescriber.id,
         lines=tuple(ClaimLine(line.line, line.drug, line.quantity, line.unit_price, line.amount,
-                              items[line.line].days_supply, items[line.line].frequency, line.line in selfpay)
+                              items[line.line].days_supply, items[line.line].frequency, line.line in selfpay,
+                              items[line.line].approval)
                     for line in kept),
         identity=claims.NOBODY)
     expected = forecast(rx, kept, entitlement, city.policy, city.knowledge, selfpay)

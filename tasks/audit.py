@@ -1,6 +1,7 @@
 """Audit: ask the fund who the person is, run every rule, and say yes or no."""
 
 import json
+from datetime import timedelta
 
 from pydantic import TypeAdapter
 
@@ -10,7 +11,7 @@ from domain.errors import Refused
 from domain.findings import Finding, Severity, worst
 from domain.lifecycle import Status
 from domain.prescription import Prescription
-from infra.db import history, prescriptions
+from infra.db import history, orders, prescriptions
 from infra.db.history import Head
 from infra.db.prescriptions import Loaded
 from tasks import reports
@@ -18,6 +19,8 @@ from tasks.city import City
 from tasks.ends import expire
 
 ENTITLEMENT = TypeAdapter(Entitlement)
+REMEMBERED = timedelta(days=366)
+"""How far back what was handed over is looked at: the year of B-06, leap years included."""
 
 
 async def audit_prescription(city: City, prescription_id: str) -> Head:
@@ -31,10 +34,7 @@ async def audit_prescription(city: City, prescription_id: str) -> Head:
     if city.now() >= rx.valid_until:
         return expire(city, loaded)
     entitlement = await entitlement_of(city, rx, open_identity(city, loaded))
-    terms = city.policy.hospital(rx.hospital)
-    findings = audit(rx, Facts(
-        now=city.now(), knowledge=city.knowledge, policy=city.policy, entitlement=entitlement,
-        hospital_level=terms.level, hospital_contracted=terms.contracted))
+    findings = audit(rx, facts_of(city, rx, entitlement))
     blocked = worst(findings) is Severity.BLOCK
     to = Status.REFUSED if blocked else Status.AUDITED
     known = {} if entitlement is None else {"entitlement_sealed": city.cipher.seal(
@@ -47,6 +47,15 @@ async def audit_prescription(city: City, prescription_id: str) -> Head:
         if blocked:
             reports.report(session, city, rx, to, reason=_summary(findings), findings=findings)
     return head
+
+
+def facts_of(city: City, rx: Prescription, entitlement: Entitlement | None) -> Facts:
+    """What the rules may look at besides the paper: the same for the audit, a preview and an advice."""
+    terms, now = city.policy.hospital(rx.hospital), city.now()
+    with city.db.reading() as session:
+        given = orders.dispensed(session, rx.patient.id, since=now - REMEMBERED, besides=rx.id)
+    return Facts(now=now, knowledge=city.knowledge, policy=city.policy, entitlement=entitlement,
+                 hospital_level=terms.level, hospital_contracted=terms.contracted, history=given)
 
 
 def open_patient(city: City, loaded: Loaded) -> dict[str, str]:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from adapters.dialects import erx
 from adapters.dialects.erx_json import Node, read, read_parts
 from adapters.messages import Message, Outcome, Reply, Verdict
-from domain.audit import Facts, audit
+from domain.audit import audit
 from domain.claims import Identity
 from domain.errors import InvalidPayload, NeedsOperator, Refused, RxError, StaleStatus, Transient
 from domain.findings import Finding, Severity, worst
@@ -27,6 +27,7 @@ from infra.db import Session, claims, inbox, orders, prescriptions, reviews
 from infra.db import mapping as mapping_queue
 from infra.log import get_logger
 from tasks import intake
+from tasks.audit import facts_of
 from tasks.city import City, code_map
 
 log = get_logger(__name__)
@@ -133,9 +134,7 @@ async def _advice(city: City, hospital: str, message: Message) -> dict[str, Any]
         entitlement = None
     except RxError:
         return {"audit": "skipped"}  # whatever keeps the fund from answering is no fault of the prescription
-    terms = city.policy.hospital(rx.hospital)
-    found = audit(rx, Facts(now=city.now(), knowledge=city.knowledge, policy=city.policy, entitlement=entitlement,
-                            hospital_level=terms.level, hospital_contracted=terms.contracted))
+    found = audit(rx, await asyncio.to_thread(facts_of, city, rx, entitlement))
     return {"audit": str(worst(found) or "pass"), "findings": erx.told([f for f in found if f.severity is not Severity.INFO])}
 
 

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from domain.audit import Facts, audit, selfpay_lines
+from domain.audit import audit, selfpay_lines
 from domain.benefit import forecast
 from domain.claims import Identity
 from domain.errors import RxError
@@ -16,7 +16,7 @@ from domain.ranking import Ranked, rank
 from fhir_profiles.reader import Admitted
 from tasks import intake
 from tasks.allocation import quotes_for
-from tasks.audit import entitlement_of
+from tasks.audit import entitlement_of, facts_of
 from tasks.city import City
 
 BEST = 5
@@ -68,9 +68,7 @@ async def _looked_at(city: City, admitted: Admitted) -> Preview:
     except RxError:
         return Preview(silent=(city.payer.slug,))  # without the fund's word the audit would say what is not so
     silent: list[str] = []
-    terms = city.policy.hospital(rx.hospital)
-    found = tuple(audit(rx, Facts(now=city.now(), knowledge=city.knowledge, policy=city.policy, entitlement=entitlement,
-                                  hospital_level=terms.level, hospital_contracted=terms.contracted)))
+    found = tuple(audit(rx, await asyncio.to_thread(facts_of, city, rx, entitlement)))
     if worst(found) is Severity.BLOCK:
         return Preview(audited=True, audit=found, silent=tuple(silent))
     ranking: list[Ranked] = []

@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 from domain.claims import Entitlement
+from domain.dosage import dose_in_window
 from domain.findings import Finding, Severity
 from domain.knowledge import Drug, Frequency, Knowledge
+from domain.orders import Dispensed
 from domain.policy import CityPolicy
 from domain.prescription import Item, Prescription
+from domain.units import converted, exact
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,18 @@ class Facts:
     """What the fund says of the person; None if it does not know the person, or was never asked."""
     hospital_level: int
     hospital_contracted: bool
-    history: frozenset[str] = frozenset()
-    """Catalogue codes dispensed to the person in the last 12 months, where known (B-06)."""
+    history: tuple[Dispensed, ...] = ()
+    """What the person was handed over through this platform in the last 12 months, as far as it was kept; oldest first.
+    It never proves that nothing else is taken."""
+
+    @property
+    def today(self) -> date:
+        """The city's calendar day."""
+        return self.day(self.now)
+
+    def day(self, at: datetime) -> date:
+        """The city's calendar day of a time."""
+        return at.astimezone(ZoneInfo(self.policy.timezone)).date()
 
 
 Check = Callable[[Prescription, Facts], Iterator[Finding]]
@@ -59,8 +74,8 @@ def found(
 
 
 def plausible(value: Decimal) -> bool:
-    """A number one can compute a dose with: positive, finite and of this world."""
-    return value.is_finite() and 0 < value < 1_000_000_000
+    """A number one can compute with: positive, finite and of this world."""
+    return exact(value) is not None
 
 
 def diagnoses(rx: Prescription) -> tuple[str, ...]:
@@ -85,15 +100,53 @@ def frequency(item: Item, facts: Facts) -> Frequency | None:
     return facts.knowledge.frequencies.get(item.frequency.strip())
 
 
-def period_dose(item: Item, drug: Drug, facts: Facts) -> Decimal | None:
-    """Total dose per `dose_period_days`, in the drug's unit. One single dose where the frequency is not fixed
-    (prn, st); None where nothing can be computed, which blocks under A-20."""
-    often = frequency(item, facts)
-    if often is None or not plausible(item.single_dose):
+def single_dose(item: Item, drug: Drug) -> Fraction | None:
+    """The single dose in the drug's unit; None where number or unit are none, which blocks under A-20."""
+    return converted(item.single_dose, item.dose_unit, drug.dose_unit)
+
+
+def period_dose(item: Item, drug: Drug, facts: Facts, days: int | None = None) -> Fraction | None:
+    """The most that is taken within `days`, by default `dose_period_days`, in the drug's unit. One single dose where the
+    frequency is not fixed (prn, st); None where nothing can be computed, which blocks under A-20."""
+    often, dose = frequency(item, facts), single_dose(item, drug)
+    if often is None or dose is None:
         return None
-    return item.single_dose if often.per_day is None else item.single_dose * often.per_day * drug.dose_period_days
+    return dose_in_window(dose, often.times, often.period_days, drug.dose_period_days if days is None else days)
 
 
-def plain(value: Decimal) -> str:
+def within_months(since: date, until: date, months: int) -> bool:
+    """Whether not more calendar months have passed: on the same day of the month they just have not."""
+    return (until.year * 12 + until.month, until.day) <= (since.year * 12 + since.month + months, since.day)
+
+
+@dataclass(frozen=True)
+class InHand:
+    """What a person still has of something, by what we handed over."""
+
+    days: int
+    """From today on; nothing is left at 0."""
+    supply: int
+    """Days the newest of it was meant for."""
+
+
+def in_hand(drug: Drug, facts: Facts) -> InHand:
+    """What is left of the drug's ingredients, had they been taken one after the other, each from its day on."""
+    until, supply = facts.today, 0
+    for given in sorted(facts.history, key=lambda given: given.at):
+        other = facts.knowledge.drug(given.drug)
+        if other is not None and same_ingredient(drug, other) and 0 < given.days_supply < 3660:
+            day = facts.day(given.at)
+            until = (max(until, day) if supply else day) + timedelta(days=given.days_supply)
+            supply = given.days_supply
+    return InHand(max(0, (until - facts.today).days), supply)
+
+
+def same_ingredient(a: Drug, b: Drug) -> bool:
+    """Whether two drugs hold a substance in common; only whole ATC codes name one."""
+    return a.id == b.id or any(len(code) == 7 and code in b.atc_codes for code in a.atc_codes)
+
+
+def plain(value: Decimal | Fraction | int) -> str:
     """A number for people: 47.5, not 47.50 or 4E+1."""
-    return f"{value:.4f}".rstrip("0").rstrip(".")
+    number = Decimal(value.numerator) / value.denominator if isinstance(value, Fraction) else value
+    return f"{number:.4f}".rstrip("0").rstrip(".")

@@ -4,14 +4,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 
-from domain.audit.facts import Facts, diagnoses, found, known, plausible, rule
+from domain.audit.facts import Facts, diagnoses, found, in_hand, known, plausible, rule, within_months
 from domain.benefit import Person, applicable, benefit_line, settle
 from domain.findings import Finding, Severity
 from domain.knowledge import PaymentRestriction, diagnosis_matches
 from domain.money import line_amount, yuan
 from domain.orders import OrderLine
-from domain.prescription import Channel, Item, Prescription, RxKind
+from domain.prescription import Approval, Channel, Item, Prescription, RxKind
 
+SHORT_SUPPLY = 30
+"""Days up to which a supply is a short one (B-26)."""
 CONSENT, CONSENT_EN = "患者知情同意后可自费购买", "the patient may buy it after informed consent"
 
 
@@ -39,22 +41,51 @@ def listed(rx: Prescription, facts: Facts) -> Iterator[Finding]:
             yield _denied("CLASS_C", item, f"{entry.name}为目录外药品", f"{entry.code} is not on the fund's list")
 
 
+@rule("F-04", "结算接口 hospApprFlag, lmt_used_flag")
+def hospital_approval(rx: Prescription, facts: Facts) -> Iterator[Finding]:
+    """What the hospital says of the fund's conditions: 1 is covered, and what it answers for is shown; 0 or 2 on a restricted
+    drug is own expense, 2 on any. Nothing said: B-06 and B-09 decide."""
+    for item, drug in known(rx, facts):
+        rows = [row for row in facts.knowledge.restrictions if row.drug == drug.id]
+        if item.approval is Approval.OWN_EXPENSE:
+            yield _denied("OWN_EXPENSE", item, "医院标明自费", "the hospital states that the patient pays")
+        elif rows and item.approval is Approval.NOT_COVERED:
+            yield _denied("NOT_APPROVED", item, f"{drug.name}限制使用,医院未确认符合支付条件",
+                          f"{drug.id} is restricted, and the hospital does not confirm the fund's conditions",
+                          "请医院确认符合条件,或由患者自费", "let the hospital confirm them, or the patient pays")
+        elif item.approval is Approval.COVERED:
+            for row in rows:
+                yield found("APPROVED", Severity.INFO, f"医院确认{drug.name}符合医保支付条件:{row.evidence}",
+                            f"the hospital confirms the fund's conditions for {drug.id} ({row.id})",
+                            path="approval", item=item)
+
+
 @rule("B-06", "智能监管规则库 seq 5")
 def second_line(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """A second-line drug is paid only after a first-line one, on this paper or in the known history."""
+    """A second-line drug is paid only after a first-line one: on this paper, or handed over within the months the row says.
+
+    The hospital may answer for the evidence instead (F-04).
+    """
     for item, row in _restricted(rx, facts):
-        before = {other.drug for other in rx.items if other.line != item.line} | facts.history
-        drugs = [drug for code in before if (drug := facts.knowledge.drug(code))]
-        if row.prior and not any(drug.matches(row.prior) for drug in drugs):
+        if not row.prior or item.approval is Approval.COVERED:
+            continue
+        before = {other.drug for other in rx.items if other.line != item.line}
+        before |= {given.drug for given in facts.history if within_months(facts.day(given.at), facts.today, row.prior_months)}
+        if not any(drug.matches(row.prior) for code in before if (drug := facts.knowledge.drug(code))):
             yield _denied("SECOND_LINE", item, f"限二线用药,未见一线用药记录:{row.evidence}",
                           f"second line, no earlier first-line drug on record ({row.id})")
 
 
 @rule("B-09", "智能监管规则库 seq 8")
 def payable_indication(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """Diagnosis, age and sex are the ones the fund pays the drug for; an unknown sex is not."""
+    """Diagnosis, age and sex are the ones the fund pays the drug for; an unknown sex is not.
+
+    The hospital may answer for them instead (F-04).
+    """
     age, sex = rx.patient.age_years, rx.patient.sex
     for item, row in _restricted(rx, facts):
+        if item.approval is Approval.COVERED:
+            continue
         if (row.diagnoses and not diagnosis_matches(diagnoses(rx), row.diagnoses)) \
                 or (row.age_min is not None and age < row.age_min) \
                 or (row.age_max is not None and age > row.age_max) \
@@ -73,6 +104,31 @@ def payable_days(rx: Prescription, facts: Facts) -> Iterator[Finding]:
             yield _denied("OVER_RX_DAYS", item, f"用量 {item.days_supply} 天,医保单次最多支付 {cap} 天",
                           f"{item.days_supply} days; the fund pays {cap} at once",
                           f"请缩短至 {cap} 天,或由患者自费", f"shorten it to {cap} days, or the patient pays")
+
+
+@rule("B-26", "医疗保障基金使用监督管理条例 art.38; 处方点评 2-7")
+def early_refill(rx: Prescription, facts: Facts) -> Iterator[Finding]:
+    """What we handed over must be nearly used up before more of the same ingredient is paid; of high value, before it is sold.
+
+    Knows only what went through this platform and was kept.
+    """
+    for item, drug in known(rx, facts):
+        left = in_hand(drug, facts)
+        if not left.days:
+            continue
+        long = left.supply > SHORT_SUPPLY
+        if left.days <= (facts.policy.refill_days_long if long else facts.policy.refill_days):
+            yield found("REFILL_EARLY", Severity.WARN, f"{drug.name}此前配取的药量还可用 {left.days} 天",
+                        f"what was handed over of {drug.id} lasts {left.days} days more",
+                        "请核对患者余药", "check what the patient has left", path="days_supply", item=item)
+        else:
+            entry = facts.knowledge.catalogue.get(item.drug)
+            precious = drug.special_control != "NONE" or entry is None or not plausible(item.quantity) or (
+                entry.list_price * item.quantity >= facts.policy.high_value_yuan)
+            yield found("REFILL_TOO_EARLY", Severity.BLOCK if precious else Severity.SELFPAY,
+                        f"{drug.name}此前配取的药量还可用 {left.days} 天,重复开药",
+                        f"what was handed over of {drug.id} lasts {left.days} days more: too early for a refill",
+                        "请待余药将尽时再开具", "prescribe it when little is left", path="days_supply", item=item)
 
 
 @rule("B-12", "智能监管规则库 seq 11; 零售药店问题清单 item 16")
@@ -177,5 +233,6 @@ def prefer_standard_price(rx: Prescription, facts: Facts) -> Iterator[Finding]:
                         "请优先选用,或说明理由", "prefer it, or give the reason", path="drug", item=item)
 
 
-LINE_RULES = (listed, second_line, payable_indication, payable_days, disease_formulary, hospital_level, kind_of_visit)
+LINE_RULES = (listed, hospital_approval, second_line, payable_indication, payable_days, early_refill, disease_formulary,
+              hospital_level, kind_of_visit)
 RULES = (*LINE_RULES, contracted, qualification, cap_left, prefer_standard_price)

@@ -3,13 +3,24 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from decimal import ROUND_CEILING, Decimal
-from zoneinfo import ZoneInfo
 
-from domain.audit.facts import Facts, diagnoses, found, frequency, known, plain, plausible, rule
+from domain.audit.facts import (
+    Facts,
+    diagnoses,
+    found,
+    frequency,
+    known,
+    plain,
+    plausible,
+    rule,
+    single_dose,
+    within_months,
+)
+from domain.dosage import required_units, whole_packs
 from domain.findings import Finding, Severity
-from domain.knowledge import diagnosis_matches, same_unit
-from domain.prescription import Channel, DrugKind, Prescription, RxKind
+from domain.knowledge import diagnosis_matches
+from domain.prescription import Channel, DrugKind, Item, Prescription, RxKind, SkinTest, SkinTestResult
+from domain.units import factor, same_unit
 
 CONTROLLED = frozenset({"麻醉", "精一", "精二", "毒性", "放射"})
 ROUTES = frozenset({"PO", "SC", "SL", "INH", "OPH"})
@@ -18,6 +29,11 @@ LONG_DAYS, LONGEST_DAYS = 28, 84
 MOST_ITEMS = 5
 CLOCK_SKEW = timedelta(minutes=10)
 """How far a hospital's clock may be ahead of ours."""
+CHILDRENS_DEPARTMENTS = ("07", "08", "09", "50.04", "A07", "A08", "A09", "A50.04")
+"""诊疗科目: 儿科, 小儿外科, 儿童保健科, 中医儿科; the insurance's code has an A before it."""
+CHILD = "儿"
+SKIN_TESTED = ("J01C",)
+SKIN_TEST_SAID = Severity.WARN
 CODED = re.compile(r"^[A-Z][0-9]{2}")
 
 
@@ -90,20 +106,31 @@ def long_term_scope(rx: Prescription, facts: Facts) -> Iterator[Finding]:
                         "请改为普通处方", "make it an ordinary prescription", path="drug", item=item)
 
 
+def _kind(item: Item, facts: Facts) -> DrugKind:
+    """What the catalogue says the product is; what was declared only where it is not in the catalogue (A-19 blocks it)."""
+    entry = facts.knowledge.catalogue.get(item.drug)
+    return entry.kind if entry else item.kind
+
+
 @rule("A-06", "处方管理办法 art.6; 处方点评 1-11")
 def number_of_items(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """At most five western or patent medicines; pieces do not count."""
-    counted = {item.drug for item in rx.items if item.kind is not DrugKind.PIECE}
+    """At most five western or patent medicines; pieces do not count, and the catalogue says what a piece is."""
+    counted = {item.drug for item in rx.items if _kind(item, facts) is not DrugKind.PIECE}
     if len(counted) > MOST_ITEMS:
         yield found("TOO_MANY_ITEMS", Severity.BLOCK, f"共 {len(counted)} 种药品,不得超过 {MOST_ITEMS} 种",
                     f"{len(counted)} drugs; at most {MOST_ITEMS} are allowed",
                     "请按病种分开开具", "split it by disease", path="items")
+    for item in rx.items:
+        if _kind(item, facts) is not item.kind:
+            yield found("KIND_DIFFERS", Severity.BLOCK, "申报的药品类别与目录不一致",
+                        "the kind of drug is not the catalogue's", "请按目录填写西药、中成药或中药饮片",
+                        "state the kind the catalogue has: western, patent or pieces", path="kind", item=item)
 
 
 @rule("A-07", "处方管理办法 art.6; 处方点评 1-5")
 def pieces_apart(rx: Prescription, facts: Facts) -> Iterator[Finding]:
     """Pieces stand on a prescription of their own."""
-    kinds = {item.kind for item in rx.items}
+    kinds = {_kind(item, facts) for item in rx.items}
     if DrugKind.PIECE in kinds and len(kinds) > 1:
         yield found("PIECES_MIXED", Severity.BLOCK, "中药饮片须单独开具处方", "pieces need a prescription of their own",
                     "请拆分为两张处方", "split it in two", path="items")
@@ -132,9 +159,8 @@ def follow_up_proof(rx: Prescription, facts: Facts) -> Iterator[Finding]:
                     "an internet visit must be a follow-up with a proof of the earlier diagnosis",
                     cure, cure_en, path="visit")
         return
-    issued, given = rx.issued_at.astimezone(ZoneInfo(facts.policy.timezone)).date(), rx.visit.proof_date
-    good_until = (given.year * 12 + given.month + facts.policy.proof_months, given.day)
-    if given > issued or (issued.year * 12 + issued.month, issued.day) > good_until:
+    issued, given = facts.day(rx.issued_at), rx.visit.proof_date
+    if given > issued or not within_months(given, issued, facts.policy.proof_months):
         yield found("NO_REVISIT_PROOF", Severity.BLOCK, f"既往诊断凭证须为近 {facts.policy.proof_months} 个月内",
                     f"the proof of the earlier diagnosis must be from the last {facts.policy.proof_months} months",
                     cure, cure_en, path="visit.proof_date")
@@ -146,12 +172,20 @@ def follow_up_proof(rx: Prescription, facts: Facts) -> Iterator[Finding]:
 
 @rule("A-12", "互联网诊疗管理办法 art.19; 互联网诊疗监管细则(试行)")
 def young_children(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """Under six, an internet visit needs the guardian's presence confirmed."""
-    if rx.visit.channel is Channel.INTERNET and rx.patient.age_months < 72 and not rx.patient.guardian_confirmed:
+    """Under six, an internet visit needs the guardian's presence confirmed and a doctor for children; unknown is neither."""
+    if rx.visit.channel is not Channel.INTERNET or rx.patient.age_months >= 72:
+        return
+    if not rx.patient.guardian_confirmed:
         yield found("CHILD_NEEDS_GUARDIAN", Severity.BLOCK, "6 岁以下儿童互联网诊疗须监护人陪伴",
                     "a child under six needs the guardian present",
                     "请确认监护人陪伴后重新开具", "confirm the guardian and issue it again",
                     path="patient.guardian_confirmed")
+    if not rx.prescriber.department.strip().startswith(CHILDRENS_DEPARTMENTS) \
+            and CHILD not in rx.prescriber.department_name:
+        yield found("CHILD_NEEDS_SPECIALTY", Severity.BLOCK, "6 岁以下儿童互联网诊疗须由儿科医师接诊,科室不符或未知",
+                    "a child under six needs a doctor of a children's department; this one is not, or is not stated",
+                    "请由儿科医师开具并填写科室", "let a paediatrician prescribe, and state the department",
+                    path="prescriber.department")
 
 
 @rule("A-14", "互联网诊疗管理办法 art.25; 处方管理办法")
@@ -195,15 +229,18 @@ def approved_name(rx: Prescription, facts: Facts) -> Iterator[Finding]:
 
 @rule("A-20", "处方点评 1-7, 1-8")
 def explicit_directions(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """Dose, unit, frequency, route and days are all there and all legal."""
+    """Dose, unit, frequency, route and days are all there and all legal.
+
+    A unit is legal if it is the drug's, or an exact factor leads to it: 0.5 g of a drug measured in mg.
+    """
     for item in rx.items:
         drug = facts.knowledge.drug(item.drug)
         vague = [name for name, clear in (
             ("single_dose", plausible(item.single_dose)),
-            ("dose_unit", bool(item.dose_unit.strip()) and (drug is None or same_unit(item.dose_unit, drug.dose_unit))),
+            ("dose_unit", bool(item.dose_unit.strip()) if drug is None else factor(item.dose_unit, drug.dose_unit) is not None),
             ("frequency", frequency(item, facts) is not None),
             ("route", item.route in ROUTES),
-            ("days_supply", 0 < item.days_supply < 3660),
+            ("days_supply", _some_days(item)),
         ) if not clear]
         if vague:
             yield found("USAGE_VAGUE", Severity.BLOCK, f"用法用量不明确:{', '.join(vague)}",
@@ -212,14 +249,18 @@ def explicit_directions(rx: Prescription, facts: Facts) -> Iterator[Finding]:
                         path=vague[0], item=item)
 
 
+def _some_days(item: Item) -> bool:
+    return 0 < item.days_supply < 3660
+
+
 @rule("A-21", "平台校验; 处方点评 1-7")
 def quantity_arithmetic(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """The quantity is what dose, frequency and days need, rounded up to a pack at most.
+    """The quantity is what dose, frequency and days need, rounded up to a pack at most; `domain.dosage` computes it.
 
     Only for what is swallowed at fixed times; inhalers, drops and injections are INFO, not silence.
     """
-    for item, _ in known(rx, facts):
-        entry, often = facts.knowledge.catalogue.get(item.drug), frequency(item, facts)
+    for item, drug in known(rx, facts):
+        entry, often, dose = facts.knowledge.catalogue.get(item.drug), frequency(item, facts), single_dose(item, drug)
         if not plausible(item.quantity):
             yield found("QTY_MISMATCH", Severity.BLOCK, "数量不是正数", "the quantity is not a positive number",
                         "请填写数量", "state the quantity", path="quantity", item=item)
@@ -227,24 +268,20 @@ def quantity_arithmetic(rx: Prescription, facts: Facts) -> Iterator[Finding]:
             yield found("QTY_MISMATCH", Severity.BLOCK, f"数量单位应为{entry.unit}",
                         f"the counted unit must be {entry.unit}",
                         "请按目录单位填写数量", "count in the catalogue's unit", path="unit", item=item)
-        elif often is None or not plausible(item.single_dose) or not 0 < item.days_supply < 3660:
+        elif often is None or dose is None or not _some_days(item):
             continue  # A-20 blocks it
-        elif item.route not in ("PO", "SL") or (often.per_day is None and often.code != "st") or entry is None:
+        elif entry is None or item.route not in ("PO", "SL") or (
+                needed := required_units(dose, entry.dose_per_unit, often.times, often.period_days, item.days_supply)) is None:
             yield found("QTY_UNCHECKED", Severity.INFO, "数量无法按频次核算", "the quantity cannot be computed",
                         path="quantity", item=item)
-        else:
-            doses = Decimal(1) if often.per_day is None else often.per_day * item.days_supply
-            needed = (item.single_dose * doses / entry.dose_per_unit).to_integral_value(ROUND_CEILING)
-            packs = (needed / entry.units_per_pack).to_integral_value(ROUND_CEILING) * entry.units_per_pack
-            says, says_en = f"需 {plain(needed)}{entry.unit}", f"{plain(needed)} needed"
-            if item.quantity < needed:
-                yield found("QTY_MISMATCH", Severity.BLOCK, f"数量 {plain(item.quantity)} 不足,{says}",
-                            f"quantity {plain(item.quantity)} is too little, {says_en}",
-                            "请核对数量与天数", "check quantity and days", path="quantity", item=item)
-            elif item.quantity > packs:
-                yield found("QTY_EXCESS_PACK", Severity.WARN, f"数量 {plain(item.quantity)} 超过整包装,{says}",
-                            f"quantity {plain(item.quantity)} is more than whole packs, {says_en}",
-                            "请核对数量与天数", "check quantity and days", path="quantity", item=item)
+        elif item.quantity < needed:
+            yield found("QTY_MISMATCH", Severity.BLOCK, f"数量 {plain(item.quantity)} 不足,需 {needed}{entry.unit}",
+                        f"quantity {plain(item.quantity)} is too little, {needed} needed",
+                        "请核对数量与天数", "check quantity and days", path="quantity", item=item)
+        elif item.quantity > whole_packs(needed, entry.units_per_pack):
+            yield found("QTY_EXCESS_PACK", Severity.WARN, f"数量 {plain(item.quantity)} 超过整包装,需 {needed}{entry.unit}",
+                        f"quantity {plain(item.quantity)} is more than whole packs, {needed} needed",
+                        "请核对数量与天数", "check quantity and days", path="quantity", item=item)
 
 
 @rule("A-23", "处方点评 1-10; 结算接口 diseinfo")
@@ -257,12 +294,30 @@ def diagnosis_given(rx: Prescription, facts: Facts) -> Iterator[Finding]:
 
 @rule("A-37", "处方管理办法 art.36")
 def skin_test(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """Penicillins need a negative skin test; a prescription cannot carry one, so the pharmacist must see it."""
+    """A penicillin needs a negative skin test of the last hours, or a written reason why none is needed."""
+    hours = facts.policy.skin_test_hours
     for item, drug in known(rx, facts):
-        if drug.matches(("J01C",)):
-            yield found("SKIN_TEST_MISSING", Severity.WARN, f"{drug.name}须有皮试阴性记录",
-                        f"{drug.id} needs a skin test",
-                        "请核对 72 小时内皮试结果", "check the result of the last 72 hours", item=item)
+        if not drug.matches(SKIN_TESTED):
+            continue
+        test = item.skin_test or SkinTest()
+        if test.result is SkinTestResult.POSITIVE:
+            yield found("SKIN_TEST_POSITIVE", Severity.BLOCK, f"皮试阳性,不得使用{drug.name}",
+                        f"the skin test is positive; {drug.id} must not be given",
+                        "请更换药品", "choose another drug", path="skin_test.result", item=item)
+        elif test.exemption.strip():
+            yield found("SKIN_TEST_EXEMPT", Severity.INFO, f"{drug.name}免做皮试,理由见处方",
+                        f"no skin test for {drug.id}, for the reason on the prescription", path="skin_test.exemption", item=item)
+        elif test.result is None or test.at is None:
+            yield found("SKIN_TEST_MISSING", SKIN_TEST_SAID, f"{drug.name}须有皮试阴性结果及时间,或免试理由",
+                        f"{drug.id} needs a negative skin test with its time, or the reason why none is needed",
+                        f"请填写 {hours} 小时内的皮试结果与时间,或免试理由",
+                        f"state result and time of a test of the last {hours} hours, or why none is needed",
+                        path="skin_test", item=item)
+        elif test.at - facts.now > CLOCK_SKEW or rx.issued_at - test.at > timedelta(hours=hours):
+            yield found("SKIN_TEST_MISSING", Severity.BLOCK, f"{drug.name}的皮试不在开具前 {hours} 小时内",
+                        f"the skin test for {drug.id} is not of the {hours} hours before the prescription",
+                        "请重新皮试并填写结果与时间", "test again, and state result and time",
+                        path="skin_test.at", item=item)
 
 
 RULES = (validity, days_of_supply, long_supply, long_term_scope, number_of_items, pieces_apart, controlled_drugs,

@@ -1,13 +1,32 @@
 """Could it harm the patient? (rules-cn, B-19 to B-37 and A-22) Only a reasoned dose may override a block."""
 
 from collections.abc import Iterator
+from datetime import timedelta
+from fractions import Fraction
 from itertools import combinations
 
-from domain.audit.facts import Facts, conditions, diagnoses, found, frequency, known, period_dose, plain, rule
+from domain.audit.facts import (
+    Facts,
+    conditions,
+    diagnoses,
+    found,
+    frequency,
+    known,
+    period_dose,
+    plain,
+    rule,
+    same_ingredient,
+    single_dose,
+)
+from domain.dosage import denser
 from domain.findings import Finding, Severity
-from domain.knowledge import Drug, diagnosis_matches, trimester
+from domain.knowledge import Drug, Interaction, diagnosis_matches, trimester
+from domain.orders import Dispensed
 from domain.prescription import Item, Prescription, Sex
+from domain.units import converted
 
+ONCE = "st"
+SHORTEST_MONTH = 28
 WHOLE_FORMS = ("缓释", "控释", "肠溶")
 BEARING_AGES = range(15, 50)
 
@@ -43,7 +62,7 @@ def usual_dose(rx: Prescription, facts: Facts) -> Iterator[Finding]:
                         f"{drug.name}高于常用量 {plain(drug.usual_max)}{drug.dose_unit}",
                         f"{drug.id} is above the usual {plain(drug.usual_max)} {drug.dose_unit}",
                         "请核对剂量", "check the dose", path="single_dose", item=item)
-        elif drug.usual_min is not None and often.per_day is not None and dose < drug.usual_min:
+        elif drug.usual_min is not None and often.fixed and dose < drug.usual_min:
             yield found("DOSE_BELOW_USUAL", Severity.INFO,
                         f"{drug.name}低于常用量 {plain(drug.usual_min)}{drug.dose_unit}",
                         f"{drug.id} is below the usual {plain(drug.usual_min)} {drug.dose_unit}",
@@ -52,18 +71,29 @@ def usual_dose(rx: Prescription, facts: Facts) -> Iterator[Finding]:
 
 @rule("B-19", "智能监管规则库 seq 54, 55")
 def diagnosis_fits_person(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """No prostate disease in a woman, no pregnancy in a man, no disease of the newborn after infancy."""
-    for code in diagnoses(rx):
-        letter, sex = code[:1], rx.patient.sex
-        wants = Sex.MALE if code.startswith("N40") else Sex.FEMALE if letter == "O" else None
-        if wants is not None and sex is Sex.UNKNOWN:
-            yield found("SEX_UNKNOWN", Severity.WARN, f"性别未知,无法核对诊断 {code}",
-                        f"sex unknown, {code} not checked",
-                        "请核对患者性别", "check the patient's sex", path="patient.sex")
-        elif (wants is not None and sex is not wants) or (letter == "P" and rx.patient.age_months >= 12):
-            yield found("DIAG_DEMOG", Severity.BLOCK, f"诊断 {code} 与患者性别或年龄不符",
-                        f"diagnosis {code} does not fit the patient's sex or age",
-                        "请核对诊断与患者信息", "check diagnosis and patient", path="diagnoses")
+    """A diagnosis of one sex, or of the first days of life, is that person's (diagnosis_limits.csv)."""
+    for number, code in enumerate(diagnoses(rx), 1):
+        for row in facts.knowledge.diagnosis_limits:
+            if not diagnosis_matches((code,), row.diagnoses):
+                continue
+            path = f"diagnosis[{number}].code"
+            if row.sex is not None and rx.patient.sex is Sex.UNKNOWN:
+                yield found("SEX_UNKNOWN", Severity.WARN, f"性别未知,无法核对诊断 {code}", f"sex unknown, {code} not checked",
+                            "请核对患者性别", "check the patient's sex", path="patient.sex")
+            elif (row.sex is not None and rx.patient.sex is not row.sex) or (row.newborn and not _newborn(rx, facts)):
+                yield found("DIAG_DEMOG", row.action, f"诊断 {code} 与患者性别或年龄不符:{row.reason}",
+                            f"diagnosis {code} does not fit the patient's sex or age ({row.id})",
+                            "请核对诊断与患者信息", "check diagnosis and patient", path=path)
+            elif row.newborn and rx.patient.age_days is None:
+                yield found("AGE_UNKNOWN", Severity.WARN, f"日龄未知,无法核对诊断 {code}",
+                            f"the age in days is unknown, {code} not checked",
+                            "请核对患者日龄", "check the patient's age in days", path="patient.age_days")
+
+
+def _newborn(rx: Prescription, facts: Facts) -> bool:
+    """By the age in days. Where only months are known: whether they may be few enough."""
+    days, months, limit = rx.patient.age_days, rx.patient.age_months, facts.policy.newborn_days
+    return days <= limit if days is not None else months == 0 or months * SHORTEST_MONTH < limit
 
 
 @rule("B-20", "智能监管规则库 seq 65, 66")
@@ -98,12 +128,16 @@ def one_sex_only(rx: Prescription, facts: Facts) -> Iterator[Finding]:
 
 @rule("B-23", "说明书: 每周给药")
 def weekly_drugs(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """A drug dosed by the week, ordered by the day, kills; nobody may override this."""
+    """A drug dosed by the week, taken more often than its label says, kills; "when needed" is more often. No override."""
     for item, drug in known(rx, facts):
         often = frequency(item, facts)
-        if often and often.per_day is not None and drug.dose_period_days >= 7 and often.per_day * 7 > 3:
-            yield found("WEEKLY_DRUG_DAILY", Severity.BLOCK, f"{drug.name}按周给药,不得每日使用",
-                        f"{drug.id} is dosed by the week and must not be taken daily",
+        if drug.dose_period_days < 7 or often is None or often.code == ONCE:
+            continue  # a frequency nobody knows blocks under A-20
+        usual = facts.knowledge.frequencies.get(drug.usual_frequency)
+        times, days = (usual.times, usual.period_days) if usual and usual.fixed else (1, drug.dose_period_days)
+        if not often.fixed or denser(often.times, often.period_days, times, days):
+            yield found("WEEKLY_DRUG_DAILY", Severity.BLOCK, f"{drug.name}按周给药,频次不得高于说明书,也不得必要时使用",
+                        f"{drug.id} is dosed by the week: not more often than its label says, and never when needed",
                         "请核对频次", "check the frequency", path="frequency", item=item)
 
 
@@ -111,44 +145,53 @@ def weekly_drugs(rx: Prescription, facts: Facts) -> Iterator[Finding]:
 def route_and_form(rx: Prescription, facts: Facts) -> Iterator[Finding]:
     """The route fits the form, modified-release forms are not split, the frequency is the usual one."""
     for item, drug in known(rx, facts):
-        usual, often = facts.knowledge.frequencies.get(drug.usual_frequency), frequency(item, facts)
+        usual, often, dose = (
+            facts.knowledge.frequencies.get(drug.usual_frequency), frequency(item, facts), single_dose(item, drug))
         if item.route != drug.route:
             yield found("ROUTE_FORM", Severity.BLOCK, f"{drug.name}({drug.form})的途径应为 {drug.route}",
                         f"{drug.id} is taken {drug.route}", "请核对给药途径", "check the route",
                         path="route", item=item)
-        if any(form in drug.form for form in WHOLE_FORMS) and period_dose(item, drug, facts) is not None \
-                and item.single_dose % drug.strength:
+        if any(form in drug.form for form in WHOLE_FORMS) and often and dose is not None and dose % Fraction(drug.strength):
             # Where the usual dose itself is below one tablet, the label allows a half: then a person must look.
             splittable = drug.usual_min is not None and drug.usual_min < drug.strength
             yield found("ROUTE_FORM", Severity.WARN if splittable else Severity.BLOCK,
                         f"{drug.name}为{drug.form},不宜掰开", f"{drug.id} is a {drug.form} and must be taken whole",
                         "请调整为整片剂量", "order whole units", path="single_dose", item=item)
-        if usual and often and usual.per_day != often.per_day and None not in (usual.per_day, often.per_day):
+        if usual and often and usual.fixed and often.fixed \
+                and usual.times * often.period_days != often.times * usual.period_days:
             yield found("FREQ_UNUSUAL", Severity.WARN, f"{drug.name}常用频次为{usual.name}", f"usual: {usual.code}",
                         "请核对频次", "check the frequency", path="frequency", item=item)
 
 
 @rule("B-25", "智能监管规则库 seq 69; 处方点评 2-7, 3-4")
 def duplicates(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """No ingredient twice, and not more drugs of one class than go together; combinations are taken apart."""
+    """No ingredient twice, and not more drugs of one class than go together; combinations are taken apart.
+
+    What was handed over today counts with what is on the paper; what was handed over before is B-26's.
+    """
     items = list(known(rx, facts))
+    today = [drug for given, drug in _dispensed(facts) if facts.day(given.at) == facts.today]
     for group in facts.knowledge.duplicates:
         if group.match == "INGREDIENT":
             for (_, one), (item, other) in combinations(items, 2):
-                if one.id == other.id or _ingredients(one) & _ingredients(other):
+                if same_ingredient(one, other):
                     yield _duplicate(item, group.action, "DUP_INGREDIENT", f"{one.name}与{other.name}含相同成分",
                                      f"{one.id} and {other.id} hold the same ingredient")
-        else:
-            members = [item for item, drug in items if drug.matches(group.patterns)]
+        elif members := [item for item, drug in items if drug.matches(group.patterns)]:
+            lines = "、".join(str(item.line) for item in members)
+            others = sum(drug.matches(group.patterns) for drug in today)
             if len(members) > group.max_concurrent:
-                lines = "、".join(str(item.line) for item in members)
                 yield _duplicate(members[-1], group.action, "DUP_CLASS", f"{group.name}重复用药:第 {lines} 行",
                                  f"more than {group.max_concurrent} of {group.id}: lines {lines}")
+            elif len(members) + others > group.max_concurrent:
+                yield _duplicate(members[-1], group.action, "DUP_CLASS", f"{group.name}重复用药:与今日已取药品重复,第 {lines} 行",
+                                 f"more than {group.max_concurrent} of {group.id}, with what was handed over today: lines {lines}")
 
 
-def _ingredients(drug: Drug) -> set[str]:
-    # Only whole ATC codes name a substance.
-    return {code for code in drug.atc_codes if len(code) == 7}
+def _dispensed(facts: Facts) -> Iterator[tuple[Dispensed, Drug]]:
+    for given in facts.history:
+        if drug := facts.knowledge.drug(given.drug):
+            yield given, drug
 
 
 def _duplicate(item: Item, action: Severity, code: str, text: str, text_en: str) -> Finding:
@@ -181,26 +224,47 @@ def contraindications(rx: Prescription, facts: Facts) -> Iterator[Finding]:
 
 @rule("B-31", "智能监管规则库 seq 74; 处方点评 2-8")
 def interactions(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """No two items of the paper clash, whichever is written first."""
-    for (first, one), (second, other) in combinations(list(known(rx, facts)), 2):
-        for row in facts.knowledge.interactions:
-            if (one.matches(row.a_patterns) and other.matches(row.b_patterns)) or \
-                    (other.matches(row.a_patterns) and one.matches(row.b_patterns)):
-                yield found("INTERACTION", row.action, f"{one.name}与{other.name}相互作用:{row.effect}",
-                            f"{one.id} (line {first.line}) interacts with {other.id} ({row.id})",
-                            row.management, "see the management of this pair", path="drug", item=second)
+    """No two items of the paper clash, whichever is written first, and none with what is still being taken, as far as we
+    handed it over."""
+    items = list(known(rx, facts))
+    for (first, one), (second, other) in combinations(items, 2):
+        for row in _clashes(one, other, facts):
+            yield found("INTERACTION", row.action, f"{one.name}与{other.name}相互作用:{row.effect}",
+                        f"{one.id} (line {first.line}) interacts with {other.id} ({row.id})",
+                        row.management, "see the management of this pair", path="drug", item=second)
+    taken = {drug.id: drug for given, drug in _dispensed(facts)
+             if facts.day(given.at) + timedelta(days=min(max(given.days_supply, 0), 3660)) > facts.today}
+    for item, drug in items:
+        for other in taken.values():
+            for row in _clashes(drug, other, facts):
+                yield found("INTERACTION", row.action, f"{drug.name}与在用的{other.name}相互作用:{row.effect}",
+                            f"{drug.id} interacts with {other.id}, which was handed over and is still being taken ({row.id})",
+                            row.management, "see the management of this pair", path="drug", item=item)
+
+
+def _clashes(one: Drug, other: Drug, facts: Facts) -> Iterator[Interaction]:
+    for row in facts.knowledge.interactions:
+        if (one.matches(row.a_patterns) and other.matches(row.b_patterns)) or \
+                (other.matches(row.a_patterns) and one.matches(row.b_patterns)):
+            yield row
 
 
 @rule("B-32", "智能监管规则库 seq 72")
 def elderly(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """Drugs that need care from a certain age on."""
+    """Drugs that need care from a certain age on, some only above a daily dose; a dose nobody can compute is above it."""
     for item, drug in known(rx, facts):
         for row in facts.knowledge.limits:
-            if row.kind == "ELDERLY" and row.elderly_from is not None and rx.patient.age_years >= row.elderly_from \
-                    and drug.matches(row.patterns):
-                yield found("ELDERLY", row.action, f"{row.elderly_from} 岁以上慎用{drug.name}:{row.reason}",
-                            f"{drug.id} needs care from {row.elderly_from} years",
-                            "请评估后使用", "assess first", path="drug", item=item)
+            if row.kind != "ELDERLY" or row.elderly_from is None or rx.patient.age_years < row.elderly_from \
+                    or not drug.matches(row.patterns):
+                continue
+            if row.above is not None:
+                daily = period_dose(item, drug, facts, days=1)
+                amount = None if daily is None else converted(daily, drug.dose_unit, row.above_unit)
+                if amount is not None and amount <= row.above:
+                    continue
+            yield found("ELDERLY", row.action, f"{row.elderly_from} 岁以上慎用{drug.name}:{row.reason}",
+                        f"{drug.id} needs care from {row.elderly_from} years",
+                        "请评估后使用", "assess first", path="drug", item=item)
 
 
 @rule("B-33", "智能监管规则库 seq 73")
@@ -242,8 +306,21 @@ def possible_pregnancy(rx: Prescription, facts: Facts) -> Iterator[Finding]:
 
 @rule("B-35", "处方管理办法 art.35; 电子处方接口 algsHis")
 def allergies(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """A drug of an allergy group the patient reacts to; a group we do not know is a warning."""
-    for allergy in rx.patient.allergies:
+    """A drug of an allergy group the patient reacts to. What no code of ours stands for is a warning, with the words at the
+    desk; that nobody said anything is said too, and is not the same as "none known"."""
+    patient = rx.patient
+    if patient.no_known_allergies and (patient.allergies or patient.allergy_words):
+        yield found("ALLERGY_CONTRADICTED", Severity.BLOCK, "既声明无过敏史,又填写了过敏史",
+                    "it says that no allergies are known, and states some",
+                    "请核对过敏史后重新开具", "check the allergies and issue it again", path="patient.allergies")
+    if not (patient.no_known_allergies or patient.allergies or patient.allergy_words):
+        yield found("ALLERGY_NOT_REPORTED", Severity.INFO, "过敏史未填写,不等于无过敏史",
+                    "nothing is said of allergies, which is not that there are none", path="patient.allergies")
+    if patient.allergy_words:
+        yield found("ALLERGY_UNKNOWN", Severity.WARN, f"过敏史为文字描述({len(patient.allergy_words)} 条),未能自动核对,原文见处方",
+                    f"allergies in words ({len(patient.allergy_words)}), not checked; the words are on the prescription",
+                    "请人工核对过敏史", "check the allergies by hand", path="patient.allergy_words")
+    for allergy in patient.allergies:
         group = facts.knowledge.allergies.get(allergy)
         if group is None:
             yield found("ALLERGY_UNKNOWN", Severity.WARN, "过敏史编码无法识别,未能核对",

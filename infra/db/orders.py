@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from domain.errors import StaleStatus
 from domain.lifecycle import GONE, ORDER_TRANSITIONS
 from domain.money import Fen
-from domain.orders import Instructions, OrderStatus, PharmacyOrder
+from domain.orders import Dispensed, Instructions, OrderStatus, PharmacyOrder
 from infra.db import effects
 from infra.db.engine import run, table
 from infra.db.rows import ItemRow, OrderRow, PrescriptionRow
@@ -61,6 +61,8 @@ class Terms:
 
 _ORDER = table(OrderRow)
 _ROW = _ORDER.c
+_PRESCRIPTION = table(PrescriptionRow)
+_RX = _PRESCRIPTION.c
 _INSERT = sa.insert(_ORDER)
 _SELECT = sa.select(_ROW.content, _ROW.attempt, _ROW.status, _ROW.sealed, _ROW.reason, _ROW.accept_by, _ROW.fulfil_by,
                     _ROW.handed_over_at, _ROW.ended_at, _ROW.returned_lines)
@@ -170,6 +172,27 @@ def shares(session: Session, since: datetime, until: datetime) -> dict[str, Deci
 
 _SHARES: WeakKeyDictionary[sa.Engine, tuple[datetime, datetime, dict[str, Decimal]]] = WeakKeyDictionary()
 """The last answer of `shares`, by database."""
+
+
+_GIVEN = (
+    sa.select(_RX.content, _ROW.content, _ROW.handed_over_at, _ROW.returned_lines)
+    .join(_PRESCRIPTION, _RX.id == _ROW.prescription_id)
+    .where(_RX.patient_id == sa.bindparam("patient"), _RX.id != sa.bindparam("besides"),
+           _ROW.handed_over_at >= sa.bindparam("since"))
+    .order_by(_ROW.handed_over_at, _RX.id)
+)
+
+
+def dispensed(session: Session, patient_id: str, *, since: datetime, besides: str) -> tuple[Dispensed, ...]:
+    """What a person was handed over since then and has kept, oldest first, without one prescription (`besides`).
+
+    Whoever prescribed it and whichever chain filled it. Goes by the person's opaque id, of which there is an index.
+    """
+    given = []
+    for prescription, order, at, returned in run(session, _GIVEN, {"patient": patient_id, "besides": besides, "since": since}):
+        days = {item["line"]: item["days_supply"] for item in prescription["items"]}
+        given += [Dispensed(line["drug"], at, days[line["line"]]) for line in order["lines"] if line["line"] not in returned]
+    return tuple(given)
 
 
 def orphan_holds(session: Session, before: datetime, statuses: Sequence[str]) -> list[Placed]:

@@ -10,9 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.audit import RULES, Facts, audit, selfpay_lines
+from domain.claims import Accumulators
 from domain.findings import Severity
-from domain.prescription import Channel, DrugKind, Prescriber, Prescription, RxKind, Sex
-from tests.domain.factories import ISSUED, KNOWLEDGE, ORDINARY, entitlement, facts, item, ordinary, rx, used
+from domain.money import Fen
+from domain.orders import Dispensed
+from domain.prescription import (
+    Approval,
+    Channel,
+    DrugKind,
+    Prescriber,
+    Prescription,
+    RxKind,
+    Sex,
+    SkinTest,
+    SkinTestResult,
+)
+from tests.domain.factories import CITY, ISSUED, KNOWLEDGE, ORDINARY, entitlement, facts, item, ordinary, rx, used
 
 BLOCK, SELFPAY, WARN, INFO = Severity.BLOCK, Severity.SELFPAY, Severity.WARN, Severity.INFO
 
@@ -27,6 +40,32 @@ def six() -> tuple[object, ...]:
     return tuple(item(drug, line) for line, drug in enumerate(("D001", "D010", "D018", "D032", "D048", "D065"), 1))
 
 
+def child(months: int, department: str = "07", department_name: str = "", visit: dict[str, object] | None = None,
+          **patient: object) -> Prescription:
+    doctor = Prescriber("D370100000001", department, 8, department_name)
+    return rx(prescriber=doctor, visit=visit, patient={"age_months": months} | patient)
+
+
+def weekly(drug: str, dose: str, frequency: str = "qw") -> Prescription:
+    return rx(item(drug, single_dose=Decimal(dose), frequency=frequency))
+
+
+def digoxin(dose: str, frequency: str = "qd", unit: str = "mg", age: int = 80) -> Prescription:
+    return rx(item("D095", single_dose=Decimal(dose), frequency=frequency, dose_unit=unit), age=age)
+
+
+def penicillin(test: SkinTest | None) -> Prescription:
+    return rx(item("D178", skin_test=test, **ANTIBIOTIC))
+
+
+def had(drug: str, days: int = 0, supply: int = 30, hours: int = 0) -> Dispensed:
+    """Handed over so many days before the audit, which is at 10:00 of the city's day."""
+    return Dispensed(drug, ISSUED + timedelta(hours=1 + hours) - timedelta(days=days), supply)
+
+
+NEGATIVE = SkinTestResult.NEGATIVE
+ALMOST = Accumulators(Fen(50_000), Fen(419_900), caps=(("M01600", Fen(419_900)),))
+"""Nearly nothing is left for diabetes, everything for the rest."""
 ANTIBIOTIC = {"single_dose": Decimal(500), "quantity": Decimal(24), "days_supply": 7, "frequency": "tid"}
 
 EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
@@ -60,8 +99,18 @@ EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
      case(rx(visit={"proof_date": date(2026, 11, 23)})), "NO_REVISIT_PROOF", BLOCK),
     ("A-10", case(rx(visit={"proof_codes": ("E11.9",)})), case(rx(visit={"proof_codes": ("I10",)})),
      "DIAG_NOT_IN_PROOF", BLOCK),
-    ("A-12", case(rx(patient={"age_months": 60, "guardian_confirmed": True})),
-     case(rx(patient={"age_months": 71})), "CHILD_NEEDS_GUARDIAN", BLOCK),
+    ("A-06", case(rx(*six()[:5])), case(rx(*(replace(one, kind=DrugKind.PIECE) for one in six()))), "TOO_MANY_ITEMS", BLOCK),
+    ("A-06", case(ordinary("D187")), case(rx(item("D187", kind=DrugKind.WESTERN))), "KIND_DIFFERS", BLOCK),
+    ("A-07", case(ordinary("D187")), case(rx(item("TP01", kind=DrugKind.PIECE), item("D001", 2, kind=DrugKind.PIECE))),
+     "PIECES_MIXED", BLOCK),
+    ("A-12", case(child(71, guardian_confirmed=True)), case(child(71)), "CHILD_NEEDS_GUARDIAN", BLOCK),
+    ("A-12", case(child(72)), case(child(0)), "CHILD_NEEDS_GUARDIAN", BLOCK),
+    ("A-12", case(child(71, visit={"channel": Channel.OUTPATIENT})), case(child(71, department="")), "CHILD_NEEDS_SPECIALTY",
+     BLOCK),
+    ("A-12", case(child(72, department="03.04")), case(child(71, department="03.04")), "CHILD_NEEDS_SPECIALTY", BLOCK),
+    *(("A-12", case(child(60, department=code, department_name=name)),
+       case(child(60, department="70", department_name="心血管内科")), "CHILD_NEEDS_SPECIALTY", BLOCK)
+      for code, name in (("07", ""), ("08.01", ""), ("09", ""), ("A07", ""), ("50.04", ""), ("", "小儿内科"), ("03", "儿科门诊"))),
     ("A-14", case(rx(prescriber=Prescriber("D370100000001", independent_years=3))),
      case(rx(prescriber=Prescriber("D370100000001", independent_years=2))), "DOCTOR_NOT_QUALIFIED", BLOCK),
     ("A-17", case(rx()), case(replace(rx(), items=())), "FIELD_MISSING", BLOCK),
@@ -70,7 +119,11 @@ EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
     ("A-19", case(rx()), case(rx(item("D004"))), "NAME_NOT_STANDARD", BLOCK),
     ("A-19", case(rx()), case(rx(item(name="降糖片"))), "NAME_DIFFERS", WARN),
     ("A-20", case(ordinary("D106")), case(rx(item(frequency="遵医嘱"))), "USAGE_VAGUE", BLOCK),
-    ("A-20", case(rx(item("D106", dose_unit="µg"))), case(rx(item("D106", dose_unit="mg"))), "USAGE_VAGUE", BLOCK),
+    ("A-20", case(rx(item("D106", dose_unit="µg"))), case(rx(item("D106", dose_unit="ml"))), "USAGE_VAGUE", BLOCK),
+    ("A-20", case(rx(item(single_dose=Decimal("0.5"), dose_unit="g"))), case(rx(item(single_dose=Decimal(1), dose_unit="片"))),
+     "USAGE_VAGUE", BLOCK),
+    ("A-20", case(rx(item(dose_unit="㎎"))), case(rx(item(dose_unit="Mg"))), "USAGE_VAGUE", BLOCK),
+    ("A-20", case(ordinary("D187")), case(rx(item("D187", single_dose=Decimal(270), dose_unit="mg"))), "USAGE_VAGUE", BLOCK),
     ("A-20", case(rx()), case(rx(item(single_dose=Decimal("NaN")))), "USAGE_VAGUE", BLOCK),
     ("A-20", case(rx(item(days_supply=1))), case(rx(item(days_supply=0))), "USAGE_VAGUE", BLOCK),
     ("A-21", case(ordinary("D032")), case(rx(item("D032", quantity=Decimal(27)))), "QTY_MISMATCH", BLOCK),
@@ -79,18 +132,61 @@ EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
     ("A-21", case(ordinary("D032")), case(rx(item("D032", unit="盒"))), "QTY_MISMATCH", BLOCK),
     ("A-21", case(ordinary("D187")), case(rx(item("D187", quantity=Decimal(4)))), "QTY_MISMATCH", BLOCK),
     ("A-21", case(ordinary("D032")), case(ordinary("D030")), "QTY_UNCHECKED", INFO),
+    ("A-21", case(rx(item(single_dose=Decimal("0.5"), dose_unit="g"))),
+     case(rx(item(single_dose=Decimal("0.5"), dose_unit="g", quantity=Decimal(59)))), "QTY_MISMATCH", BLOCK),
     ("A-23", case(rx()), case(rx(diagnoses=())), "DIAG_MISSING", BLOCK),
     ("A-23", case(rx()), case(rx(diagnoses=("糖尿病",))), "DIAG_MISSING", BLOCK),
-    ("A-37", case(rx()), case(rx(item("D178", **ANTIBIOTIC))), "SKIN_TEST_MISSING", WARN),
+    ("A-37", case(rx()), case(penicillin(None)), "SKIN_TEST_MISSING", WARN),
+    ("A-37", case(penicillin(SkinTest(exemption="口服多年无反应"))), case(penicillin(SkinTest(exemption=" "))),
+     "SKIN_TEST_MISSING", WARN),
+    ("A-37", case(penicillin(SkinTest(NEGATIVE, ISSUED - timedelta(hours=72)))),
+     case(penicillin(SkinTest(NEGATIVE, ISSUED - timedelta(hours=72, seconds=1)))), "SKIN_TEST_MISSING", BLOCK),
+    ("A-37", case(penicillin(SkinTest(NEGATIVE, ISSUED + timedelta(hours=1)))),
+     case(penicillin(SkinTest(NEGATIVE, ISSUED + timedelta(hours=2)))), "SKIN_TEST_MISSING", BLOCK),
+    ("A-37", case(penicillin(SkinTest(NEGATIVE, ISSUED))), case(penicillin(SkinTest(NEGATIVE))), "SKIN_TEST_MISSING", WARN),
+    ("A-37", case(penicillin(SkinTest(NEGATIVE, ISSUED))), case(penicillin(SkinTest(SkinTestResult.POSITIVE, ISSUED, "见病历"))),
+     "SKIN_TEST_POSITIVE", BLOCK),
+    ("A-37", case(penicillin(SkinTest(NEGATIVE, ISSUED))), case(penicillin(SkinTest(exemption="口服多年无反应"))),
+     "SKIN_TEST_EXEMPT", INFO),
     ("A-22", case(rx(item("D074", single_dose=Decimal(40)))), case(rx(item(single_dose=Decimal(1500)))),
      "DOSE_OVER_MAX", BLOCK),
     ("A-22", case(rx()), case(rx(item(single_dose=Decimal(1500), overdose_reason="已会诊"))), "DOSE_OVER_MAX", WARN),
     ("A-22", case(rx()), case(ordinary("D030")), "NO_REFERENCE_LIMIT", INFO),
+    ("A-22", case(rx(item(single_dose=Decimal("1.275"), dose_unit="g"))),
+     case(rx(item(single_dose=Decimal("1.2751"), dose_unit="g"))), "DOSE_OVER_MAX", BLOCK),
+    ("A-22", case(rx(item("D106", single_dose=Decimal("0.05"), dose_unit="mg"))),
+     case(rx(item("D106", dose_unit="mg"))), "DOSE_OVER_MAX", BLOCK),
+    ("A-22", case(weekly("D023", "1.5")), case(weekly("D023", "1.51")), "DOSE_OVER_MAX", BLOCK),
+    ("A-22", case(weekly("D156", "25")), case(weekly("D156", "25.1")), "DOSE_OVER_MAX", BLOCK),
+    ("A-22", case(weekly("D156", "12.5", "biw")), case(weekly("D156", "12.6", "biw")), "DOSE_OVER_MAX", BLOCK),
+    ("A-22", case(weekly("D079", "420", "q4w")), case(weekly("D079", "421", "q4w")), "DOSE_OVER_MAX", BLOCK),
+    ("A-22", case(weekly("D079", "210", "q2w")), case(weekly("D079", "211", "q2w")), "DOSE_OVER_MAX", BLOCK),
+    # Every other day is a whole dose on its day: a mean would let twice the maximum pass.
+    ("A-22", case(weekly("D001", "2550", "qod")), case(weekly("D001", "2551", "qod")), "DOSE_OVER_MAX", BLOCK),
     ("B-22", case(ordinary("D081")), case(rx(item("D081", single_dose=Decimal(200)))), "DOSE_ABOVE_USUAL", WARN),
     ("B-22", case(rx(item("D081", single_dose=Decimal(400)))), case(rx(item("D081", single_dose=Decimal(300)))),
      "DOSE_ABOVE_USUAL", WARN),  # above the maximum it is A-22's alone
     ("B-22", case(ordinary("D081")), case(rx(item("D081", single_dose=Decimal(50)))), "DOSE_BELOW_USUAL", INFO),
+    ("B-22", case(weekly("D156", "20")), case(weekly("D156", "20.1")), "DOSE_ABOVE_USUAL", WARN),
+    ("B-22", case(weekly("D156", "7.5")), case(weekly("D156", "7.4")), "DOSE_BELOW_USUAL", INFO),
     ("B-19", case(rx(diagnoses=("N40.x00",))), case(rx(diagnoses=("N40.x00",), sex=Sex.FEMALE)), "DIAG_DEMOG", BLOCK),
+    *(("B-19", case(rx(diagnoses=(code,), sex=sex)), case(rx(diagnoses=(code,), sex=other)), "DIAG_DEMOG", BLOCK)
+      for sex, other, codes in ((Sex.MALE, Sex.FEMALE, ("C61.x00", "C60.900", "D29.100", "N45.900", "N48.100", "Q53.900")),
+                                (Sex.FEMALE, Sex.MALE, ("C53.900", "C51.900", "C58.x00", "N70.900", "N76.000", "N80.000", "N95.100",
+                                                        "D25.900", "E28.200", "O00.900", "O99.800", "Z34.900", "B37.300")))
+      for code in codes),
+    *(("B-19", case(rx(diagnoses=("C61.x00", code), sex=Sex.MALE)), case(rx(diagnoses=(code, "N76.000"), sex=Sex.MALE)),
+       "DIAG_DEMOG", BLOCK) for code in ("N39.000", "N60.100", "C50.900", "C64.x00", "C67.900", "D24.x00")),
+    *(("B-19", case(rx(diagnoses=(code,), patient={"age_months": 0, "age_days": 28})),
+       case(rx(diagnoses=(code,), patient={"age_months": 0, "age_days": 29})), "DIAG_DEMOG", BLOCK)
+      for code in ("P00.000", "P59.900", "P96.900")),
+    ("B-19", case(rx(diagnoses=("P59.900",), patient={"age_months": 0})),
+     case(rx(diagnoses=("P59.900",), patient={"age_months": 1})), "DIAG_DEMOG", BLOCK),
+    ("B-19", case(rx(diagnoses=("P59.900",), patient={"age_months": 0, "age_days": 0})),
+     case(rx(diagnoses=("P59.900",), patient={"age_months": 0})), "AGE_UNKNOWN", WARN),
+    ("B-19", case(rx(diagnoses=("P59.900",), patient={"age_months": 1, "age_days": 56}), policy=replace(CITY, newborn_days=56)),
+     case(rx(diagnoses=("P59.900",), patient={"age_months": 1, "age_days": 57}), policy=replace(CITY, newborn_days=56)),
+     "DIAG_DEMOG", BLOCK),
     ("B-19", case(rx(diagnoses=("O24.900",), sex=Sex.FEMALE)), case(rx(diagnoses=("O24.900",))), "DIAG_DEMOG", BLOCK),
     ("B-19", case(rx(diagnoses=("P70.400",), age=0)), case(rx(diagnoses=("P70.400",), age=1)), "DIAG_DEMOG", BLOCK),
     ("B-19", case(rx(diagnoses=("N40.x00",))), case(rx(diagnoses=("N40.x00",), sex=Sex.UNKNOWN)), "SEX_UNKNOWN", WARN),
@@ -100,11 +196,19 @@ EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
     ("B-21", case(rx(item("D170"))), case(rx(item("D170"), sex=Sex.UNKNOWN)), "SEX_UNKNOWN", WARN),
     ("B-23", case(rx(item("D156", single_dose=Decimal(10), frequency="qw"))),
      case(rx(item("D156", single_dose=Decimal("2.5"), frequency="qd"))), "WEEKLY_DRUG_DAILY", BLOCK),
+    *(("B-23", case(weekly("D156", "10", right)), case(weekly("D156", "10", wrong)), "WEEKLY_DRUG_DAILY", BLOCK)
+      for right, wrong in (("qw", "prn"), ("q2w", "biw"), ("q4w", "tiw"), ("st", "qod"), ("qmonth", "bid"))),
+    *(("B-23", case(weekly("D149", "100", right)), case(weekly("D149", "100", wrong)), "WEEKLY_DRUG_DAILY", BLOCK)
+      for right, wrong in (("tiw", "qod"), ("biw", "qd"), ("qw", "prn"))),
+    ("B-23", case(weekly("D079", "140", "q2w")), case(weekly("D079", "140", "qw")), "WEEKLY_DRUG_DAILY", BLOCK),
+    ("B-23", case(weekly("D001", "500", "prn")), case(weekly("D113", "70", "prn")), "WEEKLY_DRUG_DAILY", BLOCK),
     ("B-23", case(rx(item("D113", single_dose=Decimal(70), frequency="qw"))),
      case(rx(item("D113", single_dose=Decimal(70), frequency="qod"))), "WEEKLY_DRUG_DAILY", BLOCK),
     ("B-24", case(rx(item("D034", single_dose=Decimal(30)))), case(rx(item("D034", single_dose=Decimal(15)))),
      "ROUTE_FORM", BLOCK),
     ("B-24", case(ordinary("D065")), case(rx(item("D065", single_dose=Decimal("23.75")))), "ROUTE_FORM", WARN),
+    ("B-24", case(rx(item("D034", single_dose=Decimal("0.03"), dose_unit="g"))),
+     case(rx(item("D034", single_dose=Decimal("0.015"), dose_unit="g"))), "ROUTE_FORM", BLOCK),
     ("B-24", case(rx()), case(rx(item(route="SC"))), "ROUTE_FORM", BLOCK),
     ("B-24", case(rx(item(frequency="q12h"))), case(rx(item(frequency="qid"))), "FREQ_UNUSUAL", WARN),
     ("B-25", case(rx(item("D001"), item("D003", 2))), case(rx(item("D005"), item("D192", 2))), "DUP_CLASS", BLOCK),
@@ -114,12 +218,37 @@ EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
     ("B-25", case(rx(item("D001"), item("D010", 2))), case(rx(item("D001"), item("D002", 2))), "DUP_INGREDIENT", BLOCK),
     ("B-25", case(rx(item("D187"), item("D188", 2))), case(rx(item("D187"), item("D188", 2), item("D191", 3))),
      "DUP_CLASS", WARN),
+    ("B-25", case(rx(item("D035")), history=(had("D032", hours=-12),)), case(rx(item("D035")), history=(had("D032"),)),
+     "DUP_CLASS", BLOCK),
+    ("B-26", case(ordinary("D032"), history=(had("D032", days=21, supply=28),)),
+     case(ordinary("D032"), history=(had("D032", days=20, supply=28),)), "REFILL_TOO_EARLY", SELFPAY),
+    ("B-26", case(ordinary("D032"), history=(had("D032", days=28, supply=28),)),
+     case(ordinary("D032"), history=(had("D032", days=27, supply=28),)), "REFILL_EARLY", WARN),
+    ("B-26", case(ordinary("D106"), history=(had("D106", days=74, supply=84),)),
+     case(ordinary("D106"), history=(had("D106", days=73, supply=84),)), "REFILL_TOO_EARLY", SELFPAY),
+    # 30 days are a short supply, 31 a long one: 10 days in hand are too many of the one and few of the other.
+    ("B-26", case(ordinary("D032"), history=(had("D032", days=21, supply=31),)),
+     case(ordinary("D032"), history=(had("D032", days=20, supply=30),)), "REFILL_TOO_EARLY", SELFPAY),
+    ("B-26", case(rx(item("D022"), item("D001", 2)), history=(had("D022", days=30, supply=28),)),
+     case(rx(item("D022", quantity=Decimal(3)), item("D001", 2)), history=(had("D022", days=1, supply=28),)),
+     "REFILL_TOO_EARLY", BLOCK),
+    # What was collected early is taken after what was there; a gap is not made up for.
+    ("B-26", case(ordinary("D032"), history=(had("D032", days=100, supply=28), had("D032", days=28, supply=28))),
+     case(ordinary("D032"), history=(had("D032", days=50, supply=28), had("D032", days=28, supply=28))), "REFILL_EARLY", WARN),
+    ("B-26", case(ordinary("D032"), history=(had("D048"),)), case(ordinary("D048"), history=(had("D054"),)),
+     "REFILL_TOO_EARLY", SELFPAY),
     ("B-28", case(rx()), case(rx(diagnoses=("E66.900",))), "OFF_LABEL", WARN),
     ("B-29", case(rx(item("D067"))), case(rx(item("D067"), diagnoses=("I10.x00", "J45.900"))), "CONTRA", BLOCK),
     ("B-29", case(rx(item("D067"))), case(rx(item("D067"), visit={"proof_codes": ("E11.9", "J45")})), "CONTRA", BLOCK),
     ("B-31", case(rx(item("D032"), item("D072", 2))), case(rx(item("D090"), item("D172", 2))), "INTERACTION", BLOCK),
     ("B-31", case(rx(item("D032"), item("D072", 2))), case(rx(item("D172"), item("D090", 2))), "INTERACTION", BLOCK),
+    ("B-31", case(rx(item("D172")), history=(had("D090", days=28, supply=28),)),
+     case(rx(item("D172")), history=(had("D090", days=27, supply=28),)), "INTERACTION", BLOCK),
     ("B-32", case(rx(item("D008"), age=60)), case(rx(item("D008"), age=80)), "ELDERLY", WARN),
+    ("B-32", case(digoxin("0.125")), case(digoxin("0.126")), "ELDERLY", WARN),
+    ("B-32", case(digoxin("0.125", "qod")), case(digoxin("0.125", "bid")), "ELDERLY", WARN),
+    ("B-32", case(digoxin("125", unit="μg")), case(digoxin("125", unit="ml")), "ELDERLY", WARN),
+    ("B-32", case(digoxin("0.25", age=74)), case(digoxin("0.25", age=75)), "ELDERLY", WARN),
     ("B-33", case(rx(item("D068"), sex=Sex.FEMALE, patient={"pregnancy_weeks": 30})),
      case(rx(item("D048"), sex=Sex.FEMALE, patient={"pregnancy_weeks": 20})), "PREGNANCY", BLOCK),
     ("B-33", case(rx(item("D068"), sex=Sex.FEMALE, patient={"pregnancy_weeks": 30})),
@@ -136,10 +265,27 @@ EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
      case(rx(item("D178"), patient={"allergies": ("AL01",)})), "ALLERGY", BLOCK),
     ("B-35", case(rx(item("D179"))), case(rx(item("D179"), patient={"allergies": ("AL01",)})), "ALLERGY", WARN),
     ("B-35", case(rx()), case(rx(patient={"allergies": ("AL99",)})), "ALLERGY_UNKNOWN", WARN),
+    ("B-35", case(rx(patient={"no_known_allergies": True})), case(rx(patient={"allergy_words": ("对海鲜过敏",)})),
+     "ALLERGY_UNKNOWN", WARN),
+    ("B-35", case(rx(patient={"no_known_allergies": True})), case(rx()), "ALLERGY_NOT_REPORTED", INFO),
+    ("B-35", case(rx(patient={"allergy_words": ("对海鲜过敏",)})), case(rx()), "ALLERGY_NOT_REPORTED", INFO),
+    *(("B-35", case(rx(patient={"no_known_allergies": True})), case(rx(patient={"no_known_allergies": True} | said)),
+       "ALLERGY_CONTRADICTED", BLOCK) for said in ({"allergies": ("AL01",)}, {"allergy_words": ("青霉素",)})),
     ("B-36", case(ordinary("D032")), case(ordinary("D001")), "LAB_NEEDED", INFO),
     ("B-37", case(ordinary("D032")), case(ordinary("D072")), "LAB_NEEDED", INFO),
     ("F-03", case(rx()), case(rx(item("D172"))), "CLASS_C", SELFPAY),
-    ("B-06", case(rx(item("D089")), history=frozenset({"D085"})), case(rx(item("D089"))), "SECOND_LINE", SELFPAY),
+    ("B-06", case(rx(item("D089")), history=(had("D085"),)), case(rx(item("D089"))), "SECOND_LINE", SELFPAY),
+    ("B-06", case(rx(item("D089")), history=(had("D085", days=365),)),
+     case(rx(item("D089")), history=(had("D085", days=366),)), "SECOND_LINE", SELFPAY),
+    ("B-06", case(rx(item("D089", approval=Approval.COVERED))), case(rx(item("D089", approval=Approval.NOT_COVERED))),
+     "SECOND_LINE", SELFPAY),
+    ("F-04", case(rx(item(approval=Approval.NOT_COVERED))), case(rx(item(approval=Approval.OWN_EXPENSE))), "OWN_EXPENSE", SELFPAY),
+    ("F-04", case(rx(item("D022", approval=Approval.COVERED))), case(rx(item("D022", approval=Approval.OWN_EXPENSE))),
+     "OWN_EXPENSE", SELFPAY),
+    ("F-04", case(ordinary("D054")), case(rx(item("D054", approval=Approval.NOT_COVERED))), "NOT_APPROVED", SELFPAY),
+    ("F-04", case(rx(item(approval=Approval.COVERED))), case(rx(item("D054", approval=Approval.COVERED))), "APPROVED", INFO),
+    ("B-09", case(rx(item("D022", approval=Approval.COVERED), diagnoses=("E66.900",))),
+     case(rx(item("D022", approval=Approval.NOT_COVERED), diagnoses=("E66.900",))), "LIMIT_INDICATION", SELFPAY),
     ("B-06", case(rx(item("D022"), item("D001", 2))), case(rx(item("D022"))), "SECOND_LINE", SELFPAY),
     ("B-09", case(rx(item("D022"))), case(rx(item("D022"), diagnoses=("E66.900",))), "LIMIT_INDICATION", SELFPAY),
     ("B-09", case(rx(item("D063"), diagnoses=("E11.200", "N18.300"))), case(rx(item("D063"), diagnoses=("E11.200",))),
@@ -163,6 +309,10 @@ EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
     ("B-46", case(ordinary("D018"), entitlement=entitlement(used=used(deductible_used=50000, cap_used=400000))),
      case(ordinary("D018"), entitlement=entitlement(used=used(deductible_used=50000, cap_used=418000))),
      "CAP_EXCEED", WARN),
+    ("B-46", case(ordinary("D032"), entitlement=entitlement(used=ALMOST)),
+     case(ordinary("D018"), entitlement=entitlement(used=ALMOST)), "CAP_EXCEED", WARN),
+    ("B-46", case(ordinary("D086"), entitlement=entitlement(used=ALMOST)),
+     case(ordinary("D086"), entitlement=entitlement(used=replace(ALMOST, caps=(("", Fen(199_900)),)))), "CAP_EXCEED", WARN),
     ("B-51", case(ordinary("D072")), case(rx(item("D072B"))), "PREFER_VBP", WARN),
 ]
 

@@ -259,15 +259,14 @@ def _accumulators(extension: object, balance: object) -> Accumulators:
     try:
         given = json.loads(extension, parse_float=Decimal) if isinstance(extension, str) and extension else {}
         caps = given.get("cap_used") or {}
-        used = [exact_fen(it, f"{path}.cap_used") for it in caps.values()]
+        used = {str(name): exact_fen(it, f"{path}.cap_used") for name, it in caps.items()}
     except (ValueError, AttributeError):
         raise InvalidPayload([finding("PAY-13", path)]) from None
     amounts = _Amounts(given, path)
     return Accumulators(
         deductible_used=amounts["ded_used"],
-        # Our question does not name the disease. With several, the fullest cap is the careful forecast;
-        # what is paid the centre decides.
-        cap_used=max(used, default=Fen(0)),
+        cap_used=max(used.values(), default=Fen(0)),
+        caps=tuple(sorted(used.items())),
         pool_used=amounts["pool_used"],
         serious_illness=amounts["sb_cum"],
         account=exact_fen(balance, "output.insuinfo.balc"),
