@@ -1,0 +1,1 @@
+"""Mutations of messages in each format, and what becomes of them. Knows no adapter: only files, and formats."""
