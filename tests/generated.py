@@ -156,9 +156,10 @@ def errors_page() -> str:
         "any other at once.",
         "Every failed attempt is a row of the prescription's history. `StaleStatus` is read again up to five times "
         "within the same hop before it counts as failed.",
-        "A business no to `hold`, `place`, `cancel`, `settle` or `reverse` is remembered with the intent. A later "
-        "attempt raises the same `Refused` again without asking the partner, so waking the prescription does not "
-        "repeat the request. There is no command yet that forgets such an answer.",
+        "A business no to `hold`, `place`, `cancel`, `settle` or `reverse` is remembered with the intent: an attempt of the "
+        "platform's own raises the same `Refused` again without asking the partner. A person's word forgets it: **Wake it "
+        "now** on its page, or the deployment `redrive/one-prescription`, asks the partner anew, a settlement or a reversal "
+        "under a new msgid (see [operations](../operations.md)).",
         "## At the gateway's doors",
         _table(("error", "what the caller hears"), [
             ("`Transient`, `StaleStatus`", f"503 with `Retry-After: {RETRY_AFTER}`: send the same again"),

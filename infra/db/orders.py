@@ -190,8 +190,8 @@ def dispensed(session: Session, patient_id: str, *, since: datetime, besides: st
     """
     given = []
     for prescription, order, at, returned in run(session, _GIVEN, {"patient": patient_id, "besides": besides, "since": since}):
-        days = {item["line"]: item["days_supply"] for item in prescription["items"]}
-        given += [Dispensed(line["drug"], at, days[line["line"]]) for line in order["lines"] if line["line"] not in returned]
+        kept = {line["line"] for line in order["lines"]} - set(returned)
+        given += [Dispensed(item["drug"], at, item["days_supply"]) for item in prescription["items"] if item["line"] in kept]
     return tuple(given)
 
 

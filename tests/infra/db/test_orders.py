@@ -1,5 +1,6 @@
 """An order goes forward only, and its items with it."""
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -8,11 +9,14 @@ import sqlalchemy as sa
 from domain.errors import StaleStatus
 from domain.lifecycle import ORDER_TRANSITIONS, Status
 from domain.orders import OrderStatus as O
+from domain.prescription import PatientFacts, Sex
 from infra.db import Database, Session, effects, history, orders
 from infra.db.effects import Effect
 from infra.db.rows import ItemRow, OrderRow
 from tests.domain.factories import item
 from tests.infra.db.records import MINUTE, NOW, admitted, at_once, make_order, order
+
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -192,3 +196,45 @@ def test_a_hold_of_a_prescription_that_is_over_is_an_orphan(db: Database, ord_id
         assert orders.orphan_holds(session, NOW, ["cancelled"]) == [], "it may just be being let go"
     advance(db, ord_id, O.CANCELLED)
     assert found() == []
+
+
+def handed_over(db: Database, number: int, drug: str, *, at: datetime, person: str = "p_1", lines: int = 1) -> str:
+    """Prescription `RX<number>` of a person, of that drug on each line, handed over then."""
+    head = admitted(db, number, items=tuple(item(drug, line) for line in range(1, lines + 1)),
+                    patient=PatientFacts(person, Sex.MALE, 744))
+    with db.transaction() as session:
+        ord_id = make_order(session, head.id, lines=lines, at=at)
+        orders.advance(session, seen(session, ord_id), O.HANDED_OVER, at=at)
+    return ord_id
+
+
+def kept(db: Database, *, person: str = "p_1", since: datetime = NOW - 400 * DAY, besides: str = ""
+         ) -> list[tuple[str, datetime, int]]:
+    with db.reading() as session:
+        return [(one.drug, one.at, one.days_supply) for one in orders.dispensed(session, person, since=since, besides=besides)]
+
+
+def test_what_a_person_was_handed_over_is_told_oldest_first_and_of_nobody_else(db: Database) -> None:
+    handed_over(db, 1, "D032", at=NOW)
+    handed_over(db, 2, "D001", at=NOW - 40 * DAY)
+    handed_over(db, 3, "D048", at=NOW, person="p_2")
+    undelivered = admitted(db, 4, patient=PatientFacts("p_1", Sex.MALE, 744))
+    with db.transaction() as session:
+        make_order(session, undelivered.id)
+    assert kept(db) == [("D001", NOW - 40 * DAY, 30), ("D032", NOW, 28)]
+    assert kept(db, since=NOW - 40 * DAY) == kept(db)
+    assert [drug for drug, *_ in kept(db, since=NOW - 39 * DAY)] == ["D032"]
+    assert kept(db, person="p_3") == []
+
+
+def test_a_prescription_is_not_its_own_history(db: Database) -> None:
+    ord_id = handed_over(db, 1, "D032", at=NOW)
+    assert kept(db, besides=rx_of(db, ord_id)) == []
+
+
+def test_what_was_brought_back_was_not_kept(db: Database) -> None:
+    ord_id = handed_over(db, 1, "D032", at=NOW, lines=2)
+    advance(db, ord_id, O.RETURNED, 2)
+    assert [drug for drug, *_ in kept(db)] == ["D032"]
+    advance(db, ord_id, O.RETURNED, 1)
+    assert kept(db) == []

@@ -1,0 +1,78 @@
+"""The audit looks at what the platform itself handed over to the person."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from domain.audit import audit, selfpay_lines
+from domain.findings import Severity
+from domain.orders import OrderStatus
+from domain.prescription import prescription_id
+from infra.db import orders, prescriptions
+from tasks.audit import facts_of
+from tests.city import make_city
+from tests.domain.factories import entitlement, item, ordinary, rx
+from tests.infra.db.records import order
+
+EDOXABAN = {"diagnoses": ("I48.x00",), "disease": ""}
+
+
+@pytest.fixture
+def city(tmp_path):
+    return make_city(tmp_path)
+
+
+def handed_over(city, made, days_ago, number="RX0900"):
+    """A prescription of the same person, handed over so many days ago, every line of it."""
+    made = replace(made, id=prescription_id("jinan_first", number), external_id=number)
+    at = city.now() - timedelta(days=days_ago)
+    with city.db.transaction() as session:
+        prescriptions.admit(session, made, patient_sealed=b"sealed", archive_key="sha256/x", at=at, message=number)
+        placed = orders.make(session, order(made.id, lines=len(made.items)), attempt=1, sealed=b"sealed", ranking=[], at=at)
+        orders.advance(session, placed, OrderStatus.HANDED_OVER, at=at)
+    return placed
+
+
+def found(city, made):
+    now = city.now()
+    fresh = replace(made, issued_at=now, valid_until=now + timedelta(days=1))
+    findings = audit(fresh, facts_of(city, fresh, entitlement()))
+    return findings, {one.code for one in findings}
+
+
+def test_edoxaban_is_paid_once_warfarin_was_handed_over(city):
+    edoxaban = rx(item("D089"), **EDOXABAN)
+    findings, codes = found(city, edoxaban)
+    assert "SECOND_LINE" in codes
+    assert selfpay_lines(findings) == {1}
+    handed_over(city, rx(item("D085"), **EDOXABAN), 100)
+    findings, codes = found(city, edoxaban)
+    assert "SECOND_LINE" not in codes
+    assert selfpay_lines(findings) == frozenset()
+
+
+def test_warfarin_of_another_person_or_brought_back_is_no_history(city):
+    edoxaban = rx(item("D089"), **EDOXABAN)
+    handed_over(city, rx(item("D085"), **EDOXABAN, patient={"id": "p_2"}), 100)
+    assert "SECOND_LINE" in found(city, edoxaban)[1]
+    placed = handed_over(city, rx(item("D085"), **EDOXABAN), 100, "RX0901")
+    with city.db.transaction() as session:
+        given = orders.get(session, placed.id)
+        orders.advance(session, given, OrderStatus.RETURNED, at=city.now(), returned=(1,))
+    assert "SECOND_LINE" in found(city, edoxaban)[1]
+
+
+def test_a_refill_the_next_day_is_not_paid_and_one_at_the_end_is(city):
+    handed_over(city, ordinary("D032"), 1)
+    findings, codes = found(city, ordinary("D032"))
+    assert "REFILL_TOO_EARLY" in codes
+    assert selfpay_lines(findings) == {1}
+    city.now.advance(days=27)
+    assert not {"REFILL_TOO_EARLY", "REFILL_EARLY"} & found(city, ordinary("D032"))[1]
+
+
+def test_what_is_still_being_taken_counts_for_interactions(city):
+    handed_over(city, rx(item("D090", days_supply=28)), 10)
+    findings, _ = found(city, rx(item("D172")))
+    assert [one.severity for one in findings if one.code == "INTERACTION"] == [Severity.BLOCK]
