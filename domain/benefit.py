@@ -190,6 +190,12 @@ def benefit_line(line: OrderLine, knowledge: Knowledge, selfpay: bool) -> Benefi
     return BenefitLine(line.amount, line.quantity, entry.category, entry.first_selfpay, entry.pay_standard, selfpay)
 
 
+def restricted(drug: str, knowledge: Knowledge) -> bool:
+    """Whether the fund pays a catalogue's drug under conditions only (F-04)."""
+    known = knowledge.drug(drug)
+    return known is not None and any(row.drug == known.id for row in knowledge.restrictions)
+
+
 def forecast(
     rx: Prescription,
     order_lines: Sequence[OrderLine],

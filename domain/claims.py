@@ -3,12 +3,26 @@
 Field names in comments are those of the national FSI interface (infno 1101, 5301, 2101-2103, 3201).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Final
 
 from domain.money import Fen
 from domain.prescription import Approval
+
+CARRIED: Final[Mapping[str, int]] = {
+    "psn_name": 50,
+    "certno": 50,
+    "bilg_dr_codg": 30,
+    "med_list_codg": 50,
+    "used_frqu_dscr": 200,
+}
+"""Characters the fund's interface takes of what a hospital says (1101, 2101): what is longer must be refused at the door,
+or a prescription that everybody passed ends at the till."""
+CARRIED_DAYS: Final = 99
+"""Days' supply the interface takes of one line (prd_days, N4,2)."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,9 @@ class ClaimLine:
     """Denied by the audit: the fund pays nothing for this line, whatever the hospital says."""
     approval: Approval | None = None
     """What the hospital says of the fund's conditions: it is sent on (hosp_appr_flag, F-04), as 2 where `selfpay`."""
+    restricted: bool | None = None
+    """Whether the fund pays the drug under conditions only (lmt_used_flag; F-04). None in claims made before it was
+    kept: their bytes stay what they were."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +184,7 @@ class Reversal:
 
 @dataclass(frozen=True)
 class DayTotals:
-    """One row of the total reconciliation (3201): refunds count negative."""
+    """One row of the total reconciliation (3201): refunds count negative, in amounts and in number (F-29)."""
 
     insutype: str
     clr_type: str

@@ -56,6 +56,9 @@ class City:
                               Decimal(row["pay_standard_yuan"]) if row["pay_standard_yuan"] else None)
             for row in _rows(folder / "catalogue.csv")
         }
+        limited = {row["drug_id"] for row in _rows(folder.parent / policy["knowledge"] / "payment_restrictions.csv")} - {""}
+        self.restricted = {row["code"] for row in _rows(folder / "catalogue.csv") if row["drug_id"] in limited}
+        """Drugs that are paid under conditions only (lmt_used_flag 1)."""
 
     def terms(self, person: Document, disease: str) -> tuple[Terms | None, str]:
         """The policy of a claim (None: the fund pays nothing) and the key its cap is counted under (README 1, 4)."""
@@ -237,7 +240,7 @@ class Centre:
         }
 
     def reconcile(self, given: Node, _: str) -> Node:
-        """3201: their totals of a period against ours; refunds count negative."""
+        """3201: their totals of a period against ours; refunds count negative, in number too."""
         asked = given["data"]
         rows = [row for row in self.book.all("settlement")
                 if asked["stmt_begndate"][:10] <= row["at"][:10] <= asked["stmt_enddate"][:10]
@@ -246,7 +249,7 @@ class Centre:
         ours = {
             **{key: sum((Decimal(row[key]) for row in rows), Decimal("0.00"))
                for key in ("medfee_sumamt", "fund_pay_sumamt", "acct_pay")},
-            "fixmedins_setl_cnt": Decimal(len(rows)),
+            "fixmedins_setl_cnt": Decimal(sum(-1 if row["kind"] == "reversed" else 1 for row in rows)),
         }
         different = [key for key, value in ours.items() if Decimal(str(asked[key])) != value]
         return {"stmtinfo": {
@@ -311,11 +314,15 @@ class Centre:
             if Decimal(line["cnt"]) <= 0 or cents(Decimal(line["cnt"]) * Decimal(line["pric"])) != Decimal(
                     line["det_item_fee_sumamt"]):
                 raise Wrong("CLAIM", f"det_item_fee_sumamt of {line['feedetl_sn']}")
+            if _flag(line, "hosp_appr_flag") not in ("", "0", "1", "2"):
+                raise Wrong("CLAIM", f"hosp_appr_flag of {line['feedetl_sn']}")
+            if _flag(line, "lmt_used_flag") not in ("", "1" if line["med_list_codg"] in self.city.restricted else "0"):
+                raise Wrong("CLAIM", f"lmt_used_flag of {line['feedetl_sn']}")
         if sum(Decimal(line["det_item_fee_sumamt"]) for line in details) != Decimal(info["medfee_sumamt"]):
             raise Wrong("CLAIM", "medfee_sumamt")
         terms, cap_key = self.city.terms(person, disease)
         sold = [Sold(self.city.drugs.get(line["med_list_codg"]), Decimal(line["cnt"]), Decimal(line["pric"]),
-                     terms is None or _denied(line)) for line in details]
+                     terms is None or _denied(line, line["med_list_codg"] in self.city.restricted)) for line in details]
         outcome = settle(sold, terms or Terms(Decimal(0), account_scope="NONE"), _standing(person, cap_key))
         return person, outcome, cap_key
 
@@ -397,7 +404,7 @@ def check(row: Node, txn: str, node: str) -> None:
 
 def _fits(value: Any, kind: str, length: str) -> bool:
     if kind == "N" and length.isdigit():
-        return str(value).isdigit() and len(str(value)) <= int(length)
+        return re.fullmatch(rf"-?[0-9]{{1,{length}}}", str(value)) is not None
     if not isinstance(value, str):
         return False  # amounts travel as text: a JSON number may have been a float
     if kind == "N":
@@ -413,12 +420,18 @@ def _fits(value: Any, kind: str, length: str) -> bool:
     return not length or len(value) <= int(length)
 
 
-def _denied(line: Node) -> bool:
-    """Whether the audit denied the line: `hosp_appr_flag` 2 in its expContent."""
+def _flag(line: Node, name: str) -> str:
+    """One of the flags in a line's expContent; empty if it is not said."""
     content = line.get("expContent") or {}
     if isinstance(content, str):
         content = json.loads(content)
-    return str(content.get("hosp_appr_flag", "")) == "2"
+    return str(content.get(name, ""))
+
+
+def _denied(line: Node, restricted: bool) -> bool:
+    """F-04: 2 is own expense always; a restricted drug is paid with a 1 only, an unrestricted one without any."""
+    flag = _flag(line, "hosp_appr_flag")
+    return flag == "2" or (restricted and flag != "1")
 
 
 def _amounts(outcome: Outcome) -> dict[str, Decimal]:

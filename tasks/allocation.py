@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import TypeAdapter
 
 from domain.audit import selfpay_lines
-from domain.benefit import forecast
+from domain.benefit import forecast, restricted
 from domain.claims import Claim, ClaimLine, Identity, Settlement
 from domain.errors import NeedsOperator, Refused, RxError, StaleStatus, Transient
 from domain.instructions import instructions
@@ -292,7 +292,7 @@ def make_claim(city: City, session: Session, loaded: Loaded, placed: Placed, *, 
         med_type="14" if chronic else "41", at=at, prescriber=rx.prescriber.id,
         lines=tuple(ClaimLine(line.line, line.drug, line.quantity, line.unit_price, line.amount,
                               items[line.line].days_supply, items[line.line].frequency, line.line in selfpay,
-                              items[line.line].approval)
+                              items[line.line].approval, restricted(line.drug, city.knowledge))
                     for line in kept),
         identity=claims.NOBODY)
     expected = forecast(rx, kept, entitlement, city.policy, city.knowledge, selfpay)

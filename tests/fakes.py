@@ -368,7 +368,8 @@ class FakePayer(_Line):
         self._ask()
         self._answer()
         rows = [it for it in self.book if totals.begin <= it.day <= totals.end and it.insutype == totals.insutype]
-        ours = (sum(it.total for it in rows), sum(it.fund for it in rows), sum(it.account for it in rows), len(rows))
+        ours = (sum(it.total for it in rows), sum(it.fund for it in rows), sum(it.account for it in rows),
+                sum(-1 if it.reverses else 1 for it in rows))
         matched = ours == (totals.total, totals.fund, totals.account, totals.count)
         return Reconciled(matched, "" if matched else "totals differ")
 

@@ -160,7 +160,7 @@ def _advance(session: Session, prescription_id: str, version: int, to: Money, **
 
 
 def day_totals(session: Session, day: date, clr_optins: str) -> list[DayTotals]:
-    """The day's totals per insurance type; a reversal is one negative row (3201, F-29)."""
+    """The day's totals per insurance type; a reversal counts minus one, in amounts and in number (3201, F-29)."""
     sums: dict[str, list[int]] = {}
     for row in session.scalars(sa.select(ClaimRow).where(
             sa.or_(ClaimRow.settled_on == day, ClaimRow.reversed_on == day))):
@@ -171,7 +171,7 @@ def day_totals(session: Session, day: date, clr_optins: str) -> list[DayTotals]:
                 total[0] += sign * answer.total
                 total[1] += sign * answer.fund
                 total[2] += sign * answer.account
-                total[3] += 1
+                total[3] += sign
     return [DayTotals(insutype, "41", clr_optins, day, day, Fen(t[0]), Fen(t[1]), Fen(t[2]), t[3])
             for insutype, t in sorted(sums.items())]
 

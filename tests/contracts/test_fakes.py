@@ -122,6 +122,6 @@ async def test_the_fake_fund_reverses_a_settlement_once() -> None:
     with pytest.raises(Refused) as caught:
         await payer.reverse("R3", "nowhere", *given[1:])
     assert caught.value.code == "unknown_settlement"
-    nothing = replace(DAY, total=0, fund=0, account=0, count=2)  # type: ignore[arg-type]
+    nothing = replace(DAY, total=0, fund=0, account=0, count=0)  # type: ignore[arg-type]
     assert (await payer.reconcile(nothing)).matched
     assert not (await payer.reconcile(DAY)).matched

@@ -182,6 +182,15 @@ def test_the_forecast_uses_the_diseases_own_cap() -> None:
     assert forecast(rx(), BASKET, person, CITY, KNOWLEDGE, frozenset()).fund == 1000
 
 
+@pytest.mark.parametrize(("caps", "fund"), [
+    ({"M01600": 419000, "M03900": 0}, 1000), ({"M01600": 0, "M03900": 300000}, 3720), ({"": 200000}, 3720), (None, 1000),
+])
+def test_another_diseases_full_cap_takes_nothing_from_this_one(caps: Any, fund: int) -> None:
+    by_disease = None if caps is None else tuple(caps.items())
+    person = entitlement(used=replace(used(deductible_used=50000, cap_used=420000 - 1000), caps=by_disease))
+    assert forecast(rx(), BASKET, person, CITY, KNOWLEDGE, frozenset()).fund == fund
+
+
 def test_a_hospital_the_city_does_not_know_is_for_the_operator() -> None:
     with pytest.raises(NeedsOperator, match=r"policy\.toml"):
         forecast(rx(hospital="elsewhere"), BASKET, entitlement(), CITY, KNOWLEDGE, frozenset())

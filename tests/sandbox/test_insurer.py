@@ -128,8 +128,11 @@ async def test_a_reversal_restores_the_year_once(till, client):
     today = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 8 * 3600))
     totals = {"insutype": "310", "clr_type": "41", "setl_optins": "370100", "stmt_begndate": today,
               "stmt_enddate": today, "medfee_sumamt": "0.00", "fund_pay_sumamt": "0.00", "acct_pay": "0.00",
-              "fixmedins_setl_cnt": "2"}
+              "fixmedins_setl_cnt": "0"}
     assert (await till.send("3201", {"data": totals}))["output"]["stmtinfo"]["stmt_rslt"] == "0"
+    for count in ("2", "-1", "1"):
+        other = await till.send("3201", {"data": totals | {"fixmedins_setl_cnt": count}})
+        assert other["output"]["stmtinfo"]["stmt_rslt"] == "1", count
     totals["fund_pay_sumamt"] = "0.01"
     assert (await till.send("3201", {"data": totals}))["output"]["stmtinfo"]["stmt_rslt"] == "1"
     rows = (await client.get(f"{till.url}/book")).json()["settlements"]
@@ -148,6 +151,24 @@ async def test_a_denied_line_is_own_expense(till):
     given["drugdetail"][1]["expContent"] = {"hosp_appr_flag": "2"}
     settled = (await till.send("2102", given))["output"]["setlinfo"]
     assert (settled["fulamt_ownpay_amt"], settled["hifp_pay"]) == ("27.90", "14.88")
+
+
+@pytest.mark.parametrize(("drug", "flag", "own"), [
+    ("D054", "1", "0.00"), ("D054", "0", "18.60"), ("D054", "2", "18.60"), ("D054", "", "18.60"),
+    ("D001", "1", "0.00"), ("D001", "0", "0.00"), ("D001", "2", "18.60"), ("D001", "", "0.00"),
+])
+async def test_a_restricted_drug_is_paid_with_an_approval_only_and_any_other_unless_it_is_denied(till, drug, flag, own):
+    given = claim([(drug, "60", "0.31", "18.60")])
+    restricted = "1" if drug == "D054" else "0"
+    given["drugdetail"][0]["expContent"] = {"hosp_appr_flag": flag, "lmt_used_flag": restricted} if flag else {}
+    settled = (await till.send("2101", given))["output"]["setlinfo"]
+    assert settled["fulamt_ownpay_amt"] == own
+
+
+async def test_a_flag_that_contradicts_the_catalogue_is_refused(till):
+    given = claim()
+    given["drugdetail"][0]["expContent"] = {"hosp_appr_flag": "0", "lmt_used_flag": "1"}
+    assert (await till.send("2101", given))["err_msg"].startswith("[CLAIM] lmt_used_flag")
 
 
 async def test_a_prescription_is_not_settled_twice(till, client):

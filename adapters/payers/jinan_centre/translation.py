@@ -7,15 +7,26 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from adapters.payers.jinan_centre.envelope import BEIJING, Node, beijing, finding
-from domain.claims import Accumulators, Claim, DayTotals, Entitlement, Identity, Reconciled, Reversal, Settlement
+from domain.claims import (
+    Accumulators,
+    Claim,
+    ClaimLine,
+    DayTotals,
+    Entitlement,
+    Identity,
+    Reconciled,
+    Reversal,
+    Settlement,
+)
 from domain.errors import InvalidPayload, Refused
 from domain.money import Fen, yuan
+from domain.prescription import Approval
 
-_RETIRED, _ACTIVE, _YES, _BALANCED = "12", "1", "1", "0"
+_RETIRED, _ACTIVE, _YES, _NO, _BALANCED = "12", "1", "1", "0", "0"
 _RESIDENT_ID: Final = "01"
 """psn_cert_type of the resident identity card."""
-_DENIED: Final = {"hosp_appr_flag": "2"}
-"""The audit denied the line: fully own expense."""
+_DENIED, _MET, _FREE = "2", "1", "0"
+"""hosp_appr_flag (F-04): fully own expense; a restricted drug whose conditions are met; a drug without conditions."""
 
 
 def reference(fixmedins_code: str, at: datetime, sequence: int) -> str:
@@ -101,10 +112,19 @@ def claim_input(claim: Claim) -> Node:
             "prd_days": str(line.days_supply),
             "bilg_dr_codg": claim.prescriber,
         }
-        if line.selfpay:
-            row["expContent"] = dict(_DENIED)
+        if said := _approval(line):
+            row["expContent"] = said
         drugdetail.append(row)
     return {"druginfo": druginfo, "drugdetail": drugdetail}
+
+
+def _approval(line: ClaimLine) -> Node:
+    """What the audit decided of a line, the hospital's word included: the fund judges by these two flags (F-04)."""
+    if line.restricted is None:
+        return {"hosp_appr_flag": _DENIED} if line.selfpay else {}
+    met = line.restricted or line.approval is Approval.COVERED
+    flag = _DENIED if line.selfpay else _MET if met else _FREE
+    return {"hosp_appr_flag": flag, "lmt_used_flag": _YES if line.restricted else _NO}
 
 
 def line_reference(claim: Claim, line: int) -> str:
@@ -258,15 +278,15 @@ def _accumulators(extension: object, balance: object) -> Accumulators:
     path = "output.baseinfo.exp_content"
     try:
         given = json.loads(extension, parse_float=Decimal) if isinstance(extension, str) and extension else {}
-        caps = given.get("cap_used") or {}
-        used = {str(name): exact_fen(it, f"{path}.cap_used") for name, it in caps.items()}
+        caps = given.get("cap_used")
+        used = {} if caps is None else {str(name): exact_fen(it, f"{path}.cap_used") for name, it in caps.items()}
     except (ValueError, AttributeError):
         raise InvalidPayload([finding("PAY-13", path)]) from None
     amounts = _Amounts(given, path)
     return Accumulators(
         deductible_used=amounts["ded_used"],
         cap_used=max(used.values(), default=Fen(0)),
-        caps=tuple(sorted(used.items())),
+        caps=None if caps is None else tuple(sorted(used.items())),
         pool_used=amounts["pool_used"],
         serious_illness=amounts["sb_cum"],
         account=exact_fen(balance, "output.insuinfo.balc"),

@@ -14,6 +14,7 @@ import pytest
 from adapters.payers.jinan_centre import envelope, translation
 from adapters.payers.jinan_centre.adapter import Adapter
 from adapters.registry import manifest
+from domain.claims import CARRIED, CARRIED_DAYS
 from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Refused, RxError, Transient
 from infra.http import NOT_SENT, UNANSWERED, Response
 from tests.contracts.examples import AT, IDENTITY, PAYER_SECRETS, claim, reverse
@@ -124,6 +125,28 @@ async def test_the_gateway_headers_are_signed() -> None:
 def test_a_denied_line_says_so_and_others_do_not() -> None:
     lines = translation.claim_input(claim())["drugdetail"]
     assert [it.get("expContent") for it in lines] == [None, {"hosp_appr_flag": "2"}]
+
+
+@pytest.mark.parametrize(("selfpay", "restricted", "said"), [
+    (True, True, {"hosp_appr_flag": "2", "lmt_used_flag": "1"}), (True, False, {"hosp_appr_flag": "2", "lmt_used_flag": "0"}),
+    (False, True, {"hosp_appr_flag": "1", "lmt_used_flag": "1"}), (False, False, {"hosp_appr_flag": "0", "lmt_used_flag": "0"}),
+    (True, None, {"hosp_appr_flag": "2"}), (False, None, None),
+])  # fmt: skip
+def test_what_the_audit_decided_of_a_restricted_drug_is_sent_on(
+    selfpay: bool, restricted: bool | None, said: dict[str, str] | None
+) -> None:
+    line = replace(claim().lines[0], selfpay=selfpay, restricted=restricted)
+    assert translation.claim_input(replace(claim(), lines=(line,)))["drugdetail"][0].get("expContent") == said
+
+
+def test_the_door_asks_for_no_more_than_the_fund_carries() -> None:
+    lengths: dict[str, list[int]] = {}
+    for (txn, direction), nodes in envelope._tables().items():
+        for it in (field for fields in nodes.values() for field in fields):
+            if direction == "req" and txn in ("1101", "2101", "2102"):
+                lengths.setdefault(it.name, []).append(it.length - it.decimals)
+    assert {name: min(lengths[name]) for name in CARRIED} == dict(CARRIED)
+    assert 10 ** min(lengths["prd_days"]) - 1 == CARRIED_DAYS
 
 
 def test_line_references_are_unique_and_fit_their_field() -> None:
@@ -300,7 +323,13 @@ async def test_who_the_person_is_and_what_is_used_up() -> None:
     found = await entitled(answer("1101"))
     assert (found.psn_no, found.insured_place, found.retired, found.active) == ("P0000000001", "370100", True, True)
     assert found.diseases == ("M01600",)
-    assert (found.used.deductible_used, found.used.cap_used, found.used.account) == (50000, 100000, 10000)
+    assert (found.used.deductible_used, found.used.caps, found.used.account) == (50000, (("M01600", 100000),), 10000)
+
+
+async def test_what_is_used_up_counts_by_disease() -> None:
+    extension = '{"cap_used": {"M01600": "3500.00", "M03900": "0.00", "": "12.00"}}'
+    used = (await entitled(answer("1101", baseinfo__exp_content=extension))).used
+    assert [used.against(it).cap_used for it in ("M01600", "M03900", "", "M04600")] == [350000, 0, 1200, 0]
 
 
 async def test_a_qualification_ends_with_its_last_day_in_beijing() -> None:
@@ -321,7 +350,7 @@ async def test_a_suspended_insurance_is_told_as_such() -> None:
 
 async def test_a_centre_without_the_city_extension_has_nothing_used_up() -> None:
     found = await entitled(answer("1101", baseinfo__exp_content=None))
-    assert (found.used.deductible_used, found.used.cap_used) == (0, 0)
+    assert (found.used.deductible_used, found.used.cap_used, found.used.caps) == (0, 0, None)
 
 
 @pytest.mark.parametrize(
