@@ -27,6 +27,7 @@ FREQUENCIES = {"qd": "QD", "bid": "BID", "tid": "TID", "qid": "QID", "q6h": "Q6H
                "q2w": "Q14D", "q4w": "Q28D", "qmonth": "Q30D", "prn": "PRN", "st": "ONCE"}
 UNITS = {"mg": "MG", "g": "GM", "μg": "UG", "U": "UNT", "IU": "IU", "ml": "ML", "mmol": "MMOL", "片": "TAB", "粒": "CAP",
          "丸": "PIL", "滴": "GTT", "揿": "PUF", "喷": "SPR", "袋": "BAG", "支": "AMP", "贴": "PCH", "瓶": "BTL", "盒": "BOX"}
+APPROVALS = {"1": "1^符合限定支付^99JZAPPR", "0": "0^不符合限定支付^99JZAPPR", "2": "2^自费^99JZAPPR"}
 KINDS = {"western": "01^西药^99JZKIND", "tcm_patent": "02^中成药^99JZKIND", "tcm_piece": "03^中药饮片^99JZKIND"}
 
 
@@ -164,37 +165,48 @@ def _patient(facts: Facts) -> list[str]:
         _segment("PID", {1: "1", 3: f"{_esc(facts.id_number)}^^^GAB^NI", 5: _esc(facts.name), 7: facts.born.strftime("%Y%m%d"),
                          8: "M" if facts.male else "F", 11: f"{_esc(facts.address)}^^^^^CHN^H^^{facts.district}",
                          13: "^PRN^CP" + "^" * 9 + _esc(facts.phone)}),
-        _segment("PV1", {1: "1", 2: "V", 13: "R" if facts.proof_issued else ""}),
+        *([_segment("NTE", {1: "1", 2: "P", 3: _esc(facts.note)})] if facts.note else []),
+        _segment("PV1", {1: "1", 2: "V", 13: "R" if facts.proof_issued else "", 19: _esc(facts.visit_number)}),
         _segment("IN1", {1: "1", 2: facts.insutype, 3: f"{facts.insured_place}^^^ADMDVS", 35: facts.chronic_disease}),
+        *(_segment("AL1", {1: str(number), 2: "MA", 3: f"^{_esc(words)}"})
+          for number, words in enumerate(facts.allergy_words, 1)),
+        *([_segment("AL1", {1: "1", 2: "DA", 3: "NKA^无已知过敏^99SANYI"})] if facts.no_known_allergies else []),
     ]
 
 
 def _order(form: str, facts: Facts, number: int, medicine: Medicine, cancelled: datetime | None) -> Sequence[str]:
     control = _segment("ORC", {
         1: "CA" if cancelled else "NW", 2: f"{facts.external_id}-{number}^JZHIS", 4: f"{facts.external_id}^JZHIS",
-        9: _time(cancelled or facts.issued), 12: f"{facts.physician}^{_esc(facts.physician_name)}",
-        16: "D^医师撤销^99JZREASON" if cancelled else "",
+        9: _time(cancelled or facts.issued),
+        12: f"{facts.physician}^{_esc(facts.physician_name)}" + "^" * 19 + facts.title,
+        16: "D^医师撤销^99JZREASON" if cancelled else "", 17: f"{facts.department}^{_esc(facts.department_name)}^99DEPT",
         21: f"{_esc(facts.institution_name)}^L" + "^" * 8 + facts.institution})
     timing = _segment("TQ1", {1: "1", 3: FREQUENCIES[medicine.frequency], 6: f"{medicine.days}^d"})
     route = _segment("RXR", {1: "PO^口服^HL70162"})
     drug = f"{'Z' if medicine.kind == 'tcm_patent' else 'W'}100{medicine.drug[1:]}^{_esc(medicine.name)}^99JZDRUG"
     dose, unit = f"{UNITS[medicine.dose_unit]}^^99JZUNIT", f"{UNITS[medicine.unit]}^^99JZUNIT"
     reasons = "~".join(f"{it.code}^{_esc(it.name)}^99ICD10CN" for it in facts.diagnoses)
+    usage = f"^{_esc(medicine.directions)}" if medicine.directions else ""
+    notes = [_segment("NTE", {1: "1", 2: "P", 3: _esc(medicine.note)})] if medicine.note else []
+    approval = [] if medicine.approval is None else [_segment("OBX", {
+        1: "1", 2: "CE", 3: "APPR^医院审批^99JZOBS", 5: APPROVALS[medicine.approval], 11: "F"})]
     if form == "RDE":
-        return control, _segment("RXE", {2: drug, 3: medicine.amount, 5: dose, 10: str(medicine.quantity), 11: unit,
-                                         15: facts.external_id, 27: reasons, 31: KINDS[medicine.kind]}), timing, route
-    return control, timing, _segment("RXO", {1: drug, 2: medicine.amount, 4: dose, 11: str(medicine.quantity), 12: unit,
-                                             20: reasons, 24: KINDS[medicine.kind]}), route
+        detail = _segment("RXE", {2: drug, 3: medicine.amount, 5: dose, 7: usage, 10: str(medicine.quantity), 11: unit,
+                                  15: facts.external_id, 27: reasons, 31: KINDS[medicine.kind]})
+        return control, detail, *notes, timing, route, *approval
+    detail = _segment("RXO", {1: drug, 2: medicine.amount, 4: dose, 7: usage, 11: str(medicine.quantity), 12: unit,
+                              20: reasons, 24: KINDS[medicine.kind]})
+    return control, timing, detail, *notes, route, *approval
 
 
 def _rest(facts: Facts) -> str:
     """What v2 has no place for."""
     return _segment("ZRX", {
-        1: "L", 2: "D" if facts.home else "P", 3: _time(facts.issued + timedelta(hours=24)),
+        1: "L", 2: "D" if facts.home else "P", 3: _time(facts.valid_until),
         4: facts.proof_issued.strftime("%Y%m%d") if facts.proof_issued else "",
         5: "~".join(it.code[:3] for it in facts.diagnoses) if facts.proof_issued else "",
         6: str(facts.physician_years), 7: _esc(facts.extend_reason), 8: "Y", 9: "Y",
-        11: f"{facts.latitude}^{facts.longitude}"})
+        11: f"{facts.latitude}^{facts.longitude}", 12: _esc(facts.valid_reason)})
 
 
 def _heard(answer: bytes) -> Heard:

@@ -15,7 +15,9 @@ from adapters.hospitals.jinan_central import translation
 from adapters.hospitals.jinan_central.adapter import Adapter
 from adapters.mapping import read_tables
 from adapters.messages import Outcome, Verdict
+from domain.prescription import Approval
 from fhir_profiles.checker import check_data
+from fhir_profiles.reader import read_bundle_data
 from sandbox.dialects import Line, Site
 from sandbox.dialects.hl7v2 import Speaker, install
 from sandbox.facts import Diagnosed, Facts, Medicine
@@ -35,6 +37,12 @@ FACTS = Facts(
     address="示范市示范区示范路1号", district="370102", latitude="36.6749", longitude="117.0251", insutype="310",
     proof_issued=date(2026, 9, 20))
 EVEN = replace(FACTS, key="M000100002", external_id="RX000100002", home=True)
+TOLD = replace(
+    FACTS, department="03.07", department_name="内分泌科", title="232", visit_number="V1", valid_days=2, valid_reason="行动不便",
+    note="电话联系后\n再配送", allergy_words=("对海鲜过敏", "花粉&过敏"), medicines=(
+        replace(FACTS.medicines[0], directions="随餐^服用", note="同一厂家", approval="1"),
+        replace(FACTS.medicines[1], directions="餐后吞服", approval="2")))
+WELL = replace(TOLD, key="M000100004", external_id="RX000100004", allergy_words=(), no_known_allergies=True)
 ADAPTER = Adapter(registry.manifest("hospitals", SLUG), Replay(), {"sources": "127.0.0.1"})
 CODES = read_tables(registry.HERE / "hospitals" / SLUG)
 
@@ -54,11 +62,27 @@ def test_its_prescriptions_are_messages_and_keep_the_contract(facts: Facts) -> N
     assert body == speaker().prescription(facts)
     message = ADAPTER.to_fhir(body, CODES)
     assert (message.key, message.unmapped) == (facts.key, ())
-    assert check_data(message.resource, SLUG) == []
+    assert [*message.findings, *check_data(message.resource, SLUG)] == []
     patient = message.resource["entry"][0]["resource"]
     assert patient["name"] == [{"text": facts.name}]
-    handover = [it["resource"]["extension"][0]["valueCode"] for it in message.resource["entry"][-2:]]
+    handover = [it["resource"]["extension"][0]["valueCode"] for it in message.resource["entry"]
+                if it["resource"]["resourceType"] == "MedicationRequest"]
     assert handover == ["home" if facts.home else "pickup"] * 2
+
+
+@pytest.mark.parametrize("facts", [TOLD, WELL])
+def test_all_the_doctor_said_arrives(facts: Facts) -> None:
+    body = speaker().prescription(facts)
+    assert faults(decoded(body)) == []
+    message = ADAPTER.to_fhir(body, CODES)
+    assert [*message.findings, *check_data(message.resource, SLUG)] == []
+    rx = read_bundle_data(message.resource, SLUG, lambda number: "p").prescription
+    assert (rx.prescriber.department, rx.prescriber.department_name, rx.prescriber.title) == ("03.07", "内分泌科", "232")
+    assert (rx.visit.number, rx.valid_days, rx.valid_reason, rx.note) == ("V1", 2, "行动不便", facts.note)
+    assert rx.patient.allergy_words == facts.allergy_words
+    assert rx.patient.no_known_allergies is facts.no_known_allergies
+    assert [(it.directions, it.note, it.approval) for it in rx.items] == [
+        ("随餐^服用", "同一厂家", Approval.COVERED), ("餐后吞服", "", Approval.OWN_EXPENSE)]
 
 
 def test_both_message_types_and_both_character_sets_are_used() -> None:
