@@ -7,20 +7,21 @@ network it calls from and by MSH-3 and MSH-4.
 import asyncio
 import socket
 import time
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Protocol, cast
 
 from adapters.dialects import hl7v2
 from adapters.dialects.hl7v2_segments import MAX_BYTES, found
 from adapters.messages import Outcome, Verdict
-from domain.errors import InvalidPayload, NeedsOperator
+from domain.errors import InvalidPayload, NeedsOperator, RxError
 from domain.findings import Spot
 from infra import metrics
 from infra.db import prescriptions
 from infra.log import get_logger
-from infra.mllp import CHUNK, Block, Deframer, frame
+from infra.mllp import CHUNK, Block, Deframer, Flaw, frame
 from infra.settings import Settings
 from tasks import intake
 from tasks.city import City
@@ -40,6 +41,10 @@ class Patience:
 
     connections: int = 32
     """At once, on one port."""
+    per_sender: int = 16
+    """At once, from one address."""
+    gives_way: float = 10.0
+    """After so long without a message a connection makes room for a new one, where there are too many."""
     message_bytes: int = MAX_BYTES
     noise_bytes: int = 1 << 16
     """Outside of blocks, since the last message, before we hang up."""
@@ -49,6 +54,16 @@ class Patience:
     """From the first byte of a message to its last."""
     answer: float = 20.0
     """Until the other side has read an answer."""
+
+
+@dataclass(eq=False)
+class Caller:
+    """One connection."""
+
+    address: str
+    writer: asyncio.StreamWriter = field(repr=False)
+    idle_since: float | None
+    """By the monotonic clock; None while a message is on its way or is answered."""
 
 
 class Speaker(Protocol):
@@ -93,70 +108,105 @@ class Door:
         self._ends = cast(Speaker, city.hospitals[slug]).ends
         self._networks = networks
         self._patience = patience
-        self._open = 0
+        self._callers: set[Caller] = set()
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from the first byte to the last; whatever happens on it is not another's trouble."""
+        caller = self._welcome(writer)
+        deframer = Deframer(self._patience.message_bytes)
+        cause = "closed"
         try:
-            if self._welcome(writer):
-                self._open += 1
-                try:
-                    await self._converse(reader, writer)
-                finally:
-                    self._open -= 1
+            if caller:
+                await self._converse(reader, caller, deframer)
         except (OSError, TimeoutError) as error:
-            log.info("mllp.lost", hospital=self._slug, error=type(error).__name__)
+            cause = type(error).__name__
+            log.info("mllp.lost", hospital=self._slug, error=cause)
         finally:
+            if caller:
+                self._callers.discard(caller)
             # An answer nobody reads must not keep us; whoever was slow has had their time.
             writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
+        if rest := deframer.rest():
+            await asyncio.to_thread(self._keep, rest, cause)
 
-    def _welcome(self, writer: asyncio.StreamWriter) -> bool:
+    def _welcome(self, writer: asyncio.StreamWriter) -> Caller | None:
         peer = writer.get_extra_info("peername")
         if not peer:
-            return False  # gone already
+            return None  # gone already
         address = ip_address(peer[0])
         address = getattr(address, "ipv4_mapped", None) or address
         if not any(address in network for network in self._networks):
             log.warning("mllp.stranger", hospital=self._slug, address=str(address))
+            return None
+        caller = Caller(str(address), writer, time.monotonic())
+        siblings = {it for it in self._callers if it.address == caller.address}
+        for among, most in ((siblings, self._patience.per_sender), (self._callers, self._patience.connections)):
+            if len(among) >= most and not self._makes_room(among):
+                log.warning("mllp.too_many_connections", hospital=self._slug, address=caller.address, open=len(self._callers))
+                return None
+        self._callers.add(caller)
+        return caller
+
+    def _makes_room(self, among: Collection[Caller]) -> bool:
+        """Close the connection that has said nothing for longest, if that is long enough. Its sender may call again."""
+        idle = [(it.idle_since, it) for it in among if it.idle_since is not None]
+        since, oldest = min(idle, key=lambda it: it[0], default=(0.0, None))
+        if oldest is None or time.monotonic() - since < self._patience.gives_way:
             return False
-        if self._open >= self._patience.connections:
-            log.warning("mllp.too_many_connections", hospital=self._slug, open=self._open)
-            return False
+        log.info("mllp.gives_way", hospital=self._slug, address=oldest.address, idle=round(time.monotonic() - since, 1))
+        self._callers.discard(oldest)
+        oldest.writer.transport.abort()
         return True
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        deframer = Deframer(self._patience.message_bytes)
+    async def _converse(self, reader: asyncio.StreamReader, caller: Caller, deframer: Deframer) -> None:
         begun = 0.0
         while True:
             left = self._patience.message - (time.monotonic() - begun) if deframer.inside else self._patience.idle
             async with asyncio.timeout(left):
                 data = await reader.read(CHUNK)
             if not data:
-                break
+                return
             was_inside = deframer.inside
             for block in deframer.feed(data):
                 was_inside = False
+                caller.idle_since = None
                 answer = await self._answer(block)
-                writer.write(frame(answer))
+                if answer is None:
+                    continue
+                caller.writer.write(frame(answer))
                 async with asyncio.timeout(self._patience.answer):
-                    await writer.drain()
+                    await caller.writer.drain()
             if deframer.inside and not was_inside:
                 begun = time.monotonic()
+            caller.idle_since = None if deframer.inside else caller.idle_since or time.monotonic()
             if deframer.dropped > self._patience.noise_bytes:
                 log.warning("mllp.noise", hospital=self._slug, bytes=deframer.dropped)
-                break
-        if deframer.inside:
-            log.info("mllp.half_message", hospital=self._slug)
+                return
 
-    async def _answer(self, block: Block) -> bytes:
-        """The answer to one block: the stored one, or that we could not do our part."""
+    def _keep(self, broken: Block, cause: str = "") -> None:
+        """Log a block that broke on the way, and archive what there is of it if it is of a message."""
+        key = ""
+        if broken.body.lstrip().startswith(b"MSH") and broken.flaw is not Flaw.TOO_LARGE:
+            try:
+                key = self._city.archive.put(broken.body)
+            except (OSError, RxError) as error:
+                log.error("mllp.not_archived", hospital=self._slug, error=type(error).__name__)
+        log.warning("mllp.broken_block", hospital=self._slug, flaw=str(broken.flaw), cause=cause, bytes=len(broken.body),
+                    archived=key)
+
+    async def _answer(self, block: Block) -> bytes | None:
+        """The answer to one block: the stored one, or that we could not do our part; None to one that was broken off.
+
+        Its sender has begun another already, and would take an answer for that of the other.
+        """
         started, status = time.monotonic(), 500
         try:
             if not block.whole:
-                status = 413
-                return self._too_large(block.body)
+                status = 413 if block.flaw is Flaw.TOO_LARGE else 400
+                await asyncio.to_thread(self._keep, block)
+                return None if block.flaw is Flaw.BROKEN_OFF else self._refused(block)
             status, body = await asyncio.to_thread(self._say, block.body)
             return hl7v2.addressed(body, block.body)
         except Exception as error:
@@ -179,10 +229,10 @@ class Door:
         known = (row.id, str(row.status)) if row else ("", "")
         return 200 if row else 404, hl7v2.located(self._ends, question, *known, self._city.now())
 
-    def _too_large(self, head: bytes) -> bytes:
-        finding = found("HL7_TOO_LARGE", Spot("MSH"))
+    def _refused(self, block: Block) -> bytes:
+        finding = found("HL7_TOO_LARGE" if block.flaw is Flaw.TOO_LARGE else "HL7_FRAME", Spot("MSH"))
         verdict = Verdict(Outcome.REFUSED, self._city.now(), self._slug, findings=[finding])
-        return hl7v2.addressed(hl7v2.acknowledge(self._ends, None, verdict).body, head)
+        return hl7v2.addressed(hl7v2.acknowledge(self._ends, None, verdict).body, block.body)
 
 
 def _networks(settings: Settings, slug: str) -> tuple[Network, ...]:

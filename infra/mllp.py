@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,13 +21,34 @@ HEAD_BYTES: Final = 4096
 CHUNK: Final = 1 << 16
 
 
+NOISE_BYTES: Final = 1 << 16
+"""What is kept of bytes outside of blocks, until it is seen what they are."""
+
+
+class Flaw(StrEnum):
+    """What is wrong with a block."""
+
+    NONE = ""
+    TOO_LARGE = "too_large"
+    """Larger than agreed; only its head is kept."""
+    BROKEN_OFF = "broken_off"
+    """The START of the next one came before its END."""
+    NO_START = "no_start"
+    """It has an END and no START."""
+    UNFINISHED = "unfinished"
+    """The line ended before it did."""
+
+
 @dataclass(frozen=True)
 class Block:
-    """What stood between START and END."""
+    """What stood between START and END, or what is left of it."""
 
     body: bytes = field(repr=False)
-    whole: bool = True
-    """False if it was larger than agreed: then `body` is only its head."""
+    flaw: Flaw = Flaw.NONE
+
+    @property
+    def whole(self) -> bool:
+        return self.flaw is Flaw.NONE
 
 
 def frame(body: bytes) -> bytes:
@@ -35,10 +57,7 @@ def frame(body: bytes) -> bytes:
 
 
 class Deframer:
-    """Bytes in, in pieces of any size; blocks out.
-
-    What stands outside of blocks is dropped, and so is a block that is broken off by the START of the next one.
-    """
+    """Bytes in, in pieces of any size; blocks out, broken ones too: each says what is wrong with it."""
 
     def __init__(self, limit: int) -> None:
         """`limit` is the largest block, in bytes; more than that is never kept."""
@@ -47,54 +66,65 @@ class Deframer:
         self._head: bytes | None = None
         self._inside = False
         self._scanned = 0
-        self.dropped = 0
-        """Bytes outside of whole blocks since the last of them."""
+        self._dropped = 0
 
     @property
     def inside(self) -> bool:
         """Whether a block has begun and not ended."""
         return self._inside
 
+    @property
+    def dropped(self) -> int:
+        """Bytes outside of whole blocks since the last of them."""
+        return self._dropped + (0 if self._inside else len(self._buffer))
+
     def feed(self, data: bytes) -> Iterator[Block]:
-        """The blocks that are complete with these bytes."""
+        """The blocks that are complete, or broken, with these bytes."""
         self._buffer += data
-        while self._enter():
+        while True:
+            # One byte again: it may be the first half of an END.
             end = self._buffer.find(END, max(0, self._scanned - 1))
-            again = self._buffer.find(START, self._scanned, len(self._buffer) if end < 0 else end)
-            if again >= 0:
-                self._drop(again)
-                self._inside, self._head = False, None
-                continue
-            if end < 0:
+            start = self._buffer.find(START, self._scanned, len(self._buffer) if end < 0 else end)
+            if start >= 0:
+                broken = self._take(start, Flaw.BROKEN_OFF) if self._inside else None
+                self._forget(start + len(START))
+                self._dropped += start
+                self._inside = True
+                if broken:
+                    yield broken
+            elif end >= 0:
+                block = self._take(end, Flaw.NONE if self._inside else Flaw.NO_START)
+                self._dropped = 0 if block.whole else self._dropped + end + len(END) * (not self._inside)
+                self._forget(end + len(END))
+                self._inside = False
+                if block.flaw is not Flaw.NO_START or block.body.strip():
+                    yield block
+            else:
                 self._spare()
                 return
-            body = bytes(self._buffer[:end]) if self._head is None else self._head
-            whole = self._head is None and end <= self._limit
-            del self._buffer[:end + len(END)]
-            self._inside, self._head = False, None
-            self.dropped = 0 if whole else self.dropped
-            yield Block(body if whole else body[:HEAD_BYTES], whole)
 
-    def _enter(self) -> bool:
-        """Go to the next START, if there is one and we are not inside a block already."""
-        if not self._inside:
-            start = self._buffer.find(START)
-            self._drop(len(self._buffer) if start < 0 else start)
-            self._inside = start >= 0
-            del self._buffer[:len(START) * self._inside]
-            self._scanned = 0
-        return self._inside
+    def rest(self) -> Block | None:
+        """What there is of a block that has begun, once no more bytes can come."""
+        return self._take(len(self._buffer), Flaw.UNFINISHED) if self._inside else None
+
+    def _take(self, end: int, flaw: Flaw) -> Block:
+        if self._head is not None or (self._inside and end > self._limit):
+            return Block((self._head or bytes(self._buffer[:end]))[:HEAD_BYTES], Flaw.TOO_LARGE)
+        return Block(bytes(self._buffer[:end]), flaw)
+
+    def _forget(self, count: int) -> None:
+        del self._buffer[:count]
+        self._head, self._scanned = None, 0
 
     def _spare(self) -> None:
-        """Of a block that is already too large, keep its head and what may be half of an END."""
-        if self._head is not None or len(self._buffer) > self._limit + len(END):
+        """Of a block that is already too large, keep its head and what may be half of an END; of noise that alone."""
+        if self._inside and (self._head is not None or len(self._buffer) > self._limit + len(END)):
             self._head = self._head or bytes(self._buffer[:HEAD_BYTES])
             del self._buffer[:-1]
+        elif not self._inside and len(self._buffer) > NOISE_BYTES:
+            self._dropped += len(self._buffer) - 1
+            del self._buffer[:-1]
         self._scanned = len(self._buffer)
-
-    def _drop(self, count: int) -> None:
-        self.dropped += count
-        del self._buffer[:count]
 
 
 class MllpTransport(HttpTransport):
@@ -165,5 +195,6 @@ async def _one_block(reader: asyncio.StreamReader) -> Block | None:
     deframer = Deframer(MAX_ANSWER_BYTES)
     while data := await reader.read(CHUNK):
         for block in deframer.feed(data):
-            return block
+            if block.flaw in (Flaw.NONE, Flaw.TOO_LARGE):
+                return block
     return None

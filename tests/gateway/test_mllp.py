@@ -15,6 +15,7 @@ from adapters.hospitals.jinan_central.adapter import Adapter
 from domain.errors import NeedsOperator
 from gateway.mllp import Door, Patience, serve
 from infra.db import prescriptions
+from infra.objects import key_of
 from sandbox.dialects import Line
 from sandbox.dialects.hl7v2 import Speaker
 from tasks.city import City
@@ -151,11 +152,63 @@ async def test_bytes_that_drip_in_are_one_message(central: City) -> None:
         assert (await caller.hear())[1][1] == "AA"
 
 
-async def test_a_broken_off_message_is_dropped_and_the_next_one_counts(central: City) -> None:
+def kept(city: City, data: bytes) -> bool:
+    """Whether the archive has these bytes."""
+    try:
+        return city.archive.get(key_of(data)) == data
+    except NeedsOperator:
+        return False
+
+
+async def test_a_message_broken_off_by_the_next_is_archived_and_logged_and_the_next_one_counts(
+        central: City, caplog: pytest.LogCaptureFixture) -> None:
     async with port(central) as call:
         caller = await call()
         caller.say(block(RDE)[:300] + block(OMP))
         assert (await caller.hear())[1][1:] == ["AA", "JZ20261122000002"]
+    assert kept(central, RDE[:299])
+    assert "broken_off" in caplog.text
+    assert "示范" not in caplog.text
+
+
+async def test_a_message_without_its_start_is_archived_logged_and_answered_under_its_number(
+        central: City, caplog: pytest.LogCaptureFixture) -> None:
+    async with port(central) as call:
+        caller = await call()
+        caller.say(RDE + b"\x1c\r" + block(OMP))
+        rows = await caller.hear()
+        assert rows[1][1:] == ["AE", "JZ20261122000001"]
+        assert rows[2][5].startswith("HL7_FRAME")
+        assert (await caller.hear())[1][1:] == ["AA", "JZ20261122000002"]
+    assert kept(central, RDE)
+    assert "no_start" in caplog.text
+
+
+@pytest.mark.parametrize("patience", [{}, {"message": 0.2}])
+async def test_half_a_message_is_archived_and_logged_with_its_cause(
+        central: City, caplog: pytest.LogCaptureFixture, patience: dict[str, float]) -> None:
+    async with port(central, **patience) as call:
+        caller = await call()
+        caller.say(block(RDE)[:-1])
+        if not patience:
+            caller.writer.write_eof()
+        assert await caller.hear() == []
+        for _ in range(100):
+            if "broken_block" in caplog.text:
+                break
+            await asyncio.sleep(0.02)
+    assert kept(central, RDE + b"\x1c")
+    assert "unfinished" in caplog.text
+    assert ("TimeoutError" if patience else "closed") in caplog.text
+
+
+async def test_noise_is_not_archived(central: City) -> None:
+    async with port(central) as call:
+        caller = await call()
+        caller.say(b"\x0bGET / HTTP/1.1" + block(OMP))
+        await caller.hear()
+    assert kept(central, OMP)
+    assert not kept(central, b"GET / HTTP/1.1")
 
 
 async def test_a_message_that_is_too_large_is_refused_under_its_number_and_the_line_stays(central: City) -> None:
@@ -220,6 +273,34 @@ async def test_connections_are_counted_and_given_back(central: City) -> None:
         second.writer.close()
         await asyncio.sleep(0.05)
         assert (await (await call()).ask(OMP))[1][1] == "AA"
+
+
+async def test_an_idle_connection_makes_room_for_a_new_one(central: City) -> None:
+    async with port(central, connections=2, gives_way=0.05) as call:
+        first, second = await call(), await call()
+        assert (await first.ask(RDE))[1][1] == "AA"
+        await asyncio.sleep(0.1)
+        third = await call()
+        assert (await third.ask(OMP))[1][1] == "AA"
+        assert await second.hear() == []
+        assert (await first.ask(RDE))[1][1] == "AA"
+
+
+async def test_one_sender_cannot_take_all_connections(central: City) -> None:
+    async with port(central, connections=4, per_sender=2) as call:
+        await call()
+        await call()
+        assert await (await call()).hear() == []
+
+
+async def test_who_is_in_the_middle_of_a_message_does_not_give_way(central: City) -> None:
+    async with port(central, connections=1, gives_way=0.0) as call:
+        first = await call()
+        first.say(block(RDE)[:100])
+        await asyncio.sleep(0.05)
+        assert await (await call()).hear() == []
+        first.say(block(RDE)[100:])
+        assert (await first.hear())[1][1] == "AA"
 
 
 async def test_one_who_does_not_read_does_not_keep_others_waiting(central: City) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from domain.errors import NeedsOperator, OutcomeUnknown, Transient
 from infra.http import NOT_SENT, UNANSWERED, Breaker, Request
-from infra.mllp import END, HEAD_BYTES, START, Block, Deframer, MllpTransport, frame
+from infra.mllp import END, HEAD_BYTES, NOISE_BYTES, START, Block, Deframer, Flaw, MllpTransport, frame
 
 ASK = Request("MLLP", "/", b"MSH|1", repeatable=True)
 ONCE = Request("MLLP", "/", b"MSH|1")
@@ -24,7 +24,7 @@ def blocks(pieces: list[bytes], limit: int = 1000) -> tuple[list[Block], Deframe
     return [block for piece in pieces for block in deframer.feed(piece)], deframer
 
 
-@given(bodies, st.binary(max_size=20).map(lambda it: it.translate(None, b"\x0b")), st.data())
+@given(bodies, st.binary(max_size=20).map(lambda it: it.translate(None, b"\x0b\x1c")), st.data())
 def test_the_same_blocks_come_out_whatever_the_pieces(sent: list[bytes], noise: bytes, data: st.DataObject) -> None:
     stream = noise + noise.join(frame(it) for it in sent) + noise
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
@@ -36,12 +36,40 @@ def test_the_same_blocks_come_out_whatever_the_pieces(sent: list[bytes], noise: 
     assert not deframer.inside
 
 
-def test_a_message_broken_off_by_the_next_one_is_dropped() -> None:
-    found, deframer = blocks([START + b"half of", START + b"whole" + END])
-    assert [it.body for it in found] == [b"whole"]
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_message_broken_off_by_the_next_one_is_told_apart(size: int) -> None:
+    stream = START + b"half of" + START + b"whole" + END
+    found, deframer = blocks([stream[at:at + size] for at in range(0, len(stream), size)])
+    assert found == [Block(b"half of", Flaw.BROKEN_OFF), Block(b"whole")]
     assert deframer.dropped == 0
     _, deframer = blocks([START + b"half of", START + b"whole"])
     assert deframer.dropped == len(b"half of")
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_message_that_never_began_is_told_apart(size: int) -> None:
+    stream = b"MSH|1" + END + frame(b"next") + b"\r\n" + END + frame(b"last") + b"noise"
+    found, deframer = blocks([stream[at:at + size] for at in range(0, len(stream), size)])
+    assert found == [Block(b"MSH|1", Flaw.NO_START), Block(b"next"), Block(b"last")]
+    assert deframer.dropped == len(b"noise")
+
+
+def test_what_is_left_of_a_message_when_the_line_ends_is_kept() -> None:
+    _, deframer = blocks([frame(b"whole") + START + b"MSH|", b"half"])
+    assert deframer.rest() == Block(b"MSH|half", Flaw.UNFINISHED)
+    assert blocks([frame(b"whole") + b"noise"])[1].rest() is None
+    large, deframer = blocks([START + b"x" * 2000])
+    assert deframer.rest() == Block(b"x" * 2000, Flaw.TOO_LARGE)
+    assert large == []
+
+
+def test_noise_without_an_end_is_never_kept_whole() -> None:
+    deframer = Deframer(1000)
+    for _ in range(100):
+        assert list(deframer.feed(b"n" * 10_000)) == []
+        assert len(deframer._buffer) <= NOISE_BYTES + 10_000
+    assert deframer.dropped == 1_000_000
+    assert list(deframer.feed(frame(b"next"))) == [Block(b"next")]
 
 
 @pytest.mark.parametrize("size", [1, 7, 500, 100_000])
