@@ -13,7 +13,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from adapters.dialects import erx
+from adapters.dialects.erx_facts import disagreements
+from adapters.dialects.erx_fields import faults, tables
 from adapters.dialects.erx_json import Node, read, read_parts
+from adapters.dialects.erx_rules import bounded, finding
 from adapters.messages import Message, Outcome, Reply, Verdict
 from domain.audit import audit
 from domain.claims import Identity
@@ -21,7 +24,6 @@ from domain.errors import InvalidPayload, NeedsOperator, Refused, RxError, Stale
 from domain.findings import Finding, Severity, worst
 from domain.lifecycle import Status
 from fhir_profiles.catalogue import RULES
-from fhir_profiles.checker import check_data
 from fhir_profiles.reader import read_bundle_data
 from infra.db import Session, claims, inbox, orders, prescriptions, reviews
 from infra.db import mapping as mapping_queue
@@ -77,7 +79,7 @@ async def take(city: City, adapter: erx.Adapter, transaction: str, around: Node)
         return await asyncio.to_thread(_refused, city, adapter, list(invalid.findings))
     except Refused as refused:
         log.warning("erx.refused", hospital=adapter.slug, transaction=transaction, code=refused.code)
-        findings = erx.told([erx.finding("ERX_SIGNATURE", around["signData"])])
+        findings = erx.told([finding("ERX_SIGNATURE", around["signData"])])
         return await asyncio.to_thread(
             adapter.reply, city.now(), erx.SIGNATURE, "验签不通过", {"extras": {"findings": findings}})
     except (Transient, StaleStatus):
@@ -96,9 +98,10 @@ async def _precheck(city: City, adapter: erx.Adapter, said: Node) -> Reply:
     heard = await asyncio.to_thread(_heard, city, adapter, number)
     if heard and heard.sha256 == digest:
         return Reply(heard.answer, heard.answer_status, erx.MEDIA)
-    message, findings = await asyncio.to_thread(_understood, city, adapter, said)
-    if message is None or findings:
-        return await asyncio.to_thread(_refused, city, adapter, findings)
+    reading = await asyncio.to_thread(intake.read, city, adapter, erx.compose({"D001": said.raw}), "Bundle")
+    message = reading.message
+    if message is None or reading.findings:
+        return await asyncio.to_thread(_refused, city, adapter, list(reading.findings))
     if heard:
         return await asyncio.to_thread(_changed, city, adapter, heard, said)
     extras: dict[str, Any] = {}
@@ -109,19 +112,6 @@ async def _precheck(city: City, adapter: erx.Adapter, said: Node) -> Reply:
     answer = await asyncio.to_thread(adapter.reply, city.now(), erx.OK, "预核验通过", {
         "hiRxno": number, "rxTraceCode": erx.trace_code(adapter.slug, said.raw), "extras": extras})
     return await asyncio.to_thread(_remember, city, adapter, number, said.raw, digest, answer)
-
-
-def _understood(city: City, adapter: erx.Adapter, said: Node) -> tuple[Message | None, list[Finding]]:
-    with city.db.reading() as session:
-        codes = code_map(city, session, adapter.slug)
-    try:
-        message = adapter.to_fhir(erx.compose({"D001": said.raw}), codes)
-    except InvalidPayload as invalid:
-        return None, list(invalid.findings)
-    # A code nobody has mapped is no fault of the message.
-    waiting = {one.spot for one in message.unmapped}
-    found = (replace(one, spot=one.spot or message.locate(one.path)) for one in check_data(message.resource, adapter.slug))
-    return message, [one for one in found if one.spot not in waiting]
 
 
 async def _advice(city: City, hospital: str, message: Message) -> dict[str, Any]:
@@ -169,7 +159,7 @@ def _prechecked(city: City, adapter: erx.Adapter, said: Node) -> bytes:
     """D001 as it was pre-checked under this hiRxno. Raises `InvalidPayload` if it never was."""
     heard = _heard(city, adapter, said["hiRxno"].text)
     if heard is None:
-        raise InvalidPayload([erx.finding("ERX_PRECHECK_UNKNOWN", said["hiRxno"])])
+        raise InvalidPayload([finding("ERX_PRECHECK_UNKNOWN", said["hiRxno"])])
     return city.archive.get(heard.archive_key)
 
 
@@ -177,12 +167,12 @@ def _prechecked(city: City, adapter: erx.Adapter, said: Node) -> bytes:
 
 def _sign(city: City, adapter: erx.Adapter, said: Node) -> Reply:
     """Our signature of the prescription's fields; the file comes back as it was."""
-    wrong = erx.faults(said, "D002")
+    wrong = list(faults(said, "D002"))
     original = erx.as_signed(said["originalValue"])
     if original is None:
-        wrong.append(erx.finding("ERX_ORIGINAL_VALUE", said["originalValue"]))
+        wrong.append(finding("ERX_ORIGINAL_VALUE", said["originalValue"]))
     if not erx.is_document(said["originalRxFile"].text):
-        wrong.append(erx.finding("ERX_RX_FILE", said["originalRxFile"]))
+        wrong.append(finding("ERX_RX_FILE", said["originalRxFile"]))
     if wrong or original is None:
         return _refused(city, adapter, wrong)
     return adapter.reply(city.now(), erx.OK, "成功", {
@@ -196,15 +186,15 @@ def _upload(city: City, adapter: erx.Adapter, said: Node) -> Reply:
     prechecked = _prechecked(city, adapter, said)
     wrong = []
     if said["rxTraceCode"].text != erx.trace_code(adapter.slug, prechecked):
-        wrong.append(erx.finding("ERX_TRACE_CODE", said["rxTraceCode"]))
+        wrong.append(finding("ERX_TRACE_CODE", said["rxTraceCode"]))
     if not adapter.signed(erx.original_value(said), said["signDigest"].text):
-        wrong.append(erx.finding("ERX_SIGN_DIGEST", said["signDigest"]))
+        wrong.append(finding("ERX_SIGN_DIGEST", said["signDigest"]))
     if not erx.is_document(said["rxFile"].text):
-        wrong.append(erx.finding("ERX_RX_FILE", said["rxFile"]))
+        wrong.append(finding("ERX_RX_FILE", said["rxFile"]))
     message = erx.compose({"D001": prechecked, "D003": said.raw})
     if wrong:
         parts = read_parts(message)
-        return _refused(city, adapter, [*wrong, *erx.faults(said, "D003"), *erx.disagreements(parts)])
+        return _refused(city, adapter, bounded(dict.fromkeys([*wrong, *faults(said, "D003"), *disagreements(parts)])))
     return _reply(intake.receive(city, adapter.slug, message, expect="Bundle"))
 
 
@@ -254,7 +244,7 @@ Shown = Callable[[City, Session, _Asked], dict[str, Any]]
 
 def _query(transaction: str, show: Shown) -> "Do":
     def do(city: City, adapter: erx.Adapter, said: Node) -> Reply:
-        if wrong := erx.faults(said, transaction):
+        if wrong := bounded(faults(said, transaction)):
             return _refused(city, adapter, wrong)
         with city.db.reading() as session:
             asked = _asked(city, session, adapter, said)
@@ -340,7 +330,7 @@ _DO: Mapping[str, Do] = {
 
 def _listed(node: Node, name: str, transaction: str = "D005") -> dict[str, Any]:
     """What the answer's field table takes over from what was sent."""
-    table = next(one for one in erx.tables(transaction, "answer") if one.node == name)
+    table = next(one for one in tables(transaction, "answer") if one.node == name)
     return {spec.name: node[spec.name].text for spec in table.fields if node[spec.name].text}
 
 

@@ -58,7 +58,7 @@ def receive(city: City, hospital: str, raw: bytes, *, expect: str = "") -> Answe
     # Three tries: whoever loses the race for a key finds the winner's answer the next time, and a code may be mapped meanwhile.
     for _ in range(3):
         # Reading and checking come before the write transaction: no other sender waits for them.
-        reading = _read(city, adapter, raw, expect)
+        reading = read(city, adapter, raw, expect)
         message = reading.message
         # Without a key nothing can be repeated; the bytes' own digest keeps the message findable. Nor is a person's
         # number a key: keys stand in logs and addresses.
@@ -122,7 +122,7 @@ def take_waiting(city: City, hospital: str, key: str) -> Verdict | None:
         archive_key = mapping_queue.waiting(session, hospital, key)
     if archive_key is None:
         return None
-    reading = _read(city, city.hospitals[hospital], city.archive.get(archive_key), "")
+    reading = read(city, city.hospitals[hospital], city.archive.get(archive_key), "")
     if reading.message is not None and reading.message.unmapped and not reading.findings:
         return None
     with city.db.transaction("message.mapped") as session:
@@ -140,7 +140,7 @@ def take_waiting(city: City, hospital: str, key: str) -> Verdict | None:
 
 def preview(city: City, hospital: str, raw: bytes) -> tuple[Admitted | None, Sequence[Finding]]:
     """What `receive` would make of a message; nothing is kept. The prescription, or every finding."""
-    reading = _read(city, city.hospitals[hospital], raw, "Bundle")
+    reading = read(city, city.hospitals[hospital], raw, "Bundle")
     if reading.message is None or reading.findings:
         return None, reading.findings
     if reading.message.unmapped:
@@ -150,7 +150,7 @@ def preview(city: City, hospital: str, raw: bytes) -> tuple[Admitted | None, Seq
 
 
 @dataclass(frozen=True)
-class _Reading:
+class Reading:
     """A message as it was understood, with everything that is wrong with what it says."""
 
     message: Message | None
@@ -160,19 +160,20 @@ class _Reading:
     """What the hospital's codes stood for then."""
 
 
-def _read(city: City, adapter: Hospital, raw: bytes, expect: str) -> _Reading:
+def read(city: City, adapter: Hospital, raw: bytes, expect: str) -> Reading:
+    """A message and everything wrong with it, before anything is decided. `expect` is a kind, or empty for any."""
     with city.db.reading() as session:
         codes = code_map(city, session, adapter.slug)
     try:
         message = adapter.to_fhir(raw, codes)
     except InvalidPayload as invalid:
-        return _Reading(None, list(invalid.findings), codes)
+        return Reading(None, list(invalid.findings), codes)
     if expect and message.kind != expect:
-        return _Reading(None, [RULES["MSG_WRONG_RESOURCE"].finding(expect)], codes)
-    return _Reading(message, _check(message, adapter.slug), codes)
+        return Reading(None, [RULES["MSG_WRONG_RESOURCE"].finding(expect)], codes)
+    return Reading(message, _check(message, adapter.slug), codes)
 
 
-def _mapped_meanwhile(city: City, session: Session, hospital: str, reading: _Reading) -> bool:
+def _mapped_meanwhile(city: City, session: Session, hospital: str, reading: Reading) -> bool:
     """Whether a code it would wait for has been mapped since it was read: nobody would take it up then."""
     if reading.message is None or not reading.message.unmapped or reading.findings:
         return False
@@ -181,7 +182,7 @@ def _mapped_meanwhile(city: City, session: Session, hospital: str, reading: _Rea
                for code in reading.message.unmapped)
 
 
-def _decide(city: City, session: Session, hospital: str, reading: _Reading, key: str, archive_key: str) -> Verdict:
+def _decide(city: City, session: Session, hospital: str, reading: Reading, key: str, archive_key: str) -> Verdict:
     message = reading.message
     if message is None or reading.findings:
         return Verdict(Outcome.REFUSED, city.now(), hospital, findings=reading.findings)
@@ -239,7 +240,7 @@ def _conflict(paths: Sequence[str]) -> list[Finding]:
 
 def _different(city: City, adapter: Hospital, archive_key: str, message: Message | None) -> list[str]:
     """Where a message differs from the one that came first under its key."""
-    first = _read(city, adapter, city.archive.get(archive_key), "").message
+    first = read(city, adapter, city.archive.get(archive_key), "").message
     if first is None or message is None or first.kind != message.kind:
         return ["Resource"]
     return answers.differences(first.resource, message.resource)

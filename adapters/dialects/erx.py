@@ -5,27 +5,23 @@ side by side in one object (`compose`), so that every place in it is a place in 
 """
 
 import base64
-import csv
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from itertools import islice
-from pathlib import Path
 from typing import Any, Protocol
 
+from adapters.dialects.erx_facts import Parts, disagreements
+from adapters.dialects.erx_fields import faults, misshapen, tables
 from adapters.dialects.erx_json import Node, Source, read, read_all, read_parts
+from adapters.dialects.erx_rules import MAX_FINDINGS, bounded, finding
 from adapters.mapping import CodeMap
 from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
 from adapters.registry import HospitalManifest
 from domain.errors import InvalidPayload, NeedsOperator, Refused
 from domain.findings import Finding, Spot
-from fhir_profiles.catalogue import RULES as CATALOGUE
-from fhir_profiles.catalogue import Rule
-from fhir_profiles.checker import check_data
 from fhir_profiles.drafts import CancelDraft, Draft, bundle, cancel, locate
 from fhir_profiles.message import KEY
 from infra import sm
@@ -42,76 +38,6 @@ VERSION = "2.0.1"
 
 OK, INVALID, CONFLICT, TOO_LATE, UNKNOWN, SIGNATURE, BUSY = 0, 4220, 4090, 4091, 4040, 4010, 5030
 """`code` of an answer; the interface says that 0 is success and leaves the others to the platform."""
-
-_ENVELOPE = "电子处方接口 envelope and crypto"
-_FIELDS = "电子处方接口 fields"
-_FLOW = "电子处方接口 flow"
-
-RULES: tuple[Rule, ...] = (
-    Rule("ERX-001", "ERX_ENVELOPE", "required", _ENVELOPE,
-         "报文外层缺少字段，或取值不符", "An entry of the envelope is missing or not as agreed.",
-         "填 appId、encType=SM4、signType=SM2、timestamp（毫秒）、encData、signData",
-         "Send appId, encType SM4, signType SM2, timestamp in milliseconds, encData and signData."),
-    Rule("ERX-002", "ERX_DECRYPTION", "security", _ENVELOPE,
-         "encData 无法解密", "encData cannot be decrypted.",
-         "核对 appSecret 与 SM4 密钥派生（十六进制大写）", "Check appSecret and how the SM4 key is derived from it."),
-    Rule("ERX-003", "ERX_SIGNATURE", "security", _ENVELOPE,
-         "signData 验签不通过，或 encData 解密后不是 JSON 对象",
-         "signData is not your signature of this message, or encData does not decrypt to a JSON object.",
-         "核对 appSecret 与 SM4 密钥派生（十六进制大写）、待签串（去空值、键升序、&key=）、私钥与用户标识；明文为 UTF-8 的 JSON",
-         "Check appSecret and how the SM4 key is derived from it, the text that is signed (no empty values, keys in order, "
-         "&key=), the private key and the user id; what is encrypted is JSON in UTF-8."),
-    Rule("ERX-004", "ERX_TRANSACTION", "structure", _FLOW,
-         "不是可识别的交易组合", "This is no known combination of transactions.",
-         "处方为 D001 与 D003，撤销为 D001 与 D004", "A prescription is D001 with D003, a revocation D001 with D004."),
-    Rule("ERX-005", "ERX_TIMESTAMP", "expired", _ENVELOPE,
-         "报文时间与平台时间相差超过 10 分钟", "The envelope's timestamp is more than ten minutes from our clock.",
-         "校准服务器时钟；每次发送重新取时间并签名", "Set your clock; take the time and sign anew each time you send."),
-    Rule("ERX-010", "ERX_FIELD_MISSING", "required", _FIELDS,
-         "缺少必填字段", "A required field is missing.", "按接口字段表补上", "Send it; see the interface's field table."),
-    Rule("ERX-011", "ERX_FIELD_TOO_LONG", "too-long", _FIELDS,
-         "字段超过规定长度", "A field is longer than the interface allows.",
-         "按接口字段表缩短", "Shorten it; see the interface's field table."),
-    Rule("ERX-012", "ERX_FIELD_TYPE", "value", _FIELDS,
-         "字段类型或格式不符", "A field is not of its type.",
-         "数值不带单位，日期为 yyyy-MM-dd，时间为 yyyy-MM-dd HH:mm:ss",
-         "Numbers without units, dates as yyyy-MM-dd, times as yyyy-MM-dd HH:mm:ss."),
-    Rule("ERX-020", "ERX_PRECHECK_UNKNOWN", "not-found", _FLOW,
-         "没有该医保处方编号的预核验记录", "There was no pre-check (D001) with this hiRxno.",
-         "先调用 D001，使用其返回的 hiRxno", "Call D001 first and use the hiRxno it returns."),
-    Rule("ERX-021", "ERX_TRACE_CODE", "conflict", _FLOW,
-         "处方追溯码不是该处方预核验所得", "The rxTraceCode is not the one D001 gave for this prescription.",
-         "使用 D001 返回的 rxTraceCode", "Use the rxTraceCode that D001 returned."),
-    Rule("ERX-022", "ERX_PARTS_DISAGREE", "invalid", _FLOW,
-         "与预核验的内容不一致", "This differs from what was pre-checked.",
-         "与 D001 填写一致；内容有变请换新的处方编号重新预核验",
-         "Repeat what D001 said; for other content pre-check again under a new prescription number."),
-    Rule("ERX-023", "ERX_SIGN_DIGEST", "security", _FLOW,
-         "signDigest 不是平台对这些处方信息的签名", "signDigest is not our signature of these fields.",
-         "原样回传 D002 的 signDigest，字段与 originalValue 相同",
-         "Return the signDigest of D002, with the same fields as in originalValue."),
-    Rule("ERX-024", "ERX_ORIGINAL_VALUE", "value", _FLOW,
-         "originalValue 不是键升序紧凑 JSON 的 base64", "originalValue is not base64 of compact JSON with keys in order.",
-         "取 D003 的 rxFile 之前各字段，键升序、无空白、UTF-8，再做 base64",
-         "Take the fields of D003 before rxFile, keys in order, no white space, UTF-8, then base64."),
-    Rule("ERX-025", "ERX_RX_FILE", "value", _FLOW,
-         "处方文件不是 PDF 或 OFD 的 base64", "The file is not base64 of a PDF or OFD document.",
-         "生成 PDF 或 OFD 后做 base64", "Make a PDF or OFD document and encode it in base64."),
-    Rule("ERX-026", "ERX_TOO_LARGE", "too-long", _FIELDS,
-         "处方文件以外的内容超过 1 MB", "All but the file is more than 1 MB.",
-         "一次只传一张处方；大的内容只放处方文件", "Send one prescription at a time; only its file may be large."),
-    Rule("ERX-027", "ERX_TOO_MANY_ROWS", "too-long", _FIELDS,
-         "明细超过 50 行", "There are more than 50 rows.",
-         "一次只传一张处方：药品至多 10 种，饮片至多 40 味", "Send one prescription at a time: ten drugs at most, of pieces 40."),
-)
-_BY_CODE = {rule.code: rule for rule in RULES}
-
-
-def finding(code: str, node: Node, line: int | None = None) -> Finding:
-    """A rule of the dialect broken at a place."""
-    path = f"{node.source.name}.{node.path}" if node.path else node.source.name
-    return replace(_BY_CODE[code].finding(path, line), spot=node.spot)
-
 
 MAX_TEXT = 1_000_000
 """Bytes of what one transaction says, beside its file."""
@@ -240,132 +166,6 @@ def compose(parts: Mapping[str, bytes]) -> bytes:
     return b"{" + b",".join(b'"%b":%b' % (name.encode(), raw) for name, raw in parts.items()) + b"}"
 
 
-# The field tables of the interface.
-
-@dataclass(frozen=True)
-class Field:
-    name: str
-    kind: str
-    """`C` text, `N` number, `D` date, `DT` time, `TEXT`, `OBJ`, `JSON`, `ARR`."""
-    length: int
-    """Characters, or digits of a number; 0 where the interface does not say."""
-    decimals: int
-    required: bool
-
-
-@dataclass(frozen=True)
-class Table:
-    """The fields of one object, or of each of several."""
-
-    node: str
-    repeats: bool
-    fields: tuple[Field, ...]
-
-
-@cache
-def tables(transaction: str, direction: str = "request") -> tuple[Table, ...]:
-    """What the interface lists for a transaction (`erx_fields.csv`)."""
-    found: dict[tuple[str, bool], list[Field]] = {}
-    with (Path(__file__).parent / "erx_fields.csv").open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            if (row["transaction"], row["direction"]) == (transaction, direction):
-                length, _, decimals = row["length"].partition(",")
-                found.setdefault((row["node"], row["repeats"] == "Y"), []).append(Field(
-                    row["field"], row["type"], int(length or 0), int(decimals or 0), row["required"] == "Y"))
-    return tuple(Table(node, repeats, tuple(fields)) for (node, repeats), fields in found.items())
-
-
-MAX_ROWS = 50
-"""Of drugs and of diagnoses; a prescription of pieces has up to 40."""
-MAX_FINDINGS = 100
-"""An answer of this many is read by nobody to its end."""
-
-
-def faults(said: Node, transaction: str) -> list[Finding]:
-    """Where a request does not keep the field tables: missing, too long, not of its type. Other fields are let pass."""
-    return [one for table in tables(transaction) for line, row in _rows(said, table)
-            for spec in table.fields for one in _fault(said, row, table, spec, line)]
-
-
-def bounded(findings: Iterable[Finding]) -> list[Finding]:
-    """The first `MAX_FINDINGS` of them; the last one says that there are more."""
-    first = list(islice(findings, MAX_FINDINGS + 1))
-    if len(first) > MAX_FINDINGS:
-        first[-1] = replace(CATALOGUE["TOO_MANY_FINDINGS"].finding(first[-1].path), spot=first[-1].spot)
-    return first
-
-
-def _rows(said: Node, table: Table) -> Iterator[tuple[int | None, Node]]:
-    if not table.node:
-        yield None, said
-    elif table.repeats:
-        yield from enumerate(said[table.node], 1)
-    else:
-        yield None, said[table.node]
-
-
-def _fault(said: Node, row: Node, table: Table, spec: Field, line: int | None) -> Iterator[Finding]:
-    node = row[spec.name]
-    if node.value in (None, ""):
-        if _needed(said, row, table.node, spec):
-            yield finding("ERX_FIELD_MISSING", node, line)
-    elif not _is(node, spec):
-        yield finding("ERX_FIELD_TYPE", node, line)
-    elif spec.length and spec.kind in ("C", "TEXT") and len(node.text) > spec.length:
-        yield finding("ERX_FIELD_TOO_LONG", node, line)
-
-
-HERBS = "13"
-"""rxItemTypeCode of 中药饮片: the usage stands once for the whole prescription."""
-_USAGE = frozenset({"medcWayCodg", "medcWayDscr", "sinDosunt", "sinDoscnt", "usedFrquCodg", "usedFrquName"})
-_WHOLE_USAGE = frozenset({"rxUsedWayCodg", "rxUsedWayName", "rxFrquCodg", "rxFrquName", "rxDosunt", "rxDoscnt"})
-_CHRONIC_VISITS = frozenset({"14", "140104", "140201"})
-_CHINESE_DIAGNOSES = frozenset({"2", "3"})
-
-
-def _needed(said: Node, row: Node, node: str, spec: Field) -> bool:
-    """Whether a field must be there, also where the interface says so in words only."""
-    match node, spec.name:
-        case "", "cardSn":
-            return said["mdtrtCertType"].text == "03"
-        case "", "authNo":
-            return said["bizTypeCode"].text == "02" and said["mdtrtCertType"].text == "01"
-        case "", name if name in _WHOLE_USAGE:
-            return any(drug["rxItemTypeCode"].text == HERBS for drug in said["rxdrugdetail"])
-        case "rxdrugdetail", name if name in _USAGE:
-            return spec.required and row["rxItemTypeCode"].text != HERBS
-        case "rxdrugdetail", "realDscr":
-            return row["selfPayRea"].text == "6"
-        case "mdtrtinfo", "diseCodg":
-            return row["medType"].text in _CHRONIC_VISITS
-        case "diseinfo", "tcmDiseCode":
-            return row["diagType"].text == "2"
-        case "diseinfo", "tcmsympCode":
-            return row["diagType"].text == "3"
-    return spec.required
-
-
-def _is(node: Node, spec: Field) -> bool:
-    match spec.kind:
-        case "N":
-            parts = re.fullmatch(r"-?([0-9]+)(?:\.([0-9]+))?", node.text) if isinstance(node.value, str) else None
-            return bool(parts and len((parts[2] or "").rstrip("0")) <= spec.decimals
-                        and (not spec.length or len(parts[1].lstrip("0")) <= spec.length - spec.decimals))
-        case "D" | "DT":
-            try:
-                datetime.strptime(node.text, "%Y-%m-%d" if spec.kind == "D" else "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007
-            except ValueError:
-                return False
-            return len(node.text) == (10 if spec.kind == "D" else 19)
-        case "OBJ":
-            return isinstance(node.value, dict)
-        case "ARR":
-            return isinstance(node.value, list)
-        case "C" | "TEXT":
-            return isinstance(node.value, str)
-    return True
-
-
 # What is signed by the platform (D002) and comes back with the upload (D003).
 
 def original_value(upload: Node) -> bytes:
@@ -395,17 +195,6 @@ def as_signed(node: Node) -> bytes | None:
 def _signed_fields() -> Sequence[str]:
     names = [spec.name for spec in tables("D003")[0].fields]
     return names[:names.index("rxFile")]
-
-
-_SAME_IN_UPLOAD = ("mdtrtId", "patnName", "psnCertType", "certno", "fixmedinsCode", "drCode", "prscDrName")
-
-
-def disagreements(parts: Mapping[str, Node]) -> list[Finding]:
-    """Where D003 or D004 says something else than the D001 it belongs to."""
-    visit = parts["D001"]["mdtrtinfo"]
-    repeated = {"D003": _SAME_IN_UPLOAD, "D004": ("fixmedinsCode",)}
-    return [finding("ERX_PARTS_DISAGREE", parts[name][one]) for name, ones in repeated.items() if name in parts
-            for one in ones if parts[name][one].text != visit[one].text]
 
 
 def differences(old: Node, new: Node) -> Iterator[Node]:
@@ -469,9 +258,6 @@ def waiting_for(unmapped: Sequence[Unmapped]) -> list[dict[str, str]]:
 
 # The adapter all hospitals of this dialect have.
 
-Parts = Mapping[str, Node]
-
-
 class Translation(Protocol):
     """What a hospital's folder says of itself."""
 
@@ -523,9 +309,10 @@ class Adapter:
         if transaction is None:
             place = next(iter(parts.values()))
             raise InvalidPayload([finding("ERX_TRANSACTION", replace(place, trail=()))])
-        if many := [finding("ERX_TOO_MANY_ROWS", part[table.node]) for name, part in parts.items() for table in tables(name)
-                    if table.repeats and len(list(part[table.node])) > MAX_ROWS]:
-            raise InvalidPayload(many)
+        judged = {name: part for name, part in parts.items() if transaction != "D004" or name == "D004"}
+        if broken := [one for name, part in judged.items() for one in misshapen(part, name)]:
+            wrong = (one for name, part in judged.items() if isinstance(part.value, dict) for one in faults(part, name))
+            raise InvalidPayload(bounded(dict.fromkeys([*broken, *wrong])))
         unmapped: Sequence[Unmapped] = ()
         if transaction == "D004":
             wish = self.translation.revocation(parts, self.facts, self.slug)
@@ -533,15 +320,16 @@ class Adapter:
         else:
             draft, unmapped = self.translation.prescription(parts, codes, self.facts, self.slug)
             number, key, (resource, spots) = draft.number, draft.key, bundle(draft)
-        where = _places(parts["D001"], locate(spots))
-        wrong = [*(one for name, part in parts.items() for one in faults(part, name)), *disagreements(parts)]
-        if wrong:
-            # Whatever else is wrong is said at once, except where it is wrong because a field is.
-            places = {one.spot for one in wrong} | {code.spot for code in unmapped}
-            others = [replace(one, spot=where(one.path)) for one in check_data(resource, self.slug)]
-            raise InvalidPayload(bounded([*wrong, *(one for one in others if one.spot not in places)]))
-        return Message(key.value if KEY.fullmatch(key.value) else None, resource, where, tuple(unmapped),
-                       {"transaction": transaction, "number": number.value})
+        # A revocation is judged by itself: its D001 was judged when it was pre-checked, whatever the rules are today.
+        found = [one for name, part in judged.items() for one in faults(part, name)]
+        found += [finding("ERX_PARTS_DISAGREE", part["hiRxno"]) for name, part in judged.items() if name != "D001"
+                  and part["hiRxno"].text not in ("", hi_rxno(self.slug, parts["D001"]["hospRxno"].text))]
+        told = {one.spot for one in found}
+        found += [one for one in disagreements(parts) if one.spot not in told and one.path.partition(".")[0] in judged]
+        if len(found) > MAX_FINDINGS:
+            raise InvalidPayload(bounded(found))
+        return Message(key.value if KEY.fullmatch(key.value) else None, resource, _places(parts["D001"], locate(spots)),
+                       tuple(unmapped), {"transaction": transaction, "number": number.value}, tuple(found))
 
     def answer(self, message: Message | None, verdict: Verdict) -> Reply:
         number = verdict.external_id or (message.context.get("number", "") if message else "")

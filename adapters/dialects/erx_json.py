@@ -112,6 +112,11 @@ class Node:
         return written(self.trail)
 
     @property
+    def steps(self) -> list[str | int]:
+        """The steps to it from the document, names and indexes."""
+        return steps(self.trail)
+
+    @property
     def said(self) -> Said:
         return Said(self.text, self.spot)
 
@@ -162,13 +167,18 @@ def read_parts(raw: bytes) -> Mapping[str, Node]:
     return parts
 
 
-def written(trail: Trail) -> str:
-    """The steps of a trail as a path."""
-    steps: list[str] = []
+def steps(trail: Trail) -> list[str | int]:
+    """The steps of a trail, the first one first."""
+    found: list[str | int] = []
     while trail:
         trail, step = trail
-        steps.append(f"[{step}]" if isinstance(step, int) else f".{step}")
-    return "".join(reversed(steps)).removeprefix(".")
+        found.append(step)
+    return found[::-1]
+
+
+def written(trail: Trail) -> str:
+    """A trail as a path."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps(trail)).removeprefix(".")
 
 
 def _begun(raw: bytes) -> int:

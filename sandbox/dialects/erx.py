@@ -35,6 +35,7 @@ DRUGS: Mapping[str, str] = {
 """Our catalogue code -> the code in the hospital's list; any other drug goes under a code of its own."""
 FREQUENCIES = {"qd": ("11", "每天一次"), "bid": ("12", "每天二次"), "tid": ("13", "每天三次"), "qid": ("14", "每天四次"),
                "q12h": ("37", "每12小时一次"), "qn": ("41", "每晚一次"), "qod": ("42", "隔天一次"), "qw": ("21", "每周一次")}
+TITLES = {"231": "主任医师", "232": "副主任医师", "233": "主治医师", "234": "医师", "235": "医士"}
 ITEM_TYPES = {"western": ("11", "西药"), "tcm_patent": ("12", "中成药"), "tcm_piece": ("13", "中药饮片")}
 
 
@@ -175,16 +176,20 @@ def precheck(facts: Facts) -> Document:
     return {
         "mdtrtCertType": "02", "mdtrtCertNo": facts.id_number, "bizTypeCode": "02", "rxExraAttrCode": "02",
         "insuPlcNo": facts.insured_place, "mdtrtareaNo": "370100", "hospRxno": facts.external_id, "rxTypeCode": "1",
-        "prscTime": _time(facts.issued), "rxDrugCnt": str(len(facts.medicines)), "valiDays": "1",
-        "valiEndTime": _time(facts.issued + timedelta(days=1)), "longRxFlag": "1",
+        "prscTime": _time(facts.issued), "rxDrugCnt": str(len(facts.medicines)), "valiDays": str(facts.valid_days),
+        "valiEndTime": _time(facts.valid_until), "longRxFlag": "1",
+        **({"rxDrordDscr": facts.note} if facts.note else {}),
         "rxdrugdetail": [_drug(facts, medicine) for medicine in facts.medicines],
         "mdtrtinfo": {
             "fixmedinsName": facts.institution_name, "fixmedinsCode": facts.institution, "mdtrtId": _visit(facts),
             "medType": "14" if facts.chronic_disease else "11", "iptOtpNo": _visit(facts), "otpIptFlag": "1",
             "psnNo": _visit(facts), "patnName": facts.name, "psnCertType": "01", "certno": facts.id_number,
             "patnAge": str(age), "gend": "1" if facts.male else "2",
-            "prscDeptName": "内科", "prscDeptCode": "A03", "drCode": facts.physician, "prscDrName": facts.physician_name,
-            "drProfttlCodg": "233", "drProfttlName": "主治医师", "drDeptCode": "A03", "drDeptName": "内科",
+            **({"algsHis": "；".join(facts.allergy_words) or "无过敏史"}
+               if facts.allergy_words or facts.no_known_allergies else {}),
+            "prscDeptName": facts.department_name, "prscDeptCode": f"A{facts.department}", "drCode": facts.physician,
+            "prscDrName": facts.physician_name, "drProfttlCodg": facts.title, "drProfttlName": TITLES[facts.title],
+            "drDeptCode": f"A{facts.department}", "drDeptName": facts.department_name,
             "mdtrtTime": _time(facts.issued - timedelta(minutes=10)), "diseCodg": facts.chronic_disease,
             "spDiseFlag": "1" if facts.chronic_disease else "0", "maindiagCode": main.code, "maindiagName": main.name,
             "fstdiagFlag": "0" if facts.proof_issued else "1",
@@ -192,15 +197,15 @@ def precheck(facts: Facts) -> Document:
                 "takeWay": "2" if facts.home else "1", "insutype": facts.insutype, "tel": facts.phone,
                 "addr": facts.address, "addrAdmdvs": facts.district, "lat": facts.latitude, "lng": facts.longitude,
                 "drPracYears": str(facts.physician_years), "longRxRea": facts.extend_reason, "longRxAsmtFlag": "1",
-                "patnCfmFlag": "1",
+                "patnCfmFlag": "1", **({"valiDaysRea": facts.valid_reason} if facts.valid_reason else {}),
                 **({"fstDiagDate": facts.proof_issued.isoformat(),
                     "fstDiagCodes": [one.code[:3] for one in facts.diagnoses]} if facts.proof_issued else {}),
             },
         },
         "diseinfo": [{
             "diagType": "1", "maindiagFlag": "1" if one is main else "0", "diagSrtNo": str(number), "diagCode": one.code,
-            "diagName": one.name, "diagDept": "内科", "diagDrNo": facts.physician, "diagDrName": facts.physician_name,
-            "diagTime": _time(facts.issued - timedelta(minutes=5))} for number, one in enumerate(facts.diagnoses, 1)],
+            "diagName": one.name, "diagDept": facts.department_name, "diagDrNo": facts.physician,
+            "diagDrName": facts.physician_name, "diagTime": _time(facts.issued - timedelta(minutes=5))} for number, one in enumerate(facts.diagnoses, 1)],
     }
 
 
@@ -214,7 +219,10 @@ def _drug(facts: Facts, medicine: Medicine) -> Document:
         "medcEndtime": _time(facts.issued + timedelta(days=medicine.days)), "medcDays": str(medicine.days),
         "sinDosunt": medicine.dose_unit, "sinDoscnt": medicine.amount, "usedFrquCodg": frequency,
         "usedFrquName": frequency_name, "drugDosunt": medicine.unit, "drugCnt": str(medicine.quantity),
-        "hospApprFlag": "0",
+        # The interface wants a word: of a doctor who says nothing, that the fund's conditions are met or there are none.
+        "hospApprFlag": medicine.approval or "1", **({"selfPayRea": "1"} if medicine.approval == "2" else {}),
+        **({"tcmherbFoote": medicine.directions} if medicine.directions else {}),
+        **({"extras": {"rmk": medicine.note}} if medicine.note else {}),
     }
 
 
@@ -249,7 +257,7 @@ def _heard(answer: tuple[str, Document, bytes] | None) -> Heard | None:
 
 
 def _visit(facts: Facts) -> str:
-    return f"V{facts.external_id}"
+    return facts.visit_number or f"V{facts.external_id}"
 
 
 def _paper(number: str) -> bytes:

@@ -1,12 +1,30 @@
 """D001, D003 and D004 of this hospital, field by field. Nothing is judged here."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
 
-from adapters.dialects.erx import HERBS, Parts, hi_rxno, trace_code
+from adapters.dialects.erx import hi_rxno, trace_code
+from adapters.dialects.erx_facts import Parts, terms
+from adapters.dialects.erx_fields import HERBS, filled, listed, moment, number
 from adapters.dialects.erx_json import Node
 from adapters.mapping import CodeMap, Codes
 from adapters.messages import Unmapped
-from fhir_profiles.drafts import NOTHING, CancelDraft, DiagnosisDraft, Draft, ItemDraft, PatientDraft, Said
+from fhir_profiles.drafts import (
+    NOTHING,
+    CancelDraft,
+    DecoctionDraft,
+    DiagnosisDraft,
+    Draft,
+    GuardianDraft,
+    ItemDraft,
+    PatientDraft,
+    ReadingDraft,
+    Said,
+    SignatureDraft,
+)
 
 GENDERS = {"1": "male", "2": "female"}
 VISIT_CLASSES = {"01": "AMB", "02": "VR"}
@@ -20,8 +38,35 @@ KINDS = {"11": "western", "12": "tcm_patent", HERBS: "tcm_piece"}
 HANDOVERS = {"1": "pickup", "2": "home"}
 FLAGS = {"1": "true", "0": "false"}
 WESTERN_DIAGNOSIS = "1"
+RESIDENT_ID = "01"
+"""psnCertType."""
+INSURANCE_CODE = "01"
+"""mdtrtCertType of 医保电子凭证."""
 REASONS = {"患者": "patient", "重复": "duplicate", "录入": "entered-in-error", "误": "entered-in-error"}
 """Words of undoRea -> our code; D004 is the prescriber's, so any other reason is."""
+NO_ALLERGIES = frozenset({
+    "无", "否认", "没有", "无过敏", "无过敏史", "否认过敏", "否认过敏史", "无药物过敏", "无药物过敏史", "否认药物过敏",
+    "否认药物过敏史", "无药物及食物过敏史", "无食物及药物过敏史", "无药物食物过敏史", "无食物药物过敏史",
+    "否认药物及食物过敏史", "否认食物及药物过敏史", "否认药物食物过敏史", "否认食物药物过敏史", "无已知过敏",
+    "无已知过敏史", "无已知药物过敏", "无已知药物过敏史", "未发现过敏史"})
+"""algsHis that says that none are known; whatever else it says is an allergy in words."""
+ALLERGY_TEXT = 500
+"""Characters of one allergy in words; algsHis may have a thousand."""
+DECOCTION_METHODS = {
+    "水煎服": "decoct", "煎服": "decoct", "水煎": "decoct", "代煎": "decoct-by-pharmacy", "药房代煎": "decoct-by-pharmacy",
+    "泡服": "infuse", "冲泡": "infuse", "代茶饮": "infuse", "研末冲服": "powder", "研粉冲服": "powder", "研末": "powder",
+    "外用": "external", "煎汤外用": "external", "水煎外用": "external", "外洗": "external", "煎水外洗": "external"}
+"""rxUsedWayName."""
+DECOCTION_MARKS = {"先煎": "first", "后下": "last", "包煎": "wrapped", "另煎": "separate", "烊化": "melted", "冲服": "taken-with"}
+"""tcmherbFoote."""
+PORTIONS = {"qd": "1", "bid": "2", "tid": "3", "qid": "4", "q12h": "2", "q8h": "3", "q6h": "4"}
+"""Frequency of a decoction -> portions a day."""
+SKIN_TESTS = {"阴性": "negative", "阴": "negative", "-": "negative", "(-)": "negative", "（-）": "negative", "negative": "negative",
+              "阳性": "positive", "阳": "positive", "+": "positive", "(+)": "positive", "（+）": "positive", "positive": "positive"}
+GUARDIANS = {"父母": "parent", "父亲": "parent", "母亲": "parent", "父": "parent", "母": "parent", "祖父母": "grandparent",
+             "外祖父母": "grandparent", "祖父": "grandparent", "祖母": "grandparent", "外祖父": "grandparent",
+             "外祖母": "grandparent", "兄": "sibling", "姐": "sibling", "兄姐": "sibling",
+             "其他监护人": "guardian", "其他": "guardian"}
 
 
 def prescription(parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: str) -> tuple[Draft, Sequence[Unmapped]]:
@@ -29,19 +74,19 @@ def prescription(parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: s
     upload = parts.get("D003")
     visit, extras = rx["mdtrtinfo"], rx["mdtrtinfo"]["extras"]
     ours = Codes(codes)
-    number = rx["hospRxno"].said
+    hospital_number = rx["hospRxno"].said
     trace = upload["rxTraceCode"].said if upload else Said(trace_code(slug, rx.raw), rx["hospRxno"].spot)
     draft = Draft(
         hospital=slug,
-        key=Said(f"{trace.value}-{number.value}", trace.spot),
-        number=number,
+        key=Said(f"{trace.value}-{hospital_number.value}", trace.spot),
+        number=hospital_number,
         # The hospital's pharmacist checks it last of all; before that there is only the time it was written.
         sent=_moment(upload["pharChkTime"] if upload else rx["prscTime"]),
         issued=_moment(rx["prscTime"]),
         valid_until=_moment(rx["valiEndTime"]),
         rx_kind=_rx_kind(rx),
         handover=_word(_or(extras["takeWay"], facts["handover"]), HANDOVERS),
-        patient=_patient(visit, extras),
+        patient=_patient(rx, visit, extras),
         physician=visit["drCode"].said,
         physician_name=visit["prscDrName"].said,
         institution=visit["fixmedinsCode"].said,
@@ -50,34 +95,50 @@ def prescription(parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: s
         visit_type=_word(visit["fstdiagFlag"].said, VISIT_TYPES),
         insutype=_or(extras["insutype"], facts["insutype"]),
         insured_place=_or(rx["insuPlcNo"], facts["insured_place"]),
-        diagnoses=[_diagnosis(row, ours) for row in rx["diseinfo"] if row["diagType"].text == WESTERN_DIAGNOSIS],
+        diagnoses=[_diagnosis(row, ours) for row in _main_first(rx["diseinfo"]) if row["diagType"].text == WESTERN_DIAGNOSIS],
         items=[_item(rx, row, line, ours) for line, row in enumerate(rx["rxdrugdetail"], 1)],
         chronic_disease=visit["diseCodg"].said,
         proof_issued=extras["fstDiagDate"].said,
-        proof_diagnoses=[one.said for one in extras["fstDiagCodes"]],
+        proof_diagnoses=[one.said for one in listed(extras["fstDiagCodes"])],
         independent_years=_or(extras["drPracYears"], facts["independent_years"]),
         extend_reason=extras["longRxRea"].said,
         long_term_assessed=_word(_or(extras["longRxAsmtFlag"], facts["long_term_assessed"]), FLAGS),
         patient_acknowledged=_word(_or(extras["patnCfmFlag"], facts["patient_acknowledged"]), FLAGS),
+        valid_reason=extras["valiDaysRea"].said,
+        note=_words(_note(rx, visit)),
+        department=_department(visit["prscDeptCode"]),
+        department_name=visit["prscDeptName"].said,
+        title=ours.ours("title", visit["drProfttlCodg"].said, visit["drProfttlName"].text),
+        visit_number=visit["iptOtpNo"].said,
+        decoction=_decoction(rx, codes) if any(map(_is_piece, rx["rxdrugdetail"])) else None,
+        renewal_first=rx["initRxno"].said,
+        renewal_start=extras["renewBegnDate"].said,
+        renewal_end=extras["renewEndDate"].said,
+        readings=_readings(rx, visit),
+        signature=SignatureDraft(_moment(upload["pharChkTime"]), upload["signDigest"].said) if upload else None,
     )
     return draft, ours.unmapped
 
 
 def revocation(parts: Parts, facts: Mapping[str, str], slug: str) -> CancelDraft:
     undo, number = parts["D004"], parts["D001"]["hospRxno"].said
-    moment = undo["undoTime"]
-    digits = "".join(filter(str.isdecimal, moment.text))
+    at = undo["undoTime"]
+    digits = "".join(filter(str.isdecimal, at.text))
     words = undo["undoRea"]
     reason = next((ours for word, ours in REASONS.items() if word in words.text), "prescriber")
     return CancelDraft(slug, Said(f"undo-{hi_rxno(slug, number.value)}-{digits}", undo["hiRxno"].spot),
-                       number, Said(reason, words.spot), _moment(moment))
+                       number, Said(reason, words.spot), _moment(at))
 
 
-def _patient(visit: Node, extras: Node) -> PatientDraft:
-    certno = visit["certno"].said
+# The patient.
+
+def _patient(rx: Node, visit: Node, extras: Node) -> PatientDraft:
+    certno, algs_his = visit["certno"].said, visit["algsHis"]
     born = certno.value[6:14]
+    none_known = re.sub(r"[\s。，,.；;]", "", algs_his.text) in NO_ALLERGIES
     return PatientDraft(
-        id_number=certno,
+        # Of another document its kind is what is wrong, not its number.
+        id_number=certno if visit["psnCertType"].text == RESIDENT_ID else replace(certno, spot=visit["psnCertType"].spot),
         name=visit["patnName"].said,
         gender=_word(visit["gend"].said, GENDERS),
         # The interface carries an age only; the resident id holds the birthday.
@@ -87,38 +148,57 @@ def _patient(visit: Node, extras: Node) -> PatientDraft:
         district=extras["addrAdmdvs"].said,
         latitude=extras["lat"].said,
         longitude=extras["lng"].said,
-        allergies=[one.said for one in extras["algsCodes"]],
+        allergies=[one.said for one in listed(extras["algsCodes"])],
+        allergy_words=[] if none_known else [
+            Said(algs_his.text[at:at + ALLERGY_TEXT], algs_his.spot) for at in range(0, len(algs_his.text), ALLERGY_TEXT)],
+        no_known_allergies=Said("true", algs_his.spot) if none_known else NOTHING,
         pregnancy_weeks=visit["gesoVal"].said,
         lactating=_word(visit["suckPrdFlag"].said, FLAGS),
         guardian_confirmed=_word(extras["grdnCfmFlag"].said, FLAGS),
+        credential=_credential(rx),
+        guardian=GuardianDraft(extras["grdnName"].said, extras["grdnCertno"].said, _word(extras["grdnRlts"].said, GUARDIANS))
+        if any(filled(extras[name]) for name in ("grdnName", "grdnCertno", "grdnRlts")) else None,
     )
+
+
+def _credential(rx: Node) -> Said:
+    """The token of the electronic credential, where that is what the visit was opened with."""
+    token = rx["ecToken"] if filled(rx["ecToken"]) else rx["mdtrtCertNo"]
+    return token.said if rx["mdtrtCertType"].text == INSURANCE_CODE and filled(token) else NOTHING
+
+
+def _readings(rx: Node, visit: Node) -> list[ReadingDraft]:
+    at = _moment(visit["mdtrtTime"] if filled(visit["mdtrtTime"]) else rx["prscTime"])
+    weight = visit["patnWt"]
+    return [ReadingDraft(Said("29463-7", weight.spot), at, weight.said, Said("kg", weight.spot))] if filled(weight) else []
+
+
+# The whole prescription.
+
+def _note(rx: Node, visit: Node) -> Iterator[tuple[Node, str]]:
+    """What the prescriber wrote to the whole, and facts of the patient that have no field of their own here."""
+    yield rx["rxDrordDscr"], rx["rxDrordDscr"].text
+    yield visit["diseCondDscr"], _labelled("病情", visit["diseCondDscr"])
+    yield visit["patnHgt"], f"身高 {visit['patnHgt'].text} cm" if filled(visit["patnHgt"]) else ""
+    for row in rx["diseinfo"]:
+        chinese = row["diagType"].text != WESTERN_DIAGNOSIS
+        names = [row["diagName"], row["diagCode"]] if chinese else []
+        names += [row[name] for name in ("tcmDiseName", "tcmDiseCode", "tcmsymp", "tcmsympCode")]
+        said = [one for one in names if filled(one)]
+        yield (said or [row])[0], f"中医诊断：{' '.join(dict.fromkeys(one.text for one in said))}" if said else ""
+
+
+def _main_first(rows: Node) -> list[Node]:
+    return sorted(rows, key=lambda row: (row["maindiagFlag"].text != "1", number(row["diagSrtNo"]) or Decimal(99)))
 
 
 def _diagnosis(row: Node, codes: Codes) -> DiagnosisDraft:
     return DiagnosisDraft(codes.ours("diagnosis", row["diagCode"].said, row["diagName"].text), row["diagName"].said)
 
 
-def _item(rx: Node, row: Node, line: int, codes: Codes) -> ItemDraft:
-    # Herbs are taken as a whole: their usage stands once, for the prescription.
-    whole = row["rxItemTypeCode"].text == HERBS
-    frequency, frequency_name = (rx["rxFrquCodg"], rx["rxFrquName"]) if whole else (row["usedFrquCodg"], row["usedFrquName"])
-    route, route_name = (rx["rxUsedWayCodg"], rx["rxUsedWayName"]) if whole else (row["medcWayCodg"], row["medcWayDscr"])
-    number = rx["hospRxno"].said
-    return ItemDraft(
-        number=Said(f"{number.value}-{line}", number.spot),
-        drug=codes.ours("drug", row["medListCodg"].said, row["drugGenname"].text),
-        name=row["drugGenname"].said,
-        kind=_word(row["rxItemTypeCode"].said, KINDS),
-        dose=row["sinDoscnt"].said,
-        dose_unit=codes.ours("unit", row["sinDosunt"].said),
-        frequency=codes.ours("frequency", frequency.said, frequency_name.text),
-        route=codes.ours("route", route.said, route_name.text),
-        quantity=row["drugCnt"].said,
-        unit=codes.ours("unit", row["drugDosunt"].said),
-        days=row["medcDays"].said,
-        usage=row["tcmherbFoote"].said,
-        overdose_reason=row["extras"]["overDosRea"].said,
-    )
+def _department(node: Node) -> Said:
+    """诊疗科目: the insurance writes an A before it."""
+    return Said(re.sub(r"^A(?=[0-9]{2})", "", node.text), node.spot)
 
 
 def _rx_kind(rx: Node) -> Said:
@@ -126,6 +206,100 @@ def _rx_kind(rx: Node) -> Said:
         return Said("long_term", rx["longRxFlag"].spot)
     kind = rx["rxTypeCode"]
     return Said("emergency" if kind.text in EMERGENCIES else "general", kind.spot)
+
+
+def _is_piece(row: Node) -> bool:
+    return row["rxItemTypeCode"].text == HERBS
+
+
+def _decoction(rx: Node, codes: CodeMap) -> DecoctionDraft:
+    frequency = rx["rxFrquCodg"]
+    ours = codes.ours("frequency", frequency.text) or frequency.text  # that nobody has mapped it, the items say
+    return DecoctionDraft(rx["rxDrugCnt"].said, _word(rx["rxUsedWayName"].said, DECOCTION_METHODS),
+                          Said(PORTIONS.get(ours, ours), frequency.spot))
+
+
+# One drug.
+
+def _item(rx: Node, row: Node, line: int, codes: Codes) -> ItemDraft:
+    # Herbs are taken as a whole: their usage stands once, for the prescription.
+    whole = _is_piece(row)
+    frequency, frequency_name = (rx["rxFrquCodg"], rx["rxFrquName"]) if whole else (row["usedFrquCodg"], row["usedFrquName"])
+    route, route_name = (rx["rxUsedWayCodg"], rx["rxUsedWayName"]) if whole else (row["medcWayCodg"], row["medcWayDscr"])
+    prescription_number, extras, foot = rx["hospRxno"].said, row["extras"], row["tcmherbFoote"]
+    return ItemDraft(
+        number=Said(f"{prescription_number.value}-{line}", prescription_number.spot),
+        drug=codes.ours("drug", row["medListCodg"].said, row["drugGenname"].text),
+        name=row["drugGenname"].said,
+        kind=_word(row["rxItemTypeCode"].said, KINDS),
+        dose=_piece_dose(rx, row) if whole else row["sinDoscnt"].said,
+        dose_unit=codes.ours("unit", (row["drugDosunt"] if whole and not filled(row["sinDosunt"]) else row["sinDosunt"]).said),
+        frequency=codes.ours("frequency", frequency.said, frequency_name.text),
+        route=codes.ours("route", route.said, route_name.text),
+        quantity=row["drugCnt"].said,
+        unit=codes.ours("unit", row["drugDosunt"].said),
+        days=row["medcDays"].said,
+        usage=_words(_directions(rx, row)),
+        overdose_reason=extras["overDosRea"].said,
+        note=_words(_remarks(rx, row)),
+        decoction_mark=_word(foot.said, DECOCTION_MARKS) if whole and foot.text in DECOCTION_MARKS else NOTHING,
+        skin_test=_word(extras["sknTstRslt"].said, SKIN_TESTS),
+        skin_test_at=_moment(extras["sknTstTime"]),
+        skin_test_exemption=extras["sknTstExmpRea"].said,
+        approval=row["hospApprFlag"].said,
+    )
+
+
+def _directions(rx: Node, row: Node) -> Iterator[tuple[Node, str]]:
+    """What the prescriber wrote beyond the codes of route and frequency."""
+    foot, whole = row["tcmherbFoote"], _is_piece(row)
+    yield foot, "" if whole and foot.text in DECOCTION_MARKS else foot.text
+    for around, table, code, name in (
+            (row, "route", "medcWayCodg", "medcWayDscr"), (row, "frequency", "usedFrquCodg", "usedFrquName"),
+            (rx, "route", "rxUsedWayCodg", "rxUsedWayName"), (rx, "frequency", "rxFrquCodg", "rxFrquName")):
+        if filled(around[name]) and (around is row or whole):
+            yield around[name], terms(table).adds(around[code], around[name])
+    if whole and filled(rx["rxDoscnt"]):
+        yield rx["rxDoscnt"], f"每次 {rx['rxDoscnt'].text} {rx['rxDosunt'].text}"
+
+
+def _piece_dose(rx: Node, row: Node) -> Said:
+    """Of a piece in one 剂: as said, or its part of the whole."""
+    total, doses = number(row["drugCnt"]), number(rx["rxDrugCnt"])
+    if filled(row["sinDoscnt"]) or total is None or not doses or doses < 0:
+        return row["sinDoscnt"].said
+    return Said(f"{(total / doses).quantize(Decimal('0.0001')).normalize():f}", row["drugCnt"].spot)
+
+
+def _remarks(rx: Node, row: Node) -> Iterator[tuple[Node, str]]:
+    """What the prescriber said of the drug beyond its code, as a paper prescription shows it."""
+    yield row["extras"]["rmk"], row["extras"]["rmk"].text
+    for name, label in (("drugDosform", "剂型"), ("drugSpec", "规格"), ("drugProdname", "商品名"), ("prdrName", "厂家")):
+        yield row[name], _labelled(label, row[name])
+    for name, word in (("mainMedcFlag", "主要用药"), ("urgtFlag", "加急"), ("impDrugFlag", "进口药品")):
+        yield row[name], word if row[name].text == "1" else ""
+    begin, end, days = moment(row["medcBegntime"]), moment(row["medcEndtime"]), number(row["medcDays"])
+    if begin and end and days is not None and (begin != moment(rx["prscTime"]) or end - begin != _days(days)):
+        yield row["medcBegntime"], f"用药时间 {row['medcBegntime'].text} 至 {row['medcEndtime'].text}"
+    if filled(row["selfPayRea"]) or filled(row["realDscr"]):
+        node = row["selfPayRea"] if filled(row["selfPayRea"]) else row["realDscr"]
+        yield node, f"自费原因 {row['selfPayRea'].text} {row['realDscr'].text}".strip()
+
+
+def _days(days: Decimal) -> timedelta:
+    return timedelta(days=float(min(days, Decimal(99_999))))
+
+
+# Values.
+
+def _labelled(label: str, node: Node) -> str:
+    return f"{label}：{node.text}" if filled(node) else ""
+
+
+def _words(said: Iterator[tuple[Node, str]] | Sequence[tuple[Node, str]]) -> Said:
+    """Several words as one text, at the place of the first."""
+    kept = [(node, words) for node, words in said if words]
+    return Said("；".join(dict.fromkeys(words for _, words in kept)), kept[0][0].spot) if kept else NOTHING
 
 
 def _moment(node: Node) -> Said:
