@@ -173,6 +173,14 @@ def original_value(upload: Node) -> bytes:
     return sm.compact({name: upload.value[name].plain for name in _signed_fields() if name in upload.value}).encode()
 
 
+def is_base64(text: str) -> bool:
+    """Whether it can be a signature."""
+    try:
+        return len(base64.b64decode(text, validate=True)) > 0
+    except ValueError:
+        return False
+
+
 def is_document(text: str) -> bool:
     """Whether this is base64 of a PDF or OFD (a zip) document."""
     try:

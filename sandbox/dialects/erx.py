@@ -205,7 +205,8 @@ def precheck(facts: Facts) -> Document:
         "diseinfo": [{
             "diagType": "1", "maindiagFlag": "1" if one is main else "0", "diagSrtNo": str(number), "diagCode": one.code,
             "diagName": one.name, "diagDept": facts.department_name, "diagDrNo": facts.physician,
-            "diagDrName": facts.physician_name, "diagTime": _time(facts.issued - timedelta(minutes=5))} for number, one in enumerate(facts.diagnoses, 1)],
+            "diagDrName": facts.physician_name, "diagTime": _time(facts.issued - timedelta(minutes=5))}
+            for number, one in enumerate(facts.diagnoses, 1)],
     }
 
 

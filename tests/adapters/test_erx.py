@@ -227,7 +227,8 @@ def test_herbs_take_their_usage_from_the_whole_prescription(adapter: erx.Adapter
     body["D001"] |= {"rxUsedWayCodg": "1", "rxUsedWayName": "水煎服", "rxFrquCodg": "12", "rxFrquName": "每天二次",
                      "rxDosunt": "剂", "rxDoscnt": "0.5"}
     found = adapter.to_fhir(message(**body), codes)
-    dosage = found.resource["entry"][-1]["resource"]["dosageInstruction"][0]
+    dosage = next(one["resource"] for one in found.resource["entry"]
+                  if one["resource"]["resourceType"] == "MedicationRequest")["dosageInstruction"][0]
     assert dosage["timing"]["code"]["coding"][0]["code"] == "bid"
     assert dosage["route"]["coding"][0]["code"] == "PO"
 

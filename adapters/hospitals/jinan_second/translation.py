@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from adapters.dialects.erx import hi_rxno, trace_code
+from adapters.dialects.erx import hi_rxno, is_base64, trace_code
 from adapters.dialects.erx_facts import Parts, terms
 from adapters.dialects.erx_fields import HERBS, filled, listed, moment, number
 from adapters.dialects.erx_json import Node
@@ -115,7 +115,7 @@ def prescription(parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: s
         renewal_start=extras["renewBegnDate"].said,
         renewal_end=extras["renewEndDate"].said,
         readings=_readings(rx, visit),
-        signature=SignatureDraft(_moment(upload["pharChkTime"]), upload["signDigest"].said) if upload else None,
+        signature=_signature(upload) if upload else None,
     )
     return draft, ours.unmapped
 
@@ -186,6 +186,12 @@ def _note(rx: Node, visit: Node) -> Iterator[tuple[Node, str]]:
         names += [row[name] for name in ("tcmDiseName", "tcmDiseCode", "tcmsymp", "tcmsympCode")]
         said = [one for one in names if filled(one)]
         yield (said or [row])[0], f"中医诊断：{' '.join(dict.fromkeys(one.text for one in said))}" if said else ""
+
+
+def _signature(upload: Node) -> SignatureDraft | None:
+    """What D002 gave. The door takes no upload whose signDigest is not that; a message that is read apart from it may."""
+    digest = upload["signDigest"]
+    return SignatureDraft(_moment(upload["pharChkTime"]), digest.said) if is_base64(digest.text) else None
 
 
 def _main_first(rows: Node) -> list[Node]:
