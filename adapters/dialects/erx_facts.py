@@ -233,8 +233,9 @@ _CODES: Mapping[str, Mapping[str, frozenset[str]]] = {
 @rule("ERX_CODE")
 def unknown_codes(parts: Parts) -> Places:
     rx = parts["D001"]
-    for name, rows in {"": [rx], "mdtrtinfo": [rx["mdtrtinfo"]], "extras": [rx["mdtrtinfo"]["extras"]],
-                       "rxdrugdetail": rx["rxdrugdetail"], "diseinfo": rx["diseinfo"]}.items():
+    objects = {"": [rx], "mdtrtinfo": [rx["mdtrtinfo"]], "extras": [rx["mdtrtinfo"]["extras"]],
+               "rxdrugdetail": list(rx["rxdrugdetail"]), "diseinfo": list(rx["diseinfo"])}
+    for name, rows in objects.items():
         for row in rows:
             yield from (row[field] for field, known in _CODES[name].items()
                         if filled(row[field]) and row[field].text not in known)
@@ -295,7 +296,7 @@ def drugs_counted_otherwise(parts: Parts) -> Places:
 def valid_for_other_days(parts: Parts) -> Places:
     rx = parts["D001"]
     start, end, days = moment(rx["prscTime"]), moment(rx["valiEndTime"]), number(rx["valiDays"])
-    if start and end and days is not None and end - start != timedelta(days=float(min(days, 9999))):
+    if start and end and days is not None and end - start != timedelta(days=float(min(days, Decimal(9999)))):
         yield rx["valiDays"]
 
 
