@@ -4,12 +4,14 @@ All of it blocks; in async code call it with `asyncio.to_thread`.
 """
 
 import asyncio
+import errno
 import os
 import re
-import tempfile
+import secrets
+import stat
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -21,8 +23,6 @@ from infra.objects import S3Files
 
 T = TypeVar("T")
 
-_STEP = re.compile(r"(?!\.{1,2}$)[^/\\\x00-\x1f]{1,255}")
-
 
 class Files(Protocol):
     """Files by names like `in/rx.csv`. Any method may raise `Transient` and `NeedsOperator`; repeating any is safe."""
@@ -30,8 +30,11 @@ class Files(Protocol):
     def names(self, folder: str) -> list[str]:
         """The names of the files that lie directly in a folder, without it, oldest first; none if it is not there."""
 
+    def age(self, name: str) -> float:
+        """Seconds since it was last written. Raises `Refused` (code `absent`)."""
+
     def read(self, name: str, limit: int) -> bytes:
-        """The first `limit` bytes. Raises `Refused` (code `absent`)."""
+        """The first `limit` bytes. Raises `Refused` (code `absent`, or `no_file` for a link, a folder or a device)."""
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file, or replace it; whoever looks sees all of it or nothing."""
@@ -46,7 +49,7 @@ class Files(Protocol):
         """Remove a file; absent is fine."""
 
 
-def open_files(url: str, secrets: Mapping[str, str]) -> Files:
+def open_files(url: str, keys: Mapping[str, str]) -> Files:
     """The files at `file:///folder` or `s3://bucket/prefix?endpoint=https://…&region=…`.
 
     A bucket needs the secrets `access_key` and `secret_key`. Raises `NeedsOperator` for any other address.
@@ -55,12 +58,12 @@ def open_files(url: str, secrets: Mapping[str, str]) -> Files:
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
         return FolderFiles(Path(unquote(parts.path)))
     if parts.scheme == "s3" and parts.netloc:
-        if missing := [name for name in ("access_key", "secret_key") if not secrets.get(name)]:
+        if missing := [name for name in ("access_key", "secret_key") if not keys.get(name)]:
             raise NeedsOperator(f"drop box in a bucket: secret {', '.join(missing)} is not set; see .env.example",
                                 code="no_secret")
         given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        return S3Files(bucket=parts.netloc, prefix=unquote(parts.path).strip("/"), access_key=secrets["access_key"],
-                       secret_key=secrets["secret_key"], endpoint=given.get("endpoint"),
+        return S3Files(bucket=parts.netloc, prefix=unquote(parts.path).strip("/"), access_key=keys["access_key"],
+                       secret_key=keys["secret_key"], endpoint=given.get("endpoint"),
                        region=given.get("region", "us-east-1"))
     raise NeedsOperator("drop box: its address is neither file:///folder nor s3://bucket/prefix", code="bad_address")
 
@@ -88,6 +91,10 @@ class BoxTransport(HttpTransport):
         finally:
             metrics.partner_called(self.partner, operation, outcome, time.monotonic() - started)
 
+    def count(self, operation: str, outcome: str) -> None:
+        """Count what became of a file besides, such as that it was parked."""
+        metrics.partner_called(self.partner, operation, outcome, 0.0)
+
     async def _exchange(self, request: Request) -> Response:
         raise NeedsOperator(f"{self.partner}: a drop box takes files, not requests", code="bad_address")
 
@@ -95,17 +102,16 @@ class BoxTransport(HttpTransport):
 class FolderFiles:
     """A folder that the hospital can write to, such as the home of its SFTP account.
 
-    Only regular files count: what a link points at is not the hospital's.
+    Only regular files count, and no step of a path follows a link: what one points at is not the hospital's.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def names(self, folder: str) -> list[str]:
-        self._require_root()
         found: list[tuple[int, str]] = []
         try:
-            with os.scandir(self._path(folder)) as entries:
+            with self._opened(folder.split("/")) as at, os.scandir(at) as entries:
                 for entry in entries:
                     # Ours in the making, and what was taken away while we looked, are not there.
                     with suppress(FileNotFoundError):
@@ -117,11 +123,25 @@ class FolderFiles:
             raise _trouble(error) from error
         return [name for _, name in sorted(found)]
 
-    def read(self, name: str, limit: int) -> bytes:
-        self._require_root()
+    def age(self, name: str) -> float:
         try:
-            handle = os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with self._around(name) as (at, last):
+                return time.time() - os.stat(last, dir_fd=at, follow_symlinks=False).st_mtime
+        except FileNotFoundError:
+            raise _absent() from None
+        except OSError as error:
+            raise _trouble(error) from error
+
+    def read(self, name: str, limit: int) -> bytes:
+        try:
+            with self._around(name) as (at, last):
+                # Looked at first, because to open a device may do something; nor may it wait for a pipe's other end.
+                if not stat.S_ISREG(os.stat(last, dir_fd=at, follow_symlinks=False).st_mode):
+                    raise _no_file()
+                handle = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
             with os.fdopen(handle, "rb") as file:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    raise _no_file()
                 return file.read(limit)
         except FileNotFoundError:
             raise _absent() from None
@@ -129,84 +149,129 @@ class FolderFiles:
             raise _trouble(error) from error
 
     def put(self, name: str, data: bytes) -> None:
-        self._require_root()
-        target = self._path(name)
+        _require_ours(name)
+        new = f".new-{secrets.token_hex(8)}"
         try:
-            handle, made = _new_in(target.parent)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    # The hospital's account reads it by its group.
-                    os.fchmod(file.fileno(), 0o660)
-                    os.fsync(file.fileno())
-                os.replace(made, target)
-            finally:
-                Path(made).unlink(missing_ok=True)
-            _sync(target.parent)
+            with self._around(name, make=True) as (at, last):
+                handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=at)
+                try:
+                    with os.fdopen(handle, "wb") as file:
+                        file.write(data)
+                        file.flush()
+                        # The hospital's account reads it by its group.
+                        os.fchmod(file.fileno(), 0o660)
+                        os.fsync(file.fileno())
+                    os.replace(new, last, src_dir_fd=at, dst_dir_fd=at)
+                finally:
+                    with suppress(FileNotFoundError):
+                        os.unlink(new, dir_fd=at)
+                os.fsync(at)
         except OSError as error:
             raise _trouble(error) from error
 
     def move(self, name: str, to: str) -> None:
-        self._require_root()
-        source, target = self._path(name), self._path(to)
+        _require_ours(to)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(source, target)
-            _sync(target.parent)
-            _sync(source.parent)
+            with self._around(to, make=True) as (target, new), self._around(name) as (source, old):
+                try:
+                    os.replace(old, new, src_dir_fd=source, dst_dir_fd=target)
+                except FileNotFoundError:
+                    os.stat(new, dir_fd=target, follow_symlinks=False)
+                os.fsync(target)
+                os.fsync(source)
         except FileNotFoundError:
-            if not target.exists():
-                raise _absent() from None
+            raise _absent() from None
         except OSError as error:
             raise _trouble(error) from error
 
     def delete(self, name: str) -> None:
-        self._require_root()
-        path = self._path(name)
+        *folders, _ = _steps(name)
         try:
-            path.unlink(missing_ok=True)
+            with self._around(name) as (at, last):
+                with suppress(FileNotFoundError):
+                    os.unlink(last, dir_fd=at)
             # The folder goes with its last file; ours are many and short-lived.
-            with suppress(OSError):
-                if path.parent != self._folder and path.parent.parent != self._folder:
-                    path.parent.rmdir()
+            if len(folders) > 1:
+                with suppress(OSError), self._opened(folders[:-1]) as around:
+                    os.rmdir(folders[-1], dir_fd=around)
+        except FileNotFoundError:
+            pass
         except OSError as error:
             raise _trouble(error) from error
 
-    def _require_root(self) -> None:
-        # A share that is not mounted: to make the folder would only hide that.
-        if not self._folder.is_dir():
-            raise Transient("drop box: its folder is not there; is the share mounted?", code="away")
-
-    def _path(self, name: str) -> Path:
-        steps = name.split("/")
-        if not all(_STEP.fullmatch(step) for step in steps):
+    @contextmanager
+    def _around(self, name: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        """The folder of a file, opened, and the file's own name in it."""
+        *folders, last = _steps(name)
+        if not folders:
             raise NeedsOperator("drop box: not the name of a file", code="bad_name")
-        return self._folder.joinpath(*steps)
+        with self._opened(folders, make=make) as at:
+            yield at, last
+
+    @contextmanager
+    def _opened(self, folders: Sequence[str], *, make: bool = False) -> Iterator[int]:
+        """A folder of the box, opened step by step: a link in place of any of them is refused (`ENOTDIR`, `ELOOP`)."""
+        try:
+            at = os.open(self._folder, _FOLDER)
+        except (FileNotFoundError, NotADirectoryError):
+            # A share that is not mounted: to make the folder would only hide that.
+            raise Transient("drop box: its folder is not there; is the share mounted?", code="away") from None
+        try:
+            for attempt in range(9):
+                try:
+                    inside = self._descended(at, folders, make)
+                except FileNotFoundError:
+                    # Who deletes the last file of a folder may take it away between its making and its opening.
+                    if make and attempt < 8:
+                        continue
+                    raise
+                break
+        finally:
+            os.close(at)
+        try:
+            yield inside
+        finally:
+            os.close(inside)
+
+    @staticmethod
+    def _descended(root: int, folders: Sequence[str], make: bool) -> int:
+        at = os.dup(root)
+        for step in folders:
+            try:
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(step, 0o770, dir_fd=at)
+                inside = os.open(step, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
+            finally:
+                os.close(at)
+            at = inside
+        return at
 
 
-def _new_in(folder: Path) -> tuple[int, str]:
-    """A file in the making, in a folder that is made for it. Who deletes its last file may take the folder away between."""
-    for _ in range(9):
-        with suppress(FileNotFoundError, FileExistsError):
-            folder.mkdir(parents=True, exist_ok=True)
-            return tempfile.mkstemp(dir=folder, prefix=".new-")
-    return tempfile.mkstemp(dir=folder, prefix=".new-")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_OURS = re.compile(r"[^/\\\x00-\x1f]{1,255}")
+
+
+def _steps(name: str) -> list[str]:
+    """The steps of a path, none of which leads up; odd names of the hospital's own are steps like others."""
+    steps = name.split("/")
+    if any(step in ("", ".", "..") or "\0" in step for step in steps):
+        raise NeedsOperator("drop box: not the name of a file", code="bad_name")
+    return steps
+
+
+def _require_ours(name: str) -> None:
+    """What we write has a name that every system can have."""
+    if not all(_OURS.fullmatch(step) for step in _steps(name)):
+        raise NeedsOperator("drop box: not the name of a file", code="bad_name")
 
 
 def _absent() -> Refused:
     return Refused("drop box: no such file", code="absent")
 
 
-def _sync(folder: Path) -> None:
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        return  # It went with its last file meanwhile.
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _no_file() -> Refused:
+    return Refused("drop box: a link, a folder or a device has the name of a file", code="no_file")
 
 
 def _trouble(error: OSError) -> RxError:
@@ -216,4 +281,4 @@ def _trouble(error: OSError) -> RxError:
     return Transient(f"drop box: {error.strerror}", code="disk")
 
 
-_LASTING = frozenset({28, 30, 36, 40, 122})  # no space, read-only, name too long, a link, quota
+_LASTING = frozenset({errno.ENOSPC, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EDQUOT})

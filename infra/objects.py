@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from uuid import uuid4
 
 import boto3
 from botocore.config import Config
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 3
 READ_SECONDS = 10
 ATTEMPTS = 3
+MARKER = ".sanyi-archive"
 
 _KEY = re.compile(r"sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 
@@ -75,7 +77,7 @@ def make_archive(settings: Settings) -> Archive:
     archive = settings.archive
     retention = timedelta(days=archive.retention_days)
     if archive.kind == "local":
-        return LocalArchive(archive.folder or settings.home / "archive", retention)
+        return LocalArchive(archive.folder or settings.home / "archive", retention, known=settings.home / "archive.id")
     return S3Archive(
         bucket=archive.bucket,
         retention=retention,
@@ -90,25 +92,36 @@ class LocalArchive:
     """A folder. Durable and write-once towards us; retention is a promise, not a lock.
 
     Whoever owns the folder can remove its files: where records must withstand that, use S3.
-    Beside each object lies `<hex>.retained`, the time until which `delete` is refused.
+    Beside each object lies `<hex>.retained`, the time until which `delete` is refused. A marker in the folder says which
+    archive it is; `known` is where this installation keeps the same word. Where the marker is missing or another's, the
+    share is not mounted: nothing is written beside it, and every method raises `Transient` (code `not_mounted`).
     """
 
     def __init__(
-        self, folder: Path, retention: timedelta, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, folder: Path, retention: timedelta, *, known: Path | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self._folder = folder
         self._retention = retention
         self._now = now
+        self._marker = folder / MARKER
+        self._known = known
+        self._id = _text(known) if known else ""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if not self._id:
+                _private_folder(folder)
         except OSError as error:
             raise _disk_trouble("archive folder", error) from error
+        with suppress(RxError):  # said again by whoever uses it
+            self._require_mounted()
 
     def put(self, data: bytes) -> str:
+        self._require_mounted()
         key = key_of(data)
         target = self._path(key)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (target.parent.parent, target.parent):
+                _private_folder(folder)
             if not target.exists():
                 # The retention first: an object without one must not exist, one without an object does no harm.
                 until = self._now() + self._retention
@@ -125,6 +138,7 @@ class LocalArchive:
         return key
 
     def get(self, key: str) -> bytes:
+        self._require_mounted()
         path = self._path(key)
         try:
             data = path.read_bytes()
@@ -139,6 +153,7 @@ class LocalArchive:
         return self._retained_until(key)
 
     def delete(self, key: str) -> None:
+        self._require_mounted()
         path = self._path(key)
         if not path.exists():
             return
@@ -152,6 +167,7 @@ class LocalArchive:
             raise _disk_trouble(key, error) from error
 
     def probe(self) -> None:
+        self._require_mounted()
         try:
             with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".probe-") as file:
                 file.write(b"sanyi")
@@ -160,6 +176,27 @@ class LocalArchive:
 
     def _path(self, key: str) -> Path:
         return self._folder / _known(key)
+
+    def _require_mounted(self) -> None:
+        try:
+            self._id = self._id or self._begin()
+        except OSError as error:
+            raise _disk_trouble("archive folder", error) from error
+        if _text(self._marker) != self._id:
+            raise Transient(
+                f"archive folder: its marker {MARKER} is missing or another's; mount the share, or put the folder back "
+                "(runbook archive-down)", code="not_mounted")
+
+    def _begin(self) -> str:
+        """Mark the folder, unless it is marked; who comes second takes the first one's mark."""
+        if not self._marker.exists():
+            with suppress(FileExistsError):
+                _write(self._marker, uuid4().hex.encode(), os.link)
+        mark = self._marker.read_text()
+        if self._known:
+            _private_folder(self._known.parent)
+            _write(self._known, mark.encode(), os.replace)
+        return mark
 
     def _retained_until(self, key: str) -> datetime:
         try:
@@ -309,6 +346,13 @@ class S3Files:
             raise _box_trouble(error) from error
         return [name for _, name in sorted(found)]
 
+    def age(self, name: str) -> float:
+        try:
+            written = self._s3.head_object(Bucket=self._bucket, Key=self._prefix + name)["LastModified"]
+        except (ClientError, BotoCoreError) as error:
+            raise _box_trouble(error) from error
+        return (datetime.now(UTC) - written).total_seconds()
+
     def read(self, name: str, limit: int) -> bytes:
         try:
             return self._s3.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"].read(limit)
@@ -388,6 +432,23 @@ def _absent(key: str) -> NeedsOperator:
     return NeedsOperator(f"{key}: not in the archive", code="absent")
 
 
+def _text(path: Path) -> str:
+    """What a file says; empty if it is not there or cannot be read."""
+    try:
+        return path.read_text()
+    except (OSError, ValueError):
+        return ""
+
+
+def _private_folder(folder: Path) -> None:
+    """For its owner alone, whatever the umask; one that is there keeps its rights."""
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+
+
 def _retained(path: Path) -> Path:
     return path.with_name(path.name + ".retained")
 
@@ -399,7 +460,7 @@ def _write(target: Path, data: bytes, place: Callable[[str, Path], None]) -> Non
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), 0o440)
+            os.fchmod(file.fileno(), 0o400)
             os.fsync(file.fileno())
         place(name, target)
     finally:

@@ -1,126 +1,309 @@
 """The drop box: files in, an answer beside each, reports as files; one file may hold many prescriptions.
 
-```
-in/       rx.csv, and rx.csv.done (or .ok) once it is whole      done/     rx.csv, rx.csv.answer.csv
-reports/  one file per report                                    refused/  the same, where nothing was taken
-work/     ours: the answers of files that are not all answered yet
-```
-
-Every prescription of a file is a message of its own: its bytes are its slice, the same wherever it stands. Whoever dies
-between two steps, or does one twice, leaves the next one something to go on from: the file stays in `in/` until its
-answer is written, and what has been answered of it is in `work/`.
+Every prescription of a file is a message of its own: its bytes are its slice, the same wherever it stands. What its
+rows say is read here into our words, with every fault at its own place; where the files lie is `dropbox_box`'s.
 """
 
 import csv
-import hashlib
 import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
-from functools import cached_property
-from pathlib import Path
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any, Final
 from unicodedata import normalize
 
+from adapters.dialects import dropbox_cells, dropbox_reader
 from adapters.dialects import dropbox_tables as tables
-from adapters.dialects.dropbox_tables import Layout, Row, finding
+from adapters.dialects.dropbox_cells import Cell, Row, finding
+from adapters.dialects.dropbox_tables import Layout
 from adapters.mapping import CodeMap, Codes
-from adapters.messages import Fetched, Message, Outcome, Reply, Verdict
-from adapters.registry import HospitalManifest
-from domain.errors import InvalidPayload, NeedsOperator, Refused, RxError
-from domain.findings import NOWHERE, Finding, Spot
+from adapters.messages import Message, Reply, Verdict
+from domain.errors import InvalidPayload
+from domain.findings import Finding, Spot
 from domain.words import STATUSES
 from fhir_profiles import drafts
-from fhir_profiles.drafts import NOTHING, CancelDraft, Draft, Said
+from fhir_profiles.drafts import NOTHING, CancelDraft, DiagnosisDraft, Draft, Said
 from fhir_profiles.message import KEY
-from infra.dropbox import BoxTransport, Files
-from infra.http import Transport
-from infra.log import get_logger
 
-log = get_logger(__name__)
+RULES: Final = dropbox_cells.RULES
 
-RULES: Final = tables.RULES
-
-MARKERS: Final = (".done", ".ok")
-ENDINGS: Final = (".csv", ".txt", ".xlsx", ".xml")
 MAX_ROWS: Final = 100
 """Of one prescription."""
+MAX_FINDINGS: Final = 40
+"""Of one prescription: a file of ten thousand broken ones must still be answered."""
 BEIJING: Final = timezone(timedelta(hours=8))
 ITEM_FIELDS: Final = frozenset({
     "item", "drug", "drug_name", "kind", "dose", "dose_unit", "frequency", "route", "quantity", "unit", "days", "usage",
-    "overdose_reason"})
+    "overdose_reason", "item_note", "skin_test", "skin_test_at", "skin_test_exemption", "approval", "strength", "pack_size",
+    "decoction_mark"})
 """What is said of each drug; everything else is said once, in any of the prescription's rows or in all of them."""
+CANCEL_FIELDS: Final = frozenset({"action", "key", "number", "cancel_reason", "cancelled_at"})
+_ONLY_CANCEL: Final = frozenset({"cancel_reason", "cancelled_at"})
 _CODES: Final = frozenset({
     "number", "key", "item", "drug", "id_number", "phone", "physician", "institution", "district", "insured_place",
-    "insutype"})
+    "insutype", "visit_number", "guardian_id", "credential", "renewal_first"})
 """Where a trailing .0 can only be a program's mistake."""
 
 
 # What a prescription's rows say.
 
-class Paper:
-    """One prescription, or one cancel, as the rows of its file say it."""
+class Told:
+    """A prescription or one of its rows: fields are asked for by name, and what cannot be read is found wrong in its place."""
 
-    def __init__(self, rows: Sequence[Row], columns: Mapping[str, str]) -> None:
-        self.items = [Line({columns[heading]: cell for heading, cell in row.cells.items() if heading in columns})
-                      for row in rows]
+    def __init__(self, findings: list[Finding]) -> None:
+        self.findings = findings
 
     def said(self, name: str) -> Said:
-        """What the first row that says anything says."""
-        return next((said for item in self.items if (said := item.said(name)).value), NOTHING)
+        """What stands there as text; without text, the place where it should stand."""
+        raise NotImplementedError
 
-    def faults(self) -> list[Finding]:
-        """Cells that cannot be read, and rows that contradict each other."""
-        found: list[Finding] = []
-        # Looked up once: to look for each cell among all rows would cost the square of their number.
-        first: dict[str, str] = {}
-        for item in self.items:
-            first |= {name: item.said(name).value for name in item.cells if not first.get(name)}
-        for number, item in enumerate(self.items, 1):
-            for name, cell in item.cells.items():
-                shared = "" if name in ITEM_FIELDS else first[name]
-                code = cell.fault or ("ROWS_DISAGREE" if shared and item.said(name).value != shared else "")
-                # A hidden row is one fault, however many cells it has.
-                if code and not (code == "ROW_HIDDEN" and found and found[-1].code == code and found[-1].line == number):
-                    found.append(finding(code, f"item[{number}].{name}", cell.spot, number))
-        return found
+    def word(self, name: str, words: Mapping[str, str]) -> Said:
+        """Their word in ours; one we do not know stays as it is."""
+        said = self.said(name)
+        text = normalize("NFKC", said.value).strip()
+        if text and text not in words and text not in words.values():
+            self.refuse("WORD_UNKNOWN", name, said)
+        return Said(words.get(text, text), said.spot)
+
+    def flag(self, name: str) -> Said:
+        """是 or 否, and other ways to say so -> `true` or `false`."""
+        said = self.said(name)
+        text = normalize("NFKC", said.value).strip()
+        if text and text.upper() not in _FLAGS:
+            self.refuse("FLAG_UNREADABLE", name, said)
+        return Said(_FLAGS.get(text.upper(), text), said.spot)
+
+    def number(self, name: str) -> Said:
+        """A number without a unit."""
+        return self.amount(name, {})
+
+    def amount(self, name: str, units: Mapping[str, Decimal]) -> Said:
+        """A number, converted where a unit of the table stands behind it; anything else stays as it is."""
+        said = self.said(name)
+        text = normalize("NFKC", said.value).strip()
+        read = _AMOUNT.fullmatch(text)
+        unit = read[2].strip().casefold() if read else ""
+        if not text or (read and not unit):
+            return Said(read[1] if read else text, said.spot)
+        if read and unit in units:
+            return Said(_plain(Decimal(read[1]) * units[unit]), said.spot)
+        self.refuse("AMOUNT_UNREADABLE", name, said)
+        return Said(text, said.spot)
+
+    def day(self, name: str) -> Said:
+        """YYYY-MM-DD."""
+        return self._time(name, day)
+
+    def moment(self, name: str) -> Said:
+        """ISO 8601, Beijing's time where no offset is given."""
+        return self._time(name, moment)
+
+    def _time(self, name: str, read: Callable[[str], str | None]) -> Said:
+        said = self.said(name)
+        value = read(said.value) if said.value else ""
+        if value is None:
+            self.refuse("TIME_UNREADABLE", name, said)
+        return Said(said.value if value is None else value, said.spot)
+
+    def refuse(self, code: str, name: str, said: Said) -> None:
+        """A finding about a field, at its place."""
+        self.findings.append(finding(code, name, said.spot))
 
 
-class Line:
+class Line(Told):
     """One row: a drug of the prescription."""
 
-    def __init__(self, cells: Mapping[str, tables.Cell]) -> None:
-        self.cells = cells
+    def __init__(self, number: int, row: Row, layout: Layout, findings: list[Finding]) -> None:
+        super().__init__(findings)
+        self._number, self._row, self._layout = number, row, layout
+        self.cells: dict[str, Cell] = {}
+        """By field."""
+        self.others: list[Cell] = []
+        """What no field stands for."""
+        for heading, cell in row.cells.items():
+            name = layout.columns.get(heading)
+            if name is None:
+                if heading not in layout.left_out:
+                    self.others.append(cell)
+            elif name in self.cells and self.cells[name].text != cell.text:
+                self.cells[name] = cell._replace(fault="HEADING_TWICE")
+            else:
+                self.cells[name] = cell
 
     def said(self, name: str) -> Said:
         if name not in self.cells:
-            return NOTHING
+            heading = self._row.headings.get(name) or self._layout.headings.get(name, "")
+            spot = self._row.spot
+            return Said("", Spot(f"{spot.name}, {heading}", spot.line, spot.column) if heading else spot)
         cell = self.cells[name]
         text = re.sub(r"(?<=\d)\.0+$", "", normalize("NFKC", cell.text)) if name in _CODES else cell.text
         return Said(text, cell.spot)
 
+    def refuse(self, code: str, name: str, said: Said) -> None:
+        self.findings.append(finding(code, f"item[{self._number}].{name}", said.spot, self._number))
 
-def word(said: Said, words: Mapping[str, str]) -> Said:
-    """Their word in ours; one we do not know stays as it is, and the checker refuses it in its place."""
-    text = normalize("NFKC", said.value).strip()
-    return Said(words.get(text, text), said.spot)
+    def measure(self, name: str, unit_name: str, codes: Codes) -> tuple[Said, Said]:
+        """A number and its unit in our code; the unit may stand behind the number instead, or agree with it there."""
+        said, unit = self.said(name), self.said(unit_name)
+        read = _AMOUNT.fullmatch(normalize("NFKC", said.value).strip())
+        behind = read[2].strip() if read else ""
+        if not read or not behind:
+            return self.number(name), codes.ours("unit", unit)
+        here = codes.ours("unit", Said(behind, said.spot))
+        if unit.value and codes.ours("unit", unit).value != here.value:
+            self.refuse("UNITS_DISAGREE", name, said)
+        return Said(read[1], said.spot), Said(here.value, unit.spot if unit.value else said.spot)
 
 
-def flag(said: Said) -> Said:
-    """是 or 否, and other ways to say so."""
-    return word(said, {"是": "true", "Y": "true", "1": "true", "否": "false", "N": "false", "0": "false"})
+class Paper(Told):
+    """One prescription, or one cancel, as the rows of its file say it."""
+
+    def __init__(self, rows: Sequence[Row], layout: Layout) -> None:
+        super().__init__([])
+        self.items = [Line(number, row, layout, self.findings) for number, row in enumerate(rows, 1)]
+
+    def said(self, name: str) -> Said:
+        """What the first row that says anything says."""
+        told = [item.said(name) for item in self.items if name in item.cells]
+        return next((said for said in told if said.value), told[0] if told else self.items[0].said(name))
+
+    def faults(self) -> list[Finding]:
+        """Cells that cannot be read, columns nobody agreed on, and rows that contradict each other."""
+        found: list[Finding] = []
+        # Looked up once: to look for each cell among all rows would cost the square of their number.
+        first: dict[str, str] = {}
+        unknown: set[str] = set()
+        for item in self.items:
+            first |= {name: item.said(name).value for name in item.cells if not first.get(name)}
+        for number, item in enumerate(self.items, 1):
+            hidden = False
+            for name, cell in item.cells.items():
+                shared = "" if name in ITEM_FIELDS else first[name]
+                disagree = shared and item.said(name).value not in ("", shared)
+                code = cell.fault or ("ROWS_DISAGREE" if disagree else "")
+                # A hidden row is one fault, however many cells it has.
+                if code and not (code == "ROW_HIDDEN" and hidden):
+                    found.append(finding(code, f"item[{number}].{name}", cell.spot, number))
+                hidden |= code == "ROW_HIDDEN"
+            for cell in item.others:
+                if cell.heading not in unknown:
+                    unknown.add(cell.heading)
+                    found.append(finding("COLUMN_UNKNOWN", f"item[{number}]", cell.spot, number))
+        # Where cells are out of place, everything else would be a consequence.
+        return [one for one in found if one.code in ("ROW_TOO_LONG", "ROW_TOO_SHORT")] or found
 
 
-def number(said: Said) -> Said:
-    return Said(normalize("NFKC", said.value).strip(), said.spot)
+_FLAGS: Final = {"是": "true", "Y": "true", "1": "true", "TRUE": "true", "否": "false", "N": "false", "0": "false",
+                 "FALSE": "false"}
+_AMOUNT = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?)(|\s*[^\s0-9.,+-][^0-9,]*)")
+_DAY_UNITS: Final = ("天", "日", "d", "day", "days")
+_WEEK_UNITS: Final = ("周", "星期", "w", "wk", "week", "weeks")
+DAYS: Final = dict.fromkeys(_DAY_UNITS, Decimal(1)) | dict.fromkeys(_WEEK_UNITS, Decimal(7))
+VALID_DAYS: Final = DAYS | {"小时": Decimal(1) / 24, "h": Decimal(1) / 24}
+WEEKS: Final = dict.fromkeys((*_WEEK_UNITS, "孕周"), Decimal(1))
+YEARS: Final = dict.fromkeys(("年", "岁"), Decimal(1))
+DOSES: Final = dict.fromkeys(("剂", "付", "帖"), Decimal(1))
+TIMES: Final = dict.fromkeys(("次", "次/日", "次/天"), Decimal(1))
 
 
-def several(said: Said) -> list[Said]:
-    """The parts of a cell that holds several, separated by a semicolon of either width, `、` or `|`."""
-    return [Said(part.strip(), said.spot) for part in re.split(r"[;；、|]", said.value) if part.strip()]
+def _plain(value: Decimal) -> str:
+    """72 hours are 3 days, not 2.9999…."""
+    nearest = value.quantize(Decimal("0.000001")).normalize()
+    return f"{nearest:f}"
+
+
+def several(said: Said, separators: str = ";；、|,，\n") -> list[Said]:
+    """The parts of a cell that holds several."""
+    return [Said(part.strip(), said.spot) for part in re.split(f"[{re.escape(separators)}]", said.value) if part.strip()]
+
+
+def diagnoses(paper: Paper, codes: Codes) -> list[DiagnosisDraft]:
+    """Code by code with its name. An official name may hold `、`: only what separates the codes as well separates names."""
+    given, named = paper.said("diagnoses"), paper.said("diagnosis_names")
+    ours = several(given)
+    names = [named] if len(ours) == 1 and named.value and not re.search("[;；|\n]", named.value) else several(named, ";；|\n")
+    if len(names) == 1 and len(ours) > 1 and "、" in given.value:
+        names = several(named, "、")
+    if names and len(names) != len(ours):
+        paper.refuse("DIAGNOSIS_COUNT", "diagnosis_names", named)
+    paired = [(code, names[index] if index < len(names) else Said("", named.spot)) for index, code in enumerate(ours)]
+    return [DiagnosisDraft(codes.ours("diagnosis", code, name.value), name) for code, name in paired or [(given, named)]]
+
+
+@dataclass(frozen=True)
+class Allergies:
+    groups: Sequence[Said] = ()
+    """allergy_id of allergy_groups.csv."""
+    words: Sequence[Said] = ()
+    none: Said = NOTHING
+    """`true` where the hospital says that none are known."""
+
+
+def allergies(paper: Paper, *names: str) -> Allergies:
+    """Codes as codes; what is not a code as it was written; nothing where nothing was written."""
+    groups: list[Said] = []
+    words: list[Said] = []
+    none = NOTHING
+    for name in names:
+        said = paper.said(name)
+        parts = several(said)
+        denied = [part for part in parts if _bare(part.value) in NO_ALLERGIES]
+        coded = [part for part in parts if _ALLERGY.fullmatch(_bare(part.value).upper())]
+        groups += [Said(_bare(part.value).upper(), part.spot) for part in coded]
+        if len(denied) + len(coded) < len(parts):
+            words.append(said)
+        elif denied:
+            none = Said("true", said.spot)
+        if denied and len(denied) < len(parts):
+            paper.refuse("ALLERGIES_DISAGREE", name, said)
+    if none.value and (groups or words):
+        paper.findings.append(finding("ALLERGIES_DISAGREE", "allergies", none.spot))
+    return Allergies(list({one.value: one for one in groups}.values()), list({one.value: one for one in words}.values()), none)
+
+
+_ALLERGY = re.compile(r"AL[0-9]{2,3}")
+NO_ALLERGIES: Final = frozenset({
+    "无", "否认", "没有", "无过敏", "无过敏史", "否认过敏", "否认过敏史", "无药物过敏", "无药物过敏史", "否认药物过敏",
+    "否认药物过敏史", "否认食物药物过敏史", "否认药物食物过敏史", "无食物药物过敏史", "无药物食物过敏史", "无已知过敏",
+    "无已知过敏史", "无已知药物过敏史", "NKA", "NKDA"})
+"""Ways to say that the patient was asked and knows of none. 不详 and 未询问 are none of them."""
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"[\s。.!！：:]", "", normalize("NFKC", text))
+
+
+def check_age(paper: Paper, born: Said, issued: Said) -> None:
+    """Compare the age that is stated with the date of birth: two statements of one fact."""
+    said = paper.said("age")
+    with suppress(ValueError):
+        if said.value and (agrees := age_agrees(said.value, date.fromisoformat(born.value),
+                                                datetime.fromisoformat(issued.value).astimezone(BEIJING).date())) is not True:
+            paper.refuse("AMOUNT_UNREADABLE" if agrees is None else "AGE_DISAGREES", "age", said)
+
+
+_AGE = re.compile(r"(?:(\d{1,3})(?:周?岁|Y)?)?(?:(\d{1,3})(?:个月|月龄|月|M))?(?:零?(\d{1,4})(?:天|日龄|日|D))?")
+
+
+def age_agrees(text: str, born: date, on: date) -> bool | None:
+    """Whether a stated age (68, 68岁, 3岁2月, 5月龄, 20天) is the completed one; None if it cannot be read."""
+    read = _AGE.fullmatch(re.sub(r"\s", "", normalize("NFKC", text)).upper())
+    if not read or not any(read.groups()):
+        return None
+    years, months, days = (int(part) if part else None for part in read.groups())
+    lived = (on.year - born.year) * 12 + on.month - born.month - (on.day < born.day)
+    if years is None and months is None:
+        return (on - born).days == days
+    total = (years or 0) * 12 + (months or 0)
+    agrees = lived == total if months is not None else lived // 12 == years
+    if days is None:
+        return agrees
+    # Completed months, and the days since: at the end of a month there are two ways to count them.
+    return agrees and abs((on - born).days - round(lived * 30.4375) - days) <= 3
 
 
 _DAY = r"(\d{4})(?:-(\d{1,2})-|/(\d{1,2})/|\.(\d{1,2})\.|年(\d{1,2})月|(\d\d))(\d{1,2})日?"
@@ -129,23 +312,23 @@ _A_DAY = re.compile(rf"{_DAY}(?:[ T]0?0:00(?::00)?)?")
 _A_MOMENT = re.compile(rf"{_DAY}{_TIME}(Z|[+-]\d\d:?\d\d)?")
 
 
-def day(said: Said) -> Said:
-    """A date as people and Excel write it -> YYYY-MM-DD; anything else as it is."""
-    if found := _A_DAY.fullmatch(normalize("NFKC", said.value).strip()):
+def day(text: str) -> str | None:
+    """A date as people and Excel write it -> YYYY-MM-DD; None for anything else."""
+    if found := _A_DAY.fullmatch(normalize("NFKC", text).strip()):
         with suppress(ValueError):
-            return Said(_date(found).date().isoformat(), said.spot)
-    return said
+            return _date(found).date().isoformat()
+    return None
 
 
-def moment(said: Said) -> Said:
-    """A time as people and Excel write it, Beijing's where no offset is given -> ISO 8601; anything else as it is."""
-    if found := _A_MOMENT.fullmatch(normalize("NFKC", said.value).strip()):
+def moment(text: str) -> str | None:
+    """A time as people and Excel write it, Beijing's where no offset is given -> ISO 8601; None for anything else."""
+    if found := _A_MOMENT.fullmatch(normalize("NFKC", text).strip()):
         hour, minute, second, offset = found.groups()[-4:]
         with suppress(ValueError):
             at = _date(found).replace(hour=int(hour), minute=int(minute), second=int(second or 0))
             zone = datetime.fromisoformat(f"2000-01-01T00:00:00{offset}").tzinfo if offset else BEIJING
-            return Said(at.replace(tzinfo=zone).isoformat(), said.spot)
-    return said
+            return at.replace(tzinfo=zone).isoformat()
+    return None
 
 
 def _date(found: "re.Match[str]") -> datetime:
@@ -154,9 +337,15 @@ def _date(found: "re.Match[str]") -> datetime:
 
 
 def later(start: Said, days: Said) -> Said:
-    """That many days after a moment; what cannot be counted stays as the hospital wrote it."""
+    """That many days after a moment. Where either cannot be read it takes its place, because that is where to mend it."""
+    try:
+        begun = datetime.fromisoformat(start.value)
+        if begun.tzinfo is None:
+            return Said("", start.spot)
+    except ValueError:
+        return Said("", start.spot)
     with suppress(ValueError, OverflowError):
-        return Said((datetime.fromisoformat(start.value) + timedelta(days=int(days.value))).isoformat(), days.spot)
+        return Said((begun + timedelta(days=int(days.value))).isoformat(), days.spot)
     return days
 
 
@@ -172,37 +361,61 @@ class Translation:
 
 def to_fhir(raw: bytes, codes: CodeMap, layout: Layout, translation: Translation) -> Message:
     """A slice, or a file with one prescription. Raises `InvalidPayload` for anything else."""
-    rows = tables.read_slice(raw)
+    rows = tables.read_slice(raw, FAULTS)
     if rows is None:
-        rows = tables.read(raw, layout)
+        rows = dropbox_reader.read(raw, layout)
         if len(cut(rows, layout)) != 1:
             raise InvalidPayload([finding("NOT_ONE_PRESCRIPTION", "file")])
+    if not rows:
+        raise InvalidPayload([finding("FILE_EMPTY", "file")])
     if len(rows) > MAX_ROWS:
         raise InvalidPayload([finding("TOO_MANY_ROWS", "file", rows[MAX_ROWS].spot)])
-    paper = Paper(rows, layout.columns)
+    paper = Paper(rows, layout)
     faults = paper.faults()
-    key = paper.said("key")
-    if key.value and not _good_key(paper):
-        # Refused before it becomes a message: without one, intake keeps the bytes under their own digest.
-        faults.append(finding("KEY", "item[1].key", key.spot))
+    if any(one.code in ("ROW_TOO_LONG", "ROW_TOO_SHORT") for one in faults):
+        raise InvalidPayload(faults[:MAX_FINDINGS])
     asked = paper.said("action")
     action = layout.actions.get(asked.value) if asked.value else "prescription"
     if not action:
-        faults.append(finding("ACTION", "item[1].action", asked.spot))
-    if faults:
-        raise InvalidPayload(faults)
+        raise InvalidPayload([finding("ACTION", "item[1].action", asked.spot), *faults[:MAX_FINDINGS]])
+    key = paper.said("key")
+    good = _good_key(paper)
+    if key.value and not good:
+        # Without a key it keeps the bytes' own digest at intake.
+        faults.append(finding("KEY", "item[1].key", key.spot))
+    faults += _out_of_place(paper, action)
     ours = Codes(codes)
     resource, spots = (drafts.cancel(translation.cancel(paper)) if action == "cancel" else
                        drafts.bundle(translation.prescription(paper, ours)))
-    return Message(key.value or None, resource, drafts.locate(spots), tuple(ours.unmapped),
-                   {"number": paper.said("number").value, "key": key.value})
+    return Message(key.value if good else None, resource, drafts.locate(spots), tuple(ours.unmapped),
+                   {"number": paper.said("number").value, "key": key.value}, _bounded([*faults, *paper.findings]))
+
+
+FAULTS: Final = frozenset(rule.code for rule in RULES)
+
+
+def _bounded(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Each once: where a cell is refused already, what cannot be read of it is a consequence."""
+    first: dict[Spot | None, Finding] = {}
+    kept = [one for one in findings if one.spot is None or first.setdefault(one.spot, one) is one]
+    if len(kept) <= MAX_FINDINGS:
+        return tuple(kept)
+    return (*kept[:MAX_FINDINGS], finding("MORE_FINDINGS", "file"))
+
+
+def _out_of_place(paper: Paper, action: str) -> list[Finding]:
+    """Columns that belong to the other action: of a cancel with drugs nobody can tell whether it means only those."""
+    return [finding("ACTION_COLUMN", f"item[{number}].{name}", cell.spot, number)
+            for number, item in enumerate(paper.items, 1) for name, cell in item.cells.items()
+            if (name not in CANCEL_FIELDS if action == "cancel" else name in _ONLY_CANCEL)]
 
 
 def _good_key(paper: Paper) -> bool:
     """Whether the serial number can be a key: keys stand in addresses and logs, so nothing of a person may be in them."""
-    key, id_number, phone = (re.sub(r"[^0-9A-Z]", "", paper.said(name).value.upper()) for name in ("key", "id_number", "phone"))
+    private_fields = ("id_number", "phone", "guardian_id")
+    key, *said = (re.sub(r"[^0-9A-Z]", "", paper.said(name).value.upper()) for name in ("key", *private_fields))
     # However the phone is written, with its country or without.
-    private = [secret for secret in (id_number, phone[-11:]) if len(secret) >= 6]
+    private = [secret for secret in (said[0], said[1][-11:], said[2]) if len(secret) >= 6]
     return bool(KEY.fullmatch(paper.said("key").value)) and not any(secret in key for secret in private)
 
 
@@ -214,8 +427,8 @@ def cut(rows: Sequence[Row], layout: Layout) -> list[list[Row]]:
     found: dict[tuple[str, str, int], list[Row]] = {}
     last: dict[str, str] = {}
     for place, row in enumerate(rows):
-        paper = Paper([row], layout.columns)
-        name, asked = paper.said("number").value, paper.said("action").value
+        line = Line(1, row, layout, [])
+        name, asked = line.said("number").value, line.said("action").value
         action = last[name] = layout.actions.get(asked, asked) if asked else last.get(name, "prescription")
         found.setdefault((name, action, 0 if name else place + 1), []).append(row)
     return list(found.values())
@@ -224,19 +437,20 @@ def cut(rows: Sequence[Row], layout: Layout) -> list[list[Row]]:
 def answer(message: Message | None, verdict: Verdict) -> Reply:
     """What will be a prescription's lines in its file's answer."""
     context = message.context if message else {}
-    return Reply(_json({
+    return Reply(as_json({
         "number": verdict.external_id or context.get("number", ""), "key": context.get("key", ""),
         "outcome": str(verdict.outcome), "id": verdict.prescription_id, "status": str(verdict.status),
         "at": verdict.at.isoformat(),
         "findings": [{"place": one.spot.name if one.spot else "", "rule": one.rule, "code": one.code, "text": one.text,
-                      "text_en": one.text_en, "cure": one.cure, "cure_en": one.cure_en} for one in verdict.findings]
+                      "text_en": one.text_en, "cure": one.cure, "cure_en": one.cure_en}
+                     for one in verdict.findings[:2 * MAX_FINDINGS]]
         + [{"place": one.spot.name if one.spot else "", "rule": "", "code": f"UNMAPPED_{one.table.upper()}",
             "text": "院内编码尚未对照，待平台人工对照", "text_en": "Your code is not mapped yet; a person will do it.",
-            "cure": "无需重发", "cure_en": "No need to send it again."} for one in verdict.unmapped],
+            "cure": "无需重发", "cure_en": "No need to send it again."} for one in verdict.unmapped[:2 * MAX_FINDINGS]],
     }), media="application/json")
 
 
-def _json(given: Any) -> bytes:
+def as_json(given: Any) -> bytes:
     return json.dumps(given, ensure_ascii=False, sort_keys=True).encode()
 
 
@@ -277,7 +491,7 @@ def report_sheet(report: Mapping[str, Any]) -> bytes:
     """A report (contract 1.3) as a sheet: one row, or one for each of its findings."""
     pickup, money = report.get("pickup") or {}, report.get("money") or {}
     status = str(report["status"])
-    start = [report["key"], report["prescription"], report.get("id", ""), _status_words(status), status, report["at"],
+    start = [report["key"], report["prescription"], report.get("id", ""), status_words(status), status, report["at"],
              report.get("reason", ""), *(pickup.get(name, "") for name in ("order", "chain", "store", "code")),
              *(money.get(name, "") for name in ("total", "fund", "account", "cash"))]
     findings = report.get("findings") or [{}]
@@ -286,7 +500,7 @@ def report_sheet(report: Mapping[str, Any]) -> bytes:
          one.get("spot") or one.get("line") or "", report.get("message", "")] for one in findings])
 
 
-def _status_words(status: str) -> str:
+def status_words(status: str) -> str:
     chinese, english = STATUSES.get(status) or _MORE_WORDS.get(status, ("", status))
     return f"{chinese} / {english}" if chinese else english
 
@@ -294,227 +508,3 @@ def _status_words(status: str) -> str:
 _MORE_WORDS: Final = {
     "invalid": ("不符合接口约定", "invalid"), "cancel_refused": ("撤销未成", "cancel refused"),
     "cancelling": ("撤销处理中", "cancelling"), "too-late": ("撤销已晚", "too late")}
-
-
-# The box itself.
-
-@dataclass(frozen=True)
-class Dropped:
-    """A file in the box, read and cut."""
-
-    name: str
-    raw: bytes = field(repr=False)
-    slices: Sequence[Sequence[Row]] = field(repr=False)
-    """None for a file that could not be read: then the file is the message."""
-
-    @cached_property
-    def digest(self) -> str:
-        return hashlib.sha256(self.raw).hexdigest()[:32]
-
-    @property
-    def numbers(self) -> range:
-        """1-based; one for a file that could not be read."""
-        return range(1, max(len(self.slices), 1) + 1)
-
-    def fetched(self, number: int) -> Fetched:
-        raw = tables.slice_of(self.slices[number - 1]) if self.slices else self.raw
-        return Fetched(f"{self.name}#{self.digest}#{number}", raw, self.raw)
-
-
-class Box:
-    """A hospital's drop box. Two processes may work at one at a time; both do the same."""
-
-    def __init__(self, manifest: HospitalManifest, transport: Transport, secrets: Mapping[str, str], layout: Layout,
-                 ) -> None:
-        self.slug = manifest.slug
-        self._layout = layout
-        self._transport = transport
-        self._secrets = secrets
-        self._by_marker = manifest.facts.get("handover", "marker") == "marker"
-        self._read: dict[str, Dropped] = {}
-        self._left: dict[tuple[str, str], set[int]] = {}
-        """(name, digest) -> numbers that have no answer yet, as far as this process knows."""
-
-    @property
-    def _line(self) -> BoxTransport:
-        if not isinstance(self._transport, BoxTransport):
-            raise NeedsOperator(f"{self.slug}: its address must be file:///folder or s3://bucket/prefix",
-                                code="bad_address")
-        return self._transport
-
-    @cached_property
-    def _files(self) -> Files:
-        return self._line.files(self._secrets)
-
-    async def poll(self, limit: int) -> Sequence[Fetched]:
-        """See `adapters.protocols.Polled`."""
-        return await self._line.work("poll", lambda: self._poll(limit))
-
-    async def settle(self, ref: str, reply: Reply) -> None:
-        """See `adapters.protocols.Polled`."""
-        await self._line.work("settle", lambda: self._settle(ref, reply.body))
-
-    async def report(self, key: str, body: bytes) -> None:
-        """Write a report file under the report's key."""
-        name = re.sub(r"[^A-Za-z0-9._-]", "-", key)[:120]
-        await self._line.work("report", lambda: self._files.put(f"reports/{name}.csv", report_sheet(json.loads(body))))
-
-    def _poll(self, limit: int) -> list[Fetched]:
-        found: list[Fetched] = []
-        troubles: list[RxError] = []
-
-        def alone(step: Callable[[str], None], name: str) -> None:
-            """One file that makes trouble keeps no other waiting."""
-            try:
-                step(name)
-            except RxError as error:
-                if error.code != "absent":  # somebody else has just finished it
-                    troubles.append(error)
-
-        def look(name: str) -> None:
-            dropped = self._open(name)
-            left = self._unanswered(dropped)
-            found.extend(dropped.fetched(number) for number in sorted(left)[:limit - len(found)])
-            if not left:
-                self._finish(dropped)
-
-        for name in self._files.names("work"):
-            alone(self._resume, name)
-        for name in self._whole():
-            if len(found) < limit:
-                alone(look, name)
-        if troubles and not found:
-            raise troubles[0]
-        for error in troubles:
-            log.warning("dropbox.skipped", hospital=self.slug, error=type(error).__name__, code=error.code)
-        return found
-
-    def _whole(self) -> list[str]:
-        """Files that have been handed over."""
-        names = self._files.names("in")
-        there = set(names)
-        return [name for name in names if name.lower().endswith(ENDINGS) and not name.startswith(("~$", "."))
-                and (not self._by_marker or any(marker in there for marker in _markers(name)))]
-
-    def _open(self, name: str) -> Dropped:
-        # One byte more than may be: then it is too large, and nobody reads the rest.
-        raw = self._files.read(f"in/{name}", tables.MAX_BYTES + 1)
-        known = self._read.get(name)
-        if known and known.raw == raw:
-            return known
-        try:
-            slices = cut(tables.read(raw, self._layout), self._layout)
-        except InvalidPayload:
-            slices = []
-        # Only the last one: they may be large.
-        self._read = {name: Dropped(name, raw, slices)}
-        return self._read[name]
-
-    def _unanswered(self, dropped: Dropped) -> set[int]:
-        answered = {int(part.removesuffix(".json")) for part in self._files.names(f"work/{dropped.digest}")
-                    if re.fullmatch(r"\d{1,6}\.json", part)}
-        left = self._left[dropped.name, dropped.digest] = set(dropped.numbers) - answered
-        return set(left)
-
-    def _settle(self, ref: str, body: bytes) -> None:
-        name, digest, number = ref.rsplit("#", 2)
-        self._files.put(f"work/{digest}/{number}.json", body)
-        left = self._left.get((name, digest))
-        if left is not None:
-            left.discard(int(number))
-            if left:
-                return
-        with suppress(Refused):
-            dropped = self._open(name)
-            if dropped.digest == digest:
-                if not self._unanswered(dropped):
-                    self._finish(dropped)
-                return
-        # It is gone, or another has its name: somebody else has finished it, and what we wrote since is nobody's.
-        self._left.pop((name, digest), None)
-        for part in self._files.names(f"work/{digest}"):
-            self._files.delete(f"work/{digest}/{part}")
-
-    def _finish(self, dropped: Dropped) -> None:
-        """All is answered: write the answer, then take the file away. Each step may be done twice."""
-        answers = [self._own(f"work/{dropped.digest}/{number}.json", "outcome") for number in dropped.numbers]
-        taken = any(one["outcome"] in (Outcome.ACCEPTED, Outcome.WAITING) for one in answers)
-        to = self._place("done" if taken else "refused", dropped)
-        self._files.put(f"{to}.answer.csv", _answer_sheet(dropped, answers, self._layout))
-        # From here on the file counts as answered even without its marker, which must be gone before the file is:
-        # a marker left behind would hand over the next file of that name half-written.
-        self._files.put(f"work/{dropped.name}", _json({"digest": dropped.digest, "to": to, "parts": len(answers)}))
-        self._resume(dropped.name)
-
-    def _resume(self, name: str) -> None:
-        note = self._own(f"work/{name}", "digest")
-        digest, to, parts = note["digest"], note["to"], note["parts"]
-        raw = b""
-        with suppress(Refused):
-            raw = self._files.read(f"in/{name}", tables.MAX_BYTES + 1)
-        if hashlib.sha256(raw).hexdigest()[:32] == digest:
-            for marker in _markers(name):
-                self._files.delete(f"in/{marker}")
-            with suppress(Refused):
-                self._files.move(f"in/{name}", to)
-        for number in range(1, parts + 1):
-            self._files.delete(f"work/{digest}/{number}.json")
-        self._files.delete(f"work/{name}")
-        self._left.pop((name, digest), None)
-        self._read.pop(name, None)
-        log.info("dropbox.finished", hospital=self.slug, file=digest, prescriptions=parts, to=to.partition("/")[0])
-
-    def _own(self, name: str, must_have: str) -> dict[str, Any]:
-        """A file of ours; the hospital's account can write there too, so it may be anything."""
-        try:
-            found = json.loads(self._files.read(name, tables.MAX_BYTES))
-        except ValueError:
-            found = None
-        if not isinstance(found, dict) or must_have not in found:
-            raise NeedsOperator(f"{self.slug}: drop box: a file in work/ is damaged; remove it", code="work_damaged")
-        return found
-
-    def _place(self, folder: str, dropped: Dropped) -> str:
-        """Where the file goes: under its own name, unless an older one of other content has it."""
-        for name in (dropped.name, f"{dropped.digest[:8]}-{dropped.name}"):
-            try:
-                there = self._files.read(f"{folder}/{name}", tables.MAX_BYTES + 1)
-            except Refused:
-                return f"{folder}/{name}"
-            if there == dropped.raw:
-                return f"{folder}/{name}"
-        return f"{folder}/{dropped.digest}-{dropped.name}"
-
-
-def _markers(name: str) -> list[str]:
-    """`rx.csv.done`, `rx.csv.ok`, `rx.done` or `rx.ok` for `rx.csv`."""
-    return [start + marker for start in (name, Path(name).stem) for marker in MARKERS]
-
-
-_SLICED = re.compile(r"item (\d{1,6})(?:, (.+))?", re.DOTALL)
-
-
-def _answer_sheet(dropped: Dropped, answers: Sequence[Mapping[str, Any]], layout: Layout) -> bytes:
-    rows: list[list[object]] = []
-    for number, one in enumerate(answers, 1):
-        of_file = dropped.slices[number - 1] if dropped.slices else []
-        paper = Paper(of_file, layout.columns)
-        start = [paper.said("number").value or one["number"], paper.said("key").value or one["key"],
-                 OUTCOME_WORDS[one["outcome"]], one["outcome"], one["id"],
-                 _status_words(one["status"]) if one["status"] else "", one["status"]]
-        for found in one["findings"] or [{}]:
-            rows.append([*start, _place_in_file(found.get("place", ""), of_file),
-                         *(found.get(name, "") for name in ("rule", "code", "text", "text_en", "cure", "cure_en")),
-                         one["at"]])
-    return sheet(ANSWER_HEADINGS, rows)
-
-
-def _place_in_file(place: str, rows: Sequence[Row]) -> str:
-    """A place within a prescription as one in its file: `item 2, 用量` -> `row 7, 用量`."""
-    found = _SLICED.fullmatch(place)
-    if not found or not 0 < int(found[1]) <= len(rows):
-        return place
-    row = rows[int(found[1]) - 1]
-    heading = found[2]
-    spot = row.cells[heading].spot if heading in row.cells else row.spot
-    return (spot if spot != NOWHERE else Spot(place)).name

@@ -1,8 +1,9 @@
 """Connections and transactions, on SQLite (WAL) and on PostgreSQL alike."""
 
+import os
 import select
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -46,7 +47,7 @@ class Database:
         self._boundary = boundary
         if self.sqlite:
             if (path := sa.make_url(url).database) and path != ":memory:":
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                _private(Path(path))
             self._reading: sa.Engine = sa.create_engine(url, connect_args={"timeout": 60}, hide_parameters=True)
             event.listen(self._reading, "connect", _sqlite_connect)
             event.listen(self._reading, "begin", _sqlite_begin)
@@ -100,6 +101,14 @@ class Database:
     def close(self) -> None:
         self._reading.dispose()
         self._writing.dispose()
+
+
+def _private(file: Path) -> None:
+    """Make the database's file for its owner alone, whatever the umask; SQLite gives its journals the same rights."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(PermissionError):  # Whose file it is decides; its owner has been here before.
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        file.chmod(0o600)
 
 
 class _OnConnection(Session):

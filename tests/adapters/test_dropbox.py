@@ -16,20 +16,21 @@ from hypothesis import strategies as st
 
 from adapters.dialects import dropbox
 from adapters.dialects import dropbox_tables as tables
-from adapters.dialects.dropbox import RULES, day, moment, plain
-from adapters.dialects.dropbox_tables import Cell, Layout, Row
-from adapters.hospitals.jinan_county.translation import ACTIONS, prescription
+from adapters.dialects import dropbox_workbook as books
+from adapters.dialects.dropbox import FAULTS, RULES, day, moment, plain
+from adapters.dialects.dropbox_cells import Cell, Row
+from adapters.hospitals.jinan_county.translation import layout, prescription
 from adapters.mapping import CodeMap, Codes
 from adapters.registry import manifest
 from domain.errors import InvalidPayload
 from domain.findings import Spot
 from fhir_profiles.checker import check_data
-from fhir_profiles.drafts import Said
+from tasks.intake import _check
 from tests.adapters import county
 from tests.adapters.county import CODES, SAMPLES, SLUG, cancel, csv_file, rx, workbook, xlsx_file, xml_file
 
 INVALID = tomllib.loads((SAMPLES / "invalid" / "index.toml").read_text(encoding="utf-8"))
-LAYOUT = Layout(manifest("hospitals", SLUG).columns, ACTIONS)
+LAYOUT = layout(manifest("hospitals", SLUG))
 AT = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 
 hospital = county.adapter()
@@ -41,8 +42,7 @@ def found(raw: bytes) -> dict[str, str]:
         message = hospital.to_fhir(raw, CODES)
     except InvalidPayload as invalid:
         return {finding.code: finding.spot.name if finding.spot else "" for finding in invalid.findings}
-    spots = {finding.code: message.locate(finding.path) for finding in check_data(message.resource, SLUG)}
-    return {code: spot.name if spot else "" for code, spot in spots.items()}
+    return {finding.code: finding.spot.name if finding.spot else "" for finding in _check(message, SLUG)}
 
 
 def resource(raw: bytes) -> dict:
@@ -147,22 +147,21 @@ def test_a_time_that_excel_rounded_is_to_the_second_again():
 
 @pytest.mark.parametrize(("text", "means"), [
     ("2026-11-22 08:58:00", "2026-11-22T08:58:00+08:00"), ("2026/11/2 8:05", "2026-11-02T08:05:00+08:00"),
-    ("20261122085800", "2026-11-22T08:58:00+08:00"), ("2026年11月2日8时5分", "2026年11月2日8时5分"),
+    ("20261122085800", "2026-11-22T08:58:00+08:00"), ("2026年11月2日8时5分", None),
     ("2026年11月2日 08时05分07秒", "2026-11-02T08:05:07+08:00"), ("2026-11-22T00:58:00Z", "2026-11-22T00:58:00+00:00"),
     ("2026-11-22T08:58:00.000+08:00", "2026-11-22T08:58:00+08:00"), ("２０２６-11-22 08:58", "2026-11-22T08:58:00+08:00"),
-    ("2026-13-22 08:58:00", "2026-13-22 08:58:00"), ("2026-11-22", "2026-11-22"), ("今天上午", "今天上午"), ("", ""),
-    ("2026-11-22 25:00:00", "2026-11-22 25:00:00"),
+    ("2026-13-22 08:58:00", None), ("2026-11-22", None), ("今天上午", None), ("", None), ("2026-11-22 25:00:00", None),
 ])
 def test_a_time_is_read_as_people_write_it_and_never_guessed(text, means):
-    assert moment(Said(text)).value == means
+    assert moment(text) == means
 
 
 @pytest.mark.parametrize(("text", "means"), [
     ("1958-03-02", "1958-03-02"), ("1958/3/2", "1958-03-02"), ("19580302", "1958-03-02"), ("1958年3月2日", "1958-03-02"),
-    ("1958.3.2", "1958-03-02"), ("1958-03-02 00:00:00", "1958-03-02"), ("1958-02-30", "1958-02-30"), ("58-3-2", "58-3-2"),
+    ("1958.3.2", "1958-03-02"), ("1958-03-02 00:00:00", "1958-03-02"), ("1958-02-30", None), ("58-3-2", None),
 ])
 def test_a_date_is_read_as_people_write_it_and_never_guessed(text, means):
-    assert day(Said(text)).value == means
+    assert day(text) == means
 
 
 def test_a_cancel_is_a_row_too():
@@ -198,28 +197,25 @@ def test_a_finding_points_at_row_and_heading():
 ])
 def test_a_serial_number_that_is_no_key_becomes_none_and_is_refused_in_its_place(key):
     raw = csv_file(rx(流水号=key))
-    with pytest.raises(InvalidPayload) as caught:
-        hospital.to_fhir(raw, CODES)
-    assert [finding.code for finding in caught.value.findings] == ["KEY"]
+    message = hospital.to_fhir(raw, CODES)
+    assert message.key is None
+    assert [finding.code for finding in message.findings] == ["KEY"]
     assert found(raw) == {"KEY": "row 2, 流水号"}
-    assert key not in repr(caught.value.findings) + str(caught.value)
-    with pytest.raises(InvalidPayload):
-        hospital.to_fhir(csv_file(cancel(流水号=key), headings=["操作", "流水号", "处方号", "撤销原因", "撤销时间"]), CODES)
+    assert key not in repr(message.findings)
+    cancelled = csv_file(cancel(流水号=key), headings=["操作", "流水号", "处方号", "撤销原因", "撤销时间"])
+    assert found(cancelled) == {"KEY": "row 2, 流水号"}
 
 
 @pytest.mark.parametrize("key", [
     "370102195803029910", "RX-370102195803029910-1", "19900000001", "M19900000001", "M-199-0000-0001",
 ])
 def test_a_serial_number_that_holds_the_patients_number_or_phone_is_no_key(key):
-    with pytest.raises(InvalidPayload) as caught:
-        hospital.to_fhir(csv_file(rx(流水号=key)), CODES)
-    assert [finding.code for finding in caught.value.findings] == ["KEY"]
+    assert found(csv_file(rx(流水号=key))) == {"KEY": "row 2, 流水号"}
+    assert hospital.to_fhir(csv_file(rx(流水号=key)), CODES).key is None
 
 
 def test_a_letter_at_the_end_of_an_id_number_is_the_same_in_either_case():
-    with pytest.raises(InvalidPayload) as caught:
-        hospital.to_fhir(csv_file(rx(流水号="M11010519491231002x", 身份证号="11010519491231002X")), CODES)
-    assert "KEY" in [finding.code for finding in caught.value.findings]
+    assert "KEY" in found(csv_file(rx(流水号="M11010519491231002x", 身份证号="11010519491231002X")))
 
 
 @given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", fullmatch=True).filter(lambda key: "0" not in key))
@@ -303,7 +299,7 @@ def test_a_part_in_another_encoding_hides_nothing(codec):
 
 
 def test_cells_count_whatever_stands_behind_their_name():
-    cells = "<row>" + "<c\nt='n'/><c\tt='n'/>" * (tables.MAX_EXCEL_CELLS // 2 + 1) + "</row>"
+    cells = "<row>" + "<c\nt='n'/><c\tt='n'/>" * (books.MAX_CELLS // 2 + 1) + "</row>"
     assert quickly_refused(packed(sheet1=sheet_xml("").replace(b"<sheetData/>", f"<sheetData>{cells}</sheetData>".encode()))
                            ) == {"FILE_TOO_COMPLEX"}
 
@@ -350,9 +346,9 @@ def test_a_prescription_of_very_many_rows_is_refused():
 
 
 def test_what_rows_share_is_looked_up_once_however_many_they_are():
-    rows = [{"处方号": "XY0001"}] * 20_000 + rx()[:1] * 20_000
+    rows = [{"处方号": "XY0001"}] * 9_000 + rx()[:1] * 9_000
     started = process_time()
-    paper = dropbox.Paper(tables.read(csv_file(rows, headings=["处方号", "流水号", "姓名", "性别"]), LAYOUT), LAYOUT.columns)
+    paper = dropbox.Paper(tables.read(csv_file(rows, headings=["处方号", "流水号", "姓名", "性别"]), LAYOUT), LAYOUT)
     assert paper.faults() == []
     assert process_time() - started < 5
 
@@ -395,7 +391,7 @@ PAPERS = st.lists(st.dictionaries(st.sampled_from(sorted(LAYOUT.columns)), TEXTS
 @given(PAPERS)
 def test_a_slice_says_what_the_rows_said(paper):
     rows = [Row(Spot("row"), {heading: Cell(text) for heading, text in row.items()}) for row in paper]
-    again = tables.read_slice(tables.slice_of(rows))
+    again = tables.read_slice(tables.slice_of(rows), FAULTS)
     assert again is not None
     assert [{heading: cell.text for heading, cell in row.cells.items()} for row in again] == paper
     assert tables.slice_of(again) == tables.slice_of(rows)
@@ -439,6 +435,6 @@ def test_what_a_spreadsheet_would_calculate_is_marked_as_text(text):
 
 
 def test_a_value_nobody_understands_stays_what_it_was():
-    paper = dropbox.Paper(tables.read(csv_file(rx(有效天数="三天", 性别="未知")), LAYOUT), LAYOUT.columns)
+    paper = dropbox.Paper(tables.read(csv_file(rx(有效天数="三天", 性别="未知")), LAYOUT), LAYOUT)
     draft = prescription(paper, Codes(CodeMap()))
     assert (draft.valid_until.value, draft.patient.gender.value) == ("三天", "未知")

@@ -13,14 +13,14 @@ import pytest
 
 from adapters import registry
 from adapters.dialects import dropbox_tables as tables
-from adapters.dialects.dropbox import Box
+from adapters.dialects.dropbox_box import Box
 from adapters.hospitals.jinan_county.adapter import Adapter
 from adapters.messages import Fetched, Outcome, Reply, Verdict
 from adapters.registry import manifest
 from domain.errors import InvalidPayload, NeedsOperator, Transient
-from fhir_profiles.checker import check_data
 from infra.dropbox import BoxTransport, FolderFiles
 from infra.http import open_client
+from tasks.intake import _check
 from tests.adapters import county
 from tests.adapters.county import CODES, SLUG, csv_file, drop, rx, workbook, xlsx_file, xml_file
 
@@ -40,8 +40,7 @@ class Line:
             read, verdict = None, Verdict(Outcome.REFUSED, AT, SLUG)
             try:
                 read = self.adapter.to_fhir(message.raw, CODES)
-                findings = check_data(read.resource, SLUG)
-                findings = [one.__class__(**one.__dict__ | {"spot": read.locate(one.path)}) for one in findings]
+                findings = _check(read, SLUG)
                 verdict = Verdict(Outcome.REFUSED, AT, SLUG, findings=findings) if findings else Verdict(
                     Outcome.ACCEPTED, AT, SLUG, f"rx_{len(self.taken)}", read.context["number"], "received")
                 self.order.append(read.context["number"])
@@ -80,7 +79,7 @@ async def test_one_bad_row_refuses_only_its_own_prescription(tmp_path):
     columns = ("处方号 / Number", "结果代码 / Outcome", "位置 / Place", "问题代码 / Finding")
     assert [tuple(row[column] for column in columns) for row in told] == [
         ("XY0001", "accepted", "", ""), ("XY0002", "refused", "row 5, 数量", "CELL_FORMULA"),
-        ("XY0003", "refused", "row 6, 数量", "QUANTITY")]
+        ("XY0003", "refused", "row 6, 数量", "AMOUNT_UNREADABLE")]
     assert set(tree(tmp_path)) == {"done/rx.csv", "done/rx.csv.answer.csv"}
     assert (tmp_path / "done" / "rx.csv").read_bytes() == csv_file(rows)
 
@@ -314,12 +313,35 @@ async def test_a_share_that_is_away_is_waited_for(tmp_path):
         await county.adapter(tmp_path / "gone").poll(10)
 
 
-async def test_a_file_of_ours_that_somebody_damaged_needs_a_person(tmp_path):
+FORGED = {
+    "a list": b"[]", "no words": b'{"digest":"x"}', "no json": b"{", "nothing": b"", "nested": b"[" * 100_000,
+    "huge": b"x" * 3_000_000, "elsewhere": json.dumps({"digest": "a" * 32, "to": "../../x"}).encode(),
+    "into its own in": json.dumps({"digest": "a" * 32, "to": "in/y.csv"}).encode(),
+    "many parts": b'{"digest":"x","to":"done/x","parts":10000000}', "types": b'{"digest":7,"to":[]}'}
+
+
+@pytest.mark.parametrize("note", FORGED.values(), ids=FORGED)
+async def test_a_note_that_somebody_forged_is_parked_and_stops_nobody(tmp_path, note):
     (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "rx.csv").write_text("[]")
-    with pytest.raises(NeedsOperator) as caught:
-        await county.adapter(tmp_path).poll(10)
-    assert caught.value.code == "work_damaged"
+    (tmp_path / "work" / "rx.csv").write_bytes(note)
+    drop(tmp_path, "rx.csv", csv_file(rx()))
+    assert await Line(county.adapter(tmp_path)).run() == 1
+    assert answers(tmp_path / "done", "rx.csv")[0]["结果代码 / Outcome"] == "accepted"
+    assert not tree(tmp_path / "work")
+    assert [name for name in sorted(tree(tmp_path / "parked")) if name.endswith(".why.txt")]
+
+
+@pytest.mark.parametrize("forged", [b"[]", b'{"outcome":"accepted"}', b'{"outcome":"boiled"}', b"{", b"x" * 3_000_000])
+async def test_an_answer_that_somebody_forged_is_thrown_away_and_given_again(tmp_path, forged):
+    drop(tmp_path, "rx.csv", csv_file(rx(1) + rx(2)))
+    line = Line(county.adapter(tmp_path))
+    first, second = await line.adapter.poll(10)
+    _, digest, _ = first.ref.split("#")
+    await line.adapter.settle(first.ref, line.take(first))
+    (tmp_path / "work" / digest / "1.json").write_bytes(forged)
+    await line.adapter.settle(second.ref, line.take(second))
+    await line.run()
+    assert [row["结果代码 / Outcome"] for row in answers(tmp_path / "done", "rx.csv")] == ["accepted", "accepted"]
 
 
 async def test_a_report_is_a_file_under_its_key_however_often_it_is_sent(tmp_path):

@@ -1,9 +1,9 @@
 """A drop box keeps its promises, in a folder and in a real bucket."""
 
 import os
-import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -108,16 +108,73 @@ def test_nobody_sees_half_a_file(tmp_path):
 
 
 def test_a_folder_that_goes_away_with_its_last_file_is_made_anew(tmp_path, monkeypatch):
-    make = tempfile.mkstemp
+    make = os.mkdir
+    gone = []
 
-    def too_late(dir: Path, prefix: str) -> tuple[int, str]:
-        monkeypatch.setattr(tempfile, "mkstemp", make)
-        dir.rmdir()
-        return make(dir=dir, prefix=prefix)
+    def too_late(path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        make(path, mode, dir_fd=dir_fd)
+        if path == "a" and not gone:
+            gone.append(path)
+            os.rmdir(path, dir_fd=dir_fd)
 
-    monkeypatch.setattr(tempfile, "mkstemp", too_late)
+    monkeypatch.setattr(os, "mkdir", too_late)
     FolderFiles(tmp_path).put("work/a/1.json", b"one")
+    assert gone
     assert (tmp_path / "work" / "a" / "1.json").read_bytes() == b"one"
+
+
+STEPS: dict[str, Callable[[FolderFiles], object]] = {
+    "names": lambda files: files.names("in"), "read": lambda files: files.read("in/rx.csv", 100),
+    "age": lambda files: files.age("in/rx.csv"), "put": lambda files: files.put("in/rx.csv", b"ours"),
+    "move from": lambda files: files.move("in/rx.csv", "done/rx.csv"),
+    "move to": lambda files: files.move("own/rx.csv", "in/other.csv"), "delete": lambda files: files.delete("in/rx.csv")}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+@pytest.mark.parametrize("deep", [False, True])
+def test_no_step_of_a_path_follows_a_link_out_of_the_box(tmp_path, step, deep):
+    box, victim = tmp_path / "box", tmp_path / "victim"
+    for folder in (box / "own", box / "work", victim / "in"):
+        folder.mkdir(parents=True)
+    (victim / "in" / "rx.csv").write_bytes(b"theirs")
+    (box / "own" / "rx.csv").write_bytes(b"mine")
+    if deep:
+        (box / "work" / "in").symlink_to(victim / "in")
+    else:
+        (box / "in").symlink_to(victim / "in")
+    files = Within(box, "work") if deep else FolderFiles(box)
+    if deep and step is STEPS["move to"]:
+        (box / "work" / "own").mkdir()
+        (box / "work" / "own" / "rx.csv").write_bytes(b"mine")
+    with pytest.raises(NeedsOperator):
+        step(files)
+    assert {path.name: path.read_bytes() for path in (victim / "in").iterdir()} == {"rx.csv": b"theirs"}
+
+
+class Within(FolderFiles):
+    """The same, one folder deeper."""
+
+    def __init__(self, folder: Path, below: str) -> None:
+        super().__init__(folder)
+        self._below = below
+
+    def _opened(self, folders, *, make=False):
+        return super()._opened([self._below, *folders], make=make)
+
+
+def test_a_file_of_an_odd_name_can_be_moved_away_and_nothing_of_ours_gets_one(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in (b"new\nline.csv", b"\xff\xfe.csv", b"a" * 255, b"-rf", b"back\\slash"):
+        (tmp_path / "in" / os.fsdecode(name)).write_bytes(b"x")
+    files = FolderFiles(tmp_path)
+    names = files.names("in")
+    assert len(names) == 5
+    for number, name in enumerate(names):
+        assert files.read(f"in/{name}", 5) == b"x"
+        files.move(f"in/{name}", f"parked/{number}")
+        with pytest.raises(NeedsOperator):
+            files.put(f"in/{name}", b"") if "\n" in name or "\\" in name else files.put("in/..", b"")
+    assert files.names("parked") == [str(number) for number in range(5)] or len(files.names("parked")) == 5
 
 
 def test_a_link_is_not_the_hospitals_file(tmp_path):
@@ -127,8 +184,10 @@ def test_a_link_is_not_the_hospitals_file(tmp_path):
     os.mkfifo(tmp_path / "in" / "pipe.csv")
     files = FolderFiles(tmp_path)
     assert files.names("in") == []
-    with pytest.raises(NeedsOperator):
-        files.read("in/rx.csv", 10)
+    for name in ("in/rx.csv", "in/pipe.csv"):
+        with pytest.raises(Refused) as caught:
+            files.read(name, 10)
+        assert caught.value.code == "no_file"
 
 
 @pytest.mark.parametrize("name", ["../x.csv", "in/../../x.csv", "/etc/passwd", "in//x", "in/x\0", "in\\x"])

@@ -175,6 +175,72 @@ def test_bytes_and_folders_are_made_durable_before_put_returns(tmp_path, monkeyp
     assert len([path for path in synced if "/.new-" in path]) == 2  # the object and its retention
 
 
+def test_an_archive_that_is_moved_away_while_it_runs_is_not_written_beside(tmp_path):
+    folder = tmp_path / "archive"
+    archive = LocalArchive(folder, DAY)
+    key = archive.put(PAPER)
+    folder.rename(tmp_path / "away")
+    for step in (archive.probe, lambda: archive.put(b"more"), lambda: archive.get(key), lambda: archive.verify(key),
+                 lambda: archive.delete(key)):
+        with pytest.raises(Transient, match="mount the share") as caught:
+            step()
+        assert caught.value.code == "not_mounted"
+    assert not folder.exists()
+    folder.mkdir()  # the empty place of a share
+    with pytest.raises(Transient):
+        archive.put(b"more")
+    assert not list(folder.iterdir())
+    folder.rmdir()
+    (tmp_path / "away").rename(folder)
+    assert archive.get(key) == PAPER
+
+
+def test_a_start_before_the_share_is_mounted_writes_nothing_into_its_place(tmp_path):
+    share, known = tmp_path / "share", tmp_path / "home" / "archive.id"
+    key = LocalArchive(share, DAY, known=known).put(PAPER)
+    share.rename(tmp_path / "unplugged")
+    share.mkdir()
+    restarted = LocalArchive(share, DAY, known=known)
+    for step in (restarted.probe, lambda: restarted.put(PAPER)):
+        with pytest.raises(Transient) as caught:
+            step()
+        assert caught.value.code == "not_mounted"
+    assert not list(share.iterdir())
+    share.rmdir()
+    (tmp_path / "unplugged").rename(share)
+    assert restarted.get(key) == PAPER
+
+
+def test_another_archive_in_its_place_is_not_taken_for_it(tmp_path):
+    archive = LocalArchive(tmp_path / "one", DAY)
+    LocalArchive(tmp_path / "two", DAY)
+    (tmp_path / "one").rename(tmp_path / "three")
+    (tmp_path / "two").rename(tmp_path / "one")
+    with pytest.raises(Transient):
+        archive.put(PAPER)
+
+
+def test_an_archive_of_an_earlier_release_is_marked_and_read(tmp_path):
+    key = LocalArchive(tmp_path, DAY).put(PAPER)
+    (tmp_path / objects.MARKER).unlink()
+    assert LocalArchive(tmp_path, DAY).get(key) == PAPER
+    assert (tmp_path / objects.MARKER).exists()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_nobody_but_the_owner_looks_into_the_archive(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        folder = tmp_path / "archive"
+        key = LocalArchive(folder, DAY).put(PAPER)
+    finally:
+        os.umask(before)
+    paths = [folder, *folder.rglob("*")]
+    assert {path.stat().st_mode & 0o777 for path in paths if path.is_dir()} == {0o700}
+    assert {path.stat().st_mode & 0o777 for path in paths if path.is_file()} == {0o400}
+    assert (folder / key).exists()
+
+
 def test_a_folder_that_cannot_be_made_needs_a_person(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NeedsOperator):

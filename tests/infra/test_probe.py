@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from domain.errors import NeedsOperator
-from infra.objects import LocalArchive
+from domain.errors import NeedsOperator, Transient
+from infra.objects import MARKER, LocalArchive
 from tests.infra.test_objects import s3_archive
 from tests.services import S3
 
@@ -18,7 +18,7 @@ READ_ONLY = Path("/sys/kernel")
 
 def test_a_probe_of_a_folder_leaves_nothing(tmp_path):
     LocalArchive(tmp_path, DAY).probe()
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [MARKER]
 
 
 @pytest.mark.skipif(not READ_ONLY.is_dir(), reason="needs Linux")
@@ -30,8 +30,8 @@ def test_a_folder_that_cannot_be_written_to_is_found_out():
 
 def test_a_folder_that_is_gone_is_found_out(tmp_path):
     archive = LocalArchive(tmp_path / "archive", DAY)
-    (tmp_path / "archive").rmdir()
-    with pytest.raises(NeedsOperator):
+    (tmp_path / "archive").rename(tmp_path / "elsewhere")
+    with pytest.raises(Transient, match="mount the share"):
         archive.probe()
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from adapters.dialects import dropbox
-from adapters.dialects.dropbox_tables import Layout
-from adapters.hospitals.jinan_county.translation import ACTIONS, TRANSLATION
+from adapters.dialects.dropbox_box import Box
+from adapters.hospitals.jinan_county.translation import TRANSLATION, layout
 from adapters.mapping import CodeMap
 from adapters.messages import Fetched, Message, Reply, Verdict
 from adapters.registry import HospitalManifest
@@ -18,9 +18,8 @@ class Adapter:
 
     def __init__(self, manifest: HospitalManifest, transport: Transport, secrets: Mapping[str, str]) -> None:
         self.slug = manifest.slug
-        self._layout = Layout(
-            manifest.columns, ACTIONS, manifest.facts["prescription_element"], manifest.facts["item_element"])
-        self._box = dropbox.Box(manifest, transport, secrets, self._layout)
+        self._layout = layout(manifest)
+        self._box = Box(manifest, transport, secrets, self._layout)
 
     def to_fhir(self, raw: bytes, codes: CodeMap) -> Message:
         return dropbox.to_fhir(raw, codes, self._layout, TRANSLATION)

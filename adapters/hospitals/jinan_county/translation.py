@@ -1,11 +1,38 @@
 """The county hospital's rows in our words. Pure: no files, no codes but those handed in."""
 
-from itertools import zip_longest
+from collections.abc import Mapping
 from typing import Final
 
-from adapters.dialects.dropbox import Line, Paper, Translation, day, flag, later, moment, number, several, word
+from adapters.dialects.dropbox import (
+    DAYS,
+    DOSES,
+    TIMES,
+    VALID_DAYS,
+    WEEKS,
+    YEARS,
+    Line,
+    Paper,
+    Translation,
+    allergies,
+    check_age,
+    diagnoses,
+    later,
+    several,
+)
+from adapters.dialects.dropbox_tables import Layout
 from adapters.mapping import Codes
-from fhir_profiles.drafts import NOTHING, CancelDraft, DiagnosisDraft, Draft, ItemDraft, PatientDraft
+from adapters.registry import HospitalManifest
+from fhir_profiles.drafts import (
+    CancelDraft,
+    DecoctionDraft,
+    Draft,
+    GuardianDraft,
+    ItemDraft,
+    PatientDraft,
+    ReadingDraft,
+    Said,
+    SignatureDraft,
+)
 
 SLUG: Final = "jinan_county"
 
@@ -19,84 +46,200 @@ INSUTYPES: Final = {"职工": "310", "居民": "390"}
 KINDS: Final = {"西药": "western", "中成药": "tcm_patent", "中药饮片": "tcm_piece"}
 CANCEL_REASONS: Final = {
     "医师撤销": "prescriber", "患者放弃": "patient", "重复": "duplicate", "录入错误": "entered-in-error", "其他": "other"}
+TITLES: Final = {"主任医师": "231", "副主任医师": "232", "主治医师": "233", "医师": "234", "医士": "235"}
+GUARDIANSHIPS: Final = {
+    "父亲": "parent", "母亲": "parent", "父母": "parent", "祖父母": "grandparent", "外祖父母": "grandparent", "兄": "sibling",
+    "姐": "sibling", "其他监护人": "guardian"}
+SKIN_TESTS: Final = {
+    "阴性": "negative", "-": "negative", "(-)": "negative", "阳性": "positive", "+": "positive", "(+)": "positive"}
+APPROVALS: Final = {"符合": "1", "不符合": "0", "自费": "2"}
+DECOCTION_METHODS: Final = {
+    "水煎服": "decoct", "自煎": "decoct", "代煎": "decoct-by-pharmacy", "泡服": "infuse", "研末冲服": "powder",
+    "煎汤外用": "external"}
+DECOCTION_MARKS: Final = {
+    "先煎": "first", "后下": "last", "包煎": "wrapped", "另煎": "separate", "烊化": "melted", "冲服": "taken-with"}
+
+LEFT_OUT: Final[Mapping[str, str]] = {
+    "单价": "the pharmacy that fills the prescription sets its prices",
+    "金额": "the pharmacy that fills the prescription sets its prices",
+    "总金额": "the pharmacy that fills the prescription sets its prices",
+    "费别": "who pays is asked of the insurance, by the insured place and type that are read",
+    "发票号": "accounting of the hospital's own",
+    "收费员": "accounting of the hospital's own",
+    "打印次数": "about the hospital's printout",
+    "打印人": "about the hospital's printout",
+    "导出人": "about the export, not the prescription",
+    "导出时间": "about the export; when it was handed over is read from 上传时间",
+    "导出批次": "about the export, not the prescription",
+    "软件版本": "about the export, not the prescription",
+    "@version": "about the export, not the prescription",
+}
+"""Column, element or attribute that is knowingly not read -> why."""
+
+
+def layout(manifest: HospitalManifest) -> Layout:
+    """How this hospital lays out its files."""
+    return Layout(
+        manifest.columns, ACTIONS, manifest.facts["prescription_element"], manifest.facts["item_element"], LEFT_OUT,
+        units={"days": frozenset(DAYS) - frozenset({"周", "星期", "w", "wk", "week", "weeks"}),
+               "valid_days": frozenset({"天", "日", "d"}), "pregnancy_weeks": frozenset(WEEKS),
+               "independent_years": frozenset(YEARS), "age": frozenset(YEARS), "systolic": frozenset({"mmhg"}),
+               "diastolic": frozenset({"mmhg"}), "glucose": frozenset({"mmol/l"}), "latitude": frozenset({"°", "度"}),
+               "longitude": frozenset({"°", "度"}), "decoction_doses": frozenset(DOSES),
+               "decoction_times": frozenset(TIMES)},
+        unit_words=_UNIT_WORDS)
+
+
+_UNIT_WORDS: Final = frozenset({
+    "mg", "g", "kg", "ug", "μg", "mcg", "ml", "l", "iu", "u", "mmol", "mmhg", "kpa", "mmol/l", "mg/dl", "毫克", "克", "微克",
+    "毫升", "单位", "国际单位", "万单位", "片", "粒", "支", "盒", "瓶", "袋", "板", "月", "小时", "h", "°", "度",
+    *DAYS, *WEEKS, *YEARS, *DOSES, *TIMES})
 
 
 def prescription(paper: Paper, codes: Codes) -> Draft:
     said = paper.said
-    issued = moment(said("issued"))
+    issued = paper.moment("issued")
+    patient = _patient(paper)
+    check_age(paper, patient.birth_date, issued)
     return Draft(
         hospital=SLUG,
         key=said("key"),
         number=said("number"),
-        sent=moment(said("sent")),
+        sent=paper.moment("sent"),
         issued=issued,
-        valid_until=later(issued, number(said("valid_days"))),
-        rx_kind=word(said("rx_kind"), RX_KINDS),
-        handover=word(said("handover"), HANDOVERS),
-        patient=_patient(paper),
+        valid_until=later(issued, paper.amount("valid_days", VALID_DAYS)),
+        rx_kind=paper.word("rx_kind", RX_KINDS),
+        handover=paper.word("handover", HANDOVERS),
+        patient=patient,
         physician=said("physician"),
         physician_name=said("physician_name"),
+        title=paper.word("title", TITLES),
+        department=said("department"),
+        department_name=said("department_name"),
         institution=said("institution"),
         institution_name=said("institution_name"),
-        visit_class=word(said("visit_class"), VISIT_CLASSES),
-        visit_type=word(said("visit_type"), VISIT_TYPES),
-        insutype=word(said("insutype"), INSUTYPES),
+        visit_number=said("visit_number"),
+        visit_class=paper.word("visit_class", VISIT_CLASSES),
+        visit_type=paper.word("visit_type", VISIT_TYPES),
+        insutype=paper.word("insutype", INSUTYPES),
         insured_place=said("insured_place"),
-        diagnoses=[DiagnosisDraft(codes.ours("diagnosis", code, name.value), name) for code, name in zip_longest(
-            several(said("diagnoses")), several(said("diagnosis_names")), fillvalue=NOTHING)],
+        diagnoses=diagnoses(paper, codes),
         items=[_item(line, codes) for line in paper.items],
         chronic_disease=said("chronic_disease"),
-        proof_issued=day(said("proof_issued")),
+        proof_issued=paper.day("proof_issued"),
         proof_diagnoses=several(said("proof_diagnoses")),
-        independent_years=number(said("independent_years")),
+        independent_years=paper.amount("independent_years", YEARS),
         extend_reason=said("extend_reason"),
-        long_term_assessed=flag(said("long_term_assessed")),
-        patient_acknowledged=flag(said("patient_acknowledged")),
+        valid_reason=said("valid_reason"),
+        note=said("note"),
+        decoction=_decoction(paper),
+        renewal_first=said("renewal_first"),
+        renewal_start=paper.day("renewal_start"),
+        renewal_end=paper.day("renewal_end"),
+        readings=_readings(paper),
+        signature=_signature(paper),
+        long_term_assessed=paper.flag("long_term_assessed"),
+        patient_acknowledged=paper.flag("patient_acknowledged"),
     )
 
 
 def _patient(paper: Paper) -> PatientDraft:
     said = paper.said
+    known = allergies(paper, "allergies", "allergy_history")
     return PatientDraft(
         id_number=said("id_number"),
         name=said("name"),
-        gender=word(said("gender"), GENDERS),
-        birth_date=day(said("birth_date")),
+        gender=paper.word("gender", GENDERS),
+        birth_date=paper.day("birth_date"),
         phone=said("phone"),
         address=said("address"),
         district=said("district"),
-        latitude=number(said("latitude")),
-        longitude=number(said("longitude")),
-        allergies=several(said("allergies")),
-        pregnancy_weeks=number(said("pregnancy_weeks")),
-        lactating=flag(said("lactating")),
-        guardian_confirmed=flag(said("guardian_confirmed")),
+        latitude=paper.number("latitude"),
+        longitude=paper.number("longitude"),
+        allergies=known.groups,
+        allergy_words=known.words,
+        no_known_allergies=known.none,
+        pregnancy_weeks=paper.amount("pregnancy_weeks", WEEKS),
+        lactating=paper.flag("lactating"),
+        guardian_confirmed=paper.flag("guardian_confirmed"),
+        credential=said("credential"),
+        guardian=_guardian(paper),
     )
+
+
+def _guardian(paper: Paper) -> GuardianDraft | None:
+    name, number, relation = (
+        paper.said("guardian_name"), paper.said("guardian_id"), paper.word("guardianship", GUARDIANSHIPS))
+    return GuardianDraft(name, number, relation) if name.value or number.value or relation.value else None
+
+
+def _decoction(paper: Paper) -> DecoctionDraft | None:
+    doses, method, times = (paper.amount("decoction_doses", DOSES), paper.word("decoction_method", DECOCTION_METHODS),
+                            paper.amount("decoction_times", TIMES))
+    told = [(name, said) for name, said in (("decoction_doses", doses), ("decoction_method", method), ("decoction_times", times))
+            if said.value]
+    if not told:
+        return None
+    if not any(line.word("kind", KINDS).value == "tcm_piece" for line in paper.items):
+        for name, said in told:
+            paper.refuse("PIECES_ONLY", name, said)
+    return DecoctionDraft(doses, method, times)
+
+
+def _readings(paper: Paper) -> list[ReadingDraft]:
+    """Blood pressure and blood sugar measured at home; which one and in which unit its column says."""
+    at = paper.moment("measured_at")
+    systolic, diastolic, glucose = (paper.number(name) for name in ("systolic", "diastolic", "glucose"))
+    found = []
+    if systolic.value or diastolic.value:
+        parts = [(Said(loinc, said.spot), said, Said("mm[Hg]", said.spot))
+                 for loinc, said in (("8480-6", systolic), ("8462-4", diastolic))]
+        found.append(ReadingDraft(Said("85354-9", systolic.spot), at, parts=parts))
+    if glucose.value:
+        found.append(ReadingDraft(Said("15074-8", glucose.spot), at, glucose, Said("mmol/L", glucose.spot)))
+    if at.value and not found:
+        paper.refuse("READING_INCOMPLETE", "measured_at", at)
+    return found
+
+
+def _signature(paper: Paper) -> SignatureDraft | None:
+    at, data = paper.moment("signed_at"), paper.said("signature")
+    return SignatureDraft(at, data) if at.value or data.value else None
 
 
 def _item(line: Line, codes: Codes) -> ItemDraft:
     said = line.said
+    dose, dose_unit = line.measure("dose", "dose_unit", codes)
+    quantity, unit = line.measure("quantity", "unit", codes)
     return ItemDraft(
         number=said("item"),
         drug=codes.ours("drug", said("drug"), said("drug_name").value),
         name=said("drug_name"),
-        kind=word(said("kind"), KINDS),
-        dose=number(said("dose")),
-        dose_unit=codes.ours("unit", said("dose_unit")),
+        kind=line.word("kind", KINDS),
+        dose=dose,
+        dose_unit=dose_unit,
         frequency=codes.ours("frequency", said("frequency")),
         route=codes.ours("route", said("route")),
-        quantity=number(said("quantity")),
-        unit=codes.ours("unit", said("unit")),
-        days=number(said("days")),
+        quantity=quantity,
+        unit=unit,
+        days=line.amount("days", DAYS),
         usage=said("usage"),
+        note=said("item_note"),
         overdose_reason=said("overdose_reason"),
+        decoction_mark=line.word("decoction_mark", DECOCTION_MARKS),
+        skin_test=line.word("skin_test", SKIN_TESTS),
+        skin_test_at=line.moment("skin_test_at"),
+        skin_test_exemption=said("skin_test_exemption"),
+        approval=line.word("approval", APPROVALS),
+        strength=line.number("strength"),
+        pack_size=line.number("pack_size"),
     )
 
 
 def cancel(paper: Paper) -> CancelDraft:
     said = paper.said
-    return CancelDraft(SLUG, said("key"), said("number"), word(said("cancel_reason"), CANCEL_REASONS),
-                       moment(said("cancelled_at")))
+    return CancelDraft(SLUG, said("key"), said("number"), paper.word("cancel_reason", CANCEL_REASONS),
+                       paper.moment("cancelled_at"))
 
 
 TRANSLATION: Final = Translation(prescription, cancel)

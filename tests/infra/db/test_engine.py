@@ -1,5 +1,6 @@
 """Transactions are whole, moments have a zone."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -11,6 +12,21 @@ from infra.db.engine import UtcDateTime, insert_new
 from infra.db.rows import NonceRow, PrescriptionRow
 from tests.city import Plug, SimulatedCrash
 from tests.infra.db.records import NOW, admit, admitted
+
+
+@pytest.mark.parametrize("before", [None, 0o644])
+def test_a_database_file_is_its_owners_alone_whatever_the_umask(tmp_path, before):
+    file = tmp_path / "sanyi.db"
+    if before is not None:
+        file.touch(before)
+    umask = os.umask(0o000)
+    try:
+        database = Database(f"sqlite:///{file}")
+        database.migrate()
+    finally:
+        os.umask(umask)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+    database.close()
 
 
 def nonces(db: Database) -> list[datetime]:
