@@ -2,19 +2,41 @@
 
 The documents say nothing of insurance, visit or handover. A hospital says these in one more section, whose code system is
 `SUPPLEMENT`; base CDA allows it, and receivers who do not know it may ignore it. Everything else is as the standard has it.
+
+A document remembers what of it was read. What is filled in, was not read and is not in `LEFT_OUT` is a finding: whoever adds
+an element to a document learns that nobody acts on it.
 """
 
+import base64
+import binascii
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import chain, islice
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from lxml import etree
 
+from adapters.dialects.cda_grammar import (
+    DATA_ELEMENTS,
+    DIAGNOSES,
+    DOCUMENT_CODES,
+    DOCUMENT_ID,
+    FIXED,
+    LEFT_OUT,
+    LOINC,
+    MEDICATION,
+    NAMESPACES,
+    OF_A_DRUG,
+    SUPPLEMENT,
+    TYPES,
+    V3,
+    XSI,
+)
 from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
-from adapters.xml import Element, local, parse, spot, xpath
+from adapters.xml import Element, local, parse, shown, spot, xpath
 from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
 from fhir_profiles import drafts
@@ -22,34 +44,19 @@ from fhir_profiles.catalogue import Rule
 from fhir_profiles.drafts import NOTHING, Said
 from fhir_profiles.message import KEY
 
+__all__ = ["DATA_ELEMENTS", "LEFT_OUT", "LOINC", "NAMESPACES", "SUPPLEMENT", "V3", "xpath"]
+
 DIALECT = "cda"
 
-V3 = "urn:hl7-org:v3"
-XSI = "http://www.w3.org/2001/XMLSchema-instance"
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 SERVICE = "urn:sanyi:prescription:v1"
 """Namespace of our own SOAP service; its WSDL is `cda.wsdl` beside this file."""
-
-# Object identifiers of the standard.
-DOCUMENT_ID = "2.16.156.10011.1.1"
-RESIDENT_ID = "2.16.156.10011.1.3"
-INSTITUTION = "2.16.156.10011.1.5"
-AUTHOR = "2.16.156.10011.1.7"
-PRESCRIPTION_NUMBER = "2.16.156.10011.1.20"
-DATA_ELEMENTS = "2.16.156.10011.2.2.1"
-DOCUMENT_CODES = "2.16.156.10011.2.4"
-LOINC = "2.16.840.1.113883.6.1"
-SUPPLEMENT = "2.25.249319805440984658538752383164226057002"
-"""Ours: what the standard has no data element for. The codes are the names in `docs/reference/contracts.md` 1.1."""
 
 TEMPLATES: Mapping[str, tuple[str, bool]] = {
     "2.16.156.10011.2.1.1.24": ("C0004", False),
     "2.16.156.10011.2.1.1.25": ("C0005", True),
 }
 """templateId -> document code, and whether it is Chinese medicine."""
-
-DIAGNOSES, MEDICATION = "29548-5", "10160-0"
-"""LOINC codes of the sections."""
 
 MAX_BYTES = 500_000
 MAX_TAGS = 6_000
@@ -58,7 +65,7 @@ MAX_STATEMENTS = 150
 """Drugs and observations of one document; a full prescription has some sixty."""
 
 MAX_FINDINGS = 10
-"""Places of one kind that are told: each costs a walk through the document."""
+"""Findings of one rule in one document."""
 
 BEIJING = "+08:00"
 
@@ -99,9 +106,11 @@ RULES: tuple[Rule, ...] = (
          "声明带否定（negationInd）", "The statement is negated (negationInd).",
          "处方只写要执行的内容；不用的药品不要写入", "Say only what is ordered, and leave out what is not.", actor="prescriber"),
     Rule("CDA-010", "CDA_STATUS", "business-rule", _HL7,
-         "声明的状态不是有效医嘱", "The statement's status is not that of an order that stands.",
-         "statusCode 用 active 或 completed，或不填，药品不带 nullFlavor；已停止、已撤销的内容不要写入",
-         "Send statusCode active, completed or none, a drug without nullFlavor, and leave out what was stopped or withdrawn.",
+         "声明的状态不是有效医嘱，或标为未知（nullFlavor）却有内容",
+         "The status is not that of an order that stands, or what is filled in is marked as not known (nullFlavor).",
+         "statusCode 用 active 或 completed，或不填；有内容的元素不带 nullFlavor；已停止、已撤销的内容不要写入",
+         "Send statusCode active, completed or none, no nullFlavor on what has content; "
+         "leave out what was stopped or withdrawn.",
          actor="prescriber"),
     Rule("CDA-011", "CDA_MOOD", "business-rule", _HL7,
          "声明的语气（moodCode）不是医嘱", "The statement's moodCode is not that of an order.",
@@ -118,11 +127,50 @@ RULES: tuple[Rule, ...] = (
          "只保留一个；一份文档只有一位患者、一位开方医师、一张处方",
          "Keep one; a document is of one patient, one prescriber and one prescription."),
     Rule("CDA-014", "CDA_UNREAD", "not-supported", _HL7,
-         "这个元素会改变处方，而平台没有与之对应的内容",
-         "This element changes the prescription, and the platform has no place for it.",
-         "按标准的数据元写明用法用量；不能写明的不要流转",
-         "Say it with the standard's data elements; what they cannot say cannot circulate.",
+         "这里填有内容，而平台不读取它", "This is filled in, and the platform does not read it.",
+         "按标准的数据元或 README 所列的补充信息书写；不能写明的不要流转；空着的元素不受影响",
+         "Say it with the standard's data elements or the supplements the README lists; what they cannot say cannot circulate. "
+         "Elements without content do no harm.", actor="prescriber"),
+    Rule("CDA-015", "CDA_CONTRADICTION", "conflict", _WST,
+         "文档对同一事实有两种说法", "The document says two things about one fact.",
+         "核对两处，改为一致，或只保留正确的一处", "Compare the two, and make them agree or keep the one that is right.",
          actor="prescriber"),
+    Rule("CDA-016", "CDA_FIXED", "value", _HL7,
+         "结构属性不是标准规定的值", "A structural attribute has another value than the standard's.",
+         "classCode、typeCode、xsi:type、codeSystem 等照标准的样例填写",
+         "Send classCode, typeCode, xsi:type, codeSystem and the like as the standard's examples have them."),
+    Rule("CDA-017", "CDA_UNIT", "value", _WST,
+         "数值的单位缺失，或不是这一项所用的单位", "The number has no unit, or one that this element cannot have.",
+         "天数用 天 或 周，年龄用 岁、月、周、天或小时，剂数用 剂；月不能换算成天，请写天数",
+         "Give durations in 天 (days) or 周 (weeks), ages in 岁, 月, 周, 天 or 小时, decoctions in 剂; "
+         "months are no number of days: send days."),
+    Rule("CDA-018", "CDA_NOT_CURRENT", "value", _HL7,
+         "给出的姓名、地址或电话没有一个是现用的", "None of the names, addresses or telephone numbers given is a current one.",
+         "给出现用的一个；旧的标 use=\"BAD\" 或填有效期，不要只给旧的",
+         "Give the current one; mark old ones by use=\"BAD\" or their period, and never give these alone.", actor="registration"),
+    Rule("CDA-019", "CDA_DECEASED", "business-rule", _HL7,
+         "文档说患者已去世", "The document says that the patient has died.",
+         "核对患者；标错的去掉 deceasedInd 后重发", "Check who the patient is; if the mark is wrong, send it without deceasedInd.",
+         actor="registration"),
+    Rule("CDA-020", "CDA_AGE", "conflict", _WST,
+         "年龄与出生日期（或身份证号）不符", "The age is not that of the birth date (or of the id number).",
+         "核对患者是谁；年龄按开具当日的周岁（婴儿按月、天）填写",
+         "Check who the patient is; the age is in completed years (months or days of an infant) on the day of issue.",
+         actor="registration"),
+    Rule("CDA-021", "CDA_TITLE", "value", _WST,
+         "标题不是处方的标题", "The title is not that of a prescription.",
+         "标题用 西药处方 或 中药处方；作废、草稿、测试文档不要发送",
+         "Let the title be 西药处方 or 中药处方, and do not send what is void, a draft or a test."),
+    Rule("CDA-022", "CDA_CONFIDENTIAL", "security", _HL7,
+         "文档的保密级别不允许流转", "The document's confidentiality does not let it circulate.",
+         "处方要由药师、药店和医保看到：confidentialityCode 用 N；需保密的处方不要流转",
+         "Pharmacist, pharmacy and insurance see a prescription: send confidentialityCode N, "
+         "and do not circulate what is restricted.",
+         actor="prescriber"),
+    Rule("CDA-023", "CDA_SIGNATURE", "value", _HL7,
+         "签名不是电子签名，或文档尚未签署", "The signature is no electronic signature, or the document is not signed yet.",
+         "signatureText 填 Base64 的签名值（64 至 60000 字节）并写明 time，signatureCode 用 S；没有签名就不填",
+         "Send the signature in Base64 (64 to 60,000 bytes) with its time and signatureCode S, or none at all."),
 )
 """Why bytes are no document of this dialect. What a document says is judged by the checker."""
 
@@ -132,17 +180,6 @@ BY_CODE = {rule.code: rule for rule in RULES}
 # What comes in.
 
 @dataclass(frozen=True)
-class Document:
-    """A prescription document that can be told from others."""
-
-    root: Element = field(repr=False)
-    key: Said
-    """Number and version of the document."""
-    chinese: bool
-    """Of WS/T 500.6."""
-
-
-@dataclass(frozen=True)
 class Cancel:
     """A CancelPrescription request."""
 
@@ -150,10 +187,317 @@ class Cancel:
     number: Said
     reason: Said
     at: Said
+    findings: tuple[Finding, ...] = ()
+
+
+class Document:
+    """A prescription document, and what of it was read."""
+
+    def __init__(self, root: Element) -> None:
+        self.root = root
+        self.key = NOTHING
+        """Number and version of the document."""
+        self.chinese = False
+        """Of WS/T 500.6."""
+        self.findings: list[Finding] = []
+        self._taken: set[tuple[Element, str]] = set()
+        """Elements with the attribute that was read of them; an empty one is the text."""
+        self._reached: set[Element] = set()
+        """Statements that somebody looked at."""
+        self.left_elements: set[Element] = set()
+        self.left_attributes: set[tuple[Element, str]] = set()
+        """What `LEFT_OUT` names."""
+        tree = root.getroottree()
+        for pattern in _LEFT_OUT:
+            nodes: Any = pattern(tree)
+            for one in nodes:
+                if isinstance(one, Element):
+                    self.left_elements.add(one)
+                else:
+                    self.left_attributes.add((one.getparent(), one.attrname))
+
+    # Reading: whatever gives a value away remembers that it was read.
+
+    def take(self, node: Element | None, *attributes: str) -> None:
+        if node is not None:
+            self._taken.update((node, attribute) for attribute in attributes)
+
+    def said(self, node: Element | None, attribute: str = "", de: str = "") -> Said:
+        """What an element's text (or one of its attributes) says, and where; `de` is its data element.
+
+        With a nullFlavor it says nothing.
+        """
+        if node is None or node.get("nullFlavor"):
+            return NOTHING
+        self.take(node, attribute)
+        value = node.get(attribute, "") if attribute else (node.text or "") + "".join(below.tail or "" for below in node)
+        return Said(value.strip(), place(node, attribute, de))
+
+    def words(self, node: Element | None, de: str = "") -> Said:
+        """The words of an element and all within it, on one line."""
+        if node is None or node.get("nullFlavor"):
+            return NOTHING
+        self._taken.update((below, "") for below in node.iter("*"))
+        return Said(one_line(node.itertext()), place(node, "", de))
+
+    def identifier(self, node: Element | None, root: str, de: str = "") -> Said:
+        """The extension of the node's id of that root."""
+        one = next((one for one in children(node, "id") if one.get("root") == root), None)
+        self.take(one, "root")
+        return self.said(one, "extension", de)
+
+    def sections(self, code: str, system: str = LOINC) -> list[Element]:
+        """The sections of the structured body with that code."""
+        found = [find(one, "section") for one in children(find(self.root, "component/structuredBody"), "component")]
+        return [one for one in found if one is not None and self._coded(one, code, system)]
+
+    def entries(self, nodes: Sequence[Element], statement: str) -> Iterator[Element]:
+        """The statements (`substanceAdministration`, `observation`) directly under the entries of some sections."""
+        for node in nodes:
+            for entry in children(node, "entry"):
+                for one in children(entry, statement)[:1]:
+                    self._reached.add(one)
+                    yield one
+
+    def observations(self, node: Element | None, code: str, system: str = DATA_ELEMENTS) -> list[Element]:
+        """The observations with that code directly under a section or a statement."""
+        return [one for link in ("entry", "entryRelationship") for below in children(node, link)
+                for one in children(below, "observation")[:1] if self._coded(one, code, system)]
+
+    def observation(self, node: Element | None, code: str, system: str = DATA_ELEMENTS) -> Element | None:
+        """The first of them; another one is left to be found."""
+        return next((one for link in ("entry", "entryRelationship") for below in children(node, link)
+                     for one in children(below, "observation")[:1] if self._coded(one, code, system)), None)
+
+    def observed(self, node: Element | None, code: str, system: str = DATA_ELEMENTS) -> Said:
+        """The value of the first of them."""
+        one = self.observation(node, code, system)
+        return NOTHING if one is None else self.value(one, code if system == DATA_ELEMENTS else "")
+
+    def value(self, observation: Element, de: str = "") -> Said:
+        """The value of an observation: the code of a CD, the value of a quantity, a number or a time, the text of a ST."""
+        node, about = find(observation, "value"), find(observation, "code")
+        types = TYPES.get("" if about is None else about.get("code", ""), ("ST",))
+        if node is None:
+            return NOTHING
+        kind = node.get(f"{{{XSI}}}type", types[0]).rpartition(":")[2]
+        if kind not in types:
+            self.fault("CDA_FIXED", node, f"{{{XSI}}}type")
+        return self.said(node, "code" if kind in _CODED else "" if kind in ("ST", "ED") else "value", de)
+
+    def unit_of(self, observation: Element, de: str = "") -> Said:
+        return self.said(find(observation, "value"), "unit", de)
+
+    def days(self, node: Element | None, de: str = "") -> Said:
+        """The whole days of a quantity of time, whatever its unit; one that has no days is a finding, and says nothing."""
+        value, unit = self.said(node, "value", de), self.said(node, "unit", de)
+        number = decimal(value.value)
+        if number is None:
+            return value
+        if (length := DAYS.get(unit.value)) is None:
+            self.fault("CDA_UNIT", value)
+            return replace(value, value="")
+        days = Fraction(number) * length
+        return replace(value, value=str(days.numerator) if days.denominator == 1 else value.value + unit.value)
+
+    def of_system(self, node: Element | None, system: str) -> None:
+        """A code of this system; a document need not say so, and must not say another."""
+        if node is not None and node.get("codeSystem"):
+            self.take(node, "codeSystem")
+            if node.get("codeSystem") != system:
+                self.fault("CDA_FIXED", node, "codeSystem")
+
+    def agreed(self, statements: Iterable[Said]) -> Said:
+        """What several statements of one fact say; any that says something else is a contradiction."""
+        first = NOTHING
+        for one in statements:
+            if not first.value:
+                first = one
+            elif one.value not in ("", first.value):
+                self.fault("CDA_CONTRADICTION", one)
+        return first
+
+    def supplement(self) -> Mapping[str, Sequence[Said]]:
+        """What the supplement sections say, by code: the first of what may stand once."""
+        found: dict[str, list[Said]] = {}
+        for one in self.entries(self.sections("supplement", SUPPLEMENT), "observation"):
+            code = find(one, "code")
+            if code is None or code.get("codeSystem") != SUPPLEMENT:
+                continue
+            name = code.get("code", "")
+            if name in TYPES and name not in OF_A_DRUG and not name.startswith("DE") and (
+                    name in _LISTS or name not in found):
+                self.take(code, "code", "codeSystem")
+                found.setdefault(name, []).append(self.value(one))
+        return found
+
+    def observations_of(self, code: str) -> list[Element]:
+        """The observations of a supplement code."""
+        return [one for section in self.sections("supplement", SUPPLEMENT)
+                for one in self.observations(section, code, SUPPLEMENT)]
+
+    def uncoded(self, coded: Element) -> list[Said]:
+        """The words that stand where there is no code, whatever its nullFlavor."""
+        found = [self.words(text) for text in children(coded, "originalText")]
+        if coded.get("displayName"):
+            self.take(coded, "displayName")
+            found.append(Said(coded.get("displayName", "").strip(), place(coded, "displayName")))
+        if any(one.value for one in found):
+            self.take(coded, "nullFlavor")
+        return [one for one in found if one.value]
+
+    def narratives(self) -> list[Said]:
+        """The words of sections that nobody read as something else, under their title where that is all they hold."""
+        body, found = find(self.root, "component/structuredBody"), list[Said]()
+        for component in children(body, "component"):
+            section = find(component, "section")
+            text = find(section, "text")
+            title = NOTHING
+            if section is not None and not children(section, "entry"):
+                self.take(find(section, "code"), "code", "codeSystem")
+                title = self.words(find(section, "title"))
+            if text is not None and (text, "") not in self._taken:
+                words = self.words(text)
+                found.append(replace(words, value=f"{title.value}：{words.value}" if title.value and words.value else words.value))
+        return found
+
+    def qualified(self, coded: Element | None) -> str:
+        """What the qualifiers of a code say it is the code of."""
+        names = [(name, self.words(name).value) for one in children(coded, "qualifier") for name in children(one, "name")]
+        return " ".join(text or self.said(name, "displayName").value for name, text in names)
+
+    def labels(self, within: Element | None) -> list[Said]:
+        """What stands beside codes that were read, and nobody compared: their names, and the words they stand for."""
+        found: list[Said] = []
+        for node in () if within is None else within.iter("*"):
+            if (node, "code") not in self._taken:
+                continue
+            if (node, "displayName") not in self._taken and (node, "displayName") not in self.left_attributes:
+                found.append(self.said(node, "displayName"))
+            found += [self.words(text) for text in children(node, "originalText") if (text, "") not in self._taken]
+        return [one for one in found if one.value]
+
+    def _coded(self, node: Element, code: str, system: str) -> bool:
+        one = find(node, "code")
+        if one is None or one.get("code") != code or one.get("codeSystem") != system:
+            return False
+        self.take(one, "code", "codeSystem")
+        return True
+
+    # What is wrong.
+
+    def fault(self, code: str, at: Element | Said, attribute: str = "") -> None:
+        """One more finding, unless there are enough of its kind."""
+        where = at.spot if isinstance(at, Said) else place(at, attribute)
+        finding = replace(BY_CODE[code].finding(where.name.rpartition(" ")[2]), spot=where)
+        if sum(one.code == code for one in self.findings) < MAX_FINDINGS and finding not in self.findings:
+            self.findings.append(finding)
+
+    def passed_over(self) -> None:
+        """Findings for whatever is filled in, was not read, and is not left out knowingly; and for what says the opposite."""
+        touched: set[Element] = set()
+        """Elements of which something was read, and those around them."""
+        for one, _ in self._taken:
+            around: Element | None = one
+            while around is not None and around not in touched:
+                touched.add(around)
+                around = around.getparent()
+        told: set[Element] = set()
+        repeated: dict[Element, set[tuple[str, ...]]] = {}
+
+        def loose(node: Element, attribute: str) -> None:
+            """Tell of an element nobody read: at the outermost one of which nothing was."""
+            if node in touched:
+                self.fault("CDA_UNREAD", node, attribute)
+                return
+            while (above := node.getparent()) is not None and above not in touched:
+                node = above
+            if node in told:
+                return
+            told.add(node)
+            if above is not None and above not in repeated:
+                repeated[above] = {_signature(one) for one in above if one in touched}
+            statement = _statement(node)
+            if above is not None and _signature(node) in repeated[above]:
+                self.fault("CDA_REPEATED", node)
+            elif _about(statement) in _READ or any(local(one) in _DRUGS for one in node.iter("*")):
+                self.fault("CDA_UNREACHED", node)
+            else:
+                self.fault("CDA_UNREAD", node)
+
+        for one in self.root.iter("{*}substanceAdministration"):
+            if "moodCode" not in one.attrib:
+                self.fault("CDA_MOOD", one)
+        for one in self.root.iter("{*}substanceAdministration", "{*}supply"):
+            if one not in self._reached:
+                loose(one, "")
+        waiting = [self.root]
+        while waiting:
+            node = waiting.pop()
+            if node in self.left_elements:
+                continue
+            waiting += reversed(node)
+            for name, value in node.items():
+                attribute = str(name)
+                if not value.strip() or (node, attribute) in self._taken or (node, attribute) in self.left_attributes:
+                    continue
+                if attribute == "nullFlavor":
+                    if node in touched:
+                        self.fault("CDA_STATUS", node)
+                elif attribute in FIXED and (expected := FIXED[attribute].get(local(node), FIXED[attribute].get("*"))):
+                    if value not in expected.split():
+                        self.fault(_OPPOSITE.get(attribute, "CDA_FIXED"), node, attribute)
+                elif local(node) == "statusCode" and attribute == "code":
+                    if value not in _STANDING:
+                        self.fault("CDA_STATUS", node)
+                elif attribute != f"{{{XSI}}}type":
+                    loose(node, attribute)
+            text = (node.text or "") + "".join(below.tail or "" for below in node)
+            if text.strip() and (node, "") not in self._taken:
+                loose(node, "")
+
+
+_LEFT_OUT = [etree.XPath(pattern, namespaces=NAMESPACES) for pattern in LEFT_OUT]
+_CODED = ("CD", "CE", "CV", "CO")
+_STANDING = frozenset({"active", "completed"})
+_OPPOSITE = {"negationInd": "CDA_NEGATED", "moodCode": "CDA_MOOD"}
+_DRUGS = frozenset({"substanceAdministration", "supply", "manufacturedProduct"})
+_LISTS = frozenset({"allergy-group", "allergy-words", "proof-diagnosis"})
+"""Codes of the supplement of which each one counts."""
+_READ = frozenset((system, code) for code in TYPES for system in ((DATA_ELEMENTS,) if code.startswith("DE") else (SUPPLEMENT,)))
+_WRAPPERS = frozenset({"entry", "entryRelationship", "component", "organizer", "act", "section"})
+
+
+def _statement(node: Element) -> Element:
+    """What is said in an entry: the first statement in it that is none itself but a wrapper around others."""
+    while local(node) in _WRAPPERS:
+        inner = next((one for one in node if local(one) in _WRAPPERS or local(one) in (*_DRUGS, "observation")), None)
+        if inner is None:
+            break
+        node = inner
+    return node
+
+
+def _signature(node: Element) -> tuple[str, ...]:
+    """What makes two elements beside each other the same one twice: their names, and what they are about.
+
+    Drugs beside each other are two.
+    """
+    statement = _statement(node)
+    around = [local(one) for one in statement.iterancestors()] if statement is not node else []
+    about = str(id(statement)) if local(statement) in _DRUGS - {"manufacturedProduct"} else (
+        _about(statement)[1] or statement.get("root", ""))
+    return *around, local(statement), about
+
+
+def _about(node: Element) -> tuple[str, str]:
+    """Code system and code of what a statement is about."""
+    code = find(node, "code")
+    return ("", "") if code is None else (code.get("codeSystem", ""), code.get("code", ""))
 
 
 def read(raw: bytes) -> Document | Cancel:
-    """A document, or a cancel with or without its SOAP envelope. Raises `InvalidPayload` with every finding."""
+    """A document, or a cancel with or without its SOAP envelope. Raises `InvalidPayload` where there is nothing to read."""
     root = parse(raw, "ClinicalDocument", max_bytes=MAX_BYTES, max_tags=MAX_TAGS)
     if root.tag == f"{{{V3}}}ClinicalDocument":
         return _document(root)
@@ -163,148 +507,87 @@ def read(raw: bytes) -> Document | Cancel:
         wish = body[0] if body is not None and len(body) else root
     if wish.tag != f"{{{SERVICE}}}CancelPrescription":
         raise InvalidPayload([found("CDA_ROOT", root)])
-    return Cancel(*(said(wish.find(f"{{{SERVICE}}}{name}")) for name in ("messageId", "prescriptionNumber", "reason", "at")))
+    return _cancel(wish)
+
+
+def _cancel(wish: Element) -> Cancel:
+    given: dict[str, Said] = {}
+    findings: list[Finding] = []
+    for node in wish:
+        name = local(node)
+        if name in given:
+            findings.append(found("CDA_REPEATED", node))
+        elif node.tag == f"{{{SERVICE}}}{name}" and name in ("messageId", "prescriptionNumber", "reason", "at") and not len(node):
+            given[name] = Said((node.text or "").strip(), place(node))
+        else:
+            findings.append(found("CDA_UNREAD", node))
+    key, number, reason, at = (given.get(name, NOTHING) for name in ("messageId", "prescriptionNumber", "reason", "at"))
+    return Cancel(key, number, reason, at, tuple(findings[:MAX_FINDINGS]))
 
 
 def _document(root: Element) -> Document:
-    findings: list[Finding] = []
-    template = next((one for one in children(root, "templateId") if one.get("root") in TEMPLATES), None)
-    expected, chinese = TEMPLATES[template.get("root", "")] if template is not None else ("", False)
-    if template is None:
-        findings.append(found("CDA_TEMPLATE", find(root, "templateId"), root))
-    code = find(root, "code")
-    if template is not None and (code is None or code.get("code") != expected):
-        findings.append(found("CDA_CODE", code, root))
-    number = identifier(root, DOCUMENT_ID)
-    if not number.value:
-        findings.append(found("CDA_DOCUMENT_ID", find(root, "id"), root))
-    version = find(root, "versionNumber")
-    written = said(version, "value").value or "1"
-    if not re.fullmatch(r"[1-9][0-9]{0,3}", written):
-        findings.append(found("CDA_VERSION", version, root))
-    # Many systems print the whole template, with nothing in it where nothing is replaced.
-    replaced = next((one for related in children(root, "relatedDocument") if related.get("typeCode") == "RPLC"
-                     for one in children(find(related, "parentDocument"), "id") if one.get("extension")), None)
-    if replaced is not None:
-        findings.append(found("CDA_REPLACES", replaced))
     statements = list(root.iter(f"{{{V3}}}substanceAdministration", f"{{{V3}}}observation"))
     if len(statements) > MAX_STATEMENTS:
-        findings.append(found("CDA_TOO_MANY", statements[MAX_STATEMENTS]))
+        raise InvalidPayload([found("CDA_TOO_MANY", statements[MAX_STATEMENTS])])
+    document = Document(root)
+    _head(document)
+    _key(document)
+    # Many systems print the whole template, with nothing in it where nothing is replaced.
+    for related in children(root, "relatedDocument"):
+        document.take(related, "typeCode")
+        parent = next((one for one in related.iter("*") if one is not related and _says(one)), None)
+        if parent is not None:
+            document.fault("CDA_REPLACES", parent)
+            for one in related.iter("*"):
+                document.take(one, "", *map(str, one.keys()))
+    return document
+
+
+def _head(document: Document) -> None:
+    root = document.root
+    templates = [one for one in children(root, "templateId") if one.get("root") in TEMPLATES]
+    code = find(root, "code")
+    document.take(code, "code", "codeSystem")
+    written = "" if code is None else code.get("code", "")
+    if not templates:
+        document.fault("CDA_TEMPLATE", next(iter(children(root, "templateId")), root))
+        document.chinese = written == "C0005"
     else:
-        findings += _passed_over(root)
-    if findings:
-        raise InvalidPayload(findings)
-    return Document(root, Said(f"{number.value}-v{written}", number.spot), chinese)
+        document.take(templates[0], "root")
+        expected, document.chinese = TEMPLATES[templates[0].get("root", "")]
+        if any(one.get("root") != templates[0].get("root") for one in templates):
+            document.fault("CDA_CONTRADICTION", templates[1])
+        if written != expected:
+            document.fault("CDA_CODE", root if code is None else code)
+    document.of_system(code, DOCUMENT_CODES)
+    title = document.words(find(root, "title"))
+    if title.value and not _TITLE.fullmatch(title.value):
+        document.fault("CDA_TITLE", title)
+    confidential = document.said(find(root, "confidentialityCode"), "code")
+    if confidential.value not in ("", "N", "L", "M", "U"):
+        document.fault("CDA_CONFIDENTIAL", confidential)
 
 
-# What would change the prescription and is not read must not be passed over: a patient would get another one.
-
-_ORDERS = frozenset({"EVN", "INT", "RQO"})
-"""The standard prints EVN; INT and RQO are HL7's own moods of an order."""
-_STANDING = frozenset({"", "active", "completed"})
-_SINGLE: Mapping[str, tuple[str, ...]] = {
-    "ClinicalDocument": ("code", "effectiveTime", "versionNumber", "recordTarget", "author", "custodian", "component"),
-    "recordTarget": ("patientRole",), "patientRole": ("patient",), "patient": ("name", "administrativeGenderCode", "birthTime"),
-    "author": ("time", "assignedAuthor"), "assignedAuthor": ("assignedPerson",), "assignedPerson": ("name",),
-    "custodian": ("assignedCustodian",), "assignedCustodian": ("representedCustodianOrganization",),
-    "component": ("structuredBody", "section"), "section": ("code",), "observation": ("code", "value"),
-    "substanceAdministration": ("effectiveTime", "routeCode", "doseQuantity", "rateQuantity", "consumable"),
-    "effectiveTime": ("width",), "consumable": ("manufacturedProduct",), "manufacturedProduct": ("manufacturedLabeledDrug",),
-    "manufacturedLabeledDrug": ("code", "name"),
-}
-"""Element -> what it may hold once only, because one of it is read."""
-_SINGLE_IDS = frozenset({DOCUMENT_ID, RESIDENT_ID, AUTHOR, PRESCRIPTION_NUMBER, INSTITUTION})
-_DIAGNOSIS = "DE05.01.024.00"
-_OF_A_DOCUMENT = "DE06.00.294.00"
-"""How long it is valid: once in the document, not once in a section."""
-_READ = frozenset({
-    _DIAGNOSIS, _OF_A_DOCUMENT, "DE06.00.135.00", "DE06.00.136.00", "DE08.50.032.00", "DE08.50.047.00", "DE08.50.049.00",
-    "DE08.50.050.00"})
-"""Data elements that say what the patient has, gets and takes."""
-_LISTS = frozenset({_DIAGNOSIS, "allergy-group", "proof-diagnosis"})
-"""Codes of observations of which each one counts."""
-_UNREAD: Mapping[str, tuple[str, ...]] = {
-    "substanceAdministration": ("repeatNumber", "approachSiteCode", "maxDoseQuantity", "precondition", "subject"),
-    "doseQuantity": ("low", "high", "center", "width"), "rateQuantity": ("low", "high", "center", "width"),
-}
-"""What HL7 lets say more than the standard does."""
+def _key(document: Document) -> None:
+    root = document.root
+    number = document.identifier(root, DOCUMENT_ID)
+    version = document.said(find(root, "versionNumber"), "value")
+    if not number.value:
+        number = Said("", place(next(iter(children(root, "id")), root)))
+        document.fault("CDA_DOCUMENT_ID", number)
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", version.value or "1"):
+        document.fault("CDA_VERSION", version)
+        number = Said("", version.spot)
+    document.key = replace(number, value=f"{number.value}-v{version.value or 1}" if number.value else "")
 
 
-def _passed_over(root: Element) -> Iterator[Finding]:
-    """What says the opposite of an order, stands where nobody looks, or stands twice."""
-    drugs = list(root.iter("{*}substanceAdministration"))
-    for code, wrong in (
-        ("CDA_NEGATED", (one for one in root.iter("*") if one.get("negationInd", "false") not in ("false", "0"))),
-        ("CDA_STATUS", chain((one for one in root.iter("{*}statusCode") if one.get("code", "") not in _STANDING),
-                             (one for one in drugs if "nullFlavor" in one.attrib))),
-        ("CDA_MOOD", chain((one for one in root.iter("*") if one.get("moodCode", "EVN") not in _ORDERS),
-                           (one for one in drugs if "moodCode" not in one.attrib))),
-        ("CDA_UNREACHED", _unreached(root, drugs)),
-        ("CDA_REPEATED", _repeated(root)),
-        ("CDA_UNREAD", (one for one in root.iter(f"{{{V3}}}*") for name in _UNREAD.get(local(one), ())
-                        for one in children(one, name) if _says(one))),
-    ):
-        yield from (found(code, one) for one in islice(wrong, MAX_FINDINGS))
+_TITLE = re.compile(r"(?!.*(?:作废|撤销|取消|草稿|测试|样例|示例|副本))(?:.{0,40}[^非])?处方(?:笺|单)?")
 
 
-def _unreached(root: Element, drugs: Sequence[Element]) -> Iterator[Element]:
-    """Drugs and observations that mean something, where no finder comes by."""
-    reached = set(entries(sections(root, MEDICATION), "substanceAdministration"))
-    yield from (one for one in drugs if one not in reached)
-    yield from root.iter("{*}supply")
-    labelled = {found for one in reached if (found := find(one, "consumable/manufacturedProduct")) is not None}
-    yield from (one for one in root.iter("{*}manufacturedProduct") if one not in labelled)
-    body = find(root, "component/structuredBody")
-    whole = [found for one in children(body, "component") if (found := find(one, "section")) is not None]
-    direct = set(entries(whole, "observation"))
-    below = {one for statement in (*reached, *direct) for link in children(statement, "entryRelationship")
-             for one in children(link, "observation")}
-    diagnoses = set(entries(sections(root, DIAGNOSES), "observation"))
-    supplements = sections(root, "supplement", SUPPLEMENT)
-    said_more = set(entries(supplements, "observation")) | {
-        one for statement in reached for one in observations(statement, "overdose-reason", SUPPLEMENT)}
-    for one in root.iter("{*}observation"):
-        system, code = _about(one)
-        if system == SUPPLEMENT:
-            good = one in said_more or not supplements  # what is missing then is required, and named one by one
-        elif code == _DIAGNOSIS:
-            good = one in diagnoses
-        else:
-            good = one in direct or one in below
-        if not good and (system == SUPPLEMENT or code in _READ):
-            yield one
-
-
-def _repeated(root: Element) -> Iterator[Element]:
-    """The second of what only the first would count of."""
-    for one in root.iter(f"{{{V3}}}*"):
-        yield from (again for name in _SINGLE.get(local(one), ()) for again in children(one, name)[1:])
-    seen: set[tuple[Element, str]] = set()
-    for one in root.iter(f"{{{V3}}}id", f"{{{V3}}}observation"):
-        parent = one.getparent()
-        if local(one) == "id":
-            scope, code = parent, one.get("root", "") if one.get("root") in _SINGLE_IDS else ""
-        else:
-            system, code = _about(one)
-            scope = parent.getparent() if parent is not None else None
-            if (system == SUPPLEMENT and code != "overdose-reason") or code == _OF_A_DOCUMENT:
-                scope = root
-            code = "" if code in _LISTS or (system != SUPPLEMENT and code not in _READ) else code
-        if code and scope is not None:
-            if (scope, code) in seen:
-                yield one
-            seen.add((scope, code))
-
-
-def _about(observation: Element) -> tuple[str, str]:
-    code = find(observation, "code")
-    return ("", "") if code is None else (code.get("codeSystem", ""), code.get("code", ""))
-
-
-def _says(element: Element) -> bool:
-    """Whether there is anything in it: many systems print a template with nothing filled in."""
-    return len(element) > 0 or bool((element.text or "").strip()) or any(
-        text for name, text in element.items() if name != "nullFlavor")
+def _says(node: Element) -> bool:
+    """Whether there is anything in an element itself: many systems print a template with nothing filled in."""
+    return bool((node.text or "").strip()) or any(
+        text.strip() for name, text in node.items() if name not in ("nullFlavor", "classCode", "moodCode"))
 
 
 _SUPPLEMENTED = re.compile(r"\.(class|type|courseOfTherapyType|extension\('[^']*'\))$")
@@ -320,12 +603,12 @@ def locate(document: Document, spots: Mapping[str, Spot]) -> Callable[[str], Spo
 
     def find_(path: str) -> Spot | None:
         if path in whole:
-            return spot(next(iter(sections(document.root, whole[path])), document.root))
+            return spot(next(iter(document.sections(whole[path])), document.root))
         if path.endswith(".validityPeriod") and f"{path}.end" in spots:
             return spots[f"{path}.end"]  # the days are what makes it right or wrong
         if not any(known.startswith(path) for known in spots):
             if _SUPPLEMENTED.search(path):
-                return spot(next(iter(sections(document.root, "supplement", SUPPLEMENT)), document.root))
+                return spot(next(iter(document.sections("supplement", SUPPLEMENT)), document.root))
             if item := _OF_AN_ITEM.match(path):
                 return nearest(f"{item[1]}.medication")
         return nearest(path)
@@ -333,14 +616,17 @@ def locate(document: Document, spots: Mapping[str, Spot]) -> Callable[[str], Spo
     return find_
 
 
+def could_be_signature(text: str) -> bool:
+    """Whether a text is Base64 of a length that a signature, with or without its certificates, may have."""
+    try:
+        return 64 <= len(base64.b64decode("".join(text.split()), validate=True)) <= 60_000
+    except (binascii.Error, ValueError):
+        return False
+
+
 def usable_key(key: Said) -> str | None:
     """A key of the hospital's as the platform may use it, or None."""
     return key.value if KEY.fullmatch(key.value) else None
-
-
-def found(code: str, *places: Element | None) -> Finding:
-    place = next(one for one in places if one is not None)
-    return replace(BY_CODE[code].finding(xpath(place)), spot=spot(place))
 
 
 # Finding one's way: every name is of `urn:hl7-org:v3`.
@@ -354,76 +640,20 @@ def find(node: Element | None, path: str) -> Element | None:
     return None if node is None else node.find("/".join(f"{{{V3}}}{name}" for name in path.split("/")))
 
 
-def said(element: Element | None, attribute: str = "", de: str = "") -> Said:
-    """What an element (or one of its attributes) says, and where; `de` is its data element. NullFlavor says nothing."""
-    if element is None or element.get("nullFlavor"):
-        return NOTHING
-    value = element.get(attribute, "") if attribute else "".join(str(text) for text in element.itertext())
-    place = f"{xpath(element)}/@{attribute}" if attribute else xpath(element)
-    return Said(value.strip(), spot(element, f"{de} {place}" if de else place))
+def place(node: Element, attribute: str = "", de: str = "") -> Spot:
+    """Where an element or one of its attributes stands: data element, XPath, line, column."""
+    path = f"{xpath(node)}/@{shown(attribute.rpartition('}')[2])}" if attribute else xpath(node)
+    return spot(node, f"{de} {path}" if de else path)
 
 
-def identifier(node: Element | None, root: str, de: str = "") -> Said:
-    """The extension of the node's id of that root."""
-    return said(next((one for one in children(node, "id") if one.get("root") == root), None), "extension", de)
-
-
-def sections(root: Element, code: str, system: str = LOINC) -> list[Element]:
-    """The sections of the structured body with that code."""
-    found = [find(one, "section") for one in children(find(root, "component/structuredBody"), "component")]
-    return [one for one in found if one is not None and _coded(one, code, system)]
-
-
-def entries(nodes: Sequence[Element], statement: str) -> Iterator[Element]:
-    """The statements (`substanceAdministration`, `observation`) directly under the entries of some sections."""
-    for node in nodes:
-        for entry in children(node, "entry"):
-            yield from children(entry, statement)
-
-
-def observations(node: Element | None, code: str, system: str = DATA_ELEMENTS) -> list[Element]:
-    """The observations with that code directly under a section or a statement."""
-    return [one for link in ("entry", "entryRelationship") for below in children(node, link)
-            for one in children(below, "observation") if _coded(one, code, system)]
-
-
-def observed(node: Element | None, code: str, system: str = DATA_ELEMENTS) -> Said:
-    """The value of the first of them."""
-    return next((value(one, code if system == DATA_ELEMENTS else "") for one in observations(node, code, system)), NOTHING)
-
-
-def value(observation: Element, de: str = "") -> Said:
-    """The value of an observation: the code of a CD, the value of a quantity, a number or a time, the text of a ST."""
-    element = find(observation, "value")
-    if element is None:
-        return NOTHING
-    coded = element.get(f"{{{XSI}}}type", "").rpartition(":")[2] in ("CD", "CE", "CV", "CO")
-    return said(element, "code" if coded else "value" if element.get("value") is not None else "", de)
-
-
-def unit_of(observation: Element, de: str = "") -> Said:
-    return said(find(observation, "value"), "unit", de)
-
-
-def supplement(root: Element) -> Mapping[str, Sequence[Said]]:
-    """What the supplement sections say, by code."""
-    found: dict[str, list[Said]] = {}
-    for one in entries(sections(root, "supplement", SUPPLEMENT), "observation"):
-        code = find(one, "code")
-        if code is not None and code.get("codeSystem") == SUPPLEMENT and (name := code.get("code")):
-            found.setdefault(name, []).append(value(one))
-    return found
-
-
-def _coded(node: Element, code: str, system: str) -> bool:
-    element = find(node, "code")
-    return element is not None and element.get("code") == code and element.get("codeSystem") == system
+def found(code: str, node: Element) -> Finding:
+    return replace(BY_CODE[code].finding(xpath(node)), spot=place(node))
 
 
 # Values.
 
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:\.\d{1,6})?(?:([+-]\d\d):?(\d\d))?")
-_DAY = re.compile(r"(\d{4})(\d\d)(\d\d)\d*")
+_DAY = re.compile(r"(\d{4})(\d\d)(\d\d)(?:\d{4}(?:\d\d(?:\.\d{1,6})?)?(?:[+-]\d{4})?)?")
 
 
 def moment(said: Said) -> Said:
@@ -448,6 +678,38 @@ def days_after(start: Said, days: Said) -> Said:
     except (ValueError, OverflowError):
         return days
     return replace(days, value=end.isoformat())
+
+
+DAYS: Mapping[str, Fraction] = {
+    "天": Fraction(1), "日": Fraction(1), "d": Fraction(1), "周": Fraction(7), "星期": Fraction(7), "wk": Fraction(7),
+    "小时": Fraction(1, 24), "h": Fraction(1, 24)}
+"""A unit of time -> days. Months and years are no number of days."""
+
+
+def decimal(text: str) -> Decimal | None:
+    """A plain number, or None."""
+    return Decimal(text) if _NUMBER.fullmatch(text) else None
+
+
+def plain(number: Decimal) -> str:
+    """A number without needless zeros: `30` for 30.0."""
+    return f"{number.normalize():f}"
+
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
+_CJK = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
+_BETWEEN_CJK = re.compile(rf"(?<=[{_CJK}])[ \t]*[\r\n]\s*(?=[{_CJK}])")
+_INDENTED = re.compile(r"[ \t]*[\r\n]\s*")
+
+
+def unindented(text: str) -> str:
+    """A text without the line breaks and indentation of a pretty printer; Chinese characters need no blank in their place."""
+    return _INDENTED.sub(" ", _BETWEEN_CJK.sub("", text.strip()))
+
+
+def one_line(texts: Iterable[Any]) -> str:
+    """Words of a narrative block on one line."""
+    return " ".join(line for text in texts for line in (unindented(str(text)),) if line)
 
 
 # What goes out.

@@ -42,10 +42,11 @@ class Adapter:
         theirs = Codes(codes)
         if isinstance(received, cda.Cancel):
             resource, spots = drafts.cancel(translation.cancel(received, self.slug))
-            return Message(cda.usable_key(received.key), resource, drafts.locate(spots))
-        resource, spots = drafts.bundle(translation.prescription(received, self.slug, self._piece_category, theirs))
-        return Message(cda.usable_key(received.key), resource, cda.locate(received, spots),
-                       theirs.each_once())
+            return Message(cda.usable_key(received.key), resource, drafts.locate(spots), findings=received.findings)
+        draft = translation.prescription(received, self.slug, self._piece_category, theirs)
+        resource, spots = drafts.bundle(draft)
+        return Message(cda.usable_key(received.key), resource, cda.locate(received, spots), theirs.each_once(),
+                       findings=tuple(received.findings))
 
     def answer(self, message: Message | None, verdict: Verdict) -> Reply:
         return cda.answer(message, verdict)

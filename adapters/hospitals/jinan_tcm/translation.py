@@ -1,24 +1,50 @@
 """This hospital's documents by field, and our reports in its words. Pure.
 
-DE06.00.135.00 (药物使用总剂量) is in the unit the pharmacy counts, as the hospital's interface has it. Disease and syndrome
-of Chinese medicine (DE05.10.130.00) have no place in the contract; they stay in the archived document.
+DE06.00.135.00 (药物使用总剂量) is in the unit the pharmacy counts, as the hospital's interface has it. Words go to the pharmacist
+as they are: those of one drug into its directions and its note, all others into the note of the prescription.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
+from itertools import chain
 from typing import Any
 
 from lxml import etree
 
-from adapters.dialects import cda
+from adapters.dialects import cda, cda_patient, cda_words
+from adapters.dialects import cda_grammar as names
 from adapters.mapping import Codes
 from adapters.xml import Element
-from fhir_profiles.drafts import NOTHING, CancelDraft, DiagnosisDraft, Draft, ItemDraft, PatientDraft, Said
+from fhir_profiles.drafts import (
+    NOTHING,
+    CancelDraft,
+    DecoctionDraft,
+    DiagnosisDraft,
+    Draft,
+    ItemDraft,
+    PatientDraft,
+    ReadingDraft,
+    Said,
+    SignatureDraft,
+)
 
 GENDERS = {"1": "male", "2": "female"}
 """GB/T 2261.1."""
+GENDER_WORDS = {"男": "1", "男性": "1", "女": "2", "女性": "2"}
+ROUTE_WORDS = {"口服": "PO", "舌下": "SL", "舌下含服": "SL", "舌下给药": "SL", "皮下": "SC", "皮下注射": "SC", "吸入": "INH",
+               "雾化吸入": "INH", "吸入给药": "INH", "滴眼": "OPH", "眼用": "OPH"}
+"""What the hospital calls a route -> our code: compared with the code beside it."""
+PATENT_CATEGORY = "2"
+"""DE08.50.032.00 of a section of 中成药."""
+DOSES = ("剂", "付", "帖", "贴")
+"""Units of decoctions."""
+DEPARTMENT = re.compile(r"[0-9]{2}(\.[0-9]{2})?")
+"""诊疗科目, as 医疗机构诊疗科目名录 numbers them."""
+READING_UNITS = {"mmHg": "mm[Hg]", "次/分": "/min", "次/min": "/min", "bpm": "/min", "公斤": "kg", "千克": "kg",
+                 "毫摩尔/升": "mmol/L"}
+"""Other ways to write the units of home readings -> UCUM."""
 
 STATUS_WORDS: Mapping[str, tuple[str, str]] = {
     "received": ("10", "已接收"), "audited": ("11", "已审核"), "in_review": ("20", "药师审方中"),
@@ -33,36 +59,58 @@ Extra = Mapping[str, Sequence[Said]]
 
 
 def prescription(document: cda.Document, hospital: str, piece_category: str, theirs: Codes) -> Draft:
-    """A document as a draft. Codes nobody has mapped are left in place, and listed in `theirs`."""
-    root = document.root
-    role, extra = cda.find(root, "recordTarget/patientRole"), cda.supplement(root)
+    """A document as a draft. Codes nobody has mapped are left in place, and listed in `theirs`.
+
+    What is wrong with the document itself is in `document.findings` afterwards.
+    """
+    root, extra = document.root, document.supplement()
+    role, author = cda.find(root, "recordTarget/patientRole"), cda.find(root, "author")
     custodian = cda.find(root, "custodian/assignedCustodian/representedCustodianOrganization")
-    author = cda.find(root, "author")
-    medication = cda.sections(root, cda.MEDICATION)
-    number = cda.identifier(role, cda.PRESCRIPTION_NUMBER, "DE01.00.020.00")
-    issued = cda.moment(cda.said(cda.find(author, "time"), "value"))
-    return Draft(
+    written = document.said(cda.find(author, "time"), "value")
+    issued = cda.moment(written)
+    number = document.identifier(role, names.PRESCRIPTION_NUMBER, "DE01.00.020.00")
+    medication = document.sections(names.MEDICATION)
+    department = cda.find(role, "providerOrganization")
+    represented = cda.find(author, "assignedAuthor/representedOrganization")
+    institution = document.agreed([document.identifier(one, names.INSTITUTION) for one in (
+        custodian, cda.find(department, "asOrganizationPartOf/wholeOrganization"), represented)])
+    institution_name, represented_name = (document.words(cda.find(one, "name")) for one in (custodian, represented))
+    visit = document.agreed([
+        document.identifier(role, names.VISIT, "DE01.00.010.00"),
+        document.identifier(cda.find(root, "componentOf/encompassingEncounter"), names.VISIT)])
+    items = [item for section in medication
+             for item in _items(document, section, number, piece_category, theirs)]
+    decoction = next((made for section in medication if (made := _decoction(document, section, extra))), None)
+    diagnoses = [_diagnosis(document, one, theirs) for section in document.sections(names.DIAGNOSES)
+                 for one in document.observations(section, "DE05.01.024.00")]
+    allergy_words, none_known = _allergies(document, extra)
+    patient = _patient(document, role, extra, issued)
+    title = theirs.ours("title", document.said(cda.find(author, "assignedAuthor/code"), "code"))
+    readings, signature = _readings(document), _signature(document)
+    named = [_labelled("过敏", one) for group in document.observations_of("allergy-group") for one in document.labels(group)]
+    remarks = [*_remarks(document, medication), *document.labels(root)]
+    allergy_words += [replace(one, value=words) for one in chain(remarks, (item.usage for item in items), (
+        item.note for item in items)) for words in cda_words.allergies(one.value)]
+    draft = Draft(
         hospital=hospital,
         key=document.key,
         number=number,
-        sent=cda.moment(cda.said(cda.find(root, "effectiveTime"), "value")),
+        sent=cda.moment(document.said(cda.find(root, "effectiveTime"), "value")),
         issued=issued,
-        valid_until=_valid_until(issued, medication),
+        valid_until=_valid_until(document, issued, medication),
         rx_kind=_extra(extra, "prescription-kind"),
         handover=_extra(extra, "handover"),
-        patient=_patient(role, extra),
-        physician=cda.identifier(cda.find(author, "assignedAuthor"), cda.AUTHOR),
-        physician_name=cda.said(cda.find(author, "assignedAuthor/assignedPerson/name")),
-        institution=cda.identifier(custodian, cda.INSTITUTION),
-        institution_name=cda.said(cda.find(custodian, "name")),
+        patient=replace(patient, allergy_words=_each_once(allergy_words), no_known_allergies=none_known),
+        physician=document.identifier(cda.find(author, "assignedAuthor"), names.AUTHOR),
+        physician_name=cda_patient.name(document, cda.find(author, "assignedAuthor/assignedPerson"), written.value),
+        institution=institution,
+        institution_name=institution_name,
         visit_class=_extra(extra, "visit-class"),
         visit_type=_extra(extra, "visit-type"),
         insutype=_extra(extra, "insutype"),
         insured_place=_extra(extra, "insured-place"),
-        diagnoses=[_diagnosis(one, theirs) for section in cda.sections(root, cda.DIAGNOSES)
-                   for one in cda.observations(section, "DE05.01.024.00")],
-        items=[item for section in medication
-               for item in _items(section, document.chinese, number, piece_category, theirs)],
+        diagnoses=diagnoses,
+        items=items,
         chronic_disease=_extra(extra, "chronic-disease"),
         proof_issued=cda.day(_extra(extra, "proof-issued")),
         proof_diagnoses=extra.get("proof-diagnosis", ()),
@@ -70,109 +118,343 @@ def prescription(document: cda.Document, hospital: str, piece_category: str, the
         extend_reason=_extra(extra, "extend-reason"),
         long_term_assessed=_extra(extra, "long-term-assessed"),
         patient_acknowledged=_extra(extra, "patient-acknowledged"),
+        valid_reason=_extra(extra, "valid-reason"),
+        note=_together(_each_once([*named, *remarks])),
+        department=_department(document, department, extra),
+        department_name=document.agreed([
+            document.words(cda.find(department, "name")),
+            NOTHING if represented_name.value == institution_name.value else represented_name]),
+        title=title,
+        visit_number=visit,
+        decoction=decoction,
+        renewal_first=_extra(extra, "renewal-first"),
+        renewal_start=cda.day(_extra(extra, "renewal-start")),
+        renewal_end=cda.day(_extra(extra, "renewal-end")),
+        readings=readings,
+        signature=signature,
     )
+    document.passed_over()
+    return draft
 
 
 def cancel(request: cda.Cancel, hospital: str) -> CancelDraft:
     return CancelDraft(hospital, request.key, request.number, request.reason, request.at)
 
 
-def _patient(role: Element | None, extra: Extra) -> PatientDraft:
-    person = cda.find(role, "patient")
-    id_number = cda.identifier(person, cda.RESIDENT_ID, "DE02.01.030.00")
-    gender = cda.said(cda.find(person, "administrativeGenderCode"), "code", "DE02.01.040.00")
-    born = cda.day(cda.said(cda.find(person, "birthTime"), "value"))
-    if not born.value and len(id_number.value) == 18:
-        # The standard has the age instead; the number says it exactly.
-        born = cda.day(replace(id_number, value=id_number.value[6:14]))
-    phone = cda.said(cda.find(role, "telecom"), "value")
+# The patient.
+
+def _patient(document: cda.Document, role: Element | None, extra: Extra, issued: Said) -> PatientDraft:
+    person, on = cda.find(role, "patient"), issued.value[:10].replace("-", "")
+    id_number = document.identifier(person, names.RESIDENT_ID, "DE02.01.030.00")
+    coded = cda.find(person, "administrativeGenderCode")
+    gender = document.said(coded, "code", "DE02.01.040.00")
+    document.of_system(coded, names.GENDER_CODES)
+    _compared(document, coded, GENDER_WORDS, gender.value)
+    born = cda_patient.birth_date(document, person, id_number)
+    cda_patient.age(document, person, born, issued)
+    cda_patient.deceased(document, person)
     return PatientDraft(
         id_number=id_number,
-        name=cda.said(cda.find(person, "name"), de="DE02.01.039.00"),
+        name=cda_patient.name(document, person, on, "DE02.01.039.00"),
         gender=replace(gender, value=GENDERS.get(gender.value, gender.value)),
         birth_date=born,
-        phone=replace(phone, value=phone.value.removeprefix("tel:")),
-        address=cda.said(cda.find(role, "addr")),
+        phone=cda_patient.phone(document, role, on),
+        address=cda_patient.address(document, role, on),
         district=_extra(extra, "district"),
         latitude=_extra(extra, "latitude"),
         longitude=_extra(extra, "longitude"),
-        allergies=extra.get("allergy-group", ()),
-        pregnancy_weeks=_extra(extra, "pregnancy-weeks"),
+        allergies=[one for one in extra.get("allergy-group", ()) if one.value],
+        pregnancy_weeks=_weeks(document, extra),
         lactating=_extra(extra, "lactating"),
         guardian_confirmed=_extra(extra, "guardian-confirmed"),
+        credential=_extra(extra, "credential"),
+        guardian=cda_patient.guardian(document, person, on),
     )
 
 
-def _diagnosis(observation: Element, theirs: Codes) -> DiagnosisDraft:
-    name = cda.said(cda.find(observation, "value"), "displayName", "DE05.01.024.00")
-    return DiagnosisDraft(theirs.ours("diagnosis", cda.value(observation, "DE05.01.024.00"), name.value), name)
+def _weeks(document: cda.Document, extra: Extra) -> Said:
+    """Weeks of pregnancy, a bare number or a quantity in weeks."""
+    weeks = _extra(extra, "pregnancy-weeks")
+    for one in document.observations_of("pregnancy-weeks"):
+        if document.unit_of(one).value not in ("", "周", "wk"):
+            document.fault("CDA_UNIT", weeks)
+            return replace(weeks, value="")
+    return weeks
 
 
-def _items(section: Element, chinese: bool, number: Said, piece_category: str, theirs: Codes) -> list[ItemDraft]:
+def _allergies(document: cda.Document, extra: Extra) -> tuple[list[Said], Said]:
+    """Allergies in words, and whether it is said that none are known."""
+    words = [one for one in extra.get("allergy-words", ()) if one.value]
+    none_known = _extra(extra, "no-known-allergies")
+    for one in document.observations_of("allergy-group"):
+        # What has no code of ours is an allergy all the same.
+        value = cda.find(one, "value")
+        if value is not None and not value.get("code"):
+            words += document.uncoded(value)
+    for section in document.sections(names.ALLERGIES):
+        words.append(document.words(cda.find(section, "text")))
+        words += [document.value(one, "DE02.10.022.00") for one in document.observations(section, "DE02.10.022.00")]
+        flag = document.observed(section, "DE02.10.023.00")
+        if flag.value:
+            none_known = document.agreed([none_known, replace(
+                flag, value={"false": "true", "true": "false"}.get(flag.value, flag.value))])
+    said = [one for one in words if one.value and not cda_words.none_known(one.value)]
+    denied = next((one for one in words if one.value and cda_words.none_known(one.value)), NOTHING)
+    if denied.value:
+        none_known = document.agreed([none_known, replace(denied, value="true")])
+    if none_known.value == "false":
+        if not said and not any(one.value for one in extra.get("allergy-group", ())):
+            said = [replace(none_known, value="有过敏史，未注明过敏原")]
+        none_known = NOTHING  # saying which there are says so
+    return said, none_known
+
+
+# The drugs.
+
+def _items(document: cda.Document, section: Element, number: Said, piece_category: str, theirs: Codes) -> list[ItemDraft]:
     """The drugs of one section: all western, all patent medicine, or all pieces of one decoction."""
-    category = cda.observed(section, "DE08.50.032.00")
-    pieces = chinese and category.value == piece_category
-    kind = "tcm_piece" if pieces else "tcm_patent" if chinese else "western"
-    decoction = next(iter(cda.observations(section, "DE08.50.049.00")), None)
-    doses = cda.observed(decoction, "DE08.50.050.00") if pieces else NOTHING
-    usage = _together(cda.observed(decoction, "DE08.50.047.00"), cda.observed(decoction, "DE06.00.136.00"))
-    return [_item(one, line, number, Said(kind, category.spot), doses, usage, theirs)
-            for line, one in enumerate(cda.entries([section], "substanceAdministration"), 1)]
+    stated = document.observations(section, "DE08.50.032.00")
+    category = document.agreed(document.value(one, "DE08.50.032.00") for one in stated)
+    for one in stated:
+        document.of_system(cda.find(one, "value"), names.CATEGORY_CODES)
+        _compared(document, cda.find(one, "value"), {"中药饮片处方": piece_category, "中成药处方": PATENT_CATEGORY}, category.value)
+    kinds = {piece_category: "tcm_piece", PATENT_CATEGORY: "tcm_patent"} if document.chinese else {"": "western"}
+    kind = kinds.get(category.value, "")
+    if category.value and not kind:
+        document.fault("CDA_FIXED", category)
+    pieces = kind == "tcm_piece"
+    decoction = document.observation(section, "DE08.50.049.00")
+    doses = _doses(document, decoction) if pieces else NOTHING
+    usage = _together([document.observed(decoction, "DE08.50.047.00"), document.observed(decoction, "DE06.00.136.00")])
+    items = [_item(document, one, line, number, Said(kind, category.spot), doses, usage, theirs)
+             for line, one in enumerate(document.entries([section], "substanceAdministration"), 1)]
+    if pieces:
+        _pieces_agree(document, document.value(decoction, "DE08.50.049.00") if decoction is not None else NOTHING, items)
+    return items
 
 
-def _item(one: Element, line: int, number: Said, kind: Said, doses: Said, usage: Said, theirs: Codes) -> ItemDraft:
+def _item(document: cda.Document, one: Element, line: int, number: Said, kind: Said, doses: Said, usage: Said,
+          theirs: Codes) -> ItemDraft:
     drug = cda.find(one, "consumable/manufacturedProduct/manufacturedLabeledDrug")
-    name = cda.said(cda.find(drug, "name"), de="DE08.50.022.00")
+    name = document.words(cda.find(drug, "name"), "DE08.50.022.00")
+    rate = cda.find(one, "rateQuantity")
+    times = document.said(rate, "value", "DE06.00.133.00")
+    per = document.said(rate, "unit", "DE06.00.133.00")
+    count = cda.decimal(times.value)
+    document.take(cda.find(one, "id"), "root")
+    own_number = document.said(cda.find(one, "id"), "extension")
     dose = cda.find(one, "doseQuantity")
-    rate = cda.said(cda.find(one, "rateQuantity"), "value", "DE06.00.133.00")
-    per = cda.said(cda.find(one, "rateQuantity"), "unit", "DE06.00.133.00")
-    own_number = cda.said(cda.find(one, "id"), "extension")
-    single = cda.said(dose, "value", "DE08.50.023.00")
-    dose_unit = theirs.ours("unit", cda.said(dose, "unit", "DE08.50.024.00"))
-    total = next(iter(cda.observations(one, "DE06.00.135.00")), None)
+    single = document.said(dose, "value", "DE08.50.023.00")
+    dose_unit = theirs.ours("unit", document.said(dose, "unit", "DE08.50.024.00"))
+    total = document.observation(one, "DE06.00.135.00")
     quantity, unit = (_times(single, doses), dose_unit) if doses.value else (NOTHING, NOTHING)
     if total is not None:
-        quantity, unit = cda.value(total, "DE06.00.135.00"), theirs.ours("unit", cda.unit_of(total, "DE06.00.135.00"))
-    days = cda.said(cda.find(one, "effectiveTime/width"), "value")
-    return ItemDraft(
+        quantity, unit = document.value(total, "DE06.00.135.00"), theirs.ours("unit", document.unit_of(total, "DE06.00.135.00"))
+    period = cda.find(one, "effectiveTime")
+    if period is not None and period.get(f"{{{names.XSI}}}type", "IVL_TS").rpartition(":")[2] != "IVL_TS":
+        document.fault("CDA_FIXED", period, f"{{{names.XSI}}}type")
+    days = document.days(cda.find(period, "width"))
+    route = cda.find(one, "routeCode")
+    ours = theirs.ours("route", document.said(route, "code", "DE06.00.134.00"))
+    document.of_system(route, names.ROUTE_CODES)
+    _compared(document, route, ROUTE_WORDS, ours.value)
+    form = cda.find(one, "administrationUnitCode")
+    document.of_system(form, names.FORM_CODES)
+    form_code = document.said(form, "code")
+    size = document.observed(one, "DE08.50.043.00")
+    strength, pack_size = cda_words.pack(size.value, dose_unit.value, unit.value) if kind.value != "tcm_piece" else ("", "")
+    directions = [document.words(cda.find(one, "text")), *(
+        document.words(cda.find(act, "text")) for link in cda.children(one, "entryRelationship")
+        for act in cda.children(link, "act"))]
+    mark = document.observed(one, "decoction-mark", names.SUPPLEMENT)
+    if kind.value == "tcm_piece" and not mark.value:
+        mark = next((replace(said, value=code) for said in (*directions, name)
+                     if (code := cda_words.decoction_mark(said.value))), NOTHING)
+    skin_test = document.observation(one, "skin-test", names.SUPPLEMENT)
+    notes = [
+        *(document.value(said, "DE06.00.179.00") for said in document.observations(one, "DE06.00.179.00")),
+        NOTHING if strength else _labelled("规格", size), _labelled("剂型代码", form_code)]
+    item = ItemDraft(
         # The standard gives the drugs of a prescription no number of their own.
         number=own_number if own_number.value else replace(number, value=f"{number.value}-{line}" if number.value else ""),
-        drug=theirs.ours("drug", cda.said(cda.find(drug, "code"), "code", "DE08.50.022.00"), name.value),
+        drug=theirs.ours("drug", document.said(cda.find(drug, "code"), "code", "DE08.50.022.00"), name.value),
         name=name,
         kind=kind,
         dose=single,
         dose_unit=dose_unit,
-        frequency=theirs.ours("frequency", replace(rate, value=f"{rate.value}{per.value}")),
-        route=theirs.ours("route", cda.said(cda.find(one, "routeCode"), "code", "DE06.00.134.00")),
+        frequency=theirs.ours("frequency", replace(
+            times, value=f"{times.value if count is None else cda.plain(count)}{per.value}")),
+        route=ours,
         quantity=quantity,
         unit=unit,
-        days=days if days.value else doses,  # one dose of a decoction a day
-        usage=usage,
-        overdose_reason=cda.observed(one, "overdose-reason", cda.SUPPLEMENT),
+        days=days if days.spot != NOTHING.spot else doses,  # one dose of a decoction a day
+        usage=_together([*directions, usage]),
+        overdose_reason=document.observed(one, "overdose-reason", names.SUPPLEMENT),
+        decoction_mark=mark,
+        skin_test=NOTHING if skin_test is None else document.value(skin_test),
+        skin_test_at=NOTHING if skin_test is None else cda.moment(
+            document.said(cda.find(skin_test, "effectiveTime"), "value")),
+        skin_test_exemption=document.observed(one, "skin-test-exemption", names.SUPPLEMENT),
+        approval=document.observed(one, "approval", names.SUPPLEMENT),
+        strength=replace(size, value=strength),
+        pack_size=replace(size, value=pack_size),
     )
+    return replace(item, note=_together(_each_once([*notes, *document.labels(one)])))
 
 
-def _valid_until(issued: Said, medication: Sequence[Element]) -> Said:
-    stated = next((one for section in medication for one in cda.observations(section, "DE06.00.294.00")), None)
+def _doses(document: cda.Document, decoction: Element | None) -> Said:
+    stated = document.observation(decoction, "DE08.50.050.00")
     if stated is None:
         return NOTHING
-    days, unit = cda.value(stated, "DE06.00.294.00"), cda.unit_of(stated)
-    if unit.value not in ("天", "日", "d"):
-        return replace(days, value=f"{days.value}{unit.value}")
+    doses, unit = document.value(stated, "DE08.50.050.00"), document.unit_of(stated)
+    if unit.value not in DOSES:
+        document.fault("CDA_UNIT", doses)
+        return replace(doses, value="")
+    return doses
+
+
+def _decoction(document: cda.Document, section: Element, extra: Extra) -> DecoctionDraft | None:
+    """How pieces are prepared and taken: by the supplement, or by words that say it plainly; both must agree."""
+    given = document.observation(section, "DE08.50.049.00")
+    doses = _doses(document, given)
+    making, taking = document.observed(given, "DE08.50.047.00"), document.observed(given, "DE06.00.136.00")
+    method, times = _extra(extra, "decoction-method"), _extra(extra, "decoction-times")
+    in_words = cda_words.decoction_method(f"{making.value}；{taking.value}")
+    portions = cda_words.decoction_times(taking.value)
+    method = document.agreed([method, replace(making, value=in_words)])
+    times = document.agreed([times, replace(taking, value=str(portions or ""))])
+    return DecoctionDraft(doses, method, times) if doses.value and method.value and times.value else None
+
+
+def _pieces_agree(document: cda.Document, words: Said, items: Sequence[ItemDraft]) -> None:
+    """The words of a prescription of pieces (黄芪30g) against its entries."""
+    given, _ = cda_words.pieces(words.value)
+    doses = [(item.name.value, cda.decimal(item.dose.value)) for item in items]
+    for piece, grams in given:
+        named = [dose for name, dose in doses if piece in name or name in piece]
+        if not named or grams not in named:
+            document.fault("CDA_CONTRADICTION", words)
+
+
+def _diagnosis(document: cda.Document, observation: Element, theirs: Codes) -> DiagnosisDraft:
+    coded = cda.find(observation, "value")
+    name = document.said(coded, "displayName", "DE05.01.024.00")
+    document.of_system(coded, names.ICD10)
+    return DiagnosisDraft(theirs.ours("diagnosis", document.value(observation, "DE05.01.024.00"), name.value), name)
+
+
+def _valid_until(document: cda.Document, issued: Said, medication: Sequence[Element]) -> Said:
+    """The end of the validity, however often the document says how long it is."""
+    stated = [one for section in medication for one in document.observations(section, "DE06.00.294.00")]
+    for one in stated:
+        document.value(one, "DE06.00.294.00")
+    days = document.agreed(document.days(cda.find(one, "value"), "DE06.00.294.00") for one in stated)
     return cda.days_after(issued, days)
+
+
+# Words, and what else is said.
+
+def _remarks(document: cda.Document, medication: Sequence[Element]) -> list[Said]:
+    """What the prescriber wrote to the whole prescription: remarks, Chinese diagnosis, and the words of sections."""
+    said: list[Said] = []
+    for section in (*medication, *document.sections(names.PLAN)):
+        said += [document.value(one, "DE06.00.179.00") for one in document.observations(section, "DE06.00.179.00")]
+        said += [_labelled("治则治法", document.value(one, "DE06.00.300.00"))
+                 for one in document.observations(section, "DE06.00.300.00")]
+        for one in document.observations(section, "DE08.50.049.00"):
+            words = document.value(one, "DE08.50.049.00")
+            _, rest = cda_words.pieces(words.value)
+            said.append(replace(words, value=rest))
+    for section in document.sections(names.DIAGNOSES):
+        for one in document.observations(section, "DE05.10.130.00"):
+            coded = cda.find(one, "value")
+            document.of_system(coded, names.CHINESE_DIAGNOSES)
+            name, code = document.said(coded, "displayName"), document.value(one, "DE05.10.130.00")
+            both = " ".join(part.value for part in (name, code) if part.value)
+            said.append(_labelled(document.qualified(coded) or "中医诊断", replace(code, value=both)))
+    document.sections(names.PAYMENT)
+    return [one for one in (*said, *document.narratives()) if one.value]
+
+
+def _department(document: cda.Document, organization: Element | None, extra: Extra) -> Said:
+    """The 诊疗科目: of the supplement, or the department's number where that is one."""
+    own = document.identifier(organization, names.DEPARTMENT)
+    return document.agreed([_extra(extra, "department"), own if DEPARTMENT.fullmatch(own.value) else NOTHING])
+
+
+def _readings(document: cda.Document) -> list[ReadingDraft]:
+    """Home readings: an observation each, or an organizer around the two of a blood pressure."""
+    return [reading for section in document.sections(names.VITAL_SIGNS) for entry in cda.children(section, "entry")
+            for reading in _reading(document, entry)]
+
+
+def _reading(document: cda.Document, entry: Element) -> Iterator[ReadingDraft]:
+    if (one := cda.find(entry, "observation")) is not None:
+        yield ReadingDraft(_loinc(document, one), _at(document, one), *_measured(document, one))
+    if (group := cda.find(entry, "organizer")) is not None:
+        parts = [(_loinc(document, one), *_measured(document, one)) for component in cda.children(group, "component")
+                 for one in cda.children(component, "observation")[:1]]
+        yield ReadingDraft(_loinc(document, group), _at(document, group), parts=parts)
+
+
+def _loinc(document: cda.Document, statement: Element) -> Said:
+    code = cda.find(statement, "code")
+    document.of_system(code, names.LOINC)
+    return document.said(code, "code")
+
+
+def _at(document: cda.Document, statement: Element) -> Said:
+    return cda.moment(document.said(cda.find(statement, "effectiveTime"), "value"))
+
+
+def _measured(document: cda.Document, observation: Element) -> tuple[Said, Said]:
+    node = cda.find(observation, "value")
+    value, unit = document.said(node, "value"), document.said(node, "unit")
+    return value, replace(unit, value=READING_UNITS.get(unit.value, unit.value))
+
+
+def _signature(document: cda.Document) -> SignatureDraft | None:
+    signer = cda.find(document.root, "legalAuthenticator")
+    code = document.said(cda.find(signer, "signatureCode"), "code")
+    node = None if signer is None else next(signer.iter("{*}signatureText"), None)
+    if code.value not in ("", "S"):
+        document.fault("CDA_SIGNATURE", code)
+    if node is None or not (data := document.words(node)).value:
+        return None
+    document.take(node, "mediaType", "representation")
+    at = cda.moment(document.said(cda.find(signer, "time"), "value"))
+    if not cda.could_be_signature(data.value) or not at.value:
+        document.fault("CDA_SIGNATURE", data)
+        return None
+    return SignatureDraft(at, replace(data, value="".join(data.value.split())))
+
+
+def _compared(document: cda.Document, node: Element | None, words: Mapping[str, str], code: str) -> None:
+    """The name beside a code: one we know must be that code's; any other is left for the note."""
+    label = "" if node is None else node.get("displayName", "").strip()
+    if node is not None and label in words:
+        document.take(node, "displayName")
+        if words[label] != code:
+            document.fault("CDA_CONTRADICTION", node, "displayName")
+
+
+def _labelled(label: str, said: Said) -> Said:
+    return replace(said, value=f"{label}：{said.value}") if said.value else NOTHING
 
 
 def _times(dose: Said, doses: Said) -> Said:
     """Grams of a dose times the number of doses."""
-    try:
-        return replace(doses, value=f"{(Decimal(dose.value) * Decimal(doses.value)).normalize():f}")
-    except InvalidOperation:
-        return NOTHING
+    grams, times = cda.decimal(dose.value), cda.decimal(doses.value)
+    return NOTHING if grams is None or times is None else replace(doses, value=cda.plain(grams * times))
 
 
-def _together(*parts: Said) -> Said:
+def _together(parts: Sequence[Said]) -> Said:
     given = [part for part in parts if part.value]
     return replace(given[0], value="；".join(part.value for part in given)) if given else NOTHING
+
+
+def _each_once(parts: Sequence[Said]) -> list[Said]:
+    return list({part.value: part for part in reversed(parts) if part.value}.values())[::-1]
 
 
 def _extra(extra: Extra, name: str) -> Said:

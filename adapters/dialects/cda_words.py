@@ -1,0 +1,82 @@
+"""What the words of a document say that a code could say too: allergies, how a decoction is made, what a pack holds. Pure.
+
+Whatever is read out of words is shown as words as well: nothing here takes a text away.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
+
+from domain.units import converted
+
+_CLAUSE = re.compile(r"[；;。，,、！!？?\n]+")
+_NOT_AN_ALLERGY = re.compile(r"过敏性(?:鼻炎|哮喘|皮炎|结膜炎|紫癜|咳嗽|湿疹|肺炎)|抗过敏|脱敏|过敏(?:试验|原检测|源检测)|皮试")
+_DENIED = re.compile(r"无|否认|未(?:发现|见|诉|知|提供)|没有|不(?:详|明|过敏)|非")
+_NONE_KNOWN = re.compile(
+    r"(?:(?:患者)?(?:无|否认|没有|未发现)(?:已知)?(?:的)?(?:(?:药物|食物|药|食)[、及和与或]?)*(?:过敏)?(?:史|反应|情况)?|无特殊|NKA|NKDA)[。.]?")
+
+
+def allergies(words: str) -> list[str]:
+    """The clauses of free words that speak of an allergy: 磺胺过敏; not 过敏性鼻炎, and not what is denied."""
+    return [clause.strip() for clause in _CLAUSE.split(words)
+            if "过敏" in clause and not _NOT_AN_ALLERGY.search(clause) and not _DENIED.search(clause)]
+
+
+def none_known(words: str) -> bool:
+    """Whether the answer to the question after allergies is that there are none: 无, 否认药物过敏史."""
+    return bool(_NONE_KNOWN.fullmatch(words.strip()))
+
+
+# A decoction.
+
+_NUMBERS: Mapping[str, int] = {"一": 1, "二": 2, "两": 2, "三": 3, "四": 4, "五": 5, "六": 6, **{str(n): n for n in range(1, 7)}}
+_METHODS: Sequence[tuple[str, str]] = (
+    (r"(?<!不)(?<!非)代煎|煎药室|药房煎", "decoct-by-pharmacy"), (r"外洗|外用|熏洗|泡洗|外敷|坐浴", "external"),
+    (r"研末|打粉|研粉|粉冲", "powder"), (r"泡服|代茶|泡茶|冲泡", "infuse"), (r"煎|煮", "decoct"))
+_TIMES = re.compile(r"(?:分|分早晚|分早中晚|[一每]?日|一天|每天)\s*([一二两三四五六1-6])\s*次|早(中)?晚|(顿服)")
+_MARKS: Mapping[str, str] = {
+    "先煎": "first", "后下": "last", "包煎": "wrapped", "布包": "wrapped", "另煎": "separate", "另炖": "separate",
+    "烊化": "melted", "冲服": "taken-with"}
+_PIECE = re.compile(r"([\u4e00-\u9fff]+?)[（(]?[先后包另烊冲]?[煎下化服]?[）)]?\s*(\d+(?:\.\d+)?)\s*(?:g|克)")
+
+
+def decoction_method(words: str) -> str:
+    """The code of CodeSystem/decoction-method that the words name first of all; empty if they name none."""
+    return next((code for pattern, code in _METHODS if re.search(pattern, words)), "")
+
+
+def decoction_times(words: str) -> int:
+    """Portions a day: 分早晚两次温服 is 2; 0 if the words do not say."""
+    said = {_NUMBERS[found[1]] if found[1] else 1 if found[3] else 3 if found[2] else 2 for found in _TIMES.finditer(words)}
+    return said.pop() if len(said) == 1 else 0
+
+
+def decoction_mark(words: str) -> str:
+    """How one piece is decocted: the only mark the words hold, or empty."""
+    marks = {code for word, code in _MARKS.items() if word in words}
+    return marks.pop() if len(marks) == 1 else ""
+
+
+def pieces(words: str) -> tuple[list[tuple[str, Decimal]], str]:
+    """Names and grams in the words of a prescription of pieces (黄芪30g 丹参15g), and the words that are neither."""
+    found = [(match[1], Decimal(match[2])) for match in _PIECE.finditer(words)]
+    return found, re.sub(r"^[\s，,、；;。]+|[\s，,、；;。]+$", "", _PIECE.sub(" ", words))
+
+
+# A pack.
+
+_PACK = re.compile(r"(\d+(?:\.\d+)?)\s*([^\d\s*×xX/:：]+?)\s*(?:[*×xX]\s*(\d{1,4})\s*([^\d\s*×xX/]+?)(?:\s*/\s*[盒瓶袋支])?)?")
+
+
+def pack(words: str, dose_unit: str, unit: str) -> tuple[str, str]:
+    """Content of a counted `unit` in `dose_unit`, and units of a pack: `0.5g*60片` in mg is 500 and 60; empty if unclear."""
+    found = _PACK.fullmatch(words.strip())
+    held = converted(Decimal(found[1]), found[2], dose_unit) if found and found[4] in (None, unit) else None
+    if found is None or held is None:
+        return "", ""
+    return _written(held), found[3] or ""
+
+
+def _written(number: Fraction) -> str:
+    return f"{(Decimal(number.numerator) / Decimal(number.denominator)).normalize():f}"
