@@ -149,7 +149,7 @@ async def test_a_prescription_that_comes_again_as_another_document_is_a_conflict
     assert (await service.submit(second)).outcome == "conflict"
 
     await service.cancel()
-    third = second.replace(b'value="2"', b'value="3"')
+    third = second.replace(b'<versionNumber value="2"', b'<versionNumber value="3"')
     anew = third.replace(b"RX0001", b"RX0101")
     assert (await service.submit(third)).outcome == "conflict"
     assert (await service.submit(anew.replace(b"DOC0001", b"DOC0101"))).outcome == "accepted"
