@@ -32,7 +32,7 @@ class Status(StrEnum):
     REFUSED = "refused"
     """By the audit or by a pharmacist."""
     RETURNED = "returned"
-    """Sent back to the prescriber by a pharmacist."""
+    """Sent back to the prescriber: by a pharmacist, or because the fund does not insure the person (B-44)."""
     CANCELLED = "cancelled"
     EXPIRED = "expired"
 
@@ -50,11 +50,11 @@ class Owner(StrEnum):
 _EXITS = {Status.CANCELLED, Status.EXPIRED}
 
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
-    Status.RECEIVED: frozenset({Status.AUDITED, Status.REFUSED, *_EXITS}),
+    Status.RECEIVED: frozenset({Status.AUDITED, Status.REFUSED, Status.RETURNED, *_EXITS}),
     Status.AUDITED: frozenset({Status.IN_REVIEW, *_EXITS}),
     Status.IN_REVIEW: frozenset({Status.REVIEWED, Status.RETURNED, Status.REFUSED, *_EXITS}),
     Status.REVIEWED: frozenset({Status.ALLOCATING, *_EXITS}),
-    Status.ALLOCATING: frozenset({Status.FULFILLING, *_EXITS}),
+    Status.ALLOCATING: frozenset({Status.FULFILLING, Status.RETURNED, *_EXITS}),
     Status.FULFILLING: frozenset({Status.FULFILLED, Status.ALLOCATING, *_EXITS}),
     Status.FULFILLED: frozenset({Status.SETTLED}),
     Status.SETTLED: frozenset({Status.FULFILLED, Status.CLOSED}),

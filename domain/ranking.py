@@ -150,14 +150,16 @@ def _sentences(quote: Quote, terms: Mapping[str, Decimal], total: Decimal, reaso
         why, why_en = REASONS[reason]
         return f"{store} 不参与分配:{why}。", f"{store} is not asked: {why_en}."
     best = sorted(terms, key=lambda name: (-terms[name] * WEIGHTS[name], name))[:2]
-    worst = max(terms, key=lambda name: ((1 - terms[name]) * WEIGHTS[name], name))
+    # A heavy term may both bring most and leave most out: what is praised is not blamed.
+    worst = max(terms.keys() - set(best), key=lambda name: ((1 - terms[name]) * WEIGHTS[name], name))
     facts = f"{quote.minutes} 分钟,{yuan(quote.total)} 元"
     facts_en = f"{quote.minutes} minutes, {yuan(quote.total)} yuan"
     (one, one_en), (two, two_en), (minus, minus_en) = (TERM_WORDS[name] for name in (*best, worst))
+    lost, lost_en = ("", "") if terms[worst] == 1 else (
+        f",其余各项中失分最多的是{minus}", f", and of the rest loses most on \"{minus_en}\"")
     return (
-        f"{store} 得 {total} 分({facts}):加分最多的是{one}、{two},失分最多的是{minus}。",
-        f"{store} scores {total} ({facts_en}): it gains most from \"{one_en}\" and \"{two_en}\", "
-        f"and loses most on \"{minus_en}\".",
+        f"{store} 得 {total} 分({facts}):加分最多的是{one}、{two}{lost}。",
+        f"{store} scores {total} ({facts_en}): it gains most from \"{one_en}\" and \"{two_en}\"{lost_en}.",
     )
 
 

@@ -101,6 +101,7 @@ _SPOKEN: tuple[tuple[str, str], ...] = (
     (r"order (\S+): (.*)", r"订单终止（\1）：\2"),
     (r"the patient has the medicine", "患者已拿到药"),
     (r"validity is over \(A-01\)", "处方已超过有效期 (A-01)"),
+    (r"not insured: back to the hospital \(B-44\)", "患者未参保，退回医院 (B-44)"),
     (r"cancelled by the hospital", "医院撤销"),
     (r"cancel requested", "医院请求撤销"),
     (r"too late to cancel", "已来不及撤销"),

@@ -69,9 +69,10 @@ async def allocate(city: City, prescription_id: str) -> Head:
         return ends.expire(city, loaded)
     hold = None
     if open_order is None:
-        if loaded.entitlement_sealed is None:
-            # Before any order: a claim that cannot be made would take the chain's yes to the hold with it.
-            raise _not_insured()
+        entitlement = open_entitlement(city, loaded)
+        if entitlement is None or not entitlement.active:
+            # The audit sends such a person's prescription back; those from before it did are sent back here.
+            return ends.send_back(city, loaded)
         made, why = await _choose(city, loaded, attempts)
         if made is None:
             return _ask_again(city, loaded, why)
@@ -278,7 +279,7 @@ def make_claim(city: City, session: Session, loaded: Loaded, placed: Placed, *, 
     rx = loaded.prescription
     entitlement = open_entitlement(city, loaded)
     if entitlement is None:
-        raise _not_insured()
+        raise NeedsOperator(f"{rx.id}: no claim for somebody who is not insured", code="not_insured")
     selfpay = selfpay_lines(prescriptions.findings(session, rx.id))
     kept = [line for line in placed.order.lines if line.line in lines]
     at = after.claim.at if after and after.order_id == placed.id else city.now()
@@ -297,10 +298,6 @@ def make_claim(city: City, session: Session, loaded: Loaded, placed: Placed, *, 
         identity=claims.NOBODY)
     expected = forecast(rx, kept, entitlement, city.policy, city.knowledge, selfpay)
     return claims.make(session, claim, version=version, order_id=placed.id, forecast=expected)
-
-
-def _not_insured() -> NeedsOperator:
-    return NeedsOperator("the fund does not know the person; a self-paid order needs a person's decision", code="not_insured")
 
 
 def with_person(city: City, loaded: Loaded, claim: Claim, identity: Identity) -> Claim:

@@ -16,7 +16,7 @@ from infra.db.history import Head
 from infra.db.prescriptions import Loaded
 from tasks import reports
 from tasks.city import City
-from tasks.ends import expire
+from tasks.ends import SENT_BACK, expire, tell_sent_back
 
 ENTITLEMENT = TypeAdapter(Entitlement)
 REMEMBERED = timedelta(days=366)
@@ -24,7 +24,9 @@ REMEMBERED = timedelta(days=366)
 
 
 async def audit_prescription(city: City, prescription_id: str) -> Head:
-    """received → audited, or refused when a rule blocks. Every finding is kept either way.
+    """received → audited, refused when a rule blocks, or returned when the fund does not insure the person (B-44).
+
+    Every finding is kept either way.
 
     Raises `Transient` while the fund cannot be asked.
     """
@@ -36,16 +38,21 @@ async def audit_prescription(city: City, prescription_id: str) -> Head:
     entitlement = await entitlement_of(city, rx, open_identity(city, loaded))
     findings = audit(rx, facts_of(city, rx, entitlement))
     blocked = worst(findings) is Severity.BLOCK
-    to = Status.REFUSED if blocked else Status.AUDITED
+    insured = entitlement is not None and entitlement.active
+    to = Status.REFUSED if blocked else Status.AUDITED if insured else Status.RETURNED
+    on = to is Status.AUDITED
     known = {} if entitlement is None else {"entitlement_sealed": city.cipher.seal(
         ENTITLEMENT.dump_json(entitlement).decode(), f"entitlement/{rx.id}")}
     with city.db.transaction("audit.recorded") as session:
         # The event first: of two workers that audited it, one goes no further.
-        head = history.append(session, loaded.head, to=to, actor="audit", reason=_summary(findings), at=city.now(),
-                              wake_at=None if blocked else city.now(), detail=_detail(findings), also=known)
+        head = history.append(session, loaded.head, to=to, actor="audit", at=city.now(),
+                              reason=SENT_BACK if to is Status.RETURNED else _summary(findings),
+                              wake_at=city.now() if on else None, detail=_detail(findings), also=known)
         prescriptions.save_findings(session, rx.id, findings)
         if blocked:
             reports.report(session, city, rx, to, reason=_summary(findings), findings=findings)
+        elif not insured:
+            tell_sent_back(session, city, rx)
     return head
 
 
@@ -80,7 +87,9 @@ def open_entitlement(city: City, loaded: Loaded) -> Entitlement | None:
 async def entitlement_of(city: City, rx: Prescription, identity: Identity) -> Entitlement | None:
     try:
         return await city.payer.entitlement(identity, rx.coverage.insutype, city.now())
-    except Refused:
+    except Refused as no:
+        if no.code != "not_insured":
+            raise  # Another no says nothing about the person.
         return None  # Not insured is a fact for the rules, not a failure.
 
 

@@ -2,11 +2,32 @@
 
 from domain.lifecycle import Status
 from domain.prescription import Prescription
+from domain.words import Two
 from infra.db import Session, history
 from infra.db.history import Head
 from infra.db.prescriptions import Loaded
 from tasks import reports
 from tasks.city import City
+
+NOT_INSURED = Two(
+    "医保中心查无患者的有效参保信息，本平台目前只受理医保支付的处方。请核对身份与险种：有误则更正后重新开具；无误则请患者在院内自费取药。",
+    "The fund does not know the patient as insured, and only what the fund pays for is filled here for now. Check identity and "
+    "insurance: if they are wrong, correct them and prescribe anew; if they are right, the patient buys it at the hospital.")
+"""What a hospital is told with the code `NOT_INSURED` (B-44)."""
+SENT_BACK = "not insured: back to the hospital (B-44)"
+
+
+def send_back(city: City, loaded: Loaded) -> Head:
+    """The fund does not insure the person: its hospital has the next word, nobody waits (B-44)."""
+    with city.db.transaction("prescription.sent_back") as session:
+        head = history.append(session, loaded.head, to=Status.RETURNED, actor="platform", reason=SENT_BACK, at=city.now(),
+                              wake_at=None, keep_cancel=False, detail={"code": "NOT_INSURED", "rule": "B-44"})
+        tell_sent_back(session, city, loaded.prescription)
+    return head
+
+
+def tell_sent_back(session: Session, city: City, rx: Prescription) -> None:
+    reports.report(session, city, rx, Status.RETURNED, reason="NOT_INSURED", words=NOT_INSURED)
 
 
 def expire(city: City, loaded: Loaded) -> Head:

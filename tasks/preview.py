@@ -41,7 +41,8 @@ class Preview:
 
     @property
     def passes(self) -> bool:
-        return self.audited and worst(self.audit) is not Severity.BLOCK
+        sent_back = any(one.code == "NOT_INSURED" for one in self.audit)
+        return self.audited and not sent_back and worst(self.audit) is not Severity.BLOCK
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -15,6 +15,7 @@ from domain.lifecycle import Status
 from domain.money import Fen, yuan
 from domain.orders import PharmacyOrder, SettlementNotice
 from domain.prescription import Prescription
+from domain.words import Two
 from fhir_profiles.reader import external_id
 from infra.db import Session, outbox
 from infra.log import get_logger
@@ -22,6 +23,8 @@ from tasks.city import City
 
 log = get_logger(__name__)
 
+WORDS = "WORDS"
+"""Code of the finding of a report that holds what was said in words."""
 REPORT, SETTLED = "report", "settled"
 LEASE = timedelta(seconds=30)
 RETRY = (10, 30, 120, 300, 900)
@@ -35,19 +38,28 @@ def report(
     status: Status | str,
     *,
     reason: str,
+    words: Two | None = None,
     findings: list[Finding] | None = None,
     order: PharmacyOrder | None = None,
     pickup_code: str = "",
     money: Settlement | None = None,
     again: str = "",
 ) -> None:
-    """Tell the hospital where its prescription is. `again` tells a second report of one status from the first."""
+    """Tell the hospital where its prescription is. `again` tells a second report of one status from the first.
+
+    `words` are for the prescriber: what a person or we say about the reason; also the last of the findings, so that
+    they arrive in every dialect. English may be empty.
+    """
     key = f"{rx.id}:{status}{again and ':' + again}"
     body: dict[str, Any] = {"key": key, "prescription": rx.external_id, "id": rx.id, "status": str(status),
                             "at": city.now().isoformat(), "reason": reason}
     if findings:
         body["findings"] = [{"code": f.code, "severity": f.severity, "text": f.text, "line": f.line}
                             for f in findings if f.severity is not Severity.INFO]
+    if words:
+        body |= {"words": words.zh, "words_en": words.en}
+        body["findings"] = [*body.get("findings", ()), {"code": WORDS, "severity": Severity.BLOCK, "text": words.zh,
+                                                        "line": None}]
     if order and pickup_code:
         body["pickup"] = {"order": order.id, "chain": order.chain, "store": order.store, "code": pickup_code}
     if money:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from domain.findings import Severity
+from domain.findings import Finding, Severity
 from domain.lifecycle import Status
+from domain.privacy import masked
+from domain.words import Two
 from infra.db import history, prescriptions, reviews
 from infra.db.history import Head
 from infra.db.prescriptions import canonical
@@ -111,8 +113,15 @@ def decide(city: City, prescription_id: str, pharmacist: str, given: Decision) -
                        detail={"decision": given.decision, "codes": list(given.codes),
                                "reasons_for": sorted(given.reasons or {})})
         if not passed:
-            reports.report(session, city, loaded.prescription, to, reason=", ".join(given.codes))
+            # The pharmacist's own words; a number of a person in them is nobody's business on the way.
+            reports.report(session, city, loaded.prescription, to, reason=", ".join(given.codes),
+                           words=Two(masked(given.text.strip()), ""), findings=_objections(city, given))
     return to
+
+
+def _objections(city: City, given: Decision) -> list[Finding]:
+    """The review items objected to, in words."""
+    return [Finding(code, Severity.BLOCK, "A-26", "", city.knowledge.review_items[code].text, "") for code in given.codes]
 
 
 def _check(city: City, given: Decision, warned: set[str]) -> None:

@@ -384,7 +384,7 @@ class Adapter:
         data = {"hiRxno": hi_rxno(self.slug, str(said["prescription"])), **rx_status(status), "extras": said}
         kind = notice(status)
         if kind == "7108":
-            data |= {**check_status(status), "rxChkOpnn": str(said.get("reason", ""))}
+            data |= {**check_status(status), "rxChkOpnn": str(said.get("words") or said.get("reason", ""))}
         if kind == "7109":
             data |= used_status(status)
         sent = self.envelope.seal(datetime.fromisoformat(said["at"]), data, transType=kind)

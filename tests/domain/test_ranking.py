@@ -117,3 +117,16 @@ def test_the_order_of_the_answers_never_matters(quotes: list[Quote], key: str) -
     assert len(there) == len(quotes)
     assert all(0 <= one.score <= 100 for one in there)
     assert sorted((one.eligible for one in there), reverse=True) == [one.eligible for one in there]
+
+
+@settings(max_examples=200)
+@given(minutes=st.integers(0, 80), load=st.integers(0, 99), on_time=st.integers(0, 100), quality=st.integers(0, 100),
+       total=st.integers(200, 11000))
+def test_no_sentence_praises_and_blames_the_same(minutes: int, load: int, on_time: int, quality: int, total: int) -> None:
+    asked = quote("A", minutes, total, f"{load / 100}", f"{on_time / 100}", f"{quality / 100}")
+    (only,) = rank([asked], WANTED, CITY, CEILINGS, {})
+    for language, sentence in enumerate((only.why, only.why_en)):
+        assert not [words for words in TERM_WORDS.values() if sentence.count(words[language]) > 1]
+    for name, (word, _) in TERM_WORDS.items():
+        if only.eligible and only.terms[name] == 1:
+            assert f"失分最多的是{word}" not in only.why

@@ -169,7 +169,7 @@ def test_discrepancies_and_reconciliations_are_listed(
         client: TestClient, operator: dict[str, str], day: list[str]) -> None:
     reconciled = get(client, operator, "reconciliations")
     assert isinstance(reconciled, list)
-    assert (reconciled[0]["matched"], reconciled[0]["count"], reconciled[0]["total_fen"]) == (True, 3, 1800)
+    assert (reconciled[0]["matched"], reconciled[0]["count"], reconciled[0]["total_fen"]) == (True, 1, 1800)
     differing = get(client, operator, "discrepancies")
     assert isinstance(differing, list)
     assert {one["kind"] for one in differing} == {"forecast_vs_pre_settlement"}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from domain.lifecycle import Status
 from domain.orders import OrderStatus
 from infra.db import claims, prescriptions
 from infra.db.rows import IntentRow, PrescriptionRow
+from tasks.ends import NOT_INSURED
 from tasks.line import Hop, hop
-from tests.city import admit, cancel_by_hospital, make_city, pass_review
+from tests.city import HOSPITAL, FakeHospital, admit, cancel_by_hospital, make_city, pass_review
 from tests.tasks.line import Line
 
 
@@ -32,6 +34,12 @@ def row(line: Line, rx: str) -> PrescriptionRow:
 def unanswered(line: Line) -> list[str]:
     with line.city.db.reading() as session:
         return list(session.scalars(sa.select(IntentRow.step).where(IntentRow.answered_at.is_(None))))
+
+
+def reports(line: Line) -> dict[str, dict[str, Any]]:
+    hospital = line.city.hospitals[HOSPITAL]
+    assert isinstance(hospital, FakeHospital)
+    return hospital.reports
 
 
 def due(line: Line) -> list[str]:
@@ -110,14 +118,44 @@ def test_nothing_is_ordered_for_a_prescription_that_was_cancelled_meanwhile(line
         assert due(line) == [], "nothing is owed any more"
 
 
-def test_nobody_is_asked_to_hold_anything_for_a_person_the_fund_does_not_know(line: Line) -> None:
+def test_a_person_the_fund_does_not_know_goes_back_to_the_hospital_with_words(line: Line) -> None:
     (rx,) = admit(line.city)
     line.payer.refuse_next("not_insured", "entitlement")
+    assert not line.hop(rx).error
+    assert line.status(rx) is Status.RETURNED
+    assert "quote" not in line.chain("ankang").calls
+    line.deliver()
+    told = reports(line)[f"{rx}:returned"]
+    assert (told["status"], told["reason"], told["words"], told["words_en"]) == ("returned", "NOT_INSURED", *NOT_INSURED)
+    assert told["findings"][-1]["text"] == NOT_INSURED.zh
+
+
+def test_an_insurance_that_is_suspended_is_none(line: Line) -> None:
+    (rx,) = admit(line.city)
+    line.payer.entitlement_answer = replace(line.payer.entitlement_answer, active=False)
+    line.hop(rx)
+    assert line.status(rx) is Status.RETURNED
+
+
+def test_another_no_of_the_fund_is_no_word_about_the_person(line: Line) -> None:
+    (rx,) = admit(line.city)
+    line.payer.refuse_next("claim_refused", "entitlement")
+    assert line.hop(rx).error == "Refused:claim_refused"
+    assert line.status(rx) is Status.RECEIVED
+
+
+def test_a_prescription_that_waits_for_nobody_since_an_earlier_release_is_sent_back_by_the_sweep(line: Line) -> None:
+    (rx,) = admit(line.city)
     line.hop(rx)
     pass_review(line.city, rx)
-    assert "not_insured" in line.hop(rx).error
+    with line.city.db.transaction() as session:
+        session.execute(sa.update(PrescriptionRow).values(entitlement_sealed=None))
+    assert not line.hop(rx).error
+    assert line.status(rx) is Status.RETURNED
     assert "hold" not in line.chain("ankang").calls
     assert unanswered(line) == []
+    line.deliver()
+    assert reports(line)[f"{rx}:returned"]["reason"] == "NOT_INSURED"
 
 
 def test_a_handover_and_a_return_that_nobody_heard_of_are_found_at_the_deadline(line: Line) -> None:

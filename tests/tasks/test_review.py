@@ -240,3 +240,15 @@ def test_one_pharmacist_in_two_windows_decides_once(tmp_path, database_url):
         decided = reviews.get(session, rx_id).decision
     assert line.status(rx_id) is review.DECISIONS[decided]
     line.city.db.close()
+
+
+def test_a_return_tells_the_doctor_the_pharmacists_words_without_a_persons_number(line, rx_id):
+    review.claim(line.city, rx_id, PHARMACIST)
+    text = "二甲双胍剂量请核对,eGFR 未知;联系 138 1234 5678 或 ３70102199001011234"
+    review.decide(line.city, rx_id, PHARMACIST, Decision("return", ("2-1",), text))
+    line.deliver()
+    told = line.city.hospitals[HOSPITAL].reports[f"{rx_id}:returned"]
+    assert told["words"] == "二甲双胍剂量请核对,eGFR 未知;联系 *** 或 ***"
+    assert told["reason"] == "2-1"
+    item = line.city.knowledge.review_items["2-1"].text
+    assert [one["text"] for one in told["findings"]] == [item, told["words"]]

@@ -156,11 +156,6 @@ TROUBLES: dict[str, Words] = {
         True, "药店确认过的订单，药店现称查无此单", "a pharmacy confirmed the order and now knows none",
         "致电药店核实药品去向；药店账上补回该订单的结果后点击“立即重试”",
         "call the pharmacy and ask where the medicine is; once its book says how the order ended, wake the prescription"),
-    "NeedsOperator:not_insured": (
-        True, "医保中心查无此参保人", "the fund does not know the person",
-        "请医院核对身份与参保信息：有误则由医院撤销后重开；无误则处方到期自动失效，重试无用",
-        "have the hospital check identity and insurance: if they are wrong, it cancels and sends the prescription anew; "
-        "if they are right, it expires in its time. To wake it does not help"),
     "NeedsOperator:wrong_key": (
         True, "身份数据用另一把密钥封存", "identities were sealed under another key",
         "恢复原来的 SANYI_IDENTITY_KEY 并重启各进程（./go doctor 可核对），再点击“立即重试”",
