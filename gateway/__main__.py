@@ -6,8 +6,9 @@ import socket
 import uvicorn
 
 from gateway.app import create_app
+from gateway.line import HEADER_BYTES, Line
 from infra import log
-from infra.settings import get_settings
+from infra.settings import get_settings, loopback
 from infra.topology import Kind, joined
 from tasks.city import open_city
 
@@ -27,8 +28,11 @@ def main() -> None:
     name = f"{socket.gethostname()}:{given.port}"
     with joined(city.db, Kind.GATEWAY, name, local_archive=settings.archive.kind == "local"):
         log.configure(settings.log_level)  # Again: the migration tool brings a logging set-up of its own.
+        if not loopback(f"//{given.host}") and not settings.gateway_url.startswith("https://"):
+            log.get_logger(__name__).warning("gateway.in_clear", host=given.host, cure="a TLS proxy, and SANYI_GATEWAY_URL=https://…")
         uvicorn.run(create_app(city, settings, given.host), host=given.host, port=given.port, log_config=None, access_log=False,
-                    server_header=False, timeout_graceful_shutdown=STOP_SECONDS)
+                    server_header=False, timeout_graceful_shutdown=STOP_SECONDS, http=Line, ws="none",
+                    h11_max_incomplete_event_size=HEADER_BYTES, backlog=512)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
 """Who comes in, and how much they may say: tokens, the sign-in cookie, the size of a body."""
 
-import base64
+import hashlib
 import hmac
-import json
+import math
+import re
+import secrets
+import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,8 +16,15 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import HTTPException, Request
 
 from adapters import registry
-from infra.settings import Settings
+from domain.errors import NeedsOperator
+from gateway.limits import KEYS, Measure, network
+from gateway.people import in_thread
+from infra.db import sign_ins
+from infra.log import get_logger
+from infra.settings import Settings, weak
 from tasks.city import City
+
+log = get_logger(__name__)
 
 COOKIE = "sanyi_session"
 STAYS = timedelta(hours=12)
@@ -22,6 +33,7 @@ MESSAGE_BYTES = 20_000_000
 """More is not read; what one prescription may be is a rule of its dialect."""
 CALLBACK_BYTES = 1 << 20
 FORM_BYTES = 1 << 16
+FORM_FIELDS = 500
 
 Form = dict[str, list[str]]
 
@@ -44,6 +56,42 @@ def denied(status: int, code: str, text: str, text_en: str) -> HTTPException:
     return HTTPException(status, {"code": code, "text": text, "text_en": text_en})
 
 
+def too_much(seconds: float, text: str, text_en: str) -> HTTPException:
+    """A no that ends by itself after so many seconds, and says so (429, Retry-After)."""
+    wait = str(max(1, math.ceil(seconds)))
+    return HTTPException(429, {"code": "too_much", "text": text, "text_en": text_en}, {"Retry-After": wait})
+
+
+class Guard:
+    """Slows down whoever tries out tokens: a few errors are a person's, many are somebody else's. Nothing is compared while
+    an address has to wait, so that a guess then is worth nothing."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._of_pages = Measure(10, 600, clock=clock)
+        self._of_programs = Measure(60, 600, clock=clock)
+        self._of_all = Measure(300, 600, clock=clock)
+        self._known: OrderedDict[str, None] = OrderedDict()
+
+    def check(self, address: str, *, program: bool) -> None:
+        """Raises 429 while an address must wait; or, unless it has signed in before, while too many fail everywhere."""
+        seconds = (self._of_programs if program else self._of_pages).wait(address)
+        if not program and address not in self._known:
+            seconds = max(seconds, self._of_all.wait("all"))
+        if seconds:
+            raise too_much(seconds, "尝试次数过多，请稍后再试", "too many attempts; wait a while")
+
+    def failed(self, address: str, *, program: bool) -> None:
+        log.warning("sign_in.refused", address=address, by="token" if program else "page")
+        (self._of_programs if program else self._of_pages).take(address)
+        self._of_all.take("all")
+
+    def passed(self, address: str, person: "Person") -> None:
+        log.info("sign_in.taken", address=address, person=person.id, role=person.role)
+        self._known[address] = None
+        while len(self._known) > KEYS:
+            self._known.popitem(last=False)
+
+
 class Desk:
     """Knows the people of this installation. Its methods are FastAPI dependencies."""
 
@@ -56,49 +104,83 @@ class Desk:
             for name, token in tokens.items()
         }
         self._own = urlsplit(settings.gateway_url)
+        self._latest = city.now()
+        self.guard = Guard()
 
     @property
     def secure(self) -> bool:
         """Whether the cookie may travel over TLS only."""
         return self._own.scheme == "https"
 
+    def sign_in(self, request: Request, token: str) -> Person | None:
+        """Whoever has this token, or nobody. Raises 429 after too many errors. Written to the log either way."""
+        address = network(request.client.host if request.client else "")
+        self.guard.check(address, program=False)
+        person = self.by_token(token)
+        if person is None:
+            self.guard.failed(address, program=False)
+        else:
+            self.guard.passed(address, person)
+        return person
+
     def by_token(self, token: str) -> Person | None:
-        """Whoever has this token. Takes as long for a wrong one as for a right one."""
-        found = None
+        """Whoever has this token. Takes as long for a wrong one as for a right one, whatever their lengths."""
+        holder, shown = None, _digest(token)
         for person, known in self._people.items():
-            if hmac.compare_digest(known.encode(), token.encode()):
-                found = person
-        return found
+            if hmac.compare_digest(_digest(known), shown):
+                holder = person
+        return holder
+
+    def by_bearer(self, request: Request) -> Person | None:
+        """Whoever has the token in the Authorization header. Raises 429 after too many errors from one address."""
+        address = network(request.client.host if request.client else "")
+        self.guard.check(address, program=True)
+        person = self.by_token(bearer(request))
+        if person is None:
+            self.guard.failed(address, program=True)
+        return person
 
     def cookie(self, person: Person) -> str:
-        """A signed value that stands for the person for `STAYS`; it ends with the person's token."""
-        until = int((self._city.now() + STAYS).timestamp())
-        body = base64.urlsafe_b64encode(json.dumps([person.role, person.id, until]).encode()).decode()
-        return f"{body}.{self._signature(body, self._people[person])}"
+        """Sign the person in for `STAYS`: a random value, of which we keep the hash. It ends with the person's token too."""
+        value, now = secrets.token_urlsafe(32), self._city.now()
+        with self._city.db.transaction("sign_in.begun") as session:
+            sign_ins.forget(session, now)
+            sign_ins.begin(session, _key(value), person=person.id, role=person.role, token=self._mark(person), until=now + STAYS)
+        return value
 
     def by_cookie(self, value: str) -> Person | None:
-        body, _, signature = value.partition(".")
-        try:
-            role, name, until = json.loads(base64.urlsafe_b64decode(body))
-            person = Person(str(name), Role(role))
-            token = self._people[person]
-            good = hmac.compare_digest(self._signature(body, token).encode(), signature.encode())
-            return person if good and int(until) > self._city.now().timestamp() else None
-        except (ValueError, KeyError, TypeError):
+        """Whose sign-in this is, if it is one and its time is not over. Asks the database."""
+        if not re.fullmatch(r"[\w-]{43}", value, re.ASCII):
             return None
+        with self._city.db.reading() as session:
+            row = sign_ins.get(session, _key(value))
+        if row is None:
+            return None
+        # The latest moment this process has seen: a clock that is set back revives nothing.
+        self._latest = max(self._latest, self._city.now())
+        if row.until <= self._latest:
+            self.sign_out(value)
+            return None
+        person = Person(row.person, Role(row.role))
+        if person not in self._people or not hmac.compare_digest(row.token, self._mark(person)):
+            return None
+        return person
 
-    def _signature(self, body: str, token: str) -> str:
-        return self._city.cipher.lookup(f"gateway session\n{token}\n{body}")
+    def sign_out(self, value: str) -> None:
+        """From now on this cookie is worth nothing, wherever there are copies of it."""
+        with self._city.db.transaction("sign_in.ended") as session:
+            sign_ins.end(session, _key(value))
 
-    async def visitor(self, request: Request) -> Person | None:
-        """Who this is, if anybody: a page may be open to all."""
-        return self._who(request)
+    def _mark(self, person: Person) -> str:
+        return self._city.cipher.lookup(f"gateway session\n{self._people[person]}")
 
     async def staff(self, request: Request) -> Person:
         """A pharmacist or an operator."""
-        person = self._who(request)
+        person = await self._who(request)
         if person is None:
             raise denied(401, "unauthorized", "请先登录", "sign in first")
+        # The page of an error names whose it is, and must not ask the database again.
+        request.state.person = person
         return person
 
     async def pharmacist(self, request: Request) -> Person:
@@ -107,10 +189,10 @@ class Desk:
     async def operator(self, request: Request) -> Person:
         return _only(Role.OPERATOR, await self.staff(request))
 
-    def _who(self, request: Request) -> Person | None:
+    async def _who(self, request: Request) -> Person | None:
         if "authorization" in request.headers:
-            return self.by_token(bearer(request))
-        person = self.by_cookie(request.cookies.get(COOKIE, ""))
+            return self.by_bearer(request)
+        person = await in_thread(self.by_cookie, request.cookies.get(COOKIE, ""))
         if person and request.method not in ("GET", "HEAD"):
             self.same_origin(request)
         return person
@@ -118,8 +200,21 @@ class Desk:
     def same_origin(self, request: Request) -> None:
         """A form must come from our own page: SameSite is the first lock, this is the second."""
         source = request.headers.get("origin") or request.headers.get("referer") or ""
-        if urlsplit(source).netloc not in {request.headers.get("host"), self._own.netloc}:
+        try:
+            origin = urlsplit(source)
+            own = origin.scheme == self._own.scheme and origin.netloc in {request.headers.get("host"), self._own.netloc}
+        except ValueError:
+            own = False
+        if not own:
             raise denied(403, "foreign_form", "请求来自其他网站", "the form was not ours")
+
+
+def _key(cookie: str) -> str:
+    return hashlib.sha256(cookie.encode()).hexdigest()
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def _only(role: Role, person: Person) -> Person:
@@ -146,22 +241,44 @@ def speakers(city: City, speaks: Callable[[str], bool]) -> frozenset[str]:
 
 
 def hospital_token(settings: Settings, known: Collection[str]) -> Callable[[str, Request], Awaitable[str]]:
-    """A dependency: the hospital in the path, one of those, once it has shown its own token."""
+    """A dependency: the hospital in the path, one of those, once it has shown its own token and may send more.
+
+    Raises `NeedsOperator` (code `weak_token`) where a hospital's token could be guessed.
+    """
     tokens = {slug: secrets["token"] for slug, secrets in settings.partner_secrets.items() if "token" in secrets}
+    for slug in sorted(known & tokens.keys()):
+        if why := weak(tokens[slug].get_secret_value()):
+            raise NeedsOperator(f"SANYI_PARTNER_SECRETS__{slug.upper()}__TOKEN {why}", code="weak_token")
 
     async def sender(hospital: str, request: Request) -> str:
         if hospital not in known:
             raise denied(404, "unknown_hospital", "没有这家医院", "no such hospital")
         token = tokens[hospital].get_secret_value() if hospital in tokens else ""
-        if not token or not hmac.compare_digest(token.encode(), bearer(request).encode()):
+        if not token or not hmac.compare_digest(_digest(token), _digest(bearer(request))):
+            log.warning("door.refused", hospital=hospital)
             raise denied(401, "unauthorized", "访问令牌无效", "the token is not this hospital's")
+        request.state.sender = f"hospital:{hospital}"
         return hospital
 
     return sender
 
 
+def quota(settings: Settings) -> Measure:
+    """Bytes each sender may have us read and keep: what is refused is archived as well, for years."""
+    return Measure(settings.sender_megabytes * 1_000_000, 3600)
+
+
+def spend(request: Request, size: int, sender: str = "") -> None:
+    """Count bytes of a known sender before they are read or kept; raises 429 when it has had its share of the hour."""
+    measure: Measure | None = getattr(request.app.state, "quota", None)
+    whose = sender or getattr(request.state, "sender", "")
+    if measure and whose and (seconds := measure.take(whose, size)):
+        log.warning("door.quota", sender=whose, seconds=math.ceil(seconds))
+        raise too_much(seconds, "本小时发送量已超出限额，请稍后重发", "more than your share of this hour; send it again later")
+
+
 async def message(request: Request) -> bytes:
-    """The body as it came, up to `MESSAGE_BYTES`; more is not even read."""
+    """The body as it came, up to `MESSAGE_BYTES`; more is not even read, nor what is beyond the sender's share."""
     return await _read(request, MESSAGE_BYTES)
 
 
@@ -176,18 +293,26 @@ async def small(request: Request) -> bytes:
 
 
 async def form(request: Request) -> Form:
-    """The fields of one of our own forms."""
+    """The fields of one of our own forms, `FORM_FIELDS` at most."""
     text = (await _read(request, FORM_BYTES)).decode("utf-8", "replace")
-    return parse_qs(text, keep_blank_values=True, max_num_fields=500)
+    try:
+        return parse_qs(text, keep_blank_values=True, max_num_fields=FORM_FIELDS)
+    except ValueError:
+        raise denied(413, "too_many_fields", f"表单超过 {FORM_FIELDS} 个字段", f"more than {FORM_FIELDS} fields") from None
 
 
 async def _read(request: Request, limit: int) -> bytes:
     declared = request.headers.get("content-length", "")
+    size = int(declared) if declared.isdecimal() and len(declared) < 20 else None
     too_large = denied(413, "MSG_TOO_LARGE", f"消息超过 {limit} 字节", f"more than {limit} bytes")
-    if declared.isdecimal() and int(declared) > limit:
-        raise too_large
+    if size is not None:
+        if size > limit:
+            raise too_large
+        spend(request, size)
     body = bytearray()
     async for chunk in request.stream():
+        if size is None:
+            spend(request, len(chunk))
         body += chunk
         if len(body) > limit:
             raise too_large

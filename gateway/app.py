@@ -9,11 +9,12 @@ from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request
 
 from gateway import mllp
-from gateway.access import Desk, denied
+from gateway.access import Desk, denied, quota
 from gateway.alerts import alert_door
 from gateway.chains import chain_door
 from gateway.erx import erx_door
 from gateway.hospitals import hospital_door
+from gateway.line import InTime
 from gateway.mapping import mapping_door
 from gateway.messages import message_door
 from gateway.operations import operations_door
@@ -43,7 +44,7 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
     # Without the framework's own pages: they load scripts from elsewhere.
     app = FastAPI(title="Sanyi", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     desk = Desk(city, settings)
-    pages = Pages(city, settings, desk)
+    pages = Pages(city, settings)
 
     app.include_router(watch_door(city, settings, desk))
     app.include_router(hospital_door(city, settings))
@@ -57,6 +58,8 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
     app.include_router(page_door(city, desk, pages))
     app.include_router(mapping_door(city, desk, pages))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
+    app.state.quota = quota(settings)
+    app.add_middleware(InTime)
     install(app, pages.trouble)
     app.add_middleware(Counted)
 

@@ -5,7 +5,7 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from adapters.dialects.erx import MEDIA, PATHS, SIGNATURE
-from gateway.access import MESSAGE_BYTES, denied
+from gateway.access import MESSAGE_BYTES, denied, spend
 from gateway.trouble import json_answer
 from infra.settings import Settings
 from tasks import erx
@@ -68,10 +68,12 @@ def erx_door(city: City, settings: Settings) -> APIRouter:
     async def transaction(name: str, request: Request) -> Response:
         if name not in PATHS:
             raise denied(404, "unknown_transaction", "没有这个交易", "no such transaction")
-        sender = await asyncio.to_thread(erx.sender, known, await bodies.read(request))
+        body = await bodies.read(request)
+        sender = await asyncio.to_thread(erx.sender, known, body)
         if sender is None:
             return json_answer({"code": SIGNATURE, "message": "appId 未登记"}, 401)
         hospital, envelope = sender
+        spend(request, len(body), f"hospital:{hospital}")
         reply = await erx.take(city, hospital, PATHS[name], envelope)
         return Response(reply.body, reply.status, media_type=MEDIA)
 

@@ -10,6 +10,7 @@ from adapters.kit.suggest import OPEN, listed, suggest
 from domain.errors import Refused
 from gateway.access import Desk, Form, Person, denied, form
 from gateway.pages import Pages
+from gateway.people import PeoplesRoute
 from gateway.trouble import json_answer
 from infra.db import mapping as rows
 from tasks import mapping
@@ -36,7 +37,7 @@ def screened(code: rows.Wanted) -> rows.Wanted:
 
 def mapping_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
     """`/mapping` for people, `/api/ops/mapping` for programs; both for operators."""
-    door = APIRouter()
+    door = APIRouter(route_class=PeoplesRoute)
     Operator = Annotated[Person, Depends(desk.operator)]
     Fields = Annotated[Form, Depends(form)]
 

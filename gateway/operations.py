@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from domain.errors import Refused
 from gateway.access import Desk, Person, denied
+from gateway.people import PeoplesRoute
 from gateway.review import unknown_prescription
 from gateway.trouble import json_answer
 from infra.db import prescriptions, views
@@ -22,7 +23,7 @@ Id = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
 def operations_door(city: City, desk: Desk) -> APIRouter:
     """`/api/ops/…` for operators, `/api/rx/…` for pharmacists too."""
-    door = APIRouter(prefix="/api")
+    door = APIRouter(prefix="/api", route_class=PeoplesRoute)
     Operator = Annotated[Person, Depends(desk.operator)]
     Staff = Annotated[Person, Depends(desk.staff)]
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -24,8 +24,9 @@ from domain.words import Two
 from gateway import words
 from gateway.access import COOKIE, STAYS, Desk, Form, Person, Role, denied, form
 from gateway.operations import dossier_of, wake
+from gateway.people import PeoplesRoute
 from gateway.review import given, queue, unknown_prescription
-from gateway.trouble import answer, door_of, sign_in_address, spoken
+from gateway.trouble import answer, door_of, headers_of, sign_in_address, spoken
 from infra.db import mapping, prescriptions, reviews, views
 from infra.settings import Settings
 from tasks import review
@@ -40,9 +41,8 @@ PAGE = 50
 class Pages:
     """Renders templates with the city's clock and words."""
 
-    def __init__(self, city: City, settings: Settings, desk: Desk) -> None:
+    def __init__(self, city: City, settings: Settings) -> None:
         self._city = city
-        self._desk = desk
         self._zone = ZoneInfo(city.policy.timezone)
         self._partners = _partner_names(city)
         self._templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True,
@@ -71,9 +71,10 @@ class Pages:
             return said
         if error.status_code == 401:
             return RedirectResponse(sign_in_address(request), 303)
-        person = self._desk.by_cookie(request.cookies.get(COOKIE, ""))
-        return self.html("error.html", person, error.status_code, error=spoken(error),
-                         http_status=error.status_code)
+        person = getattr(request.state, "person", None)
+        page = self.html("error.html", person, error.status_code, error=spoken(error), http_status=error.status_code)
+        page.headers.update(headers_of(error))
+        return page
 
     def _at(self, value: datetime | str) -> str:
         local = words.moment(value).astimezone(self._zone)
@@ -120,7 +121,7 @@ def _partner_names(city: City) -> dict[str, Two]:
 
 def page_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
     """Every page and every form."""
-    door = APIRouter(default_response_class=HTMLResponse)
+    door = APIRouter(default_response_class=HTMLResponse, route_class=PeoplesRoute)
     Staff = Annotated[Person, Depends(desk.staff)]
     Pharmacist = Annotated[Person, Depends(desk.pharmacist)]
     Operator = Annotated[Person, Depends(desk.operator)]
@@ -135,7 +136,7 @@ def page_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
     @door.post("/sign-in")
     def sign_in(request: Request, fields: Fields) -> Response:
         desk.same_origin(request)
-        person = desk.by_token(_one(fields, "code").strip())
+        person = desk.sign_in(request, _one(fields, "code").strip())
         if person is None:
             return pages.html("sign_in.html", None, 401, next=_one(fields, "next"), wrong=True)
         home = "/review" if person.role is Role.PHARMACIST else "/"
@@ -145,7 +146,8 @@ def page_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
         return response
 
     @door.post("/sign-out")
-    def sign_out(_: Staff) -> Response:
+    def sign_out(request: Request, _: Staff) -> Response:
+        desk.sign_out(request.cookies.get(COOKIE, ""))
         response = RedirectResponse("/sign-in", 303)
         response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=desk.secure)
         return response
@@ -154,12 +156,14 @@ def page_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
 
     @door.get("/")
     def board(who: Staff) -> Response:
+        if who.role is not Role.OPERATOR:
+            return RedirectResponse("/review", 303)
         with city.db.reading() as session:
             return pages.html("board.html", who, board=views.board(session, city.now(), city.policy),
                               unmapped=mapping.count_waiting(session))
 
     @door.get("/rx")
-    def find(who: Staff, q: str = "", status: Annotated[list[str], Query()] = [],  # noqa: B006
+    def find(who: Operator, q: str = "", status: Annotated[list[str], Query()] = [],  # noqa: B006
              before: str = "") -> Response:
         chosen = [one for one in Status if one in status]
         hospitals = [terms.slug for terms in city.policy.hospitals]
@@ -272,13 +276,18 @@ def _inside(address: str) -> str:
 
 
 def _mark(before: str) -> tuple[datetime, str] | None:
-    """Where a list goes on: `<received_at>~<id>`."""
+    """Where a list goes on, as `_more` says it: `<received_at>~<id>`; from its beginning if nothing is said."""
+    if not before:
+        return None
     at, _, rx_id = before.partition("~")
     try:
+        # A moment without a zone is none, and the last ones of the calendar have no UTC.
         moment = datetime.fromisoformat(at)
-    except ValueError:
-        return None
-    return (moment, rx_id) if moment.tzinfo else None
+        if moment.tzinfo and RX_ID.fullmatch(rx_id):
+            return moment.astimezone(UTC), rx_id
+    except (ValueError, OverflowError):
+        pass
+    raise denied(400, "bad_mark", "页码不正确", "this is no place in the list")
 
 
 def _more(found: list[dict[str, Any]], chosen: list[Status]) -> str:

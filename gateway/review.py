@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.access import Desk, Person, denied, small
+from gateway.people import PeoplesRoute
 from gateway.trouble import json_answer
 from infra.db import prescriptions, reviews
 from tasks import review
@@ -26,7 +27,7 @@ class Said(BaseModel):
 
 def review_desk(city: City, desk: Desk) -> APIRouter:
     """The queue, a claim, a decision."""
-    door = APIRouter(prefix="/api/review")
+    door = APIRouter(prefix="/api/review", route_class=PeoplesRoute)
     Pharmacist = Annotated[Person, Depends(desk.pharmacist)]
 
     @door.get("/queue")

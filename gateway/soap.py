@@ -6,7 +6,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from adapters.dialects import cda, cda_soap
 from gateway.access import denied, hospital_token, message, speakers
-from gateway.trouble import http_error, spoken
+from gateway.trouble import headers_of, http_error, spoken
 from infra.db import prescriptions
 from infra.settings import Settings
 from tasks import intake
@@ -56,9 +56,10 @@ def _serve(city: City, hospital: str, raw: bytes) -> bytes:
 
 
 def _fault(error: HTTPException) -> Response:
-    """An error as a fault: whoever speaks SOAP 1.1 looks for one under 500, and HTTP's own words stay as they are."""
+    """An error as a fault: whoever speaks SOAP 1.1 looks for one under 500, and HTTP's own words stay as they are: also the
+    one that says "again later"."""
     said = spoken(error)
-    status = error.status_code if error.status_code < 500 else 500
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    status = error.status_code if error.status_code < 500 or error.status_code == 503 else 500
+    headers = headers_of(error) | ({"WWW-Authenticate": "Bearer"} if status == 401 else {})
     body = cda_soap.fault("Client" if status < 500 else "Server", said["text"], said["text_en"])
     return Response(body, status, headers, XML)

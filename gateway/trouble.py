@@ -1,5 +1,6 @@
 """Errors become answers: each door's own form, and never a word of what was sent."""
 
+import errno
 import json
 from collections.abc import Sequence
 from enum import StrEnum
@@ -11,9 +12,10 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain.errors import Refused, RxError, StaleStatus, Transient
+from domain.errors import NeedsOperator, Refused, RxError, StaleStatus, Transient
 from fhir_profiles import codes
 from gateway.access import denied
+from infra.db.engine import unavailable
 from infra.log import get_logger
 from tasks.review import ReviewRefused
 
@@ -23,8 +25,8 @@ FHIR_JSON = "application/fhir+json"
 RETRY_AFTER = 5
 """Seconds after which a sender may try again."""
 
-_ISSUES = {400: "structure", 401: "login", 403: "forbidden", 404: "not-found", 405: "not-supported", 413: "too-long",
-           503: "transient"}
+_ISSUES = {400: "structure", 401: "login", 403: "forbidden", 404: "not-found", 405: "not-supported", 408: "timeout",
+           413: "too-long", 429: "throttled", 503: "transient"}
 
 
 class Door(StrEnum):
@@ -62,11 +64,9 @@ def outcome(status: int, code: str, text: str, text_en: str) -> bytes:
 def answer(door: Door, error: AnyHTTPException) -> Response | None:
     """The error in the form of a door; None for a page, which has its own."""
     said = spoken(error)
-    headers = dict(error.headers or {})
+    headers = headers_of(error)
     if error.status_code == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if error.status_code == 503:
-        headers["Retry-After"] = str(RETRY_AFTER)
     match door:
         case Door.HOSPITAL:
             body = outcome(error.status_code, said["code"], said["text"], said["text_en"])
@@ -79,6 +79,12 @@ def answer(door: Door, error: AnyHTTPException) -> Response | None:
             return json_answer({"error": said}, error.status_code, headers)
         case Door.PAGE:
             return None
+
+
+def headers_of(error: AnyHTTPException) -> dict[str, str]:
+    """What an error says beside its body; when to come back, whenever that helps."""
+    again = {"Retry-After": str(RETRY_AFTER)} if error.status_code == 503 else {}
+    return again | dict(error.headers or {})
 
 
 def spoken(error: AnyHTTPException) -> dict[str, str]:
@@ -98,9 +104,22 @@ def http_error(error: Exception) -> HTTPException:
             return denied(401, error.code, "签名无效", "refused")
         case ReviewRefused():
             return HTTPException(error.status, {"code": error.code, "text": error.text})
+        case NeedsOperator(code="disk"):
+            log.error("gateway.no_room", error="archive")
+            return _away()
+        case _ if unavailable(error) or (isinstance(error, OSError) and error.errno in _NO_ROOM):
+            log.error("gateway.away", error=type(error).__name__)
+            return _away()
         case _:
             log.error("gateway.error", error=type(error).__name__, exc_info=_bare(error))
             return denied(500, "internal", "平台内部错误，已记录", "our fault; it has been recorded")
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
+
+
+def _away() -> HTTPException:
+    return denied(503, "unavailable", "平台暂时无法保存，请稍后原样重发", "nothing can be kept at the moment; send the same again")
 
 
 def _bare(error: BaseException) -> BaseException:
@@ -122,6 +141,9 @@ class Shell:
             return
         started = False
         keep = scope["path"].startswith("/static/")
+        if "\0" in scope["path"] or b"%00" in scope.get("query_string", b""):
+            # No text of ours holds one, and PostgreSQL takes none.
+            scope = {**scope, "path": "/", "query_string": b"", "refused": True}
 
         async def safely(event: Message) -> None:
             nonlocal started
@@ -131,13 +153,24 @@ class Shell:
             await send(event)
 
         try:
+            if "refused" in scope:
+                raise denied(400, "bad_address", "地址不正确", "this is no address")
             await self._app(scope, receive, safely)
         except ClientDisconnect:
             return
         except Exception as error:
-            shown = http_error(error)
+            shown = error if isinstance(error, AnyHTTPException) else http_error(error)
             if not started:
-                await self._show(Request(scope), shown)(scope, receive, safely)
+                await self._answer(Request(scope), shown)(scope, receive, safely)
+
+    def _answer(self, request: Request, error: AnyHTTPException) -> Response:
+        try:
+            response: Response = self._show(request, error)
+            return response
+        except Exception as again:
+            # Whatever is wrong with the page of an error, its headers leave with it.
+            log.error("gateway.no_page", error=type(again).__name__)
+            return Response(spoken(error)["text"], error.status_code, headers_of(error), "text/plain; charset=utf-8")
 
 
 _SAFE: Sequence[tuple[bytes, bytes]] = (

@@ -72,20 +72,20 @@ def watch_door(city: City, settings: Settings, desk: Desk) -> APIRouter:
     @door.get("/metrics")
     async def scraped(request: Request) -> Response:
         shown = bearer(request)
-        who = desk.by_token(shown)
-        if not (token and hmac.compare_digest(token.encode(), shown.encode())) and (
-                who is None or who.role is not Role.OPERATOR):
+        known = bool(token) and hmac.compare_digest(token.encode(), shown.encode())
+        who = None if known or not shown else desk.by_bearer(request)
+        if not known and (who is None or who.role is not Role.OPERATOR):
             # Not raised: a program that asks is not to be sent to the sign-in page.
             said = {"code": "unauthorized", "text": "需要指标令牌或运维令牌",
                     "text_en": "needs the token of the metrics, or an operator's"}
             return json_answer({"error": said}, 401, {"WWW-Authenticate": "Bearer"})
         found = {one.area: one.fine for one in await checks()}
         try:
-            known = await within(3, kept)
+            measures = await within(3, kept)
         except Exception as error:
             log.warning("metrics.without_database", error=type(error).__name__)
-            known = None
-        page = metrics.page(metrics.FromChecks(lambda: found), metrics.FromDatabase(lambda: known))
+            measures = None
+        page = metrics.page(metrics.FromChecks(lambda: found), metrics.FromDatabase(lambda: measures))
         return Response(page, headers={"content-type": metrics.CONTENT_TYPE})
 
     return door

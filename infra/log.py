@@ -3,6 +3,7 @@
 Events are named like `order.placed`. What is bound (a prescription, a Prefect run) is on every line below it.
 """
 
+import json
 import logging
 import re
 import sys
@@ -60,7 +61,7 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 _masked,
-                structlog.processors.JSONRenderer(ensure_ascii=False),
+                structlog.processors.JSONRenderer(serializer=_line),
             ],
         )
     )
@@ -96,6 +97,14 @@ def bind(*, run: str = "", **ids: str) -> Iterator[None]:
 def current_run() -> str:
     """Id of the Prefect run we work in, or an empty text outside of one."""
     return RUN_ID.get()
+
+
+_BREAKS = {code: f"\\u{code:04x}" for code in (0x7F, *range(0x80, 0xA0), 0x2028, 0x2029)}
+"""What some programs take for the end of a line, or as a command, and JSON does not escape."""
+
+
+def _line(event: object, **options: Any) -> str:
+    return json.dumps(event, ensure_ascii=False, **options).translate(_BREAKS)
 
 
 def _masked(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

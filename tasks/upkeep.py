@@ -7,7 +7,7 @@ from datetime import timedelta
 from domain.errors import Refused, RxError, StaleStatus
 from domain.lifecycle import FINAL, OWNERS, Owner, Status
 from domain.orders import OrderStatus
-from infra.db import claims, effects, history, inbox, orders, prescriptions
+from infra.db import claims, effects, history, inbox, orders, prescriptions, sign_ins
 from infra.log import get_logger
 from tasks.allocation import withdraw
 from tasks.city import City
@@ -68,6 +68,7 @@ async def sweep(city: City) -> Swept:
         for prescription_id in sorted({*forgotten, *unknown}):
             prescriptions.wake(session, prescription_id, now)
         nonces = inbox.forget_nonces(session, now)
+        sign_ins.forget(session, now)
         holds = orders.orphan_holds(session, now - timedelta(minutes=1), sorted(FINAL))
     released = 0
     for placed in holds:

@@ -123,6 +123,29 @@ class _OnConnection(Session):
         self.info["connection"].rollback()
 
 
+_AWAY_SQLITE = ("locked", "busy", "disk is full", "full", "disk i/o error", "readonly", "unable to open")
+_AWAY_POSTGRES = ("08", "53", "57P", "55P03")
+"""SQLSTATEs: connection trouble, no room left, shutting down, lock not to be had."""
+
+
+def unavailable(error: BaseException) -> bool:
+    """Whether this is the database's trouble of the moment (away, locked, out of room), and not a fault of ours."""
+    if isinstance(error, sa.exc.TimeoutError):  # Every connection of the pool is taken.
+        return True
+    if not isinstance(error, sa.exc.DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    if state:
+        return state.startswith(_AWAY_POSTGRES)
+    words = str(error.orig).lower()
+    if type(error.orig).__module__.startswith("sqlite3"):
+        return isinstance(error, sa.exc.OperationalError) and any(word in words for word in _AWAY_SQLITE)
+    # Without a state there was no server to give one.
+    return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+
+
 def table(row: Any) -> sa.Table:
     """The table of a row's class, for statements that are made once and `run` often."""
     return cast(sa.Table, row.__table__)

@@ -1,13 +1,16 @@
 """Who may come in, and with what."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from fastapi import HTTPException
 from fastapi.testclient import TestClient
 
-from gateway.access import COOKIE, Desk, Person, Role
+from gateway.access import COOKIE, Desk, Guard, Person, Role
 from gateway.app import create_app
 from tasks.city import City
+from tasks.upkeep import sweep
 from tests.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, Clock, admit, make_settings
 
 OURS = {"Origin": "http://testserver"}
@@ -40,7 +43,11 @@ def test_over_tls_the_cookie_never_travels_in_the_clear(city: City, tmp_path: Pa
 
 @pytest.mark.parametrize("spoil", [
     lambda value: value[:-1] + ("0" if value[-1] != "0" else "1"),
-    lambda value: value.partition(".")[0],
+    lambda value: value[:-1],
+    lambda value: value + ".",
+    lambda value: value.swapcase(),
+    lambda value: "[" * 30_000,
+    lambda value: "{}.x",
     lambda value: "",
     lambda value: "%%%." + value,
 ])
@@ -91,7 +98,8 @@ def test_a_sign_in_never_leads_elsewhere(client: TestClient, wished: str, leads:
     assert sign_in(client, next=wished) == leads
 
 
-@pytest.mark.parametrize("origin", [{}, {"Origin": "https://evil.example"}, {"Origin": "null"},
+@pytest.mark.parametrize("origin", [{}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://["},
+                                    {"Origin": "https://testserver"}, {"Origin": "http://testserver:81"}, {"Referer": "http://["},
                                     {"Referer": "https://evil.example/testserver"}])
 def test_a_form_from_another_site_does_nothing(client: TestClient, city: City, origin: dict[str, str]) -> None:
     rx_id = admit(city)[0]
@@ -103,12 +111,113 @@ def test_a_form_from_another_site_does_nothing(client: TestClient, city: City, o
     assert client.post(f"/rx/{rx_id}/wake", headers=OURS).status_code == 303
 
 
-def test_signing_out_takes_the_cookie_back(client: TestClient) -> None:
+def test_signing_out_ends_every_copy_of_the_cookie(client: TestClient) -> None:
     sign_in(client)
+    copy = client.cookies[COOKIE]
 
     client.post("/sign-out", headers=OURS)
 
     assert client.get("/").status_code == 303
+    client.cookies.clear()
+    assert client.get("/", headers={"Cookie": f"{COOKIE}={copy}"}).status_code == 303
+
+
+def test_two_browsers_of_one_person_end_apart(client: TestClient) -> None:
+    sign_in(client)
+    first = client.cookies[COOKIE]
+    client.cookies.clear()
+    sign_in(client)
+
+    client.post("/sign-out", headers=OURS)
+
+    client.cookies.clear()
+    assert client.get("/", headers={"Cookie": f"{COOKIE}={first}"}).status_code == 200
+
+
+def test_a_clock_that_is_set_back_revives_no_sign_in(client: TestClient, clock: Clock) -> None:
+    sign_in(client)
+    clock.advance(hours=12, seconds=1)
+    assert client.get("/").status_code == 303
+
+    clock.advance(hours=-2)
+
+    assert client.get("/").status_code == 303
+
+
+def test_nor_does_one_that_is_set_back_after_the_sweep_or_somebody_elses_sign_in(
+        client: TestClient, city: City, clock: Clock, tmp_path: Path) -> None:
+    sign_in(client)
+    clock.advance(hours=12, seconds=1)
+    asyncio.run(sweep(city))
+    clock.advance(hours=-2)
+
+    # Another process has not seen the later moment.
+    other = TestClient(create_app(city, make_settings(tmp_path)), follow_redirects=False)
+    assert other.get("/", headers={"Cookie": f"{COOKIE}={client.cookies[COOKIE]}"}).status_code == 303
+
+
+def test_the_database_holds_nothing_that_would_let_anybody_in(client: TestClient, city: City) -> None:
+    sign_in(client)
+    with city.db.reading() as session:
+        rows = [str(value) for row in session.connection().exec_driver_sql("SELECT * FROM sign_in") for value in row]
+    assert rows
+    assert not any(client.cookies[COOKIE] in value or OPERATOR_TOKEN in value for value in rows)
+
+
+def test_whoever_tries_out_codes_waits_and_then_even_the_right_one_says_nothing(
+        client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    tries = [client.post("/sign-in", data={"code": f"guess-{number}"}, headers=OURS) for number in range(12)]
+
+    assert [one.status_code for one in tries] == [401] * 10 + [429] * 2
+    assert int(tries[-1].headers["retry-after"]) > 0
+    assert client.post("/sign-in", data={"code": OPERATOR_TOKEN}, headers=OURS).status_code == 429
+    written = caplog.text
+    assert written.count("sign_in.refused") == 10
+    assert "guess-" not in written
+
+
+def test_a_sign_in_is_written_down_without_its_code(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    sign_in(client)
+
+    written = caplog.text
+    assert "sign_in.taken" in written
+    assert "O001" in written
+    assert OPERATOR_TOKEN not in written
+
+
+def test_a_token_that_is_guessed_at_the_programs_door_is_slowed_down_too(client: TestClient) -> None:
+    wrong = {"Authorization": "Bearer guess"}
+    assert {client.get("/api/ops/board", headers=wrong).status_code for _ in range(60)} == {401}
+    assert client.get("/api/ops/board", headers=wrong).status_code == 429
+    assert client.get("/metrics", headers=wrong).status_code == 429
+    # The page has a measure of its own: a program gone wrong locks no person out.
+    sign_in(client)
+
+
+def test_a_crowd_of_guesses_from_everywhere_slows_strangers_and_not_those_who_were_here(clock: Clock) -> None:
+    now = 0.0
+    guard = Guard(lambda: now)
+    guard.passed("10.0.0.1", Person("P001", Role.PHARMACIST))
+    for number in range(300):
+        guard.check(f"10.1.{number // 250}.{number % 250}", program=False)
+        guard.failed(f"10.1.{number // 250}.{number % 250}", program=False)
+
+    with pytest.raises(HTTPException):
+        guard.check("10.2.0.1", program=False)
+    guard.check("10.0.0.1", program=False)
+    now = 600.0
+    guard.check("10.2.0.1", program=False)
+
+
+def test_a_pharmacist_sees_on_pages_what_the_api_gives_and_no_more(client: TestClient, city: City,
+                                                                   pharmacist: dict[str, str]) -> None:
+    rx_id = admit(city)[0]
+    for page, same in (("/rx", "/api/ops/prescriptions"), ("/mapping", "/api/ops/mapping")):
+        assert (client.get(page, headers=pharmacist).status_code, client.get(same, headers=pharmacist).status_code) == (403, 403)
+    # The way home leads a pharmacist to the desk.
+    assert client.get("/", headers=pharmacist).headers["location"] == "/review"
+    for page, same in ((f"/rx/{rx_id}", f"/api/rx/{rx_id}"), ("/review", "/api/review/queue")):
+        assert (client.get(page, headers=pharmacist).status_code, client.get(same, headers=pharmacist).status_code) == (200, 200)
 
 
 def test_a_pharmacist_has_no_business_in_the_books(client: TestClient, pharmacist: dict[str, str]) -> None:

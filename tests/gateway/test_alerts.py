@@ -79,8 +79,8 @@ def test_only_prefect_rings(client: TestClient, room: Room, key: str) -> None:
 
 
 def test_an_address_that_does_not_take_it_is_said_and_logged_without_the_address(
-        client: TestClient, city: City, room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+        client: TestClient, city: City, room: Room, caplog: pytest.LogCaptureFixture) -> None:
     room.status = 500
     answer = ring(client, bell(city.cipher), alert="red-prescription")
     assert answer.status_code == 503
-    assert "secret" not in answer.text + capsys.readouterr().err
+    assert "secret" not in answer.text + caplog.text

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from gateway import messages
 from gateway.app import create_app
 from tasks.city import City
-from tests.city import HOSPITAL, bundle, cancel, make_settings, rxno
+from tests.city import HOSPITAL, HOSPITAL_TOKEN, bundle, cancel, make_settings, rxno
 
 ADDRESS = f"/messages/{HOSPITAL}"
 
@@ -21,10 +21,10 @@ def client(city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestC
 
 
 def test_a_hospital_whose_dialect_has_locks_of_its_own_does_not_come_in_here(city: City, tmp_path: Path) -> None:
-    tokens = {slug: {"token": "t"} for slug in ("jinan_second", HOSPITAL)}
+    tokens = {slug: {"token": HOSPITAL_TOKEN} for slug in ("jinan_second", HOSPITAL)}
     gateway = TestClient(create_app(city, make_settings(tmp_path, partner_secrets=tokens)))
     for path in (f"/messages/{HOSPITAL}", "/messages/jinan_second", "/fhir/jinan_second/Bundle"):
-        answer = gateway.post(path, content=bundle(1), headers={"Authorization": "Bearer t"})
+        answer = gateway.post(path, content=bundle(1), headers={"Authorization": f"Bearer {HOSPITAL_TOKEN}"})
         assert answer.status_code == 404, path
 
 

@@ -263,7 +263,8 @@ def test_trouble_of_ours_is_a_fault_of_the_server_and_the_message_may_come_again
     app.include_router(soap_door(replace(city, archive=Full()), make_settings(tmp_path, partner_secrets=secrets)))  # type: ignore[arg-type]
     answer = submitted(TestClient(app), sample("western.xml"))
 
-    assert (answer.status_code, faultcode(answer.content)) == (500, "soap:Server")
+    assert (answer.status_code, faultcode(answer.content)) == (503, "soap:Server")
+    assert int(answer.headers["retry-after"]) > 0
     assert b"no_space" not in answer.content
 
 

@@ -143,3 +143,14 @@ def test_the_net_is_under_every_value_of_a_line(lines):
     assert lines()[1]["exception"].endswith("ValueError: no such person: <resident>")
     assert RESIDENT not in written
     assert MOBILE not in written
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\x9b", "\x7f", "\n", "\x1b"])
+def test_no_text_ends_a_line_or_moves_a_cursor(lines, character):
+    stream = io.StringIO()
+    log.configure("INFO", stream)
+    log.get_logger("t").info("order.placed", order=f"a{character}b", 键=f"处{character}方")
+    (line,) = stream.getvalue().splitlines()
+    assert character not in line
+    assert json.loads(line)["order"] == f"a{character}b"
+    assert "处" in line

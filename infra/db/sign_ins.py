@@ -1,0 +1,35 @@
+"""Who of our people is signed in. A cookie is worth what its row says: without a row, nothing."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from infra.db.engine import run, table
+from infra.db.rows import SignInRow
+
+_ROW = table(SignInRow).c
+_GET = sa.select(SignInRow).where(_ROW.id == sa.bindparam("key"))
+_END = sa.delete(SignInRow).where(_ROW.id == sa.bindparam("key"))
+_FORGET = sa.delete(SignInRow).where(_ROW.until <= sa.bindparam("now"))
+
+
+def begin(session: Session, key: str, *, person: str, role: str, token: str, until: datetime) -> None:
+    """Write a sign-in down. `key` is the hash of the cookie, `token` a keyed hash of the person's token."""
+    session.add(SignInRow(id=key, person=person, role=role, token=token, until=until))
+    session.flush()
+
+
+def get(session: Session, key: str) -> SignInRow | None:
+    """The sign-in of a cookie, also when its time is over and nobody has cleared it away yet."""
+    return session.scalar(_GET, {"key": key})
+
+
+def end(session: Session, key: str) -> None:
+    """No cookie with this hash is worth anything from now on."""
+    run(session, _END, {"key": key})
+
+
+def forget(session: Session, now: datetime) -> int:
+    """Delete what is over, for good: a clock that is set back later finds nothing to revive."""
+    return run(session, _FORGET, {"now": now}).rowcount
