@@ -390,7 +390,7 @@ def _coverage(draft: Draft, refer: Mapping[str, Json]) -> "_Node":
 def _item(draft: Draft, item: ItemDraft, refer: Mapping[str, Json], reasons: Sequence[Json]) -> "_Node":
     request = _Node("MedicationRequest", status="active", intent="order", subject=refer["patient"],
                     encounter=refer["encounter"], requester=refer["practitioner"], insurance=[refer["coverage"]],
-                    reasonReference=list(reasons))
+                    **({"reasonReference": list(reasons)} if reasons else {}))
     request.say("groupIdentifier.system", codes.own_system(draft.hospital, "prescription"))
     request.say("groupIdentifier.value", draft.number)
     request.identifier(codes.own_system(draft.hospital, "item"), item.number)

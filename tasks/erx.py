@@ -13,8 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from adapters.dialects import erx
-from adapters.dialects.erx_facts import disagreements
-from adapters.dialects.erx_fields import faults, tables
+from adapters.dialects.erx_fields import faults, filled, number, tables
 from adapters.dialects.erx_json import Node, read, read_parts
 from adapters.dialects.erx_rules import bounded, finding
 from adapters.messages import Message, Outcome, Reply, Verdict
@@ -133,7 +132,7 @@ def _changed(city: City, adapter: erx.Adapter, heard: inbox.Heard, said: Node) -
     findings = [replace(RULES["MESSAGE_CONFLICT"].finding(f"D001.{node.path}"), spot=node.spot)
                 for node in erx.differences(read(city.archive.get(heard.archive_key), "D001"), said)]
     return adapter.answer(None, Verdict(Outcome.CONFLICT, city.now(), adapter.slug,
-                                        external_id=said["hospRxno"].text, findings=findings))
+                                        external_id=said["hospRxno"].text, findings=bounded(findings)))
 
 
 def _remember(city: City, adapter: erx.Adapter, number: str, raw: bytes, digest: str, answer: Reply) -> Reply:
@@ -156,10 +155,12 @@ def _heard(city: City, adapter: erx.Adapter, number: str) -> inbox.Heard | None:
 
 
 def _prechecked(city: City, adapter: erx.Adapter, said: Node) -> bytes:
-    """D001 as it was pre-checked under this hiRxno. Raises `InvalidPayload` if it never was."""
+    """D001 as it was pre-checked under this hiRxno. Raises `InvalidPayload` if it never was, or if none is said."""
     heard = _heard(city, adapter, said["hiRxno"].text)
     if heard is None:
-        raise InvalidPayload([finding("ERX_PRECHECK_UNKNOWN", said["hiRxno"])])
+        wrong = list(faults(said, said.source.name))
+        unknown = [finding("ERX_PRECHECK_UNKNOWN", said["hiRxno"])] if filled(said["hiRxno"]) else []
+        raise InvalidPayload(bounded([*unknown, *wrong]))
     return city.archive.get(heard.archive_key)
 
 
@@ -171,6 +172,8 @@ def _sign(city: City, adapter: erx.Adapter, said: Node) -> Reply:
     original = erx.as_signed(said["originalValue"])
     if original is None:
         wrong.append(finding("ERX_ORIGINAL_VALUE", said["originalValue"]))
+    elif read(original, "originalValue")["fixmedinsCode"].text not in ("", said["fixmedinsCode"].text):
+        wrong.append(finding("ERX_PARTS_DISAGREE", said["fixmedinsCode"]))
     if not erx.is_document(said["originalRxFile"].text):
         wrong.append(finding("ERX_RX_FILE", said["originalRxFile"]))
     if wrong or original is None:
@@ -193,8 +196,9 @@ def _upload(city: City, adapter: erx.Adapter, said: Node) -> Reply:
         wrong.append(finding("ERX_RX_FILE", said["rxFile"]))
     message = erx.compose({"D001": prechecked, "D003": said.raw})
     if wrong:
-        parts = read_parts(message)
-        return _refused(city, adapter, bounded(dict.fromkeys([*wrong, *faults(said, "D003"), *disagreements(parts)])))
+        told = {one.spot for one in wrong}
+        more = intake.read(city, adapter, message, "Bundle").findings
+        return _refused(city, adapter, bounded([*wrong, *(one for one in more if one.spot not in told)]))
     return _reply(intake.receive(city, adapter.slug, message, expect="Bundle"))
 
 
@@ -315,10 +319,10 @@ def _catalogue(city: City, adapter: erx.Adapter, said: Node) -> Reply:
     rows = [(theirs, city.knowledge.drugs[ours]) for theirs, ours in sorted(table.items()) if ours in city.knowledge.drugs]
     found = [{"medListCodg": theirs, "drugGenname": drug.name, "drugDosform": drug.form} for theirs, drug in rows
              if (not code or code == theirs) and name in drug.name and drug.special_control == "NONE"]
-    page = int(said["pageNum"].text) if said["pageNum"].text.isdecimal() else 1
-    start = (max(page, 1) - 1) * PAGE
+    page = max(int(number(said["pageNum"]) or 1), 1)
+    start = (page - 1) * PAGE
     return adapter.reply(city.now(), erx.OK, "成功", {
-        "total": len(found), "pageNum": max(page, 1), "pageSize": PAGE, "drugList": found[start:start + PAGE]})
+        "total": len(found), "pageNum": page, "pageSize": PAGE, "drugList": found[start:start + PAGE]})
 
 
 Do = Callable[[City, erx.Adapter, Node], Reply]

@@ -280,6 +280,8 @@ class Translation(Protocol):
 _LISTS = {"Condition": "diseinfo", "MedicationRequest": "rxdrugdetail"}
 _KIND = re.compile(r"\.ofType\((\w+)\)")
 _CALL = re.compile(r"\.(?!extension\()\w+\(.*$")
+_MEANT = {".medication": ".medication.coding[0].display", ".validityPeriod": ".validityPeriod.end"}
+"""Of what is made of several fields, the one that a finding is about: the code of a drug is mapped, prscTime is what it is."""
 
 
 def _places(d001: Node, locate: Callable[[str], Spot | None]) -> Callable[[str], Spot | None]:
@@ -287,7 +289,9 @@ def _places(d001: Node, locate: Callable[[str], Spot | None]) -> Callable[[str],
     def where(path: str) -> Spot | None:
         if (kind := _KIND.search(path)) and kind[1] in _LISTS:
             return d001[_LISTS[kind[1]]].spot
-        return locate(_CALL.sub("", path))
+        path = _CALL.sub("", path)
+        meant = next((path.removesuffix(end) + whole for end, whole in _MEANT.items() if path.endswith(end)), path)
+        return locate(meant)
     return where
 
 

@@ -390,11 +390,8 @@ def chronic_and_not(parts: Parts) -> Places:
             yield disease
         if flag.text == "0":
             yield flag
-    else:
-        yield from ([flag] if flag.text == "1" else [])
-        yield from ([visit["diseName"]] if filled(visit["diseName"]) else [])
-    if flag.text == "0" and visit["medType"].text in CHRONIC_VISITS and not filled(disease):
-        yield flag
+    elif visit["medType"].text not in CHRONIC_VISITS:  # else it is missing, which is said of itself
+        yield from (one for one in (flag, visit["diseName"]) if filled(one) and one.text != "0")
 
 
 @rule("ERX_MAIN_DIAGNOSIS")

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
-from adapters.dialects.erx_json import Node
+from adapters.dialects.erx_json import MAX_NUMBER, Node
 from adapters.dialects.erx_rules import finding
 from domain.findings import Finding
 
@@ -149,7 +149,8 @@ def filled(node: Node) -> bool:
 
 
 def number(node: Node) -> Decimal | None:
-    return Decimal(node.text) if _NUMBER.fullmatch(node.text) else None
+    """Of at most `MAX_NUMBER` digits; None for anything else."""
+    return Decimal(node.text) if len(node.text) <= MAX_NUMBER + 2 and _NUMBER.fullmatch(node.text) else None
 
 
 def moment(node: Node) -> datetime | None:

@@ -596,6 +596,21 @@ def test_pieces_are_carried_with_their_decoction(adapter: erx.Adapter, codes: Co
     assert ("ERX_DRUG_COUNT", "D001.rxDrugCnt") in places(judged(adapter, codes, message(**body)))
 
 
+@pytest.mark.parametrize(("spec", "strength", "size"), [
+    ("0.5g*60片", "500", "60"), ("500mg×20片/盒", "500", "20"), ("0.5g/片", "500", ""), ("500000μg*60片", "500", "60"),
+    ("每片", "", ""), ("0.5g*60粒", "", ""), ("10ml*60片", "", ""), ("0.5g", "", ""), ("..5g*60片", "", ""), ("0g*60片", "", ""),
+])
+def test_what_a_unit_holds_is_read_from_the_specification_in_the_unit_of_the_dose(
+    adapter: erx.Adapter, codes: CodeMap, spec: str, strength: str, size: str,
+) -> None:
+    body = both()
+    body["D001"]["rxdrugdetail"][0]["drugSpec"] = spec
+    item = drafted(adapter, codes, body).items[0]
+    assert (item.strength.value, item.pack_size.value) == (strength, size)
+    assert f"规格：{spec}" in item.note.value
+    assert judged(adapter, codes, message(**body)) == []
+
+
 # Nothing is passed over.
 
 FULL: Mapping[str, Any] = {

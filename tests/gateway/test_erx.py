@@ -32,7 +32,19 @@ from tasks import erx as transactions
 from tasks.audit import audit_prescription
 from tasks.city import City
 from tests.city import PHARMACIST, STARTED
-from tests.erx import GLICLAZIDE, GLIMEPIRIDE, INSTALLED, SECRETS, SLUG, UNKNOWN, door_app, erx_city, facts, speaker
+from tests.erx import (
+    GLICLAZIDE,
+    GLIMEPIRIDE,
+    INSTALLED,
+    METFORMIN,
+    SECRETS,
+    SLUG,
+    UNKNOWN,
+    door_app,
+    erx_city,
+    facts,
+    speaker,
+)
 from tests.fakes import FakePayer
 from tests.gateway.loops import on_the_event_loop
 from tests.tasks.line import Line
@@ -305,6 +317,21 @@ def test_the_precheck_goes_on_while_the_fund_does_not_answer(client: TestClient,
     assert Called(client, engine, "uploadChk", precheck(facts(1))).data["extras"] == {"audit": "skipped"}
 
 
+def test_the_precheck_says_what_is_compared_and_what_the_checker_finds_at_once(client: TestClient, engine: Speaker) -> None:
+    said = precheck(facts(1))
+    said["mdtrtinfo"] |= {"patnAge": "5", "gend": "2", "unknownField": "x"}
+    said["mdtrtinfo"]["extras"]["addrAdmdvs"] = "3701"
+    answer = Called(client, engine, "uploadChk", said)
+    assert answer.findings == {
+        ("ERX_AGE", "D001 mdtrtinfo.patnAge"), ("ERX_FIELD_UNKNOWN", "D001 mdtrtinfo.unknownField"),
+        ("GENDER_MISMATCH", "D001 mdtrtinfo.gend"), ("DISTRICT", "D001 mdtrtinfo.extras.addrAdmdvs")}
+
+
+def test_a_newborn_on_the_mothers_number_is_refused_before_it_has_a_number(client: TestClient, engine: Speaker) -> None:
+    answer = Called(client, engine, "uploadChk", case("newborn_on_mothers_id"))
+    assert (answer.code, answer.findings) == (erx.INVALID, {("ERX_AGE", "D001 mdtrtinfo.nwbFlag")})
+
+
 def test_the_precheck_lists_codes_nobody_has_mapped(client: TestClient, engine: Speaker) -> None:
     answer = Called(client, engine, "uploadChk", precheck(facts(1, UNKNOWN)))
     assert answer.code == 0
@@ -312,7 +339,85 @@ def test_the_precheck_lists_codes_nobody_has_mapped(client: TestClient, engine: 
         ("drug", "ZZ9", "院内新药")]
 
 
+CASES = Path(__file__).parents[1] / "adapters" / "erx_cases"
+
+
+def case(name: str) -> dict[str, Any]:
+    """The D001 of a case."""
+    said = json.loads((CASES / f"{name}.json").read_bytes())
+    found: dict[str, Any] = said.get("D001", said)
+    return found
+
+
+def taken(client: TestClient, engine: Speaker, rx: dict[str, Any]) -> str:
+    """Our id of a prescription after its three calls."""
+    numbers = Called(client, engine, "uploadChk", rx)
+    assert numbers.code == 0, numbers.findings
+    visit = rx["mdtrtinfo"]
+    fields = {**upload(facts(1)), **{name: numbers.data[name] for name in ("rxTraceCode", "hiRxno")}, **{
+        name: visit[name] for name in ("mdtrtId", "fixmedinsName", "fixmedinsCode", "drCode", "prscDrName")}}
+    original = base64.b64encode(sm.compact(fields).encode()).decode()
+    signed = Called(client, engine, "rxFixmedinsSign", {
+        "fixmedinsCode": visit["fixmedinsCode"], "originalValue": original, "originalRxFile": PDF})
+    answer = Called(client, engine, "rxFileUpld", {
+        **fields, "rxFile": signed.data["rxFile"], "signDigest": signed.data["signDigest"]})
+    assert answer.code == 0, answer.findings
+    return str(answer.data["extras"]["id"])
+
+
+@pytest.mark.parametrize(("name", "coded", "words", "code"), [
+    ("amoxicillin_algsHis", (), ("青霉素过敏史",), "ALLERGY_UNKNOWN"),
+    ("amoxicillin_control_algsCodes", ("AL01",), (), "ALLERGY"),
+    ("60_erx_allergy_codes_as_text", ("AL01",), (), ""),
+])
+async def test_allergies_reach_the_audit(
+    client: TestClient, engine: Speaker, city: City, name: str, coded: tuple[str, ...], words: tuple[str, ...], code: str,
+) -> None:
+    rx_id = taken(client, engine, case(name))
+    with city.db.reading() as session:
+        patient = prescriptions.load(session, rx_id).prescription.patient
+    assert (patient.allergies, patient.allergy_words, patient.no_known_allergies) == (coded, words, False)
+    await audit_prescription(city, rx_id)
+    with city.db.reading() as session:
+        found = {one.code for one in prescriptions.findings(session, rx_id)}
+    assert {one for one in found if one.startswith("ALLERGY")} == ({code} if code else set())
+
+
+def test_what_the_prescriber_wrote_is_in_the_stored_prescription(client: TestClient, engine: Speaker, city: City) -> None:
+    rx = precheck(facts(1, replace(METFORMIN, directions="餐中服用", note="整盒发药", approval="1"), visit_number="V77",
+                        department="03.07", department_name="内分泌科", note="低盐饮食", no_known_allergies=True, valid_days=2,
+                        valid_reason="偏远地区"))
+    rx["mdtrtinfo"] |= {"patnWt": "70.5"}
+    rx_id = taken(client, engine, rx)
+    with city.db.reading() as session:
+        stored = prescriptions.load(session, rx_id).prescription
+    item = stored.items[0]
+    assert (item.directions, item.approval, stored.note, stored.valid_reason) == ("餐中服用", "1", "低盐饮食", "偏远地区")
+    assert item.note.startswith("整盒发药；剂型：片剂")
+    assert (stored.prescriber.department, stored.prescriber.department_name, stored.prescriber.title, stored.visit.number) == (
+        "03.07", "内分泌科", "233", "V77")
+    assert stored.patient.no_known_allergies
+    assert [(one.code, str(one.value), one.unit) for one in stored.readings] == [("29463-7", "70.5", "kg")]
+    assert stored.signature is not None
+
+
 # D002 and D003.
+
+def test_a_signature_is_for_the_institution_that_asks(client: TestClient, engine: Speaker) -> None:
+    fields = {"fixmedinsCode": "H37010000009"}
+    answer = Called(client, engine, "rxFixmedinsSign", {
+        "fixmedinsCode": "H37010000002", "originalValue": base64.b64encode(sm.compact(fields).encode()).decode(),
+        "originalRxFile": PDF})
+    assert answer.findings == {("ERX_PARTS_DISAGREE", "D002 fixmedinsCode")}
+
+
+def test_an_upload_is_told_everything_at_once(client: TestClient, engine: Speaker) -> None:
+    body = signed(client, engine, facts(1))
+    answer = Called(client, engine, "rxFileUpld", body | {
+        "rxFile": "AAAA", "signDigest": "AAAA", "pharChkTime": "09:00", "patnName": "别人", "extras": {"x": 1}})
+    assert answer.findings == {
+        ("ERX_RX_FILE", "D003 rxFile"), ("ERX_SIGN_DIGEST", "D003 signDigest"), ("ERX_FIELD_TYPE", "D003 pharChkTime"),
+        ("ERX_PARTS_DISAGREE", "D003 patnName"), ("ERX_FIELD_UNKNOWN", "D003 extras")}
 
 def test_the_signature_can_be_checked_with_our_public_key_alone(client: TestClient, engine: Speaker) -> None:
     body = signed(client, engine, facts(1))
@@ -382,6 +487,8 @@ def test_what_was_never_checked_cannot_be_revoked(client: TestClient, engine: Sp
     undo = json.loads(engine.cancel(facts(1), "C1", facts(1).sent))["D004"]
     answer = Called(client, engine, "rxUndo", {"hiRxno": "HI" + "A" * 28, **undo})
     assert answer.findings == {("ERX_PRECHECK_UNKNOWN", "D004 hiRxno")}
+    answer = Called(client, engine, "rxUndo", undo | {"undoTime": ""})
+    assert answer.findings == {("ERX_FIELD_MISSING", "D004 hiRxno"), ("ERX_FIELD_MISSING", "D004 undoTime")}
 
 
 # D005 to D008.
@@ -467,6 +574,8 @@ def test_the_catalogue_is_in_the_hospitals_codes_and_without_controlled_drugs(cl
     assert len(every["drugList"]) == transactions.PAGE < every["total"]
     assert [row["drugGenname"] for row in one["drugList"]] == ["盐酸二甲双胍片"]
     assert named["total"] == 0
+    for page in ("9" * 5000, "-1", "0", "x", [1], None):
+        assert Called(client, engine, "circDrugQuery", {"pageNum": page}).data["total"] == every["total"]
 
 
 # When we cannot, and what we say to nobody.

@@ -12,6 +12,7 @@ from adapters.dialects.erx_fields import HERBS, filled, listed, moment, number
 from adapters.dialects.erx_json import Node
 from adapters.mapping import CodeMap, Codes
 from adapters.messages import Unmapped
+from domain.units import converted
 from fhir_profiles.drafts import (
     NOTHING,
     CancelDraft,
@@ -253,6 +254,7 @@ def _item(rx: Node, row: Node, line: int, codes: Codes) -> ItemDraft:
         skin_test_at=_moment(extras["sknTstTime"]),
         skin_test_exemption=extras["sknTstExmpRea"].said,
         approval=row["hospApprFlag"].said,
+        **_pack(row),
     )
 
 
@@ -275,6 +277,25 @@ def _piece_dose(rx: Node, row: Node) -> Said:
     if filled(row["sinDoscnt"]) or total is None or not doses or doses < 0:
         return row["sinDoscnt"].said
     return Said(f"{(total / doses).quantize(Decimal('0.0001')).normalize():f}", row["drugCnt"].spot)
+
+
+_SPEC = re.compile(
+    r"([0-9.]{1,10})\s*(kg|g|mg|μg|ug|mcg|ml|mL|克|毫克|微克|毫升|U|IU|单位)\s*[*×xX/]\s*([0-9]{1,4})?\s*(片|粒|丸|袋|支|贴|枚)(?:/.{1,4})?")
+"""0.5g*60片, 500mg×20片/盒, 0.5g/片."""
+
+
+def _pack(row: Node) -> dict[str, Said]:
+    """What one counted unit holds, in the unit of the dose, and how many are in a pack; nothing where drugSpec or the unit of
+    the quantity speaks of something else."""
+    spec = row["drugSpec"]
+    said = _SPEC.fullmatch(spec.text)
+    if not said or said[4] != row["drugDosunt"].text or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", said[1]):
+        return {}
+    held = converted(Decimal(said[1]), said[2], row["sinDosunt"].text)
+    if held is None:
+        return {}
+    strength = Decimal(held.numerator) / Decimal(held.denominator)
+    return {"strength": Said(f"{strength.normalize():f}", spec.spot), "pack_size": Said(said[3] or "", spec.spot)}
 
 
 def _remarks(rx: Node, row: Node) -> Iterator[tuple[Node, str]]:
