@@ -104,7 +104,8 @@ class Examined(Hospital):
         self.done = True
 
     async def _send_samples(self) -> None:
-        for name, body in (*self._samples.valid.items(), *self._samples.invalid.items()):
+        # The invalid ones first: often they are a valid one with a mistake, under its key, and what is refused may be corrected.
+        for name, body in (*self._samples.invalid.items(), *self._samples.valid.items()):
             try:
                 await self._recorder.send_sample(name, body)
             except Exception:  # noqa: S112  a message so broken that its own sender cannot read it; the judge misses it

@@ -78,6 +78,15 @@ def _samples(at: _Bench, name: str, wanted: dict[str, bytes], outcomes: Sequence
     return _of(name, [*bad, *unsent], len(wanted), zh, en, sent)
 
 
+def _refused(at: _Bench) -> Judged:
+    """Each for the mistake it was made for: a refusal for another reason proves nothing of this one."""
+    sent = [one for one in at.record.of("sample") if one.purpose.key in at.samples.invalid and not one.again]
+    bad: list[Any] = [one for one in sent if one.heard is None or one.heard.outcome != "refused"
+                      or at.samples.faults.get(one.purpose.key, "").encode() not in one.heard.body]
+    return _of("R-03", bad, len(at.samples.invalid), "错误样例因各自的错误被拒收",
+               "invalid samples were refused for their own mistakes", sent)
+
+
 def _good(at: _Bench) -> Judged:
     planned = at.planned()
     bad = [one for one in planned if (first := at.firsts.get(one.key)) is None or first.heard is None
@@ -194,9 +203,7 @@ def _private(at: _Bench) -> Judged:
 _RULES: dict[str, Callable[[_Bench], Judged]] = {
     "R-01": _answered,
     "R-02": lambda at: _samples(at, "R-02", at.samples.valid, ["accepted"], "正确样例被接收", "valid samples were accepted"),
-    # Invalid samples often are a valid one with a mistake, under its key: then it is the key that stops them here.
-    "R-03": lambda at: _samples(at, "R-03", at.samples.invalid, ["refused", "conflict"], "错误样例未被接收",
-                                "invalid samples were not accepted"),
+    "R-03": _refused,
     "R-04": _good, "R-05": _repeat, "R-06": _conflict, "R-07": _broken, "R-08": _mapped, "R-09": _late,
     "R-10": _cancel("R-10", "cancelled_waiting", "等待药房时撤销成功", "taken back while it waited"),
     "R-11": _cancel("R-11", "cancelled_before", "先到的撤销生效", "taken back before it came"),

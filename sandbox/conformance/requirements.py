@@ -25,7 +25,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
                 "Check address, port, certificate and token; without an answer send the same bytes again"),
     Requirement("R-02", "医院提供的正确样例全部被接收", "Every valid sample of the hospital is accepted", _CONTRACT,
                 "按应答中指出的位置修改接口程序，更新样例", "Correct the interface where the answer points, and renew the sample"),
-    Requirement("R-03", "错误样例全部被拒收", "Every invalid sample is refused", "contracts.md 1.1",
+    Requirement("R-03", "错误样例因各自的错误被拒收", "Every invalid sample is refused for its own mistake", "contracts.md 1.1",
                 "该样例与索引不符：更新样例或索引", "Sample and index disagree: renew one of them"),
     Requirement("R-04", "规范的处方被接收并取得平台编号", "A good prescription is accepted and gets the platform's id",
                 f"contracts.md 1.1; {_ART}6", "按应答中的问题逐项修改", "Correct what the answer lists"),

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tomllib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ class Samples:
 
     valid: dict[str, bytes] = field(default_factory=dict, repr=False)
     invalid: dict[str, bytes] = field(default_factory=dict, repr=False)
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """Name of an invalid one -> the code of the finding it must cause (`invalid/index.toml`)."""
 
 
 def read_samples(folder: Path) -> Samples:
@@ -27,7 +30,9 @@ def read_samples(folder: Path) -> Samples:
         return {file.name: file.read_bytes() for file in sorted(where.glob("*"))
                 if file.is_file() and file.suffix not in (".toml", ".md")}
 
-    return Samples(files(folder), files(folder / "invalid"))
+    index = folder / "invalid" / "index.toml"
+    faults = tomllib.loads(index.read_text(encoding="utf-8")) if index.exists() else {}
+    return Samples(files(folder), files(folder / "invalid"), {name: str(code) for name, code in faults.items()})
 
 
 async def send_sample(dialect: str, speaker: Speaking, body: bytes) -> Heard | None:

@@ -26,7 +26,8 @@ from sandbox.plan import Plan, make_plan
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
-SAMPLES = Samples({"good.json": b'{"kind": "prescription", "key": "S1", "number": "RXS1"}'}, {"bad.json": b'{"kind": "broken"}'})
+SAMPLES = Samples({"good.json": b'{"kind": "prescription", "key": "S1", "number": "RXS1"}'}, {"bad.json": b'{"kind": "broken"}'},
+                  {"bad.json": "NO_DOSE"})
 MONEY = {"total": "30.00", "fund": "20.00", "account": "4.00", "cash": "6.00"}
 STORIES = {
     "settled": [("in_review", {}), ("fulfilling", {"pickup": {"order": "o", "chain": "c", "code": "K"}}),
@@ -50,7 +51,7 @@ class Platform:
     def take(self, body: bytes) -> Heard:
         told = json.loads(body)
         if told["kind"] == "broken":
-            return Heard("refused", body=b"no")
+            return Heard("refused", body=b"no: NO_DOSE")
         if known := self._answers.get(told["key"]):
             return known[1] if known[0] == body else Heard("conflict", body=b"other content")
         number = told["number"]
@@ -158,8 +159,10 @@ async def test_a_flaw_is_caught_by_the_requirement_it_breaks(tmp_path: Path, nam
     (lambda record: [told.report.update(reason="", findings=[]) for told in record.told], "R-15"),
     (lambda record: record.told.append(Told(NOW, "k", {"key": "k", "reason": record.people[0].name})), "R-19"),
     (lambda record: record.sent.append(replace(record.of("prescription")[0], heard=Heard("waiting"))), "R-08"),
-    (lambda record: record.sent.append(replace(record.of("sample")[1], heard=Heard("accepted"))), "R-03"),
-    (lambda record: record.sent.append(replace(record.of("sample")[0], heard=Heard("refused"))), "R-02"),
+    (lambda record: record.sent.append(replace(record.of("sample")[0], heard=Heard("accepted"))), "R-03"),
+    (lambda record: record.sent.append(replace(record.of("sample")[0], heard=Heard("conflict", body=b"NO_DOSE"))), "R-03"),
+    (lambda record: record.sent.append(replace(record.of("sample")[0], heard=Heard("refused", body=b"no: NO_NAME"))), "R-03"),
+    (lambda record: record.sent.append(replace(record.of("sample")[1], heard=Heard("refused"))), "R-02"),
     (lambda record: record.sent.append(replace(record.of("changed")[0], heard=Heard("accepted"))), "R-06"),
     (lambda record: record.sent.append(replace(record.of("broken")[0], heard=Heard("accepted"))), "R-07"),
 ])

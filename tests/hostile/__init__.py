@@ -1,0 +1,1 @@
+"""What an attacker, or a broken interface, may send to each door."""
