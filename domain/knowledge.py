@@ -124,6 +124,15 @@ class DiagnosisLimit:
 
 
 @dataclass(frozen=True)
+class InUse:
+    """How long a counted unit may be used once begun: then it is thrown away, whatever is left in it (A-21)."""
+
+    id: str
+    patterns: tuple[str, ...]
+    days: int
+
+
+@dataclass(frozen=True)
 class DuplicateGroup:
     id: str
     name: str
@@ -246,6 +255,7 @@ class Knowledge:
     pregnancy: tuple[PregnancyRow, ...] = field(repr=False, default=())
     limits: tuple[AgeSexLimit, ...] = field(repr=False, default=())
     diagnosis_limits: tuple[DiagnosisLimit, ...] = field(repr=False, default=())
+    in_use: tuple[InUse, ...] = field(repr=False, default=())
     duplicates: tuple[DuplicateGroup, ...] = field(repr=False, default=())
     allergies: dict[str, AllergyGroup] = field(repr=False, default_factory=dict)
     labs: tuple[LabLimit, ...] = field(repr=False, default=())

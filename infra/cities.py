@@ -25,6 +25,7 @@ from domain.knowledge import (
     DuplicateGroup,
     Frequency,
     Interaction,
+    InUse,
     Knowledge,
     LabLimit,
     PaymentRestriction,
@@ -218,6 +219,8 @@ def load_knowledge(slug: str, root: Path = CITIES) -> Knowledge:
             row.required("dl_id"), row.listed("icd10_prefixes"), row.sex("sex"), row.flag("newborn_only"),
             row.action("default_action"), row.text("reason"),
         ) for row in rows(folder / "diagnosis_limits.csv")),
+        in_use=tuple(InUse(row.required("dp_id"), row.listed("atc_prefixes"), row.integer("days_in_use"))
+                     for row in rows(folder / "days_per_pack.csv")),
         duplicates=tuple(_duplicate(row, drugs) for row in rows(folder / "duplicate_groups.csv")),
         allergies=keyed(folder / "allergy_groups.csv", "allergy_id", lambda row: AllergyGroup(
             row.required("allergy_id"), row.required("allergen_group"), row.listed("atc_prefixes"),

@@ -1,8 +1,10 @@
 """Is it a valid prescription, written by somebody who may, for somebody who may have it? (rules-cn, section A)"""
 
+import math
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from fractions import Fraction
 
 from domain.audit.facts import (
     Facts,
@@ -18,12 +20,13 @@ from domain.audit.facts import (
 )
 from domain.dosage import required_units, whole_packs
 from domain.findings import Finding, Severity
-from domain.knowledge import diagnosis_matches
+from domain.knowledge import CatalogueEntry, Drug, Frequency, diagnosis_matches
 from domain.prescription import Channel, DrugKind, Item, Prescription, RxKind, SkinTest, SkinTestResult
 from domain.units import factor, same_unit
 
 CONTROLLED = frozenset({"麻醉", "精一", "精二", "毒性", "放射"})
 ROUTES = frozenset({"PO", "SC", "SL", "INH", "OPH"})
+SWALLOWED = frozenset({"PO", "SL"})
 DAYS_WITHOUT_REASON = {RxKind.GENERAL: 7, RxKind.EMERGENCY: 3}
 LONG_DAYS, LONGEST_DAYS = 28, 84
 MOST_ITEMS = 5
@@ -33,13 +36,12 @@ CHILDRENS_DEPARTMENTS = ("07", "08", "09", "50.04", "A07", "A08", "A09", "A50.04
 """诊疗科目: 儿科, 小儿外科, 儿童保健科, 中医儿科; the insurance's code has an A before it."""
 CHILD = "儿"
 SKIN_TESTED = ("J01C",)
-SKIN_TEST_SAID = Severity.WARN
 CODED = re.compile(r"^[A-Z][0-9]{2}")
 
 
 @rule("A-01", "处方管理办法 art.18; 电子处方接口 valiDays")
 def validity(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """Valid for one to three days of 24 hours from issue; not expired now."""
+    """Valid for one day of 24 hours from issue, two or three with the prescriber's reason; not expired now."""
     if not 1 <= rx.valid_days <= 3:
         yield found("RX_VALIDITY", Severity.BLOCK, f"有效期 {rx.valid_days} 天,只能为 1 至 3 天",
                     f"valid for {rx.valid_days} days; only 1 to 3 are allowed",
@@ -48,6 +50,10 @@ def validity(rx: Prescription, facts: Facts) -> Iterator[Finding]:
         yield found("RX_VALIDITY", Severity.BLOCK, "有效期截止时间与开具时间加有效天数不符",
                     "the end of validity is not the time of issue plus the days of validity",
                     "请核对开具时间与有效天数", "check the time of issue and the days", path="valid_until")
+    if rx.valid_days > 1 and not rx.valid_reason.strip():
+        yield found("VALIDITY_REASON_MISSING", Severity.BLOCK, f"有效期 {rx.valid_days} 天,未注明理由",
+                    f"valid for {rx.valid_days} days without a reason",
+                    "请注明有效期延长的理由,或改为 1 天", "give the reason, or make it one day", path="valid_reason")
     if rx.issued_at - facts.now > CLOCK_SKEW:
         yield found("RX_NOT_YET", Severity.BLOCK, "开具时间晚于当前时间", "it says it is issued later than now",
                     "请核对开具时间与医院系统时钟", "check the time of issue and the clock of the hospital's system",
@@ -257,7 +263,8 @@ def _some_days(item: Item) -> bool:
 def quantity_arithmetic(rx: Prescription, facts: Facts) -> Iterator[Finding]:
     """The quantity is what dose, frequency and days need, rounded up to a pack at most; `domain.dosage` computes it.
 
-    Only for what is swallowed at fixed times; inhalers, drops and injections are INFO, not silence.
+    Of what is not swallowed (pens, inhalers, drops) some is lost at each use and what is begun expires (days_per_pack.csv):
+    there a further pack is right. When needed (prn), the label's maximum bounds it; without one that is said, not passed over.
     """
     for item, drug in known(rx, facts):
         entry, often, dose = facts.knowledge.catalogue.get(item.drug), frequency(item, facts), single_dose(item, drug)
@@ -268,20 +275,33 @@ def quantity_arithmetic(rx: Prescription, facts: Facts) -> Iterator[Finding]:
             yield found("QTY_MISMATCH", Severity.BLOCK, f"数量单位应为{entry.unit}",
                         f"the counted unit must be {entry.unit}",
                         "请按目录单位填写数量", "count in the catalogue's unit", path="unit", item=item)
-        elif often is None or dose is None or not _some_days(item):
-            continue  # A-20 blocks it
-        elif entry is None or item.route not in ("PO", "SL") or (
-                needed := required_units(dose, entry.dose_per_unit, often.times, often.period_days, item.days_supply)) is None:
+        elif often is None or dose is None or entry is None or not _some_days(item):
+            continue  # A-19 or A-20 blocks it
+        elif (bounds := _units(item, drug, entry, often, dose, facts)) is None:
             yield found("QTY_UNCHECKED", Severity.INFO, "数量无法按频次核算", "the quantity cannot be computed",
                         path="quantity", item=item)
-        elif item.quantity < needed:
-            yield found("QTY_MISMATCH", Severity.BLOCK, f"数量 {plain(item.quantity)} 不足,需 {needed}{entry.unit}",
-                        f"quantity {plain(item.quantity)} is too little, {needed} needed",
+        elif item.quantity < bounds[0]:
+            yield found("QTY_MISMATCH", Severity.BLOCK, f"数量 {plain(item.quantity)} 不足,需 {bounds[0]}{entry.unit}",
+                        f"quantity {plain(item.quantity)} is too little, {bounds[0]} needed",
                         "请核对数量与天数", "check quantity and days", path="quantity", item=item)
-        elif item.quantity > whole_packs(needed, entry.units_per_pack):
-            yield found("QTY_EXCESS_PACK", Severity.WARN, f"数量 {plain(item.quantity)} 超过整包装,需 {needed}{entry.unit}",
-                        f"quantity {plain(item.quantity)} is more than whole packs, {needed} needed",
+        elif item.quantity > bounds[1]:
+            yield found("QTY_EXCESS_PACK", Severity.WARN, f"数量 {plain(item.quantity)} 过多,最多 {bounds[1]}{entry.unit}",
+                        f"quantity {plain(item.quantity)} is too much, {bounds[1]} at most",
                         "请核对数量与天数", "check quantity and days", path="quantity", item=item)
+
+
+def _units(item: Item, drug: Drug, entry: CatalogueEntry, often: Frequency, dose: Fraction, facts: Facts
+           ) -> tuple[int, int] | None:
+    """The fewest and the most counted units that are right; None where nothing bounds them."""
+    pack, content = entry.units_per_pack, entry.dose_per_unit
+    needed = required_units(dose, content, often.times, often.period_days, item.days_supply)
+    if needed is None:
+        most = required_units(drug.max_dose, content, 1, drug.dose_period_days, item.days_supply) if drug.max_dose else None
+        return None if most is None else (0, whole_packs(most, pack))
+    if item.route in SWALLOWED:
+        return needed, whole_packs(needed, pack)
+    begun = [math.ceil(Fraction(item.days_supply, row.days)) for row in facts.knowledge.in_use if drug.matches(row.patterns)]
+    return needed, whole_packs(max([needed, *begun]), pack) + pack
 
 
 @rule("A-23", "处方点评 1-10; 结算接口 diseinfo")
@@ -308,7 +328,7 @@ def skin_test(rx: Prescription, facts: Facts) -> Iterator[Finding]:
             yield found("SKIN_TEST_EXEMPT", Severity.INFO, f"{drug.name}免做皮试,理由见处方",
                         f"no skin test for {drug.id}, for the reason on the prescription", path="skin_test.exemption", item=item)
         elif test.result is None or test.at is None:
-            yield found("SKIN_TEST_MISSING", SKIN_TEST_SAID, f"{drug.name}须有皮试阴性结果及时间,或免试理由",
+            yield found("SKIN_TEST_MISSING", Severity.BLOCK, f"{drug.name}须有皮试阴性结果及时间,或免试理由",
                         f"{drug.id} needs a negative skin test with its time, or the reason why none is needed",
                         f"请填写 {hours} 小时内的皮试结果与时间,或免试理由",
                         f"state result and time of a test of the last {hours} hours, or why none is needed",

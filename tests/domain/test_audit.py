@@ -63,6 +63,18 @@ def had(drug: str, days: int = 0, supply: int = 30, hours: int = 0) -> Dispensed
     return Dispensed(drug, ISSUED + timedelta(hours=1 + hours) - timedelta(days=days), supply)
 
 
+def valid_for(days: int, reason: str) -> Prescription:
+    return rx(valid_days=days, valid_until=ISSUED + timedelta(days=days), valid_reason=reason)
+
+
+def pens(dose: str, days: int, quantity: int) -> Prescription:
+    return rx(item("D030", single_dose=Decimal(dose), days_supply=days, quantity=Decimal(quantity)))
+
+
+def puffs(times: int, quantity: int, frequency: str = "bid") -> Prescription:
+    return rx(item("D099", single_dose=Decimal(100 * times), frequency=frequency, days_supply=30, quantity=Decimal(quantity)))
+
+
 NEGATIVE = SkinTestResult.NEGATIVE
 ALMOST = Accumulators(Fen(50_000), Fen(419_900), caps=(("M01600", Fen(419_900)),))
 """Nearly nothing is left for diabetes, everything for the rest."""
@@ -75,6 +87,9 @@ EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
     ("A-01", case(rx(valid_days=3, valid_until=ISSUED + timedelta(days=3))),
      case(rx(valid_days=4, valid_until=ISSUED + timedelta(days=4))), "RX_VALIDITY", BLOCK),
     ("A-01", case(rx()), case(rx(valid_until=ISSUED + timedelta(days=3))), "RX_VALIDITY", BLOCK),
+    *(("A-01", case(valid_for(days, "患者行动不便")), case(valid_for(days, " ")), "VALIDITY_REASON_MISSING", BLOCK)
+      for days in (2, 3)),
+    ("A-01", case(valid_for(1, "")), case(valid_for(2, "")), "VALIDITY_REASON_MISSING", BLOCK),
     ("A-03", case(rx(item(days_supply=7), kind=RxKind.GENERAL, extend_reason="")),
      case(rx(item(days_supply=10), kind=RxKind.GENERAL, extend_reason=" ")), "QTY_OVER_LIMIT", BLOCK),
     ("A-03", case(rx(item(days_supply=3), kind=RxKind.EMERGENCY)),
@@ -131,19 +146,28 @@ EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
     ("A-21", case(ordinary("D106")), case(rx(item("D106", quantity=Decimal(101)))), "QTY_EXCESS_PACK", WARN),
     ("A-21", case(ordinary("D032")), case(rx(item("D032", unit="盒"))), "QTY_MISMATCH", BLOCK),
     ("A-21", case(ordinary("D187")), case(rx(item("D187", quantity=Decimal(4)))), "QTY_MISMATCH", BLOCK),
-    ("A-21", case(ordinary("D032")), case(ordinary("D030")), "QTY_UNCHECKED", INFO),
+    ("A-21", case(ordinary("D030")), case(rx(item("D030", frequency="prn"))), "QTY_UNCHECKED", INFO),
+    ("A-21", case(ordinary("D030")), case(rx(item("D030", quantity=Decimal(1)))), "QTY_MISMATCH", BLOCK),
+    ("A-21", case(rx(item("D030", quantity=Decimal(3)))), case(rx(item("D030", quantity=Decimal(4)))), "QTY_EXCESS_PACK", WARN),
+    # 5 U a day empty a pen in 60 days, but it is thrown away after 28: three pens and one more are right for 84 days.
+    ("A-21", case(pens("5", 84, 4)), case(pens("5", 84, 5)), "QTY_EXCESS_PACK", WARN),
+    ("A-21", case(pens("5", 84, 2)), case(pens("5", 84, 1)), "QTY_MISMATCH", BLOCK),
+    ("A-21", case(puffs(2, quantity=2)), case(puffs(2, quantity=3)), "QTY_EXCESS_PACK", WARN),
+    ("A-21", case(puffs(2, quantity=2, frequency="prn")), case(puffs(2, quantity=3, frequency="prn")), "QTY_EXCESS_PACK", WARN),
+    ("A-21", case(puffs(2, quantity=1, frequency="prn")), case(ordinary("D030", items=(item("D030", frequency="prn"),))),
+     "QTY_UNCHECKED", INFO),
     ("A-21", case(rx(item(single_dose=Decimal("0.5"), dose_unit="g"))),
      case(rx(item(single_dose=Decimal("0.5"), dose_unit="g", quantity=Decimal(59)))), "QTY_MISMATCH", BLOCK),
     ("A-23", case(rx()), case(rx(diagnoses=())), "DIAG_MISSING", BLOCK),
     ("A-23", case(rx()), case(rx(diagnoses=("糖尿病",))), "DIAG_MISSING", BLOCK),
-    ("A-37", case(rx()), case(penicillin(None)), "SKIN_TEST_MISSING", WARN),
+    ("A-37", case(rx()), case(penicillin(None)), "SKIN_TEST_MISSING", BLOCK),
     ("A-37", case(penicillin(SkinTest(exemption="口服多年无反应"))), case(penicillin(SkinTest(exemption=" "))),
-     "SKIN_TEST_MISSING", WARN),
+     "SKIN_TEST_MISSING", BLOCK),
     ("A-37", case(penicillin(SkinTest(NEGATIVE, ISSUED - timedelta(hours=72)))),
      case(penicillin(SkinTest(NEGATIVE, ISSUED - timedelta(hours=72, seconds=1)))), "SKIN_TEST_MISSING", BLOCK),
     ("A-37", case(penicillin(SkinTest(NEGATIVE, ISSUED + timedelta(hours=1)))),
      case(penicillin(SkinTest(NEGATIVE, ISSUED + timedelta(hours=2)))), "SKIN_TEST_MISSING", BLOCK),
-    ("A-37", case(penicillin(SkinTest(NEGATIVE, ISSUED))), case(penicillin(SkinTest(NEGATIVE))), "SKIN_TEST_MISSING", WARN),
+    ("A-37", case(penicillin(SkinTest(NEGATIVE, ISSUED))), case(penicillin(SkinTest(NEGATIVE))), "SKIN_TEST_MISSING", BLOCK),
     ("A-37", case(penicillin(SkinTest(NEGATIVE, ISSUED))), case(penicillin(SkinTest(SkinTestResult.POSITIVE, ISSUED, "见病历"))),
      "SKIN_TEST_POSITIVE", BLOCK),
     ("A-37", case(penicillin(SkinTest(NEGATIVE, ISSUED))), case(penicillin(SkinTest(exemption="口服多年无反应"))),

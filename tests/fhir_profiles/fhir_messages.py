@@ -85,7 +85,7 @@ def item(number: str, line: int, drug: tuple[str, str], dose: tuple[float, str],
 
 
 def message(key: str, person: Json, diagnosis: tuple[str, str], items: list[Json], *, insutype: str = "310",
-            visit: str = "VR", proof: str = "", disease: str = "") -> Json:
+            visit: str = "VR", proof: str = "", disease: str = "", department: tuple[str, str] = ("03", "内科")) -> Json:
     resources = [
         person,
         {"resourceType": "Practitioner", "identifier": [{"system": f"{BASE}/sid/physician", "value": "D370100000001"}],
@@ -94,7 +94,9 @@ def message(key: str, person: Json, diagnosis: tuple[str, str], items: list[Json
          "name": "示范市第一医院"},
         {"resourceType": "Encounter", "status": "finished",
          "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": visit},
+         "identifier": [{"system": "urn:jinan_first:visit", "value": f"V{key[1:]}"}],
          "type": [concept("visit-type", "follow-up")], "subject": {"reference": url(1)},
+         "serviceType": concept("department", department[0]) | {"text": department[1]},
          **({"extension": [revisit_proof(proof)]} if proof else {})},
         {"resourceType": "Condition", "code": concept("urn:oid:2.16.156.10011.2.3.3.11", *diagnosis),
          "subject": {"reference": url(1)}, "encounter": {"reference": url(4)}},
@@ -126,9 +128,10 @@ def home_delivery() -> Json:
     person = patient("示范患者丙", "1971-08-15", 992, ext("allergy-group", valueCode="AL01"),
                      ext("allergy-group", valueCode="AL03"), ext("lactating", valueBoolean=False))
     shared: Json = {"handover": "home", "valid_days": 2}
+    reason = ext("valid-reason", valueString="患者住处偏远,当日难以送达")
     return message("M0002", person, ("I10.x00", "原发性高血压"), [
-        item("RX0002", 1, ("D032", "苯磺酸氨氯地平片"), (5, "mg"), "qd", "PO", (7, "片"), 7, **shared),
-        item("RX0002", 2, ("D048", "缬沙坦胶囊"), (80, "mg"), "qd", "PO", (7, "粒"), 7, **shared)],
+        item("RX0002", 1, ("D032", "苯磺酸氨氯地平片"), (5, "mg"), "qd", "PO", (7, "片"), 7, reason, **shared),
+        item("RX0002", 2, ("D048", "缬沙坦胶囊"), (80, "mg"), "qd", "PO", (7, "粒"), 7, reason, **shared)],
         proof="I10.x00", disease="M03900")
 
 
@@ -137,7 +140,7 @@ def child() -> Json:
     person = patient("示范患儿丁", "2019-12-03", 993, ext("guardian-confirmed", valueBoolean=True))
     return message("M0003", person, ("J45.900", "支气管哮喘"), [
         item("RX0003", 1, ("D099", "硫酸沙丁胺醇吸入气雾剂"), (1, "吸"), "prn", "INH", (1, "支"), 7)],
-        insutype="390", visit="AMB")
+        insutype="390", visit="AMB", department=("07", "儿科"))
 
 
 def cancel() -> Json:
