@@ -121,12 +121,20 @@ def bundle(facts: Facts) -> Document:
                 {"url": "latitude", "valueDecimal": float(facts.latitude)},
                 {"url": "longitude", "valueDecimal": float(facts.longitude)}]}]}],
     }
+    allergies: list[Document] = [{"url": f"{EXTENSION}/allergy-text", "valueString": words} for words in facts.allergy_words]
+    if facts.no_known_allergies:
+        allergies.append({"url": f"{EXTENSION}/no-known-allergies", "valueBoolean": True})
+    if allergies:
+        patient["extension"] = allergies
     encounter: Document = {
         "resourceType": "Encounter", "status": "finished",
         "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "VR"},
         "type": [{"coding": [{"system": f"{CODES}/visit-type", "code": "follow-up" if facts.proof_issued else "first"}]}],
         "subject": {"reference": url("patient")},
+        "serviceType": {"coding": [{"system": f"{CODES}/department", "code": facts.department}], "text": facts.department_name},
     }
+    if facts.visit_number:
+        encounter["identifier"] = [{"system": f"urn:{facts.hospital}:visit", "value": facts.visit_number}]
     if facts.proof_issued:
         encounter["extension"] = [{"url": f"{EXTENSION}/revisit-proof", "extension": [
             {"url": "issued", "valueDate": facts.proof_issued.isoformat()},
@@ -162,7 +170,11 @@ def bundle(facts: Facts) -> Document:
                 "resourceType": "Organization",
                 "identifier": [{"system": f"{CANONICAL}/sid/institution", "value": facts.institution}],
                 "name": facts.institution_name}),
-            entry("encounter", encounter), *conditions, entry("coverage", coverage), *requests,
+            entry("encounter", encounter), *conditions, entry("coverage", coverage),
+            entry("role", {
+                "resourceType": "PractitionerRole", "practitioner": {"reference": url("practitioner")},
+                "organization": {"reference": url("organization")},
+                "code": [{"coding": [{"system": f"{CODES}/title", "code": facts.title}]}]}), *requests,
         ],
     }
 
@@ -170,7 +182,15 @@ def bundle(facts: Facts) -> Document:
 def _request(facts: Facts, line: int, medicine: Medicine, refer: Mapping[str, Document], reasons: Sequence[Document]
              ) -> Document:
     amount = float(medicine.amount)
-    return {
+    extensions: list[Document] = [
+        {"url": f"{EXTENSION}/handover", "valueCode": "home" if facts.home else "pickup"},
+        {"url": f"{EXTENSION}/extend-reason", "valueString": facts.extend_reason},
+        {"url": f"{EXTENSION}/long-term-assessed", "valueBoolean": True},
+        {"url": f"{EXTENSION}/patient-acknowledged", "valueBoolean": True}]
+    extensions += [{"url": f"{EXTENSION}/{name}", kind: value} for name, kind, value in (
+        ("valid-reason", "valueString", facts.valid_reason), ("prescription-note", "valueString", facts.note),
+        ("hospital-approval", "valueCode", medicine.approval)) if value]
+    request: Document = {
         "resourceType": "MedicationRequest", "status": "active", "intent": "order",
         "groupIdentifier": {"system": f"urn:{facts.hospital}:prescription", "value": facts.external_id},
         "identifier": [{"system": f"urn:{facts.hospital}:item", "value": f"{facts.external_id}-{line}"}],
@@ -181,21 +201,21 @@ def _request(facts: Facts, line: int, medicine: Medicine, refer: Mapping[str, Do
         "requester": refer["practitioner"], "reasonReference": list(reasons), "insurance": [refer["coverage"]],
         "courseOfTherapyType": {"coding": [{"system": f"{CODES}/prescription-kind", "code": "long_term"}]},
         "dosageInstruction": [{
+            **({"text": medicine.directions} if medicine.directions else {}),
             "timing": {"code": {"coding": [{"system": f"{CODES}/frequency", "code": medicine.frequency}]}},
             "route": {"coding": [{"system": f"{CODES}/route", "code": "PO"}]},
             "doseAndRate": [{"doseQuantity": {
                 "value": int(amount) if amount.is_integer() else amount, "unit": medicine.dose_unit}}]}],
         "dispenseRequest": {
-            "validityPeriod": {"start": _time(facts.issued), "end": _time(facts.issued + timedelta(hours=24))},
+            "validityPeriod": {"start": _time(facts.issued), "end": _time(facts.valid_until)},
             "quantity": {"value": medicine.quantity, "unit": medicine.unit},
             "expectedSupplyDuration": {
                 "value": medicine.days, "unit": "d", "system": "http://unitsofmeasure.org", "code": "d"}},
-        "extension": [
-            {"url": f"{EXTENSION}/handover", "valueCode": "home" if facts.home else "pickup"},
-            {"url": f"{EXTENSION}/extend-reason", "valueString": facts.extend_reason},
-            {"url": f"{EXTENSION}/long-term-assessed", "valueBoolean": True},
-            {"url": f"{EXTENSION}/patient-acknowledged", "valueBoolean": True}],
+        "extension": extensions,
     }
+    if medicine.note:
+        request["note"] = [{"text": medicine.note}]
+    return request
 
 
 def cancel(facts: Facts, key: str, at: datetime) -> Document:

@@ -70,12 +70,25 @@ def test_every_message_keeps_the_contract_and_the_audit_sees_what_was_meant(plan
         cancel = message(speaker.cancel(planned.facts, planned.cancel_key, NOW))
         assert check_data(cancel, planned.facts.hospital) == []
     found = [(finding.severity, finding.code) for finding in audited(planned) if finding.severity is not Severity.INFO]
+    said = [(Severity.WARN, "ALLERGY_UNKNOWN")] * bool(planned.facts.allergy_words)
+    said += [(Severity.SELFPAY, "OWN_EXPENSE") for medicine in planned.facts.medicines if medicine.approval == "2"]
     if planned.scenario == "refused":
         assert Severity.BLOCK in {severity for severity, _ in found}
     elif planned.scenario == "returned":
         assert found == [(Severity.WARN, "OFF_LABEL")]
     else:
-        assert found == []
+        assert found == said
+
+
+def test_a_hospital_says_everything_that_the_day_holds():
+    for planned in DAY.prescriptions:
+        rx, facts = admitted(planned), planned.facts
+        assert (rx.prescriber.department, rx.prescriber.department_name, rx.prescriber.title, rx.visit.number) == (
+            facts.department, facts.department_name, facts.title, facts.visit_number)
+        assert (rx.valid_days, rx.valid_reason, rx.note) == (facts.valid_days, facts.valid_reason, facts.note)
+        assert (rx.patient.allergy_words, rx.patient.no_known_allergies) == (facts.allergy_words, facts.no_known_allergies)
+        assert [(one.directions, one.note, one.approval) for one in rx.items] == [
+            (one.directions, one.note, one.approval) for one in facts.medicines]
 
 
 def test_the_broken_messages_are_broken_and_the_conflicts_are_not():
