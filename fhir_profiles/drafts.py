@@ -358,7 +358,7 @@ def _encounter(draft: Draft, refer: Mapping[str, Json]) -> "_Node":
     encounter = _Node("Encounter", status="finished", subject=refer["patient"])
     if draft.visit_class.value:
         encounter.say("class.system", codes.ACT_CODE)
-        encounter.say("class.code", draft.visit_class)
+    encounter.say("class.code", draft.visit_class)
     encounter.code("type[0]", codes.code_system("visit-type"), draft.visit_type)
     encounter.identifier(codes.own_system(draft.hospital, "visit"), draft.visit_number)
     encounter.code("serviceType", codes.code_system("department"), draft.department)

@@ -8,12 +8,12 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from adapters.dialects.erx_facts import Parts, disagreements
+from adapters.dialects.erx_facts import Parts, birth_date, disagreements
 from adapters.dialects.erx_fields import faults, misshapen, tables
 from adapters.dialects.erx_json import Node, Source, read, read_all, read_parts
 from adapters.dialects.erx_rules import MAX_FINDINGS, bounded, finding
@@ -22,7 +22,8 @@ from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
 from adapters.registry import HospitalManifest
 from domain.errors import InvalidPayload, NeedsOperator, Refused
 from domain.findings import Finding, Spot
-from fhir_profiles.drafts import CancelDraft, Draft, bundle, cancel, locate
+from fhir_profiles.catalogue import RULES as CATALOGUE
+from fhir_profiles.drafts import CancelDraft, Draft, Spots, bundle, cancel, locate
 from fhir_profiles.message import KEY
 from infra import sm
 from infra.http import Request, Transport
@@ -284,15 +285,30 @@ _MEANT = {".medication": ".medication.coding[0].display", ".validityPeriod": ".v
 """Of what is made of several fields, the one that a finding is about: the code of a drug is mapped, prscTime is what it is."""
 
 
-def _places(d001: Node, locate: Callable[[str], Spot | None]) -> Callable[[str], Spot | None]:
-    """Where an element stood; of a kind of resource, the list it is made from."""
+def _places(d001: Node, spots: Spots, told: Collection[Spot | None]) -> Callable[[str], Spot | None]:
+    """Where an element stood; of a kind of resource, the list it is made from.
+
+    Of what is made of several fields one of which is wrong (`told`), that one: the rest is its consequence.
+    """
+    nearest = locate(spots)
+
     def where(path: str) -> Spot | None:
         if (kind := _KIND.search(path)) and kind[1] in _LISTS:
             return d001[_LISTS[kind[1]]].spot
         path = _CALL.sub("", path)
+        cause = next((spot for known, spot in spots.items() if spot in told and known.startswith((f"{path}.", f"{path}["))), None)
         meant = next((path.removesuffix(end) + whole for end, whole in _MEANT.items() if path.endswith(end)), path)
-        return locate(meant)
+        return cause or nearest(meant)
     return where
+
+
+def _unusable(d001: Node) -> Iterator[Finding]:
+    """Numbers that others are made from: said here, so that what is made from them is not said as well."""
+    number, visit = d001["hospRxno"], d001["mdtrtinfo"]
+    if not KEY.fullmatch(number.text):
+        yield replace(CATALOGUE["PRESCRIPTION_NUMBER"].finding("D001.hospRxno"), spot=number.spot)
+    if visit["psnCertType"].text == "01" and birth_date(visit["certno"].text) is None:
+        yield replace(CATALOGUE["ID_NUMBER"].finding("D001.mdtrtinfo.certno"), spot=visit["certno"].spot)
 
 
 class Adapter:
@@ -334,13 +350,17 @@ class Adapter:
             number, key, (resource, spots) = draft.number, draft.key, bundle(draft)
         # A revocation is judged by itself: its D001 was judged when it was pre-checked, whatever the rules are today.
         found = [one for name, part in judged.items() for one in faults(part, name)]
-        found += [finding("ERX_PARTS_DISAGREE", part["hiRxno"]) for name, part in judged.items() if name != "D001"
-                  and part["hiRxno"].text not in ("", hi_rxno(self.slug, parts["D001"]["hospRxno"].text))]
         told = {one.spot for one in found}
-        found += [one for one in disagreements(parts) if one.spot not in told and one.path.partition(".")[0] in judged]
+        found += [one for one in _unusable(parts["D001"]) if "D001" in judged and one.spot not in told]
+        told = {one.spot for one in found}
+        if number.spot not in told:
+            found += [finding("ERX_PARTS_DISAGREE", part["hiRxno"]) for name, part in judged.items() if name != "D001"
+                      and part["hiRxno"].text != hi_rxno(self.slug, number.value) and part["hiRxno"].spot not in told]
+        found += [one for one in disagreements(parts, {one.spot for one in found}) if one.path.partition(".")[0] in judged]
         if len(found) > MAX_FINDINGS:
             raise InvalidPayload(bounded(found))
-        return Message(key.value if KEY.fullmatch(key.value) else None, resource, _places(parts["D001"], locate(spots)),
+        where = _places(parts["D001"], spots, {one.spot for one in found})
+        return Message(key.value if KEY.fullmatch(key.value) else None, resource, where,
                        tuple(unmapped), {"transaction": transaction, "number": number.value}, tuple(found))
 
     def answer(self, message: Message | None, verdict: Verdict) -> Reply:

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -20,7 +20,7 @@ from adapters.dialects.erx_fields import (
 )
 from adapters.dialects.erx_json import Node
 from adapters.dialects.erx_rules import finding
-from domain.findings import Finding
+from domain.findings import Finding, Spot
 
 Parts = Mapping[str, Node]
 Places = Iterator[Node]
@@ -35,10 +35,15 @@ CLOCK_SKEW = timedelta(minutes=10)
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
 
-def disagreements(parts: Parts) -> Iterator[Finding]:
-    """Every contradiction, at the statement that is the less likely one."""
+def disagreements(parts: Parts, wrong: Collection[Spot | None] = ()) -> Iterator[Finding]:
+    """Every contradiction, at the statement that is the less likely one; nothing at a place that is `wrong` by itself."""
+    told = set(wrong)
     for code, check in CHECKS:
-        yield from (finding(code, node) for node in check(parts))
+        for node in check(parts):
+            spot = node.spot
+            if spot not in told:
+                told.add(spot)
+                yield finding(code, node)
 
 
 def rule(code: str) -> Callable[[Check], Check]:
@@ -97,7 +102,7 @@ def upload_of_something_else(parts: Parts) -> Places:
     visit = parts["D001"]["mdtrtinfo"]
     for name, repeated in (("D003", _IN_UPLOAD), ("D004", ("fixmedinsCode",))):
         if name in parts:
-            yield from (parts[name][one] for one in repeated if parts[name][one].text != visit[one].text)
+            yield from (parts[name][one] for one in repeated if visit[one].text and parts[name][one].text != visit[one].text)
 
 
 @rule("ERX_TIME_ORDER")
@@ -127,7 +132,7 @@ def another_document(parts: Parts) -> Places:
 def credential_of_another(parts: Parts) -> Places:
     rx, certno = parts["D001"], parts["D001"]["mdtrtinfo"]["certno"]
     kind, given, token = rx["mdtrtCertType"].text, rx["mdtrtCertNo"], rx["ecToken"]
-    if kind == "02" and filled(given) and given.text.upper() != certno.text.upper():
+    if kind == "02" and filled(given) and _CERTNO.fullmatch(certno.text) and given.text.upper() != certno.text.upper():
         yield given
     if kind == "01" and filled(given) and filled(token) and given.text != token.text:
         yield given
@@ -317,13 +322,14 @@ def renewal_of_nothing(parts: Parts) -> Places:
     rx, extras = parts["D001"], parts["D001"]["mdtrtinfo"]["extras"]
     flag, first = rx["rxCotnFlag"], rx["initRxno"]
     window = [extras[name] for name in ("renewBegnDate", "renewEndDate")]
-    if filled(first):
+    if first.text:
         if flag.text == "0" or first.text == rx["hospRxno"].text:
             yield flag if flag.text == "0" else first
-        yield from (one for one in window if not filled(one))
+        elif not all(map(filled, window)):
+            yield first
     else:
         yield from ([flag] if flag.text == "1" else [])
-        yield from (one for one in window if filled(one))
+        yield from (one for one in window if filled(one) and not filled(first))
     if (begin := day(window[0])) and (end := day(window[1])) and end < begin:
         yield window[1]
 
@@ -403,7 +409,7 @@ def main_diagnosis(parts: Parts) -> Places:
         yield rows[0]["maindiagFlag"]
     yield from (row["maindiagFlag"] for row in western[1:])
     for name, own in (("maindiagCode", "diagCode"), ("maindiagName", "diagName")):
-        if main and filled(visit[name]) and visit[name].text not in {row[own].text for row in main}:
+        if main and filled(visit[name]) and all(row[own].text not in ("", visit[name].text) for row in main):
             yield visit[name]
 
 

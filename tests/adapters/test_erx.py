@@ -479,6 +479,28 @@ def test_two_statements_of_one_fact_are_compared(
     assert found == ({(code, f"D001.{path}")} if code else set())
 
 
+@pytest.mark.parametrize(("node", "field", "value", "expected"), [
+    ("", "hospRxno", "处方1", {("PRESCRIPTION_NUMBER", "hospRxno")}), ("", "hospRxno", "", {("ERX_FIELD_MISSING", "hospRxno")}),
+    ("", "prscTime", "", {("ERX_FIELD_MISSING", "prscTime")}), ("", "prscTime", ["x"], {("ERX_FIELD_TYPE", "prscTime")}),
+    ("", "bizTypeCode", "", {("ERX_FIELD_MISSING", "bizTypeCode")}), ("", "bizTypeCode", "9", {("VISIT_CLASS", "bizTypeCode")}),
+    ("mdtrtinfo", "certno", "E12345678", {("ID_NUMBER", "mdtrtinfo.certno")}),
+    ("mdtrtinfo", "certno", "370102195813029910", {("ID_NUMBER", "mdtrtinfo.certno")}),
+    ("mdtrtinfo", "patnName", "", {("ERX_FIELD_MISSING", "mdtrtinfo.patnName")}),
+    ("rxdrugdetail", "drugGenname", "", {("ERX_FIELD_MISSING", "rxdrugdetail[0].drugGenname")}),
+    ("diseinfo", "diagType", "9", {("ERX_CODE", "diseinfo[0].diagType")}),
+    ("diseinfo", "diagCode", "", {("ERX_FIELD_MISSING", "diseinfo[0].diagCode")}),
+    ("diseinfo", "diagName", "", {("ERX_FIELD_MISSING", "diseinfo[0].diagName")}),
+])
+def test_what_is_wrong_is_said_once_and_not_what_follows_from_it(
+    adapter: erx.Adapter, codes: CodeMap, node: str, field: str, value: Any, expected: set[tuple[str, str]],
+) -> None:
+    body = {"D001": both()["D001"]}
+    body["D001"]["mdtrtCertNo"] = ""
+    into(body["D001"], node)[field] = value
+    findings = judged(adapter, codes, message(**body))
+    assert {(one.code, (one.spot.name if one.spot else "").removeprefix("D001 ")) for one in findings} == expected
+
+
 @pytest.mark.parametrize(("born", "fields", "path"), [
     ("20261110", {"patnAge": "0", "nwbFlag": "1", "nwbAge": "12天"}, ""),
     ("20261110", {"patnAge": "0", "nwbFlag": "1", "nwbAge": "13日"}, ""),

@@ -26,6 +26,7 @@ from fhir_profiles.drafts import (
     Said,
     SignatureDraft,
 )
+from fhir_profiles.message import KEY
 
 GENDERS = {"1": "male", "2": "female"}
 VISIT_CLASSES = {"01": "AMB", "02": "VR"}
@@ -38,7 +39,8 @@ KINDS = {"11": "western", "12": "tcm_patent", HERBS: "tcm_piece"}
 """rxItemTypeCode."""
 HANDOVERS = {"1": "pickup", "2": "home"}
 FLAGS = {"1": "true", "0": "false"}
-WESTERN_DIAGNOSIS = "1"
+CHINESE_DIAGNOSES = frozenset({"2", "3"})
+"""diagType of 中医病 and 中医证."""
 RESIDENT_ID = "01"
 """psnCertType."""
 INSURANCE_CODE = "01"
@@ -79,12 +81,15 @@ def prescription(parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: s
     trace = upload["rxTraceCode"].said if upload else Said(trace_code(slug, rx.raw), rx["hospRxno"].spot)
     draft = Draft(
         hospital=slug,
-        key=Said(f"{trace.value}-{hospital_number.value}", trace.spot),
+        # Where the number is none, that is where the key is none.
+        key=Said(f"{trace.value}-{hospital_number.value}",
+                 trace.spot if KEY.fullmatch(hospital_number.value) else hospital_number.spot),
         number=hospital_number,
         # The hospital's pharmacist checks it last of all; before that there is only the time it was written.
         sent=_moment(upload["pharChkTime"] if upload else rx["prscTime"]),
         issued=_moment(rx["prscTime"]),
-        valid_until=_moment(rx["valiEndTime"]),
+        valid_until=_moment(rx["valiEndTime"]) if moment(rx["prscTime"]) else Said(
+            _moment(rx["valiEndTime"]).value, rx["prscTime"].spot),
         rx_kind=_rx_kind(rx),
         handover=_word(_or(extras["takeWay"], facts["handover"]), HANDOVERS),
         patient=_patient(rx, visit, extras),
@@ -96,7 +101,7 @@ def prescription(parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: s
         visit_type=_word(visit["fstdiagFlag"].said, VISIT_TYPES),
         insutype=_or(extras["insutype"], facts["insutype"]),
         insured_place=_or(rx["insuPlcNo"], facts["insured_place"]),
-        diagnoses=[_diagnosis(row, ours) for row in _main_first(rx["diseinfo"]) if row["diagType"].text == WESTERN_DIAGNOSIS],
+        diagnoses=[_diagnosis(row, ours) for row in _main_first(rx["diseinfo"]) if not _is_chinese(row)],
         items=[_item(rx, row, line, ours) for line, row in enumerate(rx["rxdrugdetail"], 1)],
         chronic_disease=visit["diseCodg"].said,
         proof_issued=extras["fstDiagDate"].said,
@@ -182,8 +187,7 @@ def _note(rx: Node, visit: Node) -> Iterator[tuple[Node, str]]:
     yield visit["diseCondDscr"], _labelled("病情", visit["diseCondDscr"])
     yield visit["patnHgt"], f"身高 {visit['patnHgt'].text} cm" if filled(visit["patnHgt"]) else ""
     for row in rx["diseinfo"]:
-        chinese = row["diagType"].text != WESTERN_DIAGNOSIS
-        names = [row["diagName"], row["diagCode"]] if chinese else []
+        names = [row["diagName"], row["diagCode"]] if _is_chinese(row) else []
         names += [row[name] for name in ("tcmDiseName", "tcmDiseCode", "tcmsymp", "tcmsympCode")]
         said = [one for one in names if filled(one)]
         yield (said or [row])[0], f"中医诊断：{' '.join(dict.fromkeys(one.text for one in said))}" if said else ""
@@ -193,6 +197,10 @@ def _signature(upload: Node) -> SignatureDraft | None:
     """What D002 gave. The door takes no upload whose signDigest is not that; a message that is read apart from it may."""
     digest = upload["signDigest"]
     return SignatureDraft(_moment(upload["pharChkTime"]), digest.said) if is_base64(digest.text) else None
+
+
+def _is_chinese(row: Node) -> bool:
+    return row["diagType"].text in CHINESE_DIAGNOSES
 
 
 def _main_first(rows: Node) -> list[Node]:
