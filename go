@@ -151,6 +151,18 @@ check() {
     say "all fine  全部通过"
 }
 
+# pytest, and then the CPU time of everything it started and saw end.
+run_tests() {
+    result=0
+    "$VENV" -m pytest "$@" || result=$?
+    spent=$(mktemp)
+    times >"$spent"
+    awk 'END { for (i = 1; i <= 2; i++) { split($i, t, /[ms]/); sum += t[1] + t[2] / 60 }
+               printf "· CPU %.1f min  测试共用 CPU 时间\n", sum }' "$spent"
+    rm -f "$spent"
+    exit "$result"
+}
+
 no_addresses() {
     # A lock with addresses would tie everybody to our registry.
     if grep -nE 'https?://' requirements*.lock; then return 1; fi
@@ -181,7 +193,7 @@ case $command in
     "") prepare main; exec "$VENV" -m sandbox.day ;;
     -h | --help | help) usage ;;
     # The whole suite on all cores, each file in one process; a part of it as pytest does it.
-    test) prepare test; install_services; [ $# -gt 0 ] || set -- $ON_ALL_CORES; exec "$VENV" -m pytest "$@" ;;
+    test) prepare test; install_services; [ $# -gt 0 ] || set -- $ON_ALL_CORES; run_tests "$@" ;;
     check) prepare test; check ;;
     prove) prepare test; run_or_list tests/prove tests.prove "$@" ;;
     doctor) prepare main; exec "$VENV" -m flows.doctor "$@" ;;
