@@ -197,7 +197,8 @@ class PatientFacts:
     allergies: tuple[str, ...] = ()
     """allergy_id of allergy_groups.csv."""
     pregnancy_weeks: int | None = None
-    lactating: bool = False
+    lactating: bool | None = None
+    """None if the hospital said nothing; in prescriptions stored before this was kept apart, False."""
     guardian_confirmed: bool = False
     age_days: int | None = None
     """Completed days at the time of issue; None in prescriptions stored before it was kept."""

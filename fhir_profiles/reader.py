@@ -195,7 +195,7 @@ def _patient_facts(patient: Json, guardian: Json | None, record: PatientRecord, 
         allergy_words=_all_extended(patient, "allergy-text", "valueString"),
         no_known_allergies=extended(patient, "no-known-allergies", "valueBoolean") is True,
         pregnancy_weeks=extended(patient, "pregnancy-weeks", "valueInteger"),
-        lactating=extended(patient, "lactating", "valueBoolean") is True,
+        lactating=extended(patient, "lactating", "valueBoolean"),
         guardian_confirmed=extended(patient, "guardian-confirmed", "valueBoolean") is True,
         guardian=coded(member(guardian, "relationship"), codes.code_system("guardianship")),
     )
