@@ -275,6 +275,9 @@ class Prescription:
     renewal: Renewal | None = None
     readings: tuple[Reading, ...] = ()
     signature: Signature | None = None
+    institution: str = ""
+    """National code of the institution as the message names it (fixmedins_code); empty in older rows."""
+    institution_name: str = ""
     long_term_assessed: bool = False
     patient_acknowledged: bool = False
 

@@ -116,6 +116,8 @@ def read_bundle_data(data: Json, hospital: str, patient_id: Callable[[str], str]
         id=prescription_id(hospital, external_id),
         hospital=hospital,
         external_id=external_id,
+        institution=_institution(resources["Organization"][0]),
+        institution_name=text(resources["Organization"][0], "name"),
         kind=RxKind(coded(first["courseOfTherapyType"], codes.code_system("prescription-kind"))),
         issued_at=issued_at,
         valid_days=valid_days,
@@ -221,6 +223,10 @@ def _prescriber(resources: dict[str, list[Json]]) -> Prescriber:
         department_name=text(service, "text") or named(service, codes.code_system("department")),
         title=coded(member(resources.get("PractitionerRole", []), "code"), codes.code_system("title")),
     )
+
+
+def _institution(organization: Json) -> str:
+    return str(next(i["value"] for i in organization["identifier"] if i.get("system") == codes.sid("institution")))
 
 
 def _visit(encounter: Json) -> Visit:

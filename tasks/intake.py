@@ -170,7 +170,7 @@ def read(city: City, adapter: Hospital, raw: bytes, expect: str) -> Reading:
         return Reading(None, list(invalid.findings), codes)
     if expect and message.kind != expect:
         return Reading(None, [RULES["MSG_WRONG_RESOURCE"].finding(expect)], codes)
-    return Reading(message, _check(message, adapter.slug), codes)
+    return Reading(message, check(message, adapter.slug), codes)
 
 
 def _mapped_meanwhile(city: City, session: Session, hospital: str, reading: Reading) -> bool:
@@ -193,7 +193,7 @@ def _decide(city: City, session: Session, hospital: str, reading: Reading, key: 
     return take(city, session, hospital, message, archive_key)
 
 
-def _check(message: Message, hospital: str) -> list[Finding]:
+def check(message: Message, hospital: str) -> list[Finding]:
     """Everything wrong with what a message says, each finding with its place in the file as sent.
 
     What the dialect found, codes that can never be mapped, and what the checker finds elsewhere: at a place of which
