@@ -238,7 +238,9 @@ def document(facts: Facts) -> str:
     template, code, title = ("25", "C0005", "中药处方") if chinese else ("24", "C0004", "西药处方")
     ids = {name: _id(root, value) for name, root, value in (
         ("document", "1.1", facts.key), ("number", "1.20", facts.external_id), ("person", "1.3", facts.id_number),
-        ("institution", "1.5", facts.institution), ("author", "1.7", facts.physician))}
+        ("institution", "1.5", facts.institution), ("author", "1.7", facts.physician), ("visit", "1.11", facts.visit_number),
+        ("department", "1.26", facts.department))}
+    visit = ids["visit"] if facts.visit_number else ""
     diagnoses = "".join(_entry("DE05.01.024.00", f'<value xsi:type="CD" code={quoteattr(one.code)} '
                                f'codeSystem="2.16.156.10011.2.3.3.11" displayName={quoteattr(one.name)}/>')
                         for one in facts.diagnoses)
@@ -249,11 +251,13 @@ def document(facts: Facts) -> str:
 <templateId root="2.16.156.10011.2.1.1.{template}"/>{ids["document"]}
 <code code="{code}" codeSystem="2.16.156.10011.2.4"/><title>{title}</title><effectiveTime value="{_time(facts.sent)}"/>
 <confidentialityCode code="N" codeSystem="2.16.840.1.113883.5.25"/><languageCode code="zh-CN"/><setId/><versionNumber value="1"/>
-<recordTarget><patientRole>{ids["number"]}<addr>{escape(facts.address)}</addr><telecom value="tel:{facts.phone}"/>
+<recordTarget><patientRole>{visit}{ids["number"]}<addr>{escape(facts.address)}</addr><telecom value="tel:{facts.phone}"/>
 <patient classCode="PSN">{ids["person"]}<name>{escape(facts.name)}</name>
 <administrativeGenderCode code="{1 if facts.male else 2}" codeSystem="2.16.156.10011.2.3.3.4"/>
-<birthTime value="{facts.born:%Y%m%d}"/></patient></patientRole></recordTarget>
-<author><time value="{_time(facts.issued)}"/><assignedAuthor>{ids["author"]}
+<birthTime value="{facts.born:%Y%m%d}"/></patient>
+<providerOrganization>{ids["department"]}<name>{escape(facts.department_name)}</name></providerOrganization>
+</patientRole></recordTarget>
+<author><time value="{_time(facts.issued)}"/><assignedAuthor>{ids["author"]}<code code="{facts.title}"/>
 <assignedPerson><name>{escape(facts.physician_name)}</name></assignedPerson></assignedAuthor></author>
 <custodian><assignedCustodian><representedCustodianOrganization>{ids["institution"]}<name>{escape(facts.institution_name)}</name>
 </representedCustodianOrganization></assignedCustodian></custodian>
@@ -267,7 +271,9 @@ def document(facts: Facts) -> str:
 
 def _medication(facts: Facts, kind: str) -> str:
     given = "".join(_drug(facts, line, one) for line, one in enumerate(facts.medicines, 1) if one.kind == kind)
-    rest = _entry("DE06.00.294.00", '<value xsi:type="PQ" value="1" unit="天"/>')
+    rest = _entry("DE06.00.294.00", f'<value xsi:type="PQ" value="{facts.valid_days}" unit="天"/>')
+    if facts.note:
+        rest += _entry("DE06.00.179.00", f'<value xsi:type="ST">{escape(facts.note)}</value>')
     if kind != "western":
         category = ("1", "中药饮片处方") if kind == "tcm_piece" else ("2", "中成药处方")
         rest += _entry("DE08.50.032.00", f'<value xsi:type="CD" code="{category[0]}" displayName="{category[1]}"/>')
@@ -276,8 +282,14 @@ def _medication(facts: Facts, kind: str) -> str:
 
 def _drug(facts: Facts, line: int, one: Medicine) -> str:
     times, per = FREQUENCIES[one.frequency]
+    directions = f"<text>{escape(one.directions)}</text>" if one.directions else ""
+    said = "".join(
+        '<entryRelationship typeCode="COMP"><observation classCode="OBS" moodCode="EVN">'
+        f'<code code="{code}" codeSystem="{system}"/>{value}</observation></entryRelationship>' for code, system, value, told in (
+            ("DE06.00.179.00", ELEMENTS, f'<value xsi:type="ST">{escape(one.note)}</value>', one.note),
+            ("approval", SUPPLEMENT, f'<value xsi:type="CD" code="{one.approval}"/>', one.approval)) if told)
     return f"""<entry><substanceAdministration classCode="SBADM" moodCode="EVN"><id extension="{facts.external_id}-{line}"/>
-<effectiveTime xsi:type="IVL_TS"><width value="{one.days}" unit="天"/></effectiveTime>
+{directions}<effectiveTime xsi:type="IVL_TS"><width value="{one.days}" unit="天"/></effectiveTime>
 <routeCode code="1" codeSystem="2.16.156.10011.2.3.1.158" displayName="口服"/>
 <doseQuantity value="{one.amount}" unit="{one.dose_unit}"/>
 <rateQuantity value="{times}" unit="{per}"/>
@@ -285,7 +297,7 @@ def _drug(facts: Facts, line: int, one: Medicine) -> str:
 </manufacturedLabeledDrug></manufacturedProduct></consumable>
 <entryRelationship typeCode="COMP"><observation classCode="OBS" moodCode="EVN">
 <code code="DE06.00.135.00" codeSystem="{ELEMENTS}"/><value xsi:type="PQ" value="{one.quantity}" unit="{one.unit}"/>
-</observation></entryRelationship></substanceAdministration></entry>
+</observation></entryRelationship>{said}</substanceAdministration></entry>
 """
 
 
@@ -297,6 +309,11 @@ def _supplement(facts: Facts) -> Iterable[str]:
             ("latitude", "REAL", facts.latitude), ("longitude", "REAL", facts.longitude),
             ("independent-years", "INT", str(facts.physician_years)), ("extend-reason", "ST", facts.extend_reason),
             ("long-term-assessed", "BL", "true"), ("patient-acknowledged", "BL", "true")]
+    if facts.valid_reason:
+        said.append(("valid-reason", "ST", facts.valid_reason))
+    said += [("allergy-words", "ST", words) for words in facts.allergy_words]
+    if facts.no_known_allergies:
+        said.append(("no-known-allergies", "BL", "true"))
     if facts.chronic_disease:
         said.append(("chronic-disease", "CD", facts.chronic_disease))
     if facts.proof_issued:

@@ -38,8 +38,9 @@ SHARED = (
     "操作", "流水号", "处方号", "上传时间", "开方时间", "有效天数", "处方类型", "取药方式", "姓名", "身份证号", "性别", "出生日期",
     "联系电话", "住址", "区划", "纬度", "经度", "医师编码", "医师姓名", "独立年限", "机构编码", "机构名称", "就诊方式", "初复诊",
     "险种", "参保地", "门慢编码", "诊断编码", "诊断名称", "复诊凭证日期", "复诊凭证诊断", "延长理由", "长期评估", "患者知情",
-    "撤销原因", "撤销时间")
-PER_DRUG = ("序号", "药品编码", "药品名称", "药品类别", "单次用量", "用量单位", "频次", "途径", "数量", "单位", "天数")
+    "科室编码", "科室", "职称", "就诊号", "有效期理由", "处方备注", "过敏史", "撤销原因", "撤销时间")
+PER_DRUG = ("序号", "药品编码", "药品名称", "药品类别", "单次用量", "用量单位", "频次", "途径", "数量", "单位", "天数", "用法",
+            "备注", "医保审批标志")
 HEADINGS = (*SHARED, *PER_DRUG)
 DATES = frozenset({"上传时间", "开方时间", "出生日期", "复诊凭证日期"})
 NUMBERS = frozenset({"有效天数", "独立年限", "纬度", "经度", "序号", "单次用量", "数量", "天数"})
@@ -48,6 +49,8 @@ FREQUENCIES = {
     "qd": "每日1次", "bid": "每日2次", "tid": "每日3次", "qid": "每日4次", "q6h": "每6小时1次", "q8h": "每8小时1次",
     "q12h": "每12小时1次", "qn": "每晚1次", "qm": "每晨1次", "qod": "隔日1次", "qw": "每周1次"}
 KINDS = {"western": "西药", "tcm_patent": "中成药", "tcm_piece": "中药饮片"}
+TITLES = {"231": "主任医师", "232": "副主任医师", "233": "主治医师", "234": "医师", "235": "医士"}
+APPROVALS = {"1": "符合", "0": "不符合", "2": "自费"}
 INSUTYPES = {"310": "职工", "390": "居民"}
 
 Rows = list[dict[str, str]]
@@ -179,7 +182,8 @@ class Speaker:
 def _rows(facts: Facts) -> Rows:
     shared = {
         "操作": "新开", "流水号": facts.key, "处方号": facts.external_id, "上传时间": _time(facts.sent),
-        "开方时间": _time(facts.issued), "有效天数": "1", "处方类型": "长期", "取药方式": "配送" if facts.home else "自取",
+        "开方时间": _time(facts.issued), "有效天数": str(facts.valid_days),
+        "处方类型": "长期", "取药方式": "配送" if facts.home else "自取",
         "姓名": facts.name, "身份证号": facts.id_number, "性别": "男" if facts.male else "女",
         "出生日期": facts.born.isoformat(), "联系电话": facts.phone, "住址": facts.address, "区划": facts.district,
         "纬度": facts.latitude, "经度": facts.longitude, "医师编码": facts.physician, "医师姓名": facts.physician_name,
@@ -190,7 +194,9 @@ def _rows(facts: Facts) -> Rows:
         "诊断名称": ";".join(one.name for one in facts.diagnoses),
         "复诊凭证日期": facts.proof_issued.isoformat() if facts.proof_issued else "",
         "复诊凭证诊断": ";".join(one.code[:3] for one in facts.diagnoses) if facts.proof_issued else "",
-        "延长理由": facts.extend_reason, "长期评估": "是", "患者知情": "是",
+        "延长理由": facts.extend_reason, "长期评估": "是", "患者知情": "是", "科室编码": facts.department,
+        "科室": facts.department_name, "职称": TITLES[facts.title], "就诊号": facts.visit_number, "有效期理由": facts.valid_reason,
+        "处方备注": facts.note, "过敏史": ";".join(facts.allergy_words) or ("无" if facts.no_known_allergies else ""),
     }
     return [shared | _drug(number, medicine) for number, medicine in enumerate(facts.medicines, 1)]
 
@@ -201,7 +207,8 @@ def _drug(number: int, medicine: Medicine) -> dict[str, str]:
         "药品类别": KINDS[medicine.kind], "单次用量": medicine.amount,
         "用量单位": UNITS.get(medicine.dose_unit, medicine.dose_unit), "频次": FREQUENCIES[medicine.frequency],
         "途径": "口服", "数量": str(medicine.quantity), "单位": UNITS.get(medicine.unit, medicine.unit),
-        "天数": str(medicine.days)}
+        "天数": str(medicine.days), "用法": medicine.directions, "备注": medicine.note,
+        "医保审批标志": APPROVALS.get(medicine.approval or "", "")}
 
 
 def _written(rows: Rows, key: str) -> bytes:
