@@ -41,6 +41,8 @@ ITEM_FIELDS: Final = frozenset({
     "overdose_reason", "item_note", "skin_test", "skin_test_at", "skin_test_exemption", "approval", "strength", "pack_size",
     "decoction_mark"})
 """What is said of each drug; everything else is said once, in any of the prescription's rows or in all of them."""
+REQUIRED_FIELDS: Final = ("drug", "dose", "dose_unit", "frequency", "route", "quantity", "unit", "days")
+"""Of each drug. What is empty stands nowhere in the Bundle: it is found here, once, where it should stand."""
 CANCEL_FIELDS: Final = frozenset({"action", "key", "number", "cancel_reason", "cancelled_at"})
 _ONLY_CANCEL: Final = frozenset({"cancel_reason", "cancelled_at"})
 _CODES: Final = frozenset({
@@ -153,10 +155,13 @@ class Line(Told):
         behind = read[2].strip() if read else ""
         if not read or not behind:
             return self.number(name), codes.ours("unit", unit)
+        stated = codes.ours("unit", unit)
+        if unit.value and behind in (unit.value, stated.value):
+            return Said(read[1], said.spot), stated
         here = codes.ours("unit", Said(behind, said.spot))
-        if unit.value and codes.ours("unit", unit).value != here.value:
+        if unit.value and here.value != stated.value:
             self.refuse("UNITS_DISAGREE", name, said)
-        return Said(read[1], said.spot), Said(here.value, unit.spot if unit.value else said.spot)
+        return Said(read[1], said.spot), here
 
 
 class Paper(Told):
@@ -193,10 +198,21 @@ class Paper(Told):
                 if cell.heading not in unknown:
                     unknown.add(cell.heading)
                     found.append(finding("COLUMN_UNKNOWN", f"item[{number}]", cell.spot, number))
+        found += self._incomplete()
         # Where cells are out of place, everything else would be a consequence.
         return [one for one in found if one.code in ("ROW_TOO_LONG", "ROW_TOO_SHORT")] or found
 
+    def _incomplete(self) -> list[Finding]:
+        """Cells that would make a row say all that the first one says of the prescription, or nothing of it."""
+        said = [{name for name, cell in item.cells.items() if (cell.text or cell.fault) and name not in ITEM_FIELDS | _IN_EACH}
+                for item in self.items]
+        return [finding("ROWS_INCOMPLETE", f"item[{number}].{name}", item.said(name).spot, number)
+                for number, (item, own) in enumerate(zip(self.items, said, strict=True), 1) if own
+                for name in sorted(own ^ said[0])]
 
+
+_IN_EACH: Final = frozenset({"action", "key", "number"})
+"""What a row may repeat alone: it says to which prescription it belongs."""
 _FLAGS: Final = {"是": "true", "Y": "true", "1": "true", "TRUE": "true", "否": "false", "N": "false", "0": "false",
                  "FALSE": "false"}
 _AMOUNT = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?)(|\s*[^\s0-9.,+-][^0-9,]*)")
@@ -286,7 +302,7 @@ def check_age(paper: Paper, born: Said, issued: Said) -> None:
             paper.refuse("AMOUNT_UNREADABLE" if agrees is None else "AGE_DISAGREES", "age", said)
 
 
-_AGE = re.compile(r"(?:(\d{1,3})(?:周?岁|Y)?)?(?:(\d{1,3})(?:个月|月龄|月|M))?(?:零?(\d{1,4})(?:天|日龄|日|D))?")
+_AGE = re.compile(r"(?:(\d{1,3})(?:周?岁|Y|$))?(?:(\d{1,3})(?:个月|月龄|月|M))?(?:零?(\d{1,4})(?:天|日龄|日|D))?")
 
 
 def age_agrees(text: str, born: date, on: date) -> bool | None:
@@ -387,6 +403,8 @@ def to_fhir(raw: bytes, codes: CodeMap, layout: Layout, translation: Translation
     ours = Codes(codes)
     resource, spots = (drafts.cancel(translation.cancel(paper)) if action == "cancel" else
                        drafts.bundle(translation.prescription(paper, ours)))
+    if action != "cancel":
+        faults += _empty(paper)
     return Message(key.value if good else None, resource, drafts.locate(spots), tuple(ours.unmapped),
                    {"number": paper.said("number").value, "key": key.value}, _bounded([*faults, *paper.findings]))
 
@@ -408,6 +426,20 @@ def _out_of_place(paper: Paper, action: str) -> list[Finding]:
     return [finding("ACTION_COLUMN", f"item[{number}].{name}", cell.spot, number)
             for number, item in enumerate(paper.items, 1) for name, cell in item.cells.items()
             if (name not in CANCEL_FIELDS if action == "cancel" else name in _ONLY_CANCEL)]
+
+
+def _empty(paper: Paper) -> list[Finding]:
+    """Cells that every drug must have; a unit may stand behind its number instead."""
+
+    def missing(item: Line, name: str) -> bool:
+        number = _AMOUNT.fullmatch(normalize("NFKC", item.said(_UNIT_OF.get(name, "")).value).strip()) if name in _UNIT_OF else None
+        return not item.said(name).value and not (number and number[2].strip())
+
+    return [finding("CELL_EMPTY", f"item[{number}].{name}", item.said(name).spot, number)
+            for number, item in enumerate(paper.items, 1) for name in REQUIRED_FIELDS if missing(item, name)]
+
+
+_UNIT_OF: Final = {"dose_unit": "dose", "unit": "quantity"}
 
 
 def _good_key(paper: Paper) -> bool:

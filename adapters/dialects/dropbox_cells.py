@@ -134,6 +134,13 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("BOX-038", "READING_INCOMPLETE", "required", _OURS,
          "有测量时间而没有测量值", "There is a time of measurement, but nothing that was measured.",
          "填写血压或血糖，或删去测量时间", "Fill in blood pressure or blood sugar, or leave the time out."),
+    Rule("BOX-039", "CELL_EMPTY", "required", _OURS,
+         "每个药品都必须填写该列", "Every drug needs this column filled in.",
+         "填写该单元格", "Fill in the cell."),
+    Rule("BOX-040", "ROWS_INCOMPLETE", "invalid", _OURS,
+         "该行只重复了处方的一部分内容，与首行不一致",
+         "The row repeats a part of what the first row says of the prescription, and not the rest.",
+         "每行都重复填写，或除处方号外只在首行填写", "Write it in every row, or in the first row only, besides the number."),
 )
 _LONG_NUMBER = re.compile("[0-9]{6}")
 _RULE: Final = {rule.code: rule for rule in RULES}

@@ -25,7 +25,7 @@ from adapters.registry import manifest
 from domain.errors import InvalidPayload
 from domain.findings import Spot
 from fhir_profiles.checker import check_data
-from tasks.intake import _check
+from tasks.intake import check
 from tests.adapters import county
 from tests.adapters.county import CODES, SAMPLES, SLUG, cancel, csv_file, rx, workbook, xlsx_file, xml_file
 
@@ -42,7 +42,7 @@ def found(raw: bytes) -> dict[str, str]:
         message = hospital.to_fhir(raw, CODES)
     except InvalidPayload as invalid:
         return {finding.code: finding.spot.name if finding.spot else "" for finding in invalid.findings}
-    return {finding.code: finding.spot.name if finding.spot else "" for finding in _check(message, SLUG)}
+    return {finding.code: finding.spot.name if finding.spot else "" for finding in check(message, SLUG)}
 
 
 def resource(raw: bytes) -> dict:

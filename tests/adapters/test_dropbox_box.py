@@ -4,6 +4,9 @@ import asyncio
 import csv
 import io
 import json
+import os
+import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from adapters import registry
+from adapters.dialects import dropbox_box, dropbox_reader
 from adapters.dialects import dropbox_tables as tables
 from adapters.dialects.dropbox_box import Box
 from adapters.hospitals.jinan_county.adapter import Adapter
@@ -20,7 +24,7 @@ from adapters.registry import manifest
 from domain.errors import InvalidPayload, NeedsOperator, Transient
 from infra.dropbox import BoxTransport, FolderFiles
 from infra.http import open_client
-from tasks.intake import _check
+from tasks.intake import check
 from tests.adapters import county
 from tests.adapters.county import CODES, SLUG, csv_file, drop, rx, workbook, xlsx_file, xml_file
 
@@ -40,7 +44,7 @@ class Line:
             read, verdict = None, Verdict(Outcome.REFUSED, AT, SLUG)
             try:
                 read = self.adapter.to_fhir(message.raw, CODES)
-                findings = _check(read, SLUG)
+                findings = check(read, SLUG)
                 verdict = Verdict(Outcome.REFUSED, AT, SLUG, findings=findings) if findings else Verdict(
                     Outcome.ACCEPTED, AT, SLUG, f"rx_{len(self.taken)}", read.context["number"], "received")
                 self.order.append(read.context["number"])
@@ -342,6 +346,168 @@ async def test_an_answer_that_somebody_forged_is_thrown_away_and_given_again(tmp
     await line.adapter.settle(second.ref, line.take(second))
     await line.run()
     assert [row["结果代码 / Outcome"] for row in answers(tmp_path / "done", "rx.csv")] == ["accepted", "accepted"]
+
+
+# --- what nobody can take ---
+
+
+def old(path: Path, seconds: float = 7 * 86_400) -> None:
+    os.utime(path, (time.time() - seconds,) * 2, follow_symlinks=False)
+
+
+def parked(folder: Path) -> dict[str, str]:
+    """File -> the note beside it."""
+    notes = {path.name.removesuffix(".why.txt"): path.read_text("utf-8-sig") for path in (folder / "parked").glob("*.why.txt")}
+    assert {path.name for path in (folder / "parked").iterdir() if not path.name.endswith(".why.txt")} == set(notes)
+    return notes
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+async def test_a_file_that_kills_the_process_is_parked_and_the_next_one_goes_on(tmp_path, monkeypatch):
+    drop(tmp_path, "a.csv", csv_file(rx(1)))
+    drop(tmp_path, "b.csv", csv_file(rx(2)))
+    old(tmp_path / "in" / "a.csv")
+    deadly, real = csv_file(rx(1)), dropbox_reader.read
+
+    def read(raw, layout):
+        if raw == deadly:
+            raise Killed
+        return real(raw, layout)
+
+    monkeypatch.setattr(dropbox_reader, "read", read)
+    for _ in range(dropbox_box.TRIES):
+        with pytest.raises(Killed):
+            await county.adapter(tmp_path).poll(10)
+    line = Line(county.adapter(tmp_path))
+    assert await line.run() == 1
+    assert line.order == ["XY0002"]
+    ((name, note),) = parked(tmp_path).items()
+    assert (tmp_path / "parked" / name).read_bytes() == deadly
+    assert "broken off" in note
+    assert not tree(tmp_path / "in")
+    assert not tree(tmp_path / "work")
+
+
+async def test_a_file_that_breaks_us_is_parked_at_once_and_the_next_one_goes_on(tmp_path, monkeypatch):
+    drop(tmp_path, "a.csv", csv_file(rx(1)))
+    drop(tmp_path, "b.csv", csv_file(rx(2)))
+    real = dropbox_box.cut
+    monkeypatch.setattr(dropbox_box, "cut", lambda rows, layout: 1 // 0 if rows[0].cells["处方号"].text == "XY0001" else real(
+        rows, layout))
+    line = Line(county.adapter(tmp_path))
+    assert await line.run() == 1
+    assert line.order == ["XY0002"]
+    assert len(parked(tmp_path)) == 1
+
+
+async def test_a_reading_that_was_broken_off_once_is_done_again(tmp_path, monkeypatch):
+    drop(tmp_path, "a.csv", csv_file(rx(1)))
+
+    def killed(raw, layout):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dropbox_reader, "read", killed)
+        with pytest.raises(Killed):
+            await county.adapter(tmp_path).poll(10)
+    assert await Line(county.adapter(tmp_path)).run() == 1
+    assert set(tree(tmp_path)) == {"done/a.csv", "done/a.csv.answer.csv"}
+
+
+async def test_a_program_in_the_box_is_answered_with_a_marker_and_parked_without(tmp_path):
+    drop(tmp_path, "x.py", b"print('x')")
+    drop(tmp_path, "y.py", b"print('y')", marker=None)
+    line = Line(county.adapter(tmp_path))
+    assert await line.run() == 1
+    assert answers(tmp_path / "refused", "x.py")[0]["结果代码 / Outcome"] == "refused"
+    assert set(tree(tmp_path / "in")) == {"y.py"}  # somebody may still be writing it
+    old(tmp_path / "in" / "y.py", 700)
+    await line.run()
+    assert not tree(tmp_path / "in")
+    assert [name.endswith("y.py") for name in parked(tmp_path)] == [True]
+
+
+@pytest.mark.parametrize("name", ["rx.csv", "rx.csv.done", ".rx.csv", "~$rx.xlsx", "rx.csv.tmp"])
+async def test_what_is_never_finished_is_parked_after_a_day_and_not_before(tmp_path, name):
+    drop(tmp_path, name, b"x", marker=None)
+    old(tmp_path / "in" / name, 80_000)
+    line = Line(county.adapter(tmp_path))
+    await line.run()
+    assert set(tree(tmp_path / "in")) == {name}
+    old(tmp_path / "in" / name, 90_000)
+    await line.run()
+    assert not tree(tmp_path / "in")
+    assert len(parked(tmp_path)) == 1
+
+
+ODD = {"newline": b"a\nb.csv", "no utf-8": b"\xff\xfe.csv", "longest": b"l" * 251 + b".csv", "dash": b"-rf.csv", "dots": b"...csv",
+       "control": b"\x1b[2J.csv", "backslash": b"..\\..\\x.csv", "separator": "\u2028.csv".encode(), "percent": b"%s%n.csv",
+       "hash": b"a#b#1.csv"}
+
+
+@pytest.mark.parametrize("name", ODD.values(), ids=ODD)
+async def test_an_odd_name_stops_nobody_and_is_answered_or_parked(tmp_path, name):
+    drop(tmp_path, "good.csv", csv_file(rx(1)))
+    path = os.fsencode(tmp_path / "in") + b"/" + name
+    for ending in (b"", b".done") if len(name) < 250 else (b"",):
+        Path(os.fsdecode(path + ending)).write_bytes(csv_file(rx(2)) if not ending else b"")
+        old(Path(os.fsdecode(path + ending)))
+    line = Line(county.adapter(tmp_path))
+    await line.run()
+    assert "XY0001" in line.order
+    assert not tree(tmp_path / "in")
+    assert not tree(tmp_path / "work")
+    assert "XY0002" in line.order or parked(tmp_path)
+    for note in tree(tmp_path / "parked") if (tmp_path / "parked").is_dir() else ():
+        assert note.isascii()
+        assert note.isprintable()
+
+
+async def test_pipes_sockets_folders_and_links_stop_nobody(tmp_path):
+    box = tmp_path / "box"
+    (box / "in").mkdir(parents=True)
+    (tmp_path / "secret.csv").write_bytes(csv_file(rx(7)))
+    os.mkfifo(box / "in" / "pipe.csv")
+    (box / "in" / "folder.csv").mkdir()
+    (box / "in" / "link.csv").symlink_to(tmp_path / "secret.csv")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(box / "in" / "s.csv"))
+        for name in ("pipe.csv", "folder.csv", "link.csv", "s.csv"):
+            (box / "in" / f"{name}.done").touch()
+        for folder in ("done", "refused", "reports", "work"):
+            (box / folder).mkdir()
+        os.mkfifo(box / "done" / "rx.csv")
+        (box / "done" / "rx.csv.answer.csv").symlink_to(tmp_path / "secret.csv")
+        os.mkfifo(box / "work" / "rx.csv")
+        drop(box, "rx.csv", csv_file(rx(1)))
+        line = Line(county.adapter(box))
+        assert await asyncio.wait_for(line.run(), 60) == 1
+    assert line.order == ["XY0001"]
+    assert (tmp_path / "secret.csv").read_bytes() == csv_file(rx(7))
+    assert not (box / "in" / "rx.csv").exists()
+
+
+@pytest.mark.parametrize("linked", ["in", "done", "work", "reports"])
+async def test_a_folder_that_is_a_link_leads_to_no_other_hospital(tmp_path, linked):
+    box, victim = tmp_path / "box", tmp_path / "victim"
+    for folder in ("in", "done", "work", "reports"):
+        (victim / folder).mkdir(parents=True)
+    drop(victim, "theirs.csv", csv_file(rx(5)))
+    before = tree(victim)
+    box.mkdir()
+    (box / linked).symlink_to(victim / linked)
+    if linked != "in":
+        drop(box, "rx.csv", csv_file(rx(1)))
+    line = Line(county.adapter(box))
+    with suppress(NeedsOperator):
+        await line.run()
+    with suppress(NeedsOperator):
+        await line.adapter.report("k", b'{"key": "k", "prescription": "1", "status": "in_review", "at": "x"}')
+    assert tree(victim) == before
+    assert "XY0005" not in line.order
 
 
 async def test_a_report_is_a_file_under_its_key_however_often_it_is_sent(tmp_path):

@@ -60,6 +60,10 @@ DECOCTION_MARKS: Final = {
     "先煎": "first", "后下": "last", "包煎": "wrapped", "另煎": "separate", "烊化": "melted", "冲服": "taken-with"}
 
 LEFT_OUT: Final[Mapping[str, str]] = {
+    "医师姓名": "read and checked, and not kept: the national code says which physician it is",
+    "机构名称": "read and checked, and not kept: the drop box says which hospital it is",
+    "上传时间": "read and checked, and not kept: it is about the export",
+    "序号": "read and checked, and not kept: lines are counted as they stand",
     "单价": "the pharmacy that fills the prescription sets its prices",
     "金额": "the pharmacy that fills the prescription sets its prices",
     "总金额": "the pharmacy that fills the prescription sets its prices",
@@ -69,18 +73,19 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "打印次数": "about the hospital's printout",
     "打印人": "about the hospital's printout",
     "导出人": "about the export, not the prescription",
-    "导出时间": "about the export; when it was handed over is read from 上传时间",
+    "导出时间": "about the export; the column of the hand-over is read",
     "导出批次": "about the export, not the prescription",
     "软件版本": "about the export, not the prescription",
     "@version": "about the export, not the prescription",
 }
-"""Column, element or attribute that is knowingly not read -> why."""
+"""Column, element or attribute that leaves no trace in what is kept -> why."""
 
 
 def layout(manifest: HospitalManifest) -> Layout:
     """How this hospital lays out its files."""
     return Layout(
-        manifest.columns, ACTIONS, manifest.facts["prescription_element"], manifest.facts["item_element"], LEFT_OUT,
+        manifest.columns, ACTIONS, manifest.facts["prescription_element"], manifest.facts["item_element"],
+        {name: reason for name, reason in LEFT_OUT.items() if name not in manifest.columns},
         units={"days": frozenset(DAYS) - frozenset({"周", "星期", "w", "wk", "week", "weeks"}),
                "valid_days": frozenset({"天", "日", "d"}), "pregnancy_weeks": frozenset(WEEKS),
                "independent_years": frozenset(YEARS), "age": frozenset(YEARS), "systolic": frozenset({"mmhg"}),

@@ -17,7 +17,7 @@ from infra.dropbox import BoxTransport
 from sandbox.dialects import Line, Site, dropbox, install
 from sandbox.facts import Diagnosed, Facts, Medicine
 from sandbox.people import resident_id
-from tasks.intake import _check
+from tasks.intake import check
 from tasks.polling import poll_hospital
 from tests.adapters.county import CODES, SLUG, adapter
 from tests.city import make_city
@@ -98,7 +98,7 @@ def test_a_cancel_is_understood_in_every_form(county, number):
 def test_a_broken_file_is_broken_for_one_reason(county, number, code):
     raw, found = county.broken(facts(), number), set()
     try:
-        found = {finding.code for finding in _check(adapter().to_fhir(raw, CODES), SLUG)}
+        found = {finding.code for finding in check(adapter().to_fhir(raw, CODES), SLUG)}
     except InvalidPayload as invalid:
         found = {finding.code for finding in invalid.findings}
     assert found == {code}
