@@ -28,12 +28,13 @@ from adapters.dialects.cda_grammar import (
     LEFT_OUT,
     LOINC,
     MEDICATION,
-    NAMESPACES,
     OF_A_DRUG,
     SUPPLEMENT,
     TYPES,
+    UNREAD,
     V3,
     XSI,
+    step,
 )
 from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
 from adapters.xml import Element, local, parse, shown, spot, xpath
@@ -44,7 +45,7 @@ from fhir_profiles.catalogue import Rule
 from fhir_profiles.drafts import NOTHING, Said
 from fhir_profiles.message import KEY
 
-__all__ = ["DATA_ELEMENTS", "LEFT_OUT", "LOINC", "NAMESPACES", "SUPPLEMENT", "V3", "xpath"]
+__all__ = ["DATA_ELEMENTS", "LEFT_OUT", "LOINC", "SUPPLEMENT", "V3", "xpath"]
 
 DIALECT = "cda"
 
@@ -204,17 +205,6 @@ class Document:
         """Elements with the attribute that was read of them; an empty one is the text."""
         self._reached: set[Element] = set()
         """Statements that somebody looked at."""
-        self.left_elements: set[Element] = set()
-        self.left_attributes: set[tuple[Element, str]] = set()
-        """What `LEFT_OUT` names."""
-        tree = root.getroottree()
-        for pattern in _LEFT_OUT:
-            nodes: Any = pattern(tree)
-            for one in nodes:
-                if isinstance(one, Element):
-                    self.left_elements.add(one)
-                else:
-                    self.left_attributes.add((one.getparent(), one.attrname))
 
     # Reading: whatever gives a value away remembers that it was read.
 
@@ -372,7 +362,7 @@ class Document:
         for node in () if within is None else within.iter("*"):
             if (node, "code") not in self._taken:
                 continue
-            if (node, "displayName") not in self._taken and (node, "displayName") not in self.left_attributes:
+            if (node, "displayName") not in self._taken and not _left_out(node, "displayName"):
                 found.append(self.said(node, "displayName"))
             found += [self.words(text) for text in children(node, "originalText") if (text, "") not in self._taken]
         return [one for one in found if one.value]
@@ -434,15 +424,15 @@ class Document:
         waiting = [self.root]
         while waiting:
             node = waiting.pop()
-            if node in self.left_elements:
+            if _left_out(node, "*"):
                 continue
             waiting += reversed(node)
             for name, value in node.items():
                 attribute = str(name)
-                if not value.strip() or (node, attribute) in self._taken or (node, attribute) in self.left_attributes:
+                if not value.strip() or (node, attribute) in self._taken:
                     continue
                 if attribute == "nullFlavor":
-                    if node in touched:
+                    if _filled(node):
                         self.fault("CDA_STATUS", node)
                 elif attribute in FIXED and (expected := FIXED[attribute].get(local(node), FIXED[attribute].get("*"))):
                     if value not in expected.split():
@@ -450,14 +440,55 @@ class Document:
                 elif local(node) == "statusCode" and attribute == "code":
                     if value not in _STANDING:
                         self.fault("CDA_STATUS", node)
-                elif attribute != f"{{{XSI}}}type":
+                elif attribute != f"{{{XSI}}}type" and not _left_out(node, attribute):
                     loose(node, attribute)
             text = (node.text or "") + "".join(below.tail or "" for below in node)
-            if text.strip() and (node, "") not in self._taken:
+            if text.strip() and (node, "") not in self._taken and not _left_out(node, ""):
                 loose(node, "")
 
 
-_LEFT_OUT = [etree.XPath(pattern, namespaces=NAMESPACES) for pattern in LEFT_OUT]
+def _steps(node: Element) -> Iterator[str]:
+    """The path of an element as `UNREAD` writes it, from the element up."""
+    for one in (node, *node.iterancestors()):
+        yield step(local(one), _code(one))
+
+
+def _code(node: Element) -> str:
+    """The code of a statement, or of the one that an element is around."""
+    while local(node) in ("component", "entry", "entryRelationship"):
+        inner = next((one for one in node if local(one) in ("section", "observation")), None)
+        if inner is None:
+            return ""
+        node = inner
+    return _about(node)[1] if local(node) in ("section", "observation") else ""
+
+
+def _left_out(node: Element, attribute: str) -> bool:
+    """Whether an attribute, the text (``) or all (`*`) of an element is knowingly not read."""
+    name, own = local(node), attribute.rpartition("}")[2]
+    if name == "reference" and not node.get("value", "").startswith("#"):
+        return False
+    above = node.getparent()
+    around = "" if above is None else local(above)
+    last = f"@{own}" if own not in ("", "*") else own
+    if {(last,), (name, last), (around, name, last)} & _ANYWHERE:
+        return True
+    if own in _LAID_OUT and any(
+            local(one) == "text" for one in (node, *node.iterancestors())):
+        return True
+    # Only what ends like one of them is worth its whole path.
+    return (name, last) in _ENDS and "/".join(("", *reversed(list(_steps(node))), *filter(None, (last,)))) in UNREAD
+
+
+def _ending(path: str) -> tuple[str, ...]:
+    """The names a path ends with: the element, and the attribute, `*` or nothing for its text."""
+    names = path.replace("(*)", "").split("/")[1:]
+    return (*names, *([] if names[-1] == "*" or names[-1].startswith("@") else [""]))
+
+
+_ANYWHERE = frozenset(_ending(path) for path in UNREAD if path.startswith("*/") and "/text/" not in path)
+_LAID_OUT = frozenset(path.rpartition("@")[2] for path in UNREAD if path.startswith("*/text/*/@"))
+_ENDS = frozenset(_ending(path)[-2:] for path in UNREAD if path.startswith("/"))
 _CODED = ("CD", "CE", "CV", "CO")
 _STANDING = frozenset({"active", "completed"})
 _OPPOSITE = {"negationInd": "CDA_NEGATED", "moodCode": "CDA_MOOD"}
@@ -582,6 +613,15 @@ def _key(document: Document) -> None:
 
 
 _TITLE = re.compile(r"(?!.*(?:作废|撤销|取消|草稿|测试|样例|示例|副本))(?:.{0,40}[^非])?处方(?:笺|单)?")
+
+
+def _filled(node: Element) -> bool:
+    """Whether there is more in an element than how it is marked."""
+    return any((one.text or "").strip() or any(
+        text.strip() and name not in _MARKS and name not in FIXED for name, text in one.items()) for one in node.iter("*"))
+
+
+_MARKS = frozenset({"nullFlavor", f"{{{XSI}}}type", "codeSystem", "codeSystemName", "root"})
 
 
 def _says(node: Element) -> bool:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 
 V3 = "urn:hl7-org:v3"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
-SDTC = "urn:hl7-org:sdtc"
-NAMESPACES = {"h": V3, "xsi": XSI, "sdtc": SDTC}
 
 # Object identifiers of the standard.
 DOCUMENT_ID = "2.16.156.10011.1.1"
@@ -86,61 +84,99 @@ FIXED: Mapping[str, Mapping[str, str]] = {
 _NARRATIVE = (
     "ID", "styleCode", "border", "width", "align", "valign", "char", "charoff", "colspan", "rowspan", "headers", "scope", "abbr",
     "axis", "summary", "frame", "rules", "cellspacing", "cellpadding", "span", "listType", "language", "mediaType")
-_DOCUMENT = "/h:ClinicalDocument"
-_ROLE = f"{_DOCUMENT}/h:recordTarget/h:patientRole"
-_PAST = "contains(concat(' ', @use, ' '), ' BAD ') or contains(concat(' ', @use, ' '), ' OLD ')"
+_DOCUMENT = "/ClinicalDocument"
+_ROLE = f"{_DOCUMENT}/recordTarget/patientRole"
+_BODY = f"{_DOCUMENT}/component/structuredBody"
+_PRICES = f"{_BODY}/component({PAYMENT})"
+_PRICE = f"{_PRICES}/section({PAYMENT})/entry(DE07.00.004.00)"
+_GROUP = f"{_BODY}/component({MEDICATION})/section({MEDICATION})/entry(DE08.50.056.00)"
+_PRICE_COUNTS = "The hospital's own price; the pharmacy's price and the fund's book count."
+_RUNNING = "A running number of the section, which holds its drugs itself."
 
-LEFT_OUT: Mapping[str, str] = {
-    f"{_DOCUMENT}/h:realmCode": "The country whose rules the document follows; the template says which standard it is of.",
-    f"{_DOCUMENT}/h:typeId": "The version of CDA; the namespace says it too.",
-    "//h:templateId": "Templates the document keeps beside that of WS/T 500, which is read; they add no content.",
-    f"{_DOCUMENT}/h:languageCode": "Texts are kept as they were sent, whatever their language.",
-    f"{_DOCUMENT}/h:setId": "The series the document is of; its id and version number are read, and tell it from others.",
-    f"{_DOCUMENT}/h:relatedDocument/@typeCode": "How another document is related; a document that names another is refused.",
-    f"{_DOCUMENT}/h:title": "A heading; it is checked to be that of a prescription, and the template says of which kind.",
-    "//h:section/h:title": "A heading; the section's code says what it holds.",
-    "//@codeSystemName": "The name of a code system; its identifier is read.",
-    "//@codeSystemVersion": "The edition of a code system; codes of another edition are not in our tables and wait to be mapped.",
-    "//@assigningAuthorityName": "The name of who gives out an identifier; its root is read.",
-    "//@displayable": "Whether an identifier may be shown to people.",
-    f"{_DOCUMENT}/h:code/@displayName": "The name of the document's code, which is read.",
-    "//h:section/h:code/@displayName": "The name of a section's code, which is read.",
-    "//h:observation/h:code/@displayName": "The name of a data element; its code is read.",
-    f"{_DOCUMENT}/h:confidentialityCode/@displayName": "The name of the code, which is read.",
-    f"{_DOCUMENT}/h:confidentialityCode/@codeSystem": "The code is one of HL7's own, whatever list it is taken from.",
-    f"{_ROLE}/h:telecom[contains(@value, ':') and not(starts-with(@value, 'tel:'))]":
-        "Electronic addresses and fax numbers; a pharmacy calls by telephone.",
-    f"{_ROLE}/h:telecom[{_PAST}]": "A number marked as no longer right; the current one is read.",
-    f"{_ROLE}/h:addr[{_PAST}]": "An address marked as no longer right; the current one is read.",
-    f"{_ROLE}/h:providerOrganization/h:id": "The hospital's internal number of the department; its name and its 诊疗科目 are read.",
-    f"{_ROLE}/h:providerOrganization/h:addr": "Where the department is.",
-    f"{_ROLE}/h:providerOrganization/h:telecom": "How to call the department.",
-    "//h:wholeOrganization/h:name": "The institution's name; the custodian's is read, and the numbers are compared.",
-    "//h:wholeOrganization/h:addr": "Where the institution is.",
-    "//h:wholeOrganization/h:telecom": "How to call the institution.",
-    f"{_DOCUMENT}/h:custodian//h:addr": "Where the institution is.",
-    f"{_DOCUMENT}/h:custodian//h:telecom": "How to call the institution.",
-    f"{_DOCUMENT}/h:author/h:assignedAuthor/h:addr": "Where the prescriber works.",
-    f"{_DOCUMENT}/h:author/h:assignedAuthor/h:telecom": "How to call the prescriber.",
-    f"{_DOCUMENT}/h:authenticator":
+UNREAD: Mapping[str, str] = {
+    f"{_DOCUMENT}/realmCode": "The country whose rules the document follows; the template says which standard it is of.",
+    f"{_DOCUMENT}/realmCode/@code": "The country whose rules the document follows; the template says which standard it is of.",
+    **{f"{_DOCUMENT}/typeId{part}": "The version of CDA; the namespace says it too." for part in ("", "/@root", "/@extension")},
+    "*/templateId": "A template the document keeps beside that of WS/T 500, which is read; it adds no content.",
+    "*/templateId/@root": "A template the document keeps beside that of WS/T 500, which is read; it adds no content.",
+    "*/templateId/@extension": "The edition of a template.",
+    f"{_DOCUMENT}/languageCode": "Texts are kept as they were sent, whatever their language.",
+    f"{_DOCUMENT}/languageCode/@code": "Texts are kept as they were sent, whatever their language.",
+    **{f"{_DOCUMENT}/setId{part}": "The series the document is of; its id and version number are read, and tell it from others."
+       for part in ("", "/@root", "/@extension")},
+    "*/section(*)/title": "A heading; the section's code says what it holds.",
+    "*/@codeSystemName": "The name of a code system; its identifier is read.",
+    "*/@codeSystemVersion": "The edition of a code system; a code our tables do not hold waits to be mapped.",
+    "*/@assigningAuthorityName": "The name of who gives out an identifier; its root is read.",
+    "*/@displayable": "Whether an identifier may be shown to people.",
+    f"{_DOCUMENT}/code/@displayName": "The name of the document's code, which is read.",
+    "*/section(*)/code/@displayName": "The name of a section's code, which is read.",
+    "*/observation(*)/code/@displayName": "The name of a data element; its code is read.",
+    f"{_DOCUMENT}/confidentialityCode/@displayName": "The name of the code, which is read.",
+    f"{_DOCUMENT}/confidentialityCode/@codeSystem": "The code is one of HL7's own, whatever list it is taken from.",
+    **{f"{_ROLE}/providerOrganization/id{part}": "The hospital's internal number of the department; its name and 诊疗科目 are read."
+       for part in ("", "/@root", "/@extension")},
+    f"{_ROLE}/providerOrganization/addr/*": "Where the department is.",
+    f"{_ROLE}/providerOrganization/telecom/*": "How to call the department.",
+    "*/wholeOrganization/name": "The institution's name; the custodian's is read, and the numbers are compared.",
+    "*/wholeOrganization/addr/*": "Where the institution is.",
+    "*/wholeOrganization/telecom/*": "How to call the institution.",
+    "*/representedCustodianOrganization/addr/*": "Where the institution is.",
+    "*/representedCustodianOrganization/telecom/*": "How to call the institution.",
+    f"{_DOCUMENT}/author/assignedAuthor/addr/*": "Where the prescriber works.",
+    f"{_DOCUMENT}/author/assignedAuthor/telecom/*": "How to call the prescriber.",
+    f"{_DOCUMENT}/authenticator/*":
         "Who audited, prepared, checked or handed out inside the hospital; a pharmacist of the platform audits it again.",
-    f"{_DOCUMENT}/h:legalAuthenticator/h:assignedEntity":
+    f"{_DOCUMENT}/legalAuthenticator/assignedEntity/*":
         "Who answers for the document inside the hospital; a signature is read, and the prescriber is the author.",
-    f"{_DOCUMENT}/h:legalAuthenticator[not(*[local-name() = 'signatureText'])]/h:time":
-        "When the hospital itself checked the document; no signature comes with it.",
-    "//h:observation/h:code[@code = 'DE07.00.004.00']": "The hospital's own price; the pharmacy's price and the fund's book count.",
-    "//h:observation[h:code/@code = 'DE07.00.004.00']/h:value":
-        "The hospital's own price; the pharmacy's price and the fund's book count.",
-    "//h:observation/h:code[@code = 'DE08.50.056.00']": "A running number of the section; the section holds its drugs itself.",
-    "//h:observation[h:code/@code = 'DE08.50.056.00']/h:value":
-        "A running number of the section; the section holds its drugs itself.",
-    "//h:reference[starts-with(@value, '#')]/@value": "A link to words of the same document, which are read.",
-    "//@xsi:schemaLocation": "Where a schema lies.",
-    **{f"//h:section/h:text/descendant-or-self::*/@{name}": "How the words are laid out; they are read." for name in _NARRATIVE},
-    **{f"//h:substanceAdministration/h:text/descendant-or-self::*/@{name}": "How the words are laid out; they are read."
-       for name in ("mediaType", "ID")},
+    f"{_DOCUMENT}/legalAuthenticator/time/@value": "When the hospital itself checked the document; a signature's is read.",
+    **{f"{_PRICE}/observation(DE07.00.004.00)/{part}": _PRICE_COUNTS for part in (
+        "code/@code", "code/@codeSystem", "value/@value", "value/@currency")},
+    **{f"{_GROUP}/observation(DE08.50.056.00)/{part}": _RUNNING for part in (
+        "code/@code", "code/@codeSystem", "value/@value")},
+    "*/reference/@value": "A link to words of the same document, which are read; any other is a finding.",
+    "*/@schemaLocation": "Where a schema lies.",
+    **{f"*/text/@{name}": "How the words are laid out; they are read." for name in _NARRATIVE},
+    **{f"*/text/*/@{name}": "How the words are laid out; they are read." for name in _NARRATIVE},
 }
-"""XPath (prefixes: `NAMESPACES`) of what is knowingly not read -> why.
+"""Path of what is not read -> why; see `LEFT_OUT`. Here `*` at the end is all within an element, elsewhere any way there."""
 
-An element stands for all within it. Nothing here speaks of patient, allergy, drug, dose, time or order.
+ABSENT: Mapping[str, str] = {
+    **{f"*/@{name}": "Absent means the standard's value; any other is refused." for name in (*FIXED, "type")},
+    f"{_ROLE}/patient/administrativeGenderCode/@codeSystem": "Absent means the standard's; another is refused.",
+    f"{_BODY}/component({DIAGNOSES})/section({DIAGNOSES})/entry(DE05.01.024.00)/observation(DE05.01.024.00)/value/@codeSystem":
+        "Absent means the standard's; another is refused.",
+    "*/routeCode/@codeSystem": "Absent means the standard's; another is refused.",
+    "*/observation(DE05.10.130.00)/value/@codeSystem": "Absent means the standard's; another is refused.",
+    "*/observation(DE08.50.032.00)/value/@codeSystem": "Absent means the standard's; another is refused.",
+    f"{_DOCUMENT}/code/@codeSystem": "Absent means the standard's; another is refused.",
+    f"{_DOCUMENT}/confidentialityCode": "Absent means normal; what is restricted is refused.",
+    f"{_DOCUMENT}/confidentialityCode/@code": "Absent means normal; what is restricted is refused.",
+    f"{_DOCUMENT}/title": "Checked to be the heading of a prescription; the template says of which kind.",
+    f"{_DOCUMENT}/versionNumber": "Absent means the first version.",
+    f"{_DOCUMENT}/versionNumber/@value": "Absent means the first version.",
+    f"{_DOCUMENT}/relatedDocument": "Empty; one that names another document is refused.",
+    f"{_ROLE}/providerOrganization/asOrganizationPartOf": "Says the institution again; it is compared with the custodian.",
+    f"{_PRICES}": _PRICE_COUNTS,
+    f"{_GROUP}": _RUNNING,
+    "*/@nullFlavor": "Says that an empty element is empty; on what is filled in it is refused.",
+    **{f"*/substanceAdministration/id{part}": "The hospital's number of a line; the lines keep their order."
+       for part in ("", "/@extension", "/@root")},
+    f"{_BODY}/component({MEDICATION})/section({MEDICATION})/entry(DE06.00.294.00)":
+        "May be said again after each medicine; another value is refused.",
+    f"{_DOCUMENT}/author/assignedAuthor/assignedPerson": "The prescriber's name; the national number says who it is.",
+    "*/section(*)/text": "Read; an empty one says nothing.",
+    "*/substanceAdministration/text": "Read; an empty one says nothing.",
+}
+"""Path of what is read or checked, and where absence changes nothing -> why."""
+
+LEFT_OUT: Mapping[str, str] = {**UNREAD, **ABSENT}
+"""Path of what is knowingly left out, or may be -> why. None of it speaks of patient, allergy, drug, dose, time or order.
+
+Paths are of local names; a statement, its section and what is around it carry its code: `section(29548-5)`.
 """
+
+
+def step(name: str, code: str) -> str:
+    """An element in such a path."""
+    return f"{name}({code})" if code else name

@@ -46,8 +46,13 @@ def address(document: Document, role: Element | None, on: str) -> Said:
 
 def phone(document: Document, role: Element | None, on: str) -> Said:
     """The number to call the patient by now; electronic addresses and fax numbers are none."""
-    numbers = [one for one in children(role, "telecom")
-               if ":" not in one.get("value", "") or one.get("value", "").lower().startswith("tel:")]
+    numbers: list[Element] = []
+    for one in children(role, "telecom"):
+        scheme, colon, _ = one.get("value", "").partition(":")
+        if colon and scheme.lower() != "tel":
+            document.take(one, "value", "use")
+        else:
+            numbers.append(one)
     return _current(document, numbers, _order({"MC": 0, "HP": 1, "H": 1, "HV": 2, "WP": 3, "AS": 4, "EC": 4}, 1), on,
                     lambda node: re.sub("(?i)^tel:", "", document.said(node, "value").value).strip(), "useablePeriod", "",
                     attribute="value")

@@ -149,9 +149,22 @@ def _erx_places(name: str, raw: bytes) -> Iterator[tuple[str, str]]:
 # CDA.
 
 def xpath(lineage: tuple[ElementTree.Element, ...], attribute: str) -> str:
-    """`/ClinicalDocument/recordTarget/…/@value`, without prefixes and positions."""
-    elements = "".join(f"/{element.tag.rpartition('}')[2]}" for element in lineage)
+    """`/ClinicalDocument/recordTarget/…/@value`, without prefixes and positions; statements with their code: `section(29548-5)`."""
+    elements = "".join(f"/{_name(element)}{f'({code})' if (code := _code(element)) else ''}" for element in lineage)
     return elements + (f"/@{attribute.rpartition('}')[2]}" if attribute else "")
+
+
+def _name(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _code(element: ElementTree.Element) -> str:
+    """The code of a section or observation, or of the one an element is around."""
+    if _name(element) in ("section", "observation"):
+        return next((child.get("code", "") for child in element if _name(child) == "code"), "")
+    if _name(element) in ("component", "entry", "entryRelationship"):
+        return next((_code(child) for child in element if _name(child) in ("section", "observation")), "")
+    return ""
 
 
 _CDA_CHILDREN: Mapping[str, Sequence[str]] = {
