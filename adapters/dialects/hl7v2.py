@@ -62,14 +62,14 @@ _OF_THE_ORDER: Final = ("RXE", "RXO", "RXR", "RXC", "TQ1", "TQ2")
 """What stands there and is not read would change the prescription."""
 
 LEFT_OUT: Final[Mapping[str, str]] = {
-    "MSH-3": "The second and third part of the sender's name; the first is compared with the port.",
-    "MSH-4": "The same of the sender's facility.",
+    **dict.fromkeys(("MSH-3.2", "MSH-3.3", "MSH-4.2", "MSH-4.3"),
+                    "Further parts of the sender's name; the first is compared with the port."),
     "MSH-5": "Absent means us; another receiver is refused.",
     "MSH-6": "Absent means us; another receiver is refused.",
     "MSH-7": "When the message was sent: kept in the archived message; ORC-9 is the time of the prescription.",
     "MSH-9.3": "The structure follows from the message type; another is refused.",
     "MSH-11.2": "Absent means current processing; any other mode is refused.",
-    "MSH-12.1": "2.5 to 2.8 are read alike; another version is refused.",
+    "MSH-12": "2.5 to 2.8 are read alike; another version is refused.",
     "MSH-13": "A counter of the sender's line; MSH-10 is the key.",
     "MSH-15": "Every message is answered.",
     "MSH-16": "Every message is answered.",
@@ -85,11 +85,13 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "ORC-23": "The phone of the institution.",
     "ORC-24": "The address of the prescriber.",
 }
-"""Places that are knowingly left out, and why: a field stands for all its parts, a component for that of the first
-repetition. What stands anywhere else and is not read is a finding. A hospital's translation adds its own."""
+"""Places whose content, change or absence is knowingly left out, and why: a field that nobody reads stands for all its parts, a
+component for that of the first repetition. What stands anywhere else and is not read is a finding. A hospital's
+translation adds its own."""
 LEFT_OUT_OF_CANCELS: Final[Mapping[str, str]] = dict.fromkeys(
-    ("PID", "PV1", "IN1", "AL1", "IAM", "NK1", "DG1", "RXE", "RXO", "RXR", "TQ1", "OBX", "NTE", "ZRX", "ORC-12", "ORC-17",
-     "ORC-21"), "A cancel takes back a whole prescription by its number; what was ordered stands in the prescription itself.")
+    ("PID", "PV1", "IN1", "AL1", "IAM", "NK1", "DG1", "RXE", "RXO", "RXR", "TQ1", "OBX", "NTE", "ZRX", "ORC[*]", "ORC-12",
+     "ORC-17", "ORC-21"),
+    "A cancel takes back a whole prescription by its number; what was ordered stands in the prescription itself.")
 
 _QUESTION = re.compile(rb"[\r\n]ORC.SS")
 _PLACE = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+)(?:\.(\d+))?)?)?")
@@ -179,8 +181,9 @@ def passed_over(message: Parsed, left_out: Mapping[str, str]) -> Iterator[Findin
     for segment in message.segments:
         for number, unread in () if segment.name in left_out else segment.unread():
             field = f"{segment.name}-{number}"
-            # A second repetition where one is read is another statement, whatever its parts.
-            parts = [] if field in left_out else [
+            # Of a field that is read in part, to be compared, only listed components are left out; and a second repetition
+            # of one is another statement, whatever its parts.
+            parts = [] if field in left_out and not segment.reads(number) else [
                 it for it in unread
                 if it[0] > 1 or not {f"{field}.{it[1]}", f"{field}.{it[1]}.{it[2]}"} & left_out.keys()]
             if not parts:
@@ -218,6 +221,7 @@ def _header_findings(message: Parsed, ends: Ends, types: Container[str]) -> Iter
         yield found("HL7_MESSAGE_TYPE", header.said(9).spot)
     elif structure.value not in ("", message.type.replace("^", "_")):
         yield found("HL7_CONTRADICTION", structure.spot)
+    header.said(18)  # the bytes were read by it; a second one is another statement
     if not header.said(12).value.startswith(VERSIONS):
         yield found("HL7_VERSION", header.said(12).spot)
     for component, expected in ((1, ("P",)), (2, ("", "T"))):
@@ -306,12 +310,17 @@ _ASKED_AND_ENCODED: Final[Mapping[str, Mapping[int, int]]] = {
 """Segment of the order as first asked for -> its fields, and those of the encoded order that must say the same."""
 
 
+_ASKED_FOR: Final[Mapping[str, tuple[int, ...]]] = {"RXO": (1, 2, 4), "TQ1": (3,), "RXR": (1,)}
+"""Fields that an order as first asked for must say: what drug, how much of it, how often and by which route."""
+
+
 def _asked_otherwise(early: Segment, late: Segment, pairs: Mapping[int, int]) -> Iterator[Finding]:
-    """What a prescriber asked for and whoever encoded it did not take over."""
+    """What a prescriber asked for and whoever encoded it did not take over, or what nobody asked for."""
     for number, other in pairs.items():
-        for part, value in early.filled.get(number, {}).items():
+        asked = early.filled.get(number, {})
+        for part in {*asked, *([(1, 1, 1)] if number in _ASKED_FOR[early.name] else [])}:
             said = early.said(number, part[1], part[2], part[0])
-            if late.seen(other, part).value != value:
+            if late.seen(other, part).value != said.value:
                 yield found("HL7_CONTRADICTION", said.spot)
 
 

@@ -92,28 +92,37 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "PID-13.2": "Which number counts; where there is only one, any use that can be called says the same.",
     "PID-13.3": "The same of the equipment.",
     "PV1-3": "The room; the department is ORC-17.",
-    "PV1-10.1": "Repeats ORC-17; another department is refused.",
+    "PV1-10": "Repeats ORC-17; another department is refused.",
     "IN1-2.2": "What the hospital calls the insurance; the code counts.",
     "IN1-2.3": _ABSENT,
     "IN1-3.4": _ABSENT,
-    "AL1-2.1": "Every allergen counts, whatever its type; a type other than drug is kept with the words.",
-    "IAM-2.1": "Every allergen counts, whatever its type; a type other than drug is kept with the words.",
+    "RXE-27[*]": "The same diagnosis once more.",
+    "RXO-20[*]": "The same diagnosis once more.",
+    "NK1-2[*]": "Names of another type than L, and those in letters beside one in characters.",
+    "NK1-2.7": "Which name counts; where there is only one, absent says the same.",
+    "NK1-33.4": "Absent means the police (GAB); another authority is refused.",
+    "AL1-3.2": "Compared with the agreed name of a code; without a code, and where it says something else, it is kept.",
+    "IAM-3.2": "Compared with the agreed name of a code; without a code, and where it says something else, it is kept.",
+    "OBX-4.1": "Which observations belong together, or correct one another.",
+    "ZRX-11": "Kept to two decimals, about a kilometre: more would say where somebody lives.",
+    "AL1-2": "Every allergen counts, whatever its type; a type other than drug is kept with the words.",
+    "IAM-2": "Every allergen counts, whatever its type; a type other than drug is kept with the words.",
     "IAM-7": "The hospital's number of the entry.",
-    "DG1-6.1": "Admitting or final, both are diagnoses; a working one is refused.",
-    "NK1-7.1": "Absent means the guardian; another role is refused.",
-    "NTE-2.1": "Absent means the prescriber; another author is refused.",
+    "DG1-6": "Admitting or final, both are diagnoses; a working one is refused.",
+    "NK1-7": "Absent means the guardian; another role is refused.",
+    "NTE-2": "Absent means the prescriber; another author is refused.",
     "ORC-2": "The hospital's number of the line: kept in the archived message; no two may be the same.",
     "ORC-4.2": "Absent means the sender; another is refused.",
     "ORC-12.2": "The prescriber's name; the national code counts.",
     "ORC-12.3": "The prescriber's name; the national code counts.",
     "ORC-21.1": "The institution's name; the national code counts.",
     "ORC-21.2": "Absent means the legal name; another is refused.",
-    "RXE-15.1": "Repeats ORC-4; another number is refused.",
-    "TQ1-2.1": "Absent means 1; another is refused.",
+    "RXE-15": "Repeats ORC-4; another number is refused.",
+    "TQ1-2": "Absent means 1; another is refused.",
     "TQ1-3.1.2": _COMPARED,
     "TQ1-3.1.3": _ABSENT,
-    "TQ1-7.1": "Absent means the day of issue; another is refused.",
-    "TQ1-9.1": "Absent means routine; another priority is refused.",
+    "TQ1-7": "Absent means the day of issue; another is refused.",
+    "TQ1-9": "Absent means routine; another priority is refused.",
     **{f"{field}.2": _COMPARED for field in _CODED},
     **{f"{field}.3": _ABSENT for field in (*_CODED, *_CODED_AND_NAMED)},
 }
@@ -182,8 +191,12 @@ class Translation:
         order = message.orders[0].one("ORC")
         department, department_name = self._department(order, visit)
         self._expect(order.said(21, 2), "L")
+        if order.said(21, 10).value not in ("", *self._facts["institution"].split()):
+            self._find("HL7_SENDER", order.said(21, 10).spot)
         orders = [it for it in message.orders if it.all(self._detail)]
         items = [self._item(it) for it in orders]
+        if 14 in rx.filled and not any(it.kind.value == "tcm_piece" for it in items):
+            self._find("HL7_CONTRADICTION", rx.said(14).spot)
         for each in message.all("OBX"):
             if each.said(3).value not in {*READINGS, *(self._facts[it] for it in (
                     "pregnancy_weeks", "lactating", "skin_test", "skin_test_exemption", "approval"))}:
@@ -233,6 +246,8 @@ class Translation:
 
     def cancel(self) -> CancelDraft:
         header, order = self._message.one("MSH"), self._message.one("ORC")
+        for each in self._message.all("ORC"):
+            self._number(each, 2)
         return CancelDraft(self._hospital, header.said(10), self._number(order, 4), self._coded_word("reason", order, 16),
                            timestamp(order.said(9)))
 
@@ -326,7 +341,7 @@ class Translation:
         )
 
     def _identity(self, segment: Segment, number: int, kind: str, *, optional: bool = False) -> Said:
-        """The number of a type; an empty one where it should have stood."""
+        """The number of a type; an empty one where its type, or it, should have stood."""
         given = []
         for it in segment.repetitions(number):
             if segment.seen(number, (it, 5, 1)).value == kind:
@@ -335,7 +350,12 @@ class Translation:
                 authority = segment.said(number, 4, repetition=it)
                 if not optional and authority.value not in ("", self._facts["id_authority"]):
                     self._find("HL7_CODE_SYSTEM", authority.spot)
-        return self._only(given) or (NOTHING if optional else segment.said(number))
+        if given or optional:
+            return self._only(given) or NOTHING
+        if segment.repetitions(number):
+            self._find("HL7_VALUE", segment.said(number, 5).spot)
+            segment.leave_out(number)
+        return Said("", segment.said(number, 5 if segment.repetitions(number) else 1).spot)
 
     def _name(self, segment: Segment, number: int) -> Said:
         given = []
@@ -354,11 +374,11 @@ class Translation:
             if use.value in ADDRESS_USES and self._in_force(person, 11, it, 13, 14):
                 given.append(((ADDRESS_USES.index(use.value),), it, _joined(person, 11, 4, 3, 1, 2, repetition=it)))
         address = self._current(person, 11, given)
-        chosen = next((it for _, it, each in given if each is address), 0)
-        if chosen:
-            self._expect(person.said(11, 6, repetition=chosen), "CHN")
-            return address, person.said(11, 9, repetition=chosen)
-        return address, person.said(11, 9) if not person.repetitions(11) else NOTHING
+        best = min((rank for rank, _, _ in given), default=())
+        districts = [person.said(11, 9, repetition=it) for rank, it, _ in given if rank == best]
+        for country in [person.said(11, 6, repetition=it) for rank, it, _ in given if rank == best]:
+            self._expect(country, "CHN")
+        return address, self._only(districts) or (NOTHING if person.repetitions(11) else person.said(11, 9))
 
     def _phone(self, person: Segment) -> Said:
         """The number that is reached first. Numbers at work count after all others."""
@@ -486,7 +506,8 @@ class Translation:
 
     def _taken_back(self, row: Segment) -> bool:
         action, status = row.said(6), row.said(17)
-        self._expect(action, "A", "U", "X", "D")
+        if action.value not in ("A", "U", "X", "D"):
+            self._find("HL7_VALUE", action.spot)
         return action.value == "D" or status.value == "E"
 
     def _allergy_words(self, row: Segment) -> Iterator[str]:
@@ -522,6 +543,8 @@ class Translation:
                 self._find("HL7_NOT_FINAL", status.spot)
             elif status.value not in ("C", "F"):
                 self._find("HL7_VALUE", status.spot)
+            if not row.repetitions(5):
+                self._find("HL7_VALUE", row.said(5).spot)
             counted.append(row)
         return counted
 
@@ -580,9 +603,8 @@ class Translation:
         group = hl7v2.after(order, self._detail)
         detail, timing, route = order.one(self._detail), group.one("TQ1"), group.one("RXR")
         at = DETAILS[self._detail]
-        repeated = detail.said(15)
-        if self._detail == "RXE" and repeated.value not in ("", order.one("ORC").said(4).value):
-            self._find("HL7_CONTRADICTION", repeated.spot)
+        if self._detail == "RXE" and detail.said(15).value not in ("", order.one("ORC").said(4).value):
+            self._find("HL7_CONTRADICTION", detail.said(15).spot)
         code, name = self._concept("drug", detail, at.drug)
         drug = self._codes.ours("drug", code, name.value)
         dose_unit, unit = self._code("unit", detail, at.dose_unit), self._code("unit", detail, at.unit)
@@ -651,7 +673,9 @@ class Translation:
     def _strength(self, detail: Segment, at: Detail, dose_unit: Said) -> Said:
         """Content of one counted unit, in the unit of the dose."""
         strength, unit = detail.said(at.strength), self._code("unit", detail, at.strength_unit)
-        if not strength.value and not unit.value:
+        if bool(strength.value) != bool(unit.value):
+            self._find("HL7_UNIT", (unit if strength.value else strength).spot)
+        if not strength.value or not unit.value:
             return NOTHING
         given = number_of(strength.value)
         if unit.value == dose_unit.value or isinstance(given, str) or self.unmapped:
@@ -664,8 +688,8 @@ class Translation:
 
     def _pack_size(self, detail: Segment, unit: Said) -> Said:
         size, of = detail.said(PACK_SIZE), self._code("unit", detail, PACK_UNIT)
-        if (size.value or of.value) and of.value != unit.value:
-            self._find("HL7_UNIT", of.spot)
+        if bool(size.value) != bool(of.value) or (of.value and of.value != unit.value):
+            self._find("HL7_UNIT", (of if size.value else size).spot)
         return size
 
     # Codes and words.
