@@ -22,6 +22,8 @@ MAX_BYTES: Final = 1 << 20
 MAX_SEGMENTS: Final = 2_000
 MAX_DELIMITERS: Final = 20_000
 """In one message: so many places can be looked at; forty pieces with everything said take some 8,000."""
+MAX_REPETITIONS: Final = 200
+"""In one segment."""
 MAX_TEXT: Final = 2_000
 """Characters between two delimiters."""
 MAX_DATA: Final = 16_000
@@ -40,8 +42,8 @@ _ORDERS: Final = "HL7 v2.5.1 ch.4"
 RULES: Final[tuple[Rule, ...]] = (
     Rule("HL7-001", "HL7_TOO_LARGE", "too-long", _OUTSIDE,
          "消息过大", "The message is too large.",
-         "不超过 1 MB、2000 个段、2 万个分隔符、100 个 ORC",
-         "Send at most 1 MB, 2,000 segments, 20,000 delimiters and 100 ORC."),
+         "不超过 1 MB、2000 个段、2 万个分隔符、100 个 ORC，每段不超过 200 次重复",
+         "Send at most 1 MB, 2,000 segments, 20,000 delimiters, 100 ORC, and 200 repetitions in a segment."),
     Rule("HL7-002", "HL7_NO_HEADER", "structure", _OUTSIDE,
          "消息不以 MSH 段开头，或分隔符不符", "The message does not begin with MSH and its encoding characters.",
          "以 MSH|^~\\& 开头，前面不加任何字节", "Begin with MSH|^~\\& and nothing before it."),
@@ -382,7 +384,7 @@ def parse(raw: bytes, default: str) -> Parsed:
     findings: list[Finding] = []
     seen, offset, end = dict[str, int](), 0, 0
     for line, match in enumerate(_LINE.finditer(text), 1):
-        if line > MAX_SEGMENTS:
+        if line > MAX_SEGMENTS or (line > 1 and match[0].count(marks.repetition) > MAX_REPETITIONS):
             raise InvalidPayload([found("HL7_TOO_LARGE", Spot("", line, 1, offset))])
         # Bytes are counted segment by segment: counting from the start each time would cost the square of the size.
         offset += match.start() - end

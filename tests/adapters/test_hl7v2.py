@@ -84,7 +84,8 @@ def test_every_valid_sample_keeps_the_contract(name: str) -> None:
     assert judged(sample(name)) == []
 
 
-@pytest.mark.parametrize("name", [it for it in VALID if it != "rde_with_dg1.hl7"])
+# v2.5.1 has no DG1, NK1 and IAM in an order; hospitals send them all the same.
+@pytest.mark.parametrize("name", [it for it in VALID if it not in ("rde_with_dg1.hl7", "rde_child.hl7")])
 def test_our_samples_are_messages_in_the_eyes_of_somebody_elses_tables(name: str) -> None:
     assert faults(decoded(sample(name))) == []
 
