@@ -116,6 +116,10 @@ class Item:
     approval: Approval | None = None
     """None if the hospital said nothing: then our own rules decide (F-04)."""
     pack: Pack | None = None
+    number: str = ""
+    """The hospital's own number of the line, empty in prescriptions stored before it was kept."""
+    reasons: tuple[str, ...] = ()
+    """ICD-10 codes of the diagnoses the line is for; empty if the hospital did not say."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,8 @@ class Diagnosis:
     code: str
     """ICD-10, national insurance version, e.g. `E11.900`."""
     name: str
+    certainty: str = ""
+    """`confirmed`, `provisional`, `differential` or `unconfirmed`; empty if the hospital did not say."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +229,8 @@ class Visit:
     proof_date: date | None = None
     number: str = ""
     """The hospital's number of the visit, empty if not said (A-17)."""
+    start: datetime | None = None
+    end: datetime | None = None
 
 
 @dataclass(frozen=True)

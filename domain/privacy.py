@@ -18,6 +18,11 @@ def shown(code: str) -> str:
     return code if _CODE.fullmatch(code) and not _NUMBER.search(re.sub(r"[._:/#-]", "", code)) else WITHHELD
 
 
+def personal(text: str) -> bool:
+    """Whether a text holds a mobile or id number, however it is grouped; full-width digits too."""
+    return _WRITTEN.search(unicodedata.normalize("NFKC", text)) is not None
+
+
 def masked(text: str) -> str:
     """A text without the mobile and id numbers in it, full-width digits too; names stay."""
     narrow = unicodedata.normalize("NFKC", text)

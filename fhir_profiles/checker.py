@@ -9,18 +9,19 @@ import base64
 import math
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from pathlib import Path
 
 from domain.findings import Finding
-from fhir_profiles import codes, structure
+from domain.units import factor
+from fhir_profiles import codes, structure, texts
 from fhir_profiles.catalogue import RULES
-from fhir_profiles.definitions import system_concepts
+from fhir_profiles.closed import unread
+from fhir_profiles.current import current_address, current_phone
 from fhir_profiles.invariants import resident_id
 from fhir_profiles.message import (
     BEIJING,
@@ -29,17 +30,19 @@ from fhir_profiles.message import (
     coded,
     day,
     extended,
+    fhirpath,
     member,
     members,
     moment,
     number,
     parts,
-    phone,
     proof,
     text,
     unit,
 )
+from fhir_profiles.rules import BUNDLE_RULES, CANCEL_RULES, Entry, Message, Places, Version, rule
 from fhir_profiles.shapes import profiles
+from fhir_profiles.statements import RHYTHMS, supply_days
 
 MAX_ENTRIES = 100
 MAX_ITEMS = 10
@@ -50,19 +53,10 @@ OF_AGE = 18
 """Years."""
 
 _PHONE = re.compile(r"\+?[0-9][0-9 -]{4,18}[0-9]")
-_ENTRY = re.compile(r"Bundle\.entry\[([0-9]+)\]")
-_FREQUENCIES = {
-    code: {p["code"]: int(p["valueInteger"]) for p in concept["property"]}
-    for code, concept in system_concepts("frequency").items()
-}
 
 # Compiled when the process starts: what cannot be enforced is refused then, and no message waits for it.
 for _name in ("prescription-bundle", "cancel"):
     profiles().shape(_name)
-
-Places = Iterator[str]
-"""FHIRPaths at which a rule is broken."""
-
 
 def valid_resident_id(value: str) -> bool:
     """Whether it is a resident id number with its check character and a birth date the calendar has (GB 11643)."""
@@ -70,18 +64,6 @@ def valid_resident_id(value: str) -> bool:
 
 
 # The versions of the contract.
-
-@dataclass(frozen=True)
-class Version:
-    """A version of the contract and the days (Beijing) of the messages that may name it."""
-
-    version: str
-    valid_from: date
-    valid_until: date | None = None
-
-    def accepted(self, on: date) -> bool:
-        return self.valid_from <= on and (self.valid_until is None or on <= self.valid_until)
-
 
 VERSIONS = tuple(Version(**one) for one in tomllib.loads(
     (Path(__file__).parent / "versions.toml").read_text(encoding="utf-8"))["version"])
@@ -103,88 +85,41 @@ def check_bundle_data(data: Json, hospital: str, report: Report, versions: Colle
         return
     cancel = data.get("resourceType") == "Task"
     message = Message(data, hospital, tuple(versions))
-    found = [(message.place(fault.path), fault.path, fault.code) for fault in structure.faults(
+    found = [(fault.path, fault.code) for fault in structure.faults(
         "cancel" if cancel else "prescription-bundle", data, "Task" if cancel else "Bundle", message.types.get)]
-    said = set(found)
+    said, told = set(found), {path for path, _ in found}
     for code, broken in (CANCEL_RULES if cancel else BUNDLE_RULES):
         if message.on is None or RULES[code].in_force(message.on):
-            more = [(message.place(path), path, code) for path in broken(message)]
-            found += [one for one in more if one not in said]
-    for index, path, code in sorted(found):
+            found += [(path, code) for path in broken(message) if (path, code) not in said
+                      and not (code in texts.CODES and _said_already(path, told))]
+    found += [(path, "ELEMENT_NOT_READ") for path in _not_read(message, {path for path, _ in found})]
+    for index, path, code in sorted((message.place(path), path, code) for path, code in found):
         report.add(code, path, message.lines.get(index))
 
 
-# What a rule sees.
-
-@dataclass(frozen=True)
-class Entry:
-    """A resource of the message."""
-
-    path: str
-    resource: Json = field(repr=False)
+def _said_already(path: str, told: set[str]) -> bool:
+    """Whether the definitions say something of a text, or of an element around it within its resource."""
+    return any(place in told for place in _places_around(path) if not place.endswith((".resource", "]", "Bundle", "Task")))
 
 
-class Message:
-    """A message as the rules read it; it may hold anything anywhere."""
+def _not_read(message: Message, told: set[str]) -> Places:
+    """What would be lost (`closed`), unless something is said of it already: of it, or of something in it."""
+    around = {place for path in told for place in _places_around(path)}
+    for root, resource in message.resources():
+        for names in unread(resource):
+            path = fhirpath(root, names)
+            # An entry of a list that is not one of ours: what is wrong with the list says why.
+            above = _places_around(path) if isinstance(names[-1], int) else ()
+            if path not in around and not any(place in told for place in above if len(place) > len(root)):
+                yield path
 
-    def __init__(self, data: Json, hospital: str, versions: tuple[Version, ...]) -> None:
-        self.data = data
-        self.hospital = hospital
-        self.versions = versions
-        self.types: dict[str, str] = {}
-        """Type of resource by fullUrl."""
-        self._entries: dict[str, list[Entry]] = {}
-        self.lines: dict[int, int] = {}
-        """Line of an item (1-based) by the index of its entry."""
-        for index, entry in enumerate(members(data, "entry")):
-            resource, url = member(entry, "resource"), member(entry, "fullUrl")
-            kind = member(resource, "resourceType")
-            if isinstance(url, str):
-                self.types.setdefault(url, kind if isinstance(kind, str) else "")
-            if isinstance(kind, str) and isinstance(resource, dict):
-                found = self._entries.setdefault(kind, [])
-                found.append(Entry(f"Bundle.entry[{index}].resource", resource))
-                if kind == "MedicationRequest":
-                    self.lines[index] = len(found)
-        self.sent = moment(member(data, "timestamp"))
-        self.issued = next(
-            (t for t in (moment(member(e.resource, "authoredOn")) for e in self.all("MedicationRequest")) if t), None)
-        at = self.sent or self.issued or moment(data.get("authoredOn"))
-        self.on: date | None = at.astimezone(BEIJING).date() if at else None
-        """The day of the message in Beijing."""
 
-    def all(self, kind: str) -> list[Entry]:
-        return self._entries.get(kind, [])
-
-    @property
-    def items(self) -> list[Entry]:
-        return self.all("MedicationRequest")
-
-    def place(self, path: str) -> int:
-        """The entry a path is about; -1 for the message as a whole."""
-        found = _ENTRY.match(path)
-        return int(found[1]) if found else -1
-
-    @property
-    def issued_on(self) -> date | None:
-        """The day of issue in Beijing."""
-        return self.issued.astimezone(BEIJING).date() if self.issued else None
+def _places_around(path: str) -> list[str]:
+    """The place and every place around it."""
+    return [path[:at] for at, sign in enumerate(path) if sign in ".["] + [path]
 
 
 # The rules.
-
-Broken = Callable[[Message], Places]
-BUNDLE_RULES: list[tuple[str, Broken]] = []
-CANCEL_RULES: list[tuple[str, Broken]] = []
-
-
-def rule(code: str, among: list[tuple[str, Broken]] = BUNDLE_RULES) -> Callable[[Broken], Broken]:
-    """Register a function that yields every place where a rule of the catalogue is broken."""
-    def register(broken: Broken) -> Broken:
-        among.append((code, broken))
-        return broken
-    return register
-
 
 @rule("PROFILE_VERSION", CANCEL_RULES)
 @rule("PROFILE_VERSION")
@@ -278,14 +213,16 @@ def of_another_sex(message: Message) -> Places:
 @rule("HOME_PHONE")
 def home_without_a_phone(message: Message) -> Places:
     for patient in message.all("Patient") if _goes_home(message) else []:
-        if not _PHONE.fullmatch(phone(patient.resource)):
+        known = current_phone(patient.resource, message.issued_on)
+        if not _PHONE.fullmatch(text(known, "value")) and (known or not members(patient.resource, "telecom")):
             yield f"{patient.path}.telecom"
 
 
 @rule("HOME_ADDRESS")
 def home_without_a_door(message: Message) -> Places:
     for patient in message.all("Patient") if _goes_home(message) else []:
-        if not text(members(patient.resource, "address"), "text"):
+        known = current_address(patient.resource, message.issued_on)
+        if not text(known, "text") and (known or not members(patient.resource, "address")):
             yield f"{patient.path}.address"
 
 
@@ -486,7 +423,8 @@ def read_in_the_future(message: Message) -> Places:
 def keys_about_a_person(message: Message) -> Places:
     """Keys stand in addresses, logs and the names of runs: nothing of a person may be in them."""
     private = [secret for kind in ("Patient", "RelatedPerson") for person in message.all(kind)
-               for secret in (_resident_id(person.resource), phone(person.resource)) if len(secret) >= 6]
+               for secret in (_resident_id(person.resource), *(text(t, "value") for t in members(person.resource, "telecom")))
+               if len(secret) >= 6]
     keys = [("Bundle.identifier.value", text(message.data, "identifier", "value"))]
     for item in message.items:
         keys += [(f"{item.path}.groupIdentifier.value", text(item.resource, "groupIdentifier", "value")),
@@ -559,14 +497,13 @@ def _needed(item: Entry) -> tuple[Decimal, Decimal] | None:
         return dose * doses, dose * doses
     pack = parts(item.resource, "pack")
     strength = member(pack.get("strength"), "valueQuantity")
-    held, days = number(member(strength, "value")), number(member(request, "expectedSupplyDuration", "value"))
-    rhythm = _FREQUENCIES.get(coded(member(item.resource, "dosageInstruction", "timing", "code"),
-                                    codes.code_system("frequency")))
-    if held is None or held <= 0 or days is None or not rhythm or not rhythm["times"] or not rhythm["days"] \
-            or unit(strength) != unit(_dose(item)):
+    held, days = number(member(strength, "value")), supply_days(item.resource)
+    times, period = RHYTHMS.get(coded(member(item.resource, "dosageInstruction", "timing", "code"),
+                                      codes.code_system("frequency")), (0, 0))
+    into = factor(unit(_dose(item)), unit(strength))
+    if held is None or held <= 0 or days is None or not times or not period or into is None:
         return None
-    needed = Fraction(dose) / Fraction(held) * rhythm["times"] / rhythm["days"] * Fraction(days)
-    units = Decimal(math.ceil(needed))
+    units = Decimal(math.ceil(Fraction(dose) * into / Fraction(held) * times / period * days))
     size = member(pack.get("size"), "valuePositiveInt")
     if type(size) is not int or size < 1:
         return units, units

@@ -51,6 +51,18 @@ def system_concepts(code_system: str) -> Mapping[str, Json]:
     return {c["code"]: c for c in _read(GENERATED / f"CodeSystem-{code_system}.json")["concept"]}
 
 
+def published_displays() -> Mapping[Code, str]:
+    """The words published with a code: in the code systems of ours, and beside others' codes in our value sets."""
+    found: dict[Code, str] = {}
+    for file in sorted(GENERATED.glob("CodeSystem-*.json")):
+        system = _read(file)
+        found |= {(system["url"], c["code"]): c["display"] for c in system.get("concept", ()) if "display" in c}
+    for file in sorted(GENERATED.glob("ValueSet-*.json")):
+        for include in _read(file)["compose"]["include"]:
+            found |= {(include["system"], c["code"]): c.get("display", c["code"]) for c in include.get("concept", ())}
+    return found
+
+
 def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by relative path."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())

@@ -36,7 +36,8 @@ BEIJING = timezone(timedelta(hours=8))
 KEY = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 """Keys stand in addresses, so `..` is none."""
 
-_CHOICE = re.compile(r"^(?:(value)[A-Z]\w*|(medication)(?:CodeableConcept|Reference)|(dose)(?:Quantity|Range))$")
+_CHOICE = re.compile(r"^(?:(value|asNeeded|rate|abatement|onset|reported|multipleBirth|allowed)[A-Z]\w*"
+                     r"|(medication)(?:CodeableConcept|Reference)|(dose)(?:Quantity|Range)|(deceased)(?:Boolean|DateTime))$")
 _ELEMENT = re.compile(r"_?[A-Za-z]{1,40}")
 _INSTANT = re.compile(
     r"(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})")
@@ -126,12 +127,6 @@ def number(value: object) -> Decimal | None:
 def unit(node: object) -> str:
     """The unit of a quantity in one spelling: there are two micro signs."""
     return unicodedata.normalize("NFKC", text(node, "unit"))
-
-
-def phone(patient: object) -> str:
-    """The first phone number of a patient, or an empty text."""
-    return next((text(t, "value") for t in members(patient, "telecom")
-                 if member(t, "system") == "phone" and text(t, "value")), "")
 
 
 def coordinates(geolocation: object) -> tuple[Decimal | None, Decimal | None]:

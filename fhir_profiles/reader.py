@@ -5,7 +5,7 @@ Reading is deterministic: the same bytes give the same prescription, whenever an
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -36,6 +36,7 @@ from domain.prescription import (
     prescription_id,
 )
 from fhir_profiles import codes
+from fhir_profiles.current import current_address, current_name, current_phone
 from fhir_profiles.message import (
     BEIJING,
     Json,
@@ -49,11 +50,11 @@ from fhir_profiles.message import (
     named,
     number,
     parts,
-    phone,
     proof,
     text,
     unit,
 )
+from fhir_profiles.statements import supply_days
 
 _CHANNELS = {"VR": Channel.INTERNET, "AMB": Channel.OUTPATIENT}
 _HUNDREDTH = Decimal("0.01")
@@ -107,10 +108,13 @@ def read_bundle_data(data: Json, hospital: str, patient_id: Callable[[str], str]
     for entry in data["entry"]:
         resources.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
     guardian = next(iter(resources.get("RelatedPerson", ())), None)
-    patient = _patient_record(resources["Patient"][0], guardian)
     requests = resources["MedicationRequest"]
     first = requests[0]
     issued_at, valid_days = _issue(first)
+    issued_on = issued_at.astimezone(BEIJING).date()
+    patient = _patient_record(resources["Patient"][0], guardian, issued_on)
+    diagnoses = {entry["fullUrl"]: _diagnosis(entry["resource"]) for entry in data["entry"]
+                 if entry["resource"]["resourceType"] == "Condition"}
     external_id = first["groupIdentifier"]["value"]
     prescription = Prescription(
         id=prescription_id(hospital, external_id),
@@ -122,14 +126,14 @@ def read_bundle_data(data: Json, hospital: str, patient_id: Callable[[str], str]
         issued_at=issued_at,
         valid_days=valid_days,
         valid_until=issued_at + timedelta(days=valid_days),
-        patient=_patient_facts(resources["Patient"][0], guardian, patient, patient_id(patient.id_number), issued_at),
+        patient=_patient_facts(resources["Patient"][0], guardian, patient, patient_id(patient.id_number), issued_on),
         prescriber=_prescriber(resources),
         visit=_visit(resources["Encounter"][0]),
         coverage=_coverage(resources["Coverage"][0]),
-        diagnoses=tuple(_diagnosis(condition) for condition in resources["Condition"]),
-        items=tuple(_item(request, line) for line, request in enumerate(requests, 1)),
+        diagnoses=tuple(diagnoses.values()),
+        items=tuple(_item(request, line, diagnoses) for line, request in enumerate(requests, 1)),
         handover=Handover(extended(first, "handover", "valueCode")),
-        place=_place(resources["Patient"][0]),
+        place=_place(current_address(resources["Patient"][0], issued_on)),
         extend_reason=_shared(requests, "extend-reason"),
         valid_reason=_shared(requests, "valid-reason"),
         note=_shared(requests, "prescription-note"),
@@ -167,15 +171,15 @@ def _issue(request: Json) -> tuple[datetime, int]:
     return issued_at, (end - issued_at).days
 
 
-def _patient_record(patient: Json, guardian: Json | None) -> PatientRecord:
+def _patient_record(patient: Json, guardian: Json | None, on: date) -> PatientRecord:
     return PatientRecord(
-        name=text(patient, "name", "text"),
+        name=text(current_name(patient, on), "text"),
         id_number=_identified(patient, codes.RESIDENT_ID),
         birth_date=cast(date, day(patient["birthDate"])),
-        phone=phone(patient),
-        address=text(patient, "address", "text"),
+        phone=text(current_phone(patient, on), "value"),
+        address=text(current_address(patient, on), "text"),
         credential=_identified(patient, codes.sid("insurance-credential")),
-        guardian_name=text(guardian, "name", "text"),
+        guardian_name=text(current_name(guardian, on), "text"),
         guardian_id_number=_identified(guardian, codes.RESIDENT_ID) if guardian else "",
     )
 
@@ -185,14 +189,13 @@ def _identified(node: Json, system: str) -> str:
     return next((i["value"] for i in members(node, "identifier") if i.get("system") == system), "")
 
 
-def _patient_facts(patient: Json, guardian: Json | None, record: PatientRecord, opaque_id: str, issued_at: datetime
+def _patient_facts(patient: Json, guardian: Json | None, record: PatientRecord, opaque_id: str, on: date
                    ) -> PatientFacts:
-    issued_on = issued_at.astimezone(BEIJING).date()
     return PatientFacts(
         id=opaque_id,
         sex=Sex(patient["gender"]),
-        age_months=months_between(record.birth_date, issued_on),
-        age_days=(issued_on - record.birth_date).days,
+        age_months=months_between(record.birth_date, on),
+        age_days=(on - record.birth_date).days,
         allergies=_all_extended(patient, "allergy-group", "valueCode"),
         allergy_words=_all_extended(patient, "allergy-text", "valueString"),
         no_known_allergies=extended(patient, "no-known-allergies", "valueBoolean") is True,
@@ -239,6 +242,8 @@ def _visit(encounter: Json) -> Visit:
         proof_codes=proof_codes,
         proof_date=proof_date,
         number=text(encounter, "identifier", "value"),
+        start=moment(member(encounter, "period", "start")),
+        end=moment(member(encounter, "period", "end")),
     )
 
 
@@ -251,15 +256,16 @@ def _coverage(coverage: Json) -> Coverage:
 
 
 def _diagnosis(condition: Json) -> Diagnosis:
-    return Diagnosis(coded(condition["code"], codes.ICD10), named(condition["code"], codes.ICD10))
+    return Diagnosis(coded(condition["code"], codes.ICD10), named(condition["code"], codes.ICD10),
+                     coded(condition.get("verificationStatus"), codes.VERIFICATION_STATUS))
 
 
-def _place(patient: Json) -> Place:
+def _place(address: Json | None) -> Place:
     """Where the patient is; an empty district and zero degrees if the hospital did not say."""
-    extensions = members(member(patient, "address", "extension") and patient["address"][0], "extension")
-    latitude, longitude = coordinates(next((e for e in extensions if e["url"] == codes.GEOLOCATION), None))
+    latitude, longitude = coordinates(next(
+        (e for e in members(address, "extension") if e["url"] == codes.GEOLOCATION), None))
     return Place(
-        district=text(patient, "address", "district"),
+        district=text(address, "district"),
         latitude=(latitude or Decimal(0)).quantize(_HUNDREDTH, ROUND_HALF_UP),
         longitude=(longitude or Decimal(0)).quantize(_HUNDREDTH, ROUND_HALF_UP),
     )
@@ -306,7 +312,7 @@ def _signature(provenance: Json) -> Signature:
     )
 
 
-def _item(request: Json, line: int) -> Item:
+def _item(request: Json, line: int, diagnoses: Mapping[str, Diagnosis]) -> Item:
     drug, dosage = request["medicationCodeableConcept"], request["dosageInstruction"][0]
     dose, supply = dosage["doseAndRate"][0]["doseQuantity"], request["dispenseRequest"]
     approval = extended(request, "hospital-approval", "valueCode")
@@ -321,15 +327,24 @@ def _item(request: Json, line: int) -> Item:
         dose_unit=unit(dose),
         frequency=coded(dosage["timing"]["code"], codes.code_system("frequency")),
         route=coded(dosage["route"], codes.code_system("route")),
-        days_supply=int(supply["expectedSupplyDuration"]["value"]),
+        days_supply=cast(int, supply_days(request)),
         overdose_reason=(extended(request, "overdose-reason", "valueString") or "").strip(),
-        directions=text(dosage, "text"),
+        directions=_directions(dosage),
         note="；".join(text(note, "text") for note in members(request, "note")),
         decoction_mark=extended(request, "decoction-mark", "valueCode") or "",
         skin_test=_skin_test(request),
         approval=Approval(approval) if approval else None,
         pack=_pack(request),
+        number=text(request, "identifier", "value"),
+        reasons=tuple(diagnoses[reference["reference"]].code for reference in members(request, "reasonReference")),
     )
+
+
+def _directions(dosage: Json) -> str:
+    """Everything the prescriber wrote on how to take it, each thing once."""
+    said = [text(dosage, "text"), *(text(words, "text") for words in members(dosage, "additionalInstruction")),
+            text(dosage, "site", "text"), text(dosage, "method", "text"), text(dosage, "patientInstruction")]
+    return "；".join(dict.fromkeys(words for words in said if words))
 
 
 def _skin_test(request: Json) -> SkinTest | None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_profiles import invariants
-from fhir_profiles.definitions import BASE
 from fhir_profiles.message import Json, fhirpath
 from fhir_profiles.shapes import RULE_CODES, Element, Profiles, Shape, coded, matches, profiles
 
@@ -195,7 +194,9 @@ class _Check:
                 continue
             counts[part] = counts.get(part, 0) + 1
             if counts[part] > part.max:
-                if element.extension:
+                if element.extension and part.max == 0:
+                    self._once(part.rule or "EXTENSION_UNKNOWN", place)
+                elif element.extension:
                     self._say("EXTENSION_REPEATED", place)
                 else:
                     self._owned("ELEMENT_COUNT", self._slice_place(part, here),
@@ -253,9 +254,8 @@ class _Check:
                     self._content(self._extras, item, ((place, key), index), None)
 
     def _foreign(self, item: Any, place: Place) -> None:
-        """An extension nobody expects here: others' are ignored, ours are a mistake."""
-        url = item.get("url") if type(item) is dict else None
-        if type(url) is str and url.startswith(BASE):
+        """An extension nobody expects here: whatever it says would be lost."""
+        if type(item) is dict and type(item.get("url")) is str:
             self._say("EXTENSION_UNKNOWN", place)
 
     def _reference(self, element: Element, value: Json, here: Place) -> None:
@@ -297,6 +297,10 @@ class _Check:
             self._form_fault(element.rule, place)
 
     def _counted(self, element: Element, place: Place, owner: Owner | None) -> None:
+        if element.max == 0:
+            # What is forbidden answers for itself: the rule of what stands around it would send people elsewhere.
+            self._once(element.rule or "ELEMENT_NOT_READ", place)
+            return
         self._owned("EXTENSION_REPEATED" if element.extension else "ELEMENT_COUNT", place, owner)
 
     def _owned(self, code: str, place: Place, owner: Owner | None) -> None:

@@ -17,6 +17,7 @@ from infra.db import prescriptions
 from infra.log import bind
 from infra.settings import get_settings
 from tasks import upkeep
+from tasks.anchors import of_city
 from tasks.board import board_markdown
 from tasks.city import City
 from tasks.line import hop
@@ -90,6 +91,19 @@ async def shapes() -> State:
     """
     drifts = await asyncio.to_thread(watch_shapes, city())
     return Completed(name=f"Changed: {', '.join(one.hospital for one in drifts)}" if drifts else "As before")
+
+
+@flow(name="anchor", flow_run_name="anchor", persist_result=False, result_storage=NOWHERE)
+async def anchor() -> State:
+    """Keep the root of every day that is over and has none. Harmless at any time; red when a root cannot be made or kept."""
+    try:
+        ours = of_city(city(), get_settings())
+        days = await asyncio.to_thread(ours.open_days)
+        for day in days:
+            await asyncio.to_thread(ours.anchor, day)
+    except RxError as error:
+        return Failed(message=f"{type(error).__name__}:{error.code}; see ./go doctor, then run it again")
+    return Completed(name=f"Anchored: {len(days)}" if days else "Nothing open")
 
 
 def _leased(home: City, prescription: str, owner: str) -> bool:

@@ -58,6 +58,9 @@ class Pages:
             status=_table(names.STATUSES), owner=_table(names.OWNERS), stage=_table(names.STAGES),
             order=_table(words.ORDERS), money=_table(words.MONEY), severity=_table(words.SEVERITIES),
             decision=_table(words.DECISIONS), route=_table(names.ROUTES), code=_table(words.CODES),
+            age=words.age, title=_table(names.TITLES), guardianship=_table(names.GUARDIANSHIPS),
+            reading=_table(names.READINGS), approval=_table(names.APPROVALS), skin=_table(names.SKIN_TESTS),
+            method=_table(names.DECOCTION_METHODS), mark=_table(names.DECOCTION_MARKS),
             deadline=_table(words.DEADLINES), posting=_table(words.POSTINGS),
             differing=lambda kind: Two(*views.DIFFERENCES.get(kind, (kind, ""))))
 
@@ -181,7 +184,7 @@ def page_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
     def why(rx_id: str, who: Staff) -> Response:
         dossier, facts = dossier_of(city, rx_id)
         names = {item["line"]: item for item in facts["items"]}
-        return pages.html("rx.html", who, rx=dossier, facts=facts, named=names)
+        return pages.html("rx.html", who, rx=dossier, facts=facts, named=names, allergies=city.knowledge.allergies)
 
     @door.post("/rx/{rx_id}/wake")
     def woken(rx_id: str, who: Operator) -> Response:

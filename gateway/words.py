@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from domain.findings import Severity
 from domain.lifecycle import Money
@@ -62,6 +63,9 @@ CODES: Mapping[str, Two] = {
     "unknown": Two("未知", "unknown"),
     "internet": Two("互联网", "internet"),
     "outpatient": Two("门诊", "outpatient"),
+    "western": Two("西药", "western"),
+    "tcm_patent": Two("中成药", "patent medicine"),
+    "tcm_piece": Two("饮片", "herbal piece"),
     "general": Two("普通处方", "general"),
     "emergency": Two("急诊处方", "emergency"),
     "long_term": Two("长期处方", "long-term"),
@@ -150,6 +154,7 @@ def said(text: str) -> Two:
     return Two(text, "")
 
 
+NEWBORN_DAYS, INFANT_MONTHS = 28, 36
 _ACTORS: Mapping[str, Two] = {
     "platform": Two("平台", "platform"), "audit": Two("智能预审", "audit"), "clock": Two("时钟", "clock"),
     "hospital": Two("医院", "hospital"), "chain": Two("连锁", "chain"), "payer": Two("医保", "fund"),
@@ -163,6 +168,16 @@ def actor(text: str) -> Two:
     kind, _, name = text.partition(":")
     words = _ACTORS.get(kind, Two(kind, kind))
     return Two(f"{words.zh} {name}".strip(), f"{words.en} {name}".strip())
+
+
+def age(patient: Mapping[str, Any]) -> Two:
+    """An age as doses go by it: in days below 28 days, in months below three years, else in years."""
+    days, months = patient["age_days"], patient["age_months"]
+    if days is not None and days < NEWBORN_DAYS:
+        return Two(f"{days} 天", f"{days} d")
+    if months < INFANT_MONTHS:
+        return Two(f"{months} 个月", f"{months} months")
+    return Two(f"{months // 12} 岁", str(months // 12))
 
 
 def coded(table: Mapping[str, Two], code: str) -> Two:

@@ -107,6 +107,14 @@ def make_cipher(settings: Settings) -> Cipher:
     return Cipher(identity_key, lookup_key, settings.identity_cipher)
 
 
+def anchor_key(settings: Settings) -> bytes:
+    """The key of the histories' daily roots. Raises `NeedsOperator` if it is missing, no key, or another one of ours."""
+    key = _decode("SANYI_ANCHOR_KEY", settings.anchor_key.get_secret_value())
+    if settings.anchor_key in (settings.identity_key, settings.lookup_key):
+        raise NeedsOperator("SANYI_ANCHOR_KEY must be a key of its own", code="bad_key")
+    return key
+
+
 def encrypt(number: int, key: bytes, nonce: bytes, data: bytes, associated: bytes) -> bytes:
     """GCM with the algorithm of that number: ciphertext followed by its tag (16 bytes)."""
     algorithm, _ = _BLOCK[number]

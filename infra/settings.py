@@ -164,6 +164,9 @@ class Settings(BaseSettings):
     """Seals names, numbers and addresses: 32 random bytes in base64. Losing it loses them."""
     lookup_key: SecretStr = SecretStr("")
     """Finds a sealed value again without opening it: 32 other random bytes in base64. Never changes."""
+    anchor_key: SecretStr = SecretStr("")
+    """Signs the daily root of all histories: 32 random bytes in base64, of its own. Only the operations worker needs it, and
+    whoever administers the database must not have it."""
     identity_cipher: Literal["aes-gcm", "sm4-gcm"] = "aes-gcm"
     """Cipher for new values; old ones open whichever it was."""
 

@@ -291,6 +291,7 @@ class SandboxCity:
             **({"SANYI_DATABASE_URL": database_url} if database_url else {}),
             "SANYI_IDENTITY_KEY": base64.b64encode(os.urandom(32)).decode(),
             "SANYI_LOOKUP_KEY": base64.b64encode(os.urandom(32)).decode(),
+            "SANYI_ANCHOR_KEY": base64.b64encode(os.urandom(32)).decode(),
             "SANYI_GATEWAY_URL": self.urls["gateway"], "SANYI_PREFECT_UI_URL": self.urls["prefect"],
             **{f"SANYI_PARTNER_URLS__{slug}": self.urls[name] for slug, name in urls.items()},
             "SANYI_PARTNER_SECRETS__ANKANG__TOKEN": keys["ankang"],

@@ -12,16 +12,18 @@ from enum import StrEnum
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from adapters import registry
 from domain.errors import NeedsOperator, RxError
 from domain.policy import CityPolicy
 from infra.cities import load_knowledge, load_policy
-from infra.crypto import Cipher, make_cipher
+from infra.crypto import Cipher, anchor_key, make_cipher
 from infra.db import Database, canary, figures, processes, schema, views
 from infra.http import look, reach
 from infra.objects import Archive, make_archive
 from infra.settings import Settings
+from tasks.anchors import Anchors
 
 T = TypeVar("T")
 
@@ -198,6 +200,7 @@ async def examine(settings: Settings, now: Callable[[], datetime] = lambda: date
         policy, _ = load_policy(settings.city), load_knowledge(settings.city)
     except NeedsOperator as error:
         return [*found, told("city", "settings", error)]
+    found += await asked("anchors", "books-differ", lambda: _anchors(settings, policy, now))
     return [*found, *await check_partners(settings, policy, now), *await _breakers(settings),
             *await _gateway(settings)]
 
@@ -293,6 +296,29 @@ def _archive(settings: Settings) -> list[Verdict]:
                     "启动网关，核对 SANYI_ARCHIVE__FOLDER", "start the gateway; check SANYI_ARCHIVE__FOLDER")]
     found = check_archive(make_archive(settings))
     return found + _disk("archive", "archive-down", folder) if found[0].fine else found
+
+
+def _anchors(settings: Settings, policy: CityPolicy, now: Callable[[], datetime]) -> list[Verdict]:
+    """Whether the histories of the last days are what their roots say."""
+    if not settings.anchor_key.get_secret_value():
+        return [watch("anchors", "settings", "履历未锚定：能改数据库的人可改写履历",
+                      "histories are not anchored: whoever writes in the database can rewrite them",
+                      "设置 SANYI_ANCHOR_KEY（运维进程）", "set SANYI_ANCHOR_KEY for the operations worker")]
+    folder = settings.archive.folder or settings.home / "archive"
+    db = Database(settings.database_url)
+    try:
+        if (db.sqlite and not _file(db).exists()) or (settings.archive.kind == "local" and not folder.exists()):
+            return []  # Said above.
+        zone = ZoneInfo(policy.timezone)
+        ours = Anchors(db, make_archive(settings), policy.slug, zone, anchor_key(settings), now)
+        wrong = ours.verify(now().astimezone(zone).date() - timedelta(days=3))
+    finally:
+        db.close()
+    if wrong:
+        return [act("anchors", "books-differ", f"{len(wrong)} 处履历与每日锚定不符", "; ".join(str(one) for one in wrong[:3]),
+                    "查清谁改动了数据库；缺少锚定则运行 anchor/history-anchor",
+                    "find out who changed the database; where a root is missing run anchor/history-anchor")]
+    return [fine("anchors", "与每日锚定一致", "the last days agree with their roots")]
 
 
 def _disk(area: str, page: str, folder: Path) -> list[Verdict]:

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from domain.findings import Finding, Severity
 from domain.lifecycle import Status
+from domain.prescription import Item, Reading
 from domain.privacy import masked
 from domain.words import Two
 from infra.db import history, prescriptions, reviews
@@ -145,17 +146,48 @@ def _check(city: City, given: Decision, warned: set[str]) -> None:
 
 
 def review_page_facts(loaded: prescriptions.Loaded) -> dict[str, Any]:
-    """What a pharmacist sees of a prescription: drugs and diagnoses, age and sex; no name, no number."""
-    rx = loaded.prescription
+    """What a pharmacist sees of a prescription: all that the prescriber said of drugs and patient; no name, no number.
+
+    Codes as they are; moments as ISO 8601. Empty or None: not said.
+    """
+    rx, who = loaded.prescription, loaded.prescription.patient
     return {
         "id": rx.id, "hospital": rx.hospital, "kind": rx.kind, "channel": rx.visit.channel,
-        "issued_at": rx.issued_at.isoformat(), "valid_until": rx.valid_until.isoformat(),
+        "issued_at": rx.issued_at.isoformat(), "valid_until": rx.valid_until.isoformat(), "valid_reason": rx.valid_reason,
         "prescriber": rx.prescriber.id, "department": rx.prescriber.department,
-        "patient": {"age_years": rx.patient.age_years, "sex": rx.patient.sex, "allergies": list(rx.patient.allergies),
-                    "pregnancy_weeks": rx.patient.pregnancy_weeks, "lactating": rx.patient.lactating},
+        "department_name": rx.prescriber.department_name, "title": rx.prescriber.title,
+        "visit": rx.visit.number, "follow_up": rx.visit.follow_up,
+        "patient": {"age_years": who.age_years, "age_months": who.age_months, "age_days": who.age_days, "sex": who.sex,
+                    "allergies": list(who.allergies), "allergy_words": list(who.allergy_words),
+                    "no_known_allergies": who.no_known_allergies, "pregnancy_weeks": who.pregnancy_weeks,
+                    "lactating": who.lactating, "guardian": who.guardian, "guardian_confirmed": who.guardian_confirmed},
         "diagnoses": [{"code": d.code, "name": d.name} for d in rx.diagnoses],
-        "items": [{"line": i.line, "drug": i.drug, "name": i.name, "quantity": str(i.quantity), "unit": i.unit,
-                   "single_dose": str(i.single_dose), "dose_unit": i.dose_unit, "frequency": i.frequency,
-                   "route": i.route, "days_supply": i.days_supply} for i in rx.items],
-        "extend_reason": rx.extend_reason,
+        "items": [_item_facts(item) for item in rx.items],
+        "extend_reason": rx.extend_reason, "note": rx.note,
+        "decoction": None if rx.decoction is None else asdict(rx.decoction),
+        "renewal": None if rx.renewal is None else {
+            "first": rx.renewal.first, "start": rx.renewal.start.isoformat(), "end": rx.renewal.end.isoformat()},
+        "readings": [_reading_facts(reading) for reading in rx.readings],
+        "signature": None if rx.signature is None else {
+            "at": rx.signature.at.isoformat(), "type": rx.signature.type, "sha256": rx.signature.sha256, "verified": False},
     }
+
+
+def _item_facts(item: Item) -> dict[str, Any]:
+    test, pack = item.skin_test, item.pack
+    return {
+        "line": item.line, "drug": item.drug, "name": item.name, "kind": item.kind, "quantity": str(item.quantity),
+        "unit": item.unit, "single_dose": str(item.single_dose), "dose_unit": item.dose_unit, "frequency": item.frequency,
+        "route": item.route, "days_supply": item.days_supply, "directions": item.directions, "note": item.note,
+        "overdose_reason": item.overdose_reason, "decoction_mark": item.decoction_mark, "approval": item.approval,
+        "skin_test": None if test is None else {
+            "result": test.result, "at": test.at.isoformat() if test.at else None, "exemption": test.exemption},
+        "pack": None if pack is None else {
+            "strength": str(pack.strength), "unit": pack.strength_unit, "size": pack.size},
+    }
+
+
+def _reading_facts(reading: Reading) -> dict[str, Any]:
+    return {"code": reading.code, "value": None if reading.value is None else str(reading.value), "unit": reading.unit,
+            "at": reading.at.isoformat(),
+            "parts": [{"code": code, "value": str(value), "unit": unit} for code, value, unit in reading.parts]}

@@ -207,11 +207,15 @@ def prescriber(rx: Prescription, facts: Facts) -> Iterator[Finding]:
 
 @rule("A-17", "处方管理办法 art.6; 处方点评 1-1")
 def mandatory_fields(rx: Prescription, facts: Facts) -> Iterator[Finding]:
-    """There is at least one item, every item has a name, and the prescriber has a code."""
+    """The header is whole (institution, department, visit, prescriber, insurance, named diagnoses), there is at least one item,
+    and every item has a name; all that is missing is listed. Patient, time and directions are asked for elsewhere."""
     missing = [path for path, present in (
-        ("items", bool(rx.items)), ("prescriber.id", bool(rx.prescriber.id.strip())),
-        *((f"item[{item.line}].name", bool(item.name.strip())) for item in rx.items),
-    ) if not present]
+        ("hospital", rx.hospital), ("prescriber.id", rx.prescriber.id),
+        ("prescriber.department", rx.prescriber.department + rx.prescriber.department_name), ("visit.number", rx.visit.number),
+        ("coverage.insutype", rx.coverage.insutype), ("items", rx.items),
+        *((f"diagnosis[{number}].name", one.name) for number, one in enumerate(rx.diagnoses, 1)),
+        *((f"item[{item.line}].name", item.name) for item in rx.items),
+    ) if not (present.strip() if isinstance(present, str) else present)]
     if missing:
         listed = ", ".join(missing)
         yield found("FIELD_MISSING", Severity.BLOCK, f"缺少必填项:{listed}", f"missing: {listed}",

@@ -17,6 +17,8 @@ from domain.orders import Dispensed
 from domain.prescription import (
     Approval,
     Channel,
+    Coverage,
+    Diagnosis,
     DrugKind,
     Prescriber,
     Prescription,
@@ -130,6 +132,15 @@ EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
      case(rx(prescriber=Prescriber("D370100000001", independent_years=2))), "DOCTOR_NOT_QUALIFIED", BLOCK),
     ("A-17", case(rx()), case(replace(rx(), items=())), "FIELD_MISSING", BLOCK),
     ("A-17", case(rx()), case(rx(prescriber=Prescriber(" ", independent_years=8))), "FIELD_MISSING", BLOCK),
+    ("A-17", case(rx(prescriber=Prescriber("D370100000001", "03"))), case(rx(prescriber=Prescriber("D370100000001"))),
+     "FIELD_MISSING", BLOCK),
+    ("A-17", case(rx(prescriber=Prescriber("D370100000001", department_name="内科"))),
+     case(rx(prescriber=Prescriber("D370100000001", department_name=" "))), "FIELD_MISSING", BLOCK),
+    ("A-17", case(rx()), case(rx(visit={"number": ""})), "FIELD_MISSING", BLOCK),
+    ("A-17", case(rx()), case(rx(hospital="")), "FIELD_MISSING", BLOCK),
+    ("A-17", case(rx()), case(rx(coverage=Coverage("", "370100"))), "FIELD_MISSING", BLOCK),
+    ("A-17", case(rx()), case(replace(rx(), diagnoses=(Diagnosis("E11.900", " "),))), "FIELD_MISSING", BLOCK),
+    ("A-17", case(rx()), case(rx(item(name=""))), "FIELD_MISSING", BLOCK),
     ("A-19", case(rx(item(name="盐酸二甲双胍片 0.5g"))), case(rx(item("X999"))), "NAME_NOT_STANDARD", BLOCK),
     ("A-19", case(rx()), case(rx(item("D004"))), "NAME_NOT_STANDARD", BLOCK),
     ("A-19", case(rx()), case(rx(item(name="降糖片"))), "NAME_DIFFERS", WARN),
@@ -409,6 +420,12 @@ def test_only_a_selfpay_finding_with_a_line_denies_a_line() -> None:
     findings = audit(rx(item("D001"), item("D172", 2)), facts(entitlement=entitlement("M03900")))
     assert "NO_OPSP" in {one.code for one in findings}
     assert selfpay_lines(findings) == {2}
+
+
+def test_all_that_a_header_lacks_is_listed_at_once() -> None:
+    bare = rx(prescriber=Prescriber(""), visit={"number": ""}, diagnoses=("E11.900",))
+    (found,) = BY_ID["A-17"](bare, facts())
+    assert found.text_en == "missing: prescriber.id, prescriber.department, visit.number"
 
 
 def test_a_finding_names_no_person() -> None:

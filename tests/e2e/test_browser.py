@@ -7,12 +7,15 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 import uvicorn
 
 from domain.lifecycle import Status
 from gateway.app import create_app
+from infra.db.rows import PrescriptionRow
 from sandbox.processes import free_port
 from tests.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, make_city, make_settings
+from tests.gateway.test_review import TOLD, TOLD_OF_ITEM, tell
 from tests.tasks.line import Line
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -26,6 +29,8 @@ def desk(tmp_path_factory) -> Iterator[tuple[Line, str]]:
     waiting, _ = admit(line.city, 2)
     line.hop(waiting)
     line.to_settled(admit(line.city)[0])
+    for _ in range(2):
+        line.hop(admit(line.city)[0])
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     server = uvicorn.Server(uvicorn.Config(create_app(line.city, make_settings(folder, gateway_url=url)),
@@ -65,6 +70,13 @@ def page(desk, browser):
     context.close()
 
 
+def in_review(line: Line) -> list[str]:
+    """The newest first."""
+    with line.city.db.reading() as session:
+        return list(session.scalars(sa.select(PrescriptionRow.id).where(PrescriptionRow.status == Status.IN_REVIEW)
+                                    .order_by(PrescriptionRow.external_id.desc())))
+
+
 def sign_in(page, url: str, token: str) -> None:
     page.goto(f"{url}/sign-in")
     page.fill("input[name=code]", token)
@@ -102,3 +114,42 @@ def test_no_page_is_wider_than_its_window(page, desk, path, width):
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(url + path)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_long_words_of_a_prescriber_make_no_page_wider_and_are_there_to_read(page, desk, width):
+    line, url = desk
+    rx_id = in_review(line)[1]
+    long = "每次半片" * 80 + "x" * 300
+    tell(line.city, rx_id, item=TOLD_OF_ITEM | {"directions": long, "note": "y" * 400}, **TOLD | {"note": long},
+         patient={"allergy_words": ("z" * 200, long)})
+    sign_in(page, url, PHARMACIST_TOKEN)
+    page.set_viewport_size({"width": width, "height": 844})
+    for path in (f"/review/{rx_id}", f"/rx/{rx_id}"):
+        page.goto(url + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert long in page.inner_text("body")
+
+
+def test_a_prescription_is_claimed_read_and_passed_by_keyboard_alone(page, desk):
+    line, url = desk
+    rx_id = in_review(line)[0]
+    sign_in(page, url, PHARMACIST_TOKEN)
+    page.goto(f"{url}/review/{rx_id}")
+
+    def tab_to(what: str) -> None:
+        for _ in range(80):
+            page.keyboard.press("Tab")
+            if page.evaluate("what => document.activeElement.matches(what)", what):
+                return
+        raise AssertionError(f"{what} cannot be reached")
+
+    tab_to("form[action$='/claim'] button")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("form#decision")
+    tab_to("input[name=decision]")
+    page.keyboard.press("Space")
+    tab_to("form#decision button")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/review?done=*")
+    assert line.status(rx_id) is Status.REVIEWED

@@ -116,11 +116,12 @@ def test_a_reference_by_type_is_judged_without_its_message():
 def test_an_extension_beside_a_primitive_is_looked_into():
     person = example("patient")
     beside = {"extension": [{"url": "urn:theirs", "valueString": "x"}]}
-    assert faults("patient", person | {"_birthDate": beside}) == []
+    assert faults("patient", person | {"_birthDate": {"id": "x"}}) == []
+    assert faults("patient", person | {"_birthDate": beside}) == [("EXTENSION_UNKNOWN", "Patient.birthDate.extension[0]")]
     assert faults("patient", person | {"_birthDate": {"colour": "red"}}) == [
         ("STRUCTURE_UNKNOWN", "Patient._birthDate.colour".replace("_", ""))]
     names = [{"text": "x", "given": ["a", None], "_given": [None, beside]}]
-    assert faults("patient", person | {"name": names}) == []
+    assert faults("patient", person | {"name": names}) == [("EXTENSION_UNKNOWN", "Patient.name[0].given[1].extension[0]")]
     assert faults("patient", person | {"_name": [beside]}) == [("STRUCTURE_UNKNOWN", "Patient.name")]
 
 

@@ -3,11 +3,23 @@
 from collections.abc import Iterator
 
 import pytest
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    PREFECT_SERVER_API_AUTH_STRING,
+    PREFECT_SERVER_CORS_ALLOWED_ORIGINS,
+    temporary_settings,
+)
 from prefect.testing.utilities import prefect_test_harness
+
+PASSWORD = "tests:k3Zr-9bQx_T0vJ5w"
 
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    # Guarded, as every server of ours must be.
+    guarded = {PREFECT_SERVER_API_AUTH_STRING: PASSWORD, PREFECT_API_AUTH_STRING: PASSWORD,
+               PREFECT_SERVER_CORS_ALLOWED_ORIGINS: "http://127.0.0.1:4200"}
+    with temporary_settings(guarded), prefect_test_harness(server_startup_timeout=120), temporary_settings(
+            {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield

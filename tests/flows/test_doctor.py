@@ -7,7 +7,6 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-import yaml
 from prefect import flow
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
@@ -18,13 +17,13 @@ from rich.console import Console
 
 from domain.errors import NeedsOperator
 from flows import automations, doctor
-from flows.doctor import DECLARED, check_prefect, show
-from flows.resident import POOL, ResidentWorker
+from flows.doctor import check_prefect, show
+from flows.resident import POOL, ResidentWorker, declared
 from infra.settings import get_settings
 from tasks.doctor import Grade, Verdict, act, fine
 from tests.city import make_settings
 
-WANTED = yaml.safe_load(DECLARED.read_text(encoding="utf-8"))["deployments"]
+WANTED = declared()
 
 
 @pytest.fixture

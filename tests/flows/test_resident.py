@@ -1,5 +1,8 @@
 """The operations worker runs what prefect.yaml lists, letter for letter, and nothing else that Prefect is told."""
 
+import io
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.workers.base import BaseJobConfiguration
 
 from flows.resident import ResidentWorker, allowed, declared
+from infra import log
 
 
 @flow
@@ -29,7 +33,18 @@ def test_nothing_that_only_looks_like_one_may(entry_point):
     assert not allowed(entry_point)
 
 
-async def test_a_deployment_somebody_made_up_is_never_loaded_and_its_run_is_red(prefect_server, tmp_path: Path, caplog):
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    """What is logged during the test."""
+    root, stream = logging.getLogger(), io.StringIO()
+    before = root.handlers[:], root.level
+    log.configure("INFO", stream)
+    yield stream
+    root.handlers[:], level = before
+    root.setLevel(level)
+
+
+async def test_a_deployment_somebody_made_up_is_never_loaded_and_its_run_is_red(prefect_server, tmp_path: Path, written):
     proof = tmp_path / "ran"
     evil = tmp_path / "evil.py"
     evil.write_text(f"open({str(proof)!r}, 'w').close()\nfrom prefect import flow\n@flow\ndef main(): pass\n")
@@ -46,5 +61,5 @@ async def test_a_deployment_somebody_made_up_is_never_loaded_and_its_run_is_red(
     assert "prefect.yaml" in str(told.message)
     assert str(evil) not in str(told.message)
     assert not proof.exists()
-    assert "only entry points of prefect.yaml" in caplog.text
-    assert str(evil) not in caplog.text
+    assert "only entry points of prefect.yaml" in written.getvalue()
+    assert str(evil) not in written.getvalue()

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,5 +30,6 @@ asyncio.run(main())
 
 def test_a_signal_in_the_middle_of_a_run_lets_it_finish(prefect_server):
     done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=90,
-                          env=os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())})
+                          env=os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value()),
+                                             "PREFECT_API_AUTH_STRING": str(PREFECT_API_AUTH_STRING.value())})
     assert done.stdout.strip() == "finished True", done.stderr[-2000:]

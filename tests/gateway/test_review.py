@@ -2,13 +2,30 @@
 
 import asyncio
 import re
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
+from pydantic import TypeAdapter
 
 from domain.findings import Finding, Severity
+from domain.prescription import (
+    Approval,
+    Decoction,
+    Pack,
+    Prescription,
+    Reading,
+    Renewal,
+    Signature,
+    SkinTest,
+    SkinTestResult,
+)
 from infra.db import prescriptions
+from infra.db.rows import PrescriptionRow
 from tasks.city import City
 from tasks.line import hop
 from tests.city import COLLEAGUE_TOKEN, PHARMACIST_TOKEN, PRESCRIBER_TOKEN, Clock, admit
@@ -205,3 +222,84 @@ def test_a_claim_that_is_taken_is_said_on_the_page(desk: TestClient, rx_id: str,
     assert answer.status_code == 409
     assert "已被其他药师领取" in answer.text
     assert "P002 正在审核" in answer.text
+
+
+# What the prescriber said
+
+TOLD = {
+    "note": "空腹血糖大于 4 再服", "extend_reason": "病情稳定,外出务工", "valid_reason": "患者住山区,两日内方能取药",
+    "decoction": Decoction(7, "decoct", 2), "renewal": Renewal("RX-FIRST-1", date(2026, 10, 1), date(2026, 12, 31)),
+    "readings": (Reading("85354-9", None, "", datetime(2026, 11, 22, 0, 30, tzinfo=UTC),
+                         (("8480-6", Decimal(142), "mm[Hg]"), ("8462-4", Decimal(88), "mm[Hg]"))),),
+    "signature": Signature(datetime(2026, 11, 22, 0, 59, tzinfo=UTC), "1.2.840.10065.1.12.1.1", "ab" * 32),
+}
+TOLD_OF_ITEM = {
+    "directions": "首日半量,随餐;<b>不可</b>掰开", "note": "漏服不补", "overdose_reason": "血糖控制不佳,已与上级医师讨论",
+    "decoction_mark": "last", "approval": Approval.COVERED,
+    "skin_test": SkinTest(SkinTestResult.NEGATIVE, datetime(2026, 11, 22, 0, 40, tzinfo=UTC)),
+    "pack": Pack(Decimal("0.5"), "g", 60),
+}
+
+
+SHOWN = (
+    "空腹血糖大于 4 再服", "病情稳定,外出务工", "患者住山区,两日内方能取药", "7 剂，水煎服，每日分 2 次", "decocted in water",
+    "RX-FIRST-1", "2026-10-01 至 to 2026-12-31", "收缩压 systolic 142 mm[Hg]", "未验证 not verified",
+    "首日半量,随餐;&lt;b&gt;不可&lt;/b&gt;掰开", "漏服不补", "血糖控制不佳,已与上级医师讨论", "后下 added at the end",
+    "阴性 negative", "医院确认符合医保限定支付条件", "医院确认符合医保支付条件:射血分数降低", "0.5 g × 60", "青霉素过敏性休克史",
+    "未编码，医院原文", "父母 parent", "已确认 confirmed",
+)
+
+
+def tell(city: City, rx_id: str, *, patient: dict[str, Any] | None = None, **changes: Any) -> None:
+    """Put words into a stored prescription."""
+    with city.db.transaction() as session:
+        rx = prescriptions.load(session, rx_id).prescription
+        first = replace(rx.items[0], **changes.pop("item", {}))
+        rx = replace(rx, items=(first, *rx.items[1:]), patient=replace(rx.patient, **patient or {}), **changes)
+        session.execute(sa.update(PrescriptionRow).where(PrescriptionRow.id == rx_id).values(
+            content=TypeAdapter(Prescription).dump_python(rx, mode="json")))
+
+
+@pytest.mark.parametrize("path", ["/review/", "/rx/"])
+def test_everything_the_prescriber_said_is_on_the_page(city: City, desk: TestClient, rx_id: str, path: str) -> None:
+    tell(city, rx_id, item=TOLD_OF_ITEM, **TOLD, patient={
+        "allergy_words": ("青霉素过敏性休克史",), "guardian": "parent", "guardian_confirmed": True})
+    with city.db.transaction() as session:
+        found = prescriptions.findings(session, rx_id)
+        prescriptions.save_findings(session, rx_id, [*found, Finding(
+            "APPROVED", Severity.INFO, "F-04", "item[1].approval", "医院确认符合医保支付条件:射血分数降低", "x", line=1)])
+    page = desk.get(f"{path}{rx_id}").text
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
+    for words in SHOWN:
+        assert words in text, words
+
+
+@pytest.mark.parametrize(("patient", "shown", "not_shown"), [
+    ({"allergies": (), "no_known_allergies": True}, "无已知过敏 none known", "未报告"),
+    ({"allergies": (), "no_known_allergies": False}, "未报告 not reported", "无已知过敏"),
+    ({"allergies": ("ALG01",)}, "ALG01", "未报告"),
+    ({"age_months": 0, "age_days": 27}, "27 天 27 d", "27 d months"),
+    ({"age_months": 0, "age_days": 28}, "0 个月 0 months", "28 d"),
+    ({"age_months": 35, "age_days": 1090}, "35 个月 35 months", "2 岁"),
+    ({"age_months": 36, "age_days": 1096}, "3 岁", "36 个月"),
+    ({"age_months": 5, "age_days": None}, "5 个月", "0 岁"),
+])  # fmt: skip
+def test_what_is_known_of_the_patient_is_told_from_what_is_not(
+    city: City, desk: TestClient, rx_id: str, patient: dict[str, Any], shown: str, not_shown: str
+) -> None:
+    tell(city, rx_id, patient={"allergy_words": ()} | patient)
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", desk.get(f"/review/{rx_id}").text))
+    facts = text[text.index("患者 patient"):text.index("诊断 diagnoses")].replace(", ", " ").replace("男，", "").replace("女，", "")
+    facts = facts.replace(" male", "").replace(" female", "")
+    assert shown in facts
+    assert not_shown not in facts
+
+
+def test_the_desk_says_the_same_by_its_api(city: City, client: TestClient, rx_id: str) -> None:
+    tell(city, rx_id, item=TOLD_OF_ITEM, **TOLD)
+    said = claim(client, rx_id).json()["prescription"]
+    assert said["signature"] == {"at": "2026-11-22T00:59:00+00:00", "type": "1.2.840.10065.1.12.1.1", "sha256": "ab" * 32,
+                                 "verified": False}
+    assert said["items"][0]["directions"] == TOLD_OF_ITEM["directions"]
+    assert said["items"][0]["skin_test"] == {"result": "negative", "at": "2026-11-22T00:40:00+00:00", "exemption": ""}
+    assert (said["items"][0]["approval"], said["decoction"]) == ("1", {"doses": 7, "method": "decoct", "times": 2})

@@ -89,6 +89,14 @@ Title: "诊断可以处于的状态 / What a diagnosis may be"
 * http://terminology.hl7.org/CodeSystem/condition-ver-status#differential
 * http://terminology.hl7.org/CodeSystem/condition-ver-status#confirmed
 
+ValueSet: ClinicalStatuses
+Id: clinical-status
+Title: "诊断现状 / What a diagnosis may be now"
+* ^experimental = false
+* http://terminology.hl7.org/CodeSystem/condition-clinical#active
+* http://terminology.hl7.org/CodeSystem/condition-clinical#recurrence
+* http://terminology.hl7.org/CodeSystem/condition-clinical#relapse
+
 CodeSystem: RouteCS
 Id: route
 Title: "给药途径 / Route"
@@ -335,6 +343,13 @@ Title: "发药单位 / Units of the quantity"
 * UnitCS#g
 * UnitCS#ml
 * UnitCS#mL
+
+ValueSet: SupplyUnits
+Id: supply-unit
+Title: "用药时间单位 / Units of a supply (UCUM)"
+* ^experimental = false
+* http://unitsofmeasure.org#d
+* http://unitsofmeasure.org#wk
 
 CodeSystem: TaskCS
 Id: task

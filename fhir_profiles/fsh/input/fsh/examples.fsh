@@ -67,6 +67,7 @@ RuleSet: Use(frequency, dose, unit, quantity, pack, days)
 * dispenseRequest.quantity.unit = "{pack}"
 * dispenseRequest.expectedSupplyDuration.value = {days}
 * dispenseRequest.expectedSupplyDuration.unit = "d"
+* dispenseRequest.expectedSupplyDuration.code = #d
 
 RuleSet: Entry(number, instance)
 * entry[+].fullUrl = "urn:uuid:00000000-0000-4000-8000-0000000000{number}"
@@ -109,7 +110,6 @@ InstanceOf: SanyiCondition
 Usage: #inline
 * insert Diagnosis(E11.900, 2型糖尿病)
 * code.coding[chronic].code = #M01600
-* code.coding[chronic].display = "糖尿病"
 
 Instance: lt-coverage
 InstanceOf: SanyiCoverage

@@ -43,8 +43,15 @@ Title: "处方条目 / Item of a prescription"
 * dosageInstruction 1..1
 * dosageInstruction.text obeys FHIR-091
 * dosageInstruction.patientInstruction obeys FHIR-091
+* dosageInstruction.additionalInstruction.text 1..1
+* dosageInstruction.additionalInstruction.coding 0..0
+* dosageInstruction.site.text 1..1
+* dosageInstruction.site.coding 0..0
+* dosageInstruction.method.text 1..1
+* dosageInstruction.method.coding 0..0
 * dosageInstruction.asNeeded[x] 0..0
 * dosageInstruction.timing 1..1
+* dosageInstruction.timing.event 0..0
 * dosageInstruction.timing.repeat 0..0
 * dosageInstruction.maxDosePerPeriod 0..0
 * dosageInstruction.maxDosePerAdministration 0..0
@@ -52,6 +59,8 @@ Title: "处方条目 / Item of a prescription"
 * insert OneCode(dosageInstruction.timing.code, frequency, https://sanyi.example/fhir/CodeSystem/frequency, Frequencies)
 * insert OneCode(dosageInstruction.route, route, https://sanyi.example/fhir/CodeSystem/route, Routes)
 * dosageInstruction.doseAndRate 1..1
+* dosageInstruction.doseAndRate.type 0..0
+* dosageInstruction.doseAndRate.rate[x] 0..0
 * dosageInstruction.doseAndRate.dose[x] 1..1
 * dosageInstruction.doseAndRate.dose[x] only SimpleQuantity
 * dosageInstruction.doseAndRate.dose[x].value 1..1
@@ -76,7 +85,17 @@ Title: "处方条目 / Item of a prescription"
 * dispenseRequest.expectedSupplyDuration.system 1..1
 * dispenseRequest.expectedSupplyDuration.system = "http://unitsofmeasure.org"
 * dispenseRequest.expectedSupplyDuration.code 1..1
-* dispenseRequest.expectedSupplyDuration.code = #d
+* dispenseRequest.expectedSupplyDuration.code from SupplyUnits (required)
+* dispenseRequest.initialFill 0..0
+* dispenseRequest.dispenseInterval 0..0
+* dispenseRequest.performer 0..0
+* substitution 0..0
+* statusReason 0..0
+* priority 0..0
+* reported[x] 0..0
+* reasonCode 0..0
+* priorPrescription 0..0
+* detectedIssue 0..0
 * extension contains Handover named handover 1..1
     and ExtendReason named extendReason 0..1
     and LongTermAssessed named longTermAssessed 0..1
@@ -112,6 +131,7 @@ Target: "https://sanyi.example/fhir/CodeSystem/finding"
 * insurance.reference -> "FHIR-030"
 * courseOfTherapyType -> "FHIR-078"
 * dosageInstruction -> "FHIR-086"
+* dosageInstruction.asNeeded[x] -> "FHIR-155"
 * dosageInstruction.timing.code -> "FHIR-087"
 * dosageInstruction.route -> "FHIR-088"
 * dosageInstruction.doseAndRate.dose[x].value -> "FHIR-089"

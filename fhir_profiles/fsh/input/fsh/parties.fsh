@@ -14,6 +14,9 @@ Title: "患者 / Patient"
 * name 1..*
 * name.text 1..1
 * name.text obeys FHIR-045
+* name.extension contains $representation named representation 0..1
+* contact 0..0
+* link 0..0
 * gender 1..1
 * gender from Genders (required)
 * birthDate 1..1
@@ -57,6 +60,8 @@ Description: "患儿的监护人：谁在场、谁付款、谁取药（A-13）�
 * name 1..*
 * name.text 1..1
 * name.text obeys FHIR-045
+* name.extension contains $representation named representation 0..1
+* insert InUse
 * relationship 1..1
 * insert OneCode(relationship, guardianship, https://sanyi.example/fhir/CodeSystem/guardianship, Guardianships)
 
@@ -64,6 +69,7 @@ Mapping: GuardianFindings
 Id: finding
 Source: SanyiGuardian
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
+* active -> "FHIR-156"
 * patient -> "FHIR-030"
 * identifier[residentId] -> "FHIR-040"
 * identifier[residentId].system -> "FHIR-022"
@@ -78,12 +84,14 @@ Title: "医师 / Practitioner"
 * insert IdentifierBySystem
 * insert Identified(physician, 1..1, https://sanyi.example/fhir/sid/physician)
 * identifier[physician].value obeys FHIR-051
+* insert InUse
 * extension contains IndependentYears named independentYears 0..1
 
 Mapping: PractitionerFindings
 Id: finding
 Source: SanyiPractitioner
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
+* active -> "FHIR-156"
 * identifier[physician] -> "FHIR-051"
 * identifier[physician].system -> "FHIR-022"
 
@@ -110,6 +118,7 @@ Title: "执业岗位 / Practitioner role"
 * insert Plain
 * insert PointsTo(practitioner, SanyiPractitioner)
 * insert PointsTo(organization, SanyiOrganization)
+* insert InUse
 * code 1..1
 * insert OneCode(code, title, https://sanyi.example/fhir/CodeSystem/title, Titles)
 
@@ -117,6 +126,7 @@ Mapping: PractitionerRoleFindings
 Id: finding
 Source: SanyiPractitionerRole
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
+* active -> "FHIR-156"
 * practitioner -> "FHIR-030"
 * organization -> "FHIR-030"
 * code -> "FHIR-132"
@@ -129,10 +139,12 @@ Title: "定点医疗机构 / Organization"
 * insert IdentifierBySystem
 * insert Identified(institution, 1..1, https://sanyi.example/fhir/sid/institution)
 * identifier[institution].value obeys FHIR-052
+* insert InUse
 
 Mapping: OrganizationFindings
 Id: finding
 Source: SanyiOrganization
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
+* active -> "FHIR-156"
 * identifier[institution] -> "FHIR-052"
 * identifier[institution].system -> "FHIR-022"

@@ -248,3 +248,8 @@ Invariant: FHIR-151-time
 Description: "带时区、精确到秒 / a time to the second with an offset"
 * insert Error
 * expression = "toString().matches('^(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$')"
+
+Invariant: FHIR-143-time
+Description: "带时区、精确到秒 / a time to the second with an offset"
+* insert Error
+* expression = "toString().matches('^(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$')"

@@ -5,6 +5,7 @@ Alias: $finding = https://sanyi.example/fhir/CodeSystem/finding
 Alias: $ucum = http://unitsofmeasure.org
 Alias: $act = http://terminology.hl7.org/CodeSystem/v3-ActCode
 Alias: $geolocation = http://hl7.org/fhir/StructureDefinition/geolocation
+Alias: $representation = http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation
 
 // One coding of our system with a code of a value set; codings of others may stand beside it.
 RuleSet: OneCode(path, slice, system, valueSet)
@@ -40,10 +41,17 @@ RuleSet: IdentifierBySystem
 * identifier ^slicing.discriminator.path = "system"
 * identifier ^slicing.rules = #open
 
-// What we do not read must not be sent: nothing hidden inside, nothing that changes the meaning.
+// What we do not read must not be sent: nothing hidden inside, nothing that changes the meaning. The checker refuses every
+// other element that is not read, too (fhir_profiles/closed.py); here are those that senders are likeliest to fill in.
 RuleSet: Plain
+* implicitRules 0..0
 * contained 0..0
 * modifierExtension 0..0
+* meta.tag 0..0
+* meta.security 0..0
+
+RuleSet: InUse
+* active = true
 
 RuleSet: PointsTo(path, target)
 * {path} 1..1

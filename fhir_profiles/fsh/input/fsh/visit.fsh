@@ -14,6 +14,8 @@ Title: "就诊 / Encounter"
 * type contains visit 1..1
 * type[visit] from VisitTypes (required)
 * insert PointsTo(subject, SanyiPatient)
+* period.start obeys FHIR-143-time
+* period.end obeys FHIR-143-time
 * identifier 0..1
 * identifier.system 1..1
 * identifier.system obeys FHIR-022-visit
@@ -47,7 +49,9 @@ Parent: Condition
 Id: condition
 Title: "诊断 / Condition"
 * insert Plain
+* clinicalStatus from ClinicalStatuses (required)
 * verificationStatus from DiagnosisStatuses (required)
+* abatement[x] 0..0
 * code 1..1
 * insert OneCoding(code, icd10, urn:oid:2.16.156.10011.2.3.3.11)
 * code.coding[icd10].code obeys FHIR-057
@@ -65,6 +69,7 @@ Mapping: ConditionFindings
 Id: finding
 Source: SanyiCondition
 Target: "https://sanyi.example/fhir/CodeSystem/finding"
+* clinicalStatus -> "FHIR-059"
 * verificationStatus -> "FHIR-059"
 * code -> "FHIR-057"
 * code.coding[chronic] -> "FHIR-133"
