@@ -1,11 +1,15 @@
 """What a hospital hears is valid FHIR, says everything, and repeats nothing about a person."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from fhir.resources.R4B import get_fhir_model_class
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 from fhir.resources.R4B.task import Task
+from pydantic import ValidationError
 
 from domain.findings import Finding, Severity, Spot
 from fhir_profiles import answers
@@ -29,13 +33,13 @@ from tests.fhir_profiles.fhir_messages import (
 
 def outcome(answer: bytes) -> dict:
     data = json.loads(answer)
-    OperationOutcome.model_validate(data)
+    assert OperationOutcome.model_validate(data).model_dump() == data
     return data
 
 
 def task(answer: bytes) -> dict:
     data = json.loads(answer)
-    Task.model_validate(data)
+    assert Task.model_validate(data).model_dump() == data
     return data
 
 
@@ -135,3 +139,29 @@ def test_messages_that_differ_in_their_writing_only_differ_as_a_whole():
 def test_a_conflict_does_not_list_without_end():
     new = long_term() | {f"x{chr(97 + a)}{chr(97 + b)}": 1 for a in range(26) for b in range(26)}
     assert len(answers.differences(long_term(), new)) == 200
+
+
+EXAMPLES = sorted((Path(answers.__file__).parent / "generated").glob("*example*.json"))
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=[one.stem for one in EXAMPLES])
+def test_every_example_we_publish_is_fhir(file):
+    given = json.loads(file.read_text(encoding="utf-8"))
+    get_fhir_model_class(given["resourceType"]).model_validate(given)
+
+
+def test_every_kind_of_resource_we_publish_has_an_example():
+    assert {one.name.partition("-")[0] for one in EXAMPLES} >= {
+        "Bundle", "Task", "OperationOutcome", "MedicationDispense", "Claim", "ClaimResponse"}
+
+
+@pytest.mark.parametrize("path", ["Bundle.entry[0].用\u3000量", "Bundle.a\u00a0b", "Bundle.x\x0cy", "Bundle.\u2028"])
+def test_a_place_with_blanks_that_fhir_does_not_know_is_answered_all_the_same(path):
+    found = replace(RULES["BUNDLE_TYPE"].finding(path), spot=Spot(name=path))
+    assert outcome(answers.operation_outcome([found]))["issue"][0]["expression"] == [
+        re.sub(r"[\u3000\u00a0\x0c\u2028]", " ", path)]
+
+
+def test_what_is_no_fhir_is_never_sent():
+    with pytest.raises(ValidationError):
+        answers.status_task("", "", "", "")
