@@ -36,7 +36,10 @@ async def audit_prescription(city: City, prescription_id: str) -> Head:
     if city.now() >= rx.valid_until:
         return expire(city, loaded)
     entitlement = await entitlement_of(city, rx, open_identity(city, loaded))
-    findings = audit(rx, facts_of(city, rx, entitlement))
+    facts = facts_of(city, rx, entitlement)
+    if facts.now >= rx.valid_until:
+        return expire(city, loaded)  # its validity ended while the fund was asked: over, not wrong
+    findings = audit(rx, facts)
     blocked = worst(findings) is Severity.BLOCK
     insured = entitlement is not None and entitlement.active
     to = Status.REFUSED if blocked else Status.AUDITED if insured else Status.RETURNED

@@ -1,5 +1,6 @@
 """The audit looks at what the platform itself handed over to the person."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -7,11 +8,12 @@ import pytest
 
 from domain.audit import audit, selfpay_lines
 from domain.findings import Severity
+from domain.lifecycle import Status
 from domain.orders import OrderStatus
 from domain.prescription import prescription_id
 from infra.db import orders, prescriptions
-from tasks.audit import facts_of
-from tests.city import make_city
+from tasks.audit import audit_prescription, facts_of
+from tests.city import admit, make_city
 from tests.domain.factories import entitlement, item, ordinary, rx
 from tests.infra.db.records import order
 
@@ -76,3 +78,15 @@ def test_what_is_still_being_taken_counts_for_interactions(city):
     handed_over(city, rx(item("D090", days_supply=28)), 10)
     findings, _ = found(city, rx(item("D172")))
     assert [one.severity for one in findings if one.code == "INTERACTION"] == [Severity.BLOCK]
+
+
+def test_validity_that_ends_while_the_fund_is_asked_is_over_and_not_wrong(city, monkeypatch):
+    (rx_id,) = admit(city)
+    asked = city.payer.entitlement
+
+    async def slowly(*given):
+        city.now.advance(hours=25)
+        return await asked(*given)
+
+    monkeypatch.setattr(city.payer, "entitlement", slowly)
+    assert asyncio.run(audit_prescription(city, rx_id)).status is Status.EXPIRED
