@@ -155,6 +155,8 @@ class Settings(BaseSettings):
         default_factory=lambda given: f"sqlite:///{given.get('home', Path('.sanyi')) / 'sanyi.db'}", repr=False
     )
     """Our own database: sqlite:///… or postgresql+psycopg://…; a file in the home folder if not given."""
+    migration_url: SecretStr = SecretStr("")
+    """Our own database as its owner, for `python -m infra.db.migrate` only; not given: SANYI_DATABASE_URL's role owns it."""
     city: str = "jinan"
     """Folder of `cities/` with the policy that applies."""
     archive: ArchiveSettings = ArchiveSettings()

@@ -184,7 +184,14 @@ def joined(db: Database, kind: Kind, name: str, *, local_archive: bool, prefect:
     known, before = schema.known(), schema.current(db)
     if before and before not in known:
         refuse(judge(Facts(me, schema=before, known=known)))
-    db.migrate()
+    if before != schema.newest():
+        try:
+            db.migrate()
+        except Exception as error:
+            if not schema.forbidden(error):
+                raise
+            raise NeedsOperator("the database's schema is older than this release, and our role may not change it; run: "
+                                "python -m infra.db.migrate (需先由库的所有者迁移)", code="not_migrated") from None
     with db.transaction("process.joined") as session:
         processes.lock(session)
         # The canary signs the same list; it is a flow run, not a process.

@@ -2,11 +2,22 @@
 
 from pathlib import Path
 
+import sqlalchemy as sa
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from infra.db.engine import Database
+
+
+def newest() -> str:
+    """The revision this release brings a database to."""
+    return max(known())
+
+
+def forbidden(error: BaseException) -> bool:
+    """Whether a migration failed because our role may not change the schema."""
+    return isinstance(error, sa.exc.DBAPIError) and getattr(error.orig, "sqlstate", "") == "42501"
 
 
 def current(db: Database) -> str:

@@ -111,7 +111,6 @@ def test_no_example_of_ours_holds_a_secret_that_would_be_taken() -> None:
         lines = [line.lstrip("# ") for line in file.read_text(encoding="utf-8").splitlines()]
         names = r"(SANYI_(PHARMACISTS|OPERATORS|PARTNER_SECRETS)__\w+|\w*(TOKEN|_KEY|AUTH_STRING))=(.*)"
         values = [given[4] for line in lines if (given := re.fullmatch(names, line))]
-        assert values, file
         assert not any(values), file
 
 
@@ -132,7 +131,7 @@ def test_a_compose_service_uses_files_settings_and_programs_that_exist(name: str
     service = COMPOSE["services"][name]
     for file in service.get("env_file", []):
         assert (DEPLOY / file).exists() or (DEPLOY / f"{file}.example").exists(), file
-    assert [key for key in service.get("environment", {}) if not key.startswith("POSTGRES") and not known(key)] == []
+    assert [key for key in service.get("environment", {}) if not key.startswith(("POSTGRES", "REDISCLI")) and not known(key)] == []
     assert all(exists(module) for module in modules(service.get("command", [])))
     assert set(service.get("depends_on", [])) <= set(COMPOSE["services"])
 
@@ -165,7 +164,8 @@ def test_a_systemd_unit_uses_files_settings_and_programs_that_exist(unit: Path) 
 def test_what_runs_on_kubernetes_exists_and_takes_its_settings_from_the_same_files() -> None:
     assert [exists(module) for pod in pods().values() for module in modules(pod["args"])] == [True] * len(pods())
     sources = {source[kind]["name"] for pod in pods().values() for source in pod["envFrom"] for kind in source}
-    assert sources == {"prefect-client", "sanyi"}
+    assert sources == {"prefect-client", "sanyi", "sanyi-owner"}
+    assert [name for name, pod in pods().items() if {"secretRef": {"name": "sanyi-owner"}} in pod["envFrom"]] == ["migrate"]
     for half in (VALUES["server"], VALUES["backgroundServices"]):
         assert (half["extraEnvVarsCM"], half["extraEnvVarsSecret"]) == ("prefect-server", "prefect-database")
         assert exists(next(modules(half["command"])))
@@ -173,7 +173,7 @@ def test_what_runs_on_kubernetes_exists_and_takes_its_settings_from_the_same_fil
 
 def pods() -> dict[str, dict[str, Any]]:
     """Containers on Kubernetes by name."""
-    containers = (one["spec"]["template"]["spec"]["containers"][0] for one in KUBERNETES if one["kind"] != "Service")
+    containers = (one["spec"]["template"]["spec"]["containers"][0] for one in KUBERNETES if "template" in one["spec"])
     return {one["name"]: one for one in containers}
 
 
@@ -211,3 +211,83 @@ def test_prefects_pages_can_be_opened_in_compose_where_its_settings_say() -> Non
 def test_the_image_has_every_package_of_the_product() -> None:
     copied = set(re.findall(r"^COPY (\w+) ", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.M))
     assert copied == {"adapters", "cities", "domain", "fhir_profiles", "flows", "gateway", "infra", "tasks"}
+
+
+# --- what is hardened ---
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_a_container_has_no_more_rights_and_no_more_of_the_machine_than_it_needs(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert {"pids_limit", "mem_limit", "cpus"} <= set(service)
+    assert service["networks"]
+    # A foreign image is whatever its tag means that day: it is asked for by digest.
+    assert service["image"].startswith("${SANYI_IMAGE") or re.fullmatch(r"\$\{\w+_IMAGE:\?.+@sha256:.+\}", service["image"])
+
+
+def test_every_role_of_the_databases_has_a_password_of_its_own_and_nobody_has_the_superusers() -> None:
+    variables = [re.findall(r"\$\{(\w+):\?", value) for value in COMPOSE["services"]["postgres"]["environment"].values()]
+    assert sorted(len(found) for found in variables) == [1, 1, 1, 1]
+    assert len({found[0] for found in variables}) == 4
+    addresses = [pairs(file).get(name, "") for file, name in (
+        ("sanyi.env.example", "SANYI_DATABASE_URL"), ("sanyi-owner.env.example", "SANYI_MIGRATION_URL"),
+        ("prefect-database.env.example", "PREFECT_SERVER_DATABASE_CONNECTION_URL"))]
+    assert [re.findall(r"//(\w+):PASSWORD@", address) for address in addresses] == [["sanyi"], ["sanyi_owner"], ["prefect"]]
+    assert all("postgres:" not in address.partition("//")[2].partition("@")[0] for address in addresses)
+
+
+def test_redis_asks_for_a_password_and_whoever_uses_it_has_it() -> None:
+    command = COMPOSE["services"]["redis"]["command"]
+    assert "${REDIS_PASSWORD" in command[command.index("--requirepass") + 1]
+    given = COMPOSE["services"]["prefect-api"]["environment"]
+    assert all("${REDIS_PASSWORD}@" in value for value in given.values() if value.startswith("redis:"))
+
+
+def test_only_prefects_processes_reach_redis_and_only_the_migration_is_the_owner() -> None:
+    services = COMPOSE["services"]
+    redis = set(services["redis"]["networks"])
+    assert {name for name, one in services.items() if redis & set(one["networks"])} == {
+        "redis", "postgres", "prefect-migrate", "prefect-api", "prefect-services"}
+    assert [name for name, one in services.items() if "sanyi-owner.env" in one.get("env_file", [])] == ["migrate"]
+    for name in ("gateway", "worker", "operations", "deploy"):
+        assert "migrate" in services[name]["depends_on"] or services[name]["depends_on"] == ["operations"], name
+
+
+def test_a_pod_runs_as_nobody_in_particular_within_limits_and_without_a_token_of_the_cluster() -> None:
+    for one in KUBERNETES:
+        if "template" not in one["spec"]:
+            continue
+        pod = one["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+        assert set(container["resources"]["limits"]) == {"cpu", "memory"}
+        assert {mount["name"] for mount in container["volumeMounts"]} <= {volume["name"] for volume in pod["volumes"]}
+    uid = str(pod["securityContext"]["runAsUser"])
+    assert f"--uid {uid} " in (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_nobody_reaches_a_pod_but_by_a_policy() -> None:
+    apps = {one["spec"]["template"]["metadata"]["labels"]["app"] for one in KUBERNETES if "template" in one["spec"]}
+    policies = {one["metadata"]["name"]: one["spec"] for one in KUBERNETES if one["kind"] == "NetworkPolicy"}
+    (closed,) = policies["sanyi-nobody"]["podSelector"]["matchExpressions"]
+    assert set(closed["values"]) == apps
+    assert "ingress" not in policies["sanyi-nobody"]
+    assert policies["sanyi-gateway"]["ingress"][0]["ports"] == [{"port": 8000}]
+    (prefect_api,) = policies["prefect-server"]["ingress"]
+    assert prefect_api["ports"] == [{"port": 4200}]
+    assert all("podSelector" in source or "namespaceSelector" in source for source in prefect_api["from"])
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_may_write_where_it_must_and_gain_nothing(unit: Path) -> None:
+    told = dict(line.split("=", 1) for line in unit.read_text(encoding="utf-8").splitlines() if "=" in line)
+    hardened = {"UMask": "0077", "NoNewPrivileges": "yes", "ProtectSystem": "strict", "ProtectHome": "yes", "PrivateTmp": "yes",
+                "PrivateDevices": "yes", "ReadWritePaths": "/var/lib/sanyi", "CapabilityBoundingSet": ""}
+    assert hardened.items() <= told.items()
+    assert told["User"] == "sanyi"
