@@ -110,7 +110,7 @@ def tables(transaction: str, direction: str = "request") -> tuple[Table, ...]:
 
 
 MAX_ROWS = 50
-"""Of drugs and of diagnoses; a prescription of pieces has up to 40."""
+"""Of drugs, of diagnoses, of codes in a list; a prescription of pieces has up to 40."""
 
 
 def misshapen(said: Node, transaction: str) -> list[Finding]:
@@ -249,16 +249,16 @@ def _is(node: Node, spec: Field) -> bool:
         case "OBJ":
             return isinstance(node.value, dict)
         case "LIST":
-            return isinstance(node.value, str) or (isinstance(node.value, list)
-                                                   and all(isinstance(one.value, str) for one in node))
+            return (isinstance(node.value, str) or all(isinstance(one.value, str) for one in node)) and (
+                isinstance(node.value, str | list) and len(listed(node)) <= MAX_ROWS)
         case "C" | "TEXT":
             return isinstance(node.value, str)
     return True
 
 
 def listed(node: Node) -> list[Node]:
-    """What a `LIST` holds: its texts, or those of one text with commas between them."""
+    """What a `LIST` holds: its texts, or those of one text with commas between them; never many more than `MAX_ROWS`."""
     if isinstance(node.value, list):
-        return [one for one in node if filled(one)]
+        return [one for one in node if filled(one)][:MAX_ROWS + 1]
     return [Node(text, node.source, node.trail, node.start, node.end)
-            for text in re.split(r"[,，、;；|\s]+", node.text) if text]
+            for text in re.split(r"[,，、;；|\s]+", node.text, maxsplit=MAX_ROWS) if text]

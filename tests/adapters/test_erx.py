@@ -25,7 +25,7 @@ from domain.findings import Finding
 from domain.lifecycle import Status
 from fhir_profiles.drafts import Draft, Said
 from sandbox.dialects.erx import precheck, upload
-from tasks.intake import _check
+from tasks.intake import check
 from tests.erx import SECRETS, SLUG, facts
 from tests.fakes import Replay
 
@@ -59,7 +59,7 @@ def both() -> dict[str, Any]:
 def judged(adapter: erx.Adapter, codes: CodeMap, raw: bytes) -> list[Finding]:
     """What the adapter says, and the checker after it, each with its place."""
     try:
-        return _check(adapter.to_fhir(raw, codes), SLUG)
+        return check(adapter.to_fhir(raw, codes), SLUG)
     except InvalidPayload as invalid:
         return list(invalid.findings)
 
@@ -71,7 +71,7 @@ def test_a_valid_sample_has_nothing_wrong_with_it(adapter: erx.Adapter, codes: C
     found = adapter.to_fhir(file.read_bytes(), codes)
     assert found.key
     assert not found.unmapped
-    assert _check(found, SLUG) == []
+    assert check(found, SLUG) == []
 
 
 @pytest.mark.parametrize("name", INVALID)
@@ -337,6 +337,26 @@ def test_the_findings_of_a_message_without_anything_in_it_are_bounded(adapter: e
     findings = judged(adapter, codes, message(**body))
     assert len(findings) == MAX_FINDINGS + 1
     assert findings[-1].code == "TOO_MANY_FINDINGS"
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("algsHis", "过敏" * 150_000), ("nwbAge", "1月" * 100_000), ("patnAge", "9" * 900_000), ("prscDeptName", "每天" * 150_000)])
+def test_a_megabyte_in_one_field_is_one_finding(adapter: erx.Adapter, codes: CodeMap, field: str, value: str) -> None:
+    body = {"D001": both()["D001"]}
+    body["D001"]["mdtrtinfo"][field] = value
+    started = time.process_time()
+    findings = judged(adapter, codes, message(**body))
+    assert {one.path for one in findings} == {f"D001.mdtrtinfo.{field}"}
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("codes_said", ["AL01," * 150_000, ["AL01"] * 5_000])
+def test_a_list_of_thousands_is_one_finding(adapter: erx.Adapter, codes: CodeMap, codes_said: Any) -> None:
+    body = {"D001": both()["D001"]}
+    body["D001"]["mdtrtinfo"]["extras"]["algsCodes"] = codes_said
+    findings = judged(adapter, codes, message(**body))
+    assert ("ERX_FIELD_TYPE", "D001.mdtrtinfo.extras.algsCodes") in places(findings)
+    assert len(findings) <= MAX_FINDINGS
 
 
 @pytest.mark.parametrize(("change", "code", "path"), [

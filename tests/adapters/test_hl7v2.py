@@ -24,7 +24,7 @@ from fhir_profiles.catalogue import RULES as CATALOGUE
 from fhir_profiles.checker import check_data
 from fhir_profiles.drafts import Said
 from infra.http import Response
-from tasks.intake import _check
+from tasks.intake import check
 from tests.adapters.hl7_oracle import faults
 from tests.fakes import Replay
 
@@ -54,7 +54,7 @@ def judged(raw: bytes, codes: CodeMap = CODES) -> list[Finding]:
         message = adapter()[0].to_fhir(raw, codes)
     except InvalidPayload as invalid:
         return list(invalid.findings)
-    return _check(message, SLUG)
+    return check(message, SLUG)
 
 
 def refused(body: bytes) -> list[Finding]:

@@ -156,7 +156,7 @@ def _patient(rx: Node, visit: Node, extras: Node) -> PatientDraft:
         longitude=extras["lng"].said,
         allergies=[one.said for one in listed(extras["algsCodes"])],
         allergy_words=[] if none_known else [
-            Said(algs_his.text[at:at + ALLERGY_TEXT], algs_his.spot) for at in range(0, len(algs_his.text), ALLERGY_TEXT)],
+            Said(words, algs_his.spot) for words in _pieces(algs_his.text)],
         no_known_allergies=Said("true", algs_his.spot) if none_known else NOTHING,
         pregnancy_weeks=visit["gesoVal"].said,
         lactating=_word(visit["suckPrdFlag"].said, FLAGS),
@@ -165,6 +165,11 @@ def _patient(rx: Node, visit: Node, extras: Node) -> PatientDraft:
         guardian=GuardianDraft(extras["grdnName"].said, extras["grdnCertno"].said, _word(extras["grdnRlts"].said, GUARDIANS))
         if any(filled(extras[name]) for name in ("grdnName", "grdnCertno", "grdnRlts")) else None,
     )
+
+
+def _pieces(words: str) -> list[str]:
+    """Of a text that the interface allows, each part as long as the contract allows; a longer one is refused."""
+    return [words[at:at + ALLERGY_TEXT] for at in range(0, min(len(words), 2 * ALLERGY_TEXT), ALLERGY_TEXT)]
 
 
 def _credential(rx: Node) -> Said:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from tests.erx import (
     GLIMEPIRIDE,
     INSTALLED,
     ISSUED,
+    METFORMIN,
     SECRETS,
     SLUG,
     UNKNOWN,
@@ -83,6 +85,26 @@ async def test_a_patent_medicine_to_the_door_keeps_kind_and_place(hospital: Spea
     with city.db.reading() as session:
         rx = prescriptions.load(session, heard.id).prescription
     assert (rx.items[0].kind, rx.handover, rx.place.district) == ("tcm_patent", "home", "370102")
+
+
+async def test_what_the_doctor_says_arrives_in_the_platforms_book(hospital: Speaker, city: City) -> None:
+    metformin = replace(METFORMIN, directions="餐中服用", note="整盒发药", approval="2")
+    said = facts(1, metformin, allergy_words=("青霉素过敏", "海鲜过敏"), note="低盐饮食", valid_days=3, valid_reason="偏远地区",
+                 department="03.07", department_name="内分泌科", title="232", visit_number="V42")
+    silent = facts(2, replace(METFORMIN, approval=None))
+    asked = facts(3, replace(METFORMIN, approval="0"), no_known_allergies=True)
+    heard = [await hospital.send(hospital.prescription(one)) for one in (said, silent, asked)]
+
+    assert [one.outcome for one in heard if one] == ["accepted"] * 3
+    with city.db.reading() as session:
+        full, none_said, none_known = (prescriptions.load(session, one.id).prescription for one in heard if one)
+    assert (full.items[0].directions, full.items[0].approval, full.note) == ("餐中服用", "2", "低盐饮食")
+    assert full.items[0].note.startswith("整盒发药")
+    assert (full.patient.allergy_words, full.valid_days, full.valid_reason) == (("青霉素过敏；海鲜过敏",), 3, "偏远地区")
+    assert (full.prescriber.department, full.prescriber.department_name, full.prescriber.title, full.visit.number) == (
+        "03.07", "内分泌科", "232", "V42")
+    assert (none_said.items[0].approval, none_said.patient.no_known_allergies, none_said.patient.allergy_words) == ("1", False, ())
+    assert (none_known.items[0].approval, none_known.patient.no_known_allergies) == ("0", True)
 
 
 async def test_the_same_message_again_gets_the_same_bytes_also_after_the_engine_was_restarted(
