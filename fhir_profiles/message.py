@@ -7,6 +7,7 @@ a finding; only places do.
 import json
 import re
 import unicodedata
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -28,7 +29,7 @@ MAX_PRESCRIPTION = 1 << 20
 MAX_DEPTH = 40
 MAX_NODES = 10_000
 """Objects and lists in one message; a full prescription has some hundreds."""
-MAX_FINDINGS = 500
+MAX_FINDINGS = 200
 MAX_NUMBER = 18
 """Digits of a number, and the largest power of ten."""
 BEIJING = timezone(timedelta(hours=8))
@@ -156,6 +157,29 @@ def fhirpath(start: str, names: Collection[str | int]) -> str:
         else:
             break
     return path
+
+
+class TextSpots:
+    """Many characters of one text that was sent as UTF-8, after a byte order mark of `mark` bytes.
+
+    What stands before a character is counted once for all of them, not again for each.
+    """
+
+    def __init__(self, text: str, mark: int = 0) -> None:
+        self._text = text
+        self._lines = [0, *(found.end() for found in re.finditer("\n", text))]
+        self._bytes = [mark]
+        for start in range(0, len(text), _STRIDE):
+            self._bytes.append(self._bytes[-1] + len(text[start:start + _STRIDE].encode("utf-8", "replace")))
+
+    def at(self, place: int) -> Spot:
+        line, stride = bisect_right(self._lines, place), place // _STRIDE
+        return Spot("", line, place - self._lines[line - 1] + 1,
+                    self._bytes[stride] + len(self._text[stride * _STRIDE:place].encode("utf-8", "replace")))
+
+
+_STRIDE = 1024
+"""Characters."""
 
 
 def text_spot(text: str, at: int, mark: int = 0) -> Spot:

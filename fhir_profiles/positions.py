@@ -9,12 +9,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from itertools import islice
 from typing import Any
 
 from domain.findings import Spot
-from fhir_profiles.message import fhirpath, text_spot
+from fhir_profiles.message import TextSpots, fhirpath
 
 MAX_TOKENS = 200_000
 """A full prescription has some thousands; whatever comes later is shown at what was found before."""
@@ -39,7 +39,22 @@ class Place:
     """Of a resource."""
 
     def child(self, name: str) -> "Place | None":
-        return next((place for found, place in self.children if found == name), None)
+        return next(iter(self.named(name)), None)
+
+    def named(self, name: str) -> "list[Place]":
+        """The children of a name, or else those whose FHIRPath has it: `value` is found under `valueQuantity`."""
+        exact, written = self._named
+        return exact.get(name) or written.get(name, [])
+
+    @cached_property
+    def _named(self) -> "tuple[dict[str, list[Place]], dict[str, list[Place]]]":
+        exact: dict[str, list[Place]] = {}
+        for name, place in self.children:
+            exact.setdefault(name, []).append(place)
+        written: dict[str, list[Place]] = {}
+        for name, places in exact.items():
+            written.setdefault(fhirpath("", (name,)).removeprefix("."), []).extend(places)
+        return exact, written
 
 
 def find(root: Place, path: str) -> Place:
@@ -49,7 +64,8 @@ def find(root: Place, path: str) -> Place:
     while at < len(rest) and (step := _STEP.match(rest, at)):
         found = [place for one in here for place in _step(one, step)]
         if step["index"] is not None:
-            found = found[int(step["index"]):][:1]
+            index = int(step["index"])
+            found = found[index:index + 1]
         if not found:
             break
         here, at, many = found, step.end(), step["call"] == "ofType"
@@ -60,16 +76,14 @@ def find(root: Place, path: str) -> Place:
 def _step(here: Place, step: re.Match[str]) -> Iterator[Place]:
     if step["call"] == "extension":
         url = step["argument"].strip("'\"")
-        yield from (place for name, place in here.children
-                    if name == "extension" and (said := place.child("url")) and said.text == url)
+        yield from (place for place in here.named("extension") if (said := place.child("url")) and said.text == url)
     elif step["call"] == "ofType":
         if here.type in ("", step["argument"]):
             yield here
     elif step["call"]:
         yield here
     else:
-        exact = [place for name, place in here.children if name == step["name"]]
-        yield from exact or [place for name, place in here.children if fhirpath("", (name,)) == f".{step['name']}"]
+        yield from here.named(step["name"])
 
 
 def json_positions(raw: bytes) -> Callable[[str], Spot | None]:
@@ -77,13 +91,13 @@ def json_positions(raw: bytes) -> Callable[[str], Spot | None]:
     mark = 3 if raw.startswith(codecs.BOM_UTF8) else 0
 
     @cache
-    def scanned() -> tuple[str, Place]:
+    def scanned() -> tuple[TextSpots, Place]:
         text = raw[mark:].decode("utf-8", "replace")
-        return text, scan(text)
+        return TextSpots(text, mark), scan(text)
 
     def locate(path: str) -> Spot | None:
-        text, root = scanned()
-        return text_spot(text, find(root, path).at, mark)
+        spots, root = scanned()
+        return spots.at(find(root, path).at)
 
     return locate
 

@@ -169,7 +169,8 @@ def read(city: City, adapter: Hospital, raw: bytes, expect: str) -> Reading:
     except InvalidPayload as invalid:
         return Reading(None, list(invalid.findings), codes)
     if expect and message.kind != expect:
-        return Reading(None, [RULES["MSG_WRONG_RESOURCE"].finding(expect)], codes)
+        # With its place, by which the dialect knows what the message came in.
+        return Reading(None, [replace(RULES["MSG_WRONG_RESOURCE"].finding(expect), spot=message.locate(message.kind))], codes)
     return Reading(message, check(message, adapter.slug), codes)
 
 

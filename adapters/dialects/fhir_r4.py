@@ -19,7 +19,7 @@ from adapters.mapping import CodeMap
 from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
 from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
-from fhir_profiles import answers, codes, patches
+from fhir_profiles import answers, closed, codes, patches
 from fhir_profiles.catalogue import RULES
 from fhir_profiles.elements import EXTENSIBLE, Element, elements, resource_elements
 from fhir_profiles.message import (
@@ -44,11 +44,14 @@ XHTML = "http://www.w3.org/1999/xhtml"
 JSON_MEDIA = "application/fhir+json"
 XML_MEDIA = "application/fhir+xml"
 
+MAX_ODD = 50
+"""Findings about the XML itself; the checker's come to them."""
 _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 _START = Spot("", 1, 1, 0)
 _XML_START = re.compile(rb"(\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\0]*<")
-_XML_RULES = frozenset({"MSG_NOT_XML", "XML_ENCODING", "XML_DOCTYPE", "XML_NAMESPACE"})
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+LEFT_OUT = closed.LEFT_OUT
+"""What is knowingly left out: path pattern -> why. Everything else that is filled in is read or refused."""
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 # Where the codes of our tables stand in an item, and the system they are in.
@@ -78,15 +81,22 @@ class Patched:
 
 def to_fhir(raw: bytes, codes: CodeMap | None = None) -> Message:
     """The message in the bytes. Raises `InvalidPayload` with every finding, and its spot, for bytes that are none."""
-    message = _from_xml(raw) if _XML_START.match(raw) else _from_json(raw)
+    try:
+        message = _from_xml(raw) if _XML_START.match(raw) else _from_json(raw)
+    except InvalidPayload as invalid:
+        if not _XML_START.match(raw):
+            raise
+        raise InvalidPayload([replace(finding, spot=replace(finding.spot or _START, name=(finding.spot or _START).name or "/"))
+                              for finding in invalid.findings]) from None
     return _mapped(message, codes) if codes and codes.tables else message
 
 
 def answer(message: Message | None, verdict: Verdict) -> Reply:
     """A Task for what was taken, an OperationOutcome for what was not (contract 1), in the format it came in."""
     status, body = _answer(message, verdict)
+    # Of what could not be read only the places of its findings are left: those in XML are XPaths.
     in_xml = (message.context.get("format") == "xml" if message
-              else any(finding.code in _XML_RULES for finding in verdict.findings))
+              else any(finding.spot and finding.spot.name.startswith("/") for finding in verdict.findings))
     return Reply(to_xml(json.loads(body)), status, XML_MEDIA) if in_xml else Reply(body, status, JSON_MEDIA)
 
 
@@ -102,6 +112,8 @@ def patched(raw: bytes, hospital: str) -> Patched | None:
     try:
         message = to_fhir(body)
     except InvalidPayload:
+        return None
+    if message.findings:
         return None
     resource, more = patches.put_right(message.resource, hospital)
     if resource is None or not (changes or more):
@@ -160,8 +172,6 @@ def _from_xml(raw: bytes) -> FhirMessage:
         raise InvalidPayload([replace(RULES["MSG_WRONG_RESOURCE"].finding("Resource"), spot=xml.spot(root))])
     reading = _Reading(kind)
     data = reading.resource(root, ())
-    if reading.findings:
-        raise InvalidPayload(reading.findings)
 
     @cache
     def places() -> Place:
@@ -171,7 +181,7 @@ def _from_xml(raw: bytes) -> FhirMessage:
     def locate(path: str) -> Spot | None:
         return xml.spot(find(places(), path).at)
 
-    return FhirMessage(message_key(data), data, locate, context={"format": "xml"}, raw=raw)
+    return FhirMessage(message_key(data), data, locate, context={"format": "xml"}, findings=tuple(reading.findings), raw=raw)
 
 
 def _mapped(message: FhirMessage, tables: CodeMap) -> FhirMessage:
@@ -283,7 +293,7 @@ class _Reading:
         self._found("XML_NAMESPACE", element, names)
 
     def _found(self, code: str, element: xml.Element, names: tuple[str | int, ...]) -> None:
-        if len(self.findings) < answers.MAX_PATHS:
+        if len(self.findings) < MAX_ODD:
             self.findings.append(replace(RULES[code].finding(fhirpath(self.root, names)), spot=xml.spot(element)))
 
 

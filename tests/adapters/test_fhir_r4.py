@@ -104,7 +104,17 @@ def test_prefixes_comments_and_encodings_make_no_difference(codec: str):
     ("hl7.org/fhir\"", "hl7.org/v3\""), ("<identifier>", "<identifier>x"), ("<type ", '<type lang="zh" '),
     ("<gender", '<gender xmlns="urn:x"'), ("</Patient>", "</Patient><Patient/>")])
 def test_xml_that_is_not_fhirs_is_refused_where_it_is_not(old: str, new: str):
-    assert "XML_NAMESPACE" in refused(as_xml(long_term()).decode().replace(old, new, 1).encode())
+    message = fhir_r4.to_fhir(as_xml(long_term()).decode().replace(old, new, 1).encode())
+    assert {finding.code for finding in message.findings} == {"XML_NAMESPACE"}
+    assert all(finding.spot and finding.spot.line for finding in message.findings)
+
+
+def test_what_is_wrong_with_the_xml_and_with_what_it_says_is_said_at_once():
+    sent = as_xml(changed(long_term(), ((*PATIENT, "gender"), "x"))).replace(b"<type ", b'<type lang="zh" ', 1)
+    message = fhir_r4.to_fhir(sent)
+    assert [finding.code for finding in message.findings] == ["XML_NAMESPACE"]
+    assert [finding.code for finding in check_data(message.resource, HOSPITAL)] == ["GENDER"]
+    assert fhir_r4.patched(sent, HOSPITAL) is None
 
 
 def test_an_element_nobody_knows_is_for_the_checker_to_name():
