@@ -168,17 +168,18 @@ def test_a_contradicted_or_unclear_allergy_is_refused(rows: tuple[str, ...], fin
 
 
 @pytest.mark.parametrize(("rows", "weeks", "lactating"), [
-    (("OBX|1|NM|18185-9||12|wk^^UCUM|||||F",), 12, False),
-    (("OBX|1|NM|18185-9||12||||||F",), 12, False),
-    (("OBX|1|NM|18185-9||90|d|||||F",), 12, False),
-    (("OBX|1|NM|18185-9||12|wk|||||F", "OBX|2|NM|18185-9||84|d|||||F"), 12, False),
+    (("OBX|1|NM|18185-9||12|wk^^UCUM|||||F",), 12, None),
+    (("OBX|1|NM|18185-9||12||||||F",), 12, None),
+    (("OBX|1|NM|18185-9||90|d|||||F",), 12, None),
+    (("OBX|1|NM|18185-9||12|wk|||||F", "OBX|2|NM|18185-9||84|d|||||F"), 12, None),
     (("OBX|1|ST|LACT||Y||||||F",), None, True),
     (("OBX|1|ST|LACT||Y||||||F", "OBX|2|ST|LACT||N||||||C"), None, False),
-    (("OBX|1|ST|LACT||Y||||||F", "OBX|2|ST|LACT||Y||||||D"), None, False),
+    (("OBX|1|ST|LACT||Y||||||F", "OBX|2|ST|LACT||Y||||||D"), None, None),
     (("OBX|1|ST|LACT||Y||||||W", "OBX|2|ST|LACT||N||||||C"), None, False),
-    (("OBX|1|ST|LACT||||||||X",), None, False),
+    (("OBX|1|ST|LACT||||||||X",), None, None),
 ])
-def test_what_was_corrected_or_deleted_does_not_count(rows: tuple[str, ...], weeks: int | None, lactating: bool) -> None:
+def test_what_was_corrected_or_deleted_does_not_count(rows: tuple[str, ...], weeks: int | None,
+                                                         lactating: bool | None) -> None:
     patient = admitted(behind(TWO, "RXR", *rows))[0].patient
     assert (patient.pregnancy_weeks, patient.lactating) == (weeks, lactating)
 
