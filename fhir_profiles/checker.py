@@ -6,18 +6,17 @@ the answer is a list of findings.
 """
 
 import base64
-import math
 import re
 import tomllib
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import date, datetime, timedelta
-from decimal import ROUND_CEILING, Decimal
-from fractions import Fraction
+from decimal import Decimal
 from pathlib import Path
 
+from domain.dosage import required_units, whole_packs
 from domain.findings import Finding
-from domain.units import factor
+from domain.units import converted
 from fhir_profiles import codes, structure, texts
 from fhir_profiles.catalogue import RULES
 from fhir_profiles.closed import unread
@@ -500,14 +499,14 @@ def _needed(item: Entry) -> tuple[Decimal, Decimal] | None:
     held, days = number(member(strength, "value")), supply_days(item.resource)
     times, period = RHYTHMS.get(coded(member(item.resource, "dosageInstruction", "timing", "code"),
                                       codes.code_system("frequency")), (0, 0))
-    into = factor(unit(_dose(item)), unit(strength))
-    if held is None or held <= 0 or days is None or not times or not period or into is None:
+    single = converted(dose, unit(_dose(item)), unit(strength))
+    if held is None or days is None or single is None or not period:
         return None
-    units = Decimal(math.ceil(Fraction(dose) * into / Fraction(held) * times / period * days))
+    units = required_units(single, held, times, period, days)
+    if units is None:
+        return None
     size = member(pack.get("size"), "valuePositiveInt")
-    if type(size) is not int or size < 1:
-        return units, units
-    return units, (units / size).to_integral_value(ROUND_CEILING) * size
+    return Decimal(units), Decimal(units if type(size) is not int or size < 1 else whole_packs(units, size))
 
 
 def _base64(data: str) -> bytes:
