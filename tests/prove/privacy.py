@@ -43,6 +43,9 @@ def main() -> int:
             "logs": _in_files((folder / "logs").glob("*.log"), markers),
             "answers to hospitals": _in_bytes(answers, markers),
             "pages and API": _in_bytes(pages, markers),
+            "free words outside of the prescription's content": [
+                *(cell for cell in _in_database(folder / "sanyi.db", [WORDS]) if cell not in RESTS),
+                *_in_database(folder / "prefect.db", [WORDS]), *_in_files((folder / "logs").glob("*.log"), [WORDS])],
             "file names": [str(path) for path in folder.rglob("*") for marker in markers if marker in path.name],
         }
         archived = _in_files((folder / "archive").rglob("*"), markers)
@@ -70,6 +73,7 @@ def _send_marked(city: SandboxCity) -> list[bytes]:
                 entry["resource"]["groupIdentifier"]["value"] = f"MARKEDRX{number:03d}"
         _put(message, path, value)
         answers += [_post(city, message), _post(city, message)]
+    answers += [_post(city, message) for message in _with_words(good)]
     for raw in (f'{{"name": "{NAME}", broken'.encode(), NAME.encode("gb18030"), f'["{NAME}", "{PHONE}"]'.encode()):
         answers.append(_post(city, raw))
     for slug, dialect in city.hospitals.items():
@@ -97,6 +101,30 @@ async def _send_in(city: SandboxCity, slug: str, dialect: str, facts: Facts) -> 
         heard.append(answer.body)
     return heard
 
+
+def _with_words(good: dict[str, object]) -> list[dict[str, object]]:
+    """Messages a prescriber wrote into where the contract has room for words, each refused for something else."""
+    messages = []
+    for number, (path, value) in enumerate(_WORDS):
+        message = json.loads(json.dumps(good))
+        message["identifier"]["value"] = f"WORDED{number:03d}"
+        for entry in message["entry"]:
+            if entry["resource"]["resourceType"] == "MedicationRequest":
+                entry["resource"]["groupIdentifier"]["value"] = f"WORDEDRX{number:03d}"
+        _put(message, path, value)
+        _put(message, ("Patient", "birthDate"), "not a date")
+        messages.append(message)
+    return messages
+
+
+WORDS = "隐私标记自由文字"
+_WORDS: list[tuple[tuple[object, ...], object]] = [
+    (("MedicationRequest", "dosageInstruction", 0, "text"), f"饭后服用 {WORDS}"),
+    (("MedicationRequest", "note"), [{"text": WORDS}]),
+    (("Condition", "code", "text"), WORDS),
+]
+RESTS = {"prescription.content"}
+"""Where free words may be found, and nowhere else but in the archive."""
 
 _DEFECTS: list[tuple[tuple[object, ...], object]] = [
     (("Patient", "birthDate"), f"not a date {NAME}"),
