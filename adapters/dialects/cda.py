@@ -738,13 +738,18 @@ def plain(number: Decimal) -> str:
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
 _CJK = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
-_BETWEEN_CJK = re.compile(rf"(?<=[{_CJK}])[ \t]*[\r\n]\s*(?=[{_CJK}])")
-_INDENTED = re.compile(r"[ \t]*[\r\n]\s*")
+_LINE_BREAKS = re.compile("[\\r\\n]+")
+_ENDS_CHINESE, _BEGINS_CHINESE = re.compile(f"[{_CJK}]\\Z"), re.compile(f"[{_CJK}]")
 
 
 def unindented(text: str) -> str:
     """A text without the line breaks and indentation of a pretty printer; Chinese characters need no blank in their place."""
-    return _INDENTED.sub(" ", _BETWEEN_CJK.sub("", text.strip()))
+    pieces: list[str] = []
+    for line in filter(None, (line.strip() for line in _LINE_BREAKS.split(text))):
+        if pieces and not (_ENDS_CHINESE.search(pieces[-1][-1:]) and _BEGINS_CHINESE.match(line)):
+            pieces.append(" ")
+        pieces.append(line)
+    return "".join(pieces)
 
 
 def one_line(texts: Iterable[Any]) -> str:

@@ -10,6 +10,9 @@ from fractions import Fraction
 
 from domain.units import converted
 
+MAX_WORDS = 60
+"""Characters of what is read as an answer or a pack; the longest are some twenty."""
+
 _CLAUSE = re.compile(r"[；;。，,、！!？?\n]+")
 _NOT_AN_ALLERGY = re.compile(r"过敏性(?:鼻炎|哮喘|皮炎|结膜炎|紫癜|咳嗽|湿疹|肺炎)|抗过敏|脱敏|过敏(?:试验|原检测|源检测)|皮试")
 _DENIED = re.compile(r"无|否认|未(?:发现|见|诉|知|提供)|没有|不(?:详|明|过敏)|非")
@@ -25,7 +28,7 @@ def allergies(words: str) -> list[str]:
 
 def none_known(words: str) -> bool:
     """Whether the answer to the question after allergies is that there are none: 无, 否认药物过敏史."""
-    return bool(_NONE_KNOWN.fullmatch(words.strip()))
+    return len(words) <= MAX_WORDS and bool(_NONE_KNOWN.fullmatch(words.strip()))
 
 
 # A decoction.
@@ -38,7 +41,7 @@ _TIMES = re.compile(r"(?:分|分早晚|分早中晚|[一每]?日|一天|每天)\
 _MARKS: Mapping[str, str] = {
     "先煎": "first", "后下": "last", "包煎": "wrapped", "布包": "wrapped", "另煎": "separate", "另炖": "separate",
     "烊化": "melted", "冲服": "taken-with"}
-_PIECE = re.compile(r"([\u4e00-\u9fff]+?)[（(]?[先后包另烊冲]?[煎下化服]?[）)]?\s*(\d+(?:\.\d+)?)\s*(?:g|克)")
+_PIECE = re.compile(r"([\u4e00-\u9fff]{1,12}?)[（(]?[先后包另烊冲]?[煎下化服]?[）)]?\s{0,4}(\d{1,6}(?:\.\d{1,6})?)\s{0,4}(?:g|克)")
 
 
 def decoction_method(words: str) -> str:
@@ -61,7 +64,7 @@ def decoction_mark(words: str) -> str:
 def pieces(words: str) -> tuple[list[tuple[str, Decimal]], str]:
     """Names and grams in the words of a prescription of pieces (黄芪30g 丹参15g), and the words that are neither."""
     found = [(match[1], Decimal(match[2])) for match in _PIECE.finditer(words)]
-    return found, re.sub(r"^[\s，,、；;。]+|[\s，,、；;。]+$", "", _PIECE.sub(" ", words))
+    return found, _PIECE.sub(" ", words).strip(" \t，,、；;。")
 
 
 # A pack.
@@ -71,7 +74,7 @@ _PACK = re.compile(r"(\d+(?:\.\d+)?)\s*([^\d\s*×xX/:：]+?)\s*(?:[*×xX]\s*(\d{
 
 def pack(words: str, dose_unit: str, unit: str) -> tuple[str, str]:
     """Content of a counted `unit` in `dose_unit`, and units of a pack: `0.5g*60片` in mg is 500 and 60; empty if unclear."""
-    found = _PACK.fullmatch(words.strip())
+    found = _PACK.fullmatch(words.strip()) if len(words) <= MAX_WORDS else None
     held = converted(Decimal(found[1]), found[2], dose_unit) if found and found[4] in (None, unit) else None
     if found is None or held is None:
         return "", ""

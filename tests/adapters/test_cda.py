@@ -5,6 +5,7 @@ import base64
 import hashlib
 import json
 import re
+import time
 import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -626,6 +627,25 @@ def test_every_case_that_was_got_wrong_once_is_right(name: str) -> None:
         assert {one.code for one in checked(raw)[1]} == right
     else:
         assert right(admitted(raw))
+
+
+FLOODS = {
+    "pieces without grams": changed("黄芪30g 丹参15g", "黄" * 150_000, "waiting/pieces.xml"),
+    "a line of blanks": changed(PATIENT, f"<name>示范{' ' * 300_000}患者甲</name>"),
+    "lines of blanks": changed(ADDRESS, f"<addr>示{' ' * 100}{chr(10) + ' ' * 99 * 4}".rstrip() + "\n \t" * 90_000 + "范</addr>"),
+    "a pack": changed("0.5g*60片", "1" * 200_000 + " " * 100_000),
+    "none known": section("48765-2", f"<text>无{'药物、' * 45_000}x</text>"),
+    "addresses": changed("<addr>", '<addr use="H">x</addr>' * 2_500 + "<addr>"),
+    "strangers": changed("<doseQuantity", '<x a="1"/>' * 5_000 + "<doseQuantity"),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_document_as_large_as_the_door_takes_costs_a_second_or_two_and_its_findings_are_bounded(flood: str) -> None:
+    begin = time.process_time()
+    _, findings = checked(FLOODS[flood])
+    assert time.process_time() - begin < 4
+    assert len(findings) < 100
 
 
 # What is left out.

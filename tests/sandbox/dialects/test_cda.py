@@ -38,6 +38,7 @@ from tests.city import make_city, make_settings
 from tests.sandbox.sockets import serving, until
 
 SLUG = "jinan_tcm"
+TOKEN = "t0ken-of-the-hospital-of-chinese-medicine"
 CODES = read_tables(registry.HERE / "hospitals" / SLUG)
 PATENT = Medicine("D187", "复方丹参滴丸", "10", "丸", "tid", 30, 5, "瓶", "tcm_patent")
 WESTERN = (Medicine("D001", "盐酸二甲双胍片", "500", "mg", "bid", 30, 60, "片"),
@@ -73,7 +74,7 @@ class House:
 async def hospital(gateway: str = "http://127.0.0.1:9") -> AsyncIterator[House]:
     """A simulated hospital on a loopback socket, and the platform's adapter connected to it."""
     heard: list[dict[str, Any]] = []
-    speaker = Speaker(Line(SLUG, gateway, {}, {"TOKEN": "t0ken", "REPORT_TOKEN": "r3port"},
+    speaker = Speaker(Line(SLUG, gateway, {}, {"TOKEN": TOKEN, "REPORT_TOKEN": "r3port"},
                            lambda key, report: heard.append(report)))
     app = FastAPI()
     speaker.doors(app)
@@ -95,7 +96,7 @@ def city(tmp_path: Path) -> City:
 @asynccontextmanager
 async def platform(city: City, tmp_path: Path) -> AsyncIterator[str]:
     app = FastAPI()
-    app.include_router(soap_door(city, make_settings(tmp_path, partner_secrets={SLUG: {"token": "t0ken"}})))
+    app.include_router(soap_door(city, make_settings(tmp_path, partner_secrets={SLUG: {"token": TOKEN}})))
     async with serving(app) as address:
         yield address
 
