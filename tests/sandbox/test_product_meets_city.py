@@ -142,7 +142,7 @@ async def test_the_centre_and_its_adapter_understand_each_other(payer):
                             entitled.insured_place, NOW)
     assert await payer.entitlement(identity, person["insutype"], NOW) == entitled
     today = (datetime.now(UTC).astimezone(insurer.BEIJING)).date()
-    totals = DayTotals(person["insutype"], "41", "370100", today, today, Fen(0), Fen(0), Fen(0), 2)
+    totals = DayTotals(person["insutype"], "41", "370100", today, today, Fen(0), Fen(0), Fen(0), 0)
     assert (await payer.reconcile(totals)).matched
     assert not (await payer.reconcile(dataclasses.replace(totals, fund=Fen(1)))).matched
 
