@@ -81,7 +81,7 @@ PERSONAL: list[tuple[tuple[str | int, ...], Any]] = [
     ((*DOSE, "timing", "code", "coding", 0, "code"), "twice"),
     ((*SUPPLY, "quantity", "value"), DELETE), ((*SUPPLY, "quantity", "value"), -60),
     ((*SUPPLY, "expectedSupplyDuration"), {"value": 30}),
-    ((*SUPPLY, "expectedSupplyDuration"), {"value": 4, "unit": "wk", "code": "wk", "system": "http://unitsofmeasure.org"}),
+    ((*SUPPLY, "expectedSupplyDuration"), {"value": 1, "unit": "mo", "code": "mo", "system": "http://unitsofmeasure.org"}),
     ((*ITEM, "extension", 0, "valueCode"), "drone"),
 ]
 
@@ -166,8 +166,8 @@ def test_what_is_too_large_or_too_wrong_is_not_searched():
 def test_the_search_grows_with_the_message_and_not_with_its_square():
     """Every place is looked at once in a round, however many findings are about it."""
     seen = Counter[int]()
-    broken = crowded(200, 20)
-    findings = check_data(broken, HOSPITAL)
+    broken = crowded(100, 20)
+    findings = [finding for finding in check_data(broken, HOSPITAL) if finding.code != "EXTENSION_UNKNOWN"]
     assert len(findings) == 20
     whole = patches._Whole(broken, HOSPITAL)
     for finding in findings:
