@@ -33,6 +33,7 @@ GAPS: Mapping[str, str] = {
     "empty": "it takes an empty list or object for one that is not there",
     "blank": "it refuses blank strings, of which R4B says SHOULD",
     "nested": "it cannot tell slices within slices apart",
+    "foreign": "it takes the extensions of others, which nobody here would read",
 }
 """What makes the verdicts differ."""
 
@@ -159,6 +160,8 @@ def _valid(profiles: Profiles, case: Case) -> bool:
 
 
 def _why_they_take_it(case: Case, ours: Profiles, weaker: Mapping[str, Profiles], weakest: Profiles) -> str:
+    if {fault.code for fault in structure.faults(case.profile, case.resource, among=ours)} == {"EXTENSION_UNKNOWN"}:
+        return "foreign"
     # To them an empty object is not there, or is there and holds nothing.
     whole = [Case(case.profile, _without_empties(case.resource, instead)) for instead in (None, {"id": "x"})]
     if any(_valid(ours, one) for one in whole):
