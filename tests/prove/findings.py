@@ -12,7 +12,7 @@ import random
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -26,7 +26,6 @@ from adapters.protocols import Hospital
 from domain.errors import InvalidPayload
 from domain.findings import Finding
 from fhir_profiles import codes, patches
-from fhir_profiles.checker import check_data
 from tasks import intake
 
 AT_LEAST = 250
@@ -223,7 +222,7 @@ def operators() -> list[Operator]:
                  f"{GIVE}.expectedSupplyDuration"),
         Operator("days without unit system", rules("DAYS_UNIT", *COUNT, *UNKNOWN), without("system"), I,
                  f"{GIVE}.expectedSupplyDuration"),
-        Operator("days in weeks", rules("DAYS_UNIT", *UNKNOWN), with_(unit="wk", code="wk"), I, f"{GIVE}.expectedSupplyDuration"),
+        Operator("days in months", rules("DAYS_UNIT", *UNKNOWN), with_(unit="mo", code="mo"), I, f"{GIVE}.expectedSupplyDuration"),
         Operator("repeats", rules("REPEATS", "RENEWAL", "RENEWAL_WINDOW"), with_(numberOfRepeatsAllowed=2), I, GIVE),
         # The cancel.
         Operator("cancel of another status", rules("TASK_STATUS", *UNKNOWN), to("draft"), K, "status"),
@@ -330,7 +329,7 @@ def send(raw: bytes, hospital: str) -> list[Finding]:
         message = fhir_r4.to_fhir(raw)
     except InvalidPayload as refusal:
         return list(refusal.findings)
-    return [replace(one, spot=one.spot or message.locate(one.path)) for one in check_data(message.resource, hospital)]
+    return intake.check(message, hospital)
 
 
 def in_json(body: bytes) -> bytes:
