@@ -156,7 +156,7 @@ def _marked(content: Mapping[str, Any]) -> set[str]:
 def _left_out(slug: str, dialect: str) -> Mapping[str, str]:
     """Place -> reason: of the dialect, and of the hospital's own translation."""
     found: dict[str, str] = {}
-    for name in (f"adapters.dialects.{_MODULES[dialect]}", f"adapters.hospitals.{slug}.translation"):
+    for name in (_LISTS[dialect], f"adapters.hospitals.{slug}.translation"):
         try:
             module = importlib.import_module(name)
         except ModuleNotFoundError:
@@ -165,7 +165,9 @@ def _left_out(slug: str, dialect: str) -> Mapping[str, str]:
     return found
 
 
-_MODULES = {"fhir-r4-push": "fhir_r4", "erx": "erx", "cda": "cda", "hl7v2": "hl7v2", "dropbox": "dropbox"}
+_LISTS = {"fhir-r4-push": "fhir_profiles.closed", "erx": "adapters.dialects.erx_fields", "cda": "adapters.dialects.cda",
+          "hl7v2": "adapters.dialects.hl7v2", "dropbox": "adapters.dialects.dropbox"}
+"""Where a dialect's list is; a hospital's translation may add to it."""
 
 
 def _listed(place: str, left_out: Mapping[str, str]) -> bool:
