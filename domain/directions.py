@@ -127,6 +127,18 @@ def _another_route(said: str, route: str) -> bool:
     return any(word in said for word in (*others, *_OTHER_ROUTES))
 
 
+def routes_differ(words: str, name: str) -> bool:
+    """Whether words plainly name another route than the name of a code does: `静脉注射` beside `口服`."""
+    said, meant = _routes(words), _routes(name)
+    return bool(said and meant and not said & meant)
+
+
+def _routes(words: str) -> set[str]:
+    plain = _plain(words)
+    return ({route for route, names in _ROUTES.items() if any(name in plain for name in names)}
+            | {name for name in _OTHER_ROUTES if name in plain})
+
+
 def _between(match: re.Match[str], per: Fraction) -> tuple[Fraction, Fraction]:
     low = _number(match["low"])
     high = _number(match["high"]) if match["high"] else low

@@ -20,6 +20,7 @@ from adapters.dialects.erx_fields import (
 )
 from adapters.dialects.erx_json import Node
 from adapters.dialects.erx_rules import finding
+from domain.directions import routes_differ
 from domain.findings import Finding, Spot
 
 Parts = Mapping[str, Node]
@@ -66,7 +67,8 @@ class Terms:
 
     def another(self, code: Node, name: Node) -> bool:
         """Whether the name is that of another code."""
-        return code.text in self.names and self.codes.get(plain(name.text), code.text) != code.text
+        return code.text in self.names and (self.codes.get(plain(name.text), code.text) != code.text
+                                            or routes_differ(name.text, self.names[code.text]))
 
     def adds(self, code: Node, name: Node) -> str:
         """What the name says beyond the code: words of the prescriber's own, or nothing."""

@@ -73,6 +73,12 @@ LEFT_OUT: Mapping[str, str] = {
 }
 """Transaction, node and field -> why nothing is read out of it."""
 
+ABSENT: Mapping[str, str] = {
+    "D001.mdtrtCertNo": "the number of the credential that was shown; where it is the identity card, it repeats certno",
+    "D001.mdtrtinfo.otpIptFlag": "absent means an outpatient; an inpatient's prescription is refused",
+}
+"""Fields whose absence alone changes nothing, and why; what stands in them is compared."""
+
 
 @dataclass(frozen=True)
 class Field:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.directions import Coded, contradicts, rhythms
+from domain.directions import Coded, contradicts, rhythms, routes_differ
 
 TWICE = Coded(Fraction(2), Decimal(500), "mg", Decimal(250), "mg", "片", "PO")
 
@@ -54,3 +54,11 @@ def test_only_what_the_codes_say_can_be_contradicted(codes: Coded, words: str, p
 def test_any_words_are_read(words: str) -> None:
     contradicts(words, TWICE)
     assert all(low <= high or high for low, high in rhythms(words))
+
+
+@pytest.mark.parametrize(("words", "name", "differ"), [
+    ("静脉注射", "口服", True), ("外用", "口服", True), ("皮下注射", "吸入给药", True), ("舌下含服", "口服", True),
+    ("饭后口服", "口服", False), ("遵说明", "口服", False), ("皮下注射", "注射给药", False), ("", "口服", False),
+])
+def test_the_words_beside_a_route_may_add_to_it_and_not_name_another(words: str, name: str, differ: bool) -> None:
+    assert routes_differ(words, name) is differ

@@ -33,7 +33,7 @@ from tests.city import make_city
 from tests.fidelity import reach
 from tests.fidelity.contradictions import pairs
 from tests.fidelity.formats import mutations_of, places_of
-from tests.fidelity.mutation import MARK, Mutation, Values
+from tests.fidelity.mutation import MARK, Kind, Mutation, Values
 
 FORBIDDEN = ("patient", "allerg", "drug", "dose", "time", "order")
 
@@ -90,14 +90,16 @@ def _try_all(city: City, slug: str, every: int, tally: Tally) -> None:
     if not good:
         raise SystemExit(f"{slug}: none of its samples is accepted")
     values = Values(found for sample in good for found in places(sample.name, sample.raw))
-    left_out = _left_out(slug, dialect)
+    left_out, absent = _lists(slug, dialect)
     for sample in good:
         before, _ = _content(city, slug, sample.raw)
         assert before is not None
         for number, mutation in enumerate(mutate(sample.name, sample.raw, values)):
             if number % every:
                 continue
-            seen, after = _seen(city, slug, mutation, before, left_out)
+            # Where absence is said to change nothing, a value that is changed or added must still be seen.
+            listed = left_out | absent if mutation.kind is Kind.EMPTIED else left_out
+            seen, after = _seen(city, slug, mutation, before, listed)
             tally.counts[slug, seen] += 1
             if seen in (Seen.SILENT, Seen.CRASH):
                 tally.unseen.append((slug, mutation, sample.name))
@@ -153,27 +155,28 @@ def _marked(content: Mapping[str, Any]) -> set[str]:
     return {re.sub(r"\[\d+\]", "[]", path) for path, value in content.items() if isinstance(value, str) and MARK in value}
 
 
-def _left_out(slug: str, dialect: str) -> Mapping[str, str]:
-    """Place -> reason: of the dialect, and of the hospital's own translation."""
-    found: dict[str, str] = {}
+def _lists(slug: str, dialect: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Place -> reason, of the dialect and of the hospital's own translation: what is left out, and what may be absent."""
+    left_out: dict[str, str] = {}
+    absent: dict[str, str] = {}
     for name in (_LISTS[dialect], f"adapters.hospitals.{slug}.translation"):
         try:
             module = importlib.import_module(name)
         except ModuleNotFoundError:
             continue
-        found |= getattr(module, "LEFT_OUT", {})
-    return found
+        left_out |= getattr(module, "UNREAD", None) or getattr(module, "LEFT_OUT", {})
+        absent |= getattr(module, "ABSENT", {})
+    return left_out, absent
 
 
-_LISTS = {"fhir-r4-push": "fhir_profiles.closed", "erx": "adapters.dialects.erx_fields", "cda": "adapters.dialects.cda",
+_LISTS = {"fhir-r4-push": "fhir_profiles.closed", "erx": "adapters.dialects.erx_fields", "cda": "adapters.dialects.cda_grammar",
           "hl7v2": "adapters.dialects.hl7v2", "dropbox": "adapters.dialects.dropbox"}
 """Where a dialect's list is; a hospital's translation may add to it."""
 
 
 def _listed(place: str, left_out: Mapping[str, str]) -> bool:
-    plain = place.replace("[*]", "")
-    for pattern in left_out:
-        bare = pattern.replace("[*]", "")
+    plain = place
+    for bare in left_out:
         if plain == bare or plain.startswith((f"{bare}.", f"{bare}/", f"{bare}-", f"{bare}(")):
             return True
         if any(mark in bare for mark in "*?") and fnmatch.fnmatchcase(plain, bare):

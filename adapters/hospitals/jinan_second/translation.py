@@ -91,7 +91,7 @@ def prescription(parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: s
         valid_until=_moment(rx["valiEndTime"]) if moment(rx["prscTime"]) else Said(
             _moment(rx["valiEndTime"]).value, rx["prscTime"].spot),
         rx_kind=_rx_kind(rx),
-        handover=_word(_or(extras["takeWay"], facts["handover"]), HANDOVERS),
+        handover=_word(extras["takeWay"].said, HANDOVERS),
         patient=_patient(rx, visit, extras),
         physician=visit["drCode"].said,
         physician_name=visit["prscDrName"].said,
@@ -99,17 +99,17 @@ def prescription(parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: s
         institution_name=visit["fixmedinsName"].said,
         visit_class=_word(rx["bizTypeCode"].said, VISIT_CLASSES),
         visit_type=_word(visit["fstdiagFlag"].said, VISIT_TYPES),
-        insutype=_or(extras["insutype"], facts["insutype"]),
-        insured_place=_or(rx["insuPlcNo"], facts["insured_place"]),
+        insutype=extras["insutype"].said,
+        insured_place=rx["insuPlcNo"].said,
         diagnoses=[_diagnosis(row, ours) for row in _main_first(rx["diseinfo"]) if not _is_chinese(row)],
         items=[_item(rx, row, line, ours) for line, row in enumerate(rx["rxdrugdetail"], 1)],
         chronic_disease=visit["diseCodg"].said,
         proof_issued=extras["fstDiagDate"].said,
         proof_diagnoses=[one.said for one in listed(extras["fstDiagCodes"])],
-        independent_years=_or(extras["drPracYears"], facts["independent_years"]),
+        independent_years=extras["drPracYears"].said,
         extend_reason=extras["longRxRea"].said,
-        long_term_assessed=_word(_or(extras["longRxAsmtFlag"], facts["long_term_assessed"]), FLAGS),
-        patient_acknowledged=_word(_or(extras["patnCfmFlag"], facts["patient_acknowledged"]), FLAGS),
+        long_term_assessed=_word(extras["longRxAsmtFlag"].said, FLAGS),
+        patient_acknowledged=_word(extras["patnCfmFlag"].said, FLAGS),
         valid_reason=extras["valiDaysRea"].said,
         note=_words(_note(rx, visit)),
         department=_department(visit["prscDeptCode"]),
@@ -349,7 +349,3 @@ def _moment(node: Node) -> Said:
 
 def _word(said: Said, words: Mapping[str, str]) -> Said:
     return Said(words.get(said.value, said.value), said.spot)
-
-
-def _or(node: Node, default: str) -> Said:
-    return node.said if node.text else Said(default, node.spot)
