@@ -23,6 +23,7 @@ from adapters.messages import Message, Outcome, Verdict
 from domain.errors import InvalidPayload
 from domain.findings import Finding
 from domain.lifecycle import Status
+from fhir_profiles.checker import check_data
 from fhir_profiles.drafts import Draft, Said
 from sandbox.dialects.erx import precheck, upload
 from tasks.intake import check
@@ -233,7 +234,7 @@ def test_herbs_take_their_usage_from_the_whole_prescription(adapter: erx.Adapter
     assert dosage["route"]["coding"][0]["code"] == "PO"
 
 
-# Codes and defaults.
+# Codes, and what is not said.
 
 def test_codes_nobody_has_mapped_are_listed_with_name_and_place(adapter: erx.Adapter, codes: CodeMap) -> None:
     body = both()
@@ -245,16 +246,14 @@ def test_codes_nobody_has_mapped_are_listed_with_name_and_place(adapter: erx.Ada
         ("frequency", "99", "D001 rxdrugdetail[0].usedFrquCodg"), ("route", "4", "D001 rxdrugdetail[0].medcWayCodg")]
 
 
-def test_what_the_interface_cannot_say_comes_from_the_manifest_where_extras_are_silent(
-    adapter: erx.Adapter, codes: CodeMap,
-) -> None:
+def test_what_is_not_said_has_no_default_and_is_refused_where_it_is_needed(adapter: erx.Adapter, codes: CodeMap) -> None:
     body = both()
     del body["D001"]["mdtrtinfo"]["extras"], body["D001"]["insuPlcNo"]
-    text = json.dumps(adapter.to_fhir(message(**body), codes).resource)
-    assert '"valueCode": "pickup"' in text
-    assert '"valueCode": "370100"' in text
-    assert '"code": "310"' in text
-    assert "long-term-assessed" not in text  # not said, so not assessed
+    said = adapter.to_fhir(message(**body), codes)
+    text = json.dumps(said.resource)
+    assert '"valueCode": "pickup"' not in text
+    assert "long-term-assessed" not in text
+    assert {"HANDOVER", "INSURED_PLACE", "INSUTYPE"} <= {finding.code for finding in check_data(said.resource, adapter.slug)}
 
 
 # Words.
