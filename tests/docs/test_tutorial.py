@@ -44,7 +44,7 @@ class Follower:
         self.said = ""
         go = (ROOT / "go").read_text(encoding="utf-8")
         # `./go X` prepares the environment and runs a module; the environment here is the one that runs the tests.
-        self._modules = dict(re.findall(r"^    (\w+)\) prepare \w+;.*exec \"\$VENV\" -m ([\w.]+)", go, re.MULTILINE))
+        self._modules = dict(re.findall(r"^    (\w+)\) prepare \w+;.*(?:exec|counted) \"\$VENV\" -m ([\w.]+)", go, re.MULTILINE))
 
     def follow(self, block: Block, seconds: float = 300) -> None:
         if block.file:
