@@ -27,8 +27,8 @@ MAX_BYTES = 20_000_000
 MAX_PRESCRIPTION = 1 << 20
 """Bytes of one prescription in FHIR."""
 MAX_DEPTH = 40
-MAX_NODES = 10_000
-"""Objects and lists in one message; a full prescription has some hundreds."""
+MAX_NODES = 5_000
+"""Objects and lists in one message, and half the tags of one in XML; a full prescription has some hundreds."""
 MAX_FINDINGS = 200
 MAX_NUMBER = 18
 """Digits of a number, and the largest power of ten."""

@@ -282,6 +282,14 @@ async def message(request: Request) -> bytes:
     return await _read(request, MESSAGE_BYTES)
 
 
+def message_up_to(limit: int) -> Callable[[Request], Awaitable[bytes]]:
+    """`message` with a limit of its own, in bytes, for a door whose dialect reads no more than that."""
+    async def read(request: Request) -> bytes:
+        return await _read(request, limit)
+
+    return read
+
+
 async def callback(request: Request) -> bytes:
     """A chain's callback, 1 MiB at most."""
     return await _read(request, CALLBACK_BYTES)

@@ -33,9 +33,11 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
     Its database must be migrated; it is closed when the application ends.
     """
 
+    share = quota(settings)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        listeners = await mllp.serve(city, settings, host)
+        listeners = await mllp.serve(city, settings, host, quota=share)
         yield
         for listener in listeners:
             listener.close()
@@ -58,7 +60,7 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
     app.include_router(page_door(city, desk, pages))
     app.include_router(mapping_door(city, desk, pages))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    app.state.quota = quota(settings)
+    app.state.quota = share
     app.add_middleware(InTime)
     install(app, pages.trouble)
     app.add_middleware(Counted)

@@ -5,6 +5,7 @@ network it calls from and by MSH-3 and MSH-4.
 """
 
 import asyncio
+import math
 import socket
 import time
 from collections.abc import Collection
@@ -18,6 +19,7 @@ from adapters.dialects.hl7v2_segments import MAX_BYTES, found
 from adapters.messages import Outcome, Verdict
 from domain.errors import InvalidPayload, NeedsOperator, RxError
 from domain.findings import Spot
+from gateway.limits import Measure
 from infra import metrics
 from infra.db import prescriptions
 from infra.log import get_logger
@@ -44,7 +46,7 @@ class Patience:
     per_sender: int = 16
     """At once, from one address."""
     gives_way: float = 10.0
-    """After so long without a message a connection makes room for a new one, where there are too many."""
+    """After so long without a byte a connection makes room for a new one, where there are too many."""
     message_bytes: int = MAX_BYTES
     noise_bytes: int = 1 << 16
     """Outside of blocks, since the last message, before we hang up."""
@@ -63,7 +65,7 @@ class Caller:
     address: str
     writer: asyncio.StreamWriter = field(repr=False)
     idle_since: float | None
-    """By the monotonic clock; None while a message is on its way or is answered."""
+    """When it last said something, by the monotonic clock; None while a message is answered."""
 
 
 class Speaker(Protocol):
@@ -72,17 +74,18 @@ class Speaker(Protocol):
     ends: hl7v2.Ends
 
 
-async def serve(city: City, settings: Settings, host: str = "127.0.0.1", patience: Patience | None = None
-                ) -> list[asyncio.Server]:
+async def serve(city: City, settings: Settings, host: str = "127.0.0.1", patience: Patience | None = None,
+                quota: Measure | None = None) -> list[asyncio.Server]:
     """Listen on the port of each hospital in `settings.mllp_ports`, on a running loop; the caller closes the servers.
 
-    Several gateways of one machine share a port. Raises `NeedsOperator` for a port of an unknown hospital, for one
-    without networks or that does not speak HL7 v2, and for a port that somebody else has taken.
+    `quota` is the bytes that each sender may have us read and keep, by all doors together; None: without limit. Several
+    gateways of one machine share a port. Raises `NeedsOperator` for a port of an unknown hospital, for one without networks
+    or that does not speak HL7 v2, and for a port that somebody else has taken.
     """
     servers: list[asyncio.Server] = []
     try:
         for slug, port in settings.mllp_ports.items():
-            door = Door(city, slug, _networks(settings, slug), patience or Patience())
+            door = Door(city, slug, _networks(settings, slug), patience or Patience(), quota)
             servers.append(await asyncio.start_server(
                 door.connection, host, port, reuse_port=hasattr(socket, "SO_REUSEPORT")))
             log.info("mllp.open", hospital=slug, port=servers[-1].sockets[0].getsockname()[1])
@@ -98,7 +101,8 @@ async def serve(city: City, settings: Settings, host: str = "127.0.0.1", patienc
 class Door:
     """One hospital's port."""
 
-    def __init__(self, city: City, slug: str, networks: tuple[Network, ...], patience: Patience) -> None:
+    def __init__(self, city: City, slug: str, networks: tuple[Network, ...], patience: Patience,
+                 quota: Measure | None = None) -> None:
         if slug not in city.hospitals:
             raise NeedsOperator(f"no hospital {slug} for its MLLP port", code="unknown_hospital")
         self._city = city
@@ -108,6 +112,7 @@ class Door:
         self._ends = cast(Speaker, city.hospitals[slug]).ends
         self._networks = networks
         self._patience = patience
+        self._quota = quota
         self._callers: set[Caller] = set()
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -128,7 +133,7 @@ class Door:
             writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
-        if rest := deframer.rest():
+        if (rest := deframer.rest()) and not self._beyond_share(rest):
             await asyncio.to_thread(self._keep, rest, cause)
 
     def _welcome(self, writer: asyncio.StreamWriter) -> Caller | None:
@@ -180,7 +185,7 @@ class Door:
                     await caller.writer.drain()
             if deframer.inside and not was_inside:
                 begun = time.monotonic()
-            caller.idle_since = None if deframer.inside else caller.idle_since or time.monotonic()
+            caller.idle_since = time.monotonic()
             if deframer.dropped > self._patience.noise_bytes:
                 log.warning("mllp.noise", hospital=self._slug, bytes=deframer.dropped)
                 return
@@ -203,6 +208,9 @@ class Door:
         """
         started, status = time.monotonic(), 500
         try:
+            if self._beyond_share(block):
+                status = 429
+                return None if block.flaw is Flaw.BROKEN_OFF else hl7v2.unable(self._ends, block.body, self._city.now())
             if not block.whole:
                 status = 413 if block.flaw is Flaw.TOO_LARGE else 400
                 await asyncio.to_thread(self._keep, block)
@@ -215,6 +223,14 @@ class Door:
             return hl7v2.unable(self._ends, block.body, self._city.now())
         finally:
             metrics.answered(DOOR, status, time.monotonic() - started)
+
+    def _beyond_share(self, block: Block) -> bool:
+        """Whether the hospital has had its share of the hour; if not, the block is counted."""
+        whose = f"hospital:{self._slug}"
+        seconds = self._quota.take(whose, len(block.body)) if self._quota else 0.0
+        if seconds:
+            log.warning("door.quota", sender=whose, seconds=math.ceil(seconds))
+        return seconds > 0
 
     def _say(self, raw: bytes) -> tuple[int, bytes]:
         try:

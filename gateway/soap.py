@@ -5,7 +5,7 @@ import asyncio
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from adapters.dialects import cda, cda_soap
-from gateway.access import denied, hospital_token, message, speakers
+from gateway.access import denied, hospital_token, message_up_to, speakers
 from gateway.trouble import headers_of, http_error, spoken
 from infra.db import prescriptions
 from infra.settings import Settings
@@ -23,6 +23,7 @@ def soap_door(city: City, settings: Settings) -> APIRouter:
     door = APIRouter(prefix="/soap/{hospital}")
     known = speakers(city, cda.DIALECT.__eq__)
     sender = hospital_token(settings, known)
+    message = message_up_to(cda_soap.MAX_BYTES)
 
     @door.get("")
     def description(hospital: str) -> Response:

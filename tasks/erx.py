@@ -62,13 +62,16 @@ def sender(known: Mapping[str, erx.Adapter], raw: bytes) -> tuple[erx.Adapter, N
     return (adapter, around) if adapter else None
 
 
-async def take(city: City, adapter: erx.Adapter, transaction: str, around: Node) -> Reply:
-    """One request as it came, answered. Never raises for what a message says.
+async def take(city: City, adapter: erx.Adapter, transaction: str, around: Node,
+               known: Callable[[], None] = lambda: None) -> Reply:
+    """One request as it came, answered. Never raises for what a message says, only what `known` raises: it is called as soon
+    as the signature has shown who speaks.
 
     What changes anything is archived as it came, once it is known who speaks: nothing can be taken out of the archive.
     """
     try:
         said = await asyncio.to_thread(adapter.envelope.opened, around, transaction, city.now())
+        known()
         if transaction in ("D001", "D003", "D004"):
             await asyncio.to_thread(city.archive.put, around.source.raw)
         if transaction == "D001":

@@ -7,11 +7,15 @@ from pathlib import Path
 
 from lxml import etree
 
-from adapters.dialects.cda import BY_CODE, MAX_BYTES, MAX_TAGS, SERVICE, SOAP, found
+from adapters.dialects import cda
+from adapters.dialects.cda import BY_CODE, MAX_TAGS, SERVICE, SOAP, found
 from adapters.xml import Element, local, parse
 from domain.errors import InvalidPayload
 
 OPERATIONS = ("SubmitPrescription", "CancelPrescription", "QueryStatus")
+
+MAX_BYTES = 2 * cda.MAX_BYTES
+"""Of an envelope: a document in base64 takes four thirds of its size."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Fault(Exception):
 def call(raw: bytes) -> Call:
     """The call in a request. Raises `Fault` for what is no SOAP 1.1, or no operation of ours."""
     try:
-        root = parse(raw, "Envelope", max_bytes=2 * MAX_BYTES, max_tags=MAX_TAGS)
+        root = parse(raw, "Envelope", max_bytes=MAX_BYTES, max_tags=MAX_TAGS)
     except InvalidPayload as invalid:
         first = invalid.findings[0]
         where = f" ({first.spot})" if first.spot else ""

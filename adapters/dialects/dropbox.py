@@ -33,6 +33,8 @@ RULES: Final = dropbox_cells.RULES
 
 MAX_ROWS: Final = 100
 """Of one prescription."""
+MAX_PRESCRIPTIONS: Final = 5_000
+"""Of one file; each is read, checked and answered alone. A row without a number counts as one of its own."""
 MAX_FINDINGS: Final = 40
 """Of one prescription: a file of ten thousand broken ones must still be answered."""
 BEIJING: Final = timezone(timedelta(hours=8))
@@ -455,6 +457,7 @@ def cut(rows: Sequence[Row], layout: Layout) -> list[list[Row]]:
     """The rows of each prescription of a file, in the order of their first rows.
 
     A row without a number belongs to nobody, and is refused alone; one without an action goes with the row before it.
+    Raises `InvalidPayload` for a file with too many of them.
     """
     found: dict[tuple[str, str, int], list[Row]] = {}
     last: dict[str, str] = {}
@@ -463,6 +466,8 @@ def cut(rows: Sequence[Row], layout: Layout) -> list[list[Row]]:
         name, asked = line.said("number").value, line.said("action").value
         action = last[name] = layout.actions.get(asked, asked) if asked else last.get(name, "prescription")
         found.setdefault((name, action, 0 if name else place + 1), []).append(row)
+        if len(found) > MAX_PRESCRIPTIONS:
+            raise InvalidPayload([finding("FILE_TOO_COMPLEX", "file", row.spot)])
     return list(found.values())
 
 

@@ -166,7 +166,7 @@ def _from_json(raw: bytes) -> FhirMessage:
 def _from_xml(raw: bytes) -> FhirMessage:
     if MAX_PRESCRIPTION < len(raw) <= MAX_BYTES:
         raise InvalidPayload([replace(RULES["PRESCRIPTION_TOO_LARGE"].finding("Resource"), spot=_START)])
-    root = xml.parse(raw, "Resource", max_bytes=MAX_BYTES, max_depth=MAX_DEPTH, max_tags=4 * MAX_NODES)
+    root = xml.parse(raw, "Resource", max_bytes=MAX_BYTES, max_depth=MAX_DEPTH, max_tags=2 * MAX_NODES)
     kind = xml.local(root)
     if kind not in ("Bundle", "Task"):
         raise InvalidPayload([replace(RULES["MSG_WRONG_RESOURCE"].finding("Resource"), spot=xml.spot(root))])

@@ -340,6 +340,15 @@ def test_too_many_rows_are_too_many():
     assert quickly_refused(csv_file(rx() * (tables.MAX_ROWS // 2 + 1), headings=["流水号", "处方号"])) == {"FILE_TOO_COMPLEX"}
 
 
+def test_too_many_prescriptions_or_rows_of_nobody_are_too_many():
+    some = rx() * (dropbox.MAX_PRESCRIPTIONS // 2)
+    assert "FILE_TOO_COMPLEX" not in quickly_refused(csv_file(some, headings=["流水号", "备注", "处方号"]))
+    nobodys = [row | {"处方号": ""} for row in some]
+    assert quickly_refused(csv_file(nobodys + rx() * 2, headings=["流水号", "处方号"])) == {"FILE_TOO_COMPLEX"}
+    numbered = [row | {"处方号": f"XY{number}"} for number, row in enumerate([*some, *rx()])]
+    assert quickly_refused(csv_file(numbered, headings=["流水号", "处方号"])) == {"FILE_TOO_COMPLEX"}
+
+
 def test_a_prescription_of_very_many_rows_is_refused():
     assert quickly_refused(csv_file(rx()[:1] * (dropbox.MAX_ROWS + 1))) == {"TOO_MANY_ROWS"}
     assert "TOO_MANY_ROWS" not in found(csv_file(rx()[:1] * dropbox.MAX_ROWS))

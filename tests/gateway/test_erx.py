@@ -22,9 +22,10 @@ from domain.findings import Severity
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
 from gateway import erx as door
+from gateway.limits import Measure
 from infra import sm
 from infra.db import history, inbox, prescriptions
-from infra.objects import Archive
+from infra.objects import Archive, key_of
 from sandbox.dialects import erx_crypto
 from sandbox.dialects.erx import Speaker, precheck, query, upload
 from sandbox.facts import Facts
@@ -275,6 +276,24 @@ def test_a_prescription_of_megabytes_is_refused_and_its_file_may_be_large(client
 def test_there_is_no_other_transaction_and_no_endless_body(client: TestClient) -> None:
     assert client.post(f"{BASE}/somethingElse", content=b"{}").status_code == 404
     assert client.post(f"{BASE}/uploadChk", content=b"x" * ((20 << 20) + 1)).status_code == 413
+
+
+def test_a_hospitals_share_is_used_up_by_what_it_has_signed_alone(city: City, tmp_path: Path, engine: Speaker) -> None:
+    app = door_app(city, tmp_path)
+    app.state.quota = Measure(20_000, 3600)
+    client = TestClient(app)
+    forger = speaker(PRIVATE_KEY=erx_crypto.private_key("a forger"))
+    padding = {"extra": "x" * 9_000}
+    for _ in range(3):
+        assert Called(client, forger, "uploadChk", precheck(facts(1)) | padding).code == erx.SIGNATURE
+    assert Called(client, engine, "uploadChk", precheck(facts(1)) | padding).status == 200
+    content = engine._seal(precheck(facts(2)) | padding, {})
+
+    answer = client.post(f"{BASE}/uploadChk", content=content)
+
+    assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (429, True)
+    with pytest.raises(NeedsOperator, match="not in the archive"):
+        city.archive.get(key_of(content))
 
 
 # D001.

@@ -13,6 +13,7 @@ import pytest
 from adapters import registry
 from adapters.hospitals.jinan_central.adapter import Adapter
 from domain.errors import NeedsOperator
+from gateway.limits import Measure
 from gateway.mllp import Door, Patience, serve
 from infra.db import prescriptions
 from infra.objects import key_of
@@ -73,10 +74,10 @@ def numbered(message: bytes, number: int) -> bytes:
 
 
 @asynccontextmanager
-async def port(city: City, *networks: str, **patience: Any) -> AsyncIterator[Callable[[], Any]]:
+async def port(city: City, *networks: str, quota: Measure | None = None, **patience: Any) -> AsyncIterator[Callable[[], Any]]:
     """A port of that hospital; each call is one more connection."""
     allowed = tuple(ip_network(it) for it in networks or ("127.0.0.0/8",))
-    door = Door(city, SLUG, allowed, Patience(**patience))
+    door = Door(city, SLUG, allowed, Patience(**patience), quota)
     callers = []
 
     async def call() -> Caller:
@@ -220,6 +221,19 @@ async def test_a_message_that_is_too_large_is_refused_under_its_number_and_the_l
         assert (await caller.ask(RDE))[1][1] == "AA"
 
 
+async def test_a_hospital_beyond_its_share_is_told_to_send_again_later_and_nothing_of_it_is_kept(central: City) -> None:
+    quota = Measure(len(RDE) + 10, 3600)
+    quota.take("hospital:elsewhere", len(RDE))
+    async with port(central, quota=quota) as call:
+        caller = await call()
+        assert (await caller.ask(RDE))[1][1] == "AA"
+        more = numbered(RDE, 2)
+        rows = await caller.ask(more)
+        assert rows[1][1:] == ["AR", "JZ00000002000001"]
+        assert rows[2][3].startswith("207")
+    assert not kept(central, more)
+
+
 async def test_half_a_message_is_not_waited_for(central: City) -> None:
     async with port(central, message=0.2) as call:
         caller = await call()
@@ -293,8 +307,15 @@ async def test_one_sender_cannot_take_all_connections(central: City) -> None:
         assert await (await call()).hear() == []
 
 
+async def test_half_a_message_makes_room_once_no_more_of_it_comes(central: City) -> None:
+    async with port(central, connections=1, gives_way=0.05) as call:
+        (await call()).say(block(RDE)[:100])
+        await asyncio.sleep(0.2)
+        assert (await (await call()).ask(OMP))[1][1] == "AA"
+
+
 async def test_who_is_in_the_middle_of_a_message_does_not_give_way(central: City) -> None:
-    async with port(central, connections=1, gives_way=0.0) as call:
+    async with port(central, connections=1, gives_way=5.0) as call:
         first = await call()
         first.say(block(RDE)[:100])
         await asyncio.sleep(0.05)

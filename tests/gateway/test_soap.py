@@ -240,7 +240,7 @@ def test_a_hospital_that_does_not_speak_this_has_no_door_here(client: TestClient
 
 
 def test_a_body_beyond_all_measure_is_cut_off(client: TestClient) -> None:
-    answer = client.post(f"/soap/{SLUG}", content=b" " * 30_000_000, headers=HEADERS)
+    answer = client.post(f"/soap/{SLUG}", content=b" " * (cda_soap.MAX_BYTES + 1), headers=HEADERS)
 
     assert (answer.status_code, faultcode(answer.content)) == (413, "soap:Client")
 

@@ -6,6 +6,7 @@ import random
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,16 +14,19 @@ class Input:
     """One thing to send to a door."""
 
     door: str
-    """`erx`, `fhir-json`, `fhir-xml`, `soap` (the envelope), `cda` (the document in it), `mllp`, `box`."""
+    """`erx`, `signed` (the data of a signed 电子处方), `fhir-json`, `fhir-xml`, `soap` (the envelope), `cda` (the document in
+    it), `mllp`, `box`; `box-xml` and `box-xlsx` for relatives of those files."""
     name: str
     """For the report; of a file, also its ending."""
     raw: bytes = field(repr=False)
+    messages: int = 1
+    """Of a file, how many prescriptions it holds that are read, judged and answered one by one."""
 
 
 def inputs(samples: dict[str, bytes], seed: int) -> list[Input]:
     """Every known input, and one smaller or larger relative of each. `samples` holds a good message of each door."""
     dice = random.Random(seed)
-    made = [one for factory in (_erx, _fhir_json, _fhir_xml, _soap, _hl7, _box) for one in factory(samples, dice)]
+    made = [one for factory in (_erx, _signed, _fhir_json, _fhir_xml, _soap, _hl7, _box) for one in factory(samples, dice)]
     return [*made, *fuzzed(samples, dice, 4)]
 
 
@@ -65,6 +69,29 @@ def _erx(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]:
         yield Input("erx", f"{name} under a known sender's name", json.dumps(known | {"encData": blob}).encode())
 
 
+def _signed(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]:
+    good = json.loads(samples["signed"])
+
+    def changed(**members: Any) -> bytes:
+        return json.dumps(good | {"hospRxno": f"H{dice.randrange(10**9)}"} | members, ensure_ascii=False).encode()
+
+    deep: Any = [1] * about(dice, 300_000)
+    for number in range(36):
+        deep = {f"k{number}": deep}
+    visit = good["mdtrtinfo"]
+    yield Input("signed", "nested keys around many numbers", changed(extras=deep))
+    yield Input("signed", "many members", changed(**{f"k{n}": "1" for n in range(about(dice, 50_000))}))
+    yield Input("signed", "9,000 members", changed(**{f"k{n}": "1" for n in range(about(dice, 9_000))}))
+    yield Input("signed", "hundreds of drugs", changed(rxdrugdetail=good["rxdrugdetail"][:1] * about(dice, 700)))
+    yield Input("signed", "thousands of diagnoses", changed(diseinfo=good["diseinfo"][:1] * about(dice, 1_500)))
+    yield Input("signed", "empty drugs", changed(rxdrugdetail=[{}] * about(dice, 9_000)))
+    yield Input("signed", "a name of 300,000 characters", changed(mdtrtinfo=visit | {"patnName": "名" * about(dice, 300_000)}))
+    yield Input("signed", "allergies with many separators", changed(mdtrtinfo=visit | {"algsHis": "无;" * about(dice, 200_000)}))
+    yield Input("signed", "escapes", changed(rxDrordDscr="\0\x01" * about(dice, 80_000)))
+    drug = good["rxdrugdetail"][0] | {"medListCodg": "NOBODYS", "drugGenname": "(" * about(dice, 20_000)}
+    yield Input("signed", "a drug's name of 20 kB", changed(rxdrugdetail=[drug]))
+
+
 def _fhir_json(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]:
     good = json.loads(samples["fhir-json"])
 
@@ -83,6 +110,12 @@ def _fhir_json(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input
     yield Input("fhir-json", "many scalars in one list", patient(lambda p: p["name"][0].update(given=["g"] * about(dice, 100_000))))
     more = [*good["entry"], *[good["entry"][-1]] * about(dice, 600)]
     yield Input("fhir-json", "hundreds of items", json.dumps(good | {"entry": more}).encode())
+    size = len(json.dumps(good["entry"][-1])) + 2
+    fit = [*good["entry"], *[good["entry"][-1]] * ((1_000_000 - len(samples["fhir-json"])) // size)]
+    yield Input("fhir-json", "as many items as fit into a megabyte", json.dumps(good | {"entry": fit}).encode())
+    yield Input("fhir-json", "as many values as are read", patient(lambda p: p.update(
+        extension=[{"url": "x", "valueString": ""}] * about(dice, 4_000))))
+    yield Input("fhir-json", "blanks", b" " * 19_000_000)
     yield Input("fhir-json", "quotes that never end", b'{"resourceType":"Bundle","a":"' + b'\\"' * about(dice, 500_000))
     yield Input("fhir-json", "open brackets", b"[{" * about(dice, 300_000))
     yield Input("fhir-json", "a drug's name of 20 kB", _renamed(good, "(" * about(dice, 20_000)))
@@ -103,6 +136,10 @@ def _fhir_xml(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]
     yield Input("fhir-xml", "4,000 links", head + b'<link><relation value="x"/><url value="y"/></link>' * about(dice, 8_000) + tail)
     patient = head + b"<entry><resource><Patient>%s</Patient></resource></entry>" + tail
     yield Input("fhir-xml", "19,000 extensions", patient % (b'<extension url="x"/>' * about(dice, 38_000)))
+    for size in (1_000, 4_000, 9_000):
+        yield Input("fhir-xml", f"{size} extensions", patient % (b'<extension url="x"><valueString value=""/></extension>' * size))
+        yield Input("fhir-xml", f"{size} nested extensions", patient % (
+            (b'<extension url="x">' * 20 + b"</extension>" * 20) * (size // 20)))
     yield Input("fhir-xml", "foreign elements", patient % (b'<x xmlns="urn:x"/>' * about(dice, 40_000)))
     attributes = b" ".join(b'a%d="1"' % n for n in range(about(dice, 60_000)))
     yield Input("fhir-xml", "attributes", head + b"<link " + attributes + b"/>" + tail)
@@ -120,7 +157,7 @@ def _soap(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]:
     at = good.rfind(b"</", 0, good.rfind(b"</", 0, good.rfind(b"</")))
     for name, piece in (("sections", b"<component><section/></component>"), ("texts", b"<text>x</text>"),
                         ("foreign elements", b'<x xmlns="urn:x"/>'), ("attributes", b'<text a="1" b="2" c="3"/>')):
-        for size in (10_000, 40_000):
+        for size in (600, 2_500, 10_000, 40_000):
             yield Input("cda", f"{size} {name}", good[:at] + piece * about(dice, size) + good[at:])
     yield Input("cda", "nested", good[:at] + b"<component>" * about(dice, 30_000))
     yield Input("cda", "a long text", good[:at] + b"x" * about(dice, 900_000) + good[at:])
@@ -138,6 +175,10 @@ def _hl7(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]:
     long = b"\rORC|NW|" + b"x" * about(dice, 900_000)
     yield Input("mllp", "1,900 ORC behind a long one", head + long + b"\rORC|NW" * 1_900 + b"\r")
     yield Input("mllp", "40,000 segments", head + b"\rNTE|1||x" * about(dice, 80_000) + b"\r")
+    yield Input("mllp", "1,900 comments", head + body + b"NTE|1||x\r" * 1_900)
+    yield Input("mllp", "1,900 observations", head + body + b"OBX|1|NM|8302-2^x^LN||170|cm|||||F\r" * about(dice, 1_900))
+    yield Input("mllp", "as many escapes as are read", head + body + (b"NTE|1||" + b"\\T\\" * 600 + b"\r") * 400)
+    yield Input("mllp", "as many repetitions as are read", head + body + (b"NTE|1||" + b"x~" * 190 + b"\r") * 90)
     yield Input("mllp", "repetitions", head + body.replace(b"PID|", b"PID|" + b"x~" * about(dice, 200_000), 1))
     yield Input("mllp", "components", head + body.replace(b"PID|", b"PID|" + b"^x" * about(dice, 200_000), 1))
     yield Input("mllp", "fields", head + body.replace(b"PID|", b"PID" + b"|x" * about(dice, 200_000), 1))
@@ -150,6 +191,7 @@ def _box(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]:
     sheet = ('<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{rows}</sheetData>{more}'
              "</worksheet>")
     row = '<row r="1"><c r="A1" t="inlineStr"><is><t>流水号</t></is></c></row>'
+    named = row.replace("</row>", '<c r="B1" t="inlineStr"><is><t>处方号</t></is></c></row>')
     for name, rows, more, styles in (
             ("one hyperlink over the sheet.xlsx", row, '<hyperlinks><hyperlink ref="A1:XFD1048576" display="x"/></hyperlinks>', ""),
             ("a hyperlink of 5,000 rows.xlsx", row, '<hyperlinks><hyperlink ref="A1:T5000" display="x"/></hyperlinks>', ""),
@@ -168,6 +210,21 @@ def _box(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]:
     yield Input("box", "columns.csv", b",".join(b"c%d" % n for n in range(about(dice, 200_000))) + b"\r\n")
     yield Input("box", "one long cell.csv", "流水号\r\n".encode() + b"x" * about(dice, 5_000_000))
     yield Input("box", "quotes.csv", "流水号\r\n".encode() + b'"' * about(dice, 2_000_001))
+    heading, _, rest = samples["box"].partition(b"\r\n")
+    many = about(dice, 200)
+    yield Input("box", "many prescriptions.csv", heading + b"\r\n" + b"".join(
+        b"%d,X%d,%d%s\r\n" % (n, n, n, b"," * (heading.count(b",") - 2)) for n in range(many)), many)
+    yield Input("box", "19,000 rows of one prescription.csv", "流水号,处方号,药品编码\r\n".encode() + b"1,2,3\r\n" * 19_000)
+    yield Input("box", "2,000 good rows of one prescription.csv", heading + b"\r\n" + rest * (2_000 // rest.count(b"\r\n")))
+    drugs = "<药品><数量>1</数量></药品>" * 19_000
+    few = about(dice, 200)
+    yield Input("box", "drugs of nobody.xml", f"<x><处方>{drugs[:few * (len(drugs) // 19_000)]}</处方></x>".encode(), few)
+    numbers = b"".join(b"%d,%d\r\n" % (n, n) for n in range(19_000))
+    yield Input("box", "19,000 prescriptions.csv", "流水号,处方号\r\n".encode() + numbers)
+    yield Input("box", "19,000 drugs of nobody.xml", f"<x><处方>{drugs}</处方></x>".encode())
+    yield Input("box", "19,000 rows.xlsx", _workbook(sheet.format(rows=named + "".join(
+        f'<row r="{n}"><c r="A{n}"><v>1</v></c><c r="B{n}"><v>2</v></c></row>' for n in range(2, 19_000)), more="")))
+    yield Input("box", "wide text.csv", "流水号,处方号\r\n".encode() + b"1," + b"x" * about(dice, 19_000_000) + b"\r\n")
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/worksheets/sheet1.xml", b"\0" * 300_000_000)

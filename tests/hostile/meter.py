@@ -42,9 +42,12 @@ class Meter:
         self.used = Used(_cpu(self._pid) - cpu, max((_status(self._pid, "VmHWM") - held) / MB, self._children / MB))
 
     def _watch_children(self) -> None:
+        own = _command(self._pid)
         while not self._stop.wait(0.02):
             for pid in _children(self._pid):
                 with suppress(OSError, ValueError):
+                    if _command(pid) == own:
+                        continue  # not a program of its own yet: what it holds is still its parent's
                     self._children = max(self._children, _status(pid, "VmHWM"))
 
 
@@ -58,6 +61,10 @@ def _status(pid: int, name: str) -> int:
         if row.startswith(f"{name}:"):
             return int(row.split()[1]) * 1024
     return 0
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _children(pid: int) -> list[int]:

@@ -2,12 +2,14 @@
 
 Inputs that cost much to read go to every door one by one, measured in the process that reads them; then attackers, one per
 door, send them and their relatives in rounds while another hospital sends prescriptions, quiet and attacked rounds in turn.
+Two hospitals take turns at being the other one; while it is their turn, whoever attacks their door has no token of theirs.
 """
 
 import argparse
 import base64
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import random
@@ -21,14 +23,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
 from rich.console import Console
 
 from sandbox.city import SandboxCity
-from sandbox.dialects import Line, cda, erx, fhir, speaker
+from sandbox.dialects import Line, cda, dropbox, erx, erx_crypto, fhir, speaker
 from sandbox.plan import make_plan
 from sandbox.processes import Processes
 from tests.hostile.inputs import Input, fuzzed, inputs
@@ -37,7 +39,10 @@ from tests.hostile.meter import Meter, Used, settled
 CPU_SECONDS, MEMORY_MB = 2.0, 200.0
 SLOWER, LATER = 2.0, 2.0
 """The other hospital's p95 under attack: at most so many times its quiet value, or so many seconds above it."""
-HOSPITALS = {"erx": "jinan_second", "cda": "jinan_tcm", "mllp": "jinan_central", "box": "jinan_county"}
+HOSPITALS = {"erx": "jinan_second", "fhir": "jinan_first", "cda": "jinan_tcm", "mllp": "jinan_central", "box": "jinan_county"}
+OTHERS = {"jinan_first": ("fhir-json", "fhir-xml"), "jinan_tcm": ("soap", "cda")}
+"""The hospitals that send while others attack -> their doors, at which the attackers of their turn are strangers."""
+ANSWERED = frozenset({"200", "201", "202"})
 
 
 def main() -> int:
@@ -57,13 +62,17 @@ def main() -> int:
             rig = Rig(city, processes, asked.seed)
             bad = rig.measure(console)
             bad += rig.pages(console)
-            quiet, attacked, sent = rig.rounds(console, asked.rounds, asked.seconds)
-            console.print(f"another hospital: p95 {quiet:.2f} s quiet, {attacked:.2f} s attacked by {sent} inputs")
-            if attacked > max(SLOWER * quiet, quiet + LATER):
-                bad.append("another hospital was held up")
+            bad += rig.box(console)
+            waits = rig.rounds(asked.rounds, asked.seconds)
+            for hospital, (quiet, attacked) in waits.items():
+                console.print(f"{hospital}: p95 {quiet:.2f} s quiet, {attacked:.2f} s attacked")
+                if attacked > max(SLOWER * quiet, quiet + LATER):
+                    bad.append(f"{hospital} was held up: p95 {quiet:.2f} s quiet and {attacked:.2f} s attacked")
+            bad += rig.lost
             city.check()
     for fault in bad:
         console.print(f"✗ {fault}", markup=False)
+    quiet, attacked = max(waits.values(), key=lambda both: both[1] - both[0])
     console.print(f"hostile: {rig.count} inputs at {len(rig.doors)} doors, worst {rig.worst_cpu[0]:.2f} CPU-s "
                   f"({rig.worst_cpu[1]}), worst {rig.worst_memory[0]:.0f} MB ({rig.worst_memory[1]}), {rig.unanswered} neither "
                   f"answered nor parked, p95 of another hospital {quiet:.2f} s quiet and {attacked:.2f} s attacked")
@@ -79,31 +88,42 @@ class Rig:
         self.count = self.unanswered = 0
         self.worst_cpu: tuple[float, str] = (0.0, "")
         self.worst_memory: tuple[float, str] = (0.0, "")
+        self.lost: list[str] = []
+        """What attackers sent that was neither answered nor parked."""
         self._pid = {"gateway": _pid(processes, "gateway"), "box": _pid(processes, "operations")}
         plan = make_plan("jinan", 60, seed, datetime.now(UTC), 3600, tuple(city.hospitals))
         self._facts = [planned.facts for planned in plan.prescriptions]
+        self._numbers = itertools.count(1)
         first = self._facts[0]
         lines = {door: Line(slug, city.urls["gateway"], city._installed[slug].options, city._installed[slug].secrets, _deaf)
                  for door, slug in HOSPITALS.items()}
         speech = {door: speaker(city.hospitals[HOSPITALS[door]], line) for door, line in lines.items()}
+        self._erx = cast(erx.Speaker, speech["erx"])
+        county = dropbox._rows(replace(first, hospital="jinan_county"))
+        precheck = erx.precheck(replace(first, hospital="jinan_second"))
         self.samples = {
-            "erx": speech["erx"]._seal({}, {"data": {}}) if isinstance(speech["erx"], erx.Speaker) else b"",
+            "erx": self._erx._seal(precheck, {}),
+            "signed": _json(precheck),
             "fhir-json": _json(fhir.bundle(replace(first, hospital="jinan_first"))),
             "fhir-xml": _xml(city, self._facts),
             "cda": cda.document(replace(first, hospital="jinan_tcm")).encode(),
             "soap": _soap(cda.document(replace(first, hospital="jinan_tcm")).encode()),
             "mllp": speech["mllp"].prescription(replace(first, hospital="jinan_central")),
-            "box": b"",
+            "box": dropbox._csv(county),
+            "box-xml": dropbox._xml(county),
+            "box-xlsx": dropbox._excel(county),
         }
-        self.samples = {door: raw for door, raw in self.samples.items() if raw}
         self.doors: dict[str, Callable[[Input], str]] = {
             "erx": lambda one: self._post("/epc/api/fixmedins/uploadChk", one.raw, "application/json"),
+            "signed": lambda one: self._post("/epc/api/fixmedins/uploadChk", self._sealed(one.raw), "application/json"),
             "fhir-json": lambda one: self._post("/fhir/jinan_first/Bundle", one.raw, "application/fhir+json", "jinan_first"),
             "fhir-xml": lambda one: self._post("/fhir/jinan_first/Bundle", one.raw, "application/fhir+xml", "jinan_first"),
             "soap": lambda one: self._post("/soap/jinan_tcm", one.raw, "text/xml", "jinan_tcm"),
             "cda": lambda one: self._post("/soap/jinan_tcm", _soap(one.raw), "text/xml", "jinan_tcm"),
-            "mllp": self._mllp, "box": self._box,
+            "mllp": self._mllp, "box": self._box, "box-xml": self._box, "box-xlsx": self._box,
         }
+        self._strange = frozenset[str]()
+        """Hospitals whose token nobody has but they."""
         self._box_folder = Path(city._installed["jinan_county"].options["folder"])
 
     # One by one.
@@ -119,14 +139,14 @@ class Rig:
             if not answer:
                 self.unanswered += 1
                 bad.append(f"{name}: neither answered nor parked")
-            if used.cpu > CPU_SECONDS or used.memory > MEMORY_MB:
+            if used.cpu > CPU_SECONDS * one.messages or used.memory > MEMORY_MB:
                 bad.append(f"{name} ({len(one.raw) // 1000} kB): {used.cpu:.2f} CPU-s, {used.memory:.0f} MB")
             console.print(f"  {used.cpu:6.2f} CPU-s {used.memory:6.0f} MB  {len(one.raw) // 1000:5d} kB  {name}  → {answer or '—'}",
                           markup=False)
         return bad
 
     def _alone(self, one: Input) -> tuple[Used, str]:
-        pid = self._pid["box" if one.door == "box" else "gateway"]
+        pid = self._pid["box" if one.door.startswith("box") else "gateway"]
         settled(pid)
         with Meter(pid) as meter:
             answer = self.doors[one.door](one)
@@ -164,16 +184,14 @@ class Rig:
         bad = []
         gateway = urlsplit(self.city.urls["gateway"])
         mllp = urlsplit(self.city._installed["jinan_central"].options["mllp"])
-        for name, address, opening, through in (
-                ("300 half-sent headers", (gateway.hostname, gateway.port), b"GET / HTTP/1.1\r\nHost: x\r\nX-",
-                 lambda: bool(self._innocent(0))),
-                ("40 idle MLLP connections", (mllp.hostname, mllp.port), b"\x0bMSH|",
-                 lambda: bool(self._mllp(Input("mllp", "good", self.samples["mllp"])))),
-        ):
+        for name, number, address, opening, through in (
+                ("300 half-sent headers", 300, gateway, b"GET / HTTP/1.1\r\nHost: x\r\nX-", self._innocent),
+                ("40 silent MLLP connections", 40, mllp, b"", self._patient),
+                ("40 half-sent MLLP messages", 40, mllp, b"\x0bMSH|", self._patient)):
             held = []
-            for _ in range(300 if "300" in name else 40):
+            for _ in range(number):
                 with contextlib.suppress(OSError):
-                    held.append(_open(str(address[0]), int(address[1] or 0)))
+                    held.append(_open(address.hostname or "", address.port or 0))
                     held[-1].sendall(opening)
             good = through()
             self.count += 1
@@ -181,79 +199,129 @@ class Rig:
             if not good:
                 bad.append(f"{name}: the next one does not get through")
             deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and (alive := [one for one in held if _alive(one)]):
-                held = alive
+            while address is gateway and held and time.monotonic() < deadline:
+                held = [line for line in held if _alive(line)]
                 time.sleep(1)
-            else:
-                held = [] if not [one for one in held if _alive(one)] else held
-            if held and "300" in name:
+            if address is gateway and held:
                 bad.append(f"{name}: {len(held)} are still open after a minute")
-            for one in held:
-                one.close()
+            for line in held:
+                line.close()
         return bad
+
+    def _patient(self) -> bool:
+        """Whether a message over MLLP is answered, at the latest once the silent have to give way."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if self._mllp(Input("mllp", "good", self.samples["mllp"])) == "answered":
+                return True
+            time.sleep(1)
+        return False
+
+    def box(self, console: Console) -> list[str]:
+        """What lies in the box and is no file of a hospital's: nothing follows it out of the box, and it stops nobody."""
+        box, outside = self._box_folder, self._box_folder.parent / "outside"
+        outside.mkdir()
+        (outside / "kept.csv").write_bytes(self.samples["box"])
+        os.symlink(outside / "kept.csv", box / "in" / "link.csv")
+        os.symlink(outside, box / "in" / "folder.csv")
+        os.mkfifo(box / "in" / "pipe.csv")
+        for name in ("link", "folder", "pipe"):
+            (box / "in" / f"{name}.csv.done").write_bytes(b"")
+        (box / "work").mkdir(exist_ok=True)
+        forged = {"forged.csv": b'{"digest":"%s","to":"../outside/new.csv"}' % (b"0" * 32), "noise": b"\0" * 100}
+        for name, note in forged.items():
+            (box / "work" / name).write_bytes(note)
+        old = ["odd\nname.csv", "x.py", "half.part", "never marked.csv", "no file.csv.done"]
+        for name in old:
+            (box / "in" / name).write_bytes(b"x")
+            os.utime(box / "in" / name, (time.time() - 100_000,) * 2)
+        answer = self._box(Input("box", "good.csv", self.samples["box"]))
+        deadline = time.monotonic() + 30
+        places = [*(box / "in" / name for name in old), *(box / "work" / name for name in forged)]
+        while (waiting := [place.name for place in places if place.exists()]) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        led_out = [path.name for path in outside.iterdir()] != ["kept.csv"] or (
+            (outside / "kept.csv").read_bytes() != self.samples["box"])
+        self.count += len(old) + len(forged) + 3
+        good = bool(answer) and not waiting and not led_out
+        console.print(f"  {'✓' if good else '✗'} links, a pipe, forged notes and odd names in the box: the next file → "
+                      f"{answer or '—'}, {len(waiting)} neither taken nor parked", markup=False)
+        return [] if good else [f"odd things in the box: {waiting}, the next file {answer or 'not answered'}, followed: {led_out}"]
 
     # In rounds.
 
-    def rounds(self, console: Console, number: int, seconds: float) -> tuple[float, float, int]:
-        """p95 in seconds of another hospital's prescriptions, quiet and attacked, and how much was sent by attackers."""
-        quiet: list[float] = []
-        attacked: list[float] = []
-        sent = 0
+    def rounds(self, number: int, seconds: float) -> dict[str, tuple[float, float]]:
+        """p95 in seconds of another hospital's prescriptions, quiet and attacked, of each that takes its turn."""
+        quiet: dict[str, list[float]] = {hospital: [] for hospital in OTHERS}
+        attacked: dict[str, list[float]] = {hospital: [] for hospital in OTHERS}
         dice = random.Random(self.seed + 1)
         known = inputs(self.samples, self.seed + 1)
         for _ in range(number):
-            settled(self._pid["gateway"])
-            quiet += self._hospital(seconds)
-            stop = threading.Event()
-            tallies = [[0] for _ in self.doors]
-            threads = [threading.Thread(target=self._attack, daemon=True,
-                                        args=(door, known, random.Random(dice.random()), stop, tally))
-                       for door, tally in zip(self.doors, tallies, strict=True)]
-            for thread in threads:
-                thread.start()
-            time.sleep(1)
-            attacked += self._hospital(seconds)
-            stop.set()
-            for thread in threads:
-                thread.join(60)
-            sent += sum(tally[0] for tally in tallies)
-        self.count += sent
-        return _p95(quiet), _p95(attacked), sent
+            for hospital in OTHERS:
+                settled(self._pid["gateway"])
+                quiet[hospital] += self._hospital(hospital, seconds)
+                self._strange = frozenset({hospital})
+                stop = threading.Event()
+                threads = [threading.Thread(target=self._attack, daemon=True, args=(door, known, dice.random(), stop))
+                           for door in self.doors]
+                for thread in threads:
+                    thread.start()
+                time.sleep(1)
+                attacked[hospital] += self._hospital(hospital, seconds)
+                stop.set()
+                for thread in threads:
+                    thread.join(120)
+                self._strange = frozenset()
+        return {hospital: (_p95(quiet[hospital]), _p95(attacked[hospital])) for hospital in OTHERS}
 
-    def _attack(self, door: str, known: list[Input], dice: random.Random, stop: threading.Event, tally: list[int]) -> None:
+    def _attack(self, door: str, known: list[Input], seed: float, stop: threading.Event) -> None:
+        dice = random.Random(seed)
         mine = [one for one in known if one.door == door]
         while not stop.is_set():
             one = dice.choice(mine)
-            if dice.random() < 0.3 and door in self.samples:
+            if dice.random() < 0.3:
                 one = dice.choice(fuzzed({door: self.samples[door]}, dice, 1))
-            with contextlib.suppress(Exception):
-                self.doors[door](one)
-            tally[0] += 1
+            if not self.doors[door](one):
+                self.unanswered += 1
+                self.lost.append(f"{door}: {one.name} ({len(one.raw) // 1000} kB), in a round: neither answered nor parked")
+            self.count += 1
 
-    def _hospital(self, seconds: float) -> list[float]:
+    def _hospital(self, hospital: str, seconds: float) -> list[float]:
+        """Seconds that each of the hospital's prescriptions took; one without a proper answer took a minute."""
         until, took = time.monotonic() + seconds, []
         while time.monotonic() < until:
             begun = time.monotonic()
-            if not self._innocent(int(time.time() * 1000)):
-                took.append(60.0)  # no answer is worse than any
-            took.append(time.monotonic() - begun)
+            heard = self._innocent(hospital)
+            took.append(time.monotonic() - begun if heard else 60.0)
             time.sleep(0.2)
         return took
 
-    def _innocent(self, number: int) -> bool:
-        facts = replace(self._facts[number % len(self._facts)], hospital="jinan_first", key=f"Q{number}",
-                        external_id=f"QRX{number}")
-        return self._post("/fhir/jinan_first/Bundle", _json(fhir.bundle(facts)), "application/fhir+json", "jinan_first") in (
-            "201", "202", "409", "422")
+    def _innocent(self, hospital: str = "jinan_first") -> bool:
+        number = next(self._numbers)
+        facts = replace(self._facts[number % len(self._facts)], hospital=hospital, key=f"Q{number:08d}",
+                        external_id=f"QRX{number:08d}")
+        if hospital == "jinan_first":
+            answer = self._post("/fhir/jinan_first/Bundle", _json(fhir.bundle(facts)), "application/fhir+json", hospital, own=True)
+        else:
+            answer = self._post("/soap/jinan_tcm", _soap(cda.document(facts).encode()), "text/xml", hospital, own=True)
+        return answer in ANSWERED
 
     # The doors.
 
-    def _post(self, path: str, raw: bytes, media: str, hospital: str = "") -> str:
+    def _sealed(self, raw: bytes) -> bytes:
+        """The bytes as the data of an envelope, with the hospital's signature where they are JSON."""
+        try:
+            envelope = self._erx._seal(json.loads(raw), {})
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            envelope = self._erx._seal({}, {})
+        return _json(json.loads(envelope) | {"encData": erx_crypto.hide(self._erx._key, raw)})
+
+    def _post(self, path: str, raw: bytes, media: str, hospital: str = "", *, own: bool = False) -> str:
         """The status; empty if there was no answer within a minute, or one that says that we broke."""
         address = urlsplit(self.city.urls["gateway"])
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
         headers = {"Content-Type": media, "SOAPAction": '""'}
-        if hospital:
+        if hospital and (own or hospital not in self._strange):
             headers["Authorization"] = f"Bearer {self.city.keys[f'{hospital} token']}"
         try:
             connection.request("POST", path, raw, headers)
@@ -288,7 +356,7 @@ class Rig:
 
     def _box(self, one: Input) -> str:
         """Hand a file in, and wait until it lies somewhere else."""
-        ending = one.name.rpartition(".")[2]
+        ending = one.name.rpartition(".")[2] if "." in one.name else "xlsx" if one.raw[:2] == b"PK" else "csv"
         name = f"h{time.time_ns()}.{ending}"
         target = self._box_folder / "in" / name
         target.with_suffix(".part").write_bytes(one.raw)
