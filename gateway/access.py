@@ -143,7 +143,7 @@ class Desk:
     def cookie(self, person: Person) -> str:
         """Sign the person in for `STAYS`: a random value, of which we keep the hash. It ends with the person's token too."""
         value, now = secrets.token_urlsafe(32), self._city.now()
-        with self._city.db.transaction("sign_in.begun") as session:
+        with self._city.db.transaction("person.signed_in") as session:
             sign_ins.forget(session, now)
             sign_ins.begin(session, _key(value), person=person.id, role=person.role, token=self._mark(person), until=now + STAYS)
         return value
@@ -168,7 +168,7 @@ class Desk:
 
     def sign_out(self, value: str) -> None:
         """From now on this cookie is worth nothing, wherever there are copies of it."""
-        with self._city.db.transaction("sign_in.ended") as session:
+        with self._city.db.transaction("person.signed_out") as session:
             sign_ins.end(session, _key(value))
 
     def _mark(self, person: Person) -> str:

@@ -89,9 +89,10 @@ class Anchors:
         """Compare each anchored day from `since` on with the database, and look for days without a root."""
         wrong: list[Rewritten] = []
         with self.db.reading() as session:
-            rows, first = anchors.kept(session, since), anchors.first(session)
+            rows, first, latest = anchors.kept(session, since), anchors.first(session), anchors.latest(session)
         begun = first.astimezone(self.zone).date() if first else None
-        expected = max((day for day in (since, begun) if day), default=None)
+        # Where nothing has happened and nothing was anchored, no day owes a root.
+        expected = max((day for day in (since, begun) if day), default=None) if first or latest else None
         over = (self.now() - GRACE).astimezone(self.zone).date() - timedelta(days=1)
         mac: str | None = None if since else ""
         for row in rows:

@@ -3,7 +3,7 @@
 import os
 import select
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -46,9 +46,10 @@ class Database:
         self.sqlite = url.startswith("sqlite")
         self._boundary = boundary
         if self.sqlite:
-            if (path := sa.make_url(url).database) and path != ":memory:":
-                _private(Path(path))
             self._reading: sa.Engine = sa.create_engine(url, connect_args={"timeout": 60}, hide_parameters=True)
+            if (path := sa.make_url(url).database) and path != ":memory:":
+                # With the first connection and not before: who only looks whether there is a database makes none.
+                event.listen(self._reading, "do_connect", lambda *_: _private(Path(path)))
             event.listen(self._reading, "connect", _sqlite_connect)
             event.listen(self._reading, "begin", _sqlite_begin)
             self._writing: sa.Engine = self._reading.execution_options(writing=True)
@@ -86,11 +87,16 @@ class Database:
         with self._reading.connect() as connection, _OnConnection(connection) as session:
             yield session
 
+    def as_owner(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction about the schema and who may do what in it. It lies beside the line, and repeating it is safe: so it
+        has no name and is no fail point."""
+        return self._writing.begin()
+
     def migrate(self, to: str = "head") -> None:
         """Bring the schema up to date (Alembic). Safe to repeat, and to run from two processes or threads at once."""
         # One transaction around all of it. Left to itself, Alembic commits each step on SQLite, and whoever waits
         # gets in between two of them with an old idea of what is left to do.
-        with _MIGRATING, self._writing.begin() as connection:
+        with _MIGRATING, self.as_owner() as connection:
             if not self.sqlite:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7320031)"))
             config = Config()

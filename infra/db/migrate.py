@@ -25,8 +25,7 @@ def grant(db: Database, role: str) -> None:
 
     Raises `NeedsOperator` (code `same_role`) where that is the owner itself: an owner can't be kept from anything.
     """
-    with db.transaction("roles.granted") as session:
-        connection = session.connection()
+    with db.as_owner() as connection:
         owner = connection.exec_driver_sql("SELECT current_user").scalar_one()
         if owner == role:
             raise NeedsOperator("SANYI_MIGRATION_URL and SANYI_DATABASE_URL name the same role", code="same_role")

@@ -6,6 +6,7 @@ crash. Prefect is left out: a run shows what happens and changes none of it.
 
 import ast
 import asyncio
+import base64
 import json
 import shutil
 import threading
@@ -26,15 +27,17 @@ from adapters import registry
 from domain.claims import Claim, Settlement
 from domain.errors import Refused
 from domain.lifecycle import FINAL
-from domain.orders import Offers, OrderLine, OrderStatus, PharmacyOrder, Receipt
+from domain.orders import LeftOut, Offers, OrderLine, OrderStatus, PharmacyOrder, Receipt
 from domain.prescription import Handover, prescription_id
 from domain.prescription import Place as Where
 from flows import canary, dispatcher, operations
 from flows.dispatcher import Dispatcher
+from gateway.access import COOKIE
 from gateway.app import create_app
 from infra import topology
 from infra.db import Database, Session, history, orders
 from infra.db.rows import (
+    AnchorRow,
     ClaimRow,
     DiscrepancyRow,
     EntryRow,
@@ -50,6 +53,7 @@ from infra.db.rows import (
 from infra.topology import Kind, joined
 from tasks import traffic, upkeep
 from tasks.allocation import open_secrets
+from tasks.anchors import of_city
 from tasks.city import City
 from tasks.line import Step, hops
 from tasks.settlement import reconcile_day
@@ -73,6 +77,7 @@ from tests.test_house_rules import PRODUCT, ROOT, sources
 
 PATIENCE = 10.0
 """Seconds, for what takes hundredths."""
+ANCHOR_KEY = base64.b64encode(bytes(range(32))).decode()
 Place = tuple[str, str]
 """Name of a transaction, and "before" or "after" its commit."""
 T = TypeVar("T")
@@ -150,9 +155,11 @@ class Chain(FakeChain):
     """Every hold has run out by the time the order comes."""
     shut: bool = False
     """No store offers anything."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Stores whose rows break the contract, in every answer to a request for quotes."""
 
     async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Where) -> Offers:
-        return Offers() if self.shut else await super().quote(lines, handover, place)
+        return Offers() if self.shut else replace(await super().quote(lines, handover, place), left_out=self.left_out)
 
     async def place(self, order: PharmacyOrder) -> Receipt:
         if self.holds_run_out and self.book[order.id].status is OrderStatus.HELD:
@@ -206,6 +213,7 @@ class World:
         self.lease_seconds = 30.0
         self.rx = prescription_id(HOSPITAL, rxno(1))
         self._nonces = 0
+        self._cookie = ""
         self._said = b""
         self._start()
 
@@ -214,7 +222,7 @@ class World:
         self.city = replace(self._site.built, db=self._site.db, chains=self.chains, payer=self.payer,
                             hospitals={HOSPITAL: self.hospital, **others}, now=self.clock)
         self._settings = make_settings(self._site.folder, worker=f"worker-{self.power.failed}", poll_seconds=0.004,
-                                       lease_seconds=self.lease_seconds)
+                                       lease_seconds=self.lease_seconds, anchor_key=ANCHOR_KEY)
         self._gateway = create_app(self.city, self._settings)
 
     def _until_done(self, do: Callable[[], T]) -> T:
@@ -303,6 +311,22 @@ class World:
             asyncio.run(operations.redrive.fn(self.rx))
 
         self._until_done(run)
+
+    def anchor(self) -> None:
+        """The night's deployment."""
+        assert self._until_done(lambda: asyncio.run(operations.anchor.fn())).is_completed()
+
+    def sign_in(self) -> None:
+        """A pharmacist comes in by the page."""
+        answer = self._form("/sign-in", f"code={PHARMACIST_TOKEN}".encode())
+        assert answer.headers["location"] == "/review", answer.text
+        self._cookie = answer.cookies[COOKIE]
+        assert self._form("/review", method="GET").status_code == 200
+
+    def sign_out(self) -> None:
+        """And goes; the cookie opens nothing afterwards, whoever keeps a copy of it."""
+        assert self._form("/sign-out").headers["location"].startswith("/sign-in")
+        assert self._form("/review", method="GET").headers["location"].startswith("/sign-in")
 
     def sweep(self) -> None:
         self._until_done(lambda: asyncio.run(upkeep.sweep(self.city)))
@@ -409,6 +433,7 @@ class World:
                            for slug, chain in self.chains.items()},
                 "arrived": {slug: chain.arrived for slug, chain in self.chains.items()},
                 "fund": [(row.prescription_id, row.total, row.fund, bool(row.reverses)) for row in self.payer.book],
+                "anchored": _rows(session, AnchorRow, "day"),
                 "notices": {key: replace(one, settlement_id="") for chain in self.chains.values()
                             for key, one in chain.notices.items()},
                 "reports": {key: (told["status"], told["reason"], told.get("money"))
@@ -429,6 +454,8 @@ class World:
                 sa.select(OutboxRow).where(OutboxRow.due_at.is_not(None)))]
             found += [f"{row.id} is {row.status} and has {row.trouble}" for row in session.scalars(
                 sa.select(PrescriptionRow).where(PrescriptionRow.trouble != ""))]
+            anchored = session.scalar(sa.select(sa.func.count()).select_from(AnchorRow))
+        found += [str(wrong) for wrong in of_city(self.city, self._settings).verify()] if anchored else []
         for chain in self.chains.values():
             found += [f"{chain.slug} got {one} twice" for one in set(chain.arrived) if chain.arrived.count(one) > 1]
         return found
@@ -469,9 +496,16 @@ class World:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
         return self._until_done(lambda: asyncio.run(self._request(path, body, headers)))
 
-    async def _request(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+    def _form(self, path: str, body: bytes = b"", method: str = "POST") -> httpx.Response:
+        """What a browser with our cookie sends from a page of ours."""
+        headers = {"Origin": "http://testserver", "Content-Type": "application/x-www-form-urlencoded"}
+        if self._cookie:
+            headers["Cookie"] = f"{COOKIE}={self._cookie}"
+        return self._until_done(lambda: asyncio.run(self._request(path, body, headers, method)))
+
+    async def _request(self, path: str, body: bytes, headers: dict[str, str], method: str = "POST") -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(self._gateway), base_url="http://testserver") as client:
-            return await client.post(path, content=body, headers=headers)
+            return await client.request(method, path, content=body, headers=headers)
 
 
 def _rows(session: Session, table: Any, *columns: str) -> list[tuple[Any, ...]]:
@@ -549,6 +583,7 @@ class Site:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(dispatcher, "prescription_lifecycle", _Lifecycle(self))
             patch.setattr(operations, "as_tasks", _plainly)
+            patch.setattr(operations, "get_settings", lambda: self.world._settings)
             for module in (operations, canary):
                 patch.setattr(module, "city", lambda: self.world.city)
                 patch.setattr(module, "get_run_logger", _Silence)

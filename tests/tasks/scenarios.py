@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from adapters.mapping import CodeMap
 from adapters.messages import Message, Unmapped
 from domain.errors import Transient
+from domain.findings import Finding, Severity
 from domain.lifecycle import Status
-from domain.orders import OrderStatus
+from domain.orders import LeftOut, OrderStatus
 from infra.db import Session, history, prescriptions
 from infra.db.rows import OrderRow
 from tests.city import FakeHospital
@@ -240,6 +241,39 @@ def everything_is_said_twice(city: World) -> None:
     city.work()
 
 
+def nobody_the_fund_insures(city: World) -> None:
+    city.payer.refuses["entitlement"] = "not_insured"
+    city.prescribe()
+    city.work()
+
+
+def approved_by_an_earlier_release_though_nobody_insures_them(city: World) -> None:
+    """This one sends such a prescription back at the audit."""
+    city.to_review()
+    city.spoil(entitlement_sealed=None)
+    city.decide()
+    city.work()
+
+
+def a_store_that_quotes_nonsense(city: World) -> None:
+    broken = Finding("CHAIN_CONTRACT", Severity.BLOCK, "CHN-01", "stores[1].minutes", "报文不符约定", "not as agreed")
+    city.ankang.left_out = (LeftOut("AK02", (broken,)),)
+    city.to_fulfilling()
+
+
+def the_night_after(city: World) -> None:
+    """The day is over: its root is kept."""
+    city.prescribe()
+    city.later(days=1)
+    city.anchor()
+    city.work()
+
+
+def a_pharmacist_comes_and_goes(city: World) -> None:
+    city.sign_in()
+    city.sign_out()
+
+
 def forgotten(city: World) -> None:
     city.prescribe()
     city.spoil(wake_at=None)
@@ -315,5 +349,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     the_fund_refuses_to_reverse, the_hospital_is_down, checked_beforehand,
     a_row_cannot_be_read, everything_is_said_twice, forgotten, a_hold_for_nobody,
     a_code_nobody_had_mapped, a_new_version_of_the_hospitals_software,
+    nobody_the_fund_insures, approved_by_an_earlier_release_though_nobody_insures_them, a_store_that_quotes_nonsense,
+    the_night_after, a_pharmacist_comes_and_goes,
     a_process_comes_and_goes, the_canary_sings,
 )

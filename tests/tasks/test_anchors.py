@@ -82,6 +82,12 @@ def test_days_without_anything_have_roots_too_and_each_holds_the_one_before(ours
     assert ours.verify() == ours.verify(days[2]) == []
 
 
+def test_no_root_is_owed_before_anything_has_happened(ours: Anchors, clock: Clock) -> None:
+    today = clock().astimezone(ours.zone).date()
+    assert ours.open_days() == []
+    assert ours.verify(today - timedelta(days=3)) == ours.verify() == []
+
+
 def test_what_goes_on_after_its_day_is_no_rewriting(ours: Anchors, city: City, clock: Clock) -> None:
     first, _ = admit(city, 2)
     clock.advance(hours=25)

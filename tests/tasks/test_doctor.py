@@ -73,9 +73,9 @@ def well(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> Setti
 
 
 def given(tmp_path: Path, address: str, **changes: Any) -> Settings:
-    key = base64.b64encode(b"i" * 32).decode(), base64.b64encode(b"l" * 32).decode()
+    key = [base64.b64encode(byte * 32).decode() for byte in (b"i", b"l", b"a")]
     usual = {
-        "home": tmp_path, "identity_key": key[0], "lookup_key": key[1], "gateway_url": address,
+        "home": tmp_path, "identity_key": key[0], "lookup_key": key[1], "anchor_key": key[2], "gateway_url": address,
         "partner_urls": dict.fromkeys(SLUGS, address) | {
             "jinan_central": address.replace("http:", "mllp:"), "jinan_county": tmp_path.as_uri()},
         "mllp_ports": {"jinan_central": 2575},
