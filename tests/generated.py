@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_origin
@@ -237,10 +238,15 @@ def _outcomes(rule: Rule) -> str:
     return ", ".join(f"`{code}` {' or '.join(severities)}" for code, severities in found.items())
 
 
+@cache
+def _functions(module: ModuleType) -> dict[str, ast.FunctionDef]:
+    tree = ast.parse(Path(inspect.getfile(module)).read_text(encoding="utf-8"))
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
 def _found(module: ModuleType, function: str, seen: set[str]) -> Iterator[tuple[str, str]]:
     seen.add(function)
-    tree = ast.parse(Path(inspect.getfile(module)).read_text(encoding="utf-8"))
-    own = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    own = _functions(module)
     for call in [node for node in ast.walk(own[function]) if isinstance(node, ast.Call)]:
         if not isinstance(call.func, ast.Name):
             continue

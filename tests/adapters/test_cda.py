@@ -663,10 +663,21 @@ def _values(tree: Any) -> list[tuple[Any, str]]:
         (one, "") for one in tree.iter("*") if (one.text or "").strip()]
 
 
+def _says(raw: bytes) -> Any:
+    """The Bundle, or nothing where a document is refused or waits. The checker is left out: it sees no more than the Bundle,
+    and of the sample's own it says nothing."""
+    try:
+        message = adapter().to_fhir(raw, CODES)
+    except InvalidPayload:
+        return None
+    return None if message.findings or message.unmapped else message.resource
+
+
 @pytest.mark.parametrize("name", ["western.xml", "patent.xml"])
 def test_every_value_of_a_sample_is_in_the_prescription_or_a_finding_when_it_changes_or_is_left_out(name: str) -> None:
-    before, _ = checked(sample(name))
+    before, findings = checked(sample(name))
     assert before
+    assert not findings
     silent = set()
     for index in range(len(_values(etree.fromstring(sample(name))))):
         tree = etree.fromstring(sample(name))
@@ -675,8 +686,7 @@ def test_every_value_of_a_sample_is_in_the_prescription_or_a_finding_when_it_cha
             node.set(attribute, node.get(attribute) + "7")
         else:
             node.text = f"{node.text}七"
-        after, findings = checked(etree.tostring(tree, encoding="utf-8"))
-        if not findings and after and not after.unmapped and after.resource == before.resource:
+        if _says(etree.tostring(tree, encoding="utf-8")) == before.resource:
             silent.add((etree.QName(node).localname, attribute))
     assert silent <= {
         ("value", f"{{{cda.XSI}}}type"), ("code", "codeSystem"), ("relatedDocument", "typeCode"),
