@@ -84,6 +84,7 @@ LEFT_OUT: Mapping[str, str] = {
        for resource in _RESOURCES if resource != "Bundle"},
     "Bundle.timestamp": "when the message was sent: times within it are compared with it, the prescription has its own",
     "Bundle.entry.fullUrl": "names an entry for the references to it, which must all lead somewhere",
+    "Encounter.class.display": "the words for its code",
     "Practitioner.name": "the national code says who prescribes; people look the name up in the register",
     "Organization.name": "the national code says which hospital it is",
     "Coverage.payor": "who pays follows from the insurance type and the insured place",

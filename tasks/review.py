@@ -154,7 +154,7 @@ def review_page_facts(loaded: prescriptions.Loaded) -> dict[str, Any]:
     return {
         "id": rx.id, "hospital": rx.hospital, "kind": rx.kind, "channel": rx.visit.channel,
         "issued_at": rx.issued_at.isoformat(), "valid_until": rx.valid_until.isoformat(), "valid_reason": rx.valid_reason,
-        "prescriber": rx.prescriber.id, "department": rx.prescriber.department,
+        "institution_name": rx.institution_name, "prescriber": rx.prescriber.id, "department": rx.prescriber.department,
         "department_name": rx.prescriber.department_name, "title": rx.prescriber.title,
         "visit": rx.visit.number, "follow_up": rx.visit.follow_up,
         "patient": {"age_years": who.age_years, "age_months": who.age_months, "age_days": who.age_days, "sex": who.sex,

@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
+from adapters import registry
 from domain import errors
 from domain import words as names
 from domain.audit import RULES, payment, prescribing, safety
@@ -47,6 +48,7 @@ from infra.http import MAX_WAIT_SECONDS
 from infra.settings import DELIMITER, PREFIX, Settings, describe
 from sandbox.conformance import requirements
 from tasks import line, reports
+from tests.fidelity import lists
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -172,6 +174,26 @@ def errors_page() -> str:
     )
 
 
+def left_out_page() -> str:
+    """What each hospital's dialect leaves out, from the dialects' own lists."""
+    parts: list[str] = []
+    for slug in registry.slugs("hospitals"):
+        manifest = registry.manifest("hospitals", slug)
+        parts.append(f"## {manifest.name} {manifest.name_en}: `{manifest.dialect}`")
+        for heading, of in (("不保留的内容 Left out", lists.left_out), ("可以缺省的内容 May be absent", lists.absent),
+                            ("撤销消息中不读取的内容 Not read in a cancel", lists.of_cancels)):
+            if given := of(slug):
+                parts += [f"### {heading}", _table(("place", "reason"), [(f"`{place}`", why) for place, why in given.items()])]
+    return _page(
+        "What is left out / 不读取的字段", "adapters/dialects, fhir_profiles/closed.py and adapters/hospitals",
+        "对接工程师须知：下列位置填写的内容不进入处方；可以缺省的位置，不填与填写约定值含义相同。其余位置填写的内容，"
+        "平台要么保留，要么作为问题退回，不会忽略。",
+        "For integration engineers. What stands in a place that is left out leaves no trace in the prescription. A place that "
+        "may be absent is read or compared: leaving it out means what the reason says. Whatever stands anywhere else is kept "
+        "or is a finding. Nothing here is about patient, allergy, drug, dose, time or order. `./go prove fidelity` shows it.",
+        *parts)
+
+
 def deployments_page() -> str:
     """What prefect.yaml registers."""
     given = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
@@ -207,6 +229,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "deployments.md": deployments_page,
     "findings.md": findings_page,
+    "left-out.md": left_out_page,
     "conformance.md": requirements.page,
 }
 """By file name in docs/reference."""

@@ -594,6 +594,8 @@ def _head(document: Document) -> None:
     title = document.words(find(root, "title"))
     if title.value and not _TITLE.fullmatch(title.value):
         document.fault("CDA_TITLE", title)
+    elif ("西药" if document.chinese else "中药") in title.value:
+        document.fault("CDA_CONTRADICTION", title)
     confidential = document.said(find(root, "confidentialityCode"), "code")
     if confidential.value not in ("", "N", "L", "M", "U"):
         document.fault("CDA_CONFIDENTIAL", confidential)

@@ -157,6 +157,8 @@ ABSENT: Mapping[str, str] = {
     f"{_DOCUMENT}/versionNumber/@value": "Absent means the first version.",
     f"{_DOCUMENT}/relatedDocument": "Empty; one that names another document is refused.",
     f"{_ROLE}/providerOrganization/asOrganizationPartOf": "Says the institution again; it is compared with the custodian.",
+    **{f"{_DOCUMENT}/custodian/assignedCustodian/representedCustodianOrganization/id{part}":
+       "Says the institution again; it is compared with that of the department." for part in ("", "/@root", "/@extension")},
     f"{_PRICES}": _PRICE_COUNTS,
     f"{_GROUP}": _RUNNING,
     "*/@nullFlavor": "Says that an empty element is empty; on what is filled in it is refused.",

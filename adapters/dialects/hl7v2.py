@@ -64,17 +64,12 @@ _OF_THE_ORDER: Final = ("RXE", "RXO", "RXR", "RXC", "TQ1", "TQ2")
 LEFT_OUT: Final[Mapping[str, str]] = {
     **dict.fromkeys(("MSH-3.2", "MSH-3.3", "MSH-4.2", "MSH-4.3"),
                     "Further parts of the sender's name; the first is compared with the port."),
-    "MSH-5": "Absent means us; another receiver is refused.",
-    "MSH-6": "Absent means us; another receiver is refused.",
     "MSH-7": "When the message was sent: kept in the archived message; ORC-9 is the time of the prescription.",
-    "MSH-9.3": "The structure follows from the message type; another is refused.",
-    "MSH-11.2": "Absent means current processing; any other mode is refused.",
     "MSH-12": "2.5 to 2.8 are read alike; another version is refused.",
     "MSH-13": "A counter of the sender's line; MSH-10 is the key.",
     "MSH-15": "Every message is answered.",
     "MSH-16": "Every message is answered.",
     "MSH-17": "The country of the sender.",
-    "MSH-18": "The character set of the bytes: an untrue one is refused.",
     "MSH-19": "The language of the sender's screens.",
     "SFT": "The software that wrote the message.",
     "PID-1": "A counter.", "PV1-1": "A counter.", "IN1-1": "A counter.", "AL1-1": "A counter.", "IAM-1": "A counter.",
@@ -85,9 +80,16 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "ORC-23": "The phone of the institution.",
     "ORC-24": "The address of the prescriber.",
 }
-"""Places whose content, change or absence is knowingly left out, and why: a field that nobody reads stands for all its parts, a
-component for that of the first repetition. What stands anywhere else and is not read is a finding. A hospital's
-translation adds its own."""
+"""Places whose content is knowingly left out, and why: a field that nobody reads stands for all its parts, a component for that
+of the first repetition. What stands anywhere else and is not read is a finding. A hospital's translation adds its own."""
+ABSENT: Final[Mapping[str, str]] = {
+    "MSH-5": "Absent means us; another receiver is refused.",
+    "MSH-6": "Absent means us; another receiver is refused.",
+    "MSH-9.3": "The structure follows from the message type; another is refused.",
+    "MSH-11.2": "Absent means current processing; any other mode is refused.",
+    "MSH-18": "Absent means the character set agreed with the hospital; an untrue one is refused.",
+}
+"""Places that are read, and whose absence alone changes nothing, and why."""
 LEFT_OUT_OF_CANCELS: Final[Mapping[str, str]] = dict.fromkeys(
     ("PID", "PV1", "IN1", "AL1", "IAM", "NK1", "DG1", "RXE", "RXO", "RXR", "TQ1", "OBX", "NTE", "ZRX", "ORC[*]", "ORC-12",
      "ORC-17", "ORC-21"),

@@ -254,6 +254,7 @@ CHANGES: dict[str, list[tuple[str, str]]] = {
         ('<section>\\s*<code code="48768-6"', '<section><code code="11348-0"'),
         ('<content revised="delete">|<text/>', '<text><content revised="delete">x</content></text>')],
     "CDA_CONTRADICTION": [
+        ("<title>西药处方", "<title>中药处方"),
         ('<routeCode code="1"', '<routeCode displayName="皮下注射" code="1"'),
         ("<administrativeGenderCode ", '<administrativeGenderCode displayName="女性" '),
         (r"(<value xsi:type=\"PQ\" value=\"1\" unit=\"天\"/>\s*</observation>\s*</entry>)",

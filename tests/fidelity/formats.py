@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from tests.fidelity import csv_messages, hl7_messages, json_messages, xml_messages
-from tests.fidelity.mutation import MARK, Mutation, Values
+from tests.fidelity.mutation import MARK, Kind, Mutation, Values
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "https://sanyi.example/fhir/StructureDefinition/"
@@ -52,7 +52,8 @@ _OF_TYPE: Mapping[str, Any] = {
     "dateTime": "2026-11-01T08:00:00+08:00", "instant": "2026-11-01T08:00:00+08:00", "time": "08:00:00", "base64Binary": "bWFyaw==",
     "CodeableConcept": {"text": MARK}, "Coding": {"system": "urn:mark", "code": "mark", "display": MARK},
     "Identifier": {"system": "urn:mark", "value": "mark"}, "Reference": {"display": MARK}, "Annotation": {"text": MARK},
-    "Period": {"start": "2026-11-01T08:00:00+08:00"}, "Quantity": {"value": 7, "unit": "mg"}, "Duration": {"value": 7, "unit": "d"},
+    "Period": {"start": "2020-11-01", "end": "2021-11-01"}, "Quantity": {"value": 7, "unit": "mg"},
+    "Duration": {"value": 7, "unit": "d"},
     "Range": {"low": {"value": 7}}, "Ratio": {"numerator": {"value": 7}, "denominator": {"value": 1}},
     "Timing": {"event": ["2026-11-01T08:00:00+08:00"]}, "HumanName": {"text": MARK}, "Address": {"text": MARK},
     "ContactPoint": {"system": "phone", "value": "19900009999"}, "Attachment": {"title": MARK}, "Money": {"value": 7},
@@ -105,11 +106,19 @@ def _fhir_known(message: Any, path: json_messages.Path) -> Mapping[str, Any]:
     if isinstance(node, dict) and "resourceType" in node:
         return _elements().get(str(node["resourceType"]), {})
     name = next((str(part) for part in reversed(path) if isinstance(part, str)), "")
-    return _elements().get(_DATATYPES.get(name, ""), {})
+    known = _elements().get(_DATATYPES.get(name, ""), {})
+    # The rank of an only number ranks nothing: `_fhir` gives one to a second.
+    return {key: value for key, value in known.items() if (name, key) != ("telecom", "rank")}
 
 
 def _fhir(name: str, raw: bytes, values: Values) -> Iterator[Mutation]:
     yield from json_messages.mutations(raw, fhir_place, values, _fhir_known)
+    message = json.loads(raw)
+    for path, value in json_messages.walk(message):
+        if path and path[-1] == "telecom" and isinstance(value, list) and value:
+            preferred = [*value, value[0] | {"value": "19900009999", "rank": 1}]
+            yield Mutation(Kind.ADDED, f"{fhir_place(message, path)}.rank", json_messages.with_value(message, path, preferred),
+                           "another number that is called first")
 
 
 def _fhir_places(name: str, raw: bytes) -> Iterator[tuple[str, str]]:

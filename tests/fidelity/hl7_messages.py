@@ -1,6 +1,6 @@
 """Mutations of HL7 v2: fields, components, repetitions, segments."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tests.fidelity.mutation import MARK, Kind, Mutation, Values
 
@@ -39,16 +39,21 @@ def mutations(raw: bytes, values: Values) -> Iterator[Mutation]:
             if not field:
                 yield Mutation(Kind.ADDED, here, put(at, MARK), "an empty field filled")
                 continue
-            yield Mutation(Kind.DOUBLED, here, put(at, f"{field}~{_other(field)}"), "a repetition behind")
-            yield Mutation(Kind.DOUBLED, here, put(at, f"{_other(field)}~{field}"), "a repetition before")
+            for place, repetition, _ in _repetitions(here, field):
+                yield Mutation(Kind.DOUBLED, place, put(at, f"{field}~{_other(repetition)}"), "a repetition behind")
+                yield Mutation(Kind.DOUBLED, place, put(at, f"{_other(repetition)}~{field}"), "a repetition before")
             yield Mutation(Kind.EMPTIED, here, put(at, ""), "empty")
             yield Mutation(Kind.EMPTIED, here, put(at, '""'), "deleted")
-            yield Mutation(Kind.ADDED, f"{here}.12", put(at, field + "^" * (11 - field.count("^")) + MARK), "a twelfth component")
-            yield Mutation(Kind.ADDED, f"{here}.1", put(at, _subcomponent(field)), "a subcomponent")
-            for place, parts, part in _components(here, field):
-                for other in values.others(place, parts[part]):
-                    yield Mutation(Kind.CHANGED, place, put(at, "^".join([*parts[:part], other, *parts[part + 1:]])))
-                yield Mutation(Kind.EMPTIED, place, put(at, "^".join([*parts[:part], "", *parts[part + 1:]])), "empty")
+            for place, repetition, among in _repetitions(here, field):
+                twelfth = repetition + "^" * (11 - repetition.count("^")) + MARK
+                if repetition.count("^") < 11:
+                    yield Mutation(Kind.ADDED, f"{place}.12", put(at, among(twelfth)), "a twelfth component")
+                yield Mutation(Kind.ADDED, f"{place}.1", put(at, among(_subcomponent(repetition))), "a subcomponent")
+                for part, value, among_parts in _components(repetition):
+                    there = f"{place}.{part}"
+                    for other in values.others(f"{here}.{part}", value):
+                        yield Mutation(Kind.CHANGED, there, put(at, among(among_parts(other))))
+                    yield Mutation(Kind.EMPTIED, there, put(at, among(among_parts(""))), "empty")
         for at in range(len(fields), MOST_FIELDS + 1):
             yield Mutation(Kind.ADDED, f"{name}-{at + shift}", put(at, MARK), "a field behind the last")
         if name != "MSH":
@@ -64,8 +69,8 @@ def places(raw: bytes) -> Iterator[tuple[str, str]]:
         shift = 1 if segment.startswith("MSH") else 0
         for at, field in enumerate(fields):
             if at and field:
-                for place, parts, part in _components(f"{segment[:3]}-{at + shift}", field):
-                    yield place, parts[part]
+                for repetition in field.split("~"):
+                    yield from ((f"{segment[:3]}-{at + shift}.{part}", value) for part, value, _ in _components(repetition))
 
 
 def read(raw: bytes) -> tuple[str, list[str]]:
@@ -74,13 +79,36 @@ def read(raw: bytes) -> tuple[str, list[str]]:
     return encoding, [row for row in raw.decode(encoding).replace("\n", "\r").split("\r") if row]
 
 
-def _components(here: str, field: str) -> Iterator[tuple[str, list[str], int]]:
-    """Of the first repetition: place, components, position of each that says something."""
-    first, *_ = field.split("~")
-    parts = first.split("^")
+_KINDS = {"PID-3": (5,), "PID-5": (7, 8), "PID-11": (7,), "PID-13": (2, 3), "PID-14": (2, 3), "NK1-2": (7, 8), "NK1-33": (5,)}
+"""Field -> the components that say of which kind one of its repetitions is."""
+
+
+def _repetitions(here: str, field: str) -> Iterator[tuple[str, str, Callable[[str], str]]]:
+    """Place, content, and how the field is written with another content.
+
+    One of several is told by its kind, `PID-5[L^A]`; where the standard names no kind, by nothing.
+    """
+    repetitions = field.split("~")
+    for number, repetition in enumerate(repetitions):
+        parts = repetition.split("^")
+        kind = "^".join(parts[it - 1] for it in _KINDS.get(here, ()) if it <= len(parts))
+        place = f"{here}[{kind}]" if kind and len(repetitions) > 1 else here
+
+        def among(other: str, number: int = number) -> str:
+            return "~".join([*repetitions[:number], other, *repetitions[number + 1:]])
+
+        yield place, repetition, among
+
+
+def _components(repetition: str) -> Iterator[tuple[int, str, Callable[[str], str]]]:
+    """Number and value of each component that says something, and how the repetition is written with another value."""
+    parts = repetition.split("^")
     for part, value in enumerate(parts):
         if value:
-            yield f"{here}.{part + 1}", parts, part
+            def among(other: str, part: int = part) -> str:
+                return "^".join([*parts[:part], other, *parts[part + 1:]])
+
+            yield part + 1, value, among
 
 
 def _other(field: str) -> str:

@@ -23,14 +23,14 @@ def mutations(raw: bytes, place: Place, values: Values, known: Callable[[Any, Pa
     for path, value in walk(message):
         where = place(message, path)
         if isinstance(value, dict):
-            yield Mutation(Kind.ADDED, f"{where}.xMark", _with(message, (*path, "xMark"), MARK), "a member nobody knows")
+            yield Mutation(Kind.ADDED, f"{where}.xMark", with_value(message, (*path, "xMark"), MARK), "a member nobody knows")
             for name, given in known(message, path).items():
                 if name not in value:
-                    yield Mutation(Kind.ADDED, place(message, (*path, name)), _with(message, (*path, name), given), "known")
+                    yield Mutation(Kind.ADDED, place(message, (*path, name)), with_value(message, (*path, name), given), "known")
         elif isinstance(value, list):
             if value:
                 yield from _doubled_row(message, path, value, where)
-                yield Mutation(Kind.EMPTIED, where, _with(message, path, []), "an empty list")
+                yield Mutation(Kind.EMPTIED, where, with_value(message, path, []), "an empty list")
         else:
             yield from _scalar(message, path, value, where, values)
         if path and isinstance(path[-1], str):
@@ -55,14 +55,14 @@ def walk(node: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 def _scalar(message: Any, path: Path, value: Any, where: str, values: Values) -> Iterator[Mutation]:
     if isinstance(value, bool):
-        yield Mutation(Kind.CHANGED, where, _with(message, path, not value))
+        yield Mutation(Kind.CHANGED, where, with_value(message, path, not value))
     elif isinstance(value, int | float):
-        yield Mutation(Kind.CHANGED, where, _with(message, path, value + 1))
+        yield Mutation(Kind.CHANGED, where, with_value(message, path, value + 1))
     elif isinstance(value, str):
         for other in values.others(where, value):
-            yield Mutation(Kind.CHANGED, where, _with(message, path, other))
-        yield Mutation(Kind.EMPTIED, where, _with(message, path, ""), "empty")
-    yield Mutation(Kind.EMPTIED, where, _with(message, path, None), "null")
+            yield Mutation(Kind.CHANGED, where, with_value(message, path, other))
+        yield Mutation(Kind.EMPTIED, where, with_value(message, path, ""), "empty")
+    yield Mutation(Kind.EMPTIED, where, with_value(message, path, None), "null")
     if isinstance(path[-1], str):
         other = value + 1 if isinstance(value, int | float) else f"{value}{MARK}"
         yield Mutation(Kind.DOUBLED, where, _twice(message, path, value, other), "the key twice")
@@ -77,32 +77,42 @@ def _doubled_row(message: Any, path: Path, rows: list[Any], where: str) -> Itera
             break
     else:
         other = f"{other}{MARK}" if isinstance(other, str) else other
-    yield Mutation(Kind.DOUBLED, where, _with(message, path, [*rows, other]), "a second row behind")
-    yield Mutation(Kind.DOUBLED, where, _with(message, path, [other, *rows]), "a second row before")
+    yield Mutation(Kind.DOUBLED, where, with_value(message, path, [*rows, other]), "a second row behind")
+    yield Mutation(Kind.DOUBLED, where, with_value(message, path, [other, *rows]), "a second row before")
 
 
-def _with(message: Any, path: Path, value: Any) -> bytes:
-    twin = copy.deepcopy(message)
+def with_value(message: Any, path: Path, value: Any) -> Callable[[], bytes]:
+    return lambda: _bytes(_changed(message, path, value))
+
+
+def _without(message: Any, path: Path) -> Callable[[], bytes]:
+    def write() -> bytes:
+        twin = copy.deepcopy(message)
+        node = twin
+        for part in path[:-1]:
+            node = node[part]
+        del node[path[-1]]
+        return _bytes(twin)
+
+    return write
+
+
+def _twice(message: Any, path: Path, value: Any, other: Any) -> Callable[[], bytes]:
+    def write() -> bytes:
+        key = json.dumps(path[-1], ensure_ascii=False)
+        text = _bytes(_changed(message, path, _TWICE)).decode()
+        return text.replace(f'{key}: "{_TWICE}"', f"{key}: {json.dumps(value, ensure_ascii=False)}, "
+                                                  f"{key}: {json.dumps(other, ensure_ascii=False)}").encode()
+
+    return write
+
+
+def _changed(message: Any, path: Path, value: Any) -> Any:
     if not path:
-        return _bytes(value)
-    _put(twin, path, value)
-    return _bytes(twin)
-
-
-def _without(message: Any, path: Path) -> bytes:
+        return value
     twin = copy.deepcopy(message)
-    node = twin
-    for part in path[:-1]:
-        node = node[part]
-    del node[path[-1]]
-    return _bytes(twin)
-
-
-def _twice(message: Any, path: Path, value: Any, other: Any) -> bytes:
-    key = json.dumps(path[-1], ensure_ascii=False)
-    text = _with(message, path, _TWICE).decode()
-    return text.replace(f'{key}: "{_TWICE}"', f"{key}: {json.dumps(value, ensure_ascii=False)}, "
-                                              f"{key}: {json.dumps(other, ensure_ascii=False)}").encode()
+    _put(twin, path, value)
+    return twin
 
 
 def _put(node: Any, path: Path, value: Any) -> None:

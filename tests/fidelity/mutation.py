@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -25,9 +25,14 @@ class Mutation:
     kind: Kind
     place: str
     """Without positions: `Patient.name.text`, `D001.rxdrugdetail.sinDoscnt`, `PID-5.1`, an XPath, a heading."""
-    raw: bytes = field(repr=False)
+    message: bytes | Callable[[], bytes] = field(repr=False)
+    """Its bytes, or what writes them: most are costly, and a quick look takes few of them."""
     how: str = ""
     """What was done, where the kind does not say it."""
+
+    @property
+    def raw(self) -> bytes:
+        return self.message if isinstance(self.message, bytes) else self.message()
 
 
 class Values:

@@ -19,13 +19,13 @@ from tests.fakes import FakePayer
 from tests.fidelity.mutation import MARK
 from tests.tasks.line import Line
 
-DESK, ORDER, NOBODY = "desk", "order", "nobody"
+DESK, ORDER, RECIPIENT, NOBODY = "desk", "order", "recipient of the order", "nobody"
 
 READERS: Mapping[str, tuple[str, ...]] = {
     r"prescription\.items\[\]\.(directions|note)": (DESK, ORDER),
     r"prescription\.note": (DESK, ORDER),
     r"prescription\.items\[\]\.name": (DESK, ORDER),
-    r"patient\.(name|phone|address)": (ORDER,),
+    r"patient\.(name|phone|address)": (RECIPIENT,),
     r"prescription\.external_id|key|prescription\.(hospital|id|patient\.id)": (NOBODY,),
     r"patient\..*": (NOBODY,),
 }
@@ -39,6 +39,8 @@ class Reached:
 
     desk: str
     order: str
+    recipient: str
+    """Empty unless the medicine is brought home."""
     wrong_claim: bool
     """The fund was told something else of an approval than the hospital said."""
 
@@ -50,8 +52,13 @@ def unreached(kept: Mapping[tuple[str, str], Sequence[tuple[str, bytes]]]) -> li
         readers = next((readers for pattern, readers in READERS.items() if re.fullmatch(pattern, path)), (DESK,))
         if readers == (NOBODY,):
             continue
-        _, raw = messages[0]
-        reached = follow(slug, raw)
+        if readers == (RECIPIENT,):
+            # Only an order that is brought home names somebody: one message of each sample is tried.
+            given = next((reached for raw in dict(messages).values() if (reached := follow(slug, raw)).recipient), None)
+            if given and MARK not in given.recipient:
+                missed.append((slug, path, RECIPIENT))
+            continue
+        reached = follow(slug, messages[0][1])
         if DESK in readers and MARK not in reached.desk:
             missed.append((slug, path, DESK))
         if ORDER in readers and reached.order and MARK not in reached.order:
@@ -78,13 +85,13 @@ def follow(slug: str, raw: bytes) -> Reached:
             line.hop(rx_id)
             desk = _page(client, f"/review/{rx_id}", PHARMACIST_TOKEN) + _page(client, f"/rx/{rx_id}", OPERATOR_TOKEN)
             if line.status(rx_id) is not Status.IN_REVIEW:
-                return Reached(desk, "", False)
+                return Reached(desk, "", "", False)
             pass_review(city, rx_id)
             line.hop(rx_id)
-            orders = [repr(dataclasses.asdict(held.order)) for chain in ("ankang", "baicao")
-                      for held in line.chain(chain).book.values()]
+            orders = [held.order for chain in ("ankang", "baicao") for held in line.chain(chain).book.values()]
             wrong = any(one.approval is not said[one.line] for claim in fund.claims for one in claim.lines if not one.selfpay)
-            return Reached(desk, "".join(orders), wrong)
+            return Reached(desk, "".join(repr(dataclasses.asdict(it)) for it in orders),
+                           "".join(repr(it.recipient) for it in orders if it.recipient), wrong)
         finally:
             city.db.close()
 

@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any
 from xml.etree import ElementTree
 
-from tests.fidelity.mutation import MARK, Kind, Mutation, Values
+from tests.fidelity.mutation import MARK, Kind, Mutation, Values, changed
 
 Element = ElementTree.Element
 Place = Callable[[tuple[Element, ...], str], str]
@@ -35,7 +35,7 @@ def mutations(raw: bytes, place: Place, values: Values,
         elif len(element) == 0:
             yield Mutation(Kind.ADDED, where, _written(root, element, lambda e: setattr(e, "text", MARK)), "a text")
         if len(lineage) > 1:
-            yield from _doubled(root, lineage, where)
+            yield from _doubled(root, lineage, place)
             yield Mutation(Kind.EMPTIED, where, _removed(root, lineage), "left out")
         attributes, children = known(lineage)
         for name, value in attributes.items():
@@ -75,32 +75,47 @@ def walk(element: Element, above: tuple[Element, ...] = ()) -> Iterator[tuple[El
         yield from walk(child, lineage)
 
 
-def _doubled(root: Element, lineage: tuple[Element, ...], where: str) -> Iterator[Mutation]:
-    """A second element that says something else than the first: before it, and after it."""
+def _doubled(root: Element, lineage: tuple[Element, ...], place: Place) -> Iterator[Mutation]:
+    """A second element that says something else than the first: before it, and after it. Its place is where it differs."""
     other = copy.deepcopy(lineage[-1])
-    for node in other.iter():
-        if node.text and node.text.strip():
-            node.text = node.text.strip() + MARK
-            break
-        name = next((name for name in ("value", "displayName", "code", "extension") if node.get(name)), "")
-        if name:
-            node.set(name, node.attrib[name] + MARK)
-            break
+    within, attribute = _telling(other)
+    where = place((*lineage[:-1], *within), attribute)
+    if attribute:
+        within[-1].set(attribute, changed(within[-1].attrib[attribute]))
+    else:
+        within[-1].text = (within[-1].text or "").strip() + MARK
     parent, at = lineage[-2], list(lineage[-2]).index(lineage[-1])
-    for offset, how in ((1, "a second one behind"), (0, "a second one before")):
-        yield Mutation(Kind.DOUBLED, where, _written(root, parent, lambda e, o=offset: e.insert(at + o, other)), how)
+    for offset, how in ((1, "behind"), (0, "before")):
+        yield Mutation(Kind.DOUBLED, where, _written(root, parent, lambda e, o=offset: e.insert(at + o, other)),
+                       f"a second {lineage[-1].tag.rpartition('}')[2]} {how}")
 
 
-def _removed(root: Element, lineage: tuple[Element, ...]) -> bytes:
+def _telling(element: Element) -> tuple[tuple[Element, ...], str]:
+    """The first thing an element says, rather than what it calls it: elements down to it, and an attribute or its text."""
+    told = [(lineage, name) for lineage in walk(element)
+            for name in ("value", "code", "extension", "displayName", "") if (lineage[-1].get(name) if name else
+                                                                              (lineage[-1].text or "").strip())]
+    content = [it for it in told if it[0][-1].tag.rpartition("}")[2] not in _NAMES]
+    empty = next((lineage, "") for lineage in walk(element) if len(lineage[-1]) == 0)
+    return (content or told or [empty])[0]
+
+
+_NAMES = frozenset({"code", "templateId", "typeId", "realmCode"})
+
+
+def _removed(root: Element, lineage: tuple[Element, ...]) -> Callable[[], bytes]:
     at = list(lineage[-2]).index(lineage[-1])
     return _written(root, lineage[-2], lambda e: e.remove(e[at]))
 
 
-def _written(root: Element, element: Element, change: Callable[[Element], Any]) -> bytes:
-    numbered = {id(node): number for number, node in enumerate(root.iter())}
-    twin = copy.deepcopy(root)
-    change(list(twin.iter())[numbered[id(element)]])
-    return ElementTree.tostring(twin, encoding="utf-8", xml_declaration=True)
+def _written(root: Element, element: Element, change: Callable[[Element], Any]) -> Callable[[], bytes]:
+    def write() -> bytes:
+        number = next(number for number, node in enumerate(root.iter()) if node is element)
+        twin = copy.deepcopy(root)
+        change(list(twin.iter())[number])
+        return ElementTree.tostring(twin, encoding="utf-8", xml_declaration=True)
+
+    return write
 
 
 def _prefixes(raw: bytes) -> dict[str, str]:

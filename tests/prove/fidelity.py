@@ -7,8 +7,6 @@ list of what it knowingly leaves out. Words that are kept are then looked for wh
 
 import argparse
 import dataclasses
-import fnmatch
-import importlib
 import logging
 import re
 import sys
@@ -30,12 +28,10 @@ from infra import log
 from tasks import intake
 from tasks.city import City
 from tests.city import make_city
-from tests.fidelity import reach
+from tests.fidelity import lists, reach
 from tests.fidelity.contradictions import pairs
 from tests.fidelity.formats import mutations_of, places_of
 from tests.fidelity.mutation import MARK, Kind, Mutation, Values
-
-FORBIDDEN = ("patient", "allerg", "drug", "dose", "time", "order")
 
 
 class Seen:
@@ -65,7 +61,7 @@ def main() -> int:
         slugs = [slug for slug in registry.slugs("hospitals") if asked.hospital in ("", slug)]
         city = replace(city, hospitals={slug: samples.reader(slug) for slug in registry.slugs("hospitals")})
         for slug in slugs:
-            _try_all(city, slug, asked.every, tally)
+            try_all(city, slug, asked.every, tally)
             _report(console, slug, tally, asked.show)
         unrefused = _contradict(city, slugs, tally)
         city.db.close()
@@ -83,14 +79,14 @@ def main() -> int:
     return 1 if silent or unrefused or missed or not total else 0
 
 
-def _try_all(city: City, slug: str, every: int, tally: Tally) -> None:
+def try_all(city: City, slug: str, every: int, tally: Tally) -> None:
     dialect = registry.manifest("hospitals", slug).dialect
     mutate, places = mutations_of(dialect), places_of(dialect)
     good = [sample for sample in samples.valid(slug) if _content(city, slug, sample.raw)[0] is not None]
     if not good:
         raise SystemExit(f"{slug}: none of its samples is accepted")
     values = Values(found for sample in good for found in places(sample.name, sample.raw))
-    left_out, absent = _lists(slug, dialect)
+    left_out, absent = lists.left_out(slug), lists.absent(slug)
     for sample in good:
         before, _ = _content(city, slug, sample.raw)
         assert before is not None
@@ -118,7 +114,7 @@ def _seen(city: City, slug: str, mutation: Mutation, before: Mapping[str, Any], 
         return (Seen.WAITING if waiting else Seen.FINDING), None
     if after != before:
         return Seen.STORED, after
-    return (Seen.LEFT_OUT if _listed(mutation.place, left_out) else Seen.SILENT), None
+    return (Seen.LEFT_OUT if lists.listed(mutation.place, left_out) else Seen.SILENT), None
 
 
 def _content(city: City, slug: str, raw: bytes) -> tuple[Mapping[str, Any] | None, bool]:
@@ -153,35 +149,6 @@ def _value(value: object) -> object:
 def _marked(content: Mapping[str, Any]) -> set[str]:
     """Paths without positions at which the marked words are kept."""
     return {re.sub(r"\[\d+\]", "[]", path) for path, value in content.items() if isinstance(value, str) and MARK in value}
-
-
-def _lists(slug: str, dialect: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Place -> reason, of the dialect and of the hospital's own translation: what is left out, and what may be absent."""
-    left_out: dict[str, str] = {}
-    absent: dict[str, str] = {}
-    for name in (_LISTS[dialect], f"adapters.hospitals.{slug}.translation"):
-        try:
-            module = importlib.import_module(name)
-        except ModuleNotFoundError:
-            continue
-        left_out |= getattr(module, "UNREAD", None) or getattr(module, "LEFT_OUT", {})
-        absent |= getattr(module, "ABSENT", {})
-    return left_out, absent
-
-
-_LISTS = {"fhir-r4-push": "fhir_profiles.closed", "erx": "adapters.dialects.erx_fields", "cda": "adapters.dialects.cda_grammar",
-          "hl7v2": "adapters.dialects.hl7v2", "dropbox": "adapters.dialects.dropbox"}
-"""Where a dialect's list is; a hospital's translation may add to it."""
-
-
-def _listed(place: str, left_out: Mapping[str, str]) -> bool:
-    plain = place
-    for bare in left_out:
-        if plain == bare or plain.startswith((f"{bare}.", f"{bare}/", f"{bare}-", f"{bare}(")):
-            return True
-        if any(mark in bare for mark in "*?") and fnmatch.fnmatchcase(plain, bare):
-            return True
-    return False
 
 
 def _contradict(city: City, slugs: Iterable[str], tally: Tally) -> list[tuple[str, str]]:

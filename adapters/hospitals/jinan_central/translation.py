@@ -4,6 +4,7 @@ Every part of a field that says something is read, or in `LEFT_OUT`, or a findin
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -81,44 +82,47 @@ _CODED_AND_NAMED: Final = ("RXE-2", "RXE-21", "RXE-27", "RXO-1", "RXO-6", "RXO-2
 
 LEFT_OUT: Final[Mapping[str, str]] = {
     **hl7v2.LEFT_OUT,
-    "PID-3[*]": "Numbers of another type than NI and EC are the hospital's own; the resident number says who it is.",
-    "PID-3.4": "Absent means the police (GAB); another authority is refused.",
-    "PID-5[*]": "Names of another type than L, and those in letters beside one in characters.",
-    "PID-11[*]": "Addresses that are not in use (BA, a period that is over), and those of a lesser use than the one that counts.",
-    "PID-11.6": "Absent means this country; another is refused.",
-    "PID-11.7": "Which address counts; where there is only one, any use that can be delivered to says the same.",
-    "PID-13[*]": "Further numbers beside the one that counts.",
-    "PID-14[*]": "Further numbers beside the one that counts.",
-    "PID-13.2": "Which number counts; where there is only one, any use that can be called says the same.",
-    "PID-13.3": "The same of the equipment.",
+    "PID-3[PI]": "The hospital's own number of the patient; the resident number says who it is.",
+    "PID-5[L^A]": "A name in letters beside the one in characters, which counts.",
+    "PID-11[BA]": "An address that is not in use, beside the one that counts.",
+    "PID-13[PRN^PH]": "A further number beside the mobile phone that is called.",
+    "PID-13.3": "Whether it is a mobile or a fixed phone; what cannot be called is refused.",
+    "PID-14": "A number at work beside that of PID-13, which is called; where it stands alone, it is read.",
     "PV1-3": "The room; the department is ORC-17.",
-    "PV1-10": "Repeats ORC-17; another department is refused.",
     "IN1-2.2": "What the hospital calls the insurance; the code counts.",
-    "IN1-2.3": _ABSENT,
-    "IN1-3.4": _ABSENT,
-    "RXE-27[*]": "The same diagnosis once more.",
-    "RXO-20[*]": "The same diagnosis once more.",
-    "NK1-2[*]": "Names of another type than L, and those in letters beside one in characters.",
-    "NK1-2.7": "Which name counts; where there is only one, absent says the same.",
-    "NK1-33.4": "Absent means the police (GAB); another authority is refused.",
-    "AL1-3.2": "Compared with the agreed name of a code; without a code, and where it says something else, it is kept.",
-    "IAM-3.2": "Compared with the agreed name of a code; without a code, and where it says something else, it is kept.",
-    "OBX-4.1": "Which observations belong together, or correct one another.",
-    "ZRX-11": "Kept to two decimals, about a kilometre: more would say where somebody lives.",
-    "AL1-2": "Every allergen counts, whatever its type; a type other than drug is kept with the words.",
-    "IAM-2": "Every allergen counts, whatever its type; a type other than drug is kept with the words.",
+    "OBX-4": "Which observations belong together, or correct one another; it says nothing more.",
     "IAM-7": "The hospital's number of the entry.",
     "DG1-6": "Admitting or final, both are diagnoses; a working one is refused.",
-    "NK1-7": "Absent means the guardian; another role is refused.",
-    "NTE-2": "Absent means the prescriber; another author is refused.",
     "ORC-2": "The hospital's number of the line: kept in the archived message; no two may be the same.",
-    "ORC-4.2": "Absent means the sender; another is refused.",
     "ORC-12.2": "The prescriber's name; the national code counts.",
     "ORC-12.3": "The prescriber's name; the national code counts.",
-    "ORC-21.1": "The institution's name; the national code counts.",
+}
+"""Places whose content is not kept, and why: those of the dialect, and of this hospital. `PID-5[L^A]` is one of several
+repetitions, by what says its kind. Whatever else is filled in is read, or a finding."""
+
+ABSENT: Final[Mapping[str, str]] = {
+    **hl7v2.ABSENT,
+    **dict.fromkeys(("PID-3.4", "PID-3[NI].4", "NK1-33.4"), "Absent means the police (GAB); another authority is refused."),
+    **dict.fromkeys(("PID-11.6", "PID-11[H].6"), "Absent means this country; another is refused."),
+    **dict.fromkeys(("PID-11.7", "PID-11[H].7"), "Where one address is in use, it counts whatever its use."),
+    **dict.fromkeys(
+        ("PID-13.2", "PID-13[PRN^CP].2", "PID-13[PRN^CP].3"), "Where one number can be called, it counts."),
+    **dict.fromkeys(("PID-5.7", "PID-5.8", "PID-5[L^I].7", "PID-5[L^I].8", "NK1-2.7"),
+                    "A name of no kind is the legal one, in characters."),
+    "PV1-10": "Repeats ORC-17; another department is refused.",
+    "IN1-2.3": _ABSENT,
+    "IN1-3.4": _ABSENT,
+    "AL1-2": "Every allergen counts, whatever its type; a type other than drug is kept with the words.",
+    "IAM-2": "Every allergen counts, whatever its type; a type other than drug is kept with the words.",
+    "AL1-3.1": "Where the words are those for none known, they say it alone; any other words are kept.",
+    **dict.fromkeys(("AL1-3.2", "IAM-3.2"), "The code says it; words that say something else are kept."),
+    "NK1-7": "Absent means the guardian; another role is refused.",
+    "NTE-2": "Absent means the prescriber; another author is refused.",
+    "NTE-4": "A note of no kind is a remark (RE); of any other kind it is read by its kind.",
+    "ORC-4.2": "Absent means the sender; another is refused.",
     "ORC-21.2": "Absent means the legal name; another is refused.",
     "RXE-15": "Repeats ORC-4; another number is refused.",
-    "TQ1-2": "Absent means 1; another is refused.",
+    "TQ1-2": "Absent means one dose at a time, as RXE-3 says it; another number is refused.",
     "TQ1-3.1.2": _COMPARED,
     "TQ1-3.1.3": _ABSENT,
     "TQ1-7": "Absent means the day of issue; another is refused.",
@@ -126,8 +130,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     **{f"{field}.2": _COMPARED for field in _CODED},
     **{f"{field}.3": _ABSENT for field in (*_CODED, *_CODED_AND_NAMED)},
 }
-"""Places whose change or absence alone changes nothing that is kept, and why; `[*]` are the repetitions that do not count,
-a field or a component stands for all its parts. Whatever else is filled in is read, or a finding."""
+"""Places that are read or compared, and whose absence alone changes nothing, and why."""
 
 DAYS: Final[Mapping[str, int]] = {"d": 1, "D": 1, "天": 1, "日": 1, "wk": 7, "w": 7, "W": 7, "周": 7}
 """Unit of a duration -> days. A month is no number of days."""
@@ -150,6 +153,7 @@ PHONES: Final = ("CP", "", "PH")
 SYSTOLIC, DIASTOLIC, PRESSURE = "8480-6", "8462-4", "85354-9"
 READINGS: Final = (SYSTOLIC, DIASTOLIC, "8867-4", "15074-8", "29463-7", "59408-5")
 """LOINC of values measured at home."""
+_LOINC: Final = re.compile(r"[0-9]+-[0-9]")
 PENDING: Final = ("A", "B", "P", "R", "S", "U", "V")
 """OBX-11 of what is no result yet."""
 UNSAID: Final = ("I", "N", "O", "X")
@@ -447,7 +451,8 @@ class Translation:
     def _guardian(self) -> GuardianDraft | None:
         guardians = []
         for row in self._message.all("NK1"):
-            role, _ = self._concept("role", row, 7)
+            role, words = self._concept("role", row, 7)
+            self._same_words("role", role, words)
             if role.value in ("", self._facts["guardian_role"]):
                 guardians.append(row)
             else:
@@ -530,7 +535,7 @@ class Translation:
         for row in group.all("OBX"):
             if row.said(3).value != code:
                 continue
-            self._concept("observation", row, 3)
+            self._same_words("observation", *self._concept("loinc" if _LOINC.fullmatch(code) else "observation", row, 3))
             status, place = row.said(11), row.said(4).value
             if status.value in ("C", "D", "W"):
                 for earlier in [it for it in counted if it.said(4).value == place]:
@@ -565,13 +570,18 @@ class Translation:
         rows, weeks = self._counted(self._message, self._facts["pregnancy_weeks"]), []
         self._of_today(rows)
         for row in rows:
-            given, unit = row.said(5), self._concept("observation_unit", row, 6)[0]
+            given, unit = row.said(5), self._observed_unit(row)
             if DAYS.get(unit.value) == 1 and given.value.isdecimal() and len(given.value) < 6:
                 given = replace(given, value=str(int(given.value) // 7))
             elif unit.value not in WEEKS:
                 self._find("HL7_UNIT", unit.spot)
             weeks.append(given)
         return self._agreeing(weeks)
+
+    def _observed_unit(self, row: Segment) -> Said:
+        code, words = self._concept("observation_unit", row, 6)
+        self._same_words("observation_unit", code, words)
+        return code
 
     def _of_today(self, rows: Sequence[Segment]) -> None:
         """Pregnancy and lactation change: what was seen on another day is not what is."""
@@ -589,7 +599,7 @@ class Translation:
         drafts = []
         for (name, _, _), rows in readings.items():
             at = timestamp(rows[0].said(14))
-            parts = [(row.said(3), row.said(5), self._concept("observation_unit", row, 6)[0]) for row in rows]
+            parts = [(row.said(3), row.said(5), self._observed_unit(row)) for row in rows]
             if name == PRESSURE:
                 drafts.append(ReadingDraft(replace(parts[0][0], value=PRESSURE), at, parts=parts))
                 continue
@@ -655,7 +665,8 @@ class Translation:
         ordered = bool(group.all("ORC"))
         for row in group.all("NTE"):
             self._expect(row.said(2), "P")
-            kind, _ = self._concept("note", row, 4)
+            kind, words = self._concept("note", row, 4)
+            self._same_words("note", kind, words)
             known = (self._facts["overdose_note"], "PI") if ordered else ()
             self._expect(kind, "RE", "GI", "AI", *known)
             notes.setdefault(kind.value if kind.value in known else "", []).extend(
@@ -740,8 +751,13 @@ class Translation:
 
     def _same_words(self, table: str, code: Said, words: Said) -> None:
         agreed = self._names.get(table, {}).get(code.value) or self._facts.get(f"{table}_name.{code.value}")
-        if words.value and agreed and words.value != agreed:
+        if not words.value or words.value == agreed:
+            return
+        if agreed:
             self._find("HL7_CONTRADICTION", words.spot)
+        elif f"{table}.{code.value}" in self._facts:
+            # There is no name to compare the words with, and they are not carried.
+            self._find("HL7_NOT_READ", words.spot)
 
 
 _WORDS_COUNT_ALONE: Final = ("allergy", "allergy_type", "severity", "sensitivity", "allergy_status", "mark", "diagnosis", "drug")

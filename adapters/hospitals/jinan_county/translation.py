@@ -79,6 +79,11 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "@version": "about the export, not the prescription",
 }
 """Column, element or attribute that leaves no trace in what is kept -> why."""
+ABSENT: Final[Mapping[str, str]] = {
+    "操作": "absent means a new prescription, as agreed: the columns of a cancel are refused then, and those of a drug asked for",
+    "流水号": "another row of the same prescription says it; where they differ, or no row has one, it is refused",
+}
+"""Column whose absence alone changes nothing -> why; what stands in it is read and compared."""
 
 
 def layout(manifest: HospitalManifest) -> Layout:
