@@ -22,9 +22,9 @@ from domain.findings import Spot
 
 MAX_BYTES: Final = 20_000_000
 MAX_XML_BYTES: Final = 8_000_000
-MAX_CELLS: Final = 200_000
-MAX_XML_TAGS: Final = 120_000
-MAX_ROWS: Final = 20_000
+MAX_CELLS: Final = 100_000
+MAX_XML_TAGS: Final = 60_000
+MAX_ROWS: Final = 10_000
 MAX_COLUMNS: Final = workbook.MAX_COLUMNS
 MAX_CHARACTERS: Final = 20_000_000
 """Of all cells: what is merged, or shared by the drugs of a prescription, counts each time."""

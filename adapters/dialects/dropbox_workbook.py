@@ -24,7 +24,7 @@ MAX_UNPACKED: Final = 64_000_000
 """Bytes of the parts that are read, once they are unpacked."""
 MAX_TAGS: Final = 300_000
 """Start and end tags of the parts that are read."""
-MAX_CELLS: Final = 60_000
+MAX_CELLS: Final = 30_000
 MAX_COLUMNS: Final = 200
 MAX_LAST_ROW: Final = 1_048_576
 EXACT_DIGITS: Final = 15

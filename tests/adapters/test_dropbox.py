@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.dialects import dropbox
+from adapters.dialects import dropbox, dropbox_reader
 from adapters.dialects import dropbox_tables as tables
 from adapters.dialects import dropbox_workbook as books
 from adapters.dialects.dropbox import FAULTS, RULES, day, moment, plain
@@ -349,13 +349,25 @@ def test_too_many_prescriptions_or_rows_of_nobody_are_too_many():
     assert quickly_refused(csv_file(numbered, headings=["流水号", "处方号"])) == {"FILE_TOO_COMPLEX"}
 
 
+def test_a_file_that_is_refused_is_not_taken_apart_twice(monkeypatch):
+    apart, taken = dropbox_reader._from_child, []
+    monkeypatch.setattr(dropbox_reader, "_from_child", lambda asked, raw: taken.append(raw) or apart(asked, raw))
+    refused = []
+    for raw in (b"<x><y>", b"<x><y>", b"<x><z>"):
+        with pytest.raises(InvalidPayload) as caught:
+            dropbox_reader.read(raw, LAYOUT)
+        refused.append(caught.value.findings)
+    assert taken == [b"<x><y>", b"<x><z>"]
+    assert refused[0] == refused[1]
+
+
 def test_a_prescription_of_very_many_rows_is_refused():
     assert quickly_refused(csv_file(rx()[:1] * (dropbox.MAX_ROWS + 1))) == {"TOO_MANY_ROWS"}
     assert "TOO_MANY_ROWS" not in found(csv_file(rx()[:1] * dropbox.MAX_ROWS))
 
 
 def test_what_rows_share_is_looked_up_once_however_many_they_are():
-    rows = rx()[:1] + [{"处方号": "XY0001"}] * 9_000 + rx()[:1] * 9_000
+    rows = rx()[:1] + [{"处方号": "XY0001"}] * 4_000 + rx()[:1] * 4_000
     started = process_time()
     paper = dropbox.Paper(tables.read(csv_file(rows, headings=["处方号", "流水号", "姓名", "性别"]), LAYOUT), LAYOUT)
     assert paper.faults() == []

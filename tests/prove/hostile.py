@@ -40,6 +40,9 @@ CPU_SECONDS, MEMORY_MB = 2.0, 200.0
 SLOWER, LATER = 2.0, 2.0
 """The other hospital's p95 under attack: at most so many times its quiet value, or so many seconds above it."""
 HOSPITALS = {"erx": "jinan_second", "fhir": "jinan_first", "cda": "jinan_tcm", "mllp": "jinan_central", "box": "jinan_county"}
+DOORS = {"erx": ("erx", "signed"), "fhir": ("fhir-json", "fhir-xml"), "soap": ("soap", "cda"), "mllp": ("mllp",),
+         "box": ("box", "box-xml", "box-xlsx")}
+"""One attacker for each -> what it sends."""
 OTHERS = {"jinan_first": ("fhir-json", "fhir-xml"), "jinan_tcm": ("soap", "cda")}
 """The hospitals that send while others attack -> their doors, at which the attackers of their turn are strangers."""
 ANSWERED = frozenset({"200", "201", "202"})
@@ -73,7 +76,7 @@ def main() -> int:
     for fault in bad:
         console.print(f"✗ {fault}", markup=False)
     quiet, attacked = max(waits.values(), key=lambda both: both[1] - both[0])
-    console.print(f"hostile: {rig.count} inputs at {len(rig.doors)} doors, worst {rig.worst_cpu[0]:.2f} CPU-s "
+    console.print(f"hostile: {rig.count} inputs at {len(DOORS)} doors, worst {rig.worst_cpu[0]:.2f} CPU-s "
                   f"({rig.worst_cpu[1]}), worst {rig.worst_memory[0]:.0f} MB ({rig.worst_memory[1]}), {rig.unanswered} neither "
                   f"answered nor parked, p95 of another hospital {quiet:.2f} s quiet and {attacked:.2f} s attacked")
     return 1 if bad else 0
@@ -262,8 +265,8 @@ class Rig:
                 quiet[hospital] += self._hospital(hospital, seconds)
                 self._strange = frozenset({hospital})
                 stop = threading.Event()
-                threads = [threading.Thread(target=self._attack, daemon=True, args=(door, known, dice.random(), stop))
-                           for door in self.doors]
+                threads = [threading.Thread(target=self._attack, daemon=True, args=(kinds, known, dice.random(), stop))
+                           for kinds in DOORS.values()]
                 for thread in threads:
                     thread.start()
                 time.sleep(1)
@@ -274,16 +277,16 @@ class Rig:
                 self._strange = frozenset()
         return {hospital: (_p95(quiet[hospital]), _p95(attacked[hospital])) for hospital in OTHERS}
 
-    def _attack(self, door: str, known: list[Input], seed: float, stop: threading.Event) -> None:
+    def _attack(self, kinds: tuple[str, ...], known: list[Input], seed: float, stop: threading.Event) -> None:
         dice = random.Random(seed)
-        mine = [one for one in known if one.door == door]
+        mine = [one for one in known if one.door in kinds]
         while not stop.is_set():
             one = dice.choice(mine)
             if dice.random() < 0.3:
-                one = dice.choice(fuzzed({door: self.samples[door]}, dice, 1))
-            if not self.doors[door](one):
+                one = dice.choice(fuzzed({one.door: self.samples[one.door]}, dice, 1))
+            if not self.doors[one.door](one):
                 self.unanswered += 1
-                self.lost.append(f"{door}: {one.name} ({len(one.raw) // 1000} kB), in a round: neither answered nor parked")
+                self.lost.append(f"{one.door}: {one.name} ({len(one.raw) // 1000} kB), in a round: neither answered nor parked")
             self.count += 1
 
     def _hospital(self, hospital: str, seconds: float) -> list[float]:
