@@ -415,7 +415,7 @@ def _alive(line: socket.socket) -> bool:
 
 
 def _p95(values: list[float]) -> float:
-    return quantiles(values, n=20)[-1] if len(values) > 1 else sum(values)
+    return quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else sum(values)
 
 
 if __name__ == "__main__":
