@@ -131,10 +131,11 @@ UNREAD: Mapping[str, str] = {
         "Who answers for the document inside the hospital; a signature is read, and the prescriber is the author.",
     f"{_DOCUMENT}/legalAuthenticator/time/@value": "When the hospital itself checked the document; a signature's is read.",
     **{f"{_PRICE}/observation(DE07.00.004.00)/{part}": _PRICE_COUNTS for part in (
-        "code/@code", "code/@codeSystem", "value/@value", "value/@currency")},
+        "code/@code", "code/@codeSystem", "value/@value", "value/@currency", "value/@type")},
     **{f"{_GROUP}/observation(DE08.50.056.00)/{part}": _RUNNING for part in (
-        "code/@code", "code/@codeSystem", "value/@value")},
+        "code/@code", "code/@codeSystem", "value/@value", "value/@type")},
     "*/reference/@value": "A link to words of the same document, which are read; any other is a finding.",
+    "*/@nullFlavor": "Says that an empty element is empty; on what is filled in it is refused.",
     "*/@schemaLocation": "Where a schema lies.",
     **{f"*/text/@{name}": "How the words are laid out; they are read." for name in _NARRATIVE},
     **{f"*/text/*/@{name}": "How the words are laid out; they are read." for name in _NARRATIVE},
@@ -149,6 +150,8 @@ ABSENT: Mapping[str, str] = {
     "*/routeCode/@codeSystem": "Absent means the standard's; another is refused.",
     "*/observation(DE05.10.130.00)/value/@codeSystem": "Absent means the standard's; another is refused.",
     "*/observation(DE08.50.032.00)/value/@codeSystem": "Absent means the standard's; another is refused.",
+    "*/observation(DE08.50.032.00)/value/@displayName": "The code says it; another name is refused.",
+    f"{_ROLE}/patient/age": "Follows from the birth date or the id number, with which it is compared.",
     f"{_DOCUMENT}/code/@codeSystem": "Absent means the standard's; another is refused.",
     f"{_DOCUMENT}/confidentialityCode": "Absent means normal; what is restricted is refused.",
     f"{_DOCUMENT}/confidentialityCode/@code": "Absent means normal; what is restricted is refused.",
@@ -161,7 +164,6 @@ ABSENT: Mapping[str, str] = {
        "Says the institution again; it is compared with that of the department." for part in ("", "/@root", "/@extension")},
     f"{_PRICES}": _PRICE_COUNTS,
     f"{_GROUP}": _RUNNING,
-    "*/@nullFlavor": "Says that an empty element is empty; on what is filled in it is refused.",
     **{f"*/substanceAdministration/id{part}": "The hospital's number of a line; the lines keep their order."
        for part in ("", "/@extension", "/@root")},
     f"{_BODY}/component({MEDICATION})/section({MEDICATION})/entry(DE06.00.294.00)":
