@@ -85,17 +85,21 @@ def _send_marked(city: SandboxCity) -> list[bytes]:
 
 
 async def _send_in(city: SandboxCity, slug: str, dialect: str, facts: Facts) -> list[bytes]:
-    """In another dialect: two that are broken, and one with a drug nobody has mapped."""
+    """In another dialect: two that are broken, and three with a drug nobody has mapped."""
     installed = city._installed[slug]
     line = Line(slug, city.urls["gateway"], installed.options, installed.secrets, lambda _key, _report: None)
     speech = speaker(dialect, line)
     # Numbers that its hospital neither offers for poll nor has used.
     marked = [replace(facts, key=f"MARKED{number}", external_id=f"MARKEDRX{number}", name=NAME, phone=PHONE)
-              for number in (101, 102, 104)]
-    unknown = replace(marked[2], medicines=(replace(facts.medicines[0], drug="NOBODYS"),))
+              for number in (101, 102, 104, 105, 106)]
+    drug = replace(facts.medicines[0], drug="NOBODYS")
+    # A code nobody has mapped; the same with a person where the hospital says what it calls the drug.
+    unknown = [replace(marked[2], medicines=(drug,)),
+               *(replace(one, medicines=(replace(drug, name=name),))
+                 for one, name in zip(marked[3:], (NAME, f"药 {PHONE}"), strict=True))]
     heard = []
-    for body in (speech.broken(marked[0], 1), speech.broken(marked[1], 2), speech.prescription(unknown)):
-        async with asyncio.timeout(30):
+    for body in (speech.broken(marked[0], 1), speech.broken(marked[1], 2), *map(speech.prescription, unknown)):
+        async with asyncio.timeout(120):
             while (answer := await speech.send(body)) is None:
                 await asyncio.sleep(0.5)
         heard.append(answer.body)
