@@ -91,17 +91,21 @@ async def _send_in(city: SandboxCity, slug: str, dialect: str, facts: Facts) -> 
     speech = speaker(dialect, line)
     # Numbers that its hospital neither offers for poll nor has used.
     marked = [replace(facts, key=f"MARKED{number}", external_id=f"MARKEDRX{number}", name=NAME, phone=PHONE)
-              for number in (101, 102, 104, 105, 106)]
+              for number in (101, 102, 104, 105, 107)]
     drug = replace(facts.medicines[0], drug="NOBODYS")
     # A code nobody has mapped; the same with a person where the hospital says what it calls the drug.
     unknown = [replace(marked[2], medicines=(drug,)),
                *(replace(one, medicines=(replace(drug, name=name),))
                  for one, name in zip(marked[3:], (NAME, f"药 {PHONE}"), strict=True))]
     heard = []
-    for body in (speech.broken(marked[0], 1), speech.broken(marked[1], 2), *map(speech.prescription, unknown)):
-        async with asyncio.timeout(120):
-            while (answer := await speech.send(body)) is None:
-                await asyncio.sleep(0.5)
+    bodies = (speech.broken(marked[0], 1), speech.broken(marked[1], 2), *map(speech.prescription, unknown))
+    for number, body in enumerate(bodies, 1):
+        try:
+            async with asyncio.timeout(60):
+                while (answer := await speech.send(body)) is None:
+                    await asyncio.sleep(0.5)
+        except TimeoutError:
+            raise SystemExit(f"{slug}: message {number} of {len(bodies)} was not answered within a minute") from None
         heard.append(answer.body)
     return heard
 
