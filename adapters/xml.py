@@ -227,13 +227,15 @@ def _tags(source: _Source, root: str, max_depth: int, max_attributes: int) -> It
                     namespaces.pop()
             elif tag:
                 yield at
-                names = [found[1] for found in _ATTRIBUTE.finditer(text, at, end)]
+                names = _ATTRIBUTE.findall(text, at, end)
                 attributes += len(names)
-                in_force = namespaces[-1] + sum(name.startswith("xmlns") for name in names)
+                in_force = namespaces[-1]
+                if names:
+                    in_force += sum(name.startswith("xmlns") for name in names)
                 if len(namespaces) > max_depth:
                     raise _refusal("MSG_TOO_DEEP", root, source.spot(at))
                 if (len(names) > MAX_ATTRIBUTES or attributes > max_attributes or in_force > MAX_NAMESPACES
-                        or len(tag[2]) > MAX_NAME or any(len(name) > MAX_NAME for name in names)):
+                        or len(tag[2]) > MAX_NAME or (names and max(map(len, names)) > MAX_NAME)):
                     raise _refusal("MSG_TOO_COMPLEX", root, source.spot(at))
                 if text[end - 2] != "/":
                     namespaces.append(in_force)

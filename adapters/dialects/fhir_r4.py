@@ -6,6 +6,7 @@ A refused message whose faults are mechanical has a patched twin (`patched`), in
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -229,12 +230,10 @@ class _Reading:
 
     def _members(self, element: xml.Element, known: Mapping[str, Element], names: tuple[str | int, ...]) -> Json:
         out: Json = {}
-        counts: dict[str, int] = {}
-        for child in element:
-            counts[xml.local(child)] = counts.get(xml.local(child), 0) + 1
+        children = [(xml.local(child), child) for child in element]
+        counts = Counter(name for name, _ in children)
         extras: dict[str, list[Json | None]] = {}
-        for child in element:
-            name = xml.local(child)
+        for name, child in children:
             kind = known.get(name) or _guessed(child, counts[name])
             many = kind.listed or counts[name] > 1
             seen = len(out.get(name, ())) if many else 0
@@ -266,7 +265,9 @@ class _Reading:
             self._attributes(element, ("id", "url"), names)
             return {**_attributes(element, "id", "url"), **self._members(element, known, names)}, {}
         self._attributes(element, ("id", "value"), names)
-        extra = {**_attributes(element, "id"), **self._members(element, known, names)}
+        extra = _attributes(element, "id")
+        if len(element) or element.text:
+            extra |= self._members(element, known, names)
         said = element.get("value")
         return (None if said is None else self._simple(said, kind.kind, element, names)), extra
 
@@ -282,7 +283,7 @@ class _Reading:
         return int(said) if _INTEGER.fullmatch(said) else value
 
     def _namespace(self, element: xml.Element, names: tuple[str | int, ...]) -> None:
-        if etree.QName(element).namespace != FHIR:
+        if not str(element.tag).startswith(_OF_FHIR):
             self._odd(element, names)
 
     def _attributes(self, element: xml.Element, allowed: Sequence[str], names: tuple[str | int, ...]) -> None:
@@ -295,6 +296,9 @@ class _Reading:
     def _found(self, code: str, element: xml.Element, names: tuple[str | int, ...]) -> None:
         if len(self.findings) < MAX_ODD:
             self.findings.append(replace(RULES[code].finding(fhirpath(self.root, names)), spot=xml.spot(element)))
+
+
+_OF_FHIR = f"{{{FHIR}}}"
 
 
 def _guessed(element: xml.Element, count: int) -> Element:
