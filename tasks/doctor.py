@@ -200,7 +200,9 @@ async def examine(settings: Settings, now: Callable[[], datetime] = lambda: date
         policy, _ = load_policy(settings.city), load_knowledge(settings.city)
     except NeedsOperator as error:
         return [*found, told("city", "settings", error)]
-    found += await asked("anchors", "books-differ", lambda: _anchors(settings, policy, now))
+    if not any(verdict.area in ("database", "archive") and verdict.grade is Grade.ACT for verdict in found):
+        # Without both there is nothing to compare, and what is wrong is said already.
+        found += await asked("anchors", "books-differ", lambda: _anchors(settings, policy, now))
     return [*found, *await check_partners(settings, policy, now), *await _breakers(settings),
             *await _gateway(settings)]
 

@@ -277,9 +277,9 @@ def allergies(paper: Paper, *names: str) -> Allergies:
         elif denied:
             none = Said("true", said.spot)
         if denied and len(denied) < len(parts):
-            paper.refuse("ALLERGIES_DISAGREE", name, said)
+            paper.refuse("ALLERGY_COLUMNS_DISAGREE", name, said)
     if none.value and (groups or words):
-        paper.findings.append(finding("ALLERGIES_DISAGREE", "allergies", none.spot))
+        paper.findings.append(finding("ALLERGY_COLUMNS_DISAGREE", "allergies", none.spot))
     return Allergies(list({one.value: one for one in groups}.values()), list({one.value: one for one in words}.values()), none)
 
 

@@ -110,7 +110,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("BOX-030", "AGE_DISAGREES", "invalid", _OURS,
          "年龄与出生日期不符", "The age is not what the date of birth makes it.",
          "核对患者；儿童写“5月龄”“20天”", "See whether it is the right patient; write 5月龄 or 20天 for children."),
-    Rule("BOX-031", "ALLERGIES_DISAGREE", "invalid", _OURS,
+    Rule("BOX-031", "ALLERGY_COLUMNS_DISAGREE", "invalid", _OURS,
          "既写无过敏史又写有过敏", "Allergies are both denied and stated.",
          "只保留正确的一项", "Keep the one that is right."),
     Rule("BOX-032", "DIAGNOSIS_COUNT", "invalid", _OURS,

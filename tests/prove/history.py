@@ -166,15 +166,16 @@ class Town:
 
     def originals(self) -> tuple[list[str], list[str]]:
         """Closed ones of every kind of story, and some that ended otherwise."""
-        closed = self.to_settled(24)
-        for rx_id in closed[:2]:
-            say(self.city, rx_id, OrderStatus.RETURNED, reason="quality")
-        self.hop(*closed[:2])
+        # Before anything is handed over: they are of one patient, whose second supply would come too early (B-26).
         refused = self.admit(2)
         self.hop(*refused)
         for rx_id in refused:
             review.claim(self.city, rx_id, COLLEAGUE)
             review.decide(self.city, rx_id, COLLEAGUE, review.Decision("return", ("2-5",), "请核对用量"))
+        closed = self.to_settled(24)
+        for rx_id in closed[:2]:
+            say(self.city, rx_id, OrderStatus.RETURNED, reason="quality")
+        self.hop(*closed[:2])
         numbers = [next(self._numbers) for _ in range(2)]
         for number in numbers:
             receive_prescription(self.city, HOSPITAL, bundle(number, at=self.clock()))
