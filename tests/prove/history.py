@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import os
 import re
 import statistics
@@ -11,7 +12,7 @@ import time
 from collections.abc import Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
@@ -33,6 +34,7 @@ from infra import log
 from infra.db import prescriptions
 from infra.db.rows import HopRow, MessageRow, PostingRow, PrescriptionRow
 from infra.db.views.books import verify_page
+from sandbox.people import resident_id
 from tasks import review
 from tasks.audit import audit_prescription
 from tasks.board import board_markdown
@@ -81,6 +83,18 @@ class Agreeing(FakePayer):
         return Reconciled(True, "")
 
 
+def _of_somebody_else(raw: bytes, number: int) -> bytes:
+    """The same prescription for a patient of its own: one person's second supply would come too early (B-26)."""
+    message = json.loads(raw)
+    patient = next(entry["resource"] for entry in message["entry"] if entry["resource"]["resourceType"] == "Patient")
+    sequence, later = number % 400, number // 400
+    born = date.fromisoformat(patient["birthDate"]) + timedelta(days=later % 3_000)
+    odd = patient["gender"] == "male"
+    patient["birthDate"] = born.isoformat()
+    patient["identifier"][0]["value"] = resident_id("370102", born, 100 + 2 * sequence + odd)
+    return json.dumps(message, ensure_ascii=False).encode()
+
+
 @dataclass
 class Town:
     """The demo city with partners in this process, and prescriptions that go where they are sent."""
@@ -104,8 +118,8 @@ class Town:
     def admit(self, many: int, sample: str = "") -> list[str]:
         ids = []
         for number in (next(self._numbers) for _ in range(many)):
-            said = receive_prescription(self.city, HOSPITAL, bundle(
-                number, sample=sample or SAMPLES[number % len(SAMPLES)], at=self.clock()))
+            raw = bundle(number, sample=sample or SAMPLES[number % len(SAMPLES)], at=self.clock())
+            said = receive_prescription(self.city, HOSPITAL, _of_somebody_else(raw, number))
             assert said.status == 201, said.body.decode()
             ids.append(prescription_id(HOSPITAL, rxno(number)))
         return ids
