@@ -105,13 +105,43 @@ def leaves_standard_library(node: ast.AST) -> bool:
     return any(name.partition(".")[0] not in sys.stdlib_module_names | {"domain"} for name in names)
 
 
+CLOCKS = {"process_time", "perf_counter", "thread_time", "monotonic", "time", "getrusage", "times"}
+
+
+def bounds_time(node: ast.AST) -> bool:
+    """`assert process_time() - began < 2`, and clocks that are good for nothing else: how long it takes is the machine's.
+
+    A test counts work (`tests.effort`); waiting until a deadline is a loop, and a lower bound holds on any machine.
+    """
+    if isinstance(node, ast.Attribute | ast.Name | ast.alias):
+        name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else node.name
+        return name.removesuffix("_ns") in ("process_time", "perf_counter", "thread_time", "getrusage")
+    if not isinstance(node, ast.Assert):
+        return False
+    for compared in (inner for inner in ast.walk(node.test) if isinstance(inner, ast.Compare)):
+        values = [compared.left, *compared.comparators]
+        for left, operator, right in zip(values, compared.ops, values[1:], strict=False):
+            less = left if isinstance(operator, ast.Lt | ast.LtE) else right if isinstance(operator, ast.Gt | ast.GtE) else None
+            if less is not None and any(_reads_clock(inner) for inner in ast.walk(less)):
+                return True
+    return False
+
+
+def _reads_clock(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute | ast.Name):
+        return False
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+    return name.removesuffix("_ns") in CLOCKS
+
+
 def without_purpose(node: ast.AST) -> bool:
     """A module, not an empty one, that does not say what it is for."""
     return isinstance(node, ast.Module) and bool(node.body) and not ast.get_docstring(node)
 
 
 RULES: tuple[Rule, ...] = (
-    reads_environment, assigns_status, uses_float, uses_mock, swallows, leaves_standard_library, without_purpose)
+    reads_environment, assigns_status, uses_float, uses_mock, swallows, leaves_standard_library, bounds_time,
+    without_purpose)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +158,10 @@ RULES: tuple[Rule, ...] = (
         (uses_mock, "from unittest.mock import patch", "import unittest"),
         (swallows, "try: x()\nexcept Exception: pass", "try: x()\nexcept KeyError: pass"),
         (leaves_standard_library, "import httpx", "from domain.money import Fen\nimport decimal"),
+        (bounds_time, "assert time.monotonic() - began < 5", "assert time.monotonic() - began >= 5"),
+        (bounds_time, "assert 5 > min(time.time() - began, 9)", "while time.monotonic() < deadline: pass"),
+        (bounds_time, "from time import process_time", "from time import monotonic"),
+        (bounds_time, "took = time.perf_counter_ns() - began", "assert began <= stamp <= time.time()"),
         (without_purpose, "import os", '"""What it is for."""'),
     ],
 )
@@ -157,6 +191,11 @@ def test_the_domain_needs_the_standard_library_only():
 
 def test_tests_use_fakes_and_never_mocks():
     assert offenders(uses_mock, sources("tests", *PACKAGES)) == []
+
+
+def test_no_test_bounds_the_time_something_takes():
+    tests = [path for path in sources("tests") if not path.is_relative_to(ROOT / "tests/prove")]
+    assert offenders(bounds_time, tests) == []
 
 
 def test_no_error_disappears_in_silence():

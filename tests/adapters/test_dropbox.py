@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from time import process_time
 
 import pytest
 from hypothesis import given
@@ -23,11 +22,12 @@ from adapters.hospitals.jinan_county.translation import layout, prescription
 from adapters.mapping import CodeMap, Codes
 from adapters.registry import manifest
 from domain.errors import InvalidPayload
-from domain.findings import Spot
+from domain.findings import Finding, Spot
 from fhir_profiles.checker import check_data
 from tasks.intake import check
 from tests.adapters import county
 from tests.adapters.county import CODES, SAMPLES, SLUG, cancel, csv_file, rx, workbook, xlsx_file, xml_file
+from tests.effort import growth
 
 INVALID = tomllib.loads((SAMPLES / "invalid" / "index.toml").read_text(encoding="utf-8"))
 LAYOUT = layout(manifest("hospitals", SLUG))
@@ -230,11 +230,10 @@ def test_a_prescription_without_a_serial_number_has_no_key():
 # --- files that would do harm ---
 
 
-def quickly_refused(raw: bytes) -> set[str]:
-    started = process_time()
+def refused(raw: bytes) -> set[str]:
+    """What is wrong with a file; READING_STOPPED would be that reading it took more time or memory than is allowed."""
     with pytest.raises(InvalidPayload) as caught:
         hospital.to_fhir(raw, CODES)
-    assert process_time() - started < 5
     return {finding.code for finding in caught.value.findings}
 
 
@@ -254,18 +253,18 @@ def sheet_xml(inside: str) -> bytes:
 
 
 def test_a_file_beyond_the_limit_is_not_read():
-    assert quickly_refused(b"x" * (tables.MAX_BYTES + 1)) == {"FILE_TOO_LARGE"}
+    assert refused(b"x" * (tables.MAX_BYTES + 1)) == {"FILE_TOO_LARGE"}
 
 
 def test_a_zip_bomb_does_not_go_off():
     bomb = packed(sheet1=b"<x>" + b" " * 200_000_000)
     assert len(bomb) < 1_000_000
-    assert quickly_refused(bomb) == {"FILE_TOO_COMPLEX"}
+    assert refused(bomb) == {"FILE_TOO_COMPLEX"}
 
 
 def test_a_merge_of_the_whole_sheet_does_no_harm():
     merged = '<mergeCells count="1"><mergeCell ref="A1:XFD1048576"/></mergeCells>'
-    assert quickly_refused(packed(sheet1=sheet_xml(merged))) == {"FILE_TOO_COMPLEX"}
+    assert refused(packed(sheet1=sheet_xml(merged))) == {"FILE_TOO_COMPLEX"}
 
 
 @pytest.mark.parametrize("merged", [
@@ -277,7 +276,7 @@ def test_a_merge_of_the_whole_sheet_does_no_harm():
 def test_a_merge_of_the_whole_sheet_does_no_harm_however_it_is_written(merged):
     for part in (sheet_xml(f"<mergeCells>{merged}</mergeCells>"), sheet_xml(f"<mergeCells>{merged}</mergeCells>").replace(
             b"<sheetData/>", b'<sheetData><row r="1"><c r="A1"/></row></sheetData>')):
-        assert quickly_refused(packed(sheet1=part)) == {"FILE_TOO_COMPLEX"}
+        assert refused(packed(sheet1=part)) == {"FILE_TOO_COMPLEX"}
 
 
 def test_a_merge_counts_whatever_its_part_is_called():
@@ -287,7 +286,7 @@ def test_a_merge_counts_whatever_its_part_is_called():
     with zipfile.ZipFile(good) as old, zipfile.ZipFile(written, "w") as new:
         for name in old.namelist():
             new.writestr(name.replace("sheet1.xml", "sheet1.png"), old.read(name).replace(b"sheet1.xml", b"sheet1.png"))
-    assert quickly_refused(written.getvalue()) == {"FILE_TOO_COMPLEX"}
+    assert refused(written.getvalue()) == {"FILE_TOO_COMPLEX"}
 
 
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "cp037"])
@@ -295,20 +294,18 @@ def test_a_part_in_another_encoding_hides_nothing(codec):
     merged = sheet_xml('<mergeCells><mergeCell ref="A1:XFD1048576"/></mergeCells>').decode()
     declared = f'<?xml version="1.0" encoding="{codec.removesuffix("-le")}"?>'
     raw = declared.encode() + merged.encode(codec) if codec == "cp037" else (declared + merged).encode(codec)
-    assert quickly_refused(packed(sheet1=raw)) == {"FILE_BROKEN"}
+    assert refused(packed(sheet1=raw)) == {"FILE_BROKEN"}
 
 
 def test_cells_count_whatever_stands_behind_their_name():
     cells = "<row>" + "<c\nt='n'/><c\tt='n'/>" * (books.MAX_CELLS // 2 + 1) + "</row>"
-    assert quickly_refused(packed(sheet1=sheet_xml("").replace(b"<sheetData/>", f"<sheetData>{cells}</sheetData>".encode()))
+    assert refused(packed(sheet1=sheet_xml("").replace(b"<sheetData/>", f"<sheetData>{cells}</sheetData>".encode()))
                            ) == {"FILE_TOO_COMPLEX"}
 
 
 @pytest.mark.parametrize("piece", [b"<mergeCell ", b"<mergeCell ref=", b"<mergeCell\n\n", b"<a:mergeCel", b"<c", b"<aaaa"])
 def test_a_workbook_is_looked_at_in_time_that_grows_with_it(piece):
-    started = process_time()
-    assert quickly_refused(packed(sheet1=b"<x>" + piece * (10_000_000 // len(piece))))
-    assert process_time() - started < 5
+    assert refused(packed(sheet1=b"<x>" + piece * (10_000_000 // len(piece)))) <= {"FILE_BROKEN", "FILE_TOO_COMPLEX"}
 
 
 def test_a_picture_or_a_macro_in_a_workbook_is_not_our_business():
@@ -328,25 +325,25 @@ def test_one_merged_cell_and_a_cell_that_speaks_of_them_are_read():
 def test_a_cell_at_the_end_of_the_world_does_no_harm():
     book, sheet = workbook(rx())
     sheet["XFD1048576"] = "x"
-    assert quickly_refused(xlsx_file(book)) == {"FILE_TOO_COMPLEX"}
+    assert refused(xlsx_file(book)) == {"FILE_TOO_COMPLEX"}
 
 
 def test_a_workbook_with_entities_is_not_opened():
     laughs = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha">]>' + sheet_xml("")
-    assert quickly_refused(packed(sheet1=laughs)) == {"FILE_BROKEN"}
+    assert refused(packed(sheet1=laughs)) == {"FILE_BROKEN"}
 
 
 def test_too_many_rows_are_too_many():
-    assert quickly_refused(csv_file(rx() * (tables.MAX_ROWS // 2 + 1), headings=["流水号", "处方号"])) == {"FILE_TOO_COMPLEX"}
+    assert refused(csv_file(rx() * (tables.MAX_ROWS // 2 + 1), headings=["流水号", "处方号"])) == {"FILE_TOO_COMPLEX"}
 
 
 def test_too_many_prescriptions_or_rows_of_nobody_are_too_many():
     some = rx() * (dropbox.MAX_PRESCRIPTIONS // 2)
-    assert "FILE_TOO_COMPLEX" not in quickly_refused(csv_file(some, headings=["流水号", "备注", "处方号"]))
+    assert "FILE_TOO_COMPLEX" not in refused(csv_file(some, headings=["流水号", "备注", "处方号"]))
     nobodys = [row | {"处方号": ""} for row in some]
-    assert quickly_refused(csv_file(nobodys + rx() * 2, headings=["流水号", "处方号"])) == {"FILE_TOO_COMPLEX"}
+    assert refused(csv_file(nobodys + rx() * 2, headings=["流水号", "处方号"])) == {"FILE_TOO_COMPLEX"}
     numbered = [row | {"处方号": f"XY{number}"} for number, row in enumerate([*some, *rx()])]
-    assert quickly_refused(csv_file(numbered, headings=["流水号", "处方号"])) == {"FILE_TOO_COMPLEX"}
+    assert refused(csv_file(numbered, headings=["流水号", "处方号"])) == {"FILE_TOO_COMPLEX"}
 
 
 def test_a_file_that_is_refused_is_not_taken_apart_twice(monkeypatch):
@@ -362,23 +359,24 @@ def test_a_file_that_is_refused_is_not_taken_apart_twice(monkeypatch):
 
 
 def test_a_prescription_of_very_many_rows_is_refused():
-    assert quickly_refused(csv_file(rx()[:1] * (dropbox.MAX_ROWS + 1))) == {"TOO_MANY_ROWS"}
+    assert refused(csv_file(rx()[:1] * (dropbox.MAX_ROWS + 1))) == {"TOO_MANY_ROWS"}
     assert "TOO_MANY_ROWS" not in found(csv_file(rx()[:1] * dropbox.MAX_ROWS))
 
 
 def test_what_rows_share_is_looked_up_once_however_many_they_are():
-    rows = rx()[:1] + [{"处方号": "XY0001"}] * 4_000 + rx()[:1] * 4_000
-    started = process_time()
-    paper = dropbox.Paper(tables.read(csv_file(rows, headings=["处方号", "流水号", "姓名", "性别"]), LAYOUT), LAYOUT)
-    assert paper.faults() == []
-    assert process_time() - started < 5
+    def faults(many: int) -> list[Finding]:
+        rows = rx()[:1] + [{"处方号": "XY0001"}] * many + rx()[:1] * many
+        return dropbox.Paper(tables.read(csv_file(rows, headings=["处方号", "流水号", "姓名", "性别"]), LAYOUT), LAYOUT).faults()
+
+    assert faults(4_000) == []
+    assert growth(faults, 250, 500) < 2.5
 
 
 def test_another_archive_is_no_workbook():
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:
         archive.writestr("readme.txt", "x")
-    assert quickly_refused(written.getvalue()) == {"FILE_KIND"}
+    assert refused(written.getvalue()) == {"FILE_KIND"}
 
 
 GOOD = {name: write(rx()) for name, write in WRITINGS.items() if name in ("csv", "excel", "xml")}

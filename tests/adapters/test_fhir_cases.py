@@ -1,6 +1,5 @@
 """What hospitals send that is easily passed over or costly: kept, or refused at its own place and in its own format."""
 
-import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from domain.errors import InvalidPayload
 from fhir_profiles.checker import check_data
 from fhir_profiles.message import MAX_FINDINGS
 from fhir_profiles.reader import read_bundle_data
+from tests.effort import growth
 from tests.fhir_profiles.fhir_messages import ADDRESS, ISSUED, long_term, raw
 
 CASES = Path(__file__).parent / "fhir_cases"
@@ -100,18 +100,6 @@ COSTLY = {
 
 @pytest.mark.parametrize("kind", COSTLY)
 def test_a_refusal_is_bounded_and_costs_in_proportion_to_the_message(kind):
-    small, large = COSTLY[kind](BIG // 4), COSTLY[kind](BIG)
-
-    def cost(source):
-        best = float("inf")
-        for _ in range(2):
-            before = time.process_time()
-            found = findings(source)
-            best = min(best, time.process_time() - before)
-        assert len(found) <= MAX_FINDINGS + fhir_r4.MAX_ODD + 1
-        return best
-
-    cost(small)
-    quarter, whole = cost(small), cost(large)
-    assert whole < 2
-    assert whole < 12 * quarter + 0.2
+    for size in (BIG // 16, BIG):
+        assert len(findings(COSTLY[kind](size))) <= MAX_FINDINGS + fhir_r4.MAX_ODD + 1
+    assert growth(findings, COSTLY[kind](BIG // 32), COSTLY[kind](BIG // 16)) < 2.5

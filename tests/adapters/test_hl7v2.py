@@ -4,7 +4,6 @@ import json
 import re
 import tomllib
 from datetime import UTC, datetime
-from time import process_time
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from fhir_profiles.drafts import Said
 from infra.http import Response
 from tasks.intake import check
 from tests.adapters.hl7_oracle import faults
+from tests.effort import steps
 from tests.fakes import Replay
 
 SLUG = "jinan_central"
@@ -280,10 +280,10 @@ def test_a_message_beyond_a_megabyte_is_not_read() -> None:
 
 @pytest.mark.parametrize("body", ["NTE" + "|\\" * 500_000, "ZRX|||||" + "~" * 1_000_000, "PID|||" + "1~" * 500_000],
                          ids=["escapes", "repetitions", "identifiers"])
-def test_a_message_made_to_keep_us_busy_is_refused_in_time_that_grows_with_it(body: str) -> None:
-    before = process_time()
-    findings = judged(sample("rde_long_term.hl7").rsplit(b"ZRX", 1)[0] + f"{body}\r".encode())
-    assert process_time() - before < 3
+def test_a_message_made_to_keep_us_busy_is_refused_before_it_is_taken_apart(body: str) -> None:
+    raw = sample("rde_long_term.hl7").rsplit(b"ZRX", 1)[0] + f"{body}\r".encode()
+    findings = judged(raw)
+    assert steps(lambda: judged(raw)) < 5_000
     assert 0 < len(findings) <= hl7v2_segments.MAX_FINDINGS
 
 

@@ -1,7 +1,6 @@
 """What the gateway says of itself: alive, able to work, and in figures; tried on things that are really broken."""
 
 import dataclasses
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -91,13 +90,11 @@ def test_when_postgresql_stops_the_gateway_is_alive_and_not_ready(mortal):
     assert client.get("/ready").status_code == 200
     assert "sanyi_database_up 1.0" in client.get("/metrics", headers=scraper).text
     stop()
-    began = time.monotonic()
     answer = client.get("/ready")
     assert answer.status_code == 503
     assert "unreachable" in answer.json()["reasons"][0]
     assert check(answer, "archive")["fine"] is True
     assert client.get("/health").status_code == 200
-    assert time.monotonic() - began < 30
 
 
 def test_when_postgresql_stops_the_figures_say_so(mortal, monkeypatch):
