@@ -1,10 +1,16 @@
 """Our codes in words, Chinese first with English beside: what pages, boards, terminals, reports and packages say."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from string import Formatter
+from typing import Any, NamedTuple
 
+from domain.events import Event, Wait
+from domain.findings import Severity
+from domain.former_words import event_of, wait_of
 from domain.lifecycle import Owner, Status
+from domain.orders import OrderStatus
 from domain.prescription import Approval, SkinTestResult
+from domain.ranking import REASONS
 
 
 class Two(NamedTuple):
@@ -45,6 +51,24 @@ STAGES: Mapping[str, Two] = {
     "settlement": Two("结算", "settlement"),
     "end": Two("结束", "end"),
 }
+ORDERS: Mapping[str, Two] = {
+    OrderStatus.HELD: Two("已预占", "held"),
+    OrderStatus.ORDERED: Two("已下单", "ordered"),
+    OrderStatus.ACCEPTED: Two("已接单", "accepted"),
+    OrderStatus.PREPARED: Two("已备药", "prepared"),
+    OrderStatus.IN_DELIVERY: Two("配送中", "in delivery"),
+    OrderStatus.HANDED_OVER: Two("已交付", "handed over"),
+    OrderStatus.DECLINED: Two("已拒单", "declined"),
+    OrderStatus.CANCELLED: Two("已取消", "cancelled"),
+    OrderStatus.RETURNED: Two("已退药", "returned"),
+    "open": Two("未下单", "open"),
+}
+SEVERITIES: Mapping[str, Two] = {
+    Severity.BLOCK: Two("拦截", "block"),
+    Severity.WARN: Two("警示", "warn"),
+    Severity.SELFPAY: Two("自费", "self-pay"),
+    Severity.INFO: Two("提示", "info"),
+}
 ROUTES: Mapping[str, Two] = {
     "PO": Two("口服", "by mouth"),
     "SC": Two("皮下注射", "subcutaneous"),
@@ -62,6 +86,25 @@ CAUSES: Mapping[str, Two] = {
     "other": Two("其他", "other"),
 }
 """Why a chain ended an order or took goods back. Its own word is translated into one of these, or is `other`."""
+ENDINGS: Mapping[str, Two] = {
+    **CAUSES,
+    "no_answer": Two("未按时接单", "no answer in time"),
+    "expired": Two("处方已过有效期", "the prescription's validity is over"),
+    "cancelled": Two("医院撤销", "cancelled by the hospital"),
+    "handed_over": Two("已交付患者", "already handed over"),
+    "in_delivery": Two("已在配送", "already in delivery"),
+    "unknown_order": Two("连锁查无此单", "the chain knows no such order"),
+    "": Two("未说明原因", "no reason given"),
+}
+"""Why an order ended or was not taken: what chains say, and why we take one back."""
+CANCEL_REASONS: Mapping[str, Two] = {
+    "prescriber": Two("医师要求", "the prescriber wants it"),
+    "patient": Two("患者要求", "the patient wants it"),
+    "duplicate": Two("重复开具", "prescribed twice"),
+    "entered-in-error": Two("录入错误", "entered in error"),
+    "other": Two("其他", "other"),
+}
+"""Why a hospital cancels."""
 APPROVALS: Mapping[str, Two] = {
     Approval.COVERED: Two("医院确认符合医保限定支付条件", "the hospital confirms the fund's conditions"),
     Approval.NOT_COVERED: Two("医院未确认符合限定支付条件", "the hospital does not confirm the fund's conditions"),
@@ -114,3 +157,132 @@ READINGS: Mapping[str, Two] = {
     "59408-5": Two("血氧", "oxygen saturation"),
 }
 """By LOINC."""
+
+EVENTS: Mapping[Event, Two] = {
+    Event.RECEIVED: Two("已接收并归档", "received and archived"),
+    Event.AUDITED: Two("预审：{findings}", "audit: {findings}"),
+    Event.NOT_INSURED: Two("患者未参保，退回医院 (B-44)", "not insured: back to the hospital (B-44)"),
+    Event.QUEUED: Two("进入审方队列", "queued for a pharmacist"),
+    Event.PASSED: Two("审方通过", "passed by the pharmacist"),
+    Event.REJECTED: Two("审方拒绝：{codes}", "rejected by the pharmacist: {codes}"),
+    Event.SENT_BACK: Two("退回医师：{codes}", "sent back to the prescriber: {codes}"),
+    Event.SEARCH_STARTED: Two("开始寻找药店", "looking for a pharmacy"),
+    Event.STORE_CHOSEN: Two("{chain} {store} 排名第一", "{chain} {store} ranked first"),
+    Event.NO_STORE: Two("目前没有药店能配齐：{refused}；未应答：{silent}",
+                        "no pharmacy can fill it now: {refused}; no answer from: {silent}"),
+    Event.ORDER_DECLINED: Two("药店未接受：{cause}", "the pharmacy said no: {cause}"),
+    Event.ORDER_PLACED: Two("已向 {chain} {store} 下单", "order placed at {chain} {store}"),
+    Event.ORDER_UPDATE: Two("药店消息：{status}", "the pharmacy says: order {status}"),
+    Event.NO_ANSWER: Two("药店未按时接单，订单已收回 (D-12)", "no answer in time, the order is taken back (D-12)"),
+    Event.WORD_MISSED: Two("药店未按时答复，经查询：{status}", "no word in time; asked, the order is {status}"),
+    Event.ORDER_ENDED: Two("订单终止（{status}）：{cause}", "the order ended ({status}): {cause}"),
+    Event.WORD_AFTER_ORDER: Two("订单终止（{order_was}）之后收到药店消息：{status}",
+                                "the order had ended ({order_was}); then the pharmacy said: {status}"),
+    Event.WORD_AFTER_END: Two("处方结束（{prescription_was}）之后收到药店消息：{status}",
+                              "the prescription had ended ({prescription_was}); then the pharmacy said: {status}"),
+    Event.HANDED_OVER: Two("患者已拿到药", "the patient has the medicine"),
+    Event.EXPIRED: Two("处方已超过有效期 (A-01)", "validity is over (A-01)"),
+    Event.CANCEL_REQUESTED: Two("医院请求撤销：{reason}", "the hospital asks to cancel: {reason}"),
+    Event.CANCELLED: Two("医院撤销：{reason}", "cancelled by the hospital: {reason}"),
+    Event.CANCEL_TOO_LATE: Two("已来不及撤销", "too late to cancel"),
+    Event.SETTLED: Two("医保已结算", "the fund has settled"),
+    Event.BROUGHT_BACK: Two("患者退回了药品", "the patient brought something back"),
+    Event.REVERSED: Two("医保结算已冲正", "the settlement was reversed"),
+    Event.CLAIM_AGREES: Two("结算与患者实际取药一致", "the claim matches what the patient has"),
+    Event.CLOSED: Two("退药期已过且当日已对账", "the return window is over and the day is reconciled"),
+    Event.ATTEMPT_FAILED: Two("第 {attempt} 次尝试失败：{error}", "attempt {attempt} failed: {error}"),
+    Event.WOKEN: Two("运维人员要求立即处理", "woken by an operator"),
+}
+"""What happened. In braces: arguments of the event, put into words themselves."""
+WAITS: Mapping[Wait, Two] = {
+    Wait.AUDIT: Two("预审", "the audit"),
+    Wait.DECISION: Two("药师审方", "a pharmacist's decision"),
+    Wait.QUOTES: Two("各连锁报价", "the chains' quotes"),
+    Wait.HOLD: Two("{chain} 预占库存", "a hold at {chain}"),
+    Wait.CANDIDATE: Two("下一家药店", "the next candidate"),
+    Wait.FILLER: Two("能配齐的药店", "a pharmacy that can fill it"),
+    Wait.ACCEPTANCE: Two("药店接单", "the pharmacy's yes"),
+    Wait.ACCEPTANCE_OVERDUE: Two("药店答复，已逾期 (D-12)", "the pharmacy's word, overdue (D-12)"),
+    Wait.RECEIPT: Two("患者取药", "the patient's receipt"),
+    Wait.RECEIPT_OVERDUE: Two("患者取药，已逾期 (A-02)", "the patient's receipt, overdue (A-02)"),
+    Wait.CANCEL_ANSWER: Two("撤销结果", "the chain's answer to the cancel"),
+    Wait.SETTLEMENT: Two("医保结算", "settlement"),
+    Wait.REVERSAL: Two("医保冲正", "reversal"),
+    Wait.RESETTLEMENT: Two("重新结算", "re-settlement"),
+    Wait.RETURN_WINDOW: Two("退药期结束", "the end of the return window"),
+    Wait.RECONCILIATION: Two("当日对账", "the day's reconciliation"),
+    Wait.RETRY: Two("下一次自动尝试，无需人工", "the next attempt; nobody needs to act"),
+    Wait.PARTNER_WORD: Two("合作方确认未知结果", "the partner's word on an unknown outcome"),
+    Wait.PERSON_REFUSED: Two("人工：合作方拒绝了不应拒绝的请求", "a person: a partner refused what it must not refuse"),
+    Wait.PERSON_ANSWER: Two("人工：合作方应答不符约定", "a person: a partner's answer broke the contract"),
+    Wait.PERSON_SETUP: Two("人工：配置、密钥或合作方账目", "a person: configuration, credentials or a partner's book"),
+    Wait.PERSON_FAULT: Two("人工：平台程序故障", "a person: a fault of the platform"),
+    Wait.PERSON_UNREADABLE: Two("人工：该处方数据无法读取", "a person: its row cannot be read"),
+}
+"""What it waits for. In braces: the argument of the wait."""
+
+Name = Callable[[str], Two]
+"""What a partner is called, by its slug."""
+
+
+def happening(reason: str, detail: object, name: Name = lambda slug: Two(slug, slug)) -> Two:
+    """What a history row says, by its `reason` and its `detail` as opened JSON; also one written before events had codes.
+
+    An event that this release does not know is shown as it is stored.
+    """
+    known = event_of(reason, detail)
+    return Two(reason, "") if known is None else _filled(EVENTS[known[0]], known[1], name)
+
+
+def waiting(stored: str, name: Name = lambda slug: Two(slug, slug)) -> Two:
+    """What a prescription waits for, by its `waiting_for`; one that this release does not know as it is stored."""
+    known = wait_of(stored)
+    return Two(stored, "") if known is None else _filled(WAITS[known[0]], {"chain": known[1]}, name)
+
+
+def _filled(words: Two, arguments: Mapping[str, Any], name: Name) -> Two:
+    needed = [field for _, field, _, _ in Formatter().parse(words.zh) if field]
+    if not needed:
+        return words
+    given = {field: _argument(field, arguments.get(field), name) for field in needed}
+    return Two(words.zh.format_map({field: one.zh for field, one in given.items()}),
+               words.en.format_map({field: one.en for field, one in given.items()}))
+
+
+_CODED: Mapping[str, Mapping[str, Two]] = {
+    "status": ORDERS, "order_was": ORDERS, "prescription_was": STATUSES, "cause": ENDINGS, "reason": CANCEL_REASONS,
+}
+"""Arguments that are codes, each with the table of its words."""
+
+
+def _argument(field: str, value: Any, name: Name) -> Two:
+    """One argument in words; a question mark for one that a tampered row lacks."""
+    if field == "findings" and isinstance(value, list):
+        return _findings([one for one in value if isinstance(one, dict)])
+    if field == "refused" and isinstance(value, dict):
+        return _list([Two(f"{REASONS[reason][0]} {count} 家", f"{REASONS[reason][1]} ({count})")
+                      for reason, count in value.items() if reason in REASONS], Two("无报价", "no quotes"))
+    if isinstance(value, list):
+        return _list([_named(str(one), name) if field == "silent" else Two(str(one), str(one)) for one in value],
+                     Two("无", "none"))
+    if not isinstance(value, str | int):
+        return Two("？", "?")
+    return _named(str(value), name) if field == "chain" else _CODED.get(field, {}).get(str(value), Two(str(value), str(value)))
+
+
+def _named(slug: str, name: Name) -> Two:
+    words = name(slug)
+    return Two(words.zh, words.en or slug)
+
+
+def _findings(found: list[dict[str, Any]]) -> Two:
+    """How many of each severity, and which of them block."""
+    counts = {severity: sum(one.get("severity") == severity for one in found) for severity in Severity}
+    words = _list([Two(f"{count} 项{SEVERITIES[severity].zh}", f"{count} {SEVERITIES[severity].en}")
+                   for severity, count in counts.items() if count], Two("未发现问题", "nothing found"))
+    blocks = ", ".join(f"{one.get('code')} ({one.get('rule')})" for one in found if one.get("severity") == Severity.BLOCK)
+    return Two(f"{words.zh}：{blocks}", f"{words.en}: {blocks}") if blocks else words
+
+
+def _list(words: list[Two], nothing: Two) -> Two:
+    return Two("、".join(one.zh for one in words), ", ".join(one.en for one in words)) if words else nothing

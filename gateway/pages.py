@@ -16,7 +16,9 @@ from starlette.exceptions import HTTPException
 from adapters import registry
 from domain import words as names
 from domain.errors import NeedsOperator
+from domain.events import Event
 from domain.findings import Severity
+from domain.former_words import event_of
 from domain.lifecycle import FINAL, Status
 from domain.money import yuan
 from domain.ranking import REASONS
@@ -50,13 +52,14 @@ class Pages:
         self._templates.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "sort_keys": True}
         self._templates.globals.update(
             city=city.policy, status_words=names.STATUSES, Status=Status, run_address=_run_address(settings),
-            prefect=settings.prefect_ui_url, said=words.said, actor=words.actor, trouble=views.trouble_words,
-            partner=self._partner, frequency=self._frequency, reasons=REASONS, route=names.ROUTES, final=FINAL)
+            prefect=settings.prefect_ui_url, happening=self._happening, failed=_failed, waiting=self._waiting,
+            actor=words.actor, trouble=views.trouble_words, partner=self._partner, frequency=self._frequency,
+            reasons=REASONS, route=names.ROUTES, final=FINAL)
         self._templates.filters.update(
             yuan=yuan, number=words.number, lasting=words.lasting, at=self._at, clock=self._clock,
             iso=lambda value: words.moment(value).isoformat(), left=self._left,
             status=_table(names.STATUSES), owner=_table(names.OWNERS), stage=_table(names.STAGES),
-            order=_table(words.ORDERS), money=_table(words.MONEY), severity=_table(words.SEVERITIES),
+            order=_table(names.ORDERS), money=_table(words.MONEY), severity=_table(names.SEVERITIES),
             decision=_table(words.DECISIONS), route=_table(names.ROUTES), code=_table(words.CODES),
             age=words.age, title=_table(names.TITLES), guardianship=_table(names.GUARDIANSHIPS),
             reading=_table(names.READINGS), approval=_table(names.APPROVALS), skin=_table(names.SKIN_TESTS),
@@ -94,9 +97,20 @@ class Pages:
     def _partner(self, slug: str) -> Two:
         return self._partners.get(slug, Two(slug, ""))
 
+    def _happening(self, row: Mapping[str, Any]) -> Two:
+        return names.happening(row["reason"], row["detail"], self._partner)
+
+    def _waiting(self, stored: str) -> Two:
+        return names.waiting(stored, self._partner)
+
     def _frequency(self, code: str) -> Two:
         known = self._city.knowledge.frequencies.get(code)
         return Two(known.name if known else code, words.FREQUENCIES_EN.get(code, code))
+
+
+def _failed(row: Mapping[str, Any]) -> bool:
+    event = event_of(row["reason"], row["detail"])
+    return event is not None and event[0] is Event.ATTEMPT_FAILED
 
 
 def _table(table: Mapping[str, Two]) -> Any:

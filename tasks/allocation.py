@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 import json
 import secrets
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from domain.audit import selfpay_lines
 from domain.benefit import forecast, restricted
 from domain.claims import Claim, ClaimLine, Identity, Settlement
 from domain.errors import NeedsOperator, Refused, RxError, StaleStatus, Transient
+from domain.events import Event, Wait
 from domain.instructions import instructions
 from domain.lifecycle import ALIVE, GONE, Status
 from domain.orders import LeftOut, Offers, OrderLine, OrderStatus, PharmacyOrder, Quote, Receipt
@@ -36,10 +38,10 @@ log = get_logger(__name__)
 RECEIPT = TypeAdapter(Receipt)
 CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """None that looks like another. Ten of them: the counter has the digest, and must not be able to guess the code."""
+MOST_NAMED = 20
+"""Stores that a history row names when none can fill it; it counts all."""
 MOST_LEFT_OUT = 20
 """Stores of one round of quotes that are written down as differences; the metric counts all."""
-NOBODY_CAN_FILL = "a pharmacy that can fill it"
-"""What a prescription waits for while no store has everything: operations search for these words."""
 
 
 async def start_allocation(city: City, prescription_id: str) -> Head:
@@ -47,7 +49,7 @@ async def start_allocation(city: City, prescription_id: str) -> Head:
     with city.db.transaction("allocation.started") as session:
         loaded = prescriptions.load(session, prescription_id, expected=Status.REVIEWED)
         return history.append(session, loaded.head, to=Status.ALLOCATING, actor="platform",
-                              reason="looking for a pharmacy", at=city.now(), wake_at=city.now(), waiting_for="quotes")
+                              event=Event.SEARCH_STARTED, at=city.now(), wake_at=city.now(), waiting_for=Wait.QUOTES)
 
 
 async def allocate(city: City, prescription_id: str) -> Head:
@@ -73,9 +75,9 @@ async def allocate(city: City, prescription_id: str) -> Head:
         if entitlement is None or not entitlement.active:
             # The audit sends such a person's prescription back; those from before it did are sent back here.
             return ends.send_back(city, loaded)
-        made, why = await _choose(city, loaded, attempts)
-        if made is None:
-            return _ask_again(city, loaded, why)
+        made = await _choose(city, loaded, attempts)
+        if isinstance(made, _NoStore):
+            return _ask_again(city, loaded, made)
         open_order, hold = made
     try:
         return await _order(city, loaded, open_order, hold)
@@ -83,7 +85,17 @@ async def allocate(city: City, prescription_id: str) -> Head:
         return _declined(city, loaded.id, open_order.id, no.code)
 
 
-async def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed]) -> tuple[tuple[Placed, Intent] | None, str]:
+@dataclass(frozen=True)
+class _NoStore:
+    """Why nobody can fill it."""
+
+    stores: Sequence[Ranked]
+    """Each with its reason."""
+    silent: Sequence[str]
+    """Chains that did not answer."""
+
+
+async def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed]) -> tuple[Placed, Intent] | _NoStore:
     """Quotes from all chains in parallel, ranked; an order for the best store, about to be held. Or why there is none."""
     rx = loaded.prescription
     wanted = [OrderLine(i.line, i.drug, i.quantity, i.unit) for i in rx.items]
@@ -104,9 +116,8 @@ async def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed]) -> tup
         recently = city.now() - city.policy.ask_again_after
         ranking, best = ranked(frozenset(store for store, at in ended.items() if at > recently))
     if best is None:
-        refused = "; ".join(sorted({f"{one.quote.chain}/{one.quote.store}: {one.reason}" for one in ranking}))
-        return None, refused or f"no store has it ({', '.join(silent) + ' did not answer' if silent else 'all asked'})"
-    return _make_order(city, loaded, best, ranking, attempt=len(attempts) + 1), ""
+        return _NoStore(ranking, silent)
+    return _make_order(city, loaded, best, ranking, attempt=len(attempts) + 1)
 
 
 async def quotes_for(city: City, rx: Prescription, wanted: Sequence[OrderLine]
@@ -171,10 +182,10 @@ def _make_order(city: City, loaded: Loaded, best: Ranked, ranking: Sequence[Rank
     with city.db.transaction("order.made") as session:
         # The event first: whoever moved the prescription meanwhile stops us before anything is made.
         history.append(session, loaded.head, actor="platform",
-                       reason=f"{best.quote.chain}/{best.quote.store} ranked first", at=city.now(),
-                       wake_at=city.now(), waiting_for=f"hold at {best.quote.chain}",
-                       detail={"order": order_id, "why": best.why, "why_en": best.why_en, "score": str(best.score),
-                               "candidates": len(ranking)},
+                       event=Event.STORE_CHOSEN, at=city.now(),
+                       wake_at=city.now(), waiting_for=f"{Wait.HOLD}:{best.quote.chain}",
+                       detail={"order": order_id, "chain": best.quote.chain, "store": best.quote.store,
+                               "score": str(best.score), "candidates": len(ranking)},
                        also={"lane": f"{rx.hospital}/{best.quote.chain}"})
         placed = orders.make(session, order, attempt=attempt, sealed=sealed, ranking=words, at=city.now())
         hold = intend(city, session, _hold(order), partner=order.chain, request=_spelling(order))
@@ -230,20 +241,20 @@ def _ordered(city: City, session: Session, loaded: Loaded, order: PharmacyOrder,
     until, waiting_for = next_look(it_is, terms.accept_by, terms.fulfil_by)
     head = history.append(
         session, fresh.head, to=Status.FULFILLING, actor=f"chain:{order.chain}",
-        reason=f"order placed at {order.chain}/{order.store}", at=now,
+        event=Event.ORDER_PLACED, at=now,
         wake_at=now if fresh.cancel_reason or it_is not in ALIVE else until, waiting_for=waiting_for,
-        detail={"order": order.id, "reference": receipt.reference, "total_fen": answer.total,
-                "fund_fen": answer.fund, "patient_due_fen": answer.cash})
+        detail={"order": order.id, "chain": order.chain, "store": order.store, "reference": receipt.reference,
+                "total_fen": answer.total, "fund_fen": answer.fund, "patient_due_fen": answer.cash})
     reports.report(session, city, rx, Status.FULFILLING, reason="a pharmacy has the order", order=placed.order,
                    pickup_code=pickup_code, again=str(placed.attempt))
     return head
 
 
-def next_look(status: OrderStatus, accept_by: datetime | None, fulfil_by: datetime | None) -> tuple[datetime | None, str]:
+def next_look(status: OrderStatus, accept_by: datetime | None, fulfil_by: datetime | None) -> tuple[datetime | None, Wait]:
     """When an order under way must be looked at again, and what it waits for until then (D-12, A-02)."""
     if status is OrderStatus.ORDERED:
-        return accept_by, "the pharmacy's yes"
-    return fulfil_by, "the patient's receipt"
+        return accept_by, Wait.ACCEPTANCE
+    return fulfil_by, Wait.RECEIPT
 
 
 async def _pre_settle(city: City, loaded: Loaded, order: PharmacyOrder, claimed: claims.Claimed, identity: Identity
@@ -393,19 +404,23 @@ def _declined(city: City, rx_id: str, order_id: str, code: str) -> Head:
         if loaded.status is not Status.ALLOCATING:
             raise StaleStatus(f"{rx_id} is no longer allocating")
         placed = _move_on(session, order_id, OrderStatus.DECLINED, at=city.now(), reason=code)
-        return history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", reason=f"declined: {code}",
-                              at=city.now(), wake_at=city.now(), waiting_for="the next candidate",
-                              detail={"order": order_id, "code": code})
+        return history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", event=Event.ORDER_DECLINED,
+                              at=city.now(), wake_at=city.now(), waiting_for=Wait.CANDIDATE,
+                              detail={"order": order_id, "chain": placed.order.chain, "store": placed.order.store, "cause": code})
 
 
-def _ask_again(city: City, loaded: Loaded, why: str) -> Head:
+def _ask_again(city: City, loaded: Loaded, why: _NoStore) -> Head:
     """Nobody can fill it now: wait, and let operations see it."""
+    refused = Counter(one.reason for one in why.stores)
+    stores = sorted({f"{one.quote.chain}/{one.quote.store}:{one.reason}" for one in why.stores})
     until = min(city.now() + city.policy.ask_again_after, loaded.prescription.valid_until)
     with city.db.transaction("allocation.awaited") as session:
-        if loaded.waiting_for != NOBODY_CAN_FILL:
-            return history.append(session, loaded.head, actor="platform", reason="no pharmacy can fill it now",
-                                  at=city.now(), wake_at=until, waiting_for=NOBODY_CAN_FILL, detail={"why": why[:400]})
-        return history.wait(session, loaded.head, until=until, waiting_for=NOBODY_CAN_FILL)
+        if loaded.waiting_for != Wait.FILLER:
+            return history.append(
+                session, loaded.head, actor="platform", event=Event.NO_STORE, at=city.now(), wake_at=until,
+                waiting_for=Wait.FILLER,
+                detail={"refused": dict(refused), "stores": stores[:MOST_NAMED], "silent": list(why.silent)})
+        return history.wait(session, loaded.head, until=until, waiting_for=Wait.FILLER)
 
 
 def _spelling(order: PharmacyOrder) -> bytes:

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from domain.audit import Facts, audit
 from domain.claims import Entitlement, Identity
 from domain.errors import Refused
+from domain.events import Event
 from domain.findings import Finding, Severity, worst
 from domain.lifecycle import Status
 from domain.prescription import Prescription
@@ -16,7 +17,7 @@ from infra.db.history import Head
 from infra.db.prescriptions import Loaded
 from tasks import reports
 from tasks.city import City
-from tasks.ends import SENT_BACK, expire, tell_sent_back
+from tasks.ends import expire, tell_sent_back
 
 ENTITLEMENT = TypeAdapter(Entitlement)
 REMEMBERED = timedelta(days=366)
@@ -49,7 +50,7 @@ async def audit_prescription(city: City, prescription_id: str) -> Head:
     with city.db.transaction("audit.recorded") as session:
         # The event first: of two workers that audited it, one goes no further.
         head = history.append(session, loaded.head, to=to, actor="audit", at=city.now(),
-                              reason=SENT_BACK if to is Status.RETURNED else _summary(findings),
+                              event=Event.NOT_INSURED if to is Status.RETURNED else Event.AUDITED,
                               wake_at=city.now() if on else None, detail=_detail(findings), also=known)
         prescriptions.save_findings(session, rx.id, findings)
         if blocked:

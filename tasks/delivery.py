@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 
 from domain.errors import InvalidPayload, StaleStatus
+from domain.events import Event, Wait
 from domain.lifecycle import ALIVE, FINAL, GONE, Status
 from domain.orders import OrderStatus, OrderUpdate
 from domain.privacy import shown
@@ -80,13 +81,13 @@ async def await_delivery(city: City, prescription_id: str) -> Head:
     if unfinished or (not said_yes and placed.accept_by and now >= placed.accept_by):
         now_it_is = await withdraw(city, placed, "no_answer")
         if now_it_is is OrderStatus.CANCELLED:
-            return _note(city, loaded, placed, "no answer in time (D-12)")
+            return _note(city, loaded, placed, Event.NO_ANSWER)
         # It can't be taken back, and its word has not come yet: that word is asked for again, not raced for.
         if now_it_is is not placed.status:
-            return _note(city, loaded, placed, f"no word in time, but it is {now_it_is}")
+            return _note(city, loaded, placed, Event.WORD_MISSED, status=now_it_is)
         with city.db.transaction("delivery.overdue") as session:
             return history.wait(session, loaded.head, until=now + city.policy.ask_again_after,
-                                waiting_for="the pharmacy's word, overdue")
+                                waiting_for=Wait.ACCEPTANCE_OVERDUE)
     until, waiting_for = next_look(placed.status, placed.accept_by, placed.fulfil_by)
     if said_yes and placed.fulfil_by and now >= placed.fulfil_by:
         now_it_is = await withdraw(city, placed, "expired")
@@ -94,7 +95,7 @@ async def await_delivery(city: City, prescription_id: str) -> Head:
             return ends.expire(city, loaded)
         # A timer never rewrites a fact: what cannot be taken back may still be handed over, or has been.
         until = now + city.policy.ask_again_after if now_it_is in ALIVE else now
-        waiting_for = "the patient's receipt, overdue (A-02)"
+        waiting_for = Wait.RECEIPT_OVERDUE
     with city.db.transaction("delivery.awaited") as session:
         return history.wait(session, loaded.head, until=until, waiting_for=waiting_for)
 
@@ -128,23 +129,23 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
         # We took it back, or it declined, and yet the patient has it: too true to drop, too late to act on.
         claims.disagree(session, kind="late_word_from_chain", subject=event, expected=placed.status,
                         actual=update.status, at=city.now(), prescription_id=rx_id)
-        history.append(session, loaded.head, actor=f"chain:{chain}", reason=f"{update.status} after {placed.status}",
+        history.append(session, loaded.head, actor=f"chain:{chain}", event=Event.WORD_AFTER_ORDER,
                        at=city.now(), wake_at=loaded.wake_at, waiting_for=loaded.waiting_for,
-                       detail={"order": placed.id, "event": event})
+                       detail={"order": placed.id, "event": event, "status": update.status, "order_was": placed.status})
         return _answer(200, "applied"), rx_id
     if not orders.advance(session, placed, update.status, at=city.now(), reason=reason,
                           returned=update.lines):
         return _answer(200, "ignored"), rx_id
-    detail = {"order": placed.id, "event": event, "said": update.status, "reason": reason,
+    detail = {"order": placed.id, "event": event, "status": update.status, "cause": reason,
               "lines": list(update.lines), "at": update.at.isoformat()}
     if loaded.status in FINAL:
         # Too late to act on, too true to drop: a person has to look.
         claims.disagree(session, kind="late_word_from_chain", subject=event, expected=loaded.status,
                         actual=update.status, at=city.now(), prescription_id=rx_id)
-        history.append(session, loaded.head, actor=f"chain:{chain}", reason=f"{update.status} after {loaded.status}",
-                       at=city.now(), wake_at=None, detail=detail)
+        history.append(session, loaded.head, actor=f"chain:{chain}", event=Event.WORD_AFTER_END,
+                       at=city.now(), wake_at=None, detail=detail | {"prescription_was": loaded.status})
         return _answer(200, "applied"), rx_id
-    history.append(session, loaded.head, actor=f"chain:{chain}", reason=f"order {update.status}", at=city.now(),
+    history.append(session, loaded.head, actor=f"chain:{chain}", event=Event.ORDER_UPDATE, at=city.now(),
                    wake_at=_due(city, loaded, update), waiting_for=loaded.waiting_for, detail=detail)
     return _answer(200, "applied"), rx_id
 
@@ -162,8 +163,8 @@ def _fulfilled(city: City, loaded: Loaded, placed: Placed) -> Head:
             reports.report(session, city, loaded.prescription, "cancel_refused", reason="already handed over",
                            again=str(placed.attempt))
         head = history.append(session, loaded.head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
-                              reason="the patient has the medicine", at=city.now(), wake_at=city.now(),
-                              waiting_for="settlement", detail={"order": placed.id}, keep_cancel=False)
+                              event=Event.HANDED_OVER, at=city.now(), wake_at=city.now(),
+                              waiting_for=Wait.SETTLEMENT, detail={"order": placed.id}, keep_cancel=False)
         reports.report(session, city, loaded.prescription, Status.FULFILLED, reason="handed over")
     return head
 
@@ -176,9 +177,9 @@ def _look_again(city: City, loaded: Loaded, placed: Placed) -> Head:
             ends.cancel(session, city, loaded.head, rx, reason, order_id=placed.id)
             return prescriptions.load(session, rx.id).head
         head = history.append(session, loaded.head, to=Status.ALLOCATING, actor=f"chain:{placed.order.chain}",
-                              reason=f"order {placed.status}: {placed.reason or 'no reason given'}", at=city.now(),
-                              wake_at=city.now(), waiting_for="the next candidate",
-                              detail={"order": placed.id, "code": placed.reason})
+                              event=Event.ORDER_ENDED, at=city.now(),
+                              wake_at=city.now(), waiting_for=Wait.CANDIDATE,
+                              detail={"order": placed.id, "status": placed.status, "cause": placed.reason})
         reports.report(session, city, rx, Status.ALLOCATING, reason="the order ended; its pickup code is void",
                        again=str(placed.attempt))
     return head
@@ -193,17 +194,17 @@ async def _cancel(city: City, loaded: Loaded, placed: Placed) -> Head:
             ends.cancel(session, city, loaded.head, rx, loaded.cancel_reason, order_id=placed.id)
             return prescriptions.load(session, rx.id).head
     with city.db.transaction("delivery.cancel_refused") as session:
-        head = history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", reason="too late to cancel",
+        head = history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", event=Event.CANCEL_TOO_LATE,
                               at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for,
                               detail={"order": placed.id}, keep_cancel=False)
         reports.report(session, city, rx, "cancel_refused", reason="too late to cancel", again=str(placed.attempt))
     return head
 
 
-def _note(city: City, loaded: Loaded, placed: Placed, reason: str) -> Head:
+def _note(city: City, loaded: Loaded, placed: Placed, event: Event, **more: str) -> Head:
     with city.db.transaction("delivery.noted") as session:
-        return history.append(session, loaded.head, actor="clock", reason=reason, at=city.now(), wake_at=city.now(),
-                              waiting_for=loaded.waiting_for, detail={"order": placed.id})
+        return history.append(session, loaded.head, actor="clock", event=event, at=city.now(), wake_at=city.now(),
+                              waiting_for=loaded.waiting_for, detail={"order": placed.id, **more})
 
 
 def _answer(status: int, result: str, why: object = None) -> Answer:

@@ -1,5 +1,6 @@
 """The ends a prescription comes to without medicine: written once, reported once."""
 
+from domain.events import Event
 from domain.lifecycle import Status
 from domain.prescription import Prescription
 from domain.words import Two
@@ -14,14 +15,13 @@ NOT_INSURED = Two(
     "The fund does not know the patient as insured, and only what the fund pays for is filled here for now. Check identity and "
     "insurance: if they are wrong, correct them and prescribe anew; if they are right, the patient buys it at the hospital.")
 """What a hospital is told with the code `NOT_INSURED` (B-44)."""
-SENT_BACK = "not insured: back to the hospital (B-44)"
 
 
 def send_back(city: City, loaded: Loaded) -> Head:
     """The fund does not insure the person: its hospital has the next word, nobody waits (B-44)."""
     with city.db.transaction("prescription.sent_back") as session:
-        head = history.append(session, loaded.head, to=Status.RETURNED, actor="platform", reason=SENT_BACK, at=city.now(),
-                              wake_at=None, keep_cancel=False, detail={"code": "NOT_INSURED", "rule": "B-44"})
+        head = history.append(session, loaded.head, to=Status.RETURNED, actor="platform", event=Event.NOT_INSURED,
+                              at=city.now(), wake_at=None, keep_cancel=False)
         tell_sent_back(session, city, loaded.prescription)
     return head
 
@@ -33,9 +33,9 @@ def tell_sent_back(session: Session, city: City, rx: Prescription) -> None:
 def expire(city: City, loaded: Loaded) -> Head:
     """Its validity is over and nobody has the medicine (A-01)."""
     with city.db.transaction("prescription.expired") as session:
-        head = history.append(session, loaded.head, to=Status.EXPIRED, actor="clock", reason="validity is over (A-01)",
+        head = history.append(session, loaded.head, to=Status.EXPIRED, actor="clock", event=Event.EXPIRED,
                               at=city.now(), wake_at=None, keep_cancel=False,
-                              detail={"valid_until": loaded.prescription.valid_until.isoformat(), "rule": "A-01"})
+                              detail={"valid_until": loaded.prescription.valid_until.isoformat()})
         reports.report(session, city, loaded.prescription, Status.EXPIRED, reason="RX_EXPIRED")
     return head
 
@@ -43,7 +43,7 @@ def expire(city: City, loaded: Loaded) -> Head:
 def cancel(session: Session, city: City, head: Head, rx: Prescription, reason: str, *, order_id: str = "") -> Status:
     """The hospital cancelled it and no pharmacy holds anything for it, in the caller's transaction."""
     history.append(session, head, to=Status.CANCELLED, actor=f"hospital:{rx.hospital}",
-                   reason="cancelled by the hospital", at=city.now(), wake_at=None, keep_cancel=False,
+                   event=Event.CANCELLED, at=city.now(), wake_at=None, keep_cancel=False,
                    detail={"reason": reason} | ({"order": order_id} if order_id else {}))
     reports.report(session, city, rx, Status.CANCELLED, reason=reason)
     return Status.CANCELLED

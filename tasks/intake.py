@@ -10,6 +10,7 @@ from adapters.mapping import CodeMap
 from adapters.messages import Message, Outcome, Unmapped, Verdict
 from adapters.protocols import Hospital
 from domain.errors import InvalidPayload, StaleStatus
+from domain.events import Event, Wait
 from domain.findings import Finding
 from domain.lifecycle import FINAL, Status
 from fhir_profiles import answers
@@ -282,8 +283,8 @@ def _cancel(city: City, session: Session, hospital: str, message: Message, archi
         outcome = "too-late"
     elif loaded.status in (Status.ALLOCATING, Status.FULFILLING):
         # A chain may hold stock for it: the worker must ask the chain before it is cancelled.
-        history.append(session, loaded.head, actor=f"hospital:{hospital}", reason="cancel requested", at=city.now(),
-                       wake_at=city.now(), waiting_for="cancel", detail={"reason": wish.reason},
+        history.append(session, loaded.head, actor=f"hospital:{hospital}", event=Event.CANCEL_REQUESTED, at=city.now(),
+                       wake_at=city.now(), waiting_for=Wait.CANCEL_ANSWER, detail={"reason": wish.reason},
                        cancel_reason=wish.reason)
         outcome = "cancelling"
     else:

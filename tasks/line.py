@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Refused, RxError, StaleStatus, Transient
+from domain.events import Event, Wait
 from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
 from infra import metrics
 from infra.db import history, prescriptions
@@ -213,7 +214,7 @@ def _again_later(city: City, prescription_id: str, trouble: Exception, code: str
         attempts = loaded.attempts + 1
         again = city.after(seconds=BACKOFF[min(attempts, len(BACKOFF)) - 1])
         history.append(
-            session, loaded.head, actor="platform", reason=f"attempt {attempts} failed: {code}", at=city.now(),
+            session, loaded.head, actor="platform", event=Event.ATTEMPT_FAILED, at=city.now(),
             wake_at=again, waiting_for=_WHAT_NEXT[_kind(trouble)], attempts=attempts, trouble=code[:80],
             detail={"error": code, "attempt": attempts, "again_at": again.isoformat(),
                     "stage": STAGES[loaded.status]})
@@ -229,14 +230,14 @@ def _bare(trouble: Exception) -> BaseException:
     return RuntimeError(type(trouble).__name__).with_traceback(trouble.__traceback__)
 
 
-_WHAT_NEXT: Mapping[type[Exception], str] = {
-    Transient: "the next attempt; nobody needs to act",
-    OutcomeUnknown: "the partner's word on an unknown outcome",
-    StaleStatus: "the next attempt; nobody needs to act",
-    Refused: "a person: a partner refused what it must not refuse",
-    InvalidPayload: "a person: a partner's answer broke the contract",
-    NeedsOperator: "a person: configuration, credentials or a partner's book",
-    Exception: "a person: a fault of the platform",
+_WHAT_NEXT: Mapping[type[Exception], Wait] = {
+    Transient: Wait.RETRY,
+    OutcomeUnknown: Wait.PARTNER_WORD,
+    StaleStatus: Wait.RETRY,
+    Refused: Wait.PERSON_REFUSED,
+    InvalidPayload: Wait.PERSON_ANSWER,
+    NeedsOperator: Wait.PERSON_SETUP,
+    Exception: Wait.PERSON_FAULT,
 }
 
 assert set(STEPS) == {status for status, owner in OWNERS.items() if owner is not Owner.NOBODY}

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from domain.events import Event, Wait
 from domain.findings import Finding, Severity
 from domain.lifecycle import Status
 from domain.prescription import Item, Reading
@@ -19,6 +20,8 @@ from tasks.city import City
 from tasks.ends import expire
 
 DECISIONS: Mapping[str, Status] = {"pass": Status.REVIEWED, "reject": Status.REFUSED, "return": Status.RETURNED}
+_DECIDED: Mapping[Status, Event] = {
+    Status.REVIEWED: Event.PASSED, Status.REFUSED: Event.REJECTED, Status.RETURNED: Event.SENT_BACK}
 
 
 class ReviewRefused(Exception):
@@ -48,8 +51,8 @@ async def open_review(city: City, prescription_id: str) -> Head:
         loaded = prescriptions.load(session, prescription_id, expected=Status.AUDITED)
         rx = loaded.prescription
         head = history.append(session, loaded.head, to=Status.IN_REVIEW, actor="platform",
-                              reason="queued for a pharmacist", at=city.now(), wake_at=rx.valid_until,
-                              waiting_for="a pharmacist's decision")
+                              event=Event.QUEUED, at=city.now(), wake_at=rx.valid_until,
+                              waiting_for=Wait.DECISION)
         reviews.open_review(session, rx.id, rx.prescriber.id, city.now())
         reports.report(session, city, rx, Status.IN_REVIEW, reason="queued for a pharmacist")
     return head
@@ -61,7 +64,7 @@ async def await_review(city: City, prescription_id: str) -> Head:
         loaded = prescriptions.load(session, prescription_id, expected=Status.IN_REVIEW)
         if city.now() < loaded.prescription.valid_until:
             return history.wait(session, loaded.head, until=loaded.prescription.valid_until,
-                                waiting_for="a pharmacist's decision")
+                                waiting_for=Wait.DECISION)
     return expire(city, loaded)
 
 
@@ -109,7 +112,7 @@ def decide(city: City, prescription_id: str, pharmacist: str, given: Decision) -
                        reasons=dict(given.reasons or {}), request_sha256=digest, at=city.now())
         passed = to is Status.REVIEWED
         history.append(session, loaded.head, to=to, actor=f"pharmacist:{pharmacist}",
-                       reason="passed" if passed else f"{given.decision}: {', '.join(given.codes)}", at=city.now(),
+                       event=_DECIDED[to], at=city.now(),
                        wake_at=city.now() if passed else None,
                        detail={"decision": given.decision, "codes": list(given.codes),
                                "reasons_for": sorted(given.reasons or {})})

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from domain.claims import DayTotals, Reconciled, Reversal, Settlement
 from domain.errors import NeedsOperator, Transient
+from domain.events import Event, Wait
 from domain.lifecycle import Money, Status
 from domain.money import Fen
 from infra.db import Session, claims, history, orders, prescriptions
@@ -62,15 +63,15 @@ async def await_return(city: City, prescription_id: str) -> Head:
         held = () if claimed.reversed else claimed.lines
         if held != placed.kept_lines:
             return history.append(session, loaded.head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
-                                  reason="the patient brought something back", at=city.now(), wake_at=city.now(),
-                                  waiting_for="reversal", detail={"order": placed.id, "kept": list(placed.kept_lines)})
+                                  event=Event.BROUGHT_BACK, at=city.now(), wake_at=city.now(),
+                                  waiting_for=Wait.REVERSAL, detail={"order": placed.id, "kept": list(placed.kept_lines)})
         if city.now() >= over and claimed.status is Money.RECONCILED:
             return history.append(session, loaded.head, to=Status.CLOSED, actor="clock",
-                                  reason="return window is over, the day is reconciled", at=city.now(), wake_at=None)
-        until, waiting_for = over, "the return window"
+                                  event=Event.CLOSED, at=city.now(), wake_at=None)
+        until, waiting_for = over, Wait.RETURN_WINDOW
         if city.now() >= over:
             # The reconciliation wakes it; a clock runs all the same, so that a lost nudge only costs hours.
-            until, waiting_for = city.after(hours=6), "the day's reconciliation"
+            until, waiting_for = city.after(hours=6), Wait.RECONCILIATION
         return history.wait(session, loaded.head, until=until, waiting_for=waiting_for)
 
 
@@ -98,8 +99,8 @@ async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) 
         seen_all = fresh.head == loaded.head and claimed.lines == placed.kept_lines
         until = _window(city, placed) if seen_all else city.now()
         return history.append(session, fresh.head, to=Status.SETTLED, actor=f"payer:{city.payer.slug}",
-                              reason="the fund has settled", at=city.now(), wake_at=until,
-                              waiting_for="the return window",
+                              event=Event.SETTLED, at=city.now(), wake_at=until,
+                              waiting_for=Wait.RETURN_WINDOW,
                               detail={"settlement": answer.settlement_id, "reference": claim.reference,
                                       "total_fen": answer.total, "fund_fen": answer.fund,
                                       "account_fen": answer.account, "cash_fen": answer.cash})
@@ -126,8 +127,8 @@ async def _reverse(city: City, loaded: Loaded, placed: Placed, claimed: Claimed)
     def reversed_(session: Session, reversal: Reversal) -> None:
         fresh = prescriptions.load(session, loaded.id)
         claims.reversed_(session, claimed, reversal, chain=placed.order.chain, at=city.now())
-        history.append(session, fresh.head, actor=f"payer:{city.payer.slug}", reason="the settlement was reversed",
-                       at=city.now(), wake_at=city.now(), waiting_for="re-settlement",
+        history.append(session, fresh.head, actor=f"payer:{city.payer.slug}", event=Event.REVERSED,
+                       at=city.now(), wake_at=city.now(), waiting_for=Wait.RESETTLEMENT,
                        detail={"settlement": settled.settlement_id, "reversal": reversal.settlement_id,
                                "reference": reference})
 
@@ -145,8 +146,8 @@ def _settled(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> He
             reports.report(session, city, loaded.prescription, Status.SETTLED, reason="reversed after a return",
                            money=ZERO, again=f"{claimed.version}r")
         return history.append(session, loaded.head, to=Status.SETTLED, actor="platform",
-                              reason="the claim matches what the patient has", at=city.now(),
-                              wake_at=_window(city, placed), waiting_for="the return window")
+                              event=Event.CLAIM_AGREES, at=city.now(),
+                              wake_at=_window(city, placed), waiting_for=Wait.RETURN_WINDOW)
 
 
 def _window(city: City, placed: Placed) -> datetime:

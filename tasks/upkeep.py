@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from domain.errors import Refused, RxError, StaleStatus
+from domain.events import Event
 from domain.lifecycle import FINAL, OWNERS, Owner, Status
 from domain.orders import OrderStatus
 from infra.db import claims, effects, history, inbox, orders, prescriptions, sign_ins
@@ -34,7 +35,7 @@ def redrive(city: City, prescription_id: str, operator: str) -> Status:
                 for effect in (one for one in forgotten if one.step in ("settle", "reverse")):
                     claims.renew_reference(session, prescription_id, effect.version, city.payer.new_reference,
                                            city.now())
-                history.append(session, loaded.head, actor=f"operator:{operator}", reason="woken by an operator",
+                history.append(session, loaded.head, actor=f"operator:{operator}", event=Event.WOKEN,
                                at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for,
                                detail={"tried_again": [f"{effect.step} {effect.version}" for effect in forgotten]})
             return loaded.status

@@ -25,6 +25,7 @@ from domain import words as names
 from domain.audit import RULES, payment, prescribing, safety
 from domain.audit.facts import Rule
 from domain.errors import RxError
+from domain.events import ARGUMENTS, PERSON, Event, Wait
 from domain.lifecycle import (
     ALIVE,
     DEADLINES,
@@ -90,12 +91,35 @@ def lifecycle_page() -> str:
         "if one holds stock or has an order.",
         "## Order", _states(ORDER_TRANSITIONS),
         _table(("status", "中文", "may still bring the medicine", "may become", "meaning"), _rows(
-            OrderStatus, ORDER_TRANSITIONS, words.ORDERS, lambda status: "yes" if status in ALIVE else "no")),
+            OrderStatus, ORDER_TRANSITIONS, names.ORDERS, lambda status: "yes" if status in ALIVE else "no")),
         "An order's word moves all its items; a late word may skip statuses and never goes back. An item without an "
         "order is `open`. A prescription has several orders one after the other, one alive at a time.",
         "## Money", _states(MONEY_TRANSITIONS),
         _table(("status", "中文", "may become", "meaning"), _rows(Money, MONEY_TRANSITIONS, words.MONEY)),
         "Per claim. A return reverses the whole claim and settles what was kept as the next version.",
+    )
+
+
+def events_page() -> str:
+    """What a history row and a wait say."""
+    happens, waits = _meanings(Event), _meanings(Wait)
+    return _page(
+        "Events and waits / 事件与等待", "domain/events.py and domain/words.py",
+        "Every change of a prescription is a history row with an event as its `reason` and the event's arguments in its "
+        "`detail`: codes, ids, counts, moments and amounts in fen. The words are for people; nothing else looks at them. "
+        "What is in braces is an argument, put into words itself: statuses, causes, severities and partners by their names.",
+        "## Events",
+        _table(("event", "中文", "words", "arguments", "meaning"), [
+            (f"`{event}`", names.EVENTS[event].zh, names.EVENTS[event].en,
+             ", ".join(f"`{one}`" for one in ARGUMENTS[event]), happens.get(event.name, "")) for event in Event]),
+        "A row may have more in its `detail`. Rows written as English sentences before there were codes are read by "
+        "`domain/former_words.py`.",
+        "## Waits",
+        "`waiting_for` of a prescription: the code, and after a colon its argument where it has one (`hold:ankang`). Empty "
+        "where the platform acts at once or nothing is owed any more.",
+        _table(("wait", "中文", "words", "nothing moves until a person acts", "meaning"), [
+            (f"`{wait}`", names.WAITS[wait].zh, names.WAITS[wait].en, "yes" if wait in PERSON else "no",
+             waits.get(wait.name, "")) for wait in Wait]),
     )
 
 
@@ -129,12 +153,13 @@ def settings_page() -> str:
 def errors_page() -> str:
     """The six errors and what happens next."""
     rows: list[Sequence[object]] = []
+    waits = {kind: names.WAITS[wait].en for kind, wait in line._WHAT_NEXT.items()}
     for kind in SIX:
         act, _, what, _, cure = trouble_words(kind.__name__, attempts=1)
         red = "at the first attempt" if act else f"from attempt {line.RED_AFTER} on"
-        rows.append((f"`{kind.__name__}`", _first(inspect.getdoc(kind) or ""), what, line._WHAT_NEXT[kind], red, cure))
+        rows.append((f"`{kind.__name__}`", _first(inspect.getdoc(kind) or ""), what, waits[kind], red, cure))
     _, _, what, _, cure = trouble_words("", attempts=1)
-    rows.append(("anything else", "A fault of ours.", what, line._WHAT_NEXT[Exception], "at the first attempt", cure))
+    rows.append(("anything else", "A fault of ours.", what, waits[Exception], "at the first attempt", cure))
     return _page(
         "Errors / 六类错误", "domain/errors.py, tasks/line.py and infra/db/views/boards.py",
         "The name is the instruction. In the history, on the board and in Prefect a trouble is written as "
@@ -224,6 +249,7 @@ def deployment_name(given: Mapping[str, Any]) -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "lifecycle.md": lifecycle_page,
+    "events.md": events_page,
     "audit-rules.md": audit_page,
     "settings.md": settings_page,
     "errors.md": errors_page,

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from domain.errors import StaleStatus
+from domain.events import ARGUMENTS, Event
 from domain.lifecycle import Status, may_move
 from infra.db.engine import run, table
 from infra.db.rows import HistoryRow, PrescriptionRow
@@ -56,7 +57,7 @@ def append(
     *,
     to: Status | None = None,
     actor: str,
-    reason: str,
+    event: Event,
     at: datetime,
     wake_at: datetime | None,
     waiting_for: str = "",
@@ -70,21 +71,24 @@ def append(
     """Write down what happened to a prescription and, with `to`, move it. In the caller's transaction.
 
     Two writers racing for one prescription both get here; the comparison lets exactly one of them
-    through and the other gets `StaleStatus`. An illegal move is our bug (`ValueError`).
+    through and the other gets `StaleStatus`. An illegal move is our bug (`ValueError`), and so is a `detail` without an
+    argument of the event: `domain.events.ARGUMENTS` says which it has, codes, ids, counts, moments and amounts only.
 
-    `wake_at` is when the platform must look again (None: nothing is owed). `also` names further columns of the
-    prescription that change with it. Texts hold codes and ids only.
+    `wake_at` is when the platform must look again (None: nothing is owed). `waiting_for` is a `domain.events.Wait`, with
+    its argument after a colon where it has one. `also` names further columns of the prescription that change with it.
     """
     after = to or head.status
     if to and not may_move(head.status, to):
         raise ValueError(f"{head.status} -> {to} is not in the lifecycle")
-    event = {
+    if missing := set(ARGUMENTS[event]) - set(detail or ()):
+        raise ValueError(f"{event} without {', '.join(sorted(missing))}")
+    row = {
         "prescription_id": head.id, "seq": head.version + 1, "at": at.astimezone(UTC).isoformat(),
-        "from_status": head.status, "to_status": after, "actor": actor, "reason": reason,
+        "from_status": head.status, "to_status": after, "actor": actor, "reason": str(event),
         "detail": json.dumps(detail or {}, ensure_ascii=False, sort_keys=True, separators=(",", ":")),
         "run_id": current_run(),
     }
-    moved = Head(head.id, after, head.version + 1, _digest(head.hash, [event[name] for name in HASHED]), wake_at)
+    moved = Head(head.id, after, head.version + 1, _digest(head.hash, [row[name] for name in HASHED]), wake_at)
     changed = dict(also or {})
     if not keep_cancel or cancel_reason is not None:
         changed["cancel_reason"] = cancel_reason
@@ -94,17 +98,17 @@ def append(
         **{f"new_{column}": value for column, value in changed.items()}})
     if written.rowcount != 1:
         raise StaleStatus(f"{head.id} is no longer {head.status} at {head.version}")
-    run(session, _INSERT, event | {"hash": moved.hash})
+    run(session, _INSERT, row | {"hash": moved.hash})
     return moved
 
 
-def begin(session: Session, row: PrescriptionRow, *, actor: str, reason: str, at: datetime,
+def begin(session: Session, row: PrescriptionRow, *, actor: str, event: Event, at: datetime,
           detail: Mapping[str, Any]) -> Head:
     """The first row of a new prescription's chain; adds the prescription itself."""
     row.status, row.version, row.head_hash = Status.RECEIVED, 0, GENESIS
     session.add(row)
     session.flush()
-    return append(session, Head(row.id, Status.RECEIVED, 0, GENESIS), actor=actor, reason=reason, at=at,
+    return append(session, Head(row.id, Status.RECEIVED, 0, GENESIS), actor=actor, event=event, at=at,
                   wake_at=row.wake_at, detail=detail)
 
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from domain.errors import StaleStatus
+from domain.events import Event, Wait
 from domain.findings import Finding
 from domain.lifecycle import FINAL, Status
 from domain.prescription import Prescription
@@ -100,9 +101,9 @@ def admit(session: Session, rx: Prescription, *, patient_sealed: bytes, archive_
         id=rx.id, hospital=rx.hospital, external_id=rx.external_id, patient_id=rx.patient.id,
         patient_sealed=patient_sealed,
         content=PRESCRIPTION.dump_python(rx, mode="json"), archive_key=archive_key, received_at=at,
-        valid_until=rx.valid_until, expedited=rx.kind == "emergency", wake_at=at, waiting_for="audit", lane=f"{rx.hospital}/",
+        valid_until=rx.valid_until, expedited=rx.kind == "emergency", wake_at=at, waiting_for=Wait.AUDIT, lane=f"{rx.hospital}/",
     )
-    head = history.begin(session, row, actor=f"hospital:{rx.hospital}", reason="received and archived", at=at,
+    head = history.begin(session, row, actor=f"hospital:{rx.hospital}", event=Event.RECEIVED, at=at,
                          detail={"message": message, "archive": archive_key, "items": len(rx.items)})
     session.add_all(ItemRow(prescription_id=rx.id, line=item.line, drug=item.drug, quantity=item.quantity,
                             status="open") for item in rx.items)
@@ -218,7 +219,7 @@ def set_aside(session: Session, prescription_id: str, *, until: datetime, troubl
     session.execute(
         sa.update(PrescriptionRow).where(PrescriptionRow.id == prescription_id)
         .values(wake_at=until, attempts=PrescriptionRow.attempts + 1, trouble=trouble,
-                waiting_for="a person: its row cannot be read").execution_options(synchronize_session=False))
+                waiting_for=Wait.PERSON_UNREADABLE).execution_options(synchronize_session=False))
 
 
 def lease(session: Session, prescription_id: str, owner: str, *, at: datetime, until: datetime) -> bool:

@@ -80,7 +80,7 @@ class PrescriptionRow(Base):
     wake_at: Mapped[datetime | None]
     """When the platform must look at it next; empty when nothing is owed and no clock runs."""
     waiting_for: Mapped[str] = mapped_column(sa.String(200), default="")
-    """What it waits for, in words."""
+    """A code of `domain.events.Wait`; after a colon its argument."""
     attempts: Mapped[int] = mapped_column(default=0)
     """Failed attempts at the present step."""
     trouble: Mapped[str] = mapped_column(sa.String(80), default="")

@@ -17,6 +17,7 @@ from starlette.types import Message
 
 from adapters.dialects import erx
 from domain.errors import NeedsOperator, Transient
+from domain.events import Event
 from domain.findings import Severity
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
@@ -495,7 +496,7 @@ def test_a_revocation_too_late_is_no_success(client: TestClient, engine: Speaker
     number, rx_id = uploaded(client, engine, facts(1))
     with city.db.transaction("test.ended") as session:
         loaded = prescriptions.load(session, rx_id)
-        history.append(session, loaded.head, to=Status.EXPIRED, actor="clock", reason="test", at=city.now(), wake_at=None)
+        history.append(session, loaded.head, to=Status.EXPIRED, actor="clock", event=Event.CLOSED, at=city.now(), wake_at=None)
     undo = json.loads(engine.cancel(facts(1), "C1", facts(1).sent))["D004"]
     answer = Called(client, engine, "rxUndo", {"hiRxno": number, **undo})
     assert (answer.code, answer.data["extras"]["status"]) == (erx.TOO_LATE, "too-late")

@@ -12,7 +12,6 @@ from domain.orders import OrderStatus
 from infra.db import history, prescriptions, views
 from infra.db.effects import Effect, intend
 from infra.db.views import boards, books
-from tasks.allocation import NOBODY_CAN_FILL
 from tasks.city import City
 from tasks.line import RED_AFTER, hop
 from tasks.settlement import reconcile_day
@@ -55,7 +54,6 @@ def deliver(city: City, rx_id: str) -> None:
 
 
 def test_the_words_of_the_board_are_those_of_the_line() -> None:
-    assert views.NOBODY_CAN_FILL == NOBODY_CAN_FILL
     assert views.LASTING == RED_AFTER
 
 

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from adapters.mapping import CodeMap
 from adapters.messages import Message, Unmapped
 from domain.errors import Transient
+from domain.events import Event
 from domain.findings import Finding, Severity
 from domain.lifecycle import Status
 from domain.orders import LeftOut, OrderStatus
@@ -336,7 +337,7 @@ def the_canary_sings(city: World) -> None:
 def _over_with_a_hold(city: World, session: Session) -> None:
     session.execute(sa.update(OrderRow).values(status=OrderStatus.HELD))
     head = prescriptions.load(session, city.rx).head
-    history.append(session, head, to=Status.EXPIRED, actor="clock", reason="-", at=city.clock(), wake_at=None)
+    history.append(session, head, to=Status.EXPIRED, actor="clock", event=Event.CLOSED, at=city.clock(), wake_at=None)
 
 
 Scenario = Callable[[World], None]

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from domain.events import Event
 from infra.db import Session, history
 from infra.db.rows import AnchorRow, HistoryRow, PrescriptionRow
 from infra.objects import key_of
@@ -95,7 +96,7 @@ def test_what_goes_on_after_its_day_is_no_rewriting(ours: Anchors, city: City, c
     with city.db.transaction() as session:
         row = session.get_one(PrescriptionRow, first)
         head = history.Head(row.id, row.status, row.version, row.head_hash)  # type: ignore[arg-type]
-        history.append(session, head, actor="worker", reason="looked", at=clock(), wake_at=None)
+        history.append(session, head, actor="worker", event=Event.SEARCH_STARTED, at=clock(), wake_at=None)
     clock.advance(hours=24)
     assert len(anchored(ours)) == 1
     assert ours.verify() == []

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from domain.events import Event
 from domain.lifecycle import Money, Status
 from domain.orders import OrderStatus
 from infra.db import claims, prescriptions
@@ -279,8 +280,8 @@ def test_a_trouble_somebody_else_overtook_is_not_raised(tmp_path, postgres_url):
     object.__setattr__(line.city, "after", overtaken)
     assert line.hop(rx_id).error == "OutcomeUnknown"
     with line.city.db.reading() as session:
-        reasons = list(session.scalars(sa.select(HistoryRow.reason).where(HistoryRow.prescription_id == rx_id)))
-    assert "order accepted" in reasons
+        events = list(session.scalars(sa.select(HistoryRow.reason).where(HistoryRow.prescription_id == rx_id)))
+    assert Event.ORDER_UPDATE in events
     line.city.db.close()
 
 

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from domain.errors import Refused
+from domain.events import Event
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
 from infra.db import effects, history, inbox, orders, prescriptions
@@ -37,7 +38,7 @@ def swept(line):
 def put_to_sleep(line, rx_id):
     """What a bug or a lost nudge leaves behind: nobody will look at it again."""
     with line.city.db.transaction() as session:
-        history.wait(session, prescriptions.load(session, rx_id).head, until=None, waiting_for="nobody")
+        history.wait(session, prescriptions.load(session, rx_id).head, until=None, waiting_for="")
 
 
 def due(line, rx_id):
@@ -114,7 +115,7 @@ def orphan(line):
     chain.book[placed.id].status = OrderStatus.HELD
     with line.city.db.transaction() as session:
         session.execute(sa.update(OrderRow).values(status=OrderStatus.HELD))
-        history.append(session, prescriptions.load(session, rx_id).head, to=Status.EXPIRED, actor="clock", reason="-",
+        history.append(session, prescriptions.load(session, rx_id).head, to=Status.EXPIRED, actor="clock", event=Event.CLOSED,
                        at=line.clock.at, wake_at=None)
     line.clock.advance(minutes=2)
     return chain, placed.id

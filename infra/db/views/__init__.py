@@ -7,7 +7,6 @@ grows as a whole: docs/explanation/history.md.
 from infra.db.views.boards import (
     DIFFERENCES,
     LASTING,
-    NOBODY_CAN_FILL,
     Board,
     Concern,
     DayMoney,
@@ -30,7 +29,6 @@ from infra.db.views.dossiers import Dossier, dossier, history_export, listed, ru
 __all__ = [
     "DIFFERENCES",
     "LASTING",
-    "NOBODY_CAN_FILL",
     "Board",
     "Concern",
     "DayMoney",

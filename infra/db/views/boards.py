@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from domain.events import Wait
 from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
 from domain.policy import CityPolicy
 from infra.db import mapping
@@ -33,8 +34,6 @@ from infra.db.rows import (
 OPEN = tuple(status for status in Status if status not in FINAL)
 GRACE = timedelta(seconds=60)
 """So long something may be due before somebody should look."""
-NOBODY_CAN_FILL = "a pharmacy that can fill it"
-"""The words `tasks.allocation` writes while no store has everything."""
 LASTING = 5
 """Failed attempts after which even a passing trouble needs a person; the same as `tasks.line.RED_AFTER`."""
 SHOWN = 20
@@ -225,7 +224,7 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
         True, "没有药店能配齐", "no pharmacy can fill it",
         "联系连锁补货，或请医师换药；平台会定时再问", "ask a chain to stock up or the prescriber to change the drug; "
         "the platform asks again by itself"),
-        sa.and_(rx.status == Status.ALLOCATING, rx.waiting_for == NOBODY_CAN_FILL), note=rx.hospital)
+        sa.and_(rx.status == Status.ALLOCATING, rx.waiting_for == Wait.FILLER), note=rx.hospital)
 
     late = sa.exists().where(ReviewRow.prescription_id == rx.id, ReviewRow.decision.is_(None),
                              ReviewRow.opened_at < now - policy.review_target)

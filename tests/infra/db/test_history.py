@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from domain.errors import StaleStatus
+from domain.events import Event
 from domain.lifecycle import Status
 from infra.db import Database, Session, history, prescriptions
 from infra.db.history import HASHED, Head
@@ -16,9 +17,9 @@ from tests.infra.db.records import MINUTE, NOW, admitted, at_once
 WAY = (Status.AUDITED, Status.IN_REVIEW, Status.REVIEWED, Status.ALLOCATING)
 
 
-def move(db: Database, head: Head, to: Status | None = None, reason: str = "because") -> Head:
+def move(db: Database, head: Head, to: Status | None = None, event: Event = Event.QUEUED) -> Head:
     with db.transaction() as session:
-        return history.append(session, head, to=to, actor="platform", reason=reason, at=NOW, wake_at=NOW,
+        return history.append(session, head, to=to, actor="platform", event=event, at=NOW, wake_at=NOW,
                               detail={"n": 1})
 
 
@@ -97,7 +98,7 @@ def test_a_cancel_is_kept_until_somebody_says_otherwise(db: Database) -> None:
     head = admitted(db)
     for given, kept in (({"cancel_reason": "patient"}, "patient"), ({}, "patient"), ({"keep_cancel": False}, None)):
         with db.transaction() as session:
-            head = history.append(session, head, actor="platform", reason="-", at=NOW, wake_at=None,
+            head = history.append(session, head, actor="platform", event=Event.QUEUED, at=NOW, wake_at=None,
                                   **given)  # type: ignore[arg-type]
         with db.reading() as session:
             assert prescriptions.load(session, head.id).cancel_reason == kept
@@ -180,7 +181,7 @@ def test_a_row_whose_hash_is_right_must_still_start_where_the_one_before_ended(d
     forged = Head(seen.id, Status.IN_REVIEW, seen.version, seen.hash)
     with db.transaction() as session:
         session.execute(sa.update(PrescriptionRow).values(status="in_review"))
-        history.append(session, forged, to=Status.REVIEWED, actor="platform", reason="-", at=NOW + timedelta(1),
+        history.append(session, forged, to=Status.REVIEWED, actor="platform", event=Event.QUEUED, at=NOW + timedelta(1),
                        wake_at=None)
     broken = verdict(db, seen.id)
     assert broken is not None

@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import event
 
+from domain import former_words
 from infra.db import Database
 from infra.db.engine import UtcDateTime
 from infra.db.rows import Base
@@ -76,13 +77,13 @@ def test_unique_keys_and_partial_indexes_are_there(db: Database) -> None:
     engine.dispose()
 
 
-def _insert_prescription(connection: sa.Connection, status: str) -> None:
+def _insert_prescription(connection: sa.Connection, status: str, *, id: str = "rx_1", waits: str = "") -> None:
     """As the first release did: later columns have their defaults."""
     connection.execute(sa.text("""
         INSERT INTO prescription (id, hospital, external_id, patient_id, patient_sealed, status, version, head_hash,
             content, archive_key, received_at, valid_until, expedited, waiting_for, attempts, trouble)
-        VALUES ('rx_1', 'first', 'RX1', 'p', :sealed, :status, 1, 'x', '{}', 'a', :at, :at, :no, '', 0, '')"""),
-        {"sealed": b"s", "status": status, "at": NOW, "no": False})
+        VALUES (:id, 'first', :id, 'p', :sealed, :status, 1, 'x', '{}', 'a', :at, :at, :no, :waits, 0, '')"""),
+        {"id": id, "sealed": b"s", "status": status, "at": NOW, "no": False, "waits": waits})
 
 
 def test_what_the_first_release_left_is_brought_up_to_date(database_url: str) -> None:
@@ -98,6 +99,30 @@ def test_what_the_first_release_left_is_brought_up_to_date(database_url: str) ->
     database.migrate()
     with engine.connect() as connection:
         assert connection.execute(sa.text("SELECT lane FROM prescription")).scalars().all() == ["first/"]
+    engine.dispose()
+    database.close()
+
+
+def test_waits_become_codes_and_the_history_stays_as_it_was_written(database_url: str) -> None:
+    database = Database(database_url)
+    database.migrate("0010")
+    engine = sa.create_engine(database_url)
+    former = [*former_words._WAITS, "hold at ankang", "hold at a hold at b", ""]
+    sentence = "no pharmacy can fill it now"
+    with engine.begin() as connection:
+        for number, waits in enumerate(former):
+            _insert_prescription(connection, "allocating", id=f"rx_{number}", waits=waits)
+            connection.execute(sa.text("""
+                INSERT INTO history (prescription_id, seq, at, from_status, to_status, actor, reason, detail, run_id, hash)
+                VALUES (:id, 1, 'then', 'received', 'received', 'a', :reason, '{}', '', 'x')"""),
+                {"id": f"rx_{number}", "reason": sentence})
+    database.migrate()
+    with engine.connect() as connection:
+        stored = dict(connection.execute(sa.text("SELECT id, waiting_for FROM prescription")).tuples().all())
+        reasons = set(connection.execute(sa.text("SELECT reason FROM history")).scalars())
+    codes = [stored[f"rx_{number}"] for number in range(len(former))]
+    assert codes == [*map(str, former_words._WAITS.values()), "hold:ankang", "hold:a hold at b", ""]
+    assert reasons == {sentence}
     engine.dispose()
     database.close()
 

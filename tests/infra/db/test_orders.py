@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from domain.errors import StaleStatus
+from domain.events import Event
 from domain.lifecycle import ORDER_TRANSITIONS, Status
 from domain.orders import OrderStatus as O
 from domain.prescription import PatientFacts, Sex
@@ -190,7 +191,7 @@ def test_a_hold_of_a_prescription_that_is_over_is_an_orphan(db: Database, ord_id
     with db.transaction() as session:
         from infra.db import prescriptions
         head = prescriptions.load(session, rx_of(db, ord_id)).head
-        history.append(session, head, to=Status.CANCELLED, actor="-", reason="-", at=NOW, wake_at=None)
+        history.append(session, head, to=Status.CANCELLED, actor="-", event=Event.CLOSED, at=NOW, wake_at=None)
     assert found() == [ord_id]
     with db.reading() as session:
         assert orders.orphan_holds(session, NOW, ["cancelled"]) == [], "it may just be being let go"

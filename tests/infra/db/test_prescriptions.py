@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
+from domain.events import Event
 from domain.lifecycle import Status
 from domain.prescription import RxKind
 from infra.db import Database, history, prescriptions
@@ -75,7 +76,7 @@ def test_an_event_may_move_a_prescription_to_a_chains_lane(db: Database) -> None
     head = admitted(db, 1)
     with db.transaction() as session:
         assert prescriptions.claim_due(session, "a", at=NOW, lease=MINUTE, limit=1)[0].chain == ""
-        history.append(session, head, actor="platform", reason="-", at=NOW, wake_at=NOW,
+        history.append(session, head, actor="platform", event=Event.QUEUED, at=NOW, wake_at=NOW,
                        also={"lane": "jinan_first/ankang"})
         prescriptions.release(session, "a", [head.id])
         (due,) = prescriptions.claim_due(session, "a", at=NOW, lease=MINUTE, limit=1)
@@ -94,9 +95,9 @@ def test_a_cancel_goes_before_the_flood_and_so_does_what_failed_but_they_get_hal
     flood = [admitted(db, n, at=NOW - MINUTE, hospital="flood").id for n in range(1, 11)]
     cancelled, failed = admitted(db, 21), admitted(db, 22)
     with db.transaction() as session:
-        history.append(session, cancelled, actor="hospital", reason="wants it back", at=NOW, wake_at=NOW,
+        history.append(session, cancelled, actor="hospital", event=Event.QUEUED, at=NOW, wake_at=NOW,
                        cancel_reason="patient")
-        history.append(session, failed, actor="platform", reason="attempt 1 failed", at=NOW, wake_at=NOW, attempts=1)
+        history.append(session, failed, actor="platform", event=Event.QUEUED, at=NOW, wake_at=NOW, attempts=1)
     assert take(db, limit=4)[:2] == [cancelled.id, failed.id]
     assert take(db, limit=4) == flood[2:6]
 
@@ -121,7 +122,7 @@ def test_waking_never_puts_anything_off(db: Database) -> None:
 def test_what_has_ended_stays_asleep(db: Database) -> None:
     head = admitted(db)
     with db.transaction() as session:
-        history.append(session, head, to=Status.CANCELLED, actor="platform", reason="-", at=NOW, wake_at=None)
+        history.append(session, head, to=Status.CANCELLED, actor="platform", event=Event.QUEUED, at=NOW, wake_at=None)
         prescriptions.wake(session, head.id, NOW)
     assert take(db) == []
 

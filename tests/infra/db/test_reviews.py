@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from domain.errors import StaleStatus
+from domain.events import Event
 from domain.findings import Finding, Severity
 from domain.lifecycle import Status
 from domain.prescription import RxKind
@@ -17,8 +18,8 @@ def queue_up(db: Database, number: int = 1, *, opened: datetime = NOW, valid: ti
     head = admitted(db, number, valid_until=NOW + valid, kind=kind)
     with db.transaction() as session:
         reviews.open_review(session, head.id, "D370100000001", opened)
-        head = history.append(session, head, to=Status.AUDITED, actor="audit", reason="-", at=NOW, wake_at=None)
-        history.append(session, head, to=Status.IN_REVIEW, actor="platform", reason="-", at=NOW, wake_at=None)
+        head = history.append(session, head, to=Status.AUDITED, actor="audit", event=Event.SEARCH_STARTED, at=NOW, wake_at=None)
+        history.append(session, head, to=Status.IN_REVIEW, actor="platform", event=Event.QUEUED, at=NOW, wake_at=None)
     return head.id
 
 

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from domain.errors import NeedsOperator
+from domain.events import Event
 from infra.db import Database, history
 from infra.db.migrate import APPEND_ONLY, grant
 from infra.db.rows import Base
@@ -60,7 +61,7 @@ def test_the_application_joins_writes_and_moves_on_without_any_right_to_the_sche
     with joined(application, Kind.GATEWAY, "roles", local_archive=False):
         head = admitted(application)
         with application.transaction() as session:
-            history.append(session, head, actor="worker", reason="looked", at=NOW, wake_at=None)
+            history.append(session, head, actor="worker", event=Event.SEARCH_STARTED, at=NOW, wake_at=None)
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)

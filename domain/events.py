@@ -1,0 +1,150 @@
+"""What happens to a prescription and what it waits for, as codes. Their words are in `domain.words`."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Event(StrEnum):
+    """What happened: the `reason` of a history row. Its arguments are in the row's `detail`."""
+
+    RECEIVED = "received"
+    AUDITED = "audited"
+    """Every rule ran; the row's status says with what end."""
+    NOT_INSURED = "not_insured"
+    """The fund does not insure the person (B-44): back to the hospital."""
+    QUEUED = "queued"
+    """For a pharmacist."""
+    PASSED = "passed"
+    """By the pharmacist."""
+    REJECTED = "rejected"
+    """By the pharmacist (C-09)."""
+    SENT_BACK = "sent_back"
+    """By the pharmacist, to the prescriber (C-07)."""
+    SEARCH_STARTED = "search_started"
+    STORE_CHOSEN = "store_chosen"
+    """It ranked first; its chain is about to be asked to hold the goods."""
+    NO_STORE = "no_store"
+    """No pharmacy can fill it now; they are asked again by and by."""
+    ORDER_DECLINED = "order_declined"
+    """The chain would not hold the goods or take the order: the next one is asked."""
+    ORDER_PLACED = "order_placed"
+    ORDER_UPDATE = "order_update"
+    """The chain says where the order is."""
+    NO_ANSWER = "no_answer"
+    """The pharmacy did not say yes in time (D-12): its order was taken back."""
+    WORD_MISSED = "word_missed"
+    """Asked after its time, the chain says that the order is further than its last word."""
+    ORDER_ENDED = "order_ended"
+    """Without medicine: back to the market, and its pickup code is void."""
+    WORD_AFTER_ORDER = "word_after_order"
+    """A chain's word on an order that had ended without medicine."""
+    WORD_AFTER_END = "word_after_end"
+    """A chain's word on a prescription that had ended."""
+    HANDED_OVER = "handed_over"
+    """The patient has the medicine."""
+    EXPIRED = "expired"
+    CANCEL_REQUESTED = "cancel_requested"
+    CANCELLED = "cancelled"
+    """By the hospital."""
+    CANCEL_TOO_LATE = "cancel_too_late"
+    SETTLED = "settled"
+    BROUGHT_BACK = "brought_back"
+    REVERSED = "reversed"
+    """The whole settlement (F-20)."""
+    CLAIM_AGREES = "claim_agrees"
+    """What the fund paid for is what the patient has."""
+    CLOSED = "closed"
+    ATTEMPT_FAILED = "attempt_failed"
+    """A step failed; it is tried again."""
+    WOKEN = "woken"
+    """A person had it looked at."""
+
+
+ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
+    Event.RECEIVED: ("message", "archive", "items"),
+    Event.AUDITED: ("findings",),
+    Event.NOT_INSURED: (),
+    Event.QUEUED: (),
+    Event.PASSED: ("reasons_for",),
+    Event.REJECTED: ("codes",),
+    Event.SENT_BACK: ("codes",),
+    Event.SEARCH_STARTED: (),
+    Event.STORE_CHOSEN: ("order", "chain", "store", "score", "candidates"),
+    Event.NO_STORE: ("refused", "stores", "silent"),
+    Event.ORDER_DECLINED: ("order", "chain", "store", "cause"),
+    Event.ORDER_PLACED: ("order", "chain", "store", "reference", "total_fen", "fund_fen", "patient_due_fen"),
+    Event.ORDER_UPDATE: ("order", "event", "status", "cause", "lines", "at"),
+    Event.NO_ANSWER: ("order",),
+    Event.WORD_MISSED: ("order", "status"),
+    Event.ORDER_ENDED: ("order", "status", "cause"),
+    Event.WORD_AFTER_ORDER: ("order", "event", "status", "order_was"),
+    Event.WORD_AFTER_END: ("order", "event", "status", "prescription_was"),
+    Event.HANDED_OVER: ("order",),
+    Event.EXPIRED: ("valid_until",),
+    Event.CANCEL_REQUESTED: ("reason",),
+    Event.CANCELLED: ("reason",),
+    Event.CANCEL_TOO_LATE: ("order",),
+    Event.SETTLED: ("settlement", "reference", "total_fen", "fund_fen", "account_fen", "cash_fen"),
+    Event.BROUGHT_BACK: ("order", "kept"),
+    Event.REVERSED: ("settlement", "reversal", "reference"),
+    Event.CLAIM_AGREES: (),
+    Event.CLOSED: (),
+    Event.ATTEMPT_FAILED: ("error", "attempt", "again_at", "stage"),
+    Event.WOKEN: ("tried_again",),
+}
+"""What the `detail` of an event always has: codes, ids, counts, moments (ISO 8601) and amounts (fen).
+
+`findings` are `{code, rule, severity, line}` each; `refused` is how many stores by reason (`domain.ranking.REASONS`);
+`stores` are the first of them as `chain/store:reason`; `silent` and `chain` are chains by slug; `status` and `order_was`
+are an `OrderStatus`, `prescription_was` a `Status`; `cause` is why an order ended (`domain.words.ENDINGS`), `reason` why
+the hospital cancels; `codes` are review items (A-26).
+"""
+
+
+class Wait(StrEnum):
+    """What a prescription waits for: `waiting_for` of its row, followed by `:` and the argument where it has one."""
+
+    AUDIT = "audit"
+    DECISION = "decision"
+    """A pharmacist's."""
+    QUOTES = "quotes"
+    HOLD = "hold"
+    """Argument: the chain."""
+    CANDIDATE = "candidate"
+    """The next pharmacy in the ranking is asked."""
+    FILLER = "filler"
+    """A pharmacy that can fill it: none can now."""
+    ACCEPTANCE = "acceptance"
+    """The pharmacy's yes (D-12)."""
+    ACCEPTANCE_OVERDUE = "acceptance_overdue"
+    """It can't be taken back, and nothing was said of it in time."""
+    RECEIPT = "receipt"
+    """The patient gets the medicine (A-02)."""
+    RECEIPT_OVERDUE = "receipt_overdue"
+    CANCEL_ANSWER = "cancel_answer"
+    """The chain's, whether it still can be cancelled."""
+    SETTLEMENT = "settlement"
+    REVERSAL = "reversal"
+    RESETTLEMENT = "resettlement"
+    RETURN_WINDOW = "return_window"
+    RECONCILIATION = "reconciliation"
+    RETRY = "retry"
+    """The next attempt; nobody needs to act."""
+    PARTNER_WORD = "partner_word"
+    """A partner's, on an effect whose outcome is unknown."""
+    PERSON_REFUSED = "person_refused"
+    """A person: a partner refused what it must not refuse."""
+    PERSON_ANSWER = "person_answer"
+    """A person: a partner's answer broke the contract."""
+    PERSON_SETUP = "person_setup"
+    """A person: configuration, credentials or a partner's book."""
+    PERSON_FAULT = "person_fault"
+    """A person: a fault of the platform."""
+    PERSON_UNREADABLE = "person_unreadable"
+    """A person: its row cannot be read."""
+
+
+PERSON = frozenset({
+    Wait.PERSON_REFUSED, Wait.PERSON_ANSWER, Wait.PERSON_SETUP, Wait.PERSON_FAULT, Wait.PERSON_UNREADABLE,
+})
+"""Nothing moves until a person acts."""
