@@ -73,7 +73,7 @@ class Service:
         self.session = requests.Session()
         self.session.trust_env = False
         self.session.headers["Authorization"] = f"Bearer {HOSPITAL_TOKEN}"
-        self.zeep = zeep.Client(f"{address}?wsdl", transport=zeep.Transport(session=self.session, timeout=10))
+        self.zeep = zeep.Client(f"{address}?wsdl", transport=zeep.Transport(session=self.session, timeout=60))
         # The WSDL names the platform's public address; a test is somewhere else.
         self.port = self.zeep.create_service("{urn:sanyi:prescription:v1}PrescriptionBinding", address)
 

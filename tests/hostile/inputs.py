@@ -88,6 +88,9 @@ def _signed(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]:
     yield Input("signed", "a name of 300,000 characters", changed(mdtrtinfo=visit | {"patnName": "名" * about(dice, 300_000)}))
     yield Input("signed", "allergies with many separators", changed(mdtrtinfo=visit | {"algsHis": "无;" * about(dice, 200_000)}))
     yield Input("signed", "escapes", changed(rxDrordDscr="\0\x01" * about(dice, 80_000)))
+    for name, text in (("patnAge", "9" * about(dice, 900_000)), ("nwbAge", "1月" * about(dice, 100_000)),
+                       ("prscDeptName", "每天" * about(dice, 150_000))):
+        yield Input("signed", f"{name} without end", changed(mdtrtinfo=visit | {name: text}))
     drug = good["rxdrugdetail"][0] | {"medListCodg": "NOBODYS", "drugGenname": "(" * about(dice, 20_000)}
     yield Input("signed", "a drug's name of 20 kB", changed(rxdrugdetail=[drug]))
 
@@ -118,6 +121,9 @@ def _fhir_json(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input
     yield Input("fhir-json", "blanks", b" " * 19_000_000)
     yield Input("fhir-json", "quotes that never end", b'{"resourceType":"Bundle","a":"' + b'\\"' * about(dice, 500_000))
     yield Input("fhir-json", "open brackets", b"[{" * about(dice, 300_000))
+    for name, piece in (("objects", b'{"a":'), ("lists", b"[1,"), ("quotes", b'"'), ("escapes", b'"' + b'\\"' * 100)):
+        yield Input("fhir-json", f"{name} that never end", piece * (about(dice, 1_000_000) // len(piece)))
+    yield Input("fhir-json", "lines", samples["fhir-json"].replace(b'"status"', b"\n" * about(dice, 900_000) + b'"status"', 1))
     yield Input("fhir-json", "a drug's name of 20 kB", _renamed(good, "(" * about(dice, 20_000)))
     yield Input("fhir-json", "a long number", b'{"resourceType":"Bundle","n":' + b"9" * about(dice, 900_000) + b"}")
 
@@ -149,6 +155,8 @@ def _fhir_xml(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]
     laughs = b"".join(b'<!ENTITY a%d "%s">' % (n, (b"&a;" if n == 0 else b"&a%d;" % (n - 1)) * 10) for n in range(9))
     yield Input("fhir-xml", "entities", b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">' + laughs + b"]>" + head + b"&a8;" + tail)
     yield Input("fhir-xml", "a comment", head + b"<!--" + b"-x" * about(dice, 450_000) + b"-->" + tail)
+    for name, piece in (("comments", b"<!--"), ("tags", b"<"), ("attributes", b'<b "'), ("quotes", b'<a "' + b'"' * 100)):
+        yield Input("fhir-xml", f"{name} that never end", head + piece * (about(dice, 1_000_000) // len(piece)))
     yield Input("fhir-xml", "instructions", head + b"<?x y?>" * about(dice, 140_000) + tail)
 
 
@@ -161,6 +169,18 @@ def _soap(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]:
             yield Input("cda", f"{size} {name}", good[:at] + piece * about(dice, size) + good[at:])
     yield Input("cda", "nested", good[:at] + b"<component>" * about(dice, 30_000))
     yield Input("cda", "a long text", good[:at] + b"x" * about(dice, 900_000) + good[at:])
+    for name, place, more in (
+            ("blanks in a name", b"</name>", b" " * about(dice, 400_000) + "甲".encode()),
+            ("lines of blanks in an address", b"</addr>", b"\n \t" * about(dice, 200_000) + "路".encode()),
+            ("hundreds of addresses", b"<addr>", b'<addr use="H">x</addr>' * about(dice, 5_000)),
+            ("strangers before a dose", b"<doseQuantity", b'<x a="1"/>' * about(dice, 10_000)),
+            ("a drug of one word", b"</name>\n</manufacturedLabeledDrug>", "黄".encode() * about(dice, 200_000)),
+            ("directions of one word", b'<effectiveTime xsi:type="IVL_TS"',
+             b"<text>" + "黄".encode() * about(dice, 200_000) + b"</text>"),
+            ("digits and blanks behind a drug", b"</manufacturedLabeledDrug>", b"1" * about(dice, 400_000) + b" " * 200_000)):
+        where = good.find(place)
+        if where >= 0:
+            yield Input("cda", name, good[:where] + more + good[where:])
     envelope = b'<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/">'
     yield Input("soap", "nested envelopes", envelope * about(dice, 10_000))
     yield Input("soap", "a document type", b'<!DOCTYPE x SYSTEM "file:///etc/passwd"><x/>')
@@ -184,6 +204,10 @@ def _hl7(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]:
     yield Input("mllp", "fields", head + body.replace(b"PID|", b"PID" + b"|x" * about(dice, 200_000), 1))
     yield Input("mllp", "escapes", head + body.replace(b"PID|", b"PID|" + b"\\X41\\" * about(dice, 100_000), 1))
     yield Input("mllp", "the whole message many times", head + body * about(dice, 400))
+    yield Input("mllp", "lines of nothing", head + body + b"\r" * about(dice, 900_000))
+    yield Input("mllp", "1,900 allergies", head + body + b"AL1|1|DA|^x\r" * about(dice, 1_900))
+    yield Input("mllp", "1,900 long comments", head + body + (b"NTE|1|P|" + b"x" * 400 + b"\r") * about(dice, 1_900))
+    yield Input("mllp", "one long name", head + body.replace(b"PID|", b"PID|||||" + b"x" * about(dice, 800_000) + b"\rZZZ|", 1))
     yield Input("mllp", "noise", bytes(dice.randrange(256) for _ in range(50_000)).replace(b"\x1c", b"x").replace(b"\x0b", b"x"))
 
 
@@ -200,6 +224,7 @@ def _box(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]:
             ("empty rows.xlsx", row + "<row/>" * about(dice, 400_000), "", ""),
             ("merges.xlsx", row, "<mergeCells>" + '<mergeCell ref="A1:XFD1048576"/>' * 1_000 + "</mergeCells>", ""),
             ("a cell far away.xlsx", row + '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>', "", ""),
+            ("merges that never end.xlsx", "", "<mergeCell ref=" * about(dice, 600_000), ""),
             ("many cells.xlsx", row + "<row><c><v>1</v></c></row>" * about(dice, 300_000), "", "")):
         yield Input("box", name, _workbook(sheet.format(rows=rows, more=more), styles))
     nested = "<处方>" * 50 + "<药品/>" * about(dice, 100_000) + "</处方>" * 50

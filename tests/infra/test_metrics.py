@@ -181,7 +181,7 @@ def test_a_worker_has_a_page_of_its_own_and_a_taken_port_does_not_stop_it():
     (port,) = _free_ports(1)
     metrics.serve(port, "127.0.0.1")
     metrics.serve(port, "127.0.0.1")
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         assert b"sanyi_hops_total" in answer.read()
 
 
@@ -191,10 +191,11 @@ def test_a_worker_has_a_page_of_its_own_and_a_taken_port_does_not_stop_it():
 async def test_a_look_tells_who_answers_and_what_time_it_is_there():
     (port,) = _free_ports(1)
     metrics.serve(port, "127.0.0.1")
+    began = datetime.now(UTC).replace(microsecond=0)
     seen = await look(f"http://127.0.0.1:{port}/metrics")
     assert seen.status == 200
     assert seen.date is not None
-    assert abs(seen.date - datetime.now(UTC)) < timedelta(seconds=5)
+    assert began <= seen.date <= datetime.now(UTC)
 
 
 async def test_a_look_at_nobody_is_an_answer_too():

@@ -146,7 +146,7 @@ def test_a_beat_that_is_late_does_not_bring_back_who_has_left(db: Database, monk
     def slow(given: Any) -> Any:
         if threading.current_thread().name == beating:
             asked.set()
-            assert left.wait(20)
+            assert left.wait(120)
         return at_once(given)
 
     with join(db):
@@ -155,9 +155,9 @@ def test_a_beat_that_is_late_does_not_bring_back_who_has_left(db: Database, monk
         # Forgotten meanwhile, it would be written down anew.
         with db.transaction("test") as session:
             session.execute(sa.text("DELETE FROM process"))
-        assert asked.wait(20)
+        assert asked.wait(120)
     left.set()
-    thread.join(20)
+    thread.join(120)
     assert listed(db) == []
 
 

@@ -36,7 +36,7 @@ async def serving(app: Any, port: int = 0) -> AsyncIterator[str]:
             await task
 
 
-async def until(true: Callable[[], Any], seconds: float = 5) -> None:
+async def until(true: Callable[[], Any], seconds: float = 60) -> None:
     """Wait until something holds, or fail."""
     for _ in range(int(seconds / 0.02)):
         if true():

@@ -44,7 +44,7 @@ async def line(**faults) -> AsyncIterator[tuple[Partner, Line, int]]:
         behind.close()
 
 
-async def ask(port: int, text: bytes = b"request\n", seconds: float = 3) -> bytes:
+async def ask(port: int, text: bytes = b"request\n", seconds: float = 60) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(text)

@@ -124,7 +124,7 @@ async def day(folder: Path, flaw: Callable[[Speaker], Speaker] = Sound,
 
     platform.hear = hear
     around(platform)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         await hospital._day()
     await background.stop()
     return record, plan

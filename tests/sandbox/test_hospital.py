@@ -85,7 +85,7 @@ async def progress(client, url):
 
 
 async def settled_down(client, url, condition):
-    for _ in range(200):
+    for _ in range(1200):
         if condition(await progress(client, url)):
             return await progress(client, url)
         await asyncio.sleep(0.05)

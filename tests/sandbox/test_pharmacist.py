@@ -53,7 +53,7 @@ class Desk:
         self.app = FaultyLine(app, Faults(1, faults or {}), by_bytes)
 
     async def empty(self):
-        for _ in range(200):
+        for _ in range(1200):
             if len(self.decided) == len(self.waiting):
                 return
             await asyncio.sleep(0.05)

@@ -150,13 +150,13 @@ def test_a_slow_message_of_one_hospital_holds_up_no_other(line):
     class Slow(type(slow)):
         def to_fhir(self, raw, codes):
             begun.set()
-            assert go_on.wait(30)
+            assert go_on.wait(120)
             return super().to_fhir(raw, codes)
 
     city = replace(line.city, hospitals={**line.city.hospitals, HOSPITAL: Slow()})
     thread = Thread(target=receive_prescription, args=(city, HOSPITAL, bundle(1)))
     thread.start()
-    assert begun.wait(30)
+    assert begun.wait(120)
     other = cancel(1).replace(b"urn:jinan_first:", b"urn:jinan_second:")
     assert receive_cancel(city, "jinan_second", other).status == 201
     go_on.set()

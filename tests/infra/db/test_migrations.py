@@ -57,7 +57,7 @@ def test_all_migrations_are_one_transaction(database_url: str) -> None:
 def test_several_processes_may_migrate_at_once(database_url: str) -> None:
     program = "import sys; from infra.db import Database; Database(sys.argv[1]).migrate()"
     running = [subprocess.Popen([sys.executable, "-c", program, database_url], cwd=ROOT) for _ in range(3)]
-    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert [process.wait(120) for process in running] == [0, 0, 0]
     database = Database(database_url)
     admitted(database)
     database.close()

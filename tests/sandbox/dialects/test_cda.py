@@ -190,7 +190,7 @@ async def test_every_third_document_is_offered_fetched_answered_and_not_offered_
         answer = await asyncio.to_thread(intake.receive, city, SLUG, document.raw)
         reply = house.adapter.answer(None, _verdict(answer.body))
         await polled.settle(document.ref, replace(reply, body=answer.body))
-        heard = await asyncio.wait_for(sending, 5)
+        heard = await asyncio.wait_for(sending, 60)
         assert list(await polled.poll(10)) == []
 
         repeat = asyncio.create_task(house.speaker.send(house.speaker.prescription(facts(3, (PATENT,)))))
@@ -202,7 +202,7 @@ async def test_every_third_document_is_offered_fetched_answered_and_not_offered_
         assert again.replayed
         assert heard
         assert (heard.outcome, heard.status, heard.id[:3]) == ("accepted", "received", "rx_")
-        assert await asyncio.wait_for(repeat, 5) == heard
+        assert await asyncio.wait_for(repeat, 60) == heard
 
 
 async def test_a_gateway_that_is_away_or_in_trouble_gives_no_answer_but_a_fault_of_ours_is_one() -> None:
