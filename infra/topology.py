@@ -34,7 +34,7 @@ IN_MEMORY = {
     "PREFECT_SERVER_WORKER_CHANNEL_CLEANUP_QUEUE_STORAGE": "prefect_redis.cleanup_queue",
     "PREFECT_SERVER_DOCKET_URL": "redis://…",
 }
-"""What a Prefect server keeps in its own memory unless told otherwise, and what shares it (Prefect 3.8)."""
+"""What a Prefect server keeps in its own memory unless told otherwise, and what shares it (Prefect 3.9)."""
 
 ANY_PAGE = "*"
 
@@ -254,7 +254,7 @@ def _other(others: Sequence[Process], kind: Kind, name: str) -> Process | None:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """(3, 8, 8) of `3.8.8+12.gabcdef`."""
+    """(3, 9, 1) of `3.9.1+12.gabcdef`."""
     return tuple(int(number) for number in re.findall(r"[0-9]+", version)[:3])
 
 

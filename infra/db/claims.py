@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache
-from typing import Any
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
@@ -15,7 +14,7 @@ from domain.claims import Claim, DayTotals, Identity, Reversal, Settlement
 from domain.errors import StaleStatus
 from domain.lifecycle import MONEY_TRANSITIONS, Money
 from domain.money import Entry, Fen, Posting
-from infra.db.engine import insert_new, run, table
+from infra.db.engine import Row, insert_new, run, table
 from infra.db.rows import UNRECONCILED, ClaimRow, DiscrepancyRow, EntryRow, PostingRow, ReconciliationRow
 
 CLAIM = TypeAdapter(Claim)
@@ -228,7 +227,7 @@ def _json(answer: Settlement) -> dict[str, object]:
     return dict(SETTLEMENT.dump_python(answer, mode="json"))
 
 
-def _claimed(row: sa.Row[Any]) -> Claimed:
+def _claimed(row: Row) -> Claimed:
     content, version, order_id, status, forecast, pre_settled, settled, reversal_id = row
     return Claimed(
         CLAIM.validate_python(content), version, order_id, Money(status), SETTLEMENT.validate_python(forecast),

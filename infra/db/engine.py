@@ -16,6 +16,9 @@ from alembic.config import Config
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+Row = sa.Row[*tuple[Any, ...]]
+"""A row of which only the statement knows the columns."""
+
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
     """A moment, always in UTC and always aware; SQLite has no zone of its own."""
@@ -158,7 +161,7 @@ def table(row: Any) -> sa.Table:
 
 
 def run(session: Session, statement: sa.Executable,
-        values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> sa.CursorResult[Any]:
+        values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> sa.CursorResult[*tuple[Any, ...]]:
     """Run a statement about tables in the session's transaction, past the ORM, which costs more than the statement.
 
     So does building one anew each time: the modules here make theirs once, as constants, with `bindparam`.

@@ -83,7 +83,7 @@ def _alive(session: Session, now: datetime) -> dict[str, int]:
     return {kind: alive[kind] for kind in ("gateway", "worker", "operations")}
 
 
-def _counted(session: Session, query: sa.Select[tuple[str, int]]) -> dict[str, int]:
+def _counted(session: Session, query: sa.Select[str, int]) -> dict[str, int]:
     return {word: number for word, number in session.execute(query).tuples()}  # noqa: C416
 
 

@@ -17,7 +17,7 @@ from domain.lifecycle import GONE, ORDER_TRANSITIONS
 from domain.money import Fen
 from domain.orders import Dispensed, Instructions, OrderStatus, PharmacyOrder
 from infra.db import effects
-from infra.db.engine import run, table
+from infra.db.engine import Row, run, table
 from infra.db.rows import ItemRow, OrderRow, PrescriptionRow
 
 ORDER = TypeAdapter(PharmacyOrder)
@@ -204,7 +204,7 @@ def orphan_holds(session: Session, before: datetime, statuses: Sequence[str]) ->
     return [_placed(row) for row in rows]
 
 
-def _placed(row: sa.Row[Any]) -> Placed:
+def _placed(row: Row) -> Placed:
     content, attempt, status, sealed, reason, accept_by, fulfil_by, handed_over_at, ended_at, returned_lines = row
     return Placed(ORDER.validate_python(content), attempt, OrderStatus(status), sealed, reason, accept_by, fulfil_by,
                   handed_over_at, ended_at, frozenset(returned_lines))

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from domain.errors import StaleStatus
 from domain.lifecycle import Status
-from infra.db.engine import run, table
+from infra.db.engine import Row, run, table
 from infra.db.rows import FindingRow, PrescriptionRow, ReviewRow
 
 
@@ -51,7 +51,7 @@ def open_review(session: Session, prescription_id: str, prescriber: str, at: dat
                            "reasons": {}})
 
 
-def get(session: Session, prescription_id: str) -> sa.Row[Any] | None:
+def get(session: Session, prescription_id: str) -> Row | None:
     """The columns of `ReviewRow`."""
     return run(session, _GET, {"id": prescription_id}).one_or_none()
 

@@ -21,7 +21,7 @@ from infra.topology import IN_MEMORY, Facts, Kind, Prefect, joined, judge, judge
 
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 REDIS = dict.fromkeys(IN_MEMORY, "prefect_redis.messaging") | {"PREFECT_SERVER_DOCKET_URL": "redis"}
-SHARED = Prefect("3.8.8", "3.8.8", 3, "postgresql", REDIS, guarded=True, origins="https://prefect.example")
+SHARED = Prefect("3.9.1", "3.9.1", 3, "postgresql", REDIS, guarded=True, origins="https://prefect.example")
 
 
 def process(kind: Kind, name: str, host: str = "host-1", version: str = "1.0.0", pid: int = 1) -> Process:
@@ -75,7 +75,7 @@ def test_each_thing_two_prefect_processes_would_not_share_is_refused_by_name(set
 
 def test_a_newer_prefect_server_and_unknown_settings_are_no_reason_to_stop() -> None:
     assert judge_prefect(replace(SHARED, server="3.10.0")) == []
-    assert judge_prefect(replace(SHARED, server="3.8.8+dev", processes=1)) == []
+    assert judge_prefect(replace(SHARED, server="3.9.1+dev", processes=1)) == []
 
 
 def test_an_upgrade_under_way_is_a_warning_only() -> None:

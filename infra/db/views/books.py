@@ -168,6 +168,6 @@ def ready(session: Session) -> str:
     return "" if there == needed else f"database is at migration {there}, this version needs {needed}"
 
 
-def _columns(table: Any, *names: str) -> sa.Select[Any]:
+def _columns(table: Any, *names: str) -> sa.Select[*tuple[Any, ...]]:
     """Only these columns: whole rows hold documents nobody asked for."""
     return sa.select(*(getattr(table, name) for name in names))

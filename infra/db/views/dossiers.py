@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from domain.lifecycle import DEADLINES, OWNERS, STAGES, Owner, Status
+from infra.db.engine import Row
 from infra.db.history import GENESIS, HASHED, Broken, verify
 from infra.db.rows import (
     ClaimRow,
@@ -211,7 +212,7 @@ def listed(session: Session, statuses: Sequence[Status], before: tuple[datetime,
            limit: int = 50) -> list[Plain]:
     """Prescriptions in these statuses, the newest first; `before` is (received_at, id) of the last one seen."""
     # One walk down the index per status, then the newest of all: no sort of the whole table.
-    found: list[sa.Row[Any]] = []
+    found: list[Row] = []
     for status in statuses:
         query = sa.select(*_SHORT).where(PrescriptionRow.status == status)
         if before:
@@ -237,5 +238,5 @@ _SHORT = (PrescriptionRow.id, PrescriptionRow.hospital, PrescriptionRow.external
           PrescriptionRow.trouble, PrescriptionRow.attempts)
 
 
-def _short(row: sa.Row[Any]) -> Plain:
+def _short(row: Row) -> Plain:
     return dict(row._mapping) | {"owner": OWNERS[Status(row.status)]}
