@@ -29,6 +29,8 @@ MAX_PRESCRIPTION = 1 << 20
 MAX_DEPTH = 40
 MAX_NODES = 5_000
 """Objects and lists in one message, and half the tags of one in XML; a full prescription has some hundreds."""
+MAX_VALUES = 20_000
+"""Members and items of one message in JSON, a comma in a text being one more; a full prescription has a thousand."""
 MAX_FINDINGS = 200
 MAX_NUMBER = 18
 """Digits of a number, and the largest power of ten."""
@@ -279,7 +281,7 @@ def _decoded(raw: bytes, root: str, report: Report) -> str | None:
     if (deep := _too_deep(brackets, MAX_DEPTH)) is not None:
         report.add("MSG_TOO_DEEP", root, spot=text_spot(content, _nth_bracket(content, deep)))
         return None
-    if len(brackets) > 2 * MAX_NODES:
+    if len(brackets) > 2 * MAX_NODES or content.count(",") > MAX_VALUES:
         report.add("MSG_TOO_COMPLEX", root, spot=start)
         return None
     return content

@@ -152,10 +152,11 @@ async def _keep_automations() -> None:
 async def keep_polling(home: City, slug: str) -> None:
     """Ask one hospital for its messages, again and again; Prefect is not needed for it, and no other hospital waits."""
     pause = max(manifest("hospitals", slug).poll_seconds / home.hurry, LEAST_PAUSE_SECONDS)
+    kept: set[str] = set()
     while True:
         try:
             # A full helping means that there may be more.
-            if await poll_hospital(home, slug, HELPING) >= HELPING:
+            if await poll_hospital(home, slug, HELPING, kept) >= HELPING:
                 continue
         except RxError as error:
             log.warning("poll.waiting", hospital=slug, error=type(error).__name__, code=error.code)

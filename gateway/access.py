@@ -17,9 +17,9 @@ from fastapi import HTTPException, Request
 
 from adapters import registry
 from domain.errors import NeedsOperator
-from gateway.limits import KEYS, Measure, network
 from gateway.people import in_thread
 from infra.db import sign_ins
+from infra.limits import KEYS, Measure, network
 from infra.log import get_logger
 from infra.settings import Settings, weak
 from tasks.city import City
@@ -263,11 +263,6 @@ def hospital_token(settings: Settings, known: Collection[str]) -> Callable[[str,
     return sender
 
 
-def quota(settings: Settings) -> Measure:
-    """Bytes each sender may have us read and keep: what is refused is archived as well, for years."""
-    return Measure(settings.sender_megabytes * 1_000_000, 3600)
-
-
 def spend(request: Request, size: int, sender: str = "") -> None:
     """Count bytes of a known sender before they are read or kept; raises 429 when it has had its share of the hour."""
     measure: Measure | None = getattr(request.app.state, "quota", None)
@@ -277,39 +272,28 @@ def spend(request: Request, size: int, sender: str = "") -> None:
         raise too_much(seconds, "本小时发送量已超出限额，请稍后重发", "more than your share of this hour; send it again later")
 
 
-async def message(request: Request) -> bytes:
-    """The body as it came, up to `MESSAGE_BYTES`; more is not even read, nor what is beyond the sender's share."""
-    return await _read(request, MESSAGE_BYTES)
-
-
-def message_up_to(limit: int) -> Callable[[Request], Awaitable[bytes]]:
-    """`message` with a limit of its own, in bytes, for a door whose dialect reads no more than that."""
-    async def read(request: Request) -> bytes:
-        return await _read(request, limit)
-
-    return read
-
-
 async def callback(request: Request) -> bytes:
     """A chain's callback, 1 MiB at most."""
-    return await _read(request, CALLBACK_BYTES)
+    return await read_body(request, CALLBACK_BYTES)
 
 
 async def small(request: Request) -> bytes:
     """A small body: a decision, a form."""
-    return await _read(request, FORM_BYTES)
+    return await read_body(request, FORM_BYTES)
 
 
 async def form(request: Request) -> Form:
     """The fields of one of our own forms, `FORM_FIELDS` at most."""
-    text = (await _read(request, FORM_BYTES)).decode("utf-8", "replace")
+    text = (await read_body(request, FORM_BYTES)).decode("utf-8", "replace")
     try:
         return parse_qs(text, keep_blank_values=True, max_num_fields=FORM_FIELDS)
     except ValueError:
         raise denied(413, "too_many_fields", f"表单超过 {FORM_FIELDS} 个字段", f"more than {FORM_FIELDS} fields") from None
 
 
-async def _read(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int, grown: Callable[[int], None] = lambda size: None) -> bytes:
+    """The body as it came. Raises 413 for more than `limit` bytes, which are not even read, nor what is beyond the sender's
+    share (429); `grown` hears how large it has become, and may raise."""
     declared = request.headers.get("content-length", "")
     size = int(declared) if declared.isdecimal() and len(declared) < 20 else None
     too_large = denied(413, "MSG_TOO_LARGE", f"消息超过 {limit} 字节", f"more than {limit} bytes")
@@ -324,4 +308,5 @@ async def _read(request: Request, limit: int) -> bytes:
         body += chunk
         if len(body) > limit:
             raise too_large
+        grown(len(body))
     return bytes(body)

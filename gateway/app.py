@@ -1,6 +1,8 @@
 """The gateway: every door of the platform in one application."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Response
@@ -9,8 +11,9 @@ from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request
 
 from gateway import mllp
-from gateway.access import Desk, denied, quota
+from gateway.access import Desk, denied
 from gateway.alerts import alert_door
+from gateway.bodies import Bodies
 from gateway.chains import chain_door
 from gateway.erx import erx_door
 from gateway.hospitals import hospital_door
@@ -26,6 +29,9 @@ from gateway.watch import Counted, watch_door
 from infra.settings import Settings
 from tasks.city import City
 
+THREADS = 40
+"""In which messages are read, besides the framework's own: a machine of two cores would have six."""
+
 
 def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastAPI:
     """The application for a city, listening at `host` where a dialect has a port of its own.
@@ -33,11 +39,13 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
     Its database must be migrated; it is closed when the application ends.
     """
 
-    share = quota(settings)
+    bodies = Bodies()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        listeners = await mllp.serve(city, settings, host, quota=share)
+        # What waits for the database must not keep what does not from a thread.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "door"))
+        listeners = await mllp.serve(city, settings, host, bodies=bodies)
         yield
         for listener in listeners:
             listener.close()
@@ -49,10 +57,10 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
     pages = Pages(city, settings)
 
     app.include_router(watch_door(city, settings, desk))
-    app.include_router(hospital_door(city, settings))
-    app.include_router(erx_door(city, settings))
-    app.include_router(soap_door(city, settings))
-    app.include_router(message_door(city, settings))
+    app.include_router(hospital_door(city, settings, bodies))
+    app.include_router(erx_door(city, settings, bodies))
+    app.include_router(soap_door(city, settings, bodies))
+    app.include_router(message_door(city, settings, bodies))
     app.include_router(chain_door(city))
     app.include_router(alert_door(city, settings))
     app.include_router(review_desk(city, desk))
@@ -60,7 +68,7 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
     app.include_router(page_door(city, desk, pages))
     app.include_router(mapping_door(city, desk, pages))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    app.state.quota = share
+    app.state.quota = city.share
     app.add_middleware(InTime)
     install(app, pages.trouble)
     app.add_middleware(Counted)

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends, Response
 
 from adapters.dialects import fhir_r4
 from fhir_profiles import answers
-from gateway.access import FHIR, denied, hospital_token, message, speakers
+from gateway.access import FHIR, denied, hospital_token, speakers
+from gateway.bodies import Bodies
 from gateway.trouble import FHIR_JSON, json_answer
 from infra.db import prescriptions
 from infra.db.rows import PrescriptionRow
@@ -16,19 +17,21 @@ from tasks.city import City
 from tasks.preview import preview
 
 
-def hospital_door(city: City, settings: Settings) -> APIRouter:
+def hospital_door(city: City, settings: Settings, bodies: Bodies) -> APIRouter:
     """POST Bundle and Task, a dry run of a Bundle, GET a stored answer and a patched message, GET where a prescription is."""
     door = APIRouter(prefix="/fhir/{hospital}")
     Sender = Annotated[str, Depends(hospital_token(settings, speakers(city, FHIR.__contains__)))]
-    Message = Annotated[bytes, Depends(message)]
+    Message = Annotated[bytes, Depends(bodies.message_in_turn, scope="function")]
 
     @door.post("/Bundle")
     def prescription(hospital: Sender, raw: Message) -> Response:
         return as_it_is(intake.receive_prescription(city, hospital, raw))
 
     @door.post("/$validate")
-    async def dry_run(hospital: Sender, raw: Message) -> Response:
-        return json_answer((await preview(city, hospital, raw)).as_dict())
+    async def dry_run(hospital: Sender, raw: Annotated[bytes, Depends(bodies.message)]) -> Response:
+        # Partners are asked as well: nobody waits for them but the asker.
+        turn = bodies.turn(f"hospital:{hospital}", len(raw))
+        return json_answer((await preview(city, hospital, raw, turn)).as_dict())
 
     @door.post("/Task")
     def cancel(hospital: Sender, raw: Message) -> Response:

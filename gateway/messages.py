@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from gateway.access import OWN_DOORS, hospital_token, message, speakers
+from gateway.access import OWN_DOORS, hospital_token, speakers
+from gateway.bodies import Bodies
 from gateway.hospitals import as_it_is, prescription_of
 from gateway.trouble import json_answer
 from infra.settings import Settings
@@ -12,14 +13,14 @@ from tasks import intake
 from tasks.city import City
 
 
-def message_door(city: City, settings: Settings) -> APIRouter:
+def message_door(city: City, settings: Settings, bodies: Bodies) -> APIRouter:
     """POST a message of any kind, GET the stored answer to one, GET where a prescription is.
 
     A new dialect needs no door of its own.
     """
     door = APIRouter(prefix="/messages/{hospital}")
     Sender = Annotated[str, Depends(hospital_token(settings, speakers(city, lambda dialect: dialect not in OWN_DOORS)))]
-    Message = Annotated[bytes, Depends(message)]
+    Message = Annotated[bytes, Depends(bodies.message_in_turn, scope="function")]
 
     @door.post("")
     def receive(hospital: Sender, raw: Message) -> Response:

@@ -19,7 +19,7 @@ from adapters.dialects.hl7v2_segments import MAX_BYTES, found
 from adapters.messages import Outcome, Verdict
 from domain.errors import InvalidPayload, NeedsOperator, RxError
 from domain.findings import Spot
-from gateway.limits import Measure
+from gateway.bodies import Bodies
 from infra import metrics
 from infra.db import prescriptions
 from infra.log import get_logger
@@ -75,17 +75,17 @@ class Speaker(Protocol):
 
 
 async def serve(city: City, settings: Settings, host: str = "127.0.0.1", patience: Patience | None = None,
-                quota: Measure | None = None) -> list[asyncio.Server]:
+                bodies: Bodies | None = None) -> list[asyncio.Server]:
     """Listen on the port of each hospital in `settings.mllp_ports`, on a running loop; the caller closes the servers.
 
-    `quota` is the bytes that each sender may have us read and keep, by all doors together; None: without limit. Several
-    gateways of one machine share a port. Raises `NeedsOperator` for a port of an unknown hospital, for one without networks
-    or that does not speak HL7 v2, and for a port that somebody else has taken.
+    `bodies` says who is read next, at all doors together. Several gateways of one machine share a port. Raises
+    `NeedsOperator` for a port of an unknown hospital, for one without networks or that does not speak HL7 v2, and for a
+    port that somebody else has taken.
     """
     servers: list[asyncio.Server] = []
     try:
         for slug, port in settings.mllp_ports.items():
-            door = Door(city, slug, _networks(settings, slug), patience or Patience(), quota)
+            door = Door(city, slug, _networks(settings, slug), patience or Patience(), bodies)
             servers.append(await asyncio.start_server(
                 door.connection, host, port, reuse_port=hasattr(socket, "SO_REUSEPORT")))
             log.info("mllp.open", hospital=slug, port=servers[-1].sockets[0].getsockname()[1])
@@ -102,17 +102,18 @@ class Door:
     """One hospital's port."""
 
     def __init__(self, city: City, slug: str, networks: tuple[Network, ...], patience: Patience,
-                 quota: Measure | None = None) -> None:
+                 bodies: Bodies | None = None) -> None:
         if slug not in city.hospitals:
             raise NeedsOperator(f"no hospital {slug} for its MLLP port", code="unknown_hospital")
         self._city = city
         self._slug = slug
+        self._whose = f"hospital:{slug}"
         if not isinstance(getattr(city.hospitals[slug], "ends", None), hl7v2.Ends):
             raise NeedsOperator(f"hospital {slug} does not speak HL7 v2; take its MLLP port away", code="not_hl7v2")
         self._ends = cast(Speaker, city.hospitals[slug]).ends
         self._networks = networks
         self._patience = patience
-        self._quota = quota
+        self._bodies = bodies or Bodies()
         self._callers: set[Caller] = set()
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -215,7 +216,8 @@ class Door:
                 status = 413 if block.flaw is Flaw.TOO_LARGE else 400
                 await asyncio.to_thread(self._keep, block)
                 return None if block.flaw is Flaw.BROKEN_OFF else self._refused(block)
-            status, body = await asyncio.to_thread(self._say, block.body)
+            async with self._bodies.turn(self._whose, len(block.body)):
+                status, body = await asyncio.to_thread(self._say, block.body)
             return hl7v2.addressed(body, block.body)
         except Exception as error:
             # Not committed, so not answered with AA or AE: the sender keeps it and sends it again.
@@ -226,10 +228,9 @@ class Door:
 
     def _beyond_share(self, block: Block) -> bool:
         """Whether the hospital has had its share of the hour; if not, the block is counted."""
-        whose = f"hospital:{self._slug}"
-        seconds = self._quota.take(whose, len(block.body)) if self._quota else 0.0
+        seconds = self._city.share.take(self._whose, len(block.body)) if self._city.share else 0.0
         if seconds:
-            log.warning("door.quota", sender=whose, seconds=math.ceil(seconds))
+            log.warning("door.quota", sender=self._whose, seconds=math.ceil(seconds))
         return seconds > 0
 
     def _say(self, raw: bytes) -> tuple[int, bytes]:

@@ -5,7 +5,8 @@ import asyncio
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from adapters.dialects import cda, cda_soap
-from gateway.access import denied, hospital_token, message_up_to, speakers
+from gateway.access import denied, hospital_token, speakers
+from gateway.bodies import Bodies
 from gateway.trouble import headers_of, http_error, spoken
 from infra.db import prescriptions
 from infra.settings import Settings
@@ -15,7 +16,7 @@ from tasks.city import City
 XML = "text/xml; charset=utf-8"
 
 
-def soap_door(city: City, settings: Settings) -> APIRouter:
+def soap_door(city: City, settings: Settings, bodies: Bodies) -> APIRouter:
     """POST a call, GET the WSDL at `?wsdl`; `Authorization: Bearer` with the hospital's token.
 
     What is no SOAP, or no call of ours, is answered with a fault; whatever a document says, with a result.
@@ -23,7 +24,6 @@ def soap_door(city: City, settings: Settings) -> APIRouter:
     door = APIRouter(prefix="/soap/{hospital}")
     known = speakers(city, cda.DIALECT.__eq__)
     sender = hospital_token(settings, known)
-    message = message_up_to(cda_soap.MAX_BYTES)
 
     @door.get("")
     def description(hospital: str) -> Response:
@@ -35,7 +35,9 @@ def soap_door(city: City, settings: Settings) -> APIRouter:
     async def call(hospital: str, request: Request) -> Response:
         try:
             await sender(hospital, request)
-            body = await asyncio.to_thread(_serve, city, hospital, await message(request))
+            whose = request.state.sender
+            async with bodies.body(request, whose, cda_soap.MAX_BYTES) as raw, bodies.turn(whose, len(raw)):
+                body = await asyncio.to_thread(_serve, city, hospital, raw)
         except cda_soap.Fault as fault:
             return Response(cda_soap.fault(fault.code, fault.text, fault.text_en), 500, media_type=XML)
         except Exception as error:

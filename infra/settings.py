@@ -187,7 +187,8 @@ class Settings(BaseSettings):
     partner_secrets: PartnerSecrets = {}
     """Secrets of each partner by slug and purpose, e.g. SANYI_PARTNER_SECRETS__ANKANG__TOKEN and …__CALLBACK."""
     sender_megabytes: int = Field(default=500, ge=1)
-    """Megabytes a sender may have each gateway read and archive in an hour; after that it is told to wait (429)."""
+    """Megabytes a sender may have each gateway, and the operations worker, read and archive in an hour; after that it is told
+    to wait (429), or its files wait in the drop box. Each process counts for itself."""
     pharmacists: Tokens = {}
     """Access token of each reviewing pharmacist by id, e.g. SANYI_PHARMACISTS__P001: 16 characters or more, nobody else's."""
     operators: Tokens = {}

@@ -15,6 +15,7 @@ from infra.cities import load_knowledge, load_policy
 from infra.crypto import Cipher, make_cipher
 from infra.db import Database, Session, mapping
 from infra.http import HttpTransport, open_client
+from infra.limits import Measure
 from infra.objects import Archive, make_archive
 from infra.settings import Settings
 
@@ -32,6 +33,9 @@ class City:
     payer: Payer
     hospitals: Mapping[str, Hospital]
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    share: Measure | None = None
+    """Bytes that each sender, such as `hospital:jinan_first`, may have this process read and keep in an hour: what is refused is
+    archived as well, for years. None: without limit."""
     hurry: float = 1.0
     """Divides our own waiting times between attempts, as the policy's were; 1 where patients are real."""
 
@@ -70,6 +74,7 @@ def open_city(settings: Settings) -> City:
         payer=registry.load("payers", policy.payer, transport("payers", policy.payer), secrets(policy.payer)),
         hospitals={terms.slug: registry.load("hospitals", terms.slug, transport("hospitals", terms.slug),
                                              secrets(terms.slug)) for terms in policy.hospitals},
+        share=Measure(settings.sender_megabytes * 1_000_000, 3600),
         hurry=settings.time_scale,
     )
 

@@ -7,6 +7,7 @@ D003 finds what it completes.
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -33,6 +34,7 @@ from tasks.city import City, code_map
 
 log = get_logger(__name__)
 
+Turn = Callable[[], AbstractAsyncContextManager[None]]
 PAGE = 100
 """Rows of one answer to D008 at most."""
 
@@ -63,20 +65,22 @@ def sender(known: Mapping[str, erx.Adapter], raw: bytes) -> tuple[erx.Adapter, N
 
 
 async def take(city: City, adapter: erx.Adapter, transaction: str, around: Node,
-               known: Callable[[], None] = lambda: None) -> Reply:
+               known: Callable[[], None] = lambda: None, turn: Turn = nullcontext) -> Reply:
     """One request as it came, answered. Never raises for what a message says, only what `known` raises: it is called as soon
-    as the signature has shown who speaks.
+    as the signature has shown who speaks. `turn` is held while the request is read, and never while a partner is asked.
 
     What changes anything is archived as it came, once it is known who speaks: nothing can be taken out of the archive.
     """
     try:
-        said = await asyncio.to_thread(adapter.envelope.opened, around, transaction, city.now())
+        async with turn():
+            said = await asyncio.to_thread(adapter.envelope.opened, around, transaction, city.now())
         known()
         if transaction in ("D001", "D003", "D004"):
             await asyncio.to_thread(city.archive.put, around.source.raw)
         if transaction == "D001":
-            return await _precheck(city, adapter, said)
-        return await asyncio.to_thread(_DO[transaction], city, adapter, said)
+            return await _precheck(city, adapter, said, turn)
+        async with turn():
+            return await asyncio.to_thread(_DO[transaction], city, adapter, said)
     except InvalidPayload as invalid:
         return await asyncio.to_thread(_refused, city, adapter, list(invalid.findings))
     except Refused as refused:
@@ -90,7 +94,7 @@ async def take(city: City, adapter: erx.Adapter, transaction: str, around: Node,
 
 # D001.
 
-async def _precheck(city: City, adapter: erx.Adapter, said: Node) -> Reply:
+async def _precheck(city: City, adapter: erx.Adapter, said: Node, turn: Turn) -> Reply:
     """Everything that is wrong with a prescription, and what the audit would say; numbers for it if it may be uploaded.
 
     The audit's findings are advice: what counts is the audit after the upload, which is recorded.
@@ -100,7 +104,8 @@ async def _precheck(city: City, adapter: erx.Adapter, said: Node) -> Reply:
     heard = await asyncio.to_thread(_heard, city, adapter, number)
     if heard and heard.sha256 == digest:
         return Reply(heard.answer, heard.answer_status, erx.MEDIA)
-    reading = await asyncio.to_thread(intake.read, city, adapter, erx.compose({"D001": said.raw}), "Bundle")
+    async with turn():
+        reading = await asyncio.to_thread(intake.read, city, adapter, erx.compose({"D001": said.raw}), "Bundle")
     message = reading.message
     if message is None or reading.findings:
         return await asyncio.to_thread(_refused, city, adapter, list(reading.findings))

@@ -1,6 +1,7 @@
 """A dry run: what the platform would do with a prescription, said before it is sent. Nothing is kept, held or paid."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,9 +55,14 @@ class Preview:
         }
 
 
-async def preview(city: City, hospital: str, raw: bytes) -> Preview:
-    """The message's findings, the audit, the pharmacies in their order and the price. Asks partners, changes nothing."""
-    admitted, findings = await asyncio.to_thread(intake.preview, city, hospital, raw)
+async def preview(city: City, hospital: str, raw: bytes,
+                  turn: AbstractAsyncContextManager[None] | None = None) -> Preview:
+    """The message's findings, the audit, the pharmacies in their order and the price. Asks partners, changes nothing.
+
+    `turn` is held while the message is read, and no longer.
+    """
+    async with turn or nullcontext():
+        admitted, findings = await asyncio.to_thread(intake.preview, city, hospital, raw)
     if admitted is None:
         return Preview(tuple(findings))
     return await _looked_at(city, admitted)

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from adapters import registry
+from gateway.bodies import Bodies
 from gateway.erx import erx_door
 from infra.http import Transport
 from sandbox.dialects import Line, Site
@@ -54,7 +55,7 @@ def erx_city(tmp_path: Path, transport: Transport | None = None) -> City:
 def door_app(city: City, tmp_path: Path) -> FastAPI:
     """The door alone."""
     app = FastAPI()
-    app.include_router(erx_door(city, make_settings(tmp_path)))
+    app.include_router(erx_door(city, make_settings(tmp_path), Bodies()))
     return app
 
 

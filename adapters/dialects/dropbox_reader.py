@@ -7,6 +7,7 @@ adapters.dialects.dropbox_reader` is that process: layout and file in, rows as J
 
 import hashlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -34,9 +35,18 @@ WALL_SECONDS: Final = 60.0
 
 def read(raw: bytes, layout: Layout) -> list[Row]:
     """The rows of a file. Raises `InvalidPayload` for the file as a whole, also where reading it had to be stopped."""
-    if len(raw) <= tables.MAX_BYTES and (tables.is_workbook(raw) or tables.is_xml(raw)):
-        return _read_apart(raw, layout)
-    return tables.read(raw, layout)
+    asked = _asked(layout)
+    digest = hashlib.sha256(asked + b"\n" + raw).digest()
+    if findings := _refused.pop(digest, ()):
+        raise InvalidPayload(findings)
+    try:
+        apart = len(raw) <= tables.MAX_BYTES and (tables.is_workbook(raw) or tables.is_xml(raw))
+        return _from_child(asked, raw) if apart else tables.read(raw, layout)
+    except InvalidPayload as invalid:
+        _refused[digest] = invalid.findings
+        while len(_refused) > _MOST_REFUSED:
+            _refused.popitem(last=False)
+        raise
 
 
 _refused: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
@@ -45,21 +55,11 @@ answered, and need not be taken apart again for that."""
 _MOST_REFUSED: Final = 16
 
 
-def _read_apart(raw: bytes, layout: Layout) -> list[Row]:
-    asked = json.dumps({"columns": dict(layout.columns), "actions": dict(layout.actions), "prescription": layout.prescription,
-                        "item": layout.item, "left_out": dict(layout.left_out),
-                        "units": {name: sorted(words) for name, words in layout.units.items()},
-                        "unit_words": sorted(layout.unit_words)}).encode()
-    digest = hashlib.sha256(asked + b"\n" + raw).digest()
-    if findings := _refused.pop(digest, ()):
-        raise InvalidPayload(findings)
-    try:
-        return _from_child(asked, raw)
-    except InvalidPayload as invalid:
-        _refused[digest] = invalid.findings
-        while len(_refused) > _MOST_REFUSED:
-            _refused.popitem(last=False)
-        raise
+def _asked(layout: Layout) -> bytes:
+    return json.dumps({"columns": dict(layout.columns), "actions": dict(layout.actions), "prescription": layout.prescription,
+                       "item": layout.item, "left_out": dict(layout.left_out),
+                       "units": {name: sorted(words) for name, words in layout.units.items()},
+                       "unit_words": sorted(layout.unit_words)}).encode()
 
 
 def _from_child(asked: bytes, raw: bytes) -> list[Row]:
@@ -125,7 +125,8 @@ def _json(given: Any) -> bytes:
 
 
 def _limit() -> None:
-    """Before anything is read. Where a system does not know a limit, the others count."""
+    """Before anything is read. Where a system does not know a limit, the others count. Who waits for an answer goes first."""
+    os.nice(10)
     for limit, most in ((resource.RLIMIT_CPU, CPU_SECONDS), (resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_FSIZE, 0),
                         (resource.RLIMIT_CORE, 0)):
         with suppress(ValueError, OSError):

@@ -21,7 +21,7 @@ MAX_BYTES: Final = 1 << 20
 """A prescription takes a few kilobytes."""
 MAX_SEGMENTS: Final = 2_000
 MAX_DELIMITERS: Final = 20_000
-"""In one message: so many places can be looked at; forty pieces with everything said take some 8,000."""
+"""In one message, escapes among them: so many places can be looked at; forty pieces with everything said take some 8,000."""
 MAX_REPETITIONS: Final = 200
 """In one segment."""
 MAX_TEXT: Final = 2_000
@@ -42,8 +42,8 @@ _ORDERS: Final = "HL7 v2.5.1 ch.4"
 RULES: Final[tuple[Rule, ...]] = (
     Rule("HL7-001", "HL7_TOO_LARGE", "too-long", _OUTSIDE,
          "消息过大", "The message is too large.",
-         "不超过 1 MB、2000 个段、2 万个分隔符、100 个 ORC，每段不超过 200 次重复",
-         "Send at most 1 MB, 2,000 segments, 20,000 delimiters, 100 ORC, and 200 repetitions in a segment."),
+         "不超过 1 MB、2000 个段、2 万个分隔符（含转义符）、100 个 ORC，每段不超过 200 次重复",
+         "Send at most 1 MB, 2,000 segments, 20,000 delimiters with escapes, 100 ORC, and 200 repetitions in a segment."),
     Rule("HL7-002", "HL7_NO_HEADER", "structure", _OUTSIDE,
          "消息不以 MSH 段开头，或分隔符不符", "The message does not begin with MSH and its encoding characters.",
          "以 MSH|^~\\& 开头，前面不加任何字节", "Begin with MSH|^~\\& and nothing before it."),
@@ -378,7 +378,7 @@ def parse(raw: bytes, default: str) -> Parsed:
     charset = _charset(raw, default)
     text = raw.decode(charset)
     marks = _marks(text)
-    if sum(map(text.count, (marks.field, marks.component, marks.repetition, marks.sub))) > MAX_DELIMITERS:
+    if sum(map(text.count, (marks.field, marks.component, marks.repetition, marks.sub, marks.escape))) > MAX_DELIMITERS:
         raise InvalidPayload([found("HL7_TOO_LARGE", Spot("MSH", 1, 1, 0))])
     segments: list[Segment] = []
     findings: list[Finding] = []

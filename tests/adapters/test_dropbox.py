@@ -357,6 +357,13 @@ def test_a_file_that_is_refused_is_not_taken_apart_twice(monkeypatch):
     assert taken == [b"<x><y>", b"<x><z>"]
     assert refused[0] == refused[1]
 
+    read, taken = dropbox_reader.tables.read, []
+    monkeypatch.setattr(dropbox_reader.tables, "read", lambda raw, layout: taken.append(raw) or read(raw, layout))
+    for _ in range(2):
+        with pytest.raises(InvalidPayload):
+            dropbox_reader.read(b"no headings", LAYOUT)
+    assert taken == [b"no headings"]
+
 
 def test_a_prescription_of_very_many_rows_is_refused():
     assert refused(csv_file(rx()[:1] * (dropbox.MAX_ROWS + 1))) == {"TOO_MANY_ROWS"}

@@ -213,6 +213,7 @@ def test_other_delimiters_are_the_senders_right() -> None:
     (f"{UTF8}\rORC|NW\rRXE||a|1\rRXC|A".encode(), "HL7_NOT_SUPPORTED"),
     (UTF8.replace("|2.5.1|", "|2.3|").encode(), "HL7_VERSION"),
     (b"MSH|^~\\&|" + b"x" * (1 << 20), "HL7_TOO_LARGE"), (f"{UTF8}\r".encode() + b"NTE\r" * 2001, "HL7_TOO_LARGE"),
+    (f"{UTF8}\r".encode() + (b"NTE|1||" + b"\\T\\" * 600 + b"\r") * 17, "HL7_TOO_LARGE"),
 ])
 def test_what_is_no_prescription_is_refused_for_what_it_is(body: bytes, code: str) -> None:
     assert code in [it.code for it in refused(body)]

@@ -295,6 +295,7 @@ BYTES: list[tuple[str, str, bytes]] = [
     ("MSG_TOO_DEEP", "Bundle", b"[" * 100_000),
     ("MSG_TOO_DEEP", "Bundle", b'{"resourceType":"Bundle","x":' + b"[" * 40 + b"]" * 40 + b"}"),
     ("MSG_TOO_COMPLEX", "Bundle", raw(long_term() | {"x": [[]] * 10_000})),
+    ("MSG_TOO_COMPLEX", "Bundle", raw(long_term() | {"x": [1] * 20_001})),
     ("MSG_NOT_JSON", "Bundle", GOOD[:-1]),
     ("MSG_NOT_JSON", "Bundle", b""),
     ("JSON_DUPLICATE_KEY", "Bundle.type",

@@ -1,6 +1,5 @@
 """The 电子处方 door: who comes in, what each transaction answers, and what nobody may learn."""
 
-import asyncio
 import base64
 import json
 import tracemalloc
@@ -11,9 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from fastapi import HTTPException, Request
 from fastapi.testclient import TestClient
-from starlette.types import Message
 
 from adapters.dialects import erx
 from domain.errors import NeedsOperator, Transient
@@ -21,10 +18,9 @@ from domain.events import Event
 from domain.findings import Severity
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
-from gateway import erx as door
-from gateway.limits import Measure
 from infra import sm
 from infra.db import history, inbox, prescriptions
+from infra.limits import Measure
 from infra.objects import Archive, key_of
 from sandbox.dialects import erx_crypto
 from sandbox.dialects.erx import Speaker, precheck, query, upload
@@ -175,40 +171,6 @@ def test_of_a_sender_nobody_knows_only_the_first_entries_are_read(client: TestCl
         finally:
             tracemalloc.stop()
         assert steps(lambda body=body: transactions.sender({}, body)) < 50_000
-
-
-async def test_bodies_that_do_not_end_hold_no_more_than_their_room_and_small_ones_pass(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(door, "ROOM_BYTES", 1_000_000)
-    bodies = door.Bodies()
-    waiting = [asyncio.create_task(bodies.read(sent(b"x" * 300_000, ends=False))) for _ in range(3)]
-    await asyncio.sleep(0.05)
-
-    with pytest.raises(HTTPException) as full:
-        await bodies.read(sent(b"x" * 300_000))
-    small = await bodies.read(sent(b"x" * 60_000))
-    for one in waiting:
-        one.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
-
-    assert full.value.status_code == 503
-    assert len(small) == 60_000
-    assert len(await bodies.read(sent(b"x" * 300_000))) == 300_000
-
-
-def sent(body: bytes, *, ends: bool = True) -> Request:
-    """A request whose body comes in pieces, and may never end."""
-    pieces = [body[at:at + 60_000] for at in range(0, len(body), 60_000)]
-
-    async def receive() -> Message:
-        if pieces:
-            piece = pieces.pop(0)
-            return {"type": "http.request", "body": piece, "more_body": bool(pieces) or not ends}
-        await asyncio.Event().wait()
-        return {}
-
-    return Request({"type": "http", "method": "POST", "headers": []}, receive)
 
 
 def test_a_hospital_may_sign_the_ciphertext_where_its_manifest_says_so(city: City) -> None:

@@ -13,9 +13,9 @@ import pytest
 from adapters import registry
 from adapters.hospitals.jinan_central.adapter import Adapter
 from domain.errors import NeedsOperator
-from gateway.limits import Measure
 from gateway.mllp import Door, Patience, serve
 from infra.db import prescriptions
+from infra.limits import Measure
 from infra.objects import key_of
 from sandbox.dialects import Line
 from sandbox.dialects.hl7v2 import Speaker
@@ -74,10 +74,10 @@ def numbered(message: bytes, number: int) -> bytes:
 
 
 @asynccontextmanager
-async def port(city: City, *networks: str, quota: Measure | None = None, **patience: Any) -> AsyncIterator[Callable[[], Any]]:
+async def port(city: City, *networks: str, **patience: Any) -> AsyncIterator[Callable[[], Any]]:
     """A port of that hospital; each call is one more connection."""
     allowed = tuple(ip_network(it) for it in networks or ("127.0.0.0/8",))
-    door = Door(city, SLUG, allowed, Patience(**patience), quota)
+    door = Door(city, SLUG, allowed, Patience(**patience))
     callers = []
 
     async def call() -> Caller:
@@ -224,7 +224,7 @@ async def test_a_message_that_is_too_large_is_refused_under_its_number_and_the_l
 async def test_a_hospital_beyond_its_share_is_told_to_send_again_later_and_nothing_of_it_is_kept(central: City) -> None:
     quota = Measure(len(RDE) + 10, 3600)
     quota.take("hospital:elsewhere", len(RDE))
-    async with port(central, quota=quota) as call:
+    async with port(replace(central, share=quota)) as call:
         caller = await call()
         assert (await caller.ask(RDE))[1][1] == "AA"
         more = numbered(RDE, 2)

@@ -19,6 +19,7 @@ from adapters.dialects import cda, cda_soap
 from adapters.hospitals.jinan_tcm.adapter import Adapter
 from adapters.registry import manifest
 from domain.errors import Transient
+from gateway.bodies import Bodies
 from gateway.soap import soap_door
 from infra import log
 from tasks import intake
@@ -51,7 +52,7 @@ def city(tmp_path: Path) -> Iterator[City]:
 def app(city: City, tmp_path: Path) -> FastAPI:
     secrets = {SLUG: {"token": HOSPITAL_TOKEN, "report_token": "x"}}
     app = FastAPI()
-    app.include_router(soap_door(city, make_settings(tmp_path, partner_secrets=secrets)))
+    app.include_router(soap_door(city, make_settings(tmp_path, partner_secrets=secrets), Bodies()))
     return app
 
 
@@ -260,7 +261,7 @@ def test_trouble_of_ours_is_a_fault_of_the_server_and_the_message_may_come_again
 
     app = FastAPI()
     secrets = {SLUG: {"token": HOSPITAL_TOKEN}}
-    app.include_router(soap_door(replace(city, archive=Full()), make_settings(tmp_path, partner_secrets=secrets)))  # type: ignore[arg-type]
+    app.include_router(soap_door(replace(city, archive=Full()), make_settings(tmp_path, partner_secrets=secrets), Bodies()))  # type: ignore[arg-type]
     answer = submitted(TestClient(app), sample("western.xml"))
 
     assert (answer.status_code, faultcode(answer.content)) == (503, "soap:Server")

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from domain.errors import NeedsOperator
 from gateway.app import create_app
 from gateway.trouble import http_error
+from infra.limits import Measure
 from tasks.city import City
 from tests.city import HOSPITAL_TOKEN, OPERATOR_TOKEN, bundle, make_settings
 
@@ -104,7 +105,8 @@ def test_a_hospital_hears_that_it_may_send_the_same_again_when_there_is_room(cit
 
 def test_a_sender_beyond_its_share_waits_before_anything_is_read_or_kept_and_others_do_not(
         city: City, tmp_path: Path, operator: dict[str, str]) -> None:
-    client = TestClient(create_app(city, make_settings(tmp_path, sender_megabytes=1)), raise_server_exceptions=False)
+    limited = replace(city, share=Measure(1_000_000, 3600))
+    client = TestClient(create_app(limited, make_settings(tmp_path)), raise_server_exceptions=False)
     headers = {"Authorization": f"Bearer {HOSPITAL_TOKEN}"}
     junk = b"x" * 600_000
     assert client.post("/fhir/jinan_first/Bundle", content=junk, headers=headers).status_code == 400
@@ -124,7 +126,8 @@ def test_a_sender_beyond_its_share_waits_before_anything_is_read_or_kept_and_oth
 
 
 def test_somebody_without_a_token_uses_up_nobodys_share(city: City, tmp_path: Path) -> None:
-    client = TestClient(create_app(city, make_settings(tmp_path, sender_megabytes=1)), raise_server_exceptions=False)
+    limited = replace(city, share=Measure(1_000_000, 3600))
+    client = TestClient(create_app(limited, make_settings(tmp_path)), raise_server_exceptions=False)
     for _ in range(3):
         assert client.post("/fhir/jinan_first/Bundle", content=b"x" * 900_000).status_code == 401
     answer = client.post("/fhir/jinan_first/Bundle", content=bundle(1), headers={"Authorization": f"Bearer {HOSPITAL_TOKEN}"})

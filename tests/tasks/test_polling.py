@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from domain.errors import Transient
 from domain.lifecycle import Status
 from infra.db import prescriptions
 from infra.db.rows import PrescriptionRow
+from infra.limits import Measure
 from infra.objects import key_of
 from tasks.polling import poll_hospital, polled
 from tasks.reports import deliver_due
@@ -107,6 +109,20 @@ async def test_a_hospital_that_is_away_is_asked_again_later(asked):
         await poll_hospital(city, HOSPITAL)
 
 
+async def test_what_is_beyond_a_hospitals_share_stays_with_it_until_there_is_room(asked):
+    hospital, city = asked
+    now = [0.0]
+    size = max(len(bundle(number)) for number in range(1, 4))
+    city = replace(city, share=Measure(2 * size, 3600, clock=lambda: now[0]))
+    hospital.waiting = {str(number): bundle(number) for number in range(1, 4)}
+    assert await poll_hospital(city, HOSPITAL) == 2
+    assert await poll_hospital(city, HOSPITAL) == 0
+    assert taken(city) == ["RX0001", "RX0002"]
+    now[0] = 3600.0
+    assert await poll_hospital(city, HOSPITAL) == 1
+    assert taken(city) == ["RX0001", "RX0002", "RX0003"]
+
+
 # --- a real drop box ---
 
 
@@ -123,6 +139,19 @@ async def test_each_prescription_of_a_file_is_a_message_of_its_own(tmp_path):
     assert answers(tmp_path / "done", "rx.csv") == {"M0001": "accepted", "M0002": "refused", "M0003": "waiting"}
     assert taken(city) == ["XY0001"]
     assert city.archive.get(key_of(raw)) == raw
+
+
+async def test_a_file_of_many_prescriptions_counts_once_however_often_it_is_polled(tmp_path):
+    share = Measure(1_000_000, 3600, clock=lambda: 0.0)
+    city = replace(with_hospital(tmp_path, county.adapter(tmp_path)), share=share)
+    raw = csv_file([row for number in range(1, 7) for row in rx(number)])
+    drop(tmp_path, "rx.csv", raw)
+    kept: set[str] = set()
+    for _ in range(3):
+        assert await poll_hospital(city, SLUG, 2, kept) == 2
+    assert kept == {key_of(raw)}
+    slices = sum(path.stat().st_size for path in (tmp_path / "archive").rglob("*") if re.fullmatch("[0-9a-f]{64}", path.name))
+    assert share.wait(f"hospital:{SLUG}", 1_000_000) * 1_000_000 / 3600 == pytest.approx(slices)
 
 
 async def test_the_same_prescription_in_another_file_is_the_same_message(tmp_path):

@@ -26,6 +26,7 @@ from domain.errors import InvalidPayload, NeedsOperator
 from domain.prescription import DrugKind
 from fhir_profiles.checker import check_data
 from fhir_profiles.reader import read_bundle_data
+from gateway.bodies import Bodies
 from gateway.soap import soap_door
 from infra.http import HttpTransport
 from sandbox.dialects import Heard, Line, Site
@@ -96,7 +97,7 @@ def city(tmp_path: Path) -> City:
 @asynccontextmanager
 async def platform(city: City, tmp_path: Path) -> AsyncIterator[str]:
     app = FastAPI()
-    app.include_router(soap_door(city, make_settings(tmp_path, partner_secrets={SLUG: {"token": TOKEN}})))
+    app.include_router(soap_door(city, make_settings(tmp_path, partner_secrets={SLUG: {"token": TOKEN}}), Bodies()))
     async with serving(app) as address:
         yield address
 

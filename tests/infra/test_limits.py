@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits import Measure, network
+from infra.limits import Measure, network
 
 
 class Clock:
