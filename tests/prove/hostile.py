@@ -137,7 +137,8 @@ class Rig:
         for one in inputs(self.samples, self.seed):
             used, answer = self._alone(one)
             if used.cpu > CPU_SECONDS * one.messages:
-                # What else the process does at that moment, such as a flow of its own, is not the message's: it would not come again.
+                # What else the process did at that moment, such as a flow of its own, is not the message's: it does not come again.
+                console.print(f"  {used.cpu:6.2f} CPU-s, measured again:", markup=False)
                 again, answer = self._alone(one)
                 used = min(used, again, key=lambda it: it.cpu)
             self.count += 1
