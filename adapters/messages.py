@@ -45,6 +45,11 @@ class Message:
         return str(self.resource.get("resourceType"))
 
 
+def reason_words(report: Mapping[str, Any]) -> str:
+    """Why, for people, in a dialect that has one text for it: Chinese and English; the code where a report has no words."""
+    return " / ".join(filter(None, (report.get("words"), report.get("words_en")))) or str(report.get("reason") or "")
+
+
 class Outcome(StrEnum):
     ACCEPTED = "accepted"
     REFUSED = "refused"

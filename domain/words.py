@@ -158,6 +158,73 @@ READINGS: Mapping[str, Two] = {
 }
 """By LOINC."""
 
+
+class Trouble(NamedTuple):
+    """What a trouble is and what to do about it."""
+
+    act: bool
+    """Whether a person must act at once: it can't cure itself."""
+    what: Two
+    cure: Two
+
+
+TROUBLES: Mapping[str, Trouble] = {
+    "Transient": Trouble(
+        False,
+        Two("合作方暂时没有应答", "a partner does not answer for the moment"),
+        Two("平台会按间隔自动重试；若持续，查看该合作方是否可用",
+            "the platform tries again by itself; if it lasts, see whether the partner is up")),
+    "OutcomeUnknown": Trouble(
+        False,
+        Two("请求已发出但没有收到回应，结果未知", "a request was sent and its outcome is unknown"),
+        Two("平台会先向合作方查询再决定是否重发；若持续，请联系合作方核对",
+            "the platform asks before it sends again; if it lasts, settle it with the partner")),
+    "StaleStatus": Trouble(
+        False,
+        Two("同一处方被同时处理", "two workers met at one prescription"),
+        Two("无需处理，平台会重新读取", "nothing to do; it is read again")),
+    "Refused": Trouble(
+        True,
+        Two("合作方拒绝了不应拒绝的请求", "a partner refused what it must not refuse"),
+        Two("按代码查阅接口约定，与合作方解决后点击“立即重试”",
+            "look the code up in the contract, settle it with the partner, then wake the prescription")),
+    "InvalidPayload": Trouble(
+        True,
+        Two("合作方的应答不符合接口约定", "a partner's answer broke the contract"),
+        Two("把代码与时间告诉合作方；修正后点击“立即重试”",
+            "tell the partner code and time; once corrected, wake the prescription")),
+    "NeedsOperator": Trouble(
+        True,
+        Two("配置、密钥或合作方账目需要人工处理", "configuration, credentials or a partner's book need a person"),
+        Two("按代码修正后点击“立即重试”", "put right what the code names, then wake the prescription")),
+    "NeedsOperator:order_unknown": Trouble(
+        True,
+        Two("药店确认过的订单，药店现称查无此单", "a pharmacy confirmed the order and now knows none"),
+        Two("致电药店核实药品去向；药店账上补回该订单的结果后点击“立即重试”",
+            "call the pharmacy and ask where the medicine is; once its book says how the order ended, wake the prescription")),
+    "NeedsOperator:wrong_key": Trouble(
+        True,
+        Two("身份数据用另一把密钥封存", "identities were sealed under another key"),
+        Two("恢复原来的 SANYI_IDENTITY_KEY 并重启各进程（./go doctor 可核对），再点击“立即重试”",
+            "put the former SANYI_IDENTITY_KEY back and restart the processes (see ./go doctor), then wake the prescription")),
+    "NeedsOperator:tampered": Trouble(
+        True,
+        Two("封存的数据被改动或移到他处", "sealed data was changed, or moved to another row"),
+        Two("查明何人改动数据库，从备份恢复该行后点击“立即重试”",
+            "find out who changed the database, restore the row from a backup, then wake the prescription")),
+    "NeedsOperator:intent_changed": Trouble(
+        True,
+        Two("同一操作的请求前后不一，未发送",
+            "a request differs from the one intended under its key; it was not sent"),
+        Two("平台程序问题：按处方号报告开发人员；修复后点击“立即重试”",
+            "a fault of the platform: report it with the prescription's id; once mended, wake the prescription")),
+    "": Trouble(
+        True,
+        Two("平台程序出错", "a fault of the platform"),
+        Two("在日志中按处方号查找 hop.bug,报告开发人员；修复后点击“立即重试”",
+            "find hop.bug with the prescription's id in the log and report it; once mended, wake the prescription")),
+}
+"""By class of the error; some codes have words of their own."""
 EVENTS: Mapping[Event, Two] = {
     Event.RECEIVED: Two("已接收并归档", "received and archived"),
     Event.AUDITED: Two("预审：{findings}", "audit: {findings}"),
@@ -194,6 +261,14 @@ EVENTS: Mapping[Event, Two] = {
     Event.WOKEN: Two("运维人员要求立即处理", "woken by an operator"),
 }
 """What happened. In braces: arguments of the event, put into words themselves."""
+TOLD: Mapping[str, Two] = {
+    **{event: EVENTS[event] for event in (Event.QUEUED, Event.HANDED_OVER, Event.CANCEL_TOO_LATE, Event.SETTLED)},
+    Event.ORDER_PLACED: Two("药店已接到订单", "a pharmacy has the order"),
+    Event.ORDER_ENDED: Two("订单已终止，其取药码作废", "the order ended; its pickup code is void"),
+    Event.REVERSED: Two("患者退药，医保结算已冲正", "reversed after a return"),
+    "RX_EXPIRED": EVENTS[Event.EXPIRED],
+}
+"""What a hospital is told with a reason that is one of these codes. Other reasons bring their own words."""
 WAITS: Mapping[Wait, Two] = {
     Wait.AUDIT: Two("预审", "the audit"),
     Wait.DECISION: Two("药师审方", "a pharmacist's decision"),
@@ -223,6 +298,11 @@ WAITS: Mapping[Wait, Two] = {
 
 Name = Callable[[str], Two]
 """What a partner is called, by its slug."""
+
+
+def trouble_of(code: str) -> Trouble:
+    """What a trouble code such as `Transient:timeout` means; an unknown one is a fault of ours."""
+    return next(TROUBLES[key] for key in (code, code.partition(":")[0], "") if key in TROUBLES)
 
 
 def happening(reason: str, detail: object, name: Name = lambda slug: Two(slug, slug)) -> Two:
@@ -267,6 +347,9 @@ def _argument(field: str, value: Any, name: Name) -> Two:
                      Two("无", "none"))
     if not isinstance(value, str | int):
         return Two("？", "?")
+    if field == "error":
+        what = trouble_of(str(value)).what
+        return Two(f"{what.zh}（{value}）", f"{what.en} ({value})")
     return _named(str(value), name) if field == "chain" else _CODED.get(field, {}).get(str(value), Two(str(value), str(value)))
 
 

@@ -25,7 +25,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from domain.words import STATUSES
+from domain.words import STATUSES, waiting
 from sandbox import tieout
 from sandbox.city import SandboxCity
 from sandbox.dialects import DIALECTS
@@ -174,7 +174,7 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
                     expected_money=planned.expected_money, hospital=planned.facts.hospital)
         if row := rows.get(planned.external_id):
             one.status, one.money = row["status"], money_of(row)
-            one.why = row["trouble"] or row["waiting_for"]
+            one.why = row["trouble"] or " ".join(waiting(row["waiting_for"]))
         day.ended.append(one)
     ledger, verified = whole(city, "ledger"), whole(city, "verify")
     books = {name: city.book(name) for name in ("hospital", "ankang", "baicao", "insurer")}

@@ -245,7 +245,7 @@ def _ordered(city: City, session: Session, loaded: Loaded, order: PharmacyOrder,
         wake_at=now if fresh.cancel_reason or it_is not in ALIVE else until, waiting_for=waiting_for,
         detail={"order": order.id, "chain": order.chain, "store": order.store, "reference": receipt.reference,
                 "total_fen": answer.total, "fund_fen": answer.fund, "patient_due_fen": answer.cash})
-    reports.report(session, city, rx, Status.FULFILLING, reason="a pharmacy has the order", order=placed.order,
+    reports.report(session, city, rx, Status.FULFILLING, reason=Event.ORDER_PLACED, order=placed.order,
                    pickup_code=pickup_code, again=str(placed.attempt))
     return head
 

@@ -12,6 +12,7 @@ from domain.events import Event
 from domain.findings import Finding, Severity, worst
 from domain.lifecycle import Status
 from domain.prescription import Prescription
+from domain.words import happening
 from infra.db import history, orders, prescriptions
 from infra.db.history import Head
 from infra.db.prescriptions import Loaded
@@ -47,14 +48,17 @@ async def audit_prescription(city: City, prescription_id: str) -> Head:
     on = to is Status.AUDITED
     known = {} if entitlement is None else {"entitlement_sealed": city.cipher.seal(
         ENTITLEMENT.dump_json(entitlement).decode(), f"entitlement/{rx.id}")}
+    detail = _detail(findings)
     with city.db.transaction("audit.recorded") as session:
         # The event first: of two workers that audited it, one goes no further.
         head = history.append(session, loaded.head, to=to, actor="audit", at=city.now(),
                               event=Event.NOT_INSURED if to is Status.RETURNED else Event.AUDITED,
-                              wake_at=city.now() if on else None, detail=_detail(findings), also=known)
+                              wake_at=city.now() if on else None, detail=detail, also=known)
         prescriptions.save_findings(session, rx.id, findings)
         if blocked:
-            reports.report(session, city, rx, to, reason=_summary(findings), findings=findings)
+            codes = dict.fromkeys(found.code for found in findings if found.severity is Severity.BLOCK)
+            reports.report(session, city, rx, to, reason=", ".join(codes), words=happening(Event.AUDITED, detail),
+                           findings=findings)
         elif not insured:
             tell_sent_back(session, city, rx)
     return head
@@ -95,13 +99,6 @@ async def entitlement_of(city: City, rx: Prescription, identity: Identity) -> En
         if no.code != "not_insured":
             raise  # Another no says nothing about the person.
         return None  # Not insured is a fact for the rules, not a failure.
-
-
-def _summary(findings: list[Finding]) -> str:
-    counts = {severity: sum(f.severity is severity for f in findings) for severity in Severity}
-    blocks = ", ".join(f"{f.code} ({f.rule})" for f in findings if f.severity is Severity.BLOCK)
-    said = ", ".join(f"{count} {severity}" for severity, count in counts.items() if count) or "nothing found"
-    return f"{said}: {blocks}" if blocks else said
 
 
 def _detail(findings: list[Finding]) -> dict[str, object]:

@@ -160,12 +160,12 @@ def _due(city: City, loaded: Loaded, update: OrderUpdate) -> datetime | None:
 def _fulfilled(city: City, loaded: Loaded, placed: Placed) -> Head:
     with city.db.transaction("delivery.fulfilled") as session:
         if loaded.cancel_reason:
-            reports.report(session, city, loaded.prescription, "cancel_refused", reason="already handed over",
+            reports.report(session, city, loaded.prescription, "cancel_refused", reason=Event.HANDED_OVER,
                            again=str(placed.attempt))
         head = history.append(session, loaded.head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
                               event=Event.HANDED_OVER, at=city.now(), wake_at=city.now(),
                               waiting_for=Wait.SETTLEMENT, detail={"order": placed.id}, keep_cancel=False)
-        reports.report(session, city, loaded.prescription, Status.FULFILLED, reason="handed over")
+        reports.report(session, city, loaded.prescription, Status.FULFILLED, reason=Event.HANDED_OVER)
     return head
 
 
@@ -180,7 +180,7 @@ def _look_again(city: City, loaded: Loaded, placed: Placed) -> Head:
                               event=Event.ORDER_ENDED, at=city.now(),
                               wake_at=city.now(), waiting_for=Wait.CANDIDATE,
                               detail={"order": placed.id, "status": placed.status, "cause": placed.reason})
-        reports.report(session, city, rx, Status.ALLOCATING, reason="the order ended; its pickup code is void",
+        reports.report(session, city, rx, Status.ALLOCATING, reason=Event.ORDER_ENDED,
                        again=str(placed.attempt))
     return head
 
@@ -197,7 +197,7 @@ async def _cancel(city: City, loaded: Loaded, placed: Placed) -> Head:
         head = history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", event=Event.CANCEL_TOO_LATE,
                               at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for,
                               detail={"order": placed.id}, keep_cancel=False)
-        reports.report(session, city, rx, "cancel_refused", reason="too late to cancel", again=str(placed.attempt))
+        reports.report(session, city, rx, "cancel_refused", reason=Event.CANCEL_TOO_LATE, again=str(placed.attempt))
     return head
 
 

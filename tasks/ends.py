@@ -3,7 +3,7 @@
 from domain.events import Event
 from domain.lifecycle import Status
 from domain.prescription import Prescription
-from domain.words import Two
+from domain.words import Two, happening
 from infra.db import Session, history
 from infra.db.history import Head
 from infra.db.prescriptions import Loaded
@@ -27,7 +27,7 @@ def send_back(city: City, loaded: Loaded) -> Head:
 
 
 def tell_sent_back(session: Session, city: City, rx: Prescription) -> None:
-    reports.report(session, city, rx, Status.RETURNED, reason="NOT_INSURED", words=NOT_INSURED)
+    reports.report(session, city, rx, Status.RETURNED, reason="NOT_INSURED", words=NOT_INSURED, to_prescriber=True)
 
 
 def expire(city: City, loaded: Loaded) -> Head:
@@ -45,5 +45,5 @@ def cancel(session: Session, city: City, head: Head, rx: Prescription, reason: s
     history.append(session, head, to=Status.CANCELLED, actor=f"hospital:{rx.hospital}",
                    event=Event.CANCELLED, at=city.now(), wake_at=None, keep_cancel=False,
                    detail={"reason": reason} | ({"order": order_id} if order_id else {}))
-    reports.report(session, city, rx, Status.CANCELLED, reason=reason)
+    reports.report(session, city, rx, Status.CANCELLED, reason=reason, words=happening(Event.CANCELLED, {"reason": reason}))
     return Status.CANCELLED

@@ -15,7 +15,7 @@ from domain.lifecycle import Status
 from domain.money import Fen, yuan
 from domain.orders import PharmacyOrder, SettlementNotice
 from domain.prescription import Prescription
-from domain.words import Two
+from domain.words import TOLD, Two
 from fhir_profiles.reader import external_id
 from infra.db import Session, outbox
 from infra.log import get_logger
@@ -39,6 +39,7 @@ def report(
     *,
     reason: str,
     words: Two | None = None,
+    to_prescriber: bool = False,
     findings: list[Finding] | None = None,
     order: PharmacyOrder | None = None,
     pickup_code: str = "",
@@ -47,9 +48,11 @@ def report(
 ) -> None:
     """Tell the hospital where its prescription is. `again` tells a second report of one status from the first.
 
-    `words` are for the prescriber: what a person or we say about the reason; also the last of the findings, so that
-    they arrive in every dialect. English may be empty.
+    `reason` is a code, or several after commas: of `domain.words.TOLD`, of a finding, a review item (A-26) or a cancel.
+    `words` say it to people, those of `TOLD` unless given; English may be empty. `to_prescriber`: the prescriber must read
+    them, so they are also the last of the findings, which every dialect shows.
     """
+    words = words or TOLD.get(reason)
     key = f"{rx.id}:{status}{again and ':' + again}"
     body: dict[str, Any] = {"key": key, "prescription": rx.external_id, "id": rx.id, "status": str(status),
                             "at": city.now().isoformat(), "reason": reason}
@@ -58,6 +61,7 @@ def report(
                             for f in findings if f.severity is not Severity.INFO]
     if words:
         body |= {"words": words.zh, "words_en": words.en}
+    if words and to_prescriber:
         body["findings"] = [*body.get("findings", ()), {"code": WORDS, "severity": Severity.BLOCK, "text": words.zh,
                                                         "line": None}]
     if order and pickup_code:

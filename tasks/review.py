@@ -54,7 +54,7 @@ async def open_review(city: City, prescription_id: str) -> Head:
                               event=Event.QUEUED, at=city.now(), wake_at=rx.valid_until,
                               waiting_for=Wait.DECISION)
         reviews.open_review(session, rx.id, rx.prescriber.id, city.now())
-        reports.report(session, city, rx, Status.IN_REVIEW, reason="queued for a pharmacist")
+        reports.report(session, city, rx, Status.IN_REVIEW, reason=Event.QUEUED)
     return head
 
 
@@ -119,7 +119,7 @@ def decide(city: City, prescription_id: str, pharmacist: str, given: Decision) -
         if not passed:
             # The pharmacist's own words; a number of a person in them is nobody's business on the way.
             reports.report(session, city, loaded.prescription, to, reason=", ".join(given.codes),
-                           words=Two(masked(given.text.strip()), ""), findings=_objections(city, given))
+                           words=Two(masked(given.text.strip()), ""), to_prescriber=True, findings=_objections(city, given))
     return to
 
 

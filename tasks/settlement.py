@@ -93,7 +93,7 @@ async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) 
             claims.disagree(session, kind="expected_vs_settlement", subject=f"{claim.reference}:{name}", expected=ours,
                             actual=theirs, at=city.now(), prescription_id=loaded.id)
         reports.notify_chain(session, city, loaded.id, placed.order.chain, placed.id, answer)
-        reports.report(session, city, loaded.prescription, Status.SETTLED, reason="settled", money=answer,
+        reports.report(session, city, loaded.prescription, Status.SETTLED, reason=Event.SETTLED, money=answer,
                        again=str(claimed.version))
         # Whatever was said while the fund thought is looked at now.
         seen_all = fresh.head == loaded.head and claimed.lines == placed.kept_lines
@@ -143,7 +143,7 @@ def _settled(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> He
     with city.db.transaction("settlement.agreed") as session:
         if claimed.reversed:
             reports.notify_chain(session, city, loaded.id, placed.order.chain, placed.id, None)
-            reports.report(session, city, loaded.prescription, Status.SETTLED, reason="reversed after a return",
+            reports.report(session, city, loaded.prescription, Status.SETTLED, reason=Event.REVERSED,
                            money=ZERO, again=f"{claimed.version}r")
         return history.append(session, loaded.head, to=Status.SETTLED, actor="platform",
                               event=Event.CLAIM_AGREES, at=city.now(),

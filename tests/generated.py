@@ -120,6 +120,10 @@ def events_page() -> str:
         _table(("wait", "中文", "words", "nothing moves until a person acts", "meaning"), [
             (f"`{wait}`", names.WAITS[wait].zh, names.WAITS[wait].en, "yes" if wait in PERSON else "no",
              waits.get(wait.name, "")) for wait in Wait]),
+        "## Reports",
+        "`reason` of a report to a hospital where it is one of these, with its words "
+        "([contract 1.3](contracts.md#13-reports-to-the-hospital)).",
+        _table(("reason", "中文", "words"), [(f"`{code}`", told.zh, told.en) for code, told in names.TOLD.items()]),
     )
 
 
@@ -161,7 +165,7 @@ def errors_page() -> str:
     _, _, what, _, cure = trouble_words("", attempts=1)
     rows.append(("anything else", "A fault of ours.", what, waits[Exception], "at the first attempt", cure))
     return _page(
-        "Errors / 六类错误", "domain/errors.py, tasks/line.py and infra/db/views/boards.py",
+        "Errors / 六类错误", "domain/errors.py, tasks/line.py and domain/words.py",
         "The name is the instruction. In the history, on the board and in Prefect a trouble is written as "
         "`Name:code`, for example `Transient:unanswered`.",
         _table(("error", "what it means", "on the board", "the prescription waits for", "red in Prefect", "what to do"),

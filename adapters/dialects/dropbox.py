@@ -21,7 +21,7 @@ from adapters.dialects import dropbox_tables as tables
 from adapters.dialects.dropbox_cells import Cell, Row, finding
 from adapters.dialects.dropbox_tables import Layout
 from adapters.mapping import CodeMap, Codes
-from adapters.messages import Message, Reply, Verdict
+from adapters.messages import Message, Reply, Verdict, reason_words
 from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
 from domain.words import STATUSES
@@ -499,8 +499,9 @@ ANSWER_HEADINGS: Final = (
     "Cure", "时间 / At")
 REPORT_HEADINGS: Final = (
     "回执号 / Key", "处方号 / Number", "平台编号 / Id", "状态 / Status", "状态代码 / Status code", "时间 / At", "原因 / Reason",
-    "订单 / Order", "连锁 / Chain", "门店 / Store", "取药码 / Pickup code", "总额 / Total", "基金 / Fund", "个账 / Account",
-    "自付 / Cash", "问题代码 / Finding", "严重程度 / Severity", "问题 / Problem", "药品行 / Item", "流水号 / Message")
+    "原因代码 / Reason code", "订单 / Order", "连锁 / Chain", "门店 / Store", "取药码 / Pickup code", "总额 / Total",
+    "基金 / Fund", "个账 / Account", "自付 / Cash", "问题代码 / Finding", "严重程度 / Severity", "问题 / Problem",
+    "药品行 / Item", "流水号 / Message")
 OUTCOME_WORDS: Final = {
     "accepted": "已接收 / accepted", "refused": "已退回 / refused", "conflict": "与先前内容冲突 / conflict",
     "waiting": "待编码对照 / waiting"}
@@ -529,7 +530,8 @@ def report_sheet(report: Mapping[str, Any]) -> bytes:
     pickup, money = report.get("pickup") or {}, report.get("money") or {}
     status = str(report["status"])
     start = [report["key"], report["prescription"], report.get("id", ""), status_words(status), status, report["at"],
-             report.get("reason", ""), *(pickup.get(name, "") for name in ("order", "chain", "store", "code")),
+             reason_words(report), report.get("reason", ""),
+             *(pickup.get(name, "") for name in ("order", "chain", "store", "code")),
              *(money.get(name, "") for name in ("total", "fund", "account", "cash"))]
     findings = report.get("findings") or [{}]
     return sheet(REPORT_HEADINGS, [

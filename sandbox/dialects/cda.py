@@ -176,10 +176,11 @@ class Speaker:
         return ""
 
     def _report(self, call: ElementTree.Element) -> str:
-        status = call.find(f"{{{self._own}}}status")
+        status, reason = call.find(f"{{{self._own}}}status"), call.find(f"{{{self._own}}}reason")
         report: dict[str, Any] = {
             "key": self._text(call, "key"), "prescription": self._text(call, "prescriptionNumber"),
-            "id": self._text(call, "platformId"), "at": self._text(call, "at"), "reason": self._text(call, "reason"),
+            "id": self._text(call, "platformId"), "at": self._text(call, "at"), "words": self._text(call, "reason"),
+            "reason": reason.get("code", "") if reason is not None else "",
             "status": STATUSES[status.get("code", "") if status is not None else ""]}
         for name in ("pickup", "money"):
             if (element := call.find(f"{{{self._own}}}{name}")) is not None:

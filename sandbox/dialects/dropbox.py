@@ -322,7 +322,8 @@ def read_report(raw: bytes) -> dict[str, Any]:
         raise ValueError("an empty report")
     row = rows[0]
     report: dict[str, Any] = {"key": row["Key"], "prescription": row["Number"], "id": row["Id"],
-                              "status": row["Status code"], "at": row["At"], "reason": row["Reason"]}
+                              "status": row["Status code"], "at": row["At"], "reason": row["Reason code"],
+                              "words": row["Reason"]}
     datetime.fromisoformat(report["at"])
     if row["Pickup code"]:
         report["pickup"] = {"order": row["Order"], "chain": row["Chain"], "store": row["Store"],

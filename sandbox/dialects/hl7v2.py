@@ -230,7 +230,7 @@ def _report(message: "_Answer") -> tuple[str, dict[str, Any]]:
     for note in message.all("NTE"):
         kind, *rest = [*note.parts(4), "", ""][:3]
         if kind == "RE":
-            report["reason"] = note.get(3)
+            report |= {"reason": rest[0], "words": note.get(3)}
         elif kind == "FD":
             findings.append({"code": rest[0], "severity": "WARN" if note.get(2) == "W" else "BLOCK", "text": note.get(3),
                              "line": int(rest[1]) if rest[1] else None})

@@ -824,7 +824,8 @@ def test_every_status_we_report_has_a_word_of_the_hospital() -> None:
 
 
 REPORT = {"key": "rx_1:settled", "prescription": "RX0001", "id": "rx_1", "status": "settled", "at": AT.isoformat(),
-          "reason": "已核对\x01<&>", "findings": [{"code": "DOSE", "severity": "WARN", "text": "剂量", "line": 1}],
+          "reason": "checked", "words": "已核对\x01<&>", "words_en": "",
+          "findings": [{"code": "DOSE", "severity": "WARN", "text": "剂量", "line": 1}],
           "pickup": {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"},
           "money": {"total": "46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}}
 
@@ -835,12 +836,13 @@ async def test_a_report_goes_out_in_the_hospitals_words_and_may_be_repeated() ->
 
     request = line.sent[0]
     said = cda_soap.body(request.body, OWN, "ReportStatus")
-    status, money = said.find(f"{{{OWN}}}status"), said.find(f"{{{OWN}}}money")
+    status, money, reason = (said.find(f"{{{OWN}}}{name}") for name in ("status", "money", "reason"))
     assert (request.method, request.path, request.repeatable) == ("POST", "/exchange", True)
     assert request.headers["authorization"] == "Bearer MARK-token"
     assert request.headers["soapaction"] == f'"{OWN}:ReportStatus"'
     assert said.findtext(f"{{{OWN}}}key") == "rx_1:settled"
-    assert said.findtext(f"{{{OWN}}}reason") == "已核对<&>"
+    assert reason is not None
+    assert (reason.get("code"), reason.text) == ("checked", "已核对<&>")
     assert status is not None
     assert (status.get("code"), status.text) == ("60", "已结算")
     assert money is not None

@@ -512,14 +512,15 @@ async def test_a_folder_that_is_a_link_leads_to_no_other_hospital(tmp_path, link
 
 async def test_a_report_is_a_file_under_its_key_however_often_it_is_sent(tmp_path):
     body = {"key": "rx_1:settled:2", "prescription": "XY0001", "id": "rx_1", "status": "settled",
-            "at": "2026-11-22T01:00:00+00:00", "reason": "=cmd", "money": {
+            "at": "2026-11-22T01:00:00+00:00", "reason": "settled", "words": "=cmd", "words_en": "x", "money": {
                 "total": "-46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}}
     for _ in range(2):
         await county.adapter(tmp_path).report(body["key"], json.dumps(body).encode())
     (path,) = (tmp_path / "reports").iterdir()
     assert path.name == "rx_1-settled-2.csv"
     (row,) = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
-    assert (row["状态 / Status"], row["总额 / Total"], row["原因 / Reason"]) == ("已结算 / settled", "'-46.50", "'=cmd")
+    assert (row["状态 / Status"], row["总额 / Total"], row["原因 / Reason"], row["原因代码 / Reason code"]) == (
+        "已结算 / settled", "'-46.50", "'=cmd / x", "settled")
 
 
 async def test_the_address_says_that_it_is_a_box():

@@ -455,7 +455,7 @@ def test_every_rule_of_the_dialect_has_an_id_and_a_code_of_its_own() -> None:
 # Reporting.
 
 REPORT = {"key": "rx_1:settled", "prescription": "RXC0001", "id": "rx_1", "status": "settled",
-          "at": "2026-11-22T01:30:00.123456+00:00", "reason": "fund | settled",
+          "at": "2026-11-22T01:30:00.123456+00:00", "reason": "settled", "words": "医保|已结算", "words_en": "settled",
           "findings": [{"code": "OFF_LABEL", "severity": "WARN", "text": "适应证^不符", "line": 2}],
           "pickup": {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"},
           "money": {"total": "46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}}
@@ -488,7 +488,7 @@ async def test_a_report_is_an_order_status_message_and_says_everything() -> None
     rows = segments(sent)
     assert [it[0] for it in rows] == ["MSH", "NTE", "NTE", "ORC", "FT1", "FT1", "FT1", "FT1", "ZRS"]
     assert len(rows[0][9]) == 20
-    assert rows[1][3:] == ["fund \\F\\ settled", "RE"]
+    assert rows[1][3:] == ["医保\\F\\已结算 / settled", "RE^settled"]
     assert rows[2][2:] == ["W", "适应证\\S\\不符", "FD^OFF_LABEL^2"]
     assert rows[3][1:6] == ["SC", "", "rx_1^SANYI", "RXC0001", "CM"]
     assert rows[3][25] == "settled^已结算^SANYI"

@@ -171,7 +171,7 @@ FORMER: list[tuple[str, dict[str, object], Event, str]] = [
     ("the claim matches what the patient has", {}, Event.CLAIM_AGREES, "结算与患者实际取药一致"),
     ("return window is over, the day is reconciled", {}, Event.CLOSED, "退药期已过且当日已对账"),
     ("attempt 3 failed: Transient:timeout", {"attempt": 3, "error": "Transient:timeout"}, Event.ATTEMPT_FAILED,
-     "第 3 次尝试失败：Transient:timeout"),
+     "第 3 次尝试失败：合作方暂时没有应答（Transient:timeout）"),
     ("woken by an operator", {"tried_again": []}, Event.WOKEN, "运维人员要求立即处理"),
 ]
 

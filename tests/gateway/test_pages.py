@@ -1,6 +1,7 @@
 """The pages of operations: the board, a prescription's story, a run, a list."""
 
 import asyncio
+import html
 import re
 
 import pytest
@@ -8,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
+from infra.db import history, prescriptions
 from infra.log import bind
 from tasks.city import City
 from tasks.line import hop
@@ -49,6 +51,12 @@ def settled(city: City, clock: Clock) -> str:
     return rx_id
 
 
+def timeline(text: str) -> list[tuple[str, str]]:
+    """What each row of the history says, the newest first."""
+    rows = re.findall(r'<div class="what">(.*?)</div>\s*<div class="en" lang="en">(.*?)</div>', text, re.DOTALL)
+    return [(html.unescape(re.sub(r"<span.*", "", zh, flags=re.DOTALL)).strip(), html.unescape(en)) for zh, en in rows]
+
+
 def words(text: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", text))
 
@@ -63,6 +71,49 @@ def test_a_settled_prescription_tells_its_whole_story(page: TestClient, settled:
         assert said in story, said
     assert f'href="http://prefect.example:4200/runs/flow-run/{RUN}"' in text
     assert f'href="/runs/{RUN}"' in text
+
+
+def test_every_event_of_a_history_is_said_in_both_languages(page: TestClient, settled: str) -> None:
+    told = page.get(f"/api/rx/{settled}").json()["history"]
+    lines = timeline(page.get(f"/rx/{settled}").text)
+
+    assert len(lines) == len(told) > 10
+    assert all(zh and en and "{" not in zh + en for zh, en in lines)
+    assert ("进入审方队列", "queued for a pharmacist") in lines
+    assert ("药店消息：已备药", "the pharmacy says: order prepared") in lines
+    assert any(zh.startswith("已向 安康示范连锁 ") and en.startswith("order placed at Ankang") for zh, en in lines)
+    assert lines[0] == ("医保已结算", "the fund has settled")
+
+
+def test_a_history_written_before_there_were_codes_reads_the_same(page: TestClient, city: City, settled: str) -> None:
+    before = timeline(page.get(f"/rx/{settled}").text)
+    with city.db.transaction() as session:
+        for code, sentence in (("queued", "queued for a pharmacist"), ("order_update", "order prepared"),
+                               ("settled", "the fund has settled"), ("audited", "nothing found")):
+            session.connection().exec_driver_sql(
+                "UPDATE history SET reason = ? WHERE reason = ? AND prescription_id = ?", (sentence, code, settled))
+
+    after = timeline(page.get(f"/rx/{settled}").text)
+    updates = [number for number, (zh, _) in enumerate(before) if zh.startswith("药店消息")]
+    assert [line for number, line in enumerate(after) if number not in updates] == [
+        line for number, line in enumerate(before) if number not in updates]
+    assert {after[number] for number in updates} == {("药店消息：已备药", "the pharmacy says: order prepared")}
+
+
+@pytest.mark.parametrize(("stored", "zh", "en"), [
+    ("hold:ankang", "安康示范连锁 预占库存", "a hold at Ankang"), ("hold at ankang", "安康示范连锁 预占库存", "a hold at Ankang"),
+    ("decision", "药师审方", "a pharmacist's decision"),
+    ("person_setup", "人工：配置、密钥或合作方账目", "a person: configuration"),
+    ("of_a_newer_release", "of_a_newer_release", "")])
+def test_a_wait_is_said_in_both_languages_on_its_page_and_in_the_list(
+        page: TestClient, city: City, stored: str, zh: str, en: str) -> None:
+    rx_id = admit(city)[0]
+    with city.db.transaction() as session:
+        history.wait(session, prescriptions.load(session, rx_id).head, until=None, waiting_for=stored)
+    for address in (f"/rx/{rx_id}", "/rx?status=received"):
+        shown = html.unescape(words(page.get(address).text))
+        assert f"{zh} {en}".strip() in shown, address
+    assert page.get(f"/api/rx/{rx_id}").json()["waiting_for"] == stored
 
 
 def test_a_flipped_byte_is_named_on_the_page_and_by_the_proof(
@@ -86,7 +137,7 @@ def test_trouble_is_told_in_words_with_what_to_do(page: TestClient, city: City) 
     story = words(page.get(f"/rx/{rx_id}").text)
     assert "请求已发出但没有收到回应，结果未知" in story
     assert "怎么办" in story
-    assert "第 1 次尝试失败：OutcomeUnknown" in story
+    assert "第 1 次尝试失败：请求已发出但没有收到回应，结果未知（OutcomeUnknown" in story
     assert "结果未知" in words(page.get("/").text)
 
 

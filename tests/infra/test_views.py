@@ -9,9 +9,10 @@ import pytest
 
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
+from domain.words import TROUBLES
 from infra.db import history, prescriptions, views
 from infra.db.effects import Effect, intend
-from infra.db.views import boards, books
+from infra.db.views import books
 from tasks.city import City
 from tasks.line import RED_AFTER, hop
 from tasks.settlement import reconcile_day
@@ -118,7 +119,7 @@ def test_a_passing_trouble_needs_a_person_only_when_it_lasts(city: City, clock: 
     assert acts == [*[False] * (RED_AFTER - 1), True]
 
 
-@pytest.mark.parametrize("code", sorted(code for code in boards.TROUBLES if ":" in code))
+@pytest.mark.parametrize("code", sorted(code for code in TROUBLES if ":" in code))
 def test_a_code_with_words_of_its_own_is_one_that_is_raised(code: str) -> None:
     raised = f'code="{code.partition(":")[2]}"'
     root = Path(__file__).parents[2]

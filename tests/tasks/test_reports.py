@@ -99,6 +99,31 @@ def test_after_a_return_hospital_and_chain_hear_the_new_amounts_last(line, hospi
     assert line.chain(placed.order.chain).notices[placed.id].total == kept
 
 
+def test_every_report_has_a_code_and_says_it_in_both_languages(line, hospital):
+    settled, expired, _, refused = admit(line.city, 4)
+    line.to_settled(settled)
+    line.say(settled, OrderStatus.RETURNED, reason="quality")
+    line.hop(settled)
+    line.to_fulfilling(refused)
+    line.say(refused, OrderStatus.DECLINED, reason="closed")
+    line.hop(refused)
+    cancel_by_hospital(line.city, 3)
+    line.clock.advance(days=8)
+    line.hop(expired)
+    deliver_all(line)
+    told = {(it["status"], it["reason"]): (it["words"], it["words_en"]) for it in hospital.reports.values()}
+    assert told == {
+        ("in_review", "queued"): ("进入审方队列", "queued for a pharmacist"),
+        ("fulfilling", "order_placed"): ("药店已接到订单", "a pharmacy has the order"),
+        ("fulfilled", "handed_over"): ("患者已拿到药", "the patient has the medicine"),
+        ("settled", "settled"): ("医保已结算", "the fund has settled"),
+        ("settled", "reversed"): ("患者退药，医保结算已冲正", "reversed after a return"),
+        ("allocating", "order_ended"): ("订单已终止，其取药码作废", "the order ended; its pickup code is void"),
+        ("expired", "RX_EXPIRED"): ("处方已超过有效期 (A-01)", "validity is over (A-01)"),
+        ("cancelled", "prescriber"): ("医院撤销：医师要求", "cancelled by the hospital: the prescriber wants it"),
+    }
+
+
 def test_findings_of_no_importance_are_not_reported(line, hospital):
     (rx_id,) = admit(line.city)
     found = [Finding(code, severity, "A-1", "", "文", "text", line=1)

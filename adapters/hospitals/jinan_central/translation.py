@@ -29,7 +29,7 @@ from adapters.dialects.hl7v2_segments import (
     write,
 )
 from adapters.mapping import CodeMap, Codes
-from adapters.messages import Unmapped
+from adapters.messages import Unmapped, reason_words
 from domain.findings import Finding, Severity, Spot
 from domain.words import STATUSES
 from fhir_profiles.drafts import (
@@ -794,13 +794,13 @@ MONEY = (("total", "CG", "费用总额"), ("fund", "PY", "统筹基金支付"), 
 def report(ends: Ends, key: str, body: bytes) -> tuple[str, bytes]:
     """MSH-10 and the ORM^O01 for one report (contract 1.3). The same report gives the same bytes.
 
-    ORC-4 their prescription number, ORC-3 ours, ORC-25 our status; NTE the reason (RE) and findings (FD);
+    ORC-4 their prescription number, ORC-3 ours, ORC-25 our status; NTE the reason (RE and its code) and findings (FD);
     FT1 the money; ZRS our key and what the patient shows to collect.
     """
     given: dict[str, Any] = json.loads(body)
     status, at = str(given["status"]), datetime.fromisoformat(given["at"])
     control = digest(ends.facility, key)
-    notes = [write("NTE", {3: text(given["reason"]), 4: "RE"})] if given.get("reason") else []
+    notes = [write("NTE", {3: text(reason_words(given)), 4: compose("RE", given["reason"])})] if given.get("reason") else []
     notes += [
         write("NTE", {2: "W" if it["severity"] == Severity.WARN else "E", 3: text(it["text"]),
                       4: compose("FD", it["code"], str(it.get("line") or ""))}) for it in given.get("findings", ())]

@@ -16,6 +16,7 @@ from lxml import etree
 from adapters.dialects import cda, cda_patient, cda_words
 from adapters.dialects import cda_grammar as names
 from adapters.mapping import Codes
+from adapters.messages import reason_words
 from adapters.xml import Element
 from fhir_profiles.drafts import (
     NOTHING,
@@ -478,7 +479,7 @@ def report(body: bytes, namespace: str) -> bytes:
 
     parts = [make("key", given["key"]), make("prescriptionNumber", given["prescription"] or ""),
              make("platformId", given.get("id") or ""), make("status", word, code=code), make("at", given["at"]),
-             make("reason", given.get("reason") or ""), *map(finding, given.get("findings", ()))]
+             make("reason", reason_words(given), code=str(given.get("reason") or "")), *map(finding, given.get("findings", ()))]
     if pickup := given.get("pickup"):
         parts.append(make("pickup", **{name: str(pickup[name]) for name in ("order", "chain", "store", "code")}))
     if money := given.get("money"):

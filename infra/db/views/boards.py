@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from domain.events import Wait
 from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
 from domain.policy import CityPolicy
+from domain.words import trouble_of
 from infra.db import mapping
 from infra.db.rows import (
     ENDED,
@@ -128,58 +129,10 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
 }
 """By kind of discrepancy."""
 
-TROUBLES: dict[str, Words] = {
-    "Transient": (
-        False, "合作方暂时没有应答", "a partner does not answer for the moment",
-        "平台会按间隔自动重试；若持续，查看该合作方是否可用",
-        "the platform tries again by itself; if it lasts, see whether the partner is up"),
-    "OutcomeUnknown": (
-        False, "请求已发出但没有收到回应，结果未知", "a request was sent and its outcome is unknown",
-        "平台会先向合作方查询再决定是否重发；若持续，请联系合作方核对",
-        "the platform asks before it sends again; if it lasts, settle it with the partner"),
-    "StaleStatus": (
-        False, "同一处方被同时处理", "two workers met at one prescription",
-        "无需处理，平台会重新读取", "nothing to do; it is read again"),
-    "Refused": (
-        True, "合作方拒绝了不应拒绝的请求", "a partner refused what it must not refuse",
-        "按代码查阅接口约定，与合作方解决后点击“立即重试”",
-        "look the code up in the contract, settle it with the partner, then wake the prescription"),
-    "InvalidPayload": (
-        True, "合作方的应答不符合接口约定", "a partner's answer broke the contract",
-        "把代码与时间告诉合作方；修正后点击“立即重试”",
-        "tell the partner code and time; once corrected, wake the prescription"),
-    "NeedsOperator": (
-        True, "配置、密钥或合作方账目需要人工处理", "configuration, credentials or a partner's book need a person",
-        "按代码修正后点击“立即重试”", "put right what the code names, then wake the prescription"),
-    "NeedsOperator:order_unknown": (
-        True, "药店确认过的订单，药店现称查无此单", "a pharmacy confirmed the order and now knows none",
-        "致电药店核实药品去向；药店账上补回该订单的结果后点击“立即重试”",
-        "call the pharmacy and ask where the medicine is; once its book says how the order ended, wake the prescription"),
-    "NeedsOperator:wrong_key": (
-        True, "身份数据用另一把密钥封存", "identities were sealed under another key",
-        "恢复原来的 SANYI_IDENTITY_KEY 并重启各进程（./go doctor 可核对），再点击“立即重试”",
-        "put the former SANYI_IDENTITY_KEY back and restart the processes (see ./go doctor), then wake the prescription"),
-    "NeedsOperator:tampered": (
-        True, "封存的数据被改动或移到他处", "sealed data was changed, or moved to another row",
-        "查明何人改动数据库，从备份恢复该行后点击“立即重试”",
-        "find out who changed the database, restore the row from a backup, then wake the prescription"),
-    "NeedsOperator:intent_changed": (
-        True, "同一操作的请求前后不一，未发送", "a request differs from the one intended under its key; it was not sent",
-        "平台程序问题：按处方号报告开发人员；修复后点击“立即重试”",
-        "a fault of the platform: report it with the prescription's id; once mended, wake the prescription"),
-    "": (
-        True, "平台程序出错", "a fault of the platform",
-        "在日志中按处方号查找 hop.bug,报告开发人员；修复后点击“立即重试”",
-        "find hop.bug with the prescription's id in the log and report it; once mended, wake the prescription"),
-}
-"""By class of the error; some codes have words of their own."""
-
-
 def trouble_words(code: str, attempts: int) -> Words:
-    """What a trouble code such as `Transient:timeout` means; an unknown one is a fault of ours."""
-    act, *rest = next(TROUBLES[key] for key in (code, code.partition(":")[0], "") if key in TROUBLES)
-    what, what_en, cure, cure_en = rest
-    return act or attempts >= LASTING, what, what_en, cure, cure_en
+    """What a trouble code means after so many attempts."""
+    act, what, cure = trouble_of(code)
+    return act or attempts >= LASTING, *what, *cure
 
 
 def board(session: Session, now: datetime, policy: CityPolicy) -> Board:

@@ -45,7 +45,7 @@ PATENT = Medicine("D187", "复方丹参滴丸", "10", "丸", "tid", 30, 5, "瓶"
 WESTERN = (Medicine("D001", "盐酸二甲双胍片", "500", "mg", "bid", 30, 60, "片"),
            Medicine("D010", "阿卡波糖片", "50", "mg", "tid", 30, 90, "片"))
 REPORT = {"key": "rx_1:fulfilling", "prescription": "RX0001", "id": "rx_1", "status": "fulfilling",
-          "at": "2026-11-22T01:00:00+00:00", "reason": "a < b", "pickup": {
+          "at": "2026-11-22T01:00:00+00:00", "reason": "order_placed", "words": "a < b", "pickup": {
               "order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"}}
 
 
@@ -228,7 +228,7 @@ async def test_a_gateway_that_is_away_or_in_trouble_gives_no_answer_but_a_fault_
 
 
 async def test_a_report_arrives_in_the_hospitals_book_as_it_was_meant() -> None:
-    money = {**REPORT, "key": "rx_1:settled", "status": "settled", "reason": "", "money": {
+    money = {**REPORT, "key": "rx_1:settled", "status": "settled", "reason": "", "words": "", "money": {
         "total": "46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}}
     refused = {**REPORT, "key": "rx_1:refused", "status": "refused", "findings": [
         {"code": "DOSE", "severity": "BLOCK", "text": "剂量", "line": 1}]}

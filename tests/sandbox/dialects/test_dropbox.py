@@ -171,7 +171,8 @@ async def test_it_hears_what_is_reported_once(tmp_path):
     heard: list[tuple[str, dict]] = []
     county = speaker({"folder": str(tmp_path)}, hear=lambda key, report: heard.append((key, report)))
     report = {"key": "rx_1:settled", "prescription": "XY0001", "id": "rx_1", "status": "settled", "at": NOW.isoformat(),
-              "reason": "=ok\n再来", "findings": [{"code": "A", "severity": "WARN", "text": "甲", "line": 1},
+              "reason": "settled", "words": "=ok\n再来",
+              "findings": [{"code": "A", "severity": "WARN", "text": "甲", "line": 1},
                                                 {"code": "B", "severity": "BLOCK", "text": "乙", "line": None}],
               "pickup": {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"},
               "money": {"total": "-46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}}
