@@ -61,7 +61,7 @@ class Event(StrEnum):
 
 
 ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
-    Event.RECEIVED: ("message", "archive", "items"),
+    Event.RECEIVED: ("message", "archive", "items", "arrived"),
     Event.AUDITED: ("findings",),
     Event.NOT_INSURED: (),
     Event.QUEUED: (),

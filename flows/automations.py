@@ -28,8 +28,9 @@ from pydantic import SecretStr
 
 from domain.errors import NeedsOperator
 from flows.canary import SANG
-from flows.dead import LIFECYCLE, OURS
+from flows.dead import OURS
 from flows.home import NOWHERE
+from flows.window import FLOW
 from infra.crypto import make_cipher
 from infra.log import configure, get_logger
 from infra.settings import Settings, get_settings
@@ -71,7 +72,7 @@ def _runs_of(flows: Sequence[str], *states: StateType) -> dict[str, Any]:
 
 ALERTS = (
     Alert("red-prescription",
-          EventTrigger(posture=Posture.Reactive, within=timedelta(minutes=5), **_runs_of([LIFECYCLE], StateType.FAILED))),
+          EventTrigger(posture=Posture.Reactive, within=timedelta(minutes=5), **_runs_of([FLOW], StateType.FAILED))),
     Alert("canary-missing", EventTrigger(posture=Posture.Proactive, within=timedelta(minutes=3), expect={SANG})),
     Alert("upkeep-failing",
           EventTrigger(posture=Posture.Reactive, threshold=2, within=timedelta(minutes=10),

@@ -19,10 +19,10 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Crashed
 
-LIFECYCLE = "prescription-lifecycle"
+BATCH = "batch"
 OURS = FlowFilter(name=FlowFilterName(
-    any_=[LIFECYCLE, "sweep", "reconcile-day", "redrive", "board", "canary", "alert", "poll", "shapes"]))
-"""Other people's flows on the same server are their own business."""
+    any_=[BATCH, "sweep", "reconcile-day", "board", "canary", "alert", "poll", "shapes"]))
+"""Other people's flows on the same server are their own business, and a prescription's own run lasts as long as it does."""
 
 PAGE = 200
 """As many runs as Prefect gives at once."""
@@ -79,10 +79,10 @@ async def tidy(now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Stuck
 
 
 async def bury_own(worker: str) -> int:
-    """The lifecycle runs of an earlier life of this worker: at its start none can be alive. How many there were."""
+    """The batches of an earlier life of this worker: at its start none can be alive. How many there were."""
     async with get_client() as client:
         runs = await client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=[LIFECYCLE])),
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[BATCH])),
             flow_run_filter=FlowRunFilter(
                 state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
                 tags=FlowRunFilterTags(all_=[f"worker:{worker}"])),

@@ -12,7 +12,7 @@ from datetime import timedelta
 import prefect
 
 from domain.lifecycle import STAGES
-from flows.lifecycle import SLOW, prescription_lifecycle
+from flows.batch import SLOW, batch_of_prescriptions
 from infra.db import prescriptions
 from infra.db.prescriptions import Due
 from infra.log import get_logger
@@ -23,8 +23,6 @@ from tasks.reports import deliver_to, waited_for
 
 log = get_logger(__name__)
 
-ALONE = 3
-"""Failed prescriptions of one claim that come back each in a run of its own; a crowd of them has one cause."""
 SLOW_RUNS = 10
 """Times `runs_at_once` that may be open when partners are slow: a run that waits for one costs Prefect nothing."""
 
@@ -41,27 +39,22 @@ class Batch:
 
     @property
     def name(self) -> str:
-        """Green in bulk, red one by one: a run of one bears its prescription's id."""
-        stages = sorted({STAGES[one.status] for one in self.due})
-        if len(self.due) == 1:
-            attempt = f" (attempt {self.due[0].attempts + 1})" if self.due[0].attempts else ""
-            return f"{self.due[0].id} {stages[0]}{attempt}"
-        return f"{len(self.due)} prescriptions: {', '.join(stages)}"
+        """What is done for how many. No id: whoever looks for one finds the prescription's own run, and that one only."""
+        stages = ", ".join(sorted({STAGES[one.status] for one in self.due}))
+        return f"batch of {len(self.due)}: {stages}{' (again)' if all(one.attempts for one in self.due) else ''}"
 
     @property
     def tags(self) -> list[str]:
-        return sorted({f"stage:{STAGES[one.status]}" for one in self.due}
+        return sorted({"batch"} | {f"stage:{STAGES[one.status]}" for one in self.due}
                       | {f"hospital:{one.hospital}" for one in self.due}
                       | {f"chain:{one.chain}" for one in self.due if one.chain}
                       | ({"retry"} if any(one.attempts for one in self.due) else set()))
 
 
 def batches(due: Sequence[Due], limit: int) -> list[Batch]:
-    """What failed before goes alone, unless it is a crowd; the rest together, up to the limit."""
-    failed = [one for one in due if one.attempts]
-    rest = [one for one in due if not one.attempts]
-    crowds = [group[i:i + limit] for group in (rest, failed[ALONE:]) for i in range(0, len(group), limit)]
-    return [Batch((one,)) for one in failed[:ALONE]] + [Batch(tuple(crowd)) for crowd in crowds]
+    """What failed before apart from the rest, each up to the limit: troubles of one cause come back together."""
+    groups = [one for one in due if one.attempts], [one for one in due if not one.attempts]
+    return [Batch(tuple(group[i:i + limit])) for group in groups for i in range(0, len(group), limit)]
 
 
 class Dispatcher:
@@ -139,12 +132,9 @@ class Dispatcher:
     async def _run(self, batch: Batch, slow: dict[str, asyncio.Task[Hop]]) -> None:
         started = time.monotonic()
         SLOW.set(slow)  # this task's own, and its children's
-        # When many are open already, partners are slow: a batch can leave them behind, and a fine run can not.
-        fine = len(batch.due) <= self._settings.fine_limit and len(self._runs) <= 2 * self._settings.runs_at_once
         try:
             with prefect.tags(*batch.tags, f"worker:{self._settings.worker}"):
-                await prescription_lifecycle.with_options(flow_run_name=batch.name)(
-                    batch.ids, fine=fine, return_state=True)
+                await batch_of_prescriptions.with_options(flow_run_name=batch.name)(batch.ids, return_state=True)
         except Exception as error:
             # Prefect is the window, not the engine room: without it we pause, and the rows stay due.
             log.error("run.not_started", batch=len(batch.due), error=type(error).__name__)

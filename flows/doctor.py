@@ -172,7 +172,7 @@ def bad_settings(error: NeedsOperator) -> list[Verdict]:
 
 
 def _bad_setting(fault: str) -> Verdict:
-    """`SANYI_FINE_LIMIT: Input should be … Set it right (…) and start again`: the variable is the same in any language."""
+    """`SANYI_BATCH_LIMIT: Input should be … Set it right (…) and start again`: the variable is the same in any language."""
     variable = re.match(r"SANYI_\w+", fault)
     meant = re.search(r"did you mean (SANYI_\w+)\?", fault)
     name = variable[0] if variable else "配置"

@@ -1,26 +1,20 @@
-"""What operations run by hand or on a schedule: sweep, reconcile a day, re-drive one prescription, the board."""
+"""What operations run by hand or on a schedule: sweep, reconcile a day, ask a partner, the board."""
 
 import asyncio
-from datetime import date, timedelta
+from datetime import date
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
-from domain.errors import Refused, RxError
+from domain.errors import RxError
 from flows.dead import tidy
 from flows.home import NOWHERE, city
-from flows.lifecycle import as_tasks
-from infra.db import prescriptions
-from infra.log import bind
 from infra.settings import get_settings
 from tasks import upkeep
 from tasks.anchors import of_city
 from tasks.board import board_markdown
-from tasks.city import City
-from tasks.line import hop
 from tasks.polling import poll_hospital, polled
 from tasks.settlement import reconcile_day, unreconciled_days
 from tasks.traffic import watch_shapes
@@ -57,32 +51,6 @@ async def reconcile(day: str = "open") -> State:
     return Completed(name="Agreed" if days else "Nothing open")
 
 
-@flow(name="redrive", flow_run_name="redrive {prescription}", persist_result=False, result_storage=NOWHERE)
-async def redrive(prescription: str) -> State:
-    """Take one prescription (its id, `rx_…`) as far as it can go, now. Harmless at any time."""
-    home = city()
-    context = FlowRunContext.get()
-    run_id = str(context.flow_run.id) if context and context.flow_run else ""
-    get_run_logger().info("%s/rx/%s", get_settings().gateway_url, prescription)
-    # The lease first: waking it would have a worker take it up beside us.
-    leased = _leased(home, prescription, run_id)
-    try:
-        upkeep.redrive(home, prescription, "prefect")
-        if not leased:
-            return Completed(name="A worker has it", message="it was woken; a worker is at it")
-        with bind(run=run_id):
-            only = await hop(home, prescription, as_tasks)
-    except KeyError:
-        return Failed(message=f"no prescription {prescription}; its id looks like rx_ and 16 characters")
-    except Refused as no:
-        return Completed(name="Nothing owed", message=str(no))
-    finally:
-        if leased:
-            with home.db.transaction("redrive.released") as session:
-                prescriptions.release(session, run_id, [prescription])
-    return Failed(message=f"{prescription} {only.error}") if only.alarming else Completed(name=only.name)
-
-
 @flow(name="shapes", flow_run_name="shapes", persist_result=False, result_storage=NOWHERE)
 async def shapes() -> State:
     """Whether what a hospital sends has changed its shape: a new version of its system shows before it hurts.
@@ -104,12 +72,6 @@ async def anchor() -> State:
     except RxError as error:
         return Failed(message=f"{type(error).__name__}:{error.code}; see ./go doctor, then run it again")
     return Completed(name=f"Anchored: {len(days)}" if days else "Nothing open")
-
-
-def _leased(home: City, prescription: str, owner: str) -> bool:
-    with home.db.transaction("redrive.leased") as session:
-        until = home.now() + timedelta(minutes=5)
-        return prescriptions.lease(session, prescription, owner, at=home.now(), until=until)
 
 
 @flow(name="poll", flow_run_name="poll {hospital}", persist_result=False, result_storage=NOWHERE)

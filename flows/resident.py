@@ -6,13 +6,14 @@ operations start by hand are short and async: they run on this worker's event lo
 
 import asyncio
 import contextlib
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import anyio.abc
 import yaml  # type: ignore[import-untyped]  # comes with Prefect
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectAlreadyExists
@@ -27,6 +28,7 @@ from flows import automations
 from flows.dead import tidy
 from flows.home import city, prefect_clients, told_to_stop
 from flows.prefect_server import part_of
+from flows.window import Window
 from infra.log import configure, get_logger
 from infra.settings import get_settings
 from infra.topology import Kind
@@ -104,7 +106,8 @@ async def serve() -> None:
     stop = told_to_stop()
     async with prefect_clients(), part_of(city(), Kind.OPERATIONS):
         going = asyncio.ensure_future(asyncio.gather(
-            _keep_serving(), _keep_automations(), *(keep_polling(city(), slug) for slug in polled(city()))))
+            _keep_serving(), _keep_deployed(), _keep_automations(), _keep_drawing(),
+            *(keep_polling(city(), slug) for slug in polled(city()))))
         stopping = asyncio.create_task(stop.wait())
         waits: list[asyncio.Future[Any]] = [going, stopping]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -137,6 +140,28 @@ async def _make_pool() -> None:
                 base_job_template=ResidentWorker.get_default_base_job_template()))
 
 
+async def _keep_deployed() -> None:
+    """Have Prefect know every deployment of prefect.yaml: from the start, and again when it has lost them."""
+    while True:
+        try:
+            async with get_client() as client:
+                known = {one.name for one in await client.read_deployments(limit=200)}
+                if not {str(one["name"]) for one in declared()} <= known and await _deploy(client):
+                    log.info("deployments.registered")
+        except Exception as error:
+            log.warning("deployments.not_registered", error=type(error).__name__)
+        await asyncio.sleep(AUTOMATIONS_SECONDS)
+
+
+async def _deploy(client: PrefectClient) -> bool:
+    """What an operator would do by hand. Prefect's own command, in a process of its own: it is no library."""
+    await client.read_work_pool(POOL)  # Without it Prefect takes none.
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", cwd=DECLARED.parent,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL)
+    return await running.wait() == 0
+
+
 async def _keep_automations() -> None:
     """Have Prefect know our automations: from the start, and again when it has lost them with its database."""
     while True:
@@ -147,6 +172,12 @@ async def _keep_automations() -> None:
         except Exception as error:
             log.warning("automations.not_applied", error=type(error).__name__)
         await asyncio.sleep(AUTOMATIONS_SECONDS)
+
+
+async def _keep_drawing() -> None:
+    """Show every prescription as a run of its own, as far as the settings want it."""
+    if get_settings().window != "none":
+        await Window(city(), get_settings()).keep_drawing()
 
 
 async def keep_polling(home: City, slug: str) -> None:

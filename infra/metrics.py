@@ -45,6 +45,16 @@ ANSWER_SECONDS = Histogram("sanyi_gateway_answer_seconds", "How long the gateway
                            buckets=_SECONDS)
 
 
+DRAWN = Counter("sanyi_window_drawn", "Prescriptions drawn in Prefect, each time something of one was.")
+WINDOW_LAG = Gauge("sanyi_window_lag_seconds", "How long the longest waiting change of the last pass had waited to be drawn.")
+
+
+def drawn(prescriptions: int, lag_seconds: float) -> None:
+    """One pass of the window is over."""
+    DRAWN.inc(prescriptions)
+    WINDOW_LAG.set(lag_seconds)
+
+
 def hop_ended(stage: str, end: str, error: str, seconds: float) -> None:
     """One prescription's hop is over. `error` is `Transient:busy` and the like; empty when it went well."""
     HOPS.labels(stage, end, _error_class(error)).inc()

@@ -203,8 +203,11 @@ class Settings(BaseSettings):
     runs_at_once: int = Field(default=2, ge=1)
     """Flow runs of one worker at a time; while they run, what falls due makes the next batch larger. More than 2 only
     where Prefect's own database is PostgreSQL."""
-    fine_limit: int = Field(default=3, ge=0)
-    """Batches up to this size run each stage as a Prefect task of its own."""
+    window: Literal["all", "people", "none"] = "all"
+    """Prescriptions that have a run of their own in Prefect: `all`; those which a person must act on (`people`, for floods and
+    provinces); or `none`."""
+    window_seconds: float = Field(default=3.0, gt=0)
+    """Seconds between two looks at what is to be drawn in Prefect: what happens to a prescription meanwhile is drawn at once."""
     poll_seconds: float = Field(default=0.25, gt=0)
     """Seconds between two looks at the queue when it was empty."""
     metrics_port: int = Field(default=0, ge=0, le=65535)

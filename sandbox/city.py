@@ -64,7 +64,7 @@ class SandboxCity:
     """Starts everything, knows every address, and reads every book."""
 
     def __init__(self, folder: Path, processes: Processes, *, slug: str, seed: int, faults: bool = True,
-                 per_second: float = 8, fine_limit: int = 3, database_url: str = "", shape: Shape | None = None,
+                 per_second: float = 8, database_url: str = "", shape: Shape | None = None,
                  hospitals: Sequence[str] = ()) -> None:
         self.folder = folder
         self.slug = slug
@@ -87,7 +87,7 @@ class SandboxCity:
         self._installed = {name: install(dialect, Site(name, self.urls[name], folder / name / "shared",
                                                        partial(self._key_of, name), free_port))
                            for name, dialect in self.hospitals.items()}
-        self._product = self._product_environment(fine_limit, database_url)
+        self._product = self._product_environment(database_url)
         self._client = httpx.Client(timeout=20, trust_env=False)
         self.on_sending: Callable[[], None] = lambda: None
         """Called when the hospital begins: a proof's chance to interfere."""
@@ -137,14 +137,8 @@ class SandboxCity:
             self._processes.start(name, "-m", "flows.worker", env=client | {"SANYI_WORKER": f"worker-{number}"})
         self._processes.start("operations", "-m", "flows.resident", env=client | {"SANYI_WORKER": "operations-1"})
 
-    def start_deployments(self) -> None:
-        """Register prefect.yaml once the operations worker has made its pool; in the background."""
-        self.wait_until(self._pool_exists, "the operations work pool", seconds=90)
-        self._processes.start("deploy", "-m", "prefect", "--no-prompt", "deploy", "--all",
-                              env=self._product | self._client_environment(), errand=True)
-
     def deployed(self) -> bool:
-        """Whether every deployment of prefect.yaml is registered."""
+        """Whether the operations worker has registered every deployment of prefect.yaml."""
         found = self._prefect("POST", "/deployments/filter", {})
         return len(found) >= (ROOT / "prefect.yaml").read_text(encoding="utf-8").count("entrypoint:")
 
@@ -283,7 +277,7 @@ class SandboxCity:
         self._processes.start(name, "-m", f"sandbox.{module or name}", "--port", str(self.ports[name]), "--state", str(state),
                               "--seed", str(self.seed), "--faults", faults, *options, env=env)
 
-    def _product_environment(self, fine_limit: int, database_url: str) -> dict[str, str]:
+    def _product_environment(self, database_url: str) -> dict[str, str]:
         keys = self.keys
         urls = {"ANKANG": "ankang", "BAICAO": "baicao", "JINAN_CENTRE": "insurer"}
         return {
@@ -305,7 +299,7 @@ class SandboxCity:
             "SANYI_PHARMACISTS__YS370000000002": keys["pharmacist 2"],
             "SANYI_OPERATORS__OPS1": keys["operator"],
             "SANYI_PREFECT_SERVERS": str(self.shape.prefect_servers),
-            "SANYI_TIME_SCALE": str(TIME_SCALE), "SANYI_LEASE_SECONDS": "10", "SANYI_FINE_LIMIT": str(fine_limit),
+            "SANYI_TIME_SCALE": str(TIME_SCALE), "SANYI_LEASE_SECONDS": "10",
         }
 
     def _prefect_environment(self, file: str) -> dict[str, str]:
@@ -316,10 +310,6 @@ class SandboxCity:
     def _client_environment(self) -> dict[str, str]:
         return self._prefect_environment("prefect-client.env") | {
             "PREFECT_API_URL": f"{self.urls['prefect']}/api", "PREFECT_API_AUTH_STRING": self.prefect_password}
-
-    def _pool_exists(self) -> bool:
-        return self._client.get(f"{self.urls['prefect']}/api/work_pools/operations",
-                                auth=self._prefect_auth).status_code == 200
 
     def _prefect(self, method: str, path: str, body: object = None) -> Any:
         # On SQLite a busy Prefect server answers 503 now and then and means "again".

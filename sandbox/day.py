@@ -112,8 +112,6 @@ def run_day(city: SandboxCity, prescriptions: int, console: Console, *, kills: S
         city.start_partners()
         status.update("启动 Prefect 与网关 starting Prefect and the gateway…")
         city.start_product()
-        status.update("启动工作进程 starting the workers…")
-        city.start_deployments()
     console.print(f"✓ 城市已启动 the city is up ({time.monotonic() - started:.0f} s)   "
                   f"网关 gateway {city.urls['gateway']}   Prefect {city.urls['prefect']}")
     plan = city.send(prescriptions)
@@ -140,7 +138,8 @@ def at_rest(city: SandboxCity, plan: Plan) -> bool:
         row = rows.get(planned.external_id)
         if row is None or row["status"] not in planned.expected_status or money_of(row) != planned.expected_money:
             return False
-    return not city.ops("board")["outbox_waiting"]
+    board = city.ops("board")
+    return not board["outbox_waiting"] and not board["undrawn"]
 
 
 def whole(city: SandboxCity, book: str) -> dict[str, Any]:

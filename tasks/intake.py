@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from adapters.mapping import CodeMap
 from adapters.messages import Message, Outcome, Unmapped, Verdict
@@ -52,7 +53,7 @@ def receive(city: City, hospital: str, raw: bytes, *, expect: str = "") -> Answe
     correction, and are taken. With codes nobody has mapped it waits, and nothing else does. `expect` is the kind
     (`Bundle` or `Task`) a door is for. Never raises for what a message says; `StaleStatus` if others are at the same key.
     """
-    archive_key = city.archive.put(raw)
+    arrived, archive_key = city.now(), city.archive.put(raw)
     sha256 = hashlib.sha256(raw).hexdigest()
     adapter = city.hospitals[hospital]
     source = f"hospital:{hospital}"
@@ -72,7 +73,7 @@ def receive(city: City, hospital: str, raw: bytes, *, expect: str = "") -> Answe
                     continue
                 if heard is not None:
                     inbox.set_aside(session, source, key, heard.sha256)
-                verdict = _decide(city, session, hospital, reading, key, archive_key)
+                verdict = _decide(city, session, hospital, reading, key, archive_key, arrived)
                 answer = _answer(adapter, message, verdict)
                 if inbox.remember(session, source=source, event_id=key, sha256=sha256, archive_key=archive_key,
                                   at=city.now(), prescription_id=verdict.prescription_id or None,
@@ -130,7 +131,8 @@ def take_waiting(city: City, hospital: str, key: str) -> Verdict | None:
         inbox.take_turns(session, f"hospital:{hospital}/{key}")
         if mapping_queue.waiting(session, hospital, key) != archive_key:
             return None
-        verdict = _decide(city, session, hospital, reading, key, archive_key)
+        arrived = mapping_queue.arrived(session, hospital, key)
+        verdict = _decide(city, session, hospital, reading, key, archive_key, arrived)
         mapping_queue.settle(session, hospital, key)
         if verdict.outcome is Outcome.REFUSED:
             inbox.refuse(session, f"hospital:{hospital}", key)
@@ -184,15 +186,17 @@ def _mapped_meanwhile(city: City, session: Session, hospital: str, reading: Read
                for code in reading.message.unmapped)
 
 
-def _decide(city: City, session: Session, hospital: str, reading: Reading, key: str, archive_key: str) -> Verdict:
+def _decide(city: City, session: Session, hospital: str, reading: Reading, key: str, archive_key: str,
+            arrived: datetime) -> Verdict:
     message = reading.message
     if message is None or reading.findings:
         return Verdict(Outcome.REFUSED, city.now(), hospital, findings=reading.findings)
     if message.unmapped:
         mapping_queue.park(session, hospital, key, archive_key=archive_key, unmapped=message.unmapped, at=city.now())
         return Verdict(Outcome.WAITING, city.now(), hospital, unmapped=message.unmapped)
-    take = _cancel if message.kind == "Task" else _admit
-    return take(city, session, hospital, message, archive_key)
+    if message.kind == "Task":
+        return _cancel(city, session, hospital, message)
+    return _admit(city, session, hospital, message, archive_key, arrived)
 
 
 def check(message: Message, hospital: str) -> list[Finding]:
@@ -248,7 +252,7 @@ def _different(city: City, adapter: Hospital, archive_key: str, message: Message
     return answers.differences(first.resource, message.resource)
 
 
-def _admit(city: City, session: Session, hospital: str, message: Message, archive_key: str) -> Verdict:
+def _admit(city: City, session: Session, hospital: str, message: Message, archive_key: str, arrived: datetime) -> Verdict:
     admitted: Admitted = read_bundle_data(message.resource, hospital, city.cipher.patient_id)
     rx = admitted.prescription
     inbox.take_turns(session, f"prescription/{hospital}/{rx.external_id}")  # its cancel may cross it
@@ -262,14 +266,14 @@ def _admit(city: City, session: Session, hospital: str, message: Message, archiv
         "guardian_name": record.guardian_name, "guardian_id_number": record.guardian_id_number}
     sealed = city.cipher.seal(json.dumps(person, ensure_ascii=False), f"patient/{rx.id}")
     head = prescriptions.admit(session, rx, patient_sealed=sealed, archive_key=archive_key, at=city.now(),
-                               message=admitted.key)
+                               message=admitted.key, arrived=arrived)
     status = Status.RECEIVED
     if reason := inbox.cancel_wished(session, hospital, rx.external_id):
         status = ends.cancel(session, city, head, rx, reason)
     return Verdict(Outcome.ACCEPTED, city.now(), hospital, rx.id, rx.external_id, status)
 
 
-def _cancel(city: City, session: Session, hospital: str, message: Message, archive_key: str) -> Verdict:
+def _cancel(city: City, session: Session, hospital: str, message: Message) -> Verdict:
     wish: CancelRequest = read_cancel_data(message.resource)
     inbox.take_turns(session, f"prescription/{hospital}/{wish.external_id}")
     inbox.wish_to_cancel(session, hospital, wish.external_id, wish.reason, city.now())

@@ -24,8 +24,6 @@ log = get_logger(__name__)
 
 Step = Callable[[City, str], Awaitable[Head]]
 """What the platform does in a status; returns where the prescription is after it."""
-Around = Callable[[Step, City, str], Awaitable[Head]]
-"""How a step is run: as it is, or as a Prefect task of its own."""
 
 STEPS: Mapping[Status, Step] = {
     Status.RECEIVED: audit_prescription,
@@ -74,37 +72,31 @@ class Hop:
         return f"Done: {self.end}" if self.end in FINAL else f"Waiting: {self.end}"
 
 
-async def _plainly(step: Step, city: City, prescription_id: str) -> Head:
-    return await step(city, prescription_id)
-
-
-async def hop(city: City, prescription_id: str, around: Around = _plainly) -> Hop:
+async def hop(city: City, prescription_id: str) -> Hop:
     """Take one prescription as far as it can go without waiting for anyone; its trouble is never raised.
 
     Safe to start at any time and twice. What fails is written into its history with the time of the next
     attempt; what needs a person is marked so. Somebody moved it first: it is read again.
     """
-    return (await hops(city, [prescription_id], around))[0]
+    return (await hops(city, [prescription_id]))[0]
 
 
-async def hops(city: City, prescription_ids: Sequence[str], around: Around = _plainly, *,
-               slow: dict[str, asyncio.Task[Hop]] | None = None, wait: bool = False) -> list[Hop]:
+async def hops(city: City, prescription_ids: Sequence[str], *,
+               slow: dict[str, asyncio.Task[Hop]] | None = None) -> list[Hop]:
     """One hop for each, `AT_ONCE` at a time, recorded together.
 
     Who keeps its turn longer than `PATIENCE`, because its partner is slow, is noted in `slow`, and its turn goes to
-    the next one. Unless told to `wait`, those still under way at the end are left there: they go on, are recorded
-    when they end, and are not among those returned.
+    the next one. Those still under way at the end are left there: they go on, are recorded when they end, and are not
+    among those returned.
     """
     turns, known = asyncio.Semaphore(AT_ONCE), _whereabouts(city, prescription_ids)
 
     async def one(prescription_id: str) -> asyncio.Task[Hop]:
         async with turns:
-            going = asyncio.create_task(_hop(city, prescription_id, known.get(prescription_id), around))
+            going = asyncio.create_task(_hop(city, prescription_id, known.get(prescription_id)))
             await asyncio.wait([going], timeout=None if slow is None else PATIENCE)
         if slow is not None and not going.done():
             slow[prescription_id] = going
-            if wait:
-                await asyncio.wait([going])
         return going
 
     going = dict(zip(prescription_ids, await asyncio.gather(*map(one, prescription_ids)), strict=True))
@@ -118,14 +110,14 @@ async def hops(city: City, prescription_ids: Sequence[str], around: Around = _pl
     return list(ended.values())
 
 
-async def _hop(city: City, prescription_id: str, known: Status | None, around: Around) -> Hop:
+async def _hop(city: City, prescription_id: str, known: Status | None) -> Hop:
     started = city.now()
     with bind(prescription=prescription_id):
         try:
             start = end = known or _where(city, prescription_id)
             error, alarming = "", False
             try:
-                end = await _advance(city, prescription_id, start, around)
+                end = await _advance(city, prescription_id, start)
             except Exception as trouble:
                 end = _where(city, prescription_id)
                 error, alarming = _trouble(city, prescription_id, trouble)
@@ -157,13 +149,13 @@ def _unreadable(city: City, prescription_id: str, started: datetime, fault: Exce
     return Hop(prescription_id, Status.RECEIVED, Status.RECEIVED, kind, True, started, city.now(), readable=False)
 
 
-async def _advance(city: City, prescription_id: str, status: Status, around: Around) -> Status:
+async def _advance(city: City, prescription_id: str, status: Status) -> Status:
     stale = 0
     for _ in range(TOO_MANY):
         if status in FINAL:
             return status
         try:
-            head = await around(STEPS[status], city, prescription_id)
+            head = await STEPS[status](city, prescription_id)
         except StaleStatus:
             stale += 1
             if stale > 5:

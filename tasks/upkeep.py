@@ -12,10 +12,13 @@ from infra.db import claims, effects, history, inbox, orders, prescriptions, sig
 from infra.log import get_logger
 from tasks.allocation import withdraw
 from tasks.city import City
+from tasks.line import Hop, hop
 from tasks.mapping import take_complete
 
 log = get_logger(__name__)
 
+DRIVEN = timedelta(minutes=5)
+"""How long nobody else works on what a person has taken up."""
 OWED = [status for status, owner in OWNERS.items() if owner is Owner.PLATFORM]
 
 
@@ -42,6 +45,23 @@ def redrive(city: City, prescription_id: str, operator: str) -> Status:
         except StaleStatus:
             continue
     raise StaleStatus(f"{prescription_id} keeps moving")
+
+
+async def driven(city: City, prescription_id: str, operator: str, owner: str) -> Hop | None:
+    """`redrive`, and then take it as far as it can go, here and now; None if a worker is at it, which goes on with it.
+
+    Raises what `redrive` raises.
+    """
+    # The lease first: waking it would have a worker take it up beside us.
+    with city.db.transaction("redrive.leased") as session:
+        leased = prescriptions.lease(session, prescription_id, owner, at=city.now(), until=city.now() + DRIVEN)
+    try:
+        redrive(city, prescription_id, operator)
+        return await hop(city, prescription_id) if leased else None
+    finally:
+        if leased:
+            with city.db.transaction("redrive.released") as session:
+                prescriptions.release(session, owner, [prescription_id])
 
 
 @dataclass(frozen=True)

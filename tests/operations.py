@@ -60,7 +60,6 @@ class Operations:
         self._dead: set[str] = set()
         self.city._product["SANYI_ALERT_WEBHOOK"] = self.room.url
         self.city.start_product()
-        self.city.start_deployments()
         self.city.wait_until(self.city.deployed, "deployments", PATIENCE)
         self.city.wait_until(lambda: len(self.automations()) == len(ALERTS) + 1, "automations", PATIENCE)
 

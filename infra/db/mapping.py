@@ -116,6 +116,14 @@ def waiting(session: Session, hospital: str, key: str) -> str | None:
     return row.archive_key if row and row.state == WAITING else None
 
 
+def arrived(session: Session, hospital: str, key: str) -> datetime:
+    """When a message that waits came in. Raises `KeyError` if there never was one."""
+    row = session.get(WaitingMessageRow, (hospital, key))
+    if row is None:
+        raise KeyError(key)
+    return row.received_at
+
+
 def queue(session: Session, hospital: str = "") -> list[Waiting]:
     """Messages that wait, the oldest first; of all hospitals unless one is named."""
     row = WaitingMessageRow

@@ -4,7 +4,7 @@ import json
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import zip_longest
 from typing import Any
@@ -95,8 +95,8 @@ def find(session: Session, hospital: str, external_id: str) -> PrescriptionRow |
 
 
 def admit(session: Session, rx: Prescription, *, patient_sealed: bytes, archive_key: str, at: datetime,
-          message: str) -> history.Head:
-    """A new prescription with its items, due at once."""
+          message: str, arrived: datetime | None = None) -> history.Head:
+    """A new prescription with its items, due at once. `arrived`: when its message came in, if that was earlier."""
     row = PrescriptionRow(
         id=rx.id, hospital=rx.hospital, external_id=rx.external_id, patient_id=rx.patient.id,
         patient_sealed=patient_sealed,
@@ -104,7 +104,8 @@ def admit(session: Session, rx: Prescription, *, patient_sealed: bytes, archive_
         valid_until=rx.valid_until, expedited=rx.kind == "emergency", wake_at=at, waiting_for=Wait.AUDIT, lane=f"{rx.hospital}/",
     )
     head = history.begin(session, row, actor=f"hospital:{rx.hospital}", event=Event.RECEIVED, at=at,
-                         detail={"message": message, "archive": archive_key, "items": len(rx.items)})
+                         detail={"message": message, "archive": archive_key, "items": len(rx.items),
+                                 "arrived": (arrived or at).astimezone(UTC).isoformat()})
     session.add_all(ItemRow(prescription_id=rx.id, line=item.line, drug=item.drug, quantity=item.quantity,
                             status="open") for item in rx.items)
     return head

@@ -40,6 +40,8 @@ HELD = "status = 'held'"
 UNRECONCILED = "status IN ('settled', 'reversed')"
 """What the fund has paid or taken back and not yet agreed to."""
 FROM_HOSPITALS = "source LIKE 'hospital:%'"
+UNDRAWN = "drawn < version"
+"""Something happened since it was drawn in Prefect."""
 WAITING = "waiting"
 """A message that waits for somebody to map its codes."""
 
@@ -89,6 +91,8 @@ class PrescriptionRow(Base):
     lease_until: Mapped[datetime | None]
     lane: Mapped[str] = mapped_column(sa.String(81), server_default="")
     """`hospital/chain`: whose work it is, `hospital/` before a pharmacy has it. Lanes take turns (`claim_due`)."""
+    drawn: Mapped[int | None] = mapped_column(default=0)
+    """So many of its history rows are drawn in Prefect; empty for what had ended before anything was."""
 
     __table_args__ = (
         sa.UniqueConstraint("hospital", "external_id"),
@@ -99,6 +103,7 @@ class PrescriptionRow(Base):
                  postgresql_where=sa.text("wake_at IS NOT NULL")),
         sa.Index("ix_prescription_status_received_at_id", "status", "received_at", "id"),
         _partly("ix_prescription_troubled", TROUBLED, "trouble"),
+        _partly("ix_prescription_undrawn", UNDRAWN, "received_at"),
     )
 
 
@@ -123,6 +128,43 @@ class HistoryRow(Base):
     hash: Mapped[str] = mapped_column(sa.String(64))
 
     __table_args__ = (_partly("ix_history_ended", ENDED, "at"), sa.Index("ix_history_at", "at"))
+
+
+class DrawingRow(Base):
+    """What Prefect shows of one prescription. Lost, it is drawn again; nothing of the business reads it."""
+
+    __tablename__ = "drawing"
+
+    prescription_id: Mapped[str] = _rx(primary_key=True)
+    run_id: Mapped[str] = mapped_column(sa.String(36), default="")
+    """Its flow run; empty from the intent to make one until Prefect has answered."""
+    state: Mapped[str] = mapped_column(sa.String(400), default="")
+    """Type, name and message of the run's state, as drawn; empty: not known."""
+    chain: Mapped[str] = mapped_column(sa.String(40), default="")
+    """The chain among its tags."""
+    ended: Mapped[int] = mapped_column(default=0)
+    """So many stages are drawn as ended,"""
+    open: Mapped[bool] = mapped_column(default=False)
+    """and the one after them as lasting."""
+    need: Mapped[str] = mapped_column(sa.String(120), default="")
+    """Code of why it is red; empty when it is not."""
+    at: Mapped[datetime]
+    """When something of it was drawn last."""
+
+    __table_args__ = (_partly("ix_drawing_red", "need <> ''", "need"), sa.Index("ix_drawing_at", "at"))
+
+
+class DrawerRow(Base):
+    """Who draws, and in which of Prefect's databases. One row."""
+
+    __tablename__ = "drawer"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    flow_id: Mapped[str] = mapped_column(sa.String(36), default="")
+    """Prefect's flow `prescription`: another one, and Prefect has lost its database."""
+    owner: Mapped[str] = mapped_column(sa.String(60), default="")
+    until: Mapped[datetime]
+    """How long nobody else draws."""
 
 
 class ItemRow(Base):

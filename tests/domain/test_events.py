@@ -25,7 +25,7 @@ def fields(text: str) -> list[str]:
 
 
 DETAILS: dict[Event, dict[str, object]] = {
-    Event.RECEIVED: {"message": "M1", "archive": "sha256/a", "items": 2},
+    Event.RECEIVED: {"message": "M1", "archive": "sha256/a", "items": 2, "arrived": "2026-11-23T00:00:00+00:00"},
     Event.AUDITED: {"findings": [
         {"code": "QTY_OVER_LIMIT", "rule": "A-03", "severity": "BLOCK", "line": 1},
         {"code": "DOSE_OVER_MAX", "rule": "A-22", "severity": "WARN", "line": 1},

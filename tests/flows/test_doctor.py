@@ -139,9 +139,9 @@ def test_a_misspelt_setting_ends_with_1_and_names_the_right_one(tmp_path, monkey
 
 def test_a_bad_setting_is_said_in_chinese_too():
     misspelt, wrong = doctor.bad_settings(NeedsOperator(
-        "settings: SANYI_CITI: no such setting; did you mean SANYI_CITY?; SANYI_FINE_LIMIT: Input should be a valid integer"))
+        "settings: SANYI_CITI: no such setting; did you mean SANYI_CITY?; SANYI_BATCH_LIMIT: Input should be a valid integer"))
     assert (misspelt.text, misspelt.cure) == ("SANYI_CITI：没有这个配置项", "是否应为 SANYI_CITY？改后重启")
-    assert (wrong.text, wrong.cure) == ("SANYI_FINE_LIMIT：取值有误", "对照 .env.example 修正后重启")
+    assert (wrong.text, wrong.cure) == ("SANYI_BATCH_LIMIT：取值有误", "对照 .env.example 修正后重启")
     assert "valid integer" in wrong.text_en
     assert misspelt.cure_en
     assert wrong.cure_en

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from domain.errors import NeedsOperator
 from domain.lifecycle import Status
-from flows import lifecycle, operations
+from flows import batch, operations
 from flows.dispatcher import Batch, Dispatcher, batches
 from flows.home import prefect_clients
 from infra.db import prescriptions
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 def line(tmp_path, monkeypatch):
     home = make_city(tmp_path)
     settings = make_settings(tmp_path, worker="test-worker", poll_seconds=0.05)
-    for module in (lifecycle, operations):
+    for module in (batch, operations):
         monkeypatch.setattr(module, "city", lambda: home)
         monkeypatch.setattr(module, "get_settings", lambda: settings)
     get_settings.cache_clear()
@@ -53,31 +53,23 @@ async def until(so: Callable[[], bool], seconds: float = 60) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_one_prescription_is_a_run_that_says_what_it_waits_for(line):
-    (rx_id,) = admit(line.city)
-    state = await lifecycle.prescription_lifecycle([rx_id], return_state=True)
-    assert (state.name, state.is_completed()) == ("Waiting: in_review", True)
-    assert status(line, rx_id) is Status.IN_REVIEW
+async def test_a_batch_says_where_its_prescriptions_are(line):
+    first, second = admit(line.city, 2)
+    state = await batch.batch_of_prescriptions([first, second], return_state=True)
+    assert (state.name, state.is_completed()) == ("2 in_review", True)
+    assert status(line, first) is status(line, second) is Status.IN_REVIEW
 
 
-async def test_a_fine_run_shows_each_step_as_a_task_named_after_its_prescription(line):
-    (rx_id,) = admit(line.city)
-    state = await lifecycle.prescription_lifecycle([rx_id], return_state=True)
+async def test_a_batch_has_no_task_runs_the_stages_are_in_the_prescriptions_own_runs(line):
+    state = await batch.batch_of_prescriptions(admit(line.city), return_state=True)
     async with get_client() as client:
-        found = set()
-        for _ in range(300):
-            runs = await client.read_task_runs()
-            found = {run.name for run in runs if run.flow_run_id == state.state_details.flow_run_id}
-            if len(found) >= 2:
-                break
-            await asyncio.sleep(0.2)
-    assert found == {f"audit_prescription {rx_id}", f"open_review {rx_id}"}
+        assert not [run for run in await client.read_task_runs() if run.flow_run_id == state.state_details.flow_run_id]
 
 
 async def test_the_tags_of_a_run_leave_no_thread_behind_for_each_set_of_them(line):
     for number, rx_id in enumerate(admit(line.city, 2)):
         with prefect.tags(f"hospital:{number}"):
-            await lifecycle.prescription_lifecycle([rx_id])
+            await batch.batch_of_prescriptions([rx_id])
     assert not [thread.name for thread in threading.enumerate() if "Concurrency" in thread.name]
 
 
@@ -91,9 +83,9 @@ async def test_a_run_opens_no_client_of_its_own(line, monkeypatch):
         return make(*given, **named)
 
     async with prefect_clients():
-        await lifecycle.prescription_lifecycle([first])  # opens what the process keeps
+        await batch.batch_of_prescriptions([first])  # opens what the process keeps
         monkeypatch.setattr(ssl, "create_default_context", counted)
-        await lifecycle.prescription_lifecycle([second])
+        await batch.batch_of_prescriptions([second])
     assert not opened, opened[0]
     assert status(line, second) is Status.IN_REVIEW
 
@@ -108,53 +100,9 @@ async def test_a_batch_ends_well_though_one_of_its_prescriptions_is_in_trouble(l
     good, bad = admit(line.city, 2)
     with line.city.db.transaction() as session:
         session.execute(sa.text("UPDATE prescription SET patient_sealed = x'00'"))
-    state = await lifecycle.prescription_lifecycle([good, bad], fine=False, return_state=True)
+    state = await batch.batch_of_prescriptions([good, bad], return_state=True)
     assert state.is_completed()
     assert "to retry" in state.name
-
-
-async def test_what_needs_a_person_is_red_when_it_is_alone(line):
-    (rx_id,) = admit(line.city)
-    with line.city.db.transaction() as session:
-        session.execute(sa.text("UPDATE prescription SET patient_sealed = x'00'"))
-    state = await lifecycle.prescription_lifecycle([rx_id], return_state=True)
-    assert state.is_failed()
-    assert state.message.startswith(f"{rx_id} NeedsOperator")
-
-
-async def test_a_passing_trouble_is_not_red(line):
-    (rx_id,) = admit(line.city)
-    line.payer.silent = True
-    state = await lifecycle.prescription_lifecycle([rx_id], return_state=True)
-    assert state.is_completed()
-    assert state.name.startswith("Retrying")
-
-
-async def test_a_fault_of_ours_tells_prefect_its_type_and_nothing_else(line, monkeypatch):
-    (rx_id,) = admit(line.city)
-
-    async def quotes_a_person(*_: object) -> None:
-        raise ValueError("马克儿 370102190101010000")
-
-    monkeypatch.setattr(line.payer, "entitlement", quotes_a_person)
-    state = await lifecycle.prescription_lifecycle([rx_id], return_state=True)
-    assert state.is_failed()
-    assert "马克儿" not in str(state.message)
-    async with get_client() as client:
-        for run in await client.read_task_runs():
-            assert "马克儿" not in str(run.state and run.state.message)
-
-
-async def test_redrive_of_an_unknown_id_says_what_an_id_looks_like(line):
-    state = await operations.redrive("rx_nothing", return_state=True)
-    assert state.is_failed()
-    assert "rx_" in state.message
-
-
-async def test_redrive_takes_a_prescription_on_at_once(line):
-    (rx_id,) = admit(line.city)
-    state = await operations.redrive(rx_id, return_state=True)
-    assert state.name == "Waiting: in_review"
 
 
 async def test_a_sweep_of_a_healthy_city_finds_nothing(line):
@@ -177,29 +125,24 @@ def due(number: int, **more: object) -> Due:
     return Due(id=f"rx_{number}", **given)
 
 
-def test_what_failed_before_goes_alone_and_the_rest_together():
+def test_what_failed_before_goes_apart_from_the_rest():
     made = batches([due(1), due(2, attempts=1), due(3)], limit=50)
-    assert [batch.ids for batch in made] == [["rx_2"], ["rx_1", "rx_3"]]
-
-
-def test_a_crowd_of_failures_has_one_cause_and_comes_back_as_a_batch():
-    made = batches([due(n, attempts=1) for n in range(9)] + [due(10)], limit=50)
-    assert [len(batch.due) for batch in made] == [1, 1, 1, 1, 6]
-    assert made[-1].tags == ["hospital:h", "retry", "stage:audit"]
+    assert [one.ids for one in made] == [["rx_2"], ["rx_1", "rx_3"]]
+    assert made[0].tags == ["batch", "hospital:h", "retry", "stage:audit"]
 
 
 def test_a_batch_is_never_larger_than_the_limit():
     assert [len(batch.due) for batch in batches([due(n) for n in range(120)], limit=50)] == [50, 50, 20]
 
 
-def test_a_run_of_one_bears_its_prescriptions_id_and_a_batch_its_size():
-    assert Batch((due(1),)).name == "rx_1 audit"
-    assert Batch((due(1, attempts=2),)).name == "rx_1 audit (attempt 3)"
-    assert Batch((due(1), due(2, status=Status.FULFILLED))).name == "2 prescriptions: audit, settlement"
+def test_a_batch_is_named_after_its_work_and_bears_no_prescriptions_id():
+    assert Batch((due(1),)).name == "batch of 1: audit"
+    assert Batch((due(1, attempts=2),)).name == "batch of 1: audit (again)"
+    assert Batch((due(1), due(2, status=Status.FULFILLED))).name == "batch of 2: audit, settlement"
 
 
 def test_tags_name_stage_hospital_and_chain():
-    assert Batch((due(1, lane="h/ankang"),)).tags == ["chain:ankang", "hospital:h", "stage:audit"]
+    assert Batch((due(1, lane="h/ankang"),)).tags == ["batch", "chain:ankang", "hospital:h", "stage:audit"]
 
 
 async def test_the_dispatcher_drives_what_is_due_and_lets_go_of_its_leases(line, tmp_path):
@@ -260,7 +203,7 @@ async def test_without_prefect_the_rows_stay_due_and_the_leases_are_given_back(l
         tried.set()
         raise NeedsOperator("no Prefect")
 
-    monkeypatch.setattr("flows.dispatcher.prescription_lifecycle.with_options", down, raising=False)
+    monkeypatch.setattr("flows.dispatcher.batch_of_prescriptions.with_options", down, raising=False)
     stop = asyncio.Event()
     settings = make_settings(tmp_path, worker="test-worker", poll_seconds=0.05)
     running = asyncio.create_task(Dispatcher(line.city, settings).run(stop))

@@ -119,9 +119,9 @@ def test_a_bad_value_names_the_variable_the_rule_and_the_cure(environment, varia
 
 
 def test_all_bad_values_are_named_at_once(environment):
-    message = complaint(environment, SANYI_BATCH_LIMIT="x", SANYI_FINE_LIMIT="y")
+    message = complaint(environment, SANYI_BATCH_LIMIT="x", SANYI_RUNS_AT_ONCE="y")
     assert "SANYI_BATCH_LIMIT" in message
-    assert "SANYI_FINE_LIMIT" in message
+    assert "SANYI_RUNS_AT_ONCE" in message
 
 
 @pytest.mark.parametrize("variable", ["SANYI_PARTNER_SECRETS", "SANYI_PARTNER_SECRETS__ANKANG", "SANYI_PHARMACISTS"])

@@ -109,7 +109,6 @@ def main() -> int:
                          shape=Shape(prefect_database_url=prefect.replace("+psycopg", "+asyncpg")))
         city.start_partners()
         city.start_product()
-        city.start_deployments()
         city.wait_until(city.deployed, "deployments", 120)
         # Ten seconds more than the soak: the load must not end before it.
         city.send(int((given.minutes * 60 + 10) * given.per_second))

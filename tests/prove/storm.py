@@ -187,16 +187,12 @@ class StormCity(SandboxCity):
         return total
 
     def drop_prefect(self) -> None:
-        """Everything Prefect knows is gone; the server comes up on an empty database and is told its deployments."""
+        """Everything Prefect knows is gone; the server comes up on an empty database, and the operations worker sets it up."""
         self.kill("prefect")
         self.postgres.run("DROP DATABASE prefect WITH (FORCE)")
         self.postgres.run("CREATE DATABASE prefect")
         self.restart("prefect")
         self._processes.wait_for(f"{self.urls['prefect']}/api/health", name="prefect", seconds=150)
-        # Its work pool is gone; at its start it makes one.
-        self.kill("operations")
-        self.restart("operations")
-        self.start_deployments()
 
     def kill(self, name: str) -> None:
         if name == "postgres":
@@ -433,7 +429,6 @@ def main() -> int:
         city.start_partners()
         city.start_lines()
         city.start_product()
-        city.start_deployments()
         print(f"the city is up ({time.monotonic() - began:.0f} s)", flush=True)
         began = time.monotonic()
         plan = city.send(count, expiring_seconds=round(60 + 4 * 0.03 * count / given.per_second))

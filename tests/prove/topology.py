@@ -54,7 +54,6 @@ def main() -> int:
                            per_second=given.prescriptions / 75, database_url=database)
         city.start_partners()
         city.start_product()
-        city.start_deployments()
         city.wait_until(city.deployed, "the deployments", seconds=120)
         console.print(f"the city is up: {_alive(database)}")
         kinds = [*city.members, "operations"]

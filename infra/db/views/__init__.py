@@ -13,6 +13,8 @@ from infra.db.views.boards import (
     Example,
     StatusLine,
     board,
+    need_words,
+    needing_people,
     trouble_words,
 )
 from infra.db.views.books import (
@@ -41,6 +43,8 @@ __all__ = [
     "history_export",
     "ledger",
     "listed",
+    "need_words",
+    "needing_people",
     "prescriptions_page",
     "ready",
     "reconciliations",

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 from domain.events import Wait
 from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
 from domain.policy import CityPolicy
-from domain.words import trouble_of
-from infra.db import mapping
+from domain.words import Two, trouble_of
+from infra.db import drawings, mapping
 from infra.db.rows import (
     ENDED,
     TROUBLED,
@@ -108,6 +108,8 @@ class Board:
     """What needs a person first, then what is worth watching."""
     money: DayMoney
     outbox_waiting: int
+    undrawn: int
+    """Prescriptions of which something is not drawn in Prefect yet."""
     owners: dict[str, int] = field(default_factory=dict)
     """Open prescriptions by who must act."""
 
@@ -135,6 +137,53 @@ def trouble_words(code: str, attempts: int) -> Words:
     return act or attempts >= LASTING, *what, *cure
 
 
+NEEDS: dict[str, Words] = {
+    "nobody_can_fill": (
+        True, "没有药店能配齐", "no pharmacy can fill it",
+        "联系连锁补货，或请医师换药；平台会定时再问", "ask a chain to stock up or the prescriber to change the drug; "
+        "the platform asks again by itself"),
+    "review_late": (
+        True, "审方等待超过目标时长", "review takes longer than the target",
+        "请药师到审方台处理", "have a pharmacist look at the review desk"),
+}
+"""Why a prescription without trouble needs a person."""
+
+
+def _nobody_can_fill() -> sa.ColumnElement[bool]:
+    return sa.and_(PrescriptionRow.status == Status.ALLOCATING, PrescriptionRow.waiting_for == Wait.FILLER)
+
+
+def _review_late(now: datetime, policy: CityPolicy) -> sa.ColumnElement[bool]:
+    late = sa.exists().where(ReviewRow.prescription_id == PrescriptionRow.id, ReviewRow.decision.is_(None),
+                             ReviewRow.opened_at < now - policy.review_target)
+    return sa.and_(PrescriptionRow.status == Status.IN_REVIEW, late)
+
+
+def needing_people(session: Session, now: datetime, policy: CityPolicy, per_cause: int) -> dict[str, str]:
+    """Open prescriptions that a person must act on, and the code of why; of each cause the `per_cause` oldest.
+
+    A partner that is away is one trouble of ours, not one of each prescription that waits for it: the board has it.
+    """
+    rx, found = PrescriptionRow, {}
+    causes = [("nobody_can_fill", _nobody_can_fill()), ("review_late", _review_late(now, policy))]
+    troubled = sa.and_(rx.status.in_(OPEN), sa.text(f"({TROUBLED})"))
+    for trouble in session.scalars(sa.select(rx.trouble).where(troubled).distinct()):
+        if trouble_words(trouble, 0)[0]:
+            causes.append((f"trouble:{trouble}", sa.and_(troubled, rx.trouble == trouble)))
+    for cause, condition in causes:
+        for number in session.scalars(sa.select(rx.id).where(condition).order_by(rx.received_at, rx.id).limit(per_cause)):
+            found[number] = cause
+    return found
+
+
+def need_words(need: str) -> Two:
+    """Why a prescription needs a person, and what to do."""
+    kind, _, trouble = need.partition(":")
+    _, what, what_en, cure, cure_en = NEEDS[kind] if kind in NEEDS else trouble_words(trouble, 0)
+    code = f" ({trouble})" if trouble else ""
+    return Two(f"{what}{code}：{cure}", f"{what_en}{code}: {cure_en}")
+
+
 def board(session: Session, now: datetime, policy: CityPolicy) -> Board:
     """What is where, what is stuck and why, and today's money."""
     today = now.astimezone(ZoneInfo(policy.timezone)).date()
@@ -149,7 +198,7 @@ def board(session: Session, now: datetime, policy: CityPolicy) -> Board:
     concerns = sorted(_concerns(session, now, policy), key=lambda one: not one.act)
     waiting = session.scalar(sa.select(sa.func.count()).select_from(OutboxRow).where(OutboxRow.due_at.is_not(None)))
     return Board(now, policy.name, policy.name_en, statuses, tuple(concerns), _money(session, today), waiting or 0,
-                 owners)
+                 drawings.backlog(session), owners)
 
 
 def _ends(session: Session, day: date, zone: ZoneInfo) -> list[tuple[str, int]]:
@@ -173,18 +222,8 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
         yield from _prescriptions(session, f"trouble:{trouble}", trouble_words(trouble, attempts),
                                   sa.and_(is_open, troubled, rx.trouble == trouble), note=rx.trouble)
 
-    yield from _prescriptions(session, "nobody_can_fill", (
-        True, "没有药店能配齐", "no pharmacy can fill it",
-        "联系连锁补货，或请医师换药；平台会定时再问", "ask a chain to stock up or the prescriber to change the drug; "
-        "the platform asks again by itself"),
-        sa.and_(rx.status == Status.ALLOCATING, rx.waiting_for == Wait.FILLER), note=rx.hospital)
-
-    late = sa.exists().where(ReviewRow.prescription_id == rx.id, ReviewRow.decision.is_(None),
-                             ReviewRow.opened_at < now - policy.review_target)
-    yield from _prescriptions(session, "review_late", (
-        True, "审方等待超过目标时长", "review takes longer than the target",
-        "请药师到审方台处理", "have a pharmacist look at the review desk"),
-        sa.and_(rx.status == Status.IN_REVIEW, late), note=rx.hospital)
+    yield from _prescriptions(session, "nobody_can_fill", NEEDS["nobody_can_fill"], _nobody_can_fill(), note=rx.hospital)
+    yield from _prescriptions(session, "review_late", NEEDS["review_late"], _review_late(now, policy), note=rx.hospital)
 
     yield from _prescriptions(session, "overdue", (
         True, "到期未处理：工作进程可能已停止", "due and not worked on: the worker may be down",
@@ -221,6 +260,12 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
             "检查合作方地址与密钥；平台会继续重发", "see the partner's address and token; the platform keeps trying"),
             sa.and_(failing, parcel.partner == partner),
             of=parcel.prescription_id, since=parcel.made_at, note=(parcel.kind, parcel.last_error), written="{}: {}".format)
+
+    if since := drawings.silent_since(session, now - GRACE):
+        yield Concern("window_stopped", True, "Prefect 中的处方视图停止更新", "prescriptions are not drawn in Prefect any more",
+                      "检查运维进程与 Prefect 是否运行；恢复后自动补画，业务不受影响",
+                      "see whether the operations worker and Prefect run; what is missing is drawn then; work goes on",
+                      drawings.backlog(session), since, ())
 
     for hospital, (count, since) in mapping.count_waiting(session).items():
         yield Concern(f"unmapped:{hospital}", True, f"{hospital} 的消息在等编码对照",

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from domain.lifecycle import DEADLINES, OWNERS, STAGES, Owner, Status
+from infra.db import drawings
 from infra.db.engine import Row
 from infra.db.history import GENESIS, HASHED, Broken, verify
 from infra.db.rows import (
@@ -76,6 +77,8 @@ class Dossier:
     outbox: list[Plain]
     intents: list[Plain]
     discrepancies: list[Plain]
+    own_run: str
+    """Its own run in Prefect; empty while there is none."""
 
 
 def dossier(session: Session, prescription_id: str) -> Dossier | None:
@@ -112,6 +115,7 @@ def dossier(session: Session, prescription_id: str) -> Dossier | None:
         intents=[picked(intent, "step", "version", "partner", "request_sha256", "made_at", "run_id", "answered_at",
                          "refusal") for intent in mine(IntentRow, IntentRow.made_at)],
         discrepancies=[discrepancy(found) for found in mine(DiscrepancyRow, DiscrepancyRow.id)],
+        own_run=((known := drawings.drawing(session, prescription_id)) and known.run_id) or "",
     )
 
 

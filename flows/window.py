@@ -1,0 +1,228 @@
+"""The window: every prescription is one run in Prefect, drawn from our history after the commit, in bulk.
+
+One worker draws at a time. Work never waits for it: it may lag, and catches up. Nothing of the business is read from
+Prefect, and what is drawn twice is the same: a run has its key, a stage its id, from the prescription's id.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, cast
+from uuid import UUID, uuid5
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from domain.window import RunState, Stage
+from infra import metrics
+from infra.db.drawings import Drawing
+from infra.log import get_logger
+from infra.settings import Settings
+from tasks import window
+from tasks.city import City
+from tasks.window import Picture
+
+log = get_logger(__name__)
+
+FLOW = "prescription"
+DEPLOYMENT = "lifecycle"
+STATES_AT_ONCE = 50
+"""Runs Prefect sets in one call."""
+EVENTS_AT_ONCE = 200
+STRAYS_SECONDS = 60.0
+"""Between two looks for runs that somebody moved in Prefect's pages."""
+AGAIN_SECONDS = 5.0
+"""Pause when Prefect is away."""
+
+
+def key_of(prescription_id: str) -> str:
+    """By which Prefect knows a prescription's own run."""
+    return f"prescription:{prescription_id}"
+
+
+class Window:
+    """Draws what has happened, again and again."""
+
+    def __init__(self, city: City, settings: Settings) -> None:
+        self._city = city
+        self._settings = settings
+        self._flow_id, self._deployment_id = "", ""
+        self._strays_at = 0.0
+        self._away_since: datetime | None = city.now()
+        """When Prefect last answered, while it does not; at first nobody knows what it remembers."""
+
+    async def keep_drawing(self) -> None:
+        """For ever, through every absence of Prefect and of our database."""
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):  # or a restart of the server would go unnoticed
+            while True:
+                full = False
+                try:
+                    async with get_client() as client:
+                        full = await self.draw(client) >= window.AT_ONCE
+                except Exception as error:
+                    log.warning("window.waiting", error=type(error).__name__)
+                    self._away_since = self._away_since or self._city.now()
+                    self._deployment_id = ""
+                    await asyncio.sleep(AGAIN_SECONDS)
+                if not full:
+                    await asyncio.sleep(self._settings.window_seconds)
+
+    async def draw(self, client: PrefectClient) -> int:
+        """One pass: how many prescriptions were drawn. Raises what Prefect's client raises."""
+        if not self._deployment_id:
+            self._flow_id, self._deployment_id = await _home(client)
+        if not await asyncio.to_thread(window.our_turn, self._city, self._settings.worker, self._flow_id):
+            return 0
+        if self._away_since:
+            forgotten = await asyncio.to_thread(window.prefect_forgot, self._city, self._away_since)
+            log.info("window.open", again=forgotten)
+            self._away_since = None
+        now = time.monotonic()
+        if now - self._strays_at > STRAYS_SECONDS:
+            await self._call_back_strays(client)
+            self._strays_at = now
+        pictures = await asyncio.to_thread(window.to_draw, self._city, self._settings.gateway_url)
+        if self._settings.window == "people":
+            pictures = await self._only_of_people(pictures)
+        if pictures:
+            await self._draw(client, pictures)
+        return len(pictures)
+
+    async def _only_of_people(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """What nobody must act on is passed over, unless it has a run already."""
+        wanted = [one for one in pictures if one.need or (one.drawing and one.drawing.run_id)]
+        over = {one.id: one.subject.version for one in pictures if one not in wanted}
+        await asyncio.to_thread(window.save, self._city, [], over)
+        return wanted
+
+    async def _draw(self, client: PrefectClient, pictures: Sequence[Picture]) -> None:
+        fresh = [one for one in pictures if not (one.drawing and one.drawing.run_id)]
+        runs = {one.id: one.drawing.run_id for one in pictures if one.drawing and one.drawing.run_id}
+        if fresh:
+            await asyncio.to_thread(window.intend, self._city, [one.id for one in fresh])
+            runs |= await self._make(client, fresh)
+        # An unknown state is asked for: a run made by an attempt whose answer was lost is not ours to guess.
+        unknown = [one for one in pictures if one.drawing and not one.drawing.state and one.id in runs]
+        shown = {one.id: one.drawing.state for one in pictures if one.drawing and one.drawing.state}
+        shown |= {one.id: window.spelled(one.state) for one in fresh if one.drawing is None}
+        shown |= await _states(client, {runs[one.id]: one.id for one in unknown})
+        moved = [one for one in pictures if one.id in runs and shown.get(one.id) != window.spelled(one.state)]
+        lost = await self._set(client, moved, runs)
+        lost |= {one.id for one in unknown if one.id not in shown}
+        drawn = [one for one in pictures if one.id in runs and one.id not in lost]
+        await self._tag(client, [one for one in drawn if one.drawing and one.drawing.run_id
+                                 and one.drawing.chain != one.subject.chain], runs)
+        await self._tell(client, [(runs[one.id], stage, number) for one in drawn
+                                  for number, stage in enumerate(one.stages) if stage in one.missing])
+        await self._write_down(drawn, runs, [one for one in pictures if one.id in lost and one.drawing])
+
+    async def _write_down(self, drawn: Sequence[Picture], runs: dict[str, str], lost: Sequence[Picture]) -> None:
+        at = self._city.now()
+        done: list[Drawing] = [one.drawn(runs[one.id], at) for one in drawn]
+        done += [window.gone(one.drawing) for one in lost if one.drawing]
+        lag = max((at - one.subject.waiting_since for one in drawn if one.subject.drawn < one.subject.version),
+                  default=timedelta())
+        await asyncio.to_thread(window.save, self._city, done, {one.id: one.subject.version for one in drawn})
+        metrics.drawn(len(drawn), lag.total_seconds())
+        log.debug("window.drawn", prescriptions=len(drawn), lag=round(lag.total_seconds(), 1))
+
+    async def _make(self, client: PrefectClient, fresh: Sequence[Picture]) -> dict[str, str]:
+        """A run for each, in the state its prescription is in; the one that is there already if there is one."""
+        answer = await _asked(client, "POST", f"/deployments/{self._deployment_id}/create_flow_run/bulk", [
+            {"name": one.id, "idempotency_key": key_of(one.id), "parameters": {"prescription": one.id}, "tags": one.tags,
+             "state": one.state._asdict()} for one in fresh])
+        results = answer["results"]
+        return {one.id: result["flow_run_id"] for one, result in zip(fresh, results, strict=True) if result["flow_run_id"]}
+
+    async def _set(self, client: PrefectClient, pictures: Sequence[Picture], runs: dict[str, str]) -> set[str]:
+        """Move runs to the states of their prescriptions; those whose run Prefect does not have any more."""
+        groups: dict[RunState, list[str]] = defaultdict(list)
+        for one in pictures:
+            groups[one.state].append(one.id)
+        lost: set[str] = set()
+        for state, members in groups.items():
+            for i in range(0, len(members), STATES_AT_ONCE):
+                part = members[i:i + STATES_AT_ONCE]
+                # Forced: the rules of orchestration protect runs at work, and this one shows work.
+                answer = await _asked(client, "POST", "/flow_runs/bulk_set_state", {
+                    "flow_runs": {"id": {"any_": [runs[number] for number in part]}}, "state": state._asdict(),
+                    "force": True, "limit": STATES_AT_ONCE})
+                moved = {result["flow_run_id"] for result in answer["results"] if result["status"] == "ACCEPT"}
+                lost |= {number for number in part if runs[number] not in moved}
+        return lost
+
+    async def _tag(self, client: PrefectClient, pictures: Sequence[Picture], runs: dict[str, str]) -> None:
+        for one in pictures:
+            await _asked(client, "PATCH", f"/flow_runs/{runs[one.id]}", {"tags": one.tags})
+
+    async def _tell(self, client: PrefectClient, told: Sequence[tuple[str, Stage, int]]) -> None:
+        events = [_event(UUID(run), stage, number, self._settings.gateway_url) for run, stage, number in told]
+        for i in range(0, len(events), EVENTS_AT_ONCE):
+            await _asked(client, "POST", "/events", events[i:i + EVENTS_AT_ONCE])
+
+    async def _call_back_strays(self, client: PrefectClient) -> None:
+        """What was cancelled in Prefect's pages, or begun there and never ended, shows again where its prescription is."""
+        answer = await _asked(client, "POST", "/flow_runs/filter", {
+            "flow_runs": {"deployment_id": {"any_": [self._deployment_id]},
+                          "state": {"type": {"any_": ["CANCELLING", "CRASHED", "PAUSED", "PENDING"]}}}, "limit": 200})
+        old = datetime.now(UTC) - timedelta(minutes=2)
+        strays = [run["name"] for run in answer if run["idempotency_key"] == key_of(run["name"]) and (
+            run["state"]["type"] in ("CANCELLING", "CRASHED") or datetime.fromisoformat(run["state"]["timestamp"]) < old)]
+        if strays:
+            log.info("window.strays", runs=len(strays))
+            await asyncio.to_thread(window.draw_again, self._city, strays)
+
+
+async def _home(client: PrefectClient) -> tuple[str, str]:
+    """The flow and the deployment that the runs are of. Raises `ObjectNotFound` until it is registered."""
+    found = await client.read_deployment_by_name(f"{FLOW}/{DEPLOYMENT}")
+    if found.flow_id is None:
+        raise ObjectNotFound(http_exc=ValueError("a deployment without a flow"))
+    return str(found.flow_id), str(found.id)
+
+
+async def _asked(client: PrefectClient, method: Literal["POST", "PATCH"], path: str, body: object) -> Any:
+    """What Prefect answers; None for nothing. The client's own list of paths lacks those for many runs at once."""
+    answer = await client.request(method, cast("Any", path), json=body)
+    return answer.json() if answer.content else None
+
+
+async def _states(client: PrefectClient, runs: dict[str, str]) -> dict[str, str]:
+    """What those runs show at present, by prescription; without those Prefect does not have."""
+    if not runs:
+        return {}
+    answer = await _asked(client, "POST", "/flow_runs/filter", {"flow_runs": {"id": {"any_": list(runs)}}, "limit": len(runs)})
+    return {runs[run["id"]]: f"{run['state']['type']} {run['state']['name']}: {run['state']['message']}"[:400]
+            for run in answer if run["state"]}
+
+
+def _event(run: UUID, stage: Stage, number: int, gateway_url: str) -> dict[str, Any]:
+    """A stage as Prefect's recorder makes a task run of it: ended, or begun and lasting. Its id is the same each time."""
+    task = uuid5(run, stage.name)
+    kind, name = ("COMPLETED", str(stage.after).replace("_", " ").capitalize()) if stage.end else ("RUNNING", "Running")
+    told = f"{gateway_url}/runs/{stage.run_id}" if stage.run_id else ""
+    # Two states of one run at the same moment are one to Prefect.
+    moment = max(stage.end, stage.begin + timedelta(microseconds=1)) if stage.end else stage.begin
+    return {
+        "id": str(uuid5(task, kind)), "occurred": moment.isoformat(), "event": f"prefect.task-run.{kind.capitalize()}",
+        "resource": {
+            "prefect.resource.id": f"prefect.task-run.{task}", "prefect.resource.name": stage.name, "prefect.run-count": "1",
+            "prefect.state-message": told, "prefect.state-name": name, "prefect.state-timestamp": moment.isoformat(),
+            "prefect.state-type": kind, "prefect.orchestration": "client"},
+        "related": [{"prefect.resource.id": f"prefect.flow-run.{run}", "prefect.resource.role": "flow-run"}],
+        "payload": {
+            "intended": {"from": "RUNNING" if stage.end else "PENDING", "to": kind},
+            "initial_state": {"type": "RUNNING" if stage.end else "PENDING", "name": "Running" if stage.end else "Pending",
+                              "message": "", "state_details": {}},
+            "validated_state": {"type": kind, "name": name, "message": told, "state_details": {}, "data": None},
+            "task_run": {
+                "name": stage.name, "task_key": stage.kind, "dynamic_key": str(stage.number), "run_count": 1,
+                "flow_run_run_count": 1, "start_time": stage.begin.isoformat(),
+                "end_time": stage.end.isoformat() if stage.end else None,
+                "total_run_time": (stage.end - stage.begin).total_seconds() if stage.end else 0.0,
+                "expected_start_time": stage.begin.isoformat(), "tags": [], "labels": {}, "task_inputs": {},
+                "empirical_policy": {"retries": 0}}},
+    }

@@ -1,0 +1,178 @@
+"""What of our history is drawn in Prefect, and what is still to be drawn."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from domain.lifecycle import Status
+from domain.window import Move
+from infra.db.engine import insert_new, run, table
+from infra.db.rows import UNDRAWN, DrawerRow, DrawingRow, HistoryRow, PrescriptionRow
+
+THE_DRAWER = 1
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What Prefect shows of one prescription; see `infra.db.rows.DrawingRow`."""
+
+    prescription_id: str
+    run_id: str
+    state: str
+    chain: str
+    ended: int
+    open: bool
+    need: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A prescription with what there is to draw of it."""
+
+    id: str
+    hospital: str
+    chain: str
+    status: Status
+    version: int
+    drawn: int
+    arrived: datetime
+    """When the hospital's message came in."""
+    moves: Sequence[Move]
+    """Oldest first, from its reception."""
+
+    @property
+    def waiting_since(self) -> datetime:
+        """When the first of what is not drawn yet happened."""
+        return self.moves[min(self.drawn, len(self.moves) - 1)].at
+
+
+_RX, _HISTORY, _DRAWING, _DRAWER = table(PrescriptionRow).c, table(HistoryRow).c, table(DrawingRow).c, table(DrawerRow).c
+_IDS: sa.BindParameter[list[str]] = sa.bindparam("ids", expanding=True)
+
+_UNDRAWN = sa.select(_RX.id).where(sa.text(UNDRAWN)).order_by(_RX.received_at).limit(sa.bindparam("limit"))
+_COUNT = sa.select(sa.func.count()).select_from(table(PrescriptionRow)).where(sa.text(UNDRAWN))
+_SUBJECTS = sa.select(_RX.id, _RX.hospital, _RX.lane, _RX.status, _RX.version, _RX.drawn, _RX.received_at).where(_RX.id.in_(_IDS))
+_EVENTS = (sa.select(_HISTORY.prescription_id, _HISTORY.seq, _HISTORY.at, _HISTORY.from_status, _HISTORY.to_status,
+                     _HISTORY.run_id, sa.case((_HISTORY.seq == 1, _HISTORY.detail), else_=""))
+           .where(_HISTORY.prescription_id.in_(_IDS)).order_by(_HISTORY.prescription_id, _HISTORY.seq))
+_DRAWINGS = sa.select(*table(DrawingRow).c).where(_DRAWING.prescription_id.in_(_IDS))
+
+
+_RED = sa.select(_DRAWING.prescription_id, _DRAWING.need).where(sa.text("need <> ''"))
+
+
+def undrawn(session: Session, limit: int) -> list[str]:
+    """Prescriptions of which something is not drawn yet, the oldest first."""
+    return list(run(session, _UNDRAWN, {"limit": limit}).scalars())
+
+
+def backlog(session: Session) -> int:
+    """How many prescriptions wait to be drawn."""
+    return int(run(session, _COUNT).scalar_one())
+
+
+def red(session: Session) -> dict[str, str]:
+    """Every prescription that is drawn red, and the code of why."""
+    return {row.prescription_id: row.need for row in run(session, _RED)}
+
+
+def subjects(session: Session, ids: Collection[str]) -> list[Subject]:
+    """Those prescriptions with their histories, in no order."""
+    moves: dict[str, list[Move]] = {number: [] for number in ids}
+    arrived: dict[str, datetime] = {}
+    for number, seq, at, start, end, run_id, first in run(session, _EVENTS, {"ids": list(ids)}):
+        moment = datetime.fromisoformat(at)
+        moves[number].append(Move(moment, Status(start), Status(end), run_id))
+        if seq == 1:
+            arrived[number] = _arrived(first, moment)
+    # Read after the histories: what was written between the two is undrawn afterwards, whatever is said of it now.
+    return [Subject(number, hospital, lane.partition("/")[2], Status(moves[number][-1].to_status), len(moves[number]),
+                    min(drawn or 0, len(moves[number])), arrived[number], moves[number])
+            for number, hospital, lane, _, _, drawn, _ in run(session, _SUBJECTS, {"ids": list(ids)}) if moves[number]]
+
+
+def _arrived(detail: str, received: datetime) -> datetime:
+    """When the message came in; what was written before this was kept came in when it was received."""
+    try:
+        return datetime.fromisoformat(json.loads(detail)["arrived"])
+    except (ValueError, KeyError, TypeError):
+        return received
+
+
+def drawings(session: Session, ids: Collection[str]) -> dict[str, Drawing]:
+    return {row.prescription_id: Drawing(*row) for row in run(session, _DRAWINGS, {"ids": list(ids)})}
+
+
+def drawing(session: Session, prescription_id: str) -> Drawing | None:
+    return drawings(session, [prescription_id]).get(prescription_id)
+
+
+def intend(session: Session, ids: Iterable[str], at: datetime) -> None:
+    """Note that runs are about to be made for them: if the answer is lost, their state is not known."""
+    for number in ids:
+        insert_new(session, DrawingRow, prescription_id=number, at=at)
+
+
+_SAVE = sa.update(table(DrawingRow)).where(_DRAWING.prescription_id == sa.bindparam("number")).values(
+    {name: sa.bindparam(f"new_{name}") for name in ("run_id", "state", "chain", "ended", "open", "need", "at")})
+_LOCK = (sa.select(_RX.id).where(_RX.id.in_(_IDS)).order_by(_RX.id).with_for_update(skip_locked=True))
+_DRAWN = sa.update(table(PrescriptionRow)).where(_RX.id == sa.bindparam("number")).values(drawn=sa.bindparam("up_to"))
+
+
+def save(session: Session, done: Sequence[Drawing], versions: Mapping[str, int]) -> None:
+    """Write down what is drawn, up to which history row of each.
+
+    A prescription somebody works on at this moment is left as it was: it is looked at again, and found drawn. To wait for
+    it, with others in our hands, could be a deadlock.
+    """
+    if done:
+        run(session, _SAVE, [{"number": one.prescription_id, **{f"new_{name}": getattr(one, name) for name in (
+            "run_id", "state", "chain", "ended", "open", "need", "at")}} for one in done])
+    free = set(run(session, _LOCK, {"ids": list(versions)}).scalars()) if versions else set()
+    if marks := [{"number": number, "up_to": version} for number, version in versions.items() if number in free]:
+        run(session, _DRAWN, marks)
+
+
+def draw_again(session: Session, ids: Collection[str]) -> None:
+    """Have those drawn anew, though nothing happened to them: what Prefect shows of their state is not ours any more."""
+    chosen = list(ids)
+    run(session, sa.update(table(DrawingRow)).where(_DRAWING.prescription_id.in_(_IDS)).values(state=""), {"ids": chosen})
+    run(session, sa.update(table(PrescriptionRow)).where(_RX.id.in_(_IDS), _RX.drawn.is_not(None)).values(drawn=0), {"ids": chosen})
+
+
+def lost_since(session: Session, moment: datetime) -> int:
+    """What was drawn since then may have been lost with Prefect's memory: it is drawn again. How many that are."""
+    ids = list(run(session, sa.select(_DRAWING.prescription_id).where(_DRAWING.at >= moment)).scalars())
+    if ids:
+        draw_again(session, ids)
+        run(session, sa.update(table(DrawingRow)).where(_DRAWING.prescription_id.in_(_IDS)).values(ended=0, open=False),
+            {"ids": ids})
+    return len(ids)
+
+
+def begin_anew(session: Session, flow_id: str, since: datetime) -> None:
+    """Prefect has another database: nothing is drawn in it. What came in since then is drawn from the beginning."""
+    run(session, sa.delete(table(DrawingRow)))
+    run(session, sa.update(table(PrescriptionRow)).where(_RX.received_at >= since, _RX.drawn.is_not(None)).values(drawn=0))
+    run(session, sa.update(table(DrawerRow)).where(_DRAWER.id == THE_DRAWER).values(flow_id=flow_id))
+
+
+def take_turn(session: Session, owner: str, at: datetime, lease: timedelta) -> str | None:
+    """Be the one who draws for that long. The flow drawn in last, empty if none; None if somebody else draws."""
+    insert_new(session, DrawerRow, id=THE_DRAWER, flow_id="", owner="", until=at)
+    taken = run(session, sa.update(table(DrawerRow)).where(
+        _DRAWER.id == THE_DRAWER, sa.or_(_DRAWER.owner == owner, _DRAWER.until <= at)).values(owner=owner, until=at + lease))
+    if taken.rowcount != 1:
+        return None
+    return str(run(session, sa.select(_DRAWER.flow_id)).scalar_one())
+
+
+def silent_since(session: Session, moment: datetime) -> datetime | None:
+    """When the last turn of the one who draws ended, if that is before `moment` and something is to be drawn."""
+    until = run(session, sa.select(_DRAWER.until)).scalar_one_or_none()
+    return until if until and until < moment and backlog(session) else None

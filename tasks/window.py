@@ -1,0 +1,137 @@
+"""What Prefect should show of prescriptions, and what it shows by now; the drawing itself is `flows.window`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from domain.window import RunState, RunType, Stage, stages, state, undrawn
+from infra.db import drawings, views
+from infra.db.drawings import Drawing, Subject
+from tasks.city import City
+
+AT_ONCE = 100
+"""Prescriptions in one pass; also the most runs Prefect makes in one call."""
+SHOWN_RED = 20
+"""Prescriptions shown red for one cause, the oldest: more of them are one concern, and the board counts it."""
+RETENTION = timedelta(days=21)
+"""How long Prefect keeps a run (infra/deploy/prefect-server.env): what came in before is not drawn in a new database."""
+TURN = timedelta(seconds=60)
+"""How long the one who draws may be silent before another worker draws."""
+FORGETFUL = timedelta(seconds=120)
+"""What was said so shortly before Prefect went away may have been only in its memory."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One prescription: what Prefect should show of it, and what it shows."""
+
+    subject: Subject
+    state: RunState
+    need: str
+    """Code of why it is red; empty when it is not."""
+    stages: Sequence[Stage]
+    drawing: Drawing | None
+    """None if no run was ever asked for."""
+
+    @property
+    def id(self) -> str:
+        return self.subject.id
+
+    @property
+    def tags(self) -> list[str]:
+        """Of its run."""
+        return tags(self.subject.hospital, self.subject.chain)
+
+    @property
+    def missing(self) -> Sequence[Stage]:
+        """The stages that are not drawn as they are."""
+        if self.drawing is None:
+            return self.stages
+        return undrawn(self.stages, self.drawing.ended, self.drawing.open)
+
+    def drawn(self, run_id: str, at: datetime) -> Drawing:
+        """How it is written down when all of it is drawn."""
+        ended = sum(1 for one in self.stages if one.end)
+        return Drawing(self.id, run_id, spelled(self.state), self.subject.chain, ended, ended < len(self.stages), self.need, at)
+
+
+def tags(hospital: str, chain: str) -> list[str]:
+    """The tags of a prescription's own run."""
+    return ["prescription", f"hospital:{hospital}", *([f"chain:{chain}"] if chain else [])]
+
+
+def spelled(shown: RunState) -> str:
+    """A state as one text, to be compared."""
+    return f"{shown.type} {shown.name}: {shown.message}"[:400]
+
+
+def our_turn(city: City, owner: str, flow_id: str) -> bool:
+    """Whether we draw now. In a Prefect that knows another flow than the one drawn in last, all is drawn from the beginning."""
+    with city.db.transaction("window.turn") as session:
+        last = drawings.take_turn(session, owner, city.now(), TURN)
+        if last is not None and last != flow_id:
+            drawings.begin_anew(session, flow_id, city.now() - RETENTION)
+        return last is not None
+
+
+def to_draw(city: City, gateway_url: str, limit: int = AT_ONCE) -> list[Picture]:
+    """The next prescriptions of which Prefect shows something else than there is: something happened, or a clock ran out."""
+    with city.db.reading() as session:
+        needing, red = views.needing_people(session, city.now(), city.policy, SHOWN_RED), drawings.red(session)
+        turned = [number for number in {**red, **needing} if red.get(number, "") != needing.get(number, "")]
+        ids = list(dict.fromkeys([*turned, *drawings.undrawn(session, limit)]))[:limit]
+        return pictures_of(drawings.subjects(session, ids), drawings.drawings(session, ids), needing, gateway_url)
+
+
+def pictures_of(subjects: Iterable[Subject], known: Mapping[str, Drawing], needing: Mapping[str, str],
+                gateway_url: str) -> list[Picture]:
+    """Each prescription beside what is drawn of it."""
+    made = []
+    for subject in subjects:
+        need = needing.get(subject.id, "")
+        shown = state(subject.status, views.need_words(need) if need else None, f"{gateway_url}/rx/{subject.id}")
+        if shown.type is not RunType.FAILED:
+            need = ""
+        made.append(Picture(subject, shown, need, stages(subject.moves, subject.arrived), known.get(subject.id)))
+    return made
+
+
+def intend(city: City, ids: Sequence[str]) -> None:
+    """Note that runs are about to be made."""
+    with city.db.transaction("window.intended") as session:
+        drawings.intend(session, ids, city.now())
+
+
+def save(city: City, done: Sequence[Drawing], versions: Mapping[str, int]) -> None:
+    """Write down what is drawn."""
+    with city.db.transaction("window.drawn") as session:
+        drawings.save(session, done, versions)
+
+
+def draw_again(city: City, ids: Sequence[str]) -> None:
+    """Have the runs of those drawn anew, whatever they show."""
+    with city.db.transaction("window.again") as session:
+        drawings.draw_again(session, ids)
+
+
+def prefect_forgot(city: City, since: datetime) -> int:
+    """Prefect was away: what it was told shortly before it went is told again. How many prescriptions that concerns."""
+    with city.db.transaction("window.forgotten") as session:
+        return drawings.lost_since(session, since - FORGETFUL)
+
+
+def backlog(city: City) -> int:
+    with city.db.reading() as session:
+        return drawings.backlog(session)
+
+
+def own_run(city: City, prescription_id: str) -> str:
+    """Id of a prescription's own run in Prefect; empty while there is none."""
+    with city.db.reading() as session:
+        known = drawings.drawing(session, prescription_id)
+    return known.run_id if known else ""
+
+
+def gone(drawing: Drawing) -> Drawing:
+    """A run that Prefect does not have any more: it is made anew."""
+    return replace(drawing, run_id="", state="", ended=0, open=False, chain="")
