@@ -8,6 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from itertools import count
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
 
 from adapters.chains import wire
 from domain.claims import Accumulators, Claim, DayTotals, Entitlement, Identity, Reconciled, Reversal, Settlement
@@ -408,3 +411,49 @@ class FakePayer(_Line):
 
 def _digest(reference: str) -> str:
     return sha256(reference.encode()).hexdigest()[:12]
+
+
+class FakePrefect:
+    """What `flows.window` asks of Prefect: runs by their keys, their states, and the task runs it is told of."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, dict[str, Any]] = {}
+        """By key: id, name, tags, state."""
+        self.stages: dict[str, dict[str, str]] = {}
+        """By a run's id: state type by the name of the task run."""
+
+    async def read_deployment_by_name(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(id="deployment", flow_id="flow", name=name)
+
+    async def request(self, method: str, path: str, json: Any) -> SimpleNamespace:
+        answer = self._answer(method, path, json)
+        return SimpleNamespace(content=b"{}", json=lambda: answer)
+
+    def _answer(self, method: str, path: str, body: Any) -> Any:
+        by_id = {run["id"]: run for run in self.runs.values()}
+        if path.endswith("/create_flow_run/bulk"):
+            for one in body:
+                self.runs.setdefault(one["idempotency_key"], {"id": str(UUID(int=len(self.runs) + 1)), **one})
+            return {"results": [{"flow_run_id": self.runs[one["idempotency_key"]]["id"], "status": "CREATED"} for one in body]}
+        if path == "/flow_runs/bulk_set_state":
+            moved = [by_id[run] for run in body["flow_runs"]["id"]["any_"] if run in by_id]
+            for run in moved:
+                run["state"] = body["state"]
+            return {"results": [{"flow_run_id": run["id"], "status": "ACCEPT"} for run in moved]}
+        if path == "/flow_runs/filter":
+            return [by_id[run] for run in body["flow_runs"].get("id", {}).get("any_", []) if run in by_id]
+        if path == "/events":
+            for event in body:
+                run = event["related"][0]["prefect.resource.id"].removeprefix("prefect.flow-run.")
+                self.stages.setdefault(run, {})[event["resource"]["prefect.resource.name"]] = (
+                    event["payload"]["validated_state"]["type"])
+            return None
+        if method == "PATCH":
+            by_id[path.rpartition("/")[2]].update(body)
+            return None
+        raise AssertionError(f"{method} {path}")
+
+    def picture(self) -> dict[str, object]:
+        """What people see: each run's state, tags and stages."""
+        return {key: (run["state"]["type"], run["state"]["name"], run["tags"], self.stages.get(run["id"], {}))
+                for key, run in self.runs.items()}

@@ -190,7 +190,7 @@ def errors_page() -> str:
         "within the same hop before it counts as failed.",
         "A business no to `hold`, `place`, `cancel`, `settle` or `reverse` is remembered with the intent: an attempt of the "
         "platform's own raises the same `Refused` again without asking the partner. A person's word forgets it: **Wake it "
-        "now** on its page, or the deployment `redrive/one-prescription`, asks the partner anew, a settlement or a reversal "
+        "now** on its page, or **Retry** on its run in Prefect, asks the partner anew, a settlement or a reversal "
         "under a new msgid (see [operations](../operations.md)).",
         "## At the gateway's doors",
         _table(("error", "what the caller hears"), [

@@ -7,7 +7,7 @@ import pytest
 from prefect.events.schemas.automations import Automation, AutomationCore
 
 from flows.automations import ALERTS, Applied, apply, declared
-from flows.dead import LIFECYCLE, OURS
+from flows.dead import BATCH, OURS
 from tasks import alerts
 
 DEPLOYMENT = UUID(int=1)
@@ -53,7 +53,7 @@ def test_a_silent_run_of_somebody_elses_flow_is_not_ours_to_crash():
     related = zombies.trigger.match_related.model_dump()
     assert related["prefect.resource.role"] == "flow"
     assert set(related["prefect.resource.name"]) == set(OURS.name.any_)
-    assert LIFECYCLE in related["prefect.resource.name"]
+    assert BATCH in related["prefect.resource.name"]
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.slug)

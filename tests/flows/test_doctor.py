@@ -94,7 +94,7 @@ async def test_a_server_is_told_of_everything_it_lacks_and_then_left_in_peace(cl
     assert (off.grade, "zombie-runs" in off.text_en) == (Grade.WATCH, True)
     await client.resume_automation(zombies[0].id)
 
-    run = await client.create_flow_run_from_deployment(ids["one-prescription"], parameters={})
+    run = await client.create_flow_run_from_deployment(ids["lifecycle"], parameters={})
     await client.set_flow_run_state(run.id, State(type=StateType.SCHEDULED, name="Late"), force=True)
     assert "1 runs are late" in said(await verdicts(tmp_path))
 

@@ -32,6 +32,7 @@ from domain.prescription import Handover, prescription_id
 from domain.prescription import Place as Where
 from flows import canary, dispatcher, operations
 from flows.dispatcher import Dispatcher
+from flows.window import Window
 from gateway.access import COOKIE
 from gateway.app import create_app
 from infra import topology
@@ -51,11 +52,10 @@ from infra.db.rows import (
     ReviewRow,
 )
 from infra.topology import Kind, joined
-from tasks import traffic, upkeep
+from tasks import traffic, upkeep, window
 from tasks.allocation import open_secrets
 from tasks.anchors import of_city
-from tasks.city import City
-from tasks.line import Step, hops
+from tasks.line import hops
 from tasks.settlement import reconcile_day
 from tests import erx
 from tests.city import (
@@ -72,7 +72,7 @@ from tests.city import (
     make_settings,
     rxno,
 )
-from tests.fakes import FakeChain, FakePayer, Replay
+from tests.fakes import FakeChain, FakePayer, FakePrefect, Replay
 from tests.test_house_rules import PRODUCT, ROOT, sources
 
 PATIENCE = 10.0
@@ -210,6 +210,7 @@ class World:
         self.chains = {"ankang": self.ankang, "baicao": self.baicao}
         self.payer = Payer(slug=site.built.payer.slug)
         self.hospital = FakeHospital()
+        self.prefect = FakePrefect()
         self.lease_seconds = 30.0
         self.rx = prescription_id(HOSPITAL, rxno(1))
         self._nonces = 0
@@ -304,13 +305,32 @@ class World:
         self._until_done(lambda: traffic.watch_shapes(self.city, recent=1, earlier=1, fewest=1))
 
     def redrive(self) -> None:
-        """An operator runs the deployment of that name. A lease that it left behind lasts five minutes."""
+        """An operator presses Retry. A lease that it left behind lasts five minutes."""
         def run() -> None:
             if self.power.failed:
                 self.later(minutes=5)
-            asyncio.run(operations.redrive.fn(self.rx))
+            asyncio.run(upkeep.driven(self.city, self.rx, "o001", "a-run"))
 
         self._until_done(run)
+
+    def draw(self) -> None:
+        """All that is to be drawn in Prefect. Whoever dies drawing keeps his turn for a minute."""
+        def run() -> None:
+            if self.power.failed:
+                self.later(minutes=2)
+            drawing = Window(self.city, self._settings)
+
+            async def all_of_it() -> None:
+                while await drawing.draw(self.prefect):  # type: ignore[arg-type]
+                    pass
+
+            asyncio.run(all_of_it())
+
+        self._until_done(run)
+
+    def draw_again(self) -> None:
+        """Its run was moved by hand."""
+        self._until_done(lambda: window.draw_again(self.city, [self.rx]))
 
     def anchor(self) -> None:
         """The night's deployment."""
@@ -434,6 +454,7 @@ class World:
                 "arrived": {slug: chain.arrived for slug, chain in self.chains.items()},
                 "fund": [(row.prescription_id, row.total, row.fund, bool(row.reverses)) for row in self.payer.book],
                 "anchored": _rows(session, AnchorRow, "day"),
+                "prefect": self.prefect.picture(),
                 "notices": {key: replace(one, settlement_id="") for chain in self.chains.values()
                             for key, one in chain.notices.items()},
                 "reports": {key: (told["status"], told["reason"], told.get("money"))
@@ -524,8 +545,8 @@ def _ledger(session: Session) -> list[tuple[tuple[str, str], list[tuple[str, int
 # --- where it stands ---
 
 
-class _Lifecycle:
-    """Stands for `prescription_lifecycle`: the same hops, and nobody to show them to."""
+class _Batch:
+    """Stands for `batch_of_prescriptions`: the same hops, and nobody to show them to."""
 
     def __init__(self, site: "Site") -> None:
         self._site = site
@@ -559,10 +580,6 @@ async def _nothing(*_: object) -> set[str]:
     return set()
 
 
-async def _plainly(step: Step, city: City, rx: str) -> Any:
-    return await step(city, rx)
-
-
 class Site:
     """A place for one world after the other, each on a fresh copy of a migrated database.
 
@@ -581,8 +598,7 @@ class Site:
     def without_prefect(self) -> Iterator["Site"]:
         """The flows work for the present world, and tell nobody."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(dispatcher, "prescription_lifecycle", _Lifecycle(self))
-            patch.setattr(operations, "as_tasks", _plainly)
+            patch.setattr(dispatcher, "batch_of_prescriptions", _Batch(self))
             patch.setattr(operations, "get_settings", lambda: self.world._settings)
             for module in (operations, canary):
                 patch.setattr(module, "city", lambda: self.world.city)

@@ -334,6 +334,15 @@ def the_canary_sings(city: World) -> None:
     city.work()
 
 
+def drawn_in_prefect(city: World) -> None:
+    city.prescribe()
+    city.draw()
+    city.work()
+    city.draw()
+    city.draw_again()
+    city.draw()
+
+
 def _over_with_a_hold(city: World, session: Session) -> None:
     session.execute(sa.update(OrderRow).values(status=OrderStatus.HELD))
     head = prescriptions.load(session, city.rx).head
@@ -352,5 +361,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_code_nobody_had_mapped, a_new_version_of_the_hospitals_software,
     nobody_the_fund_insures, approved_by_an_earlier_release_though_nobody_insures_them, a_store_that_quotes_nonsense,
     the_night_after, a_pharmacist_comes_and_goes,
-    a_process_comes_and_goes, the_canary_sings,
+    a_process_comes_and_goes, the_canary_sings, drawn_in_prefect,
 )
