@@ -47,6 +47,21 @@ class Owner(StrEnum):
     NOBODY = "nobody"
 
 
+class Deadline(StrEnum):
+    """What ends the stay in a status when nobody moves it: a fact of the prescription or of the city's policy."""
+
+    VALIDITY = "validity"
+    """The prescription's `valid_until`."""
+    ORDER = "order"
+    """The city's `accept_within`, then its `fulfil_within`."""
+    RETURN_WINDOW = "return_window"
+    """The city's `return_window`."""
+    NEVER = "never"
+    """None: what was handed over must be settled."""
+    NONE = "none"
+    """None: nothing is owed."""
+
+
 _EXITS = {Status.CANCELLED, Status.EXPIRED}
 
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
@@ -81,22 +96,21 @@ OWNERS: Mapping[Status, Owner] = {
     Status.EXPIRED: Owner.NOBODY,
 }
 
-DEADLINES: Mapping[Status, str] = {
-    Status.RECEIVED: "valid_until",
-    Status.AUDITED: "valid_until",
-    Status.IN_REVIEW: "valid_until",
-    Status.REVIEWED: "valid_until",
-    Status.ALLOCATING: "valid_until",
-    Status.FULFILLING: "accept_within, then fulfil_within",
-    Status.FULFILLED: "none: what was handed over must be settled",
-    Status.SETTLED: "return_window",
-    Status.CLOSED: "none",
-    Status.REFUSED: "none",
-    Status.RETURNED: "none",
-    Status.CANCELLED: "none",
-    Status.EXPIRED: "none",
+DEADLINES: Mapping[Status, Deadline] = {
+    Status.RECEIVED: Deadline.VALIDITY,
+    Status.AUDITED: Deadline.VALIDITY,
+    Status.IN_REVIEW: Deadline.VALIDITY,
+    Status.REVIEWED: Deadline.VALIDITY,
+    Status.ALLOCATING: Deadline.VALIDITY,
+    Status.FULFILLING: Deadline.ORDER,
+    Status.FULFILLED: Deadline.NEVER,
+    Status.SETTLED: Deadline.RETURN_WINDOW,
+    Status.CLOSED: Deadline.NONE,
+    Status.REFUSED: Deadline.NONE,
+    Status.RETURNED: Deadline.NONE,
+    Status.CANCELLED: Deadline.NONE,
+    Status.EXPIRED: Deadline.NONE,
 }
-"""What ends the stay in a status when nobody moves it: a fact of the prescription or of the city's policy."""
 
 FINAL = frozenset(status for status, moves in TRANSITIONS.items() if not moves)
 """Nothing is owed any more."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from domain.events import Event, Wait
 from domain.findings import Severity
 from domain.former_words import event_of, wait_of
-from domain.lifecycle import Owner, Status
+from domain.lifecycle import Deadline, Owner, Status
 from domain.orders import OrderStatus
 from domain.prescription import Approval, SkinTestResult
 from domain.ranking import REASONS
@@ -41,6 +41,13 @@ OWNERS: Mapping[str, Two] = {
     Owner.PHARMACY: Two("药店", "the pharmacy"),
     Owner.PATIENT: Two("患者", "the patient"),
     Owner.NOBODY: Two("无人", "nobody"),
+}
+DEADLINES: Mapping[str, Two] = {
+    Deadline.VALIDITY: Two("到处方有效期为止", "until its validity ends"),
+    Deadline.ORDER: Two("药店须按时接单，再按时完成", "the pharmacy must accept, then fulfil in time"),
+    Deadline.RETURN_WINDOW: Two("到退药期结束为止", "until the return window ends"),
+    Deadline.NEVER: Two("无期限：已发药必须结算", "none: what was handed over must be settled"),
+    Deadline.NONE: Two("无", "none"),
 }
 STAGES: Mapping[str, Two] = {
     "intake": Two("接收", "intake"),
@@ -91,6 +98,7 @@ ENDINGS: Mapping[str, Two] = {
     "no_answer": Two("未按时接单", "no answer in time"),
     "expired": Two("处方已过有效期", "the prescription's validity is over"),
     "cancelled": Two("医院撤销", "cancelled by the hospital"),
+    "orphan": Two("处方已结束，库存已释放", "the prescription had ended; the hold is let go"),
     "handed_over": Two("已交付患者", "already handed over"),
     "in_delivery": Two("已在配送", "already in delivery"),
     "unknown_order": Two("连锁查无此单", "the chain knows no such order"),

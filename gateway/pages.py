@@ -64,7 +64,8 @@ class Pages:
             age=words.age, title=_table(names.TITLES), guardianship=_table(names.GUARDIANSHIPS),
             reading=_table(names.READINGS), approval=_table(names.APPROVALS), skin=_table(names.SKIN_TESTS),
             method=_table(names.DECOCTION_METHODS), mark=_table(names.DECOCTION_MARKS),
-            deadline=_table(words.DEADLINES), posting=_table(words.POSTINGS),
+            deadline=_table(names.DEADLINES), ending=_table(names.ENDINGS),
+            cancelling=_table(names.CANCEL_REASONS), posting=_table(words.POSTINGS),
             differing=lambda kind: Two(*views.DIFFERENCES.get(kind, (kind, ""))))
 
     def html(self, name: str, person: Person | None, status: int = 200, **given: Any) -> HTMLResponse:

@@ -8,15 +8,6 @@ from typing import Any
 from domain.lifecycle import Money
 from domain.words import Two
 
-DEADLINES: Mapping[str, Two] = {
-    "valid_until": Two("到处方有效期为止", "until its validity ends"),
-    "accept_within, then fulfil_within": Two(
-        "药店须按时接单，再按时完成", "the pharmacy must accept, then fulfil in time"),
-    "none: what was handed over must be settled": Two(
-        "无期限：已发药必须结算", "none: what was handed over must be settled"),
-    "return_window": Two("到退药期结束为止", "until the return window ends"),
-    "none": Two("无", "none"),
-}
 MONEY: Mapping[str, Two] = {
     Money.QUOTED: Two("已测算", "quoted"),
     Money.PRE_SETTLED: Two("已预结算", "pre-settled"),

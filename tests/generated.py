@@ -35,6 +35,7 @@ from domain.lifecycle import (
     OWNERS,
     STAGES,
     TRANSITIONS,
+    Deadline,
     Money,
     Status,
     diagram,
@@ -77,8 +78,9 @@ def findings_page() -> str:
 
 def lifecycle_page() -> str:
     """The three machines of domain/lifecycle.py."""
-    meanings = _meanings(Status)
-    statuses = [(f"`{status}`", names.STATUSES[status].zh, STAGES[status], OWNERS[status], DEADLINES[status],
+    meanings, deadlines = _meanings(Status), _meanings(Deadline)
+    statuses = [(f"`{status}`", names.STATUSES[status].zh, STAGES[status], OWNERS[status],
+                 deadlines[DEADLINES[status].name],
                  _list(TRANSITIONS[status]), meanings.get(status.name, "")) for status in Status]
     return _page(
         "Lifecycle / 处方的一生", "domain/lifecycle.py",

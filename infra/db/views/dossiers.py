@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from domain.lifecycle import DEADLINES, OWNERS, STAGES, Owner, Status
+from domain.lifecycle import DEADLINES, OWNERS, STAGES, Deadline, Owner, Status
 from infra.db import drawings
 from infra.db.engine import Row
 from infra.db.history import GENESIS, HASHED, Broken, verify
@@ -47,7 +47,7 @@ class Dossier:
     owner: Owner
     """Who must act."""
     stage: str
-    deadline: str
+    deadline: Deadline
     """What ends the stay in this status when nobody moves it."""
     waiting_for: str
     wake_at: datetime | None
