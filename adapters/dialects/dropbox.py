@@ -33,8 +33,10 @@ RULES: Final = dropbox_cells.RULES
 
 MAX_ROWS: Final = 100
 """Of one prescription."""
-MAX_PRESCRIPTIONS: Final = 5_000
-"""Of one file; each is read, checked and answered alone. A row without a number counts as one of its own."""
+MAX_PRESCRIPTIONS: Final = 1_000
+"""Of one file; each is read, checked and answered alone, which takes some 15 CPU-ms. A row without a number is one of its own."""
+MAX_UNNUMBERED: Final = 100
+"""Rows without a number: of more than that the column is lost, and not a cell."""
 MAX_FINDINGS: Final = 40
 """Of one prescription: a file of ten thousand broken ones must still be answered."""
 BEIJING: Final = timezone(timedelta(hours=8))
@@ -457,8 +459,9 @@ def cut(rows: Sequence[Row], layout: Layout) -> list[list[Row]]:
     """The rows of each prescription of a file, in the order of their first rows.
 
     A row without a number belongs to nobody, and is refused alone; one without an action goes with the row before it.
-    Raises `InvalidPayload` for a file with too many of them.
+    Raises `InvalidPayload` for a file with too many of either.
     """
+    unnumbered = 0
     found: dict[tuple[str, str, int], list[Row]] = {}
     last: dict[str, str] = {}
     for place, row in enumerate(rows):
@@ -466,6 +469,9 @@ def cut(rows: Sequence[Row], layout: Layout) -> list[list[Row]]:
         name, asked = line.said("number").value, line.said("action").value
         action = last[name] = layout.actions.get(asked, asked) if asked else last.get(name, "prescription")
         found.setdefault((name, action, 0 if name else place + 1), []).append(row)
+        unnumbered += not name
+        if unnumbered > MAX_UNNUMBERED:
+            raise InvalidPayload([finding("ROWS_UNNUMBERED", "file", row.spot)])
         if len(found) > MAX_PRESCRIPTIONS:
             raise InvalidPayload([finding("FILE_TOO_COMPLEX", "file", row.spot)])
     return list(found.values())

@@ -142,6 +142,9 @@ RULES: Final[tuple[Rule, ...]] = (
          "该行只重复了处方的一部分内容，与首行不一致",
          "The row repeats a part of what the first row says of the prescription, and not the rest.",
          "每行都重复填写，或除处方号外只在首行填写", "Write it in every row, or in the first row only, besides the number."),
+    Rule("BOX-041", "ROWS_UNNUMBERED", "required", _OURS,
+         "超过 100 行没有处方号，文件未处理", "More than 100 rows have no prescription number; nothing was taken from the file.",
+         "检查处方号一列，每行填写后重新投递", "Look at the column of the number, fill it in, and hand the file over again."),
 )
 _LONG_NUMBER = re.compile("[0-9]{6}")
 _RULE: Final = {rule.code: rule for rule in RULES}

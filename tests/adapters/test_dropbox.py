@@ -340,8 +340,9 @@ def test_too_many_rows_are_too_many():
 def test_too_many_prescriptions_or_rows_of_nobody_are_too_many():
     some = rx() * (dropbox.MAX_PRESCRIPTIONS // 2)
     assert "FILE_TOO_COMPLEX" not in refused(csv_file(some, headings=["流水号", "备注", "处方号"]))
-    nobodys = [row | {"处方号": ""} for row in some]
-    assert refused(csv_file(nobodys + rx() * 2, headings=["流水号", "处方号"])) == {"FILE_TOO_COMPLEX"}
+    nobodys = [row | {"处方号": ""} for row in rx() * (dropbox.MAX_UNNUMBERED // 2)]
+    assert "ROWS_UNNUMBERED" not in refused(csv_file(nobodys + rx() * 2, headings=["流水号", "处方号"]))
+    assert refused(csv_file(rx() * 2 + nobodys + nobodys[:1], headings=["流水号", "处方号"])) == {"ROWS_UNNUMBERED"}
     numbered = [row | {"处方号": f"XY{number}"} for number, row in enumerate([*some, *rx()])]
     assert refused(csv_file(numbered, headings=["流水号", "处方号"])) == {"FILE_TOO_COMPLEX"}
 

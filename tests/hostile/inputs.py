@@ -19,8 +19,6 @@ class Input:
     name: str
     """For the report; of a file, also its ending."""
     raw: bytes = field(repr=False)
-    messages: int = 1
-    """Of a file, how many prescriptions it holds that are read, judged and answered one by one."""
 
 
 def inputs(samples: dict[str, bytes], seed: int) -> list[Input]:
@@ -110,6 +108,7 @@ def _fhir_json(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input
         extension=[{"url": "https://elsewhere.example/x", "valueString": "x"}] * about(dice, 9_000))))
     yield Input("fhir-json", "names of many parts", patient(lambda p: p.update(name=[{"text": "x", "given": ["y"] * 50}] * 400)))
     yield Input("fhir-json", "members nobody knows", patient(lambda p: p.update({f"x{n}": n for n in range(about(dice, 30_000))})))
+    yield Input("fhir-json", "as many scalars as are read", patient(lambda p: p["name"][0].update(given=["g"] * 19_000)))
     yield Input("fhir-json", "many scalars in one list", patient(lambda p: p["name"][0].update(given=["g"] * about(dice, 100_000))))
     more = [*good["entry"], *[good["entry"][-1]] * about(dice, 600)]
     yield Input("fhir-json", "hundreds of items", json.dumps(good | {"entry": more}).encode())
@@ -197,7 +196,8 @@ def _hl7(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]:
     yield Input("mllp", "40,000 segments", head + b"\rNTE|1||x" * about(dice, 80_000) + b"\r")
     yield Input("mllp", "1,900 comments", head + body + b"NTE|1||x\r" * 1_900)
     yield Input("mllp", "1,900 observations", head + body + b"OBX|1|NM|8302-2^x^LN||170|cm|||||F\r" * about(dice, 1_900))
-    yield Input("mllp", "as many escapes as are read", head + body + (b"NTE|1||" + b"\\T\\" * 600 + b"\r") * 400)
+    for name, number in (("as many escapes as are read", 16), ("more escapes than are read", 400)):
+        yield Input("mllp", name, head + body + (b"NTE|1||" + b"\\T\\" * 600 + b"\r") * number)
     yield Input("mllp", "as many repetitions as are read", head + body + (b"NTE|1||" + b"x~" * 190 + b"\r") * 90)
     yield Input("mllp", "repetitions", head + body.replace(b"PID|", b"PID|" + b"x~" * about(dice, 200_000), 1))
     yield Input("mllp", "components", head + body.replace(b"PID|", b"PID|" + b"^x" * about(dice, 200_000), 1))
@@ -236,14 +236,14 @@ def _box(samples: dict[str, bytes], dice: random.Random) -> Iterator[Input]:
     yield Input("box", "one long cell.csv", "流水号\r\n".encode() + b"x" * about(dice, 5_000_000))
     yield Input("box", "quotes.csv", "流水号\r\n".encode() + b'"' * about(dice, 2_000_001))
     heading, _, rest = samples["box"].partition(b"\r\n")
-    many = about(dice, 200)
+    many = about(dice, 600)
     yield Input("box", "many prescriptions.csv", heading + b"\r\n" + b"".join(
-        b"%d,X%d,%d%s\r\n" % (n, n, n, b"," * (heading.count(b",") - 2)) for n in range(many)), many)
+        b"%d,X%d,%d%s\r\n" % (n, n, n, b"," * (heading.count(b",") - 2)) for n in range(many)))
     yield Input("box", "19,000 rows of one prescription.csv", "流水号,处方号,药品编码\r\n".encode() + b"1,2,3\r\n" * 19_000)
     yield Input("box", "2,000 good rows of one prescription.csv", heading + b"\r\n" + rest * (2_000 // rest.count(b"\r\n")))
     drugs = "<药品><数量>1</数量></药品>" * 19_000
     few = about(dice, 200)
-    yield Input("box", "drugs of nobody.xml", f"<x><处方>{drugs[:few * (len(drugs) // 19_000)]}</处方></x>".encode(), few)
+    yield Input("box", "drugs of nobody.xml", f"<x><处方>{drugs[:few * (len(drugs) // 19_000)]}</处方></x>".encode())
     numbers = b"".join(b"%d,%d\r\n" % (n, n) for n in range(19_000))
     yield Input("box", "19,000 prescriptions.csv", "流水号,处方号\r\n".encode() + numbers)
     yield Input("box", "19,000 drugs of nobody.xml", f"<x><处方>{drugs}</处方></x>".encode())
