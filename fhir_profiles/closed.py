@@ -85,6 +85,8 @@ LEFT_OUT: Mapping[str, str] = {
     "Bundle.timestamp": "when the message was sent: times within it are compared with it, the prescription has its own",
     "Bundle.entry.fullUrl": "names an entry for the references to it, which must all lead somewhere",
     "Encounter.class.display": "the words for its code",
+    "Encounter.status": "whether the visit goes on or is over: either way it took place, and any other status is refused",
+    "Condition.clinicalStatus": "whether it is there for the first time or again: one that is over is refused",
     "Practitioner.name": "the national code says who prescribes; people look the name up in the register",
     "Organization.name": "the national code says which hospital it is",
     "Coverage.payor": "who pays follows from the insurance type and the insured place",
@@ -96,6 +98,12 @@ LEFT_OUT: Mapping[str, str] = {
     "Provenance.signature.targetFormat": "nothing verifies a signature yet; its bytes stay in the archived message",
 }
 """Path pattern (no indices; `*` is anything) -> why what stands there is not kept."""
+ABSENT: Mapping[str, str] = {
+    "Condition.encounter": "absent means the visit of the message, which has one; any other reference is refused",
+    "MedicationRequest.insurance": "absent means the insurance of the message, which has one; any other reference is refused",
+    "MedicationRequest.dispenseRequest.expectedSupplyDuration.unit": "words for the code, which counts; other words are refused",
+}
+"""Paths that are read or compared, and whose absence alone changes nothing -> why."""
 
 _NARRATIVES = frozenset({"generated", "empty"})
 _TOKEN = re.compile(r"(\w+)|([()])")

@@ -34,7 +34,8 @@ _WORDS: Mapping[str, frozenset[str]] = {code: frozenset(words) for code, words i
 """UCUM code -> words for it, in small letters; of the rest the table of units says which are one."""
 _COUNTED = re.compile(r"\{(.+)\}")
 _CONCEPTS = tuple(sorted({path.removesuffix(".coding") for path in SYSTEMS if path.endswith(".coding")}))
-_NAMED = {"MedicationRequest.medicationCodeableConcept": codes.code_system("drug"), "Condition.code": codes.ICD10}
+_NAMED = {"MedicationRequest.medicationCodeableConcept": codes.code_system("drug"), "Condition.code": codes.ICD10,
+          "Encounter.serviceType": codes.code_system("department")}
 """Concepts whose words are read beside the code: they have no words of ours to be compared with."""
 _QUANTITIES = {
     "MedicationRequest": (("dosageInstruction", "doseAndRate", "doseQuantity"), ("dispenseRequest", "quantity"),

@@ -532,18 +532,23 @@ def read(raw: bytes) -> Document | Cancel:
     root = parse(raw, "ClinicalDocument", max_bytes=MAX_BYTES, max_tags=MAX_TAGS)
     if root.tag == f"{{{V3}}}ClinicalDocument":
         return _document(root)
-    wish = root
+    wish, around = root, list[Element]()
     if root.tag == f"{{{SOAP}}}Envelope":
-        body = root.find(f"{{{SOAP}}}Body")
-        wish = body[0] if body is not None and len(body) else root
+        bodies = root.findall(f"{{{SOAP}}}Body")
+        # Two calls in one envelope are two wishes: nobody can tell which is meant.
+        wish = bodies[0][0] if len(bodies) == 1 and len(bodies[0]) == 1 else root
+        around = [root, *(one for one in root if one.tag != f"{{{SOAP}}}Header")]
     if wish.tag != f"{{{SERVICE}}}CancelPrescription":
         raise InvalidPayload([found("CDA_ROOT", root)])
-    return _cancel(wish)
+    return _cancel(wish, around)
 
 
-def _cancel(wish: Element) -> Cancel:
+def _cancel(wish: Element, around: Sequence[Element]) -> Cancel:
+    """A cancel; what is said of its elements, or around it in the envelope, beside what is read, is a finding."""
     given: dict[str, Said] = {}
-    findings: list[Finding] = []
+    findings = [found("CDA_UNREAD", node) for node in (*around, wish, *wish)
+                if any(not str(name).startswith("{") and text.strip() for name, text in node.items())]
+    findings += [found("CDA_UNREAD", node) for node in around[1:] if node.tag != f"{{{SOAP}}}Body"]
     for node in wish:
         name = local(node)
         if name in given:
@@ -565,7 +570,6 @@ def _document(root: Element) -> Document:
     _key(document)
     # Many systems print the whole template, with nothing in it where nothing is replaced.
     for related in children(root, "relatedDocument"):
-        document.take(related, "typeCode")
         parent = next((one for one in related.iter("*") if one is not related and _says(one)), None)
         if parent is not None:
             document.fault("CDA_REPLACES", parent)

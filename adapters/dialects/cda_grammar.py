@@ -72,7 +72,8 @@ FIXED: Mapping[str, Mapping[str, str]] = {
         "organizer": "EVN", "encompassingEncounter": "EVN", "substanceAdministration": ORDERS, "act": ORDERS},
     "typeCode": {
         "recordTarget": "RCT", "author": "AUT", "custodian": "CST", "legalAuthenticator": "LA", "componentOf": "COMP",
-        "component": "COMP", "entry": "COMP DRIV", "entryRelationship": "COMP SUBJ", "consumable": "CSM"},
+        "component": "COMP", "entry": "COMP DRIV", "entryRelationship": "COMP SUBJ", "consumable": "CSM",
+        "relatedDocument": "RPLC APND XFRM"},
     "determinerCode": {"*": "INSTANCE KIND"},
     "contextControlCode": {"*": "OP"},
     "contextConductionInd": {"*": "true 1"},
@@ -123,6 +124,9 @@ UNREAD: Mapping[str, str] = {
     "*/wholeOrganization/telecom/*": "How to call the institution.",
     "*/representedCustodianOrganization/addr/*": "Where the institution is.",
     "*/representedCustodianOrganization/telecom/*": "How to call the institution.",
+    f"{_DOCUMENT}/effectiveTime/@value": 
+        "When the document was written out: times in it are compared with it, the prescription has its own (author/time).",
+    f"{_DOCUMENT}/author/assignedAuthor/assignedPerson/name": "The prescriber's name; the national number says who it is.",
     f"{_DOCUMENT}/author/assignedAuthor/addr/*": "Where the prescriber works.",
     f"{_DOCUMENT}/author/assignedAuthor/telecom/*": "How to call the prescriber.",
     f"{_DOCUMENT}/authenticator/*":
@@ -173,6 +177,11 @@ ABSENT: Mapping[str, str] = {
     "*/substanceAdministration/text": "Read; an empty one says nothing.",
 }
 """Path of what is read or checked, and where absence changes nothing -> why."""
+
+LEFT_OUT_OF_CANCELS: Mapping[str, str] = {
+    "/Envelope/Header": "What the transport says of itself; a header that must be understood is refused.",
+}
+"""Path of what is not read of a cancel, in its envelope or without -> why."""
 
 LEFT_OUT: Mapping[str, str] = {**UNREAD, **ABSENT}
 """Path of what is knowingly left out, or may be -> why. None of it speaks of patient, allergy, drug, dose, time or order.

@@ -56,11 +56,15 @@ def call(raw: bytes) -> Call:
     if header is not None and any(one.get(f"{{{SOAP}}}mustUnderstand") in ("1", "true") for one in header):
         raise Fault("MustUnderstand", "不支持必须理解的 SOAP 头", "a header that must be understood is not")
     given = body[0] if body is not None and len(body) else None
+    if len(root.findall(f"{{{SOAP}}}Body")) > 1 or (body is not None and len(body) > 1):
+        raise Fault("Client", "一个信封只能有一次调用", "an envelope holds one call")
     operation = local(given) if given is not None and given.tag == f"{{{SERVICE}}}{local(given)}" else ""
     if given is None or operation not in OPERATIONS:
         known = ", ".join(OPERATIONS)
         raise Fault("Client", f"没有这个操作；可用 {known}", f"no such operation; there are {known}")
     if operation == "SubmitPrescription":
+        if len(given) > 1:
+            raise Fault("Client", "SubmitPrescription 中只能有一个 document", "a SubmitPrescription holds one document")
         return Call(operation, decoded(given.findtext(f"{{{SERVICE}}}document") or ""))
     same = bytes(etree.tostring(given, method="c14n", exclusive=True, with_tail=False))
     return Call(operation, same, (given.findtext(f"{{{SERVICE}}}prescriptionNumber") or "").strip())

@@ -79,6 +79,12 @@ ABSENT: Mapping[str, str] = {
 }
 """Fields whose absence alone changes nothing, and why; what stands in them is compared."""
 
+LEFT_OUT_OF_CANCELS: Mapping[str, str] = {
+    "D001": "the prescription as it came, which the platform puts beside D004; what revokes it stands in D004",
+    "D004.undoRea": "its words are put into a code of the contract; where they name no other, the prescriber revokes",
+}
+"""What is not kept of a revocation, and why."""
+
 
 @dataclass(frozen=True)
 class Field:

@@ -25,12 +25,14 @@ from adapters.dialects.hl7v2_segments import (
     parse,
     stamp,
     text,
+    timestamp,
     write,
 )
 from adapters.messages import Message, Outcome, Reply, Verdict
 from adapters.registry import HospitalManifest
 from domain.errors import InvalidPayload, NeedsOperator, Transient
 from domain.findings import Finding, Severity, Spot
+from fhir_profiles.drafts import Said
 from fhir_profiles.message import KEY
 
 RULES: Final = segments.RULES
@@ -298,11 +300,27 @@ def _detail_findings(order: Group, detail: str) -> Iterator[Finding]:
     ):
         if said.value not in same:
             yield found("HL7_NOT_SUPPORTED", said.spot)
-    if timing.said(7).value[:8] not in ("", control.said(9).value[:8]):
+    if _later_than(timing.said(7), control.said(9)):
         yield found("HL7_NOT_SUPPORTED", timing.said(7).spot)
     for name, pairs in _ASKED_AND_ENCODED.items():
         for early in asked.all(name)[:1]:
             yield from _asked_otherwise(early, encoded.one("RXE" if name == "RXO" else name), pairs)
+
+
+def _later_than(begin: Said, issued: Said) -> bool:
+    """Whether a course begins on another day than that of issue, later on that day, or at no time at all."""
+    if not begin.value or begin.value == issued.value[:8]:
+        return False
+    first, then = (_instant(it) for it in (begin, issued))
+    # A time of issue that is none is said of itself.
+    return first is None or begin.value[:8] != issued.value[:8] or (then is not None and first > then)
+
+
+def _instant(said: Said) -> datetime | None:
+    try:
+        return datetime.fromisoformat(timestamp(said).value)
+    except ValueError:
+        return None
 
 
 _ASKED_AND_ENCODED: Final[Mapping[str, Mapping[int, int]]] = {

@@ -83,6 +83,8 @@ def _elements() -> Mapping[str, Mapping[str, Any]]:
                     continue
                 many = element.get("max", "1") != "1"
                 full = name.replace("[x]", kind[:1].upper() + kind[1:]) if name.endswith("[x]") else name
+                if full == "active":
+                    value = False  # that it is says no more than nothing
                 found.setdefault(owner, {}).setdefault(full, [value] if many else value)
     return found
 

@@ -57,7 +57,10 @@ def mutations(raw: bytes, values: Values) -> Iterator[Mutation]:
         for at in range(len(fields), MOST_FIELDS + 1):
             yield Mutation(Kind.ADDED, f"{name}-{at + shift}", put(at, MARK), "a field behind the last")
         if name != "MSH":
-            yield Mutation(Kind.EMPTIED, name, written([*segments[:number], *segments[number + 1:]]), "left out")
+            # One of several is not the only one: what its absence means is another question.
+            several = sum(it.startswith(name) for it in segments) > 1
+            fewer = [*segments[:number], *segments[number + 1:]]
+            yield Mutation(Kind.EMPTIED, f"{name}[*]" if several else name, written(fewer), "left out")
         for new in (*([_other_segment(segment)] if name != "MSH" else ()), *SEGMENTS):
             more = [*segments[:number + 1], new, *segments[number + 1:]]
             yield Mutation(Kind.DOUBLED if new[:3] == name else Kind.ADDED, new[:3], written(more), f"behind {name}")

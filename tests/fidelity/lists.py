@@ -31,7 +31,7 @@ def of_cancels(slug: str) -> dict[str, str]:
 def listed(place: str, places: Mapping[str, str]) -> bool:
     """Whether a place, or one it is within, is on a list."""
     for pattern in places:
-        if place == pattern or place.startswith((f"{pattern}.", f"{pattern}/", f"{pattern}-", f"{pattern}(")):
+        if place == pattern or place.startswith(tuple(f"{pattern}{mark}" for mark in "./-([")):
             return True
         if any(mark in pattern for mark in "*?") and fnmatch.fnmatchcase(place, pattern):
             return True

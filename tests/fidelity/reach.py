@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,26 +45,24 @@ class Reached:
     """The fund was told something else of an approval than the hospital said."""
 
 
-def unreached(kept: Mapping[tuple[str, str], Sequence[tuple[str, bytes]]]) -> list[tuple[str, str, str]]:
-    """(hospital, path, who does not read it) of the marked words that are kept."""
+def unread(key: tuple[str, str], messages: Mapping[str, bytes]) -> list[tuple[str, str, str]]:
+    """(hospital, path, who does not read it) of marked words that are kept at a hospital's path, in a message of each sample."""
+    slug, path = key
+    readers = next((readers for pattern, readers in READERS.items() if re.fullmatch(pattern, path)), (DESK,))
+    if readers == (NOBODY,):
+        return []
+    if readers == (RECIPIENT,):
+        # Only an order that is brought home names somebody: one message of each sample is tried.
+        given = next((reached for raw in messages.values() if (reached := follow(slug, raw)).recipient), None)
+        return [(slug, path, RECIPIENT)] if given and MARK not in given.recipient else []
+    reached = follow(slug, next(iter(messages.values())))
     missed = []
-    for (slug, path), messages in sorted(kept.items()):
-        readers = next((readers for pattern, readers in READERS.items() if re.fullmatch(pattern, path)), (DESK,))
-        if readers == (NOBODY,):
-            continue
-        if readers == (RECIPIENT,):
-            # Only an order that is brought home names somebody: one message of each sample is tried.
-            given = next((reached for raw in dict(messages).values() if (reached := follow(slug, raw)).recipient), None)
-            if given and MARK not in given.recipient:
-                missed.append((slug, path, RECIPIENT))
-            continue
-        reached = follow(slug, messages[0][1])
-        if DESK in readers and MARK not in reached.desk:
-            missed.append((slug, path, DESK))
-        if ORDER in readers and reached.order and MARK not in reached.order:
-            missed.append((slug, path, ORDER))
-        if reached.wrong_claim:
-            missed.append((slug, path, "claim"))
+    if DESK in readers and MARK not in reached.desk:
+        missed.append((slug, path, DESK))
+    if ORDER in readers and reached.order and MARK not in reached.order:
+        missed.append((slug, path, ORDER))
+    if reached.wrong_claim:
+        missed.append((slug, path, "claim"))
     return missed
 
 

@@ -35,6 +35,7 @@ Title: "处方条目 / Item of a prescription"
 * authoredOn obeys FHIR-082
 * reasonReference only Reference(SanyiCondition)
 * reasonReference.reference 1..1
+* insurance 0..1
 * insurance only Reference(SanyiCoverage)
 * insurance.reference 1..1
 * insert OneCode(courseOfTherapyType, kind, https://sanyi.example/fhir/CodeSystem/prescription-kind, PrescriptionKinds)
