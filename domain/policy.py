@@ -77,6 +77,8 @@ class HospitalTerms:
     """1 to 3."""
     contracted: bool
     """Whether its contract with the fund is in force (B-43)."""
+    institutions: tuple[str, ...] = ()
+    """National codes (fixmedins_code) it may prescribe under: its own, its group's; empty where the city does not say."""
 
     def __post_init__(self) -> None:
         if self.level not in (1, 2, 3):
@@ -142,6 +144,10 @@ class CityPolicy:
     """Largest share of an area's orders one store may have in 30 days (D-16)."""
     max_minutes: int = 60
     """Minutes to the patient at which the distance term is nought (D-17, urban)."""
+
+    def institutions(self, slug: str) -> tuple[str, ...]:
+        """Codes a hospital may prescribe under; none where the policy does not say, or has no such hospital."""
+        return next((terms.institutions for terms in self.hospitals if terms.slug == slug), ())
 
     def hospital(self, slug: str) -> HospitalTerms:
         """The terms of a hospital. Raises `NeedsOperator` if the city's policy does not name it."""

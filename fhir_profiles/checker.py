@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from domain import allergies
 from domain.dosage import required_units, whole_packs
 from domain.findings import Finding
 from domain.units import converted
@@ -70,20 +71,24 @@ VERSIONS = tuple(Version(**one) for one in tomllib.loads(
 
 # The door.
 
-def check_data(data: Json, hospital: str = "") -> list[Finding]:
-    """Everything wrong with a Bundle or a cancel Task that is JSON already. Never raises."""
+def check_data(data: Json, hospital: str = "", institutions: Collection[str] = ()) -> list[Finding]:
+    """Everything wrong with a Bundle or a cancel Task that is JSON already. Never raises.
+
+    `institutions` are the codes its hospital may prescribe under, none if nobody knows.
+    """
     report = Report()
-    check_bundle_data(data, hospital, report)
+    check_bundle_data(data, hospital, report, institutions=institutions)
     return report.findings
 
 
-def check_bundle_data(data: Json, hospital: str, report: Report, versions: Collection[Version] = VERSIONS) -> None:
-    """Everything wrong with a Bundle or a cancel Task that is JSON already, into a report. Never raises."""
+def check_bundle_data(data: Json, hospital: str, report: Report, versions: Collection[Version] = VERSIONS,
+                      institutions: Collection[str] = ()) -> None:
+    """The same into a report."""
     if len(members(data, "entry")) > MAX_ENTRIES:
         report.add("TOO_MANY_ENTRIES", "Bundle.entry")
         return
     cancel = data.get("resourceType") == "Task"
-    message = Message(data, hospital, tuple(versions))
+    message = Message(data, hospital, tuple(versions), institutions)
     found = [(fault.path, fault.code) for fault in structure.faults(
         "cancel" if cancel else "prescription-bundle", data, "Task" if cancel else "Bundle", message.types.get)]
     said, told = set(found), {path for path, _ in found}
@@ -162,6 +167,17 @@ def _of_another_hospital(message: Message, given: list[tuple[object, str, str]])
         somebody = isinstance(system, str) and re.fullmatch(f"urn:[a-z][a-z0-9_]{{0,63}}:{name}", system)
         if message.hospital and somebody and system != codes.own_system(message.hospital, name):
             yield path
+
+
+@rule("INSTITUTION_OF_ANOTHER")
+def institution_of_another_hospital(message: Message) -> Places:
+    """One that is malformed or missing is the profile's finding."""
+    for organization in message.all("Organization"):
+        for identifier in members(organization.resource, "identifier"):
+            code = text(identifier, "value")
+            if (message.institutions and member(identifier, "system") == codes.sid("institution")
+                    and re.fullmatch("H[0-9]{11}", code) and code not in message.institutions):
+                yield f"{organization.path}.identifier"
 
 
 @rule("FULL_URL_DUPLICATE")
@@ -245,6 +261,29 @@ def allergies_disagree(message: Message) -> Places:
                     for name, value in (("allergy-group", "valueCode"), ("allergy-text", "valueString")))
         if isinstance(none_known, bool) and none_known == named:
             yield f"{patient.path}.extension('{codes.extension('no-known-allergies')}')"
+
+
+@rule("ALLERGIES_DISAGREE")
+def words_of_an_allergy_where_none_is_known(message: Message) -> Places:
+    """B-35: an allergy in a note counts like any other."""
+    if not any(extended(patient.resource, "no-known-allergies", "valueBoolean") is True for patient in message.all("Patient")):
+        return
+    for item in message.items:
+        for path, words in _words(item):
+            if allergies.stated(words):
+                yield path
+
+
+@rule("PREGNANT_MAN")
+def a_man_with_child(message: Message) -> Places:
+    for patient in message.all("Patient"):
+        if member(patient.resource, "gender") != "male":
+            continue
+        weeks = number(extended(patient.resource, "pregnancy-weeks", "valueInteger"))
+        if weeks is not None and weeks > 0:
+            yield f"{patient.path}.extension('{codes.extension('pregnancy-weeks')}')"
+        if extended(patient.resource, "lactating", "valueBoolean") is True:
+            yield f"{patient.path}.extension('{codes.extension('lactating')}')"
 
 
 @rule("REVISIT_PROOF")
@@ -418,6 +457,17 @@ def read_in_the_future(message: Message) -> Places:
             yield f"{reading.path}.effectiveDateTime"
 
 
+@rule("READINGS_DISAGREE")
+def read_twice_at_once(message: Message) -> Places:
+    first: dict[tuple[str, datetime], object] = {}
+    for reading in message.all("Observation"):
+        code, at = coded(reading.resource.get("code"), codes.LOINC), moment(reading.resource.get("effectiveDateTime"))
+        told = [member(reading.resource, "valueQuantity", "value"),
+                *(member(part, "valueQuantity", "value") for part in members(reading.resource, "component"))]
+        if code and at and first.setdefault((code, at), told) != told:
+            yield reading.path
+
+
 @rule("KEY_PERSONAL")
 def keys_about_a_person(message: Message) -> Places:
     """Keys stand in addresses, logs and the names of runs: nothing of a person may be in them."""
@@ -452,6 +502,16 @@ def _versions(message: Message) -> Iterator[tuple[str, str]]:
 def _resident_id(person: Json) -> str:
     return next((text(i, "value") for i in members(person, "identifier")
                  if member(i, "system") == codes.RESIDENT_ID), "")
+
+
+def _words(item: Entry) -> Iterator[tuple[str, str]]:
+    """What the prescriber wrote freely to an item, and to the whole prescription, with its place."""
+    note = extended(item.resource, "prescription-note", "valueString")
+    yield f"{item.path}.extension('{codes.extension('prescription-note')}')", note if isinstance(note, str) else ""
+    yield from ((f"{item.path}.note[{index}].text", text(note, "text"))
+                for index, note in enumerate(members(item.resource, "note")))
+    for name in ("text", "patientInstruction"):
+        yield f"{item.path}.dosageInstruction[0].{name}", text(item.resource, "dosageInstruction", name)
 
 
 def _years(born: date, on: date) -> int:

@@ -410,9 +410,9 @@ def _item(draft: Draft, item: ItemDraft, refer: Mapping[str, Json], reasons: Seq
     request.say(f"{dispense}.quantity.value", item.quantity, number)
     request.say(f"{dispense}.quantity.unit", item.unit)
     request.say(f"{dispense}.expectedSupplyDuration.value", item.days, number)
-    if item.days.value:
-        for name, value in (("unit", "d"), ("system", codes.UCUM), ("code", "d")):
-            request.say(f"{dispense}.expectedSupplyDuration.{name}", value)
+    # A draft counts in days: where none are said, their number alone is missing.
+    for name, value in (("unit", "d"), ("system", codes.UCUM), ("code", "d")):
+        request.say(f"{dispense}.expectedSupplyDuration.{name}", value)
     request.extension("handover", "valueCode", draft.handover)
     request.extension("extend-reason", "valueString", draft.extend_reason)
     request.extension("long-term-assessed", "valueBoolean", draft.long_term_assessed, flag)
@@ -527,7 +527,8 @@ class _Node:
             index = len(self._data.get("identifier", []))
             self.say(f"identifier[{index}].system", system)
             self.say(f"identifier[{index}].value", value)
-        elif value.spot != NOWHERE:
+        elif value.spot != NOWHERE and "identifier" not in self._data:
+            # Where another one stands, a finding is about that.
             self._spots.setdefault(("identifier",), value.spot)
 
     def code(self, path: str, system: str, code: Said, display: Said = NOTHING) -> None:

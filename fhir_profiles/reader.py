@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import cast
 
+from domain import allergies
 from domain.prescription import (
     Approval,
     Channel,
@@ -115,6 +116,8 @@ def read_bundle_data(data: Json, hospital: str, patient_id: Callable[[str], str]
     patient = _patient_record(resources["Patient"][0], guardian, issued_on)
     diagnoses = {entry["fullUrl"]: _diagnosis(entry["resource"]) for entry in data["entry"]
                  if entry["resource"]["resourceType"] == "Condition"}
+    items = tuple(_item(request, line, diagnoses) for line, request in enumerate(requests, 1))
+    note = _shared(requests, "prescription-note")
     external_id = first["groupIdentifier"]["value"]
     prescription = Prescription(
         id=prescription_id(hospital, external_id),
@@ -126,17 +129,18 @@ def read_bundle_data(data: Json, hospital: str, patient_id: Callable[[str], str]
         issued_at=issued_at,
         valid_days=valid_days,
         valid_until=issued_at + timedelta(days=valid_days),
-        patient=_patient_facts(resources["Patient"][0], guardian, patient, patient_id(patient.id_number), issued_on),
+        patient=_patient_facts(resources["Patient"][0], guardian, patient, patient_id(patient.id_number), issued_on,
+                               [note, *(words for item in items for words in (item.note, item.directions))]),
         prescriber=_prescriber(resources),
         visit=_visit(resources["Encounter"][0]),
         coverage=_coverage(resources["Coverage"][0]),
         diagnoses=tuple(diagnoses.values()),
-        items=tuple(_item(request, line, diagnoses) for line, request in enumerate(requests, 1)),
+        items=items,
         handover=Handover(extended(first, "handover", "valueCode")),
         place=_place(current_address(resources["Patient"][0], issued_on)),
         extend_reason=_shared(requests, "extend-reason"),
         valid_reason=_shared(requests, "valid-reason"),
-        note=_shared(requests, "prescription-note"),
+        note=note,
         decoction=next((d for d in map(_decoction, requests) if d), None),
         renewal=next((r for r in map(_renewal, requests) if r), None),
         readings=tuple(map(_home_reading, resources.get("Observation", ()))),
@@ -189,15 +193,18 @@ def _identified(node: Json, system: str) -> str:
     return next((i["value"] for i in members(node, "identifier") if i.get("system") == system), "")
 
 
-def _patient_facts(patient: Json, guardian: Json | None, record: PatientRecord, opaque_id: str, on: date
-                   ) -> PatientFacts:
+def _patient_facts(patient: Json, guardian: Json | None, record: PatientRecord, opaque_id: str, on: date,
+                   words: Sequence[str]) -> PatientFacts:
+    """`words` are what the prescriber wrote freely: an allergy stands there too (B-35)."""
+    allergy_words = (*_all_extended(patient, "allergy-text", "valueString"),
+                     *(clause for text in words for clause in allergies.stated(text)))
     return PatientFacts(
         id=opaque_id,
         sex=Sex(patient["gender"]),
         age_months=months_between(record.birth_date, on),
         age_days=(on - record.birth_date).days,
         allergies=_all_extended(patient, "allergy-group", "valueCode"),
-        allergy_words=_all_extended(patient, "allergy-text", "valueString"),
+        allergy_words=tuple(dict.fromkeys(allergy_words)),
         no_known_allergies=extended(patient, "no-known-allergies", "valueBoolean") is True,
         pregnancy_weeks=extended(patient, "pregnancy-weeks", "valueInteger"),
         lactating=extended(patient, "lactating", "valueBoolean"),
@@ -223,7 +230,7 @@ def _prescriber(resources: dict[str, list[Json]]) -> Prescriber:
         id=_identified(practitioner, codes.sid("physician")),
         department=coded(service, codes.code_system("department")),
         independent_years=extended(practitioner, "independent-years", "valueInteger") or 0,
-        department_name=text(service, "text") or named(service, codes.code_system("department")),
+        department_name=named(service, codes.code_system("department")),
         title=coded(member(resources.get("PractitionerRole", []), "code"), codes.code_system("title")),
     )
 

@@ -4,7 +4,7 @@ A rule is a function that yields every place where it is broken; it may meet any
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -39,9 +39,11 @@ class Entry:
 class Message:
     """A message as the rules read it; it may hold anything anywhere."""
 
-    def __init__(self, data: Json, hospital: str, versions: tuple[Version, ...]) -> None:
+    def __init__(self, data: Json, hospital: str, versions: tuple[Version, ...], institutions: Collection[str] = ()) -> None:
         self.data = data
         self.hospital = hospital
+        self.institutions = institutions
+        """Codes the hospital may prescribe under; none if nobody knows."""
         self.versions = versions
         self.texts: list[tuple[str, str, str]] | None = None
         """What `texts` collected."""

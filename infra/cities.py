@@ -165,7 +165,8 @@ def load_policy(slug: str, root: Path = CITIES) -> CityPolicy:
             slug=facts["slug"], name=facts["name"], name_en=facts["name_en"], division=facts["division"],
             clr_optins=facts["clr_optins"], timezone=facts["timezone"], payer=facts["payer"],
             chains=tuple(facts["chains"]),
-            hospitals=tuple(HospitalTerms(**terms) for terms in facts["hospitals"]),
+            hospitals=tuple(HospitalTerms(**terms | {"institutions": tuple(terms.get("institutions", ()))})
+                            for terms in facts["hospitals"]),
             benefits=tuple(_benefit(row) for row in rows(folder / "benefits.csv")),
             disease_caps={row.required("code"): row.yuan("annual_cap_yuan") for row in diseases},
             disease_formulary={row.required("code"): row.listed("formulary") for row in diseases},

@@ -174,7 +174,7 @@ def read(city: City, adapter: Hospital, raw: bytes, expect: str) -> Reading:
     if expect and message.kind != expect:
         # With its place, by which the dialect knows what the message came in.
         return Reading(None, [replace(RULES["MSG_WRONG_RESOURCE"].finding(expect), spot=message.locate(message.kind))], codes)
-    return Reading(message, check(message, adapter.slug), codes)
+    return Reading(message, check(message, adapter.slug, city.policy.institutions(adapter.slug)), codes)
 
 
 def _mapped_meanwhile(city: City, session: Session, hospital: str, reading: Reading) -> bool:
@@ -199,8 +199,10 @@ def _decide(city: City, session: Session, hospital: str, reading: Reading, key: 
     return _admit(city, session, hospital, message, archive_key, arrived)
 
 
-def check(message: Message, hospital: str) -> list[Finding]:
+def check(message: Message, hospital: str, institutions: Collection[str] = ()) -> list[Finding]:
     """Everything wrong with what a message says, each finding with its place in the file as sent.
+
+    `institutions` are the codes the hospital may prescribe under, none if nobody knows.
 
     What the dialect found, codes that can never be mapped, and what the checker finds elsewhere: at a place of which
     something is said already, or of a code that nobody has mapped, it could only repeat the consequence.
@@ -211,7 +213,7 @@ def check(message: Message, hospital: str) -> list[Finding]:
     own = [*message.findings, *unusable]
     told = {spot for spot in (*(finding.spot for finding in own), *(code.spot for code in message.unmapped)) if spot}
     checked = (replace(finding, spot=finding.spot or message.locate(finding.path))
-               for finding in check_data(message.resource, hospital))
+               for finding in check_data(message.resource, hospital, institutions))
     return [*own, *(finding for finding in checked if finding.spot not in told)]
 
 

@@ -1,4 +1,4 @@
-"""What the words of a document say that a code could say too: allergies, how a decoction is made, what a pack holds. Pure.
+"""What the words of a document say that a code could say too: how a decoction is made, what a pack holds. Pure.
 
 Whatever is read out of words is shown as words as well: nothing here takes a text away.
 """
@@ -11,25 +11,7 @@ from fractions import Fraction
 from domain.units import converted
 
 MAX_WORDS = 60
-"""Characters of what is read as an answer or a pack; the longest are some twenty."""
-
-_CLAUSE = re.compile(r"[；;。，,、！!？?\n]+")
-_NOT_AN_ALLERGY = re.compile(r"过敏性(?:鼻炎|哮喘|皮炎|结膜炎|紫癜|咳嗽|湿疹|肺炎)|抗过敏|脱敏|过敏(?:试验|原检测|源检测)|皮试")
-_DENIED = re.compile(r"无|否认|未(?:发现|见|诉|知|提供)|没有|不(?:详|明|过敏)|非")
-_NONE_KNOWN = re.compile(
-    r"(?:(?:患者)?(?:无|否认|没有|未发现)(?:已知)?(?:的)?(?:(?:药物|食物|药|食)[、及和与或]?)*(?:过敏)?(?:史|反应|情况)?|无特殊|NKA|NKDA)[。.]?")
-
-
-def allergies(words: str) -> list[str]:
-    """The clauses of free words that speak of an allergy: 磺胺过敏; not 过敏性鼻炎, and not what is denied."""
-    return [clause.strip() for clause in _CLAUSE.split(words)
-            if "过敏" in clause and not _NOT_AN_ALLERGY.search(clause) and not _DENIED.search(clause)]
-
-
-def none_known(words: str) -> bool:
-    """Whether the answer to the question after allergies is that there are none: 无, 否认药物过敏史."""
-    return len(words) <= MAX_WORDS and bool(_NONE_KNOWN.fullmatch(words.strip()))
-
+"""Characters of what is read as a pack; the longest are some twenty."""
 
 # A decoction.
 

@@ -22,6 +22,7 @@ from adapters.dialects.dropbox_cells import Cell, Row, finding
 from adapters.dialects.dropbox_tables import Layout
 from adapters.mapping import CodeMap, Codes
 from adapters.messages import Message, Reply, Verdict, reason_words
+from domain.allergies import none_known
 from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
 from domain.words import STATUSES
@@ -270,8 +271,9 @@ def allergies(paper: Paper, *names: str) -> Allergies:
     none = NOTHING
     for name in names:
         said = paper.said(name)
-        parts = several(said)
-        denied = [part for part in parts if _bare(part.value) in NO_ALLERGIES]
+        # 否认药物、食物过敏史 is one answer.
+        parts = [said] if none_known(said.value) else several(said)
+        denied = [part for part in parts if none_known(part.value)]
         coded = [part for part in parts if _ALLERGY.fullmatch(_bare(part.value).upper())]
         groups += [Said(_bare(part.value).upper(), part.spot) for part in coded]
         if len(denied) + len(coded) < len(parts):
@@ -286,13 +288,6 @@ def allergies(paper: Paper, *names: str) -> Allergies:
 
 
 _ALLERGY = re.compile(r"AL[0-9]{2,3}")
-NO_ALLERGIES: Final = frozenset({
-    "无", "否认", "没有", "无过敏", "无过敏史", "否认过敏", "否认过敏史", "无药物过敏", "无药物过敏史", "否认药物过敏",
-    "否认药物过敏史", "否认食物药物过敏史", "否认药物食物过敏史", "无食物药物过敏史", "无药物食物过敏史", "无已知过敏",
-    "无已知过敏史", "无已知药物过敏史", "NKA", "NKDA"})
-"""Ways to say that the patient was asked and knows of none. 不详 and 未询问 are none of them."""
-
-
 def _bare(text: str) -> str:
     return re.sub(r"[\s。.!！：:]", "", normalize("NFKC", text))
 
@@ -414,6 +409,16 @@ def to_fhir(raw: bytes, codes: CodeMap, layout: Layout, translation: Translation
 
 
 FAULTS: Final = frozenset(rule.code for rule in RULES)
+
+LEFT_OUT: Final[Mapping[str, str]] = {
+    "(above the headings)": "the title of the table: it is about the file, not about one of its prescriptions",
+    "(hidden sheet)": "code tables and examples of the export program: what is handed over is the sheet that is shown",
+}
+"""Place in a file, besides its columns, that leaves no trace in what is kept -> why."""
+LEFT_OUT_OF_CANCELS: Final[Mapping[str, str]] = {
+    "(row)": "a cancel takes back a whole prescription by its number, in however many rows it stands",
+}
+"""Place in a file that is not looked at of a cancel -> why."""
 
 
 def _bounded(findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -195,17 +195,6 @@ def _fits(said: tuple[int | None, int | None], born: date, on: date) -> bool:
         days is not None and abs((on - born).days - months * 30 - days) <= 3)
 
 
-@rule("ERX_SEX")
-def a_man_with_child(parts: Parts) -> Places:
-    visit = parts["D001"]["mdtrtinfo"]
-    if visit["gend"].text == "1":
-        weeks = number(visit["gesoVal"])
-        if weeks is not None and weeks > 0:
-            yield visit["gesoVal"]
-        if visit["suckPrdFlag"].text == "1":
-            yield visit["suckPrdFlag"]
-
-
 @rule("ERX_MEASURE")
 def no_measure(parts: Parts) -> Places:
     visit = parts["D001"]["mdtrtinfo"]

@@ -79,7 +79,7 @@ RULES: Final[tuple[Rule, ...]] = (
          "MSH-11 填 P；测试消息发往测试环境", "Say P in MSH-11; send test messages to a test system."),
     Rule("HL7-013", "HL7_SENDER", "unknown", _OUTSIDE,
          "发送方与此端口的医院不符", "The sender is not the hospital of this port.",
-         "核对 MSH-3、MSH-4、端口与机构代码（ORC-21.10）", "Check MSH-3, MSH-4, the port and the institution (ORC-21.10)."),
+         "核对 MSH-3、MSH-4 与端口", "Check MSH-3, MSH-4 and the port."),
     Rule("HL7-014", "HL7_RECEIVER", "unknown", _OUTSIDE,
          "接收方不是本平台", "The message is addressed to another system.",
          "核对 MSH-5、MSH-6，或留空", "Check MSH-5 and MSH-6, or leave them empty."),

@@ -18,7 +18,7 @@ from domain.errors import InvalidPayload
 from domain.findings import Finding
 from fhir_profiles import codes
 from fhir_profiles.catalogue import CATALOGUE, RULES
-from fhir_profiles.checker import VERSIONS, check_bundle_data, valid_resident_id
+from fhir_profiles.checker import VERSIONS, check_bundle_data, check_data, valid_resident_id
 from fhir_profiles.definitions import GENERATED
 from fhir_profiles.message import MAX_BYTES, Report
 from fhir_profiles.rules import Version
@@ -230,6 +230,9 @@ EXAMPLE_DEFECTS: list[tuple[str, str, str, int, tuple[str | int, ...], Any]] = [
     ("ALLERGIES_DISAGREE", ext_path("no-known-allergies"), LONG, 0, ("extension", 0, "valueBoolean"), False),
     ("ALLERGIES_DISAGREE", ext_path("no-known-allergies"), ANTIBIOTIC, 0, ("extension", 2),
      ext("no-known-allergies", valueBoolean=True)),
+    ("ALLERGIES_DISAGREE", "note[0].text", LONG, 6, ("note",), [{"text": "青霉素过敏"}]),
+    ("PREGNANT_MAN", ext_path("pregnancy-weeks"), LONG, 0, ("extension", 1), ext("pregnancy-weeks", valueInteger=20)),
+    ("PREGNANT_MAN", ext_path("lactating"), LONG, 0, ("extension", 1), ext("lactating", valueBoolean=True)),
     ("EXTENSION_VALUE", "extension[1]", ANTIBIOTIC, 0, ("extension", 1, "valueString"), " "),
     ("VISIT_NUMBER", "identifier", ANTIBIOTIC, 3, ("identifier", 0, "value"), "0017/2"),
     ("IDENTIFIER_SYSTEM", "identifier[0].system", ANTIBIOTIC, 3, ("identifier", 0, "system"), "urn:elsewhere:visit"),
@@ -407,7 +410,8 @@ def test_every_rule_has_a_message_that_breaks_it():
     # A conflict is between two messages: see test_answers. Of the general rules, these two are broken in test_structure:
     # every fixed value and range of a message answers for a rule of its own. The rest is about XML and sizes.
     elsewhere = {"MESSAGE_CONFLICT", "PROFILE_EXPIRED", "VALUE_FIXED", "VALUE_RANGE"} | {
-        "NOT_CURRENT", "TEXT_DISAGREES", "UNIT_DISAGREES"}  # see test_statements
+        "NOT_CURRENT", "TEXT_DISAGREES", "UNIT_DISAGREES",  # see test_statements
+        "READINGS_DISAGREE", "INSTITUTION_OF_ANOTHER"}  # below
     assert broken | elsewhere | ABOUT_BYTES == set(RULES)
 
 
@@ -480,6 +484,30 @@ def test_one_wrong_digit_of_a_resident_id_is_always_noticed(born, order, place):
     for other in "0123456789":
         if other != good[place]:
             assert not valid_resident_id(good[:place] + other + good[place + 1:])
+
+
+@pytest.mark.parametrize(("value", "at", "codes"), [
+    (7.4, "2026-11-22T07:00:00+08:00", ["READINGS_DISAGREE"]), (6.8, "2026-11-22T07:00:00+08:00", []),
+    (7.4, "2026-11-21T23:00:00Z", ["READINGS_DISAGREE"]), (7.4, "2026-11-22T07:30:00+08:00", [])])
+def test_two_readings_of_one_kind_and_time_say_the_same(value: float, at: str, codes: list[str]) -> None:
+    given = [reading(number, value, at) for number, value, at in ((60, 6.8, "2026-11-22T07:00:00+08:00"), (61, value, at))]
+    message = long_term() | {"entry": [*long_term()["entry"], *given]}
+    assert [finding.code for finding in findings(message)] == codes
+
+
+def reading(number: int, value: float, at: str) -> Json:
+    """A blood sugar."""
+    return {"fullUrl": url(number), "resource": {
+        "resourceType": "Observation", "status": "final", "subject": {"reference": url(1)},
+        "code": {"coding": [{"system": "http://loinc.org", "code": "15074-8"}]}, "effectiveDateTime": at,
+        "valueQuantity": {"value": value, "unit": "mmol/L", "system": "http://unitsofmeasure.org", "code": "mmol/L"}}}
+
+
+@pytest.mark.parametrize(("institutions", "codes"), [
+    ((), []), (("H37010000001",), []), (("H37010000002", "H37010000001"), []), (("H37010000002",), ["INSTITUTION_OF_ANOTHER"])])
+def test_an_institution_is_one_of_its_hospital(institutions: tuple[str, ...], codes: list[str]) -> None:
+    told = check_data(json.loads(raw(long_term()), parse_float=Decimal), HOSPITAL, institutions)
+    assert [(finding.code, finding.path) for finding in told] == [(code, f"{O}.identifier") for code in codes]
 
 
 def test_rule_ids_and_codes_are_used_once():

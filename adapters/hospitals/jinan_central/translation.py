@@ -30,6 +30,7 @@ from adapters.dialects.hl7v2_segments import (
 )
 from adapters.mapping import CodeMap, Codes
 from adapters.messages import Unmapped, reason_words
+from domain import allergies
 from domain.findings import Finding, Severity, Spot
 from domain.words import STATUSES
 from fhir_profiles.drafts import (
@@ -87,6 +88,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "PID-11[BA]": "An address that is not in use, beside the one that counts.",
     "PID-13[PRN^PH]": "A further number beside the mobile phone that is called.",
     "PID-13.3": "Whether it is a mobile or a fixed phone; what cannot be called is refused.",
+    "PID-13[NET^Internet]": "An electronic address beside the phone that is called.",
     "PID-14": "A number at work beside that of PID-13, which is called; where it stands alone, it is read.",
     "PV1-3": "The room; the department is ORC-17.",
     "IN1-2.2": "What the hospital calls the insurance; the code counts.",
@@ -125,7 +127,7 @@ ABSENT: Final[Mapping[str, str]] = {
     "TQ1-2": "Absent means one dose at a time, as RXE-3 says it; another number is refused.",
     "TQ1-3.1.2": _COMPARED,
     "TQ1-3.1.3": _ABSENT,
-    "TQ1-7": "Absent means the day of issue; another is refused.",
+    "TQ1-7": "Absent means the day of issue; another, or a time of that day, is refused.",
     "TQ1-9": "Absent means routine; another priority is refused.",
     **{f"{field}.2": _COMPARED for field in _CODED},
     **{f"{field}.3": _ABSENT for field in (*_CODED, *_CODED_AND_NAMED)},
@@ -195,8 +197,6 @@ class Translation:
         order = message.orders[0].one("ORC")
         department, department_name = self._department(order, visit)
         self._expect(order.said(21, 2), "L")
-        if order.said(21, 10).value not in ("", *self._facts["institution"].split()):
-            self._find("HL7_SENDER", order.said(21, 10).spot)
         orders = [it for it in message.orders if it.all(self._detail)]
         items = [self._item(it) for it in orders]
         if 14 in rx.filled and not any(it.kind.value == "tcm_piece" for it in items):
@@ -484,7 +484,7 @@ class Translation:
                 continue
             kept.append((code.value or name.value, code))
             ours = self._facts.get(f"allergy.{code.value}") if code.value else None
-            if not code.value and name.value in self._facts["allergy_none"].split():
+            if not code.value and allergies.none_known(name.value):
                 ours = "none"
             agreed = self._facts.get(f"allergy_name.{code.value}", "")
             more = [*self._allergy_words(row)]

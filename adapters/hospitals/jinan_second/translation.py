@@ -12,6 +12,7 @@ from adapters.dialects.erx_fields import HERBS, filled, listed, moment, number
 from adapters.dialects.erx_json import Node
 from adapters.mapping import CodeMap, Codes
 from adapters.messages import Unmapped
+from domain import allergies
 from domain.units import converted
 from fhir_profiles.drafts import (
     NOTHING,
@@ -47,12 +48,6 @@ INSURANCE_CODE = "01"
 """mdtrtCertType of 医保电子凭证."""
 REASONS = {"患者": "patient", "重复": "duplicate", "录入": "entered-in-error", "误": "entered-in-error"}
 """Words of undoRea -> our code; D004 is the prescriber's, so any other reason is."""
-NO_ALLERGIES = frozenset({
-    "无", "否认", "没有", "无过敏", "无过敏史", "否认过敏", "否认过敏史", "无药物过敏", "无药物过敏史", "否认药物过敏",
-    "否认药物过敏史", "无药物及食物过敏史", "无食物及药物过敏史", "无药物食物过敏史", "无食物药物过敏史",
-    "否认药物及食物过敏史", "否认食物及药物过敏史", "否认药物食物过敏史", "否认食物药物过敏史", "无已知过敏",
-    "无已知过敏史", "无已知药物过敏", "无已知药物过敏史", "未发现过敏史"})
-"""algsHis that says that none are known; whatever else it says is an allergy in words."""
 ALLERGY_TEXT = 500
 """Characters of one allergy in words; algsHis may have a thousand."""
 DECOCTION_METHODS = {
@@ -141,7 +136,7 @@ def revocation(parts: Parts, facts: Mapping[str, str], slug: str) -> CancelDraft
 def _patient(rx: Node, visit: Node, extras: Node) -> PatientDraft:
     certno, algs_his = visit["certno"].said, visit["algsHis"]
     born = certno.value[6:14]
-    none_known = re.sub(r"[\s。，,.；;]", "", algs_his.text) in NO_ALLERGIES
+    none_known = allergies.none_known(algs_his.text)
     return PatientDraft(
         # Of another document its kind is what is wrong, not its number.
         id_number=certno if visit["psnCertType"].text == RESIDENT_ID else replace(certno, spot=visit["psnCertType"].spot),

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
 from lxml import etree
@@ -18,6 +17,7 @@ from adapters.dialects import cda_grammar as names
 from adapters.mapping import Codes
 from adapters.messages import reason_words
 from adapters.xml import Element
+from domain import allergies
 from fhir_profiles.drafts import (
     NOTHING,
     CancelDraft,
@@ -88,10 +88,9 @@ def prescription(document: cda.Document, hospital: str, piece_category: str, the
     patient = _patient(document, role, extra, issued)
     title = theirs.ours("title", document.said(cda.find(author, "assignedAuthor/code"), "code"))
     readings, signature = _readings(document), _signature(document)
-    named = [_labelled("过敏", one) for group in document.observations_of("allergy-group") for one in document.labels(group)]
+    named = [_labelled(document.value(group).value, one) for group in document.observations_of("allergy-group")
+             for one in document.labels(group)]
     remarks = [*_remarks(document, medication), *document.labels(root)]
-    allergy_words += [replace(one, value=words) for one in chain(remarks, (item.usage for item in items), (
-        item.note for item in items)) for words in cda_words.allergies(one.value)]
     draft = Draft(
         hospital=hospital,
         key=document.key,
@@ -199,8 +198,8 @@ def _allergies(document: cda.Document, extra: Extra) -> tuple[list[Said], Said]:
         if flag.value:
             none_known = document.agreed([none_known, replace(
                 flag, value={"false": "true", "true": "false"}.get(flag.value, flag.value))])
-    said = [one for one in words if one.value and not cda_words.none_known(one.value)]
-    denied = next((one for one in words if one.value and cda_words.none_known(one.value)), NOTHING)
+    said = [one for one in words if one.value and not allergies.none_known(one.value)]
+    denied = next((one for one in words if one.value and allergies.none_known(one.value)), NOTHING)
     if denied.value:
         none_known = document.agreed([none_known, replace(denied, value="true")])
     if none_known.value == "false":
