@@ -3,11 +3,14 @@
 import io
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.workers.base import BaseJobConfiguration
 
 from flows.resident import ResidentWorker, allowed, declared
@@ -22,6 +25,20 @@ async def somebody_elses() -> None:
 @pytest.mark.parametrize("deployment", declared(), ids=lambda deployment: deployment["name"])
 def test_every_deployment_of_ours_may_run(deployment):
     assert allowed(deployment["entrypoint"])
+
+
+@pytest.mark.parametrize("schedule", [
+    pytest.param(schedule, id=deployment["name"]) for deployment in declared() for schedule in deployment.get("schedules", [])])
+async def test_prefects_server_knows_when_a_scheduled_run_of_ours_is_due(schedule):
+    planned: CronSchedule | IntervalSchedule = (
+        CronSchedule.model_validate(schedule) if "cron" in schedule else IntervalSchedule.model_validate(schedule))
+    now = datetime.now(UTC)
+    first, second = await planned.get_dates(2, start=now)
+    assert now <= first < second
+    if isinstance(planned, CronSchedule):
+        minute, hour, *_ = planned.cron.split()
+        assert planned.timezone == "Asia/Shanghai"
+        assert f"{first.astimezone(ZoneInfo(planned.timezone)):%-M %-H}" == f"{minute} {hour}"
 
 
 @pytest.mark.parametrize("entry_point", [
