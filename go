@@ -3,13 +3,15 @@
 set -eu
 cd "$(dirname "$0")"
 
+# Without byte code every process compiles every module again; those of a test run are hundreds.
+unset PYTHONDONTWRITEBYTECODE
 export UV_PYTHON_DOWNLOADS=never DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false
 PY=${PYTHON:-python3}
 VENV=.venv/bin/python
 STAMP=.venv/.sanyi-lock
 PACKAGES="postgresql-15 redis-server ceph-mon ceph-osd radosgw ceph-common chromium fonts-noto-cjk libatomic1"
 
-ON_ALL_CORES="-n auto --maxprocesses 4 --dist loadfile"
+ON_ALL_CORES="-n auto --maxprocesses 4 --dist loadfile"  # tests/conftest.py says which files go together
 
 say() { printf '· %s\n' "$*" >&2; }
 stop() { printf '× %s\n' "$*" >&2; exit 1; }

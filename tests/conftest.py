@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from tests import services
 
@@ -12,6 +14,25 @@ from tests import services
 settings.register_profile("small", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile("deep", max_examples=2000, deadline=None)
 settings.load_profile("small")  # `./go test --hypothesis-profile deep` for more
+
+
+SHARED = {
+    "tests/flows/test_": "a Prefect server", "tests/infra/test_objects.py": "Ceph", "tests/infra/test_dropbox.py": "Ceph",
+    "tests/infra/test_probe.py": "Ceph", "tests/adapters/test_dropbox_box.py": "Ceph",
+    "tests/sandbox/dialects/test_dropbox.py": "Ceph"}
+"""Files -> what they ask for that takes many seconds to start: with `-n`, one process has all of these files."""
+
+
+class ByFile(LoadFileScheduling):
+    """The tests of a file in one process, and so the files that share a server."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return next((server for start, server in SHARED.items() if file.startswith(start)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

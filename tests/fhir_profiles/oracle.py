@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ def recorded(given: Sequence[Case]) -> list[bool] | None:
 
 def compare(given: Sequence[Case], theirs: Sequence[bool]) -> Comparison:
     """Our verdict on each case beside the other's; `theirs` says which it holds to be valid."""
-    ours = Profiles(definitions())
+    ours = without()
     weaker = {gap: without(gap) for gap in ("binding", "range", "target", "slice")}
     weakest = without(*weaker)
     agreed, explained, unexplained = 0, Counter[str](), list[Case]()
@@ -189,6 +190,7 @@ def _without_empties(node: Any, instead: Json | None) -> Any:
     return [_without_empties(value, instead) for value in node] if isinstance(node, list) else node
 
 
+@cache
 def without(*gaps: str) -> Profiles:
     """Our checker with some of what it enforces left out."""
     profiles = Profiles(definitions())
