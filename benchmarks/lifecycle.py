@@ -36,9 +36,16 @@ from tasks.intake import receive_prescription
 from tests.city import HOSPITAL
 from tests.services import Postgres, postgres
 
-NAMES = {"ours": "ours", "plain": "(a) no orchestrator", "stock": "(b) stock Prefect on our tuned server", "dbos": "(c) DBOS"}
-TARGETS = {"plain": 0.5, "stock": 10.0, "dbos": 1.2}
-"""Our prescriptions/s over theirs, at least."""
+NAMES = {"ours": "ours", "lagging": "ours with the window, work first", "prompt": "ours with the window, lag under 10 s",
+         "plain": "(a) no orchestrator", "stock": "(b) stock Prefect on our tuned server", "dbos": "(c) DBOS"}
+TARGETS = {"plain": 0.9, "stock": 10.0, "dbos": 1.2}
+"""Our prescriptions/s without the window over theirs, at least."""
+WINDOWS = {"lagging": (3600.0, 0.8), "prompt": (10.0, 0.5)}
+"""With the window: seconds it may lag behind, and our rate over that of (a), at least."""
+DRAWING = 150.0
+"""CPU-ms of everything that the window costs per prescription, at most."""
+CATCHING_UP = 8.0
+"""Prescriptions/s drawn of a backlog, at least."""
 IDLE_SECONDS = 1.5
 """From intake to the review queue with nothing else going on, 95th percentile, at most."""
 BYTES = 5_000
@@ -71,6 +78,12 @@ class Measured:
     """Left in the orchestrator's own database, per prescription."""
     size: float
     """Bytes, likewise."""
+    drawing: float = 0.0
+    """CPU-ms per prescription of the process that draws; in `server` and `postgres` is what it makes them do."""
+    catching_up: float = 0.0
+    """Prescriptions/s drawn when the work was done."""
+    lag: float = 0.0
+    """Seconds that a change had waited to be drawn, at most, while work went on."""
 
     @property
     def rate(self) -> float:
@@ -79,7 +92,7 @@ class Measured:
     @property
     def cpu(self) -> float:
         """CPU-ms per prescription, of all processes."""
-        return self.worker + self.server + self.postgres
+        return self.worker + self.server + self.postgres + self.drawing
 
 
 @dataclass(frozen=True)
@@ -112,14 +125,14 @@ class Rig:
         self.processes.kill(child.name)
 
     @contextmanager
-    def contender(self, kind: str, name: str, database: str, *options: str, api: str = "") -> Iterator[Child]:
+    def contender(self, kind: str, name: str, database: str, *options: str, api: str = "", **more: str) -> Iterator[Child]:
         """A contender, ready to go, a worker of that name; it is told to end after the block."""
         folder = self.folder / name
         folder.mkdir()
         env = {"SANYI_HOME": str(folder), "SANYI_DATABASE_URL": database, "SANYI_WORKER": name,
                "SANYI_LOG_LEVEL": "ERROR", "PREFECT_HOME": str(folder / "prefect"), "PREFECT_API_URL": api,
-               "PREFECT_API_AUTH_STRING": PASSWORD, "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
-        if kind == "ours":
+               "PREFECT_API_AUTH_STRING": PASSWORD, "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", **more}
+        if kind in ("ours", "window"):
             env |= _environment("prefect-client.env")
         child = self.processes.start(name, "-m", "benchmarks.rig.contender", kind, str(folder), *options, env=env,
                                      errand=True)
@@ -146,31 +159,64 @@ def measure(rig: Rig, kind: str, count: int, workers: int, samples: Path | None 
         return _drive(rig, kind, count, workers, database, prefects, pid, api, samples)
 
 
+@contextmanager
+def _drawer(rig: Rig, kind: str, database: str, api: str) -> Iterator[Child | None]:
+    """The process that draws, if this is about the window."""
+    if kind not in WINDOWS:
+        yield None
+        return
+    with rig.contender("window", f"drawer-{kind}", database, api=api, SANYI_WINDOW_LAG_SECONDS=str(WINDOWS[kind][0])) as child:
+        yield child
+
+
+def _until_drawn(rig: Rig, database: str) -> None:
+    """Until everything that happened is drawn. Raises `TimeoutError` when nothing is drawn any more."""
+    left, changed = -1, time.monotonic()
+    with psycopg.connect(libpq(database), autocommit=True) as connection:
+        while waiting := _undrawn(connection):
+            if waiting != left:
+                left, changed = waiting, time.monotonic()
+            if time.monotonic() - changed > STALLED:
+                raise TimeoutError(f"nothing was drawn for {STALLED} s; {left} wait")
+            rig.processes.check()
+            time.sleep(0.2)
+
+
+def _undrawn(connection: "psycopg.Connection[tuple[int]]") -> int:
+    row = connection.execute("SELECT count(*) FROM prescription WHERE drawn < version").fetchone()
+    assert row
+    return row[0]
+
+
 def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs: str, server: int | None, api: str,
            samples: Path | None) -> Measured:
     """`theirs`: the orchestrator's own database; `server`: its own process, if it has one."""
     beside = [rig.postmaster, *([server] if server else [])]
+    runs = "ours" if kind in WINDOWS else kind
     with ExitStack() as stack:
+        drawer = stack.enter_context(_drawer(rig, kind, database, api))
         children = []
         for part in range(workers):
             options = ["--part", str(part), str(workers), *(["--dbos-database", theirs] if kind == "dbos" else []),
                        *(["--samples", str(samples)] if samples and part == 0 else [])]
             children.append(stack.enter_context(
-                rig.contender(kind, f"worker-{kind}-{part + 1}", database, *options, api=api)))
+                rig.contender(runs, f"worker-{kind}-{part + 1}", database, *options, api=api)))
         until_idle(beside)
         kept = rows_and_bytes(libpq(theirs)) if theirs else (0, 0)
         ours = [child.process.pid for child in children]
-        cpu = {pid: cpu_seconds(pid) for pid in (*ours, *beside)}
+        draws = [drawer.process.pid] if drawer else []
+        cpu = {pid: cpu_seconds(pid) for pid in (*ours, *draws, *beside)}
         started = datetime.now(UTC)
         begin = time.monotonic()
-        for child in children:
+        for child in (*([drawer] if drawer else []), *children):
             rig.go(child.name)
         until_finished(rig, database)
         seconds = time.monotonic() - begin
         worked = sum(cpu_seconds(pid) - cpu[pid] for pid in ours)
+        catching_up, lag = _caught_up(rig, database) if drawer else (0.0, 0.0)
         # What the Prefect server has put off is part of the price.
         until_idle(beside)
-        cpu |= {pid: cpu_seconds(pid) - cpu[pid] for pid in beside}
+        cpu |= {pid: cpu_seconds(pid) - cpu[pid] for pid in (*draws, *beside)}
     left = rows_and_bytes(libpq(theirs)) if theirs else (0, 0)
     settled = _settled_after(database, started)
     if len(settled) != count:
@@ -179,7 +225,20 @@ def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs:
     return Measured(
         kind, count, seconds, 1000 * worked / count, 1000 * cpu[server] / count if server else 0.0,
         1000 * cpu[rig.postmaster] / count, percentile(settled, 0.5), percentile(settled, 0.95),
-        (left[0] - kept[0]) / count, (left[1] - kept[1]) / count)
+        (left[0] - kept[0]) / count, (left[1] - kept[1]) / count,
+        1000 * sum(cpu[pid] for pid in draws) / count, catching_up, lag)
+
+
+def _caught_up(rig: Rig, database: str) -> tuple[float, float]:
+    """Prescriptions/s drawn of what was left when the work was done, and how old the oldest of it was."""
+    with psycopg.connect(libpq(database), autocommit=True) as connection:
+        left = _undrawn(connection)
+        oldest = connection.execute("SELECT min(h.at) FROM prescription p JOIN history h ON h.prescription_id = p.id "
+                                    "AND h.seq = p.drawn + 1 WHERE p.drawn < p.version").fetchone()
+    lag = (datetime.now(UTC) - datetime.fromisoformat(oldest[0])).total_seconds() if oldest and oldest[0] else 0.0
+    begin = time.monotonic()
+    _until_drawn(rig, database)
+    return left / max(time.monotonic() - begin, 0.1), lag
 
 
 def idle(rig: Rig, count: int) -> list[float]:
@@ -259,11 +318,12 @@ def _environment(file: str) -> dict[str, str]:
 
 def show(console: Console, measured: dict[str, Measured]) -> None:
     """The table."""
-    table = Table("", "N", "rx/s", "CPU-ms/rx: worker", "Prefect", "PostgreSQL", "s since all were due: p50", "p95",
+    table = Table("", "N", "rx/s", "CPU-ms/rx: worker", "drawing", "Prefect", "PostgreSQL", "s since all were due: p50", "p95",
                   "rows left/rx", "bytes left/rx", title="all due at once; rows and bytes: in the orchestrator's own database")
     for one in measured.values():
-        table.add_row(NAMES[one.contender], str(one.count), f"{one.rate:.1f}", f"{one.worker:.1f}", f"{one.server:.1f}",
-                      f"{one.postgres:.1f}", f"{one.p50:.1f}", f"{one.p95:.1f}", f"{one.rows:.1f}", f"{one.size:,.0f}")
+        table.add_row(NAMES[one.contender], str(one.count), f"{one.rate:.1f}", f"{one.worker:.1f}", f"{one.drawing:.1f}",
+                      f"{one.server:.1f}", f"{one.postgres:.1f}", f"{one.p50:.1f}", f"{one.p95:.1f}", f"{one.rows:.1f}",
+                      f"{one.size:,.0f}")
     console.print(table)
 
 
@@ -278,6 +338,16 @@ def verdict(measured: dict[str, Measured], waits: list[float]) -> tuple[str, int
             words.append(f"{ratio:.2f} {unit} ({measured[kind].cpu / us.cpu if us.cpu else 0:.2f} in CPU)")
         elif kind not in measured:
             missing.append(NAMES[kind])
+    for kind, (allowed, least) in WINDOWS.items():
+        if not us or kind not in measured or "plain" not in measured:
+            missing.append(NAMES[kind])
+            continue
+        one, plain = measured[kind], measured["plain"]
+        costs = one.cpu - us.cpu
+        held &= one.rate / plain.rate >= least and costs <= DRAWING and one.lag <= allowed
+        held &= kind != "lagging" or one.catching_up >= CATCHING_UP
+        words.append(f"{kind} window {one.rate / plain.rate:.2f} of (a), {costs:.0f} CPU-ms, {one.lag:.0f} s behind when the work "
+                     f"was done, then {one.catching_up:.1f}/s")
     if waits:
         worst = percentile(waits, 0.95)
         held &= worst <= IDLE_SECONDS

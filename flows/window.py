@@ -84,6 +84,8 @@ class Window:
         if now - self._strays_at > STRAYS_SECONDS:
             await self._call_back_strays(client)
             self._strays_at = now
+        if await asyncio.to_thread(window.work_goes_first, self._city, self._settings.window_lag_seconds):
+            return 0
         pictures = await asyncio.to_thread(window.to_draw, self._city, self._settings.gateway_url)
         if self._settings.window == "people":
             pictures = await self._only_of_people(pictures)

@@ -139,7 +139,7 @@ class SandboxCity:
 
     def deployed(self) -> bool:
         """Whether the operations worker has registered every deployment of prefect.yaml."""
-        found = self._prefect("POST", "/deployments/filter", {})
+        found = self.prefect("POST", "/deployments/filter", {})
         return len(found) >= (ROOT / "prefect.yaml").read_text(encoding="utf-8").count("entrypoint:")
 
     def send(self, prescriptions: int, expiring_seconds: int = 40) -> Plan:
@@ -180,6 +180,10 @@ class SandboxCity:
         """One of the gateway's operations queries."""
         return self._get(f"{self.urls['gateway']}/api/ops/{path}", self.keys["operator"])
 
+    def dossier(self, prescription: str) -> dict[str, Any]:
+        """Everything the platform says of one prescription."""
+        return dict(self._get(f"{self.urls['gateway']}/api/rx/{prescription}", self.keys["operator"]))
+
     def prescriptions(self) -> list[dict[str, Any]]:
         """Every prescription the platform knows."""
         rows: list[dict[str, Any]] = []
@@ -192,22 +196,22 @@ class SandboxCity:
     def run_deployment(self, name: str, parameters: dict[str, Any] | None = None) -> str:
         """Start a deployment as an operator would; returns the flow run's id."""
         flow, deployment = name.split("/")
-        found = self._prefect("GET", f"/deployments/name/{flow}/{deployment}")
-        run = self._prefect("POST", f"/deployments/{found['id']}/create_flow_run",
+        found = self.prefect("GET", f"/deployments/name/{flow}/{deployment}")
+        run = self.prefect("POST", f"/deployments/{found['id']}/create_flow_run",
                             {"parameters": parameters or {}, "state": {"type": "SCHEDULED"}})
         return str(run["id"])
 
     def forgotten_run(self) -> str:
         """A flow run that is due and that nobody will take: Prefect's services must call it Late. Returns its id."""
-        flow = self._prefect("POST", "/flows/", {"name": "forgotten"})
+        flow = self.prefect("POST", "/flows/", {"name": "forgotten"})
         due = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
-        run = self._prefect("POST", "/flow_runs/", {
+        run = self.prefect("POST", "/flow_runs/", {
             "flow_id": flow["id"], "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": due}}})
         return str(run["id"])
 
     def run_state(self, run_id: str) -> tuple[str, str]:
         """Type and name of a flow run's state."""
-        state = self._prefect("GET", f"/flow_runs/{run_id}")["state"] or {}
+        state = self.prefect("GET", f"/flow_runs/{run_id}")["state"] or {}
         return str(state.get("type")), str(state.get("name"))
 
     def count_runs(self, tag: str = "") -> int:
@@ -215,13 +219,24 @@ class SandboxCity:
         which: dict[str, Any] = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
         if tag:
             which["tags"] = {"all_": [tag]}
-        return int(self._prefect("POST", "/flow_runs/count", {"flow_runs": which}))
+        return int(self.prefect("POST", "/flow_runs/count", {"flow_runs": which}))
 
     def red_runs(self) -> list[str]:
         """Name and message of every flow run an operator sees in red."""
-        found = self._prefect("POST", "/flow_runs/filter", {
+        found = self.prefect("POST", "/flow_runs/filter", {
             "flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}, "limit": 50})
         return [f"{run['name']}: {run['state']['message']}" for run in found]
+
+    def prefect(self, method: str, path: str, body: object = None) -> Any:
+        """One call of Prefect's API, as an operator's program makes it."""
+        # On SQLite a busy Prefect server answers 503 now and then and means "again".
+        for _ in range(20):
+            answer = self._client.request(method, f"{self.urls['prefect']}/api{path}", json=body, auth=self._prefect_auth)
+            if answer.status_code != 503:
+                break
+            time.sleep(0.5)
+        answer.raise_for_status()
+        return answer.json()
 
     def wait_until(self, is_so: Callable[[], bool], what: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -310,16 +325,6 @@ class SandboxCity:
     def _client_environment(self) -> dict[str, str]:
         return self._prefect_environment("prefect-client.env") | {
             "PREFECT_API_URL": f"{self.urls['prefect']}/api", "PREFECT_API_AUTH_STRING": self.prefect_password}
-
-    def _prefect(self, method: str, path: str, body: object = None) -> Any:
-        # On SQLite a busy Prefect server answers 503 now and then and means "again".
-        for _ in range(20):
-            answer = self._client.request(method, f"{self.urls['prefect']}/api{path}", json=body, auth=self._prefect_auth)
-            if answer.status_code != 503:
-                break
-            time.sleep(0.5)
-        answer.raise_for_status()
-        return answer.json()
 
     def _get(self, url: str, token: str = "") -> Any:
         answer = self._client.get(url, headers={"Authorization": f"Bearer {token}"} if token else {})

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from domain.window import RunState, RunType, Stage, stages, state, undrawn
-from infra.db import drawings, views
+from infra.db import drawings, prescriptions, views
 from infra.db.drawings import Drawing, Subject
 from tasks.city import City
 
@@ -15,6 +15,8 @@ SHOWN_RED = 20
 """Prescriptions shown red for one cause, the oldest: more of them are one concern, and the board counts it."""
 RETENTION = timedelta(days=21)
 """How long Prefect keeps a run (infra/deploy/prefect-server.env): what came in before is not drawn in a new database."""
+QUEUE = timedelta(seconds=2)
+"""What has been due for so long waits for a worker."""
 TURN = timedelta(seconds=60)
 """How long the one who draws may be silent before another worker draws."""
 FORGETFUL = timedelta(seconds=120)
@@ -72,6 +74,16 @@ def our_turn(city: City, owner: str, flow_id: str) -> bool:
         if last is not None and last != flow_id:
             drawings.begin_anew(session, flow_id, city.now() - RETENTION)
         return last is not None
+
+
+def work_goes_first(city: City, lag_seconds: float) -> bool:
+    """Whether prescriptions wait for a worker, and what is to be drawn can wait still: it has not for so long."""
+    now = city.now()
+    with city.db.reading() as session:
+        if not prescriptions.anybody_waits(session, now - QUEUE):
+            return False
+        oldest = drawings.subjects(session, drawings.undrawn(session, 1))
+    return bool(oldest) and now - oldest[0].waiting_since < timedelta(seconds=lag_seconds)
 
 
 def to_draw(city: City, gateway_url: str, limit: int = AT_ONCE) -> list[Picture]:

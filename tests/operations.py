@@ -55,7 +55,7 @@ class Operations:
         self.room = ChatRoom()
         self.city = SandboxCity(folder, processes, slug="jinan", seed=1,
                                 shape=Shape(prefect_database_url=prefect_database_url.replace("+psycopg", "+asyncpg")))
-        self.ask = self.city._prefect
+        self.ask = self.city.prefect
         self._processes = processes
         self._dead: set[str] = set()
         self.city._product["SANYI_ALERT_WEBHOOK"] = self.room.url
@@ -74,7 +74,7 @@ class Operations:
 
     def change(self, method: str, path: str, body: object = None) -> None:
         """A request whose answer is empty."""
-        self.city._client.request(method, self.api + path, json=body, auth=self.city._prefect_auth).raise_for_status()
+        self.city._client.request(method, self.api + path, json=body, auth=self.city.prefect_auth).raise_for_status()
 
     def until(self, so: Callable[[], bool], seconds: float = PATIENCE) -> bool:
         """Whether that comes to be so in time. Raises `ChildDied`."""

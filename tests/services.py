@@ -87,6 +87,13 @@ class Postgres:
         assert name, url
         self._run(f'DROP DATABASE IF EXISTS "{name[1]}" WITH (FORCE)')
 
+    def recreate(self, url: str) -> None:
+        """The same database, empty."""
+        self.drop(url)
+        name = re.search(r"@/(\w+)\?", url)
+        assert name, url
+        self._run(f'CREATE DATABASE "{name[1]}"')
+
     def _run(self, statement: str) -> None:
         with psycopg.connect(self.url("postgres", "postgresql"), autocommit=True) as connection:
             connection.execute(statement)  # type: ignore[call-overload]  # names are ours

@@ -46,6 +46,23 @@ async def ours(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[
         await Dispatcher(city, get_settings()).run(stop)
 
 
+async def window(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
+    """Who draws each prescription in Prefect, beside our workers."""
+    from prefect.client.orchestration import get_client
+
+    from flows import home
+    from flows.window import DEPLOYMENT, FLOW, Window
+    async with home.prefect_clients():
+        async with get_client() as client:
+            await client.create_deployment(await client.create_flow_from_name(FLOW), DEPLOYMENT, enforce_parameter_schema=False)
+        await ready()
+        drawing = asyncio.create_task(Window(city, get_settings()).keep_drawing())
+        await stop.wait()
+        drawing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await drawing
+
+
 async def plain(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
     """(a) No orchestrator: claim what is due, hop, let go."""
     settings = get_settings()
@@ -166,7 +183,7 @@ async def _outbox_delivered(city: City, stop: asyncio.Event) -> Any:
 
 
 CONTENDERS: Mapping[str, Callable[..., Awaitable[None]]] = {
-    "ours": ours, "plain": plain, "stock": stock, "dbos": dbos}
+    "ours": ours, "window": window, "plain": plain, "stock": stock, "dbos": dbos}
 
 
 async def main() -> None:
@@ -180,7 +197,7 @@ async def main() -> None:
     settings = get_settings()
     configure(settings.log_level)
     stop = asyncio.Event()
-    city = null_city(given.folder, settings.database_url, people=given.contender in ("ours", "plain"))
+    city = null_city(given.folder, settings.database_url, people=given.contender in ("ours", "window", "plain"))
     with city.db.reading() as session:
         part, parts = given.part
         ids = list(session.scalars(sa.select(PrescriptionRow.id).order_by(PrescriptionRow.id)))[part::parts]

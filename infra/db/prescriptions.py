@@ -186,6 +186,15 @@ def claim_due(session: Session, owner: str, *, at: datetime, lease: timedelta, l
     return [found[prescription_id] for prescription_id in chosen if prescription_id in found]
 
 
+_LATE = sa.select(_ROW.id).where(_ROW.wake_at < sa.bindparam("moment"), sa.or_(
+    _ROW.lease_until.is_(None), _ROW.lease_until < sa.bindparam("moment"))).limit(1)
+
+
+def anybody_waits(session: Session, since: datetime) -> bool:
+    """Whether a prescription has been due since then and no worker has it: there is more to do than workers can."""
+    return run(session, _LATE, {"moment": since}).first() is not None
+
+
 def _in_turns(oldest: Callable[..., list[str]], lanes: list[str], limit: int, others: sa.ColumnElement[bool]
               ) -> list[str]:
     """An equal share of each lane; what some do not use, others may. One of each in turn."""
