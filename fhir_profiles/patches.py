@@ -10,7 +10,6 @@ import copy
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from domain.findings import Finding
 from fhir_profiles import codes
 from fhir_profiles.checker import check_data, valid_resident_id
 from fhir_profiles.elements import elements, resource_elements
-from fhir_profiles.message import Json, fhirpath, members
+from fhir_profiles.message import Json, exact_json, fhirpath, members
 
 ROUNDS = 4
 """One cure may uncover another fault."""
@@ -130,10 +129,7 @@ def bytes_put_right(raw: bytes) -> tuple[bytes, list[Change]]:
 
 def written(data: Json) -> bytes:
     """A resource as JSON, with every decimal as it was sent."""
-    # No text can hold this mark of what must go out without quotes: whoever wrote it could not know it.
-    mark = secrets.token_hex(16)
-    marked = json.dumps(data, ensure_ascii=False, indent=1, default=lambda value: f"{mark}{value}{mark}")
-    return (re.sub(f'"{mark}([^"]*){mark}"', r"\1", marked) + "\n").encode()
+    return exact_json(data, indent=1) + b"\n"
 
 
 def _same(one: object, other: object) -> bool:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -150,6 +151,7 @@ class Hospital:
             if report.get("money"):
                 row["money"].append({"at": report["at"], **report["money"]})
             self.book.put("prescription", number, row)
+        self._judge(number, report)
         if report["status"] == "fulfilling":
             self.fulfilling.setdefault(number, asyncio.Event()).set()
         if (pickup := report.get("pickup")) and self.book.get("pickup", pickup["order"]) is None:
@@ -158,6 +160,25 @@ class Hospital:
                 "done": self._stays_at_home(number)})
             self.last_pickup[number] = pickup["order"]
             self.background.start(self._collect(pickup["order"]))
+
+    def _judge(self, number: str, report: dict[str, Any]) -> None:
+        """Whether what is said to be handed over is what the doctor wrote, and the fund's parts are the whole."""
+        handed, money = report.get("dispense"), report.get("money")
+        self._check(handed is not None or report["status"] != "fulfilled", "handover_without_medicine", number)
+        self._check(money is not None or report["status"] != "settled", "settled_without_money", number)
+        if money:
+            total, *parts = (Decimal(money[name]) for name in ("total", "fund", "account", "cash"))
+            self._check(total == sum(parts) and min(total, *parts) >= 0, "money_does_not_add_up", number)
+        if handed and (planned := self.planned.get(number)):
+            facts, lines = planned.facts, handed["lines"]
+            wrote = [(line, one.drug, one.name, Decimal(one.quantity), one.unit) for line, one in enumerate(facts.medicines, 1)]
+            told = [(int(one["line"]), one["drug"], one["name"], Decimal(one["quantity"]), one["unit"]) for one in lines]
+            self._check(sorted(told) == wrote, "handed_over_otherwise", number)
+            self._check(handed["handover"] == ("home" if facts.home else "pickup"), "handed_over_elsewhere", number)
+            self._check(self.last_pickup.get(number, handed["order"]) == handed["order"], "handed_over_by_another", number)
+            self._check(datetime.fromisoformat(handed["at"]) <= datetime.fromisoformat(report["at"]), "handed_over_later", number)
+            if money and all(one["returned"] for one in lines):
+                self._check(Decimal(money["total"]) == 0, "paid_for_nothing", number)
 
     # The patients' app.
 

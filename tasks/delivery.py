@@ -165,7 +165,7 @@ def _fulfilled(city: City, loaded: Loaded, placed: Placed) -> Head:
         head = history.append(session, loaded.head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
                               event=Event.HANDED_OVER, at=city.now(), wake_at=city.now(),
                               waiting_for=Wait.SETTLEMENT, detail={"order": placed.id}, keep_cancel=False)
-        reports.report(session, city, loaded.prescription, Status.FULFILLED, reason=Event.HANDED_OVER)
+        reports.report(session, city, loaded.prescription, Status.FULFILLED, reason=Event.HANDED_OVER, handed_over=placed)
     return head
 
 

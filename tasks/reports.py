@@ -4,20 +4,23 @@ import asyncio
 import hashlib
 import json
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from adapters.messages import Message, Outcome, Verdict
 from domain.claims import Settlement
 from domain.errors import NeedsOperator, RxError
+from domain.events import Event
 from domain.findings import Finding, Severity
 from domain.lifecycle import Status
 from domain.money import Fen, yuan
-from domain.orders import PharmacyOrder, SettlementNotice
+from domain.orders import OrderStatus, PharmacyOrder, SettlementNotice
 from domain.prescription import Prescription
 from domain.words import TOLD, Two
 from fhir_profiles.reader import external_id
-from infra.db import Session, outbox
+from infra.db import Session, claims, history, outbox
+from infra.db.claims import Claimed
+from infra.db.orders import Placed
 from infra.log import get_logger
 from tasks.city import City
 
@@ -43,7 +46,9 @@ def report(
     findings: list[Finding] | None = None,
     order: PharmacyOrder | None = None,
     pickup_code: str = "",
+    handed_over: Placed | None = None,
     money: Settlement | None = None,
+    settled: Claimed | None = None,
     again: str = "",
 ) -> None:
     """Tell the hospital where its prescription is. `again` tells a second report of one status from the first.
@@ -51,14 +56,14 @@ def report(
     `reason` is a code, or several after commas: of `domain.words.TOLD`, of a finding, a review item (A-26) or a cancel.
     `words` say it to people, those of `TOLD` unless given; English may be empty. `to_prescriber`: the prescriber must read
     them, so they are also the last of the findings, which every dialect shows.
+    `handed_over` is the order whose medicine the patient has or had; `money` what the fund pays of it now, by the claim `settled`.
     """
     words = words or TOLD.get(reason)
     key = f"{rx.id}:{status}{again and ':' + again}"
     body: dict[str, Any] = {"key": key, "prescription": rx.external_id, "id": rx.id, "status": str(status),
                             "at": city.now().isoformat(), "reason": reason}
     if findings:
-        body["findings"] = [{"code": f.code, "severity": f.severity, "text": f.text, "line": f.line}
-                            for f in findings if f.severity is not Severity.INFO]
+        body["findings"] = [_told(one) for one in findings if one.severity is not Severity.INFO]
     if words:
         body |= {"words": words.zh, "words_en": words.en}
     if words and to_prescriber:
@@ -66,9 +71,47 @@ def report(
                                                         "line": None}]
     if order and pickup_code:
         body["pickup"] = {"order": order.id, "chain": order.chain, "store": order.store, "code": pickup_code}
+    if handed_over:
+        body["dispense"] = _dispense(session, rx, handed_over)
     if money:
-        body["money"] = {name: yuan(getattr(money, name)) for name in ("total", "fund", "account", "cash")}
+        # What a relative's account pays is paid from an account (F-17): the parts add up to the total.
+        body["money"] = {"total": yuan(money.total), "fund": yuan(money.fund), "account": yuan(money.account + money.family),
+                         "cash": yuan(money.cash)}
+    if money and settled:
+        former = claims.taken_back(session, rx.id) if settled.reversed or settled.version > 1 else None
+        body["settlement"] = {"payer": city.payer.slug} | {part: {"id": id_, "reference": reference} for part, id_, reference in (
+            ("settled", money.settlement_id, settled.claim.reference),
+            ("reverses", former.settled.settlement_id if former and former.settled else "",
+             former.claim.reference if former else "")) if id_}
     _enqueue(session, city, key, REPORT, rx.hospital, rx.id, body)
+
+
+def _told(finding: Finding) -> dict[str, Any]:
+    """A finding with its rule and its cure; what it does not say is left out."""
+    said = {"rule": finding.rule, "text_en": finding.text_en, "cure": finding.cure, "cure_en": finding.cure_en,
+            "path": finding.path, "spot": str(finding.spot or "")}
+    return {"code": finding.code, "severity": finding.severity, "text": finding.text, "line": finding.line,
+            **{name: words for name, words in said.items() if words}}
+
+
+def _dispense(session: Session, rx: Prescription, placed: Placed) -> dict[str, Any]:
+    """What was handed over, by whom, when and how, line by line; a line that came back says so."""
+    items = {item.line: item for item in rx.items}
+    order = placed.order
+    return {"order": order.id, "chain": order.chain, "store": order.store, "handover": order.handover,
+            "at": _handed_over_at(session, rx.id, placed).isoformat(),
+            "lines": [{"line": line.line, "item": items[line.line].number, "drug": line.drug, "name": items[line.line].name,
+                       "quantity": format(line.quantity, "f"), "unit": line.unit, "days": items[line.line].days_supply,
+                       "returned": line.line in placed.returned_lines} for line in order.lines]}
+
+
+def _handed_over_at(session: Session, rx_id: str, placed: Placed) -> datetime:
+    """When the pharmacy says it was; when we heard of it, if it says nothing, or a time that was still to come."""
+    heard = placed.handed_over_at
+    assert heard is not None
+    told = [detail["at"] for detail in history.details(session, rx_id, Event.ORDER_UPDATE)
+            if (detail["order"], detail["status"]) == (placed.id, OrderStatus.HANDED_OVER)]
+    return min(datetime.fromisoformat(told[0]), heard) if told else heard
 
 
 def answer_late(session: Session, city: City, key: str, message: Message | None, verdict: Verdict) -> None:
@@ -85,8 +128,7 @@ def answer_late(session: Session, city: City, key: str, message: Message | None,
                             "id": verdict.prescription_id, "status": str(status), "at": verdict.at.isoformat(),
                             "reason": ", ".join(sorted({one.code for one in verdict.findings}))}
     if verdict.findings:
-        body["findings"] = [{"code": one.code, "severity": one.severity, "text": one.text, "line": one.line,
-                             "path": one.path, "spot": str(one.spot or "")} for one in verdict.findings]
+        body["findings"] = [_told(one) for one in verdict.findings]
     _enqueue(session, city, body["key"], REPORT, verdict.hospital, verdict.prescription_id or None, body)
 
 

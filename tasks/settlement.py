@@ -93,8 +93,8 @@ async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) 
             claims.disagree(session, kind="expected_vs_settlement", subject=f"{claim.reference}:{name}", expected=ours,
                             actual=theirs, at=city.now(), prescription_id=loaded.id)
         reports.notify_chain(session, city, loaded.id, placed.order.chain, placed.id, answer)
-        reports.report(session, city, loaded.prescription, Status.SETTLED, reason=Event.SETTLED, money=answer,
-                       again=str(claimed.version))
+        reports.report(session, city, loaded.prescription, Status.SETTLED, reason=Event.SETTLED, money=answer, settled=claimed,
+                       handed_over=placed if placed.returned_lines else None, again=str(claimed.version))
         # Whatever was said while the fund thought is looked at now.
         seen_all = fresh.head == loaded.head and claimed.lines == placed.kept_lines
         until = _window(city, placed) if seen_all else city.now()
@@ -144,7 +144,7 @@ def _settled(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> He
         if claimed.reversed:
             reports.notify_chain(session, city, loaded.id, placed.order.chain, placed.id, None)
             reports.report(session, city, loaded.prescription, Status.SETTLED, reason=Event.REVERSED,
-                           money=ZERO, again=f"{claimed.version}r")
+                           money=ZERO, settled=claimed, handed_over=placed, again=f"{claimed.version}r")
         return history.append(session, loaded.head, to=Status.SETTLED, actor="platform",
                               event=Event.CLAIM_AGREES, at=city.now(),
                               wake_at=_window(city, placed), waiting_for=Wait.RETURN_WINDOW)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any, Final
 from unicodedata import normalize
 
@@ -512,7 +513,9 @@ REPORT_HEADINGS: Final = (
     "回执号 / Key", "处方号 / Number", "平台编号 / Id", "状态 / Status", "状态代码 / Status code", "时间 / At", "原因 / Reason",
     "原因代码 / Reason code", "订单 / Order", "连锁 / Chain", "门店 / Store", "取药码 / Pickup code", "总额 / Total",
     "基金 / Fund", "个账 / Account", "自付 / Cash", "问题代码 / Finding", "严重程度 / Severity", "问题 / Problem",
-    "药品行 / Item", "流水号 / Message")
+    "药品行 / Item", "流水号 / Message", "发药行 / Line", "药品行号 / Line number", "药品编码 / Drug", "药品名称 / Drug name",
+    "发药数量 / Quantity", "单位 / Unit", "取药方式 / Handover", "取药时间 / Handed over", "是否退回 / Returned",
+    "结算号 / Settlement", "被冲正结算号 / Reversed settlement")
 OUTCOME_WORDS: Final = {
     "accepted": "已接收 / accepted", "refused": "已退回 / refused", "conflict": "与先前内容冲突 / conflict",
     "waiting": "待编码对照 / waiting"}
@@ -537,17 +540,22 @@ _FORMULA: Final = frozenset("=+-@＝＋－＠")  # never the empty text
 
 
 def report_sheet(report: Mapping[str, Any]) -> bytes:
-    """A report (contract 1.3) as a sheet: one row, or one for each of its findings."""
-    pickup, money = report.get("pickup") or {}, report.get("money") or {}
+    """A report (contract 1.3) as a sheet: one row, or one for each of its findings or of the lines handed over."""
+    handed, money = report.get("dispense") or {}, report.get("money") or {}
+    pickup, settlement = report.get("pickup") or handed, report.get("settlement") or {}
     status = str(report["status"])
     start = [report["key"], report["prescription"], report.get("id", ""), status_words(status), status, report["at"],
              reason_words(report), report.get("reason", ""),
              *(pickup.get(name, "") for name in ("order", "chain", "store", "code")),
              *(money.get(name, "") for name in ("total", "fund", "account", "cash"))]
-    findings = report.get("findings") or [{}]
+    settled = [settlement.get(part, {}).get("id", "") for part in ("settled", "reverses")]
+    nothing: dict[str, Any] = {}
+    rows = zip_longest(report.get("findings") or [nothing], handed.get("lines") or [nothing], fillvalue=nothing)
     return sheet(REPORT_HEADINGS, [
-        [*start, one.get("code", ""), one.get("severity", ""), one.get("text", ""),
-         one.get("spot") or one.get("line") or "", report.get("message", "")] for one in findings])
+        [*start, one.get("code", ""), one.get("severity", ""), one.get("text", ""), one.get("spot") or one.get("line") or "",
+         report.get("message", ""), *(line.get(name, "") for name in ("line", "item", "drug", "name", "quantity", "unit")),
+         *((handed["handover"], handed["at"], "是 / yes" if line["returned"] else "否 / no") if line else ("", "", "")), *settled]
+        for one, line in rows])
 
 
 def status_words(status: str) -> str:

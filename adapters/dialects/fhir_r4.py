@@ -20,7 +20,7 @@ from adapters.mapping import CodeMap
 from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
 from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
-from fhir_profiles import answers, closed, codes, patches
+from fhir_profiles import answers, closed, codes, patches, reports
 from fhir_profiles.catalogue import RULES
 from fhir_profiles.elements import EXTENSIBLE, Element, elements, resource_elements
 from fhir_profiles.message import (
@@ -99,6 +99,11 @@ def answer(message: Message | None, verdict: Verdict) -> Reply:
     in_xml = (message.context.get("format") == "xml" if message
               else any(finding.spot and finding.spot.name.startswith("/") for finding in verdict.findings))
     return Reply(to_xml(json.loads(body)), status, XML_MEDIA) if in_xml else Reply(body, status, JSON_MEDIA)
+
+
+def report(hospital: str, body: bytes) -> bytes:
+    """A report in our words as the Bundle of contract 1.3."""
+    return reports.report(hospital, json.loads(body))
 
 
 def patched(raw: bytes, hospital: str) -> Patched | None:

@@ -48,6 +48,7 @@ _NEWEST = (
               _ROW.reversal_id)
     .where(_ROW.prescription_id == sa.bindparam("of")).order_by(_ROW.version.desc()).limit(1)
 )
+_TAKEN_BACK = _NEWEST.where(_ROW.reversal_id.is_not(None))
 _REFERENCE_TAKEN = sa.select(_ROW.version).where(
     sa.or_(_ROW.reference == sa.bindparam("wanted"), _ROW.reversal_reference == sa.bindparam("wanted"))).limit(1)
 _POST = sa.insert(table(PostingRow))
@@ -97,6 +98,12 @@ def renew_reference(session: Session, prescription_id: str, reference: str, new:
 
 def newest(session: Session, prescription_id: str) -> Claimed | None:
     row = run(session, _NEWEST, {"of": prescription_id}).one_or_none()
+    return _claimed(row) if row else None
+
+
+def taken_back(session: Session, prescription_id: str) -> Claimed | None:
+    """The newest claim whose settlement was reversed; None if none was."""
+    row = run(session, _TAKEN_BACK, {"of": prescription_id}).one_or_none()
     return _claimed(row) if row else None
 
 

@@ -126,6 +126,15 @@ def wait(session: Session, head: Head, *, until: datetime | None, waiting_for: s
     return replace(head, wake_at=until)
 
 
+_DETAILS = sa.select(HistoryRow.detail).where(
+    HistoryRow.prescription_id == sa.bindparam("of"), HistoryRow.reason == sa.bindparam("event")).order_by(HistoryRow.seq)
+
+
+def details(session: Session, prescription_id: str, event: Event) -> list[dict[str, Any]]:
+    """The arguments of every such event of a prescription, the oldest first."""
+    return [json.loads(detail) for detail in run(session, _DETAILS, {"of": prescription_id, "event": str(event)}).scalars()]
+
+
 @dataclass(frozen=True)
 class Broken:
     """The first row of a chain that does not fit."""

@@ -37,7 +37,7 @@ class Heard:
 
 Hear = Callable[[str, dict[str, Any]], None]
 """Called with key and neutral report ({"key", "prescription", "id", "status", "at", "reason", "words"?, "money"?,
-"pickup"?, "findings"?}); raises ValueError, KeyError or TypeError for one that is none."""
+"pickup"?, "dispense"?, "findings"?}); raises ValueError, KeyError or TypeError for one that is none."""
 
 
 @dataclass(frozen=True)

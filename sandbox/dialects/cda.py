@@ -185,6 +185,12 @@ class Speaker:
         for name in ("pickup", "money"):
             if (element := call.find(f"{{{self._own}}}{name}")) is not None:
                 report[name] = {key: value for key, value in element.attrib.items() if key != "currency"}
+        if (handed := call.find(f"{{{self._own}}}dispense")) is not None:
+            report["dispense"] = {**handed.attrib, "lines": [
+                {"line": int(line.attrib["number"]), "name": line.text or "", "days": int(line.attrib["days"]),
+                 "returned": {"true": True, "false": False}[line.attrib["returned"]],
+                 **{name: line.attrib[name] for name in ("item", "drug", "quantity", "unit")}}
+                for line in handed.iterfind(f"{{{self._own}}}line")]}
         if findings := call.findall(f"{{{self._own}}}finding"):
             report["findings"] = [{"code": one.get("code"), "severity": one.get("severity"), "text": one.text or ""}
                                   for one in findings]

@@ -328,6 +328,13 @@ def read_report(raw: bytes) -> dict[str, Any]:
     if row["Pickup code"]:
         report["pickup"] = {"order": row["Order"], "chain": row["Chain"], "store": row["Store"],
                             "code": row["Pickup code"]}
+    if row["Line"]:
+        report["dispense"] = {
+            "order": row["Order"], "chain": row["Chain"], "store": row["Store"], "handover": row["Handover"],
+            "at": row["Handed over"], "lines": [
+                {"line": int(one["Line"]), "item": one["Line number"], "drug": one["Drug"], "name": one["Drug name"],
+                 "quantity": one["Quantity"], "unit": one["Unit"], "returned": one["Returned"].endswith("yes")}
+                for one in rows if one["Line"]]}
     if row["Total"]:
         report["money"] = {name: row[name.capitalize()] for name in ("total", "fund", "account", "cash")}
     findings = [{"code": one["Finding"], "severity": one["Severity"], "text": one["Problem"],

@@ -2,8 +2,10 @@
 
 import hmac
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Annotated, Any
 from uuid import NAMESPACE_URL, uuid5
 from xml.etree import ElementTree
@@ -94,7 +96,7 @@ class Speaker:
         @app.post("/reports", status_code=204, dependencies=[Depends(known)])
         async def reports(request: Request, sanyi_key: Annotated[str, Header()]) -> Response:
             try:
-                self._line.hear(sanyi_key, json.loads(await request.body()))
+                self._line.hear(sanyi_key, read_report(await request.body()))
             except (ValueError, KeyError, TypeError):
                 raise HTTPException(400, "not a report") from None
             return Response(status_code=204)
@@ -291,6 +293,87 @@ def _task(body: bytes) -> tuple[str, str]:
     except (ValueError, AttributeError):
         return "", ""
     return str(ids[0]) if ids else "", str(codings[0].get("code", "")) if codings else ""
+
+
+# What is reported.
+
+def read_report(body: bytes) -> Document:
+    """A report (contract 1.3) as a neutral one. Raises ValueError, KeyError or TypeError for one that is none, or that
+    keeps back what its status owes: a MedicationDispense for every line, a ClaimResponse of the fund."""
+    sent = json.loads(body, parse_float=Decimal)
+    if sent["resourceType"] != "Bundle" or sent["type"] != "collection":
+        raise ValueError("no report")
+    kinds: dict[str, list[Document]] = {}
+    for entry in sent["entry"]:
+        kinds.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
+    if strange := kinds.keys() - {"Task", "MedicationDispense", "ClaimResponse", "OperationOutcome"}:
+        raise ValueError(f"a report does not hold {sorted(strange)}")
+    (task,), dispenses, settled = kinds["Task"], kinds.get("MedicationDispense", []), kinds.get("ClaimResponse", [])
+    status = _code(task["businessStatus"], "status")
+    if _code(task["code"], "task") == "cancel":
+        status = {"too-late": "cancel_refused"}[status]
+    if (status == "fulfilled" and not dispenses) or (status == "settled" and not settled):
+        raise ValueError(f"{status}, and no word of what")
+    report: Document = {
+        "key": sent["identifier"]["value"], "prescription": task["focus"]["identifier"]["value"],
+        "id": task["identifier"][0]["value"] if "identifier" in task else "", "status": status, "at": task["lastModified"],
+        "reason": ", ".join(coding["code"] for coding in task.get("statusReason", {}).get("coding", ()))}
+    if notes := [note["text"] for note in task.get("note", ())]:
+        report |= dict(zip(("words", "words_en"), notes, strict=False))
+    for extension in task.get("extension", ()):
+        if extension["url"] == f"{EXTENSION}/pickup":
+            report["pickup"] = {part["url"]: part["valueString"] for part in extension["extension"]}
+    if dispenses:
+        report["dispense"] = _dispense(dispenses)
+    if settled:
+        report["money"] = _money(settled)
+    if outcomes := kinds.get("OperationOutcome"):
+        report["findings"] = [_finding(issue) for issue in outcomes[0]["issue"]]
+    return report
+
+
+def _dispense(dispenses: Sequence[Document]) -> Document:
+    """All lines of one order, handed over at one counter or door at one time."""
+    lines, around = [], set()
+    for one in dispenses:
+        order, _, line = one["identifier"][0]["value"].rpartition("-")
+        chain, _, store = one["location"]["identifier"]["value"].partition("/")
+        if chain != one["performer"][0]["actor"]["identifier"]["value"]:
+            raise ValueError("a store of another chain")
+        (handover,) = (extension["valueCode"] for extension in one["extension"]
+                       if extension["url"] == f"{EXTENSION}/handover")
+        around.add((order, chain, store, handover, one["whenHandedOver"]))
+        lines.append({
+            "line": int(line), "item": one["authorizingPrescription"][0]["identifier"]["value"],
+            "drug": _code(one["medicationCodeableConcept"], "drug"),
+            "name": one["medicationCodeableConcept"]["coding"][0]["display"], "quantity": str(one["quantity"]["value"]),
+            "unit": one["quantity"]["unit"], "days": one["daysSupply"]["value"],
+            "returned": {"completed": False, "stopped": True}[one["status"]]})
+    (told,) = around
+    return {**dict(zip(("order", "chain", "store", "handover", "at"), told, strict=True)), "lines": lines}
+
+
+def _money(responses: Sequence[Document]) -> Document:
+    """What the fund pays now: of several answers the one that counts; nothing if all are reversed."""
+    active = [one for one in responses if one["status"] == "active"]
+    for one in (active or responses)[-1:]:
+        amounts = {_code(part["category"], "money-part"): part["amount"] for part in one["total"]}
+        if len(amounts) != len(one["total"]) or any(amount["currency"] != "CNY" for amount in amounts.values()):
+            raise ValueError("amounts twice, or of another currency")
+        return {name: f"{amounts.pop(name)['value']:.2f}" for name in ("total", "fund", "account", "cash")}
+    raise ValueError("no answer of the fund")
+
+
+def _finding(issue: Document) -> Document:
+    (code,) = (coding["code"] for coding in issue["details"]["coding"])
+    place = re.search(r"ofType\(MedicationRequest\)\[(\d+)\]", " ".join(issue.get("expression", ())))
+    return {"code": code, "severity": {"error": "BLOCK", "warning": "WARN"}[issue["severity"]],
+            "text": issue["details"]["text"], "line": int(place[1]) + 1 if place else None}
+
+
+def _code(concept: Document, system: str) -> str:
+    (code,) = (coding["code"] for coding in concept["coding"] if coding["system"] == f"{CODES}/{system}")
+    return str(code)
 
 
 def _time(at: datetime) -> str:

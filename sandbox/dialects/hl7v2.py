@@ -238,6 +238,13 @@ def _report(message: "_Answer") -> tuple[str, dict[str, Any]]:
         report["findings"] = findings
     if message.get("ZRS", 2):
         report["pickup"] = dict(zip(("order", "chain", "store", "code"), message.parts("ZRS", 2), strict=True))
+    if rows := message.all("ZDS"):
+        order, chain, store = rows[0].parts(7)
+        report["dispense"] = {
+            "order": order, "chain": chain, "store": store, "at": rows[0].get(6),
+            "handover": {"D": "home", "P": "pickup"}[rows[0].get(8)],
+            "lines": [{"line": int(row.get(1)), "item": row.get(2), "drug": row.get(3), "name": row.parts(3)[1],
+                       "quantity": row.get(4), "unit": row.get(5), "returned": row.get(9) == "Y"} for row in rows]}
     if money := {row.get(7).lower(): row.get(11) for row in message.all("FT1")}:
         report["money"] = money
     return report["key"], json.loads(json.dumps(report))

@@ -827,6 +827,12 @@ REPORT = {"key": "rx_1:settled", "prescription": "RX0001", "id": "rx_1", "status
           "reason": "checked", "words": "已核对\x01<&>", "words_en": "",
           "findings": [{"code": "DOSE", "severity": "WARN", "text": "剂量", "line": 1}],
           "pickup": {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"},
+          "dispense": {
+              "order": "ord_1", "chain": "ankang", "store": "AK01", "handover": "pickup", "at": "2026-11-22T01:20:00+00:00",
+              "lines": [{"line": 1, "item": "1", "drug": "D001", "name": "二甲双胍", "quantity": "60", "unit": "片", "days": 30,
+                         "returned": True}]},
+          "settlement": {"payer": "centre", "settled": {"id": "S2", "reference": "H2"},
+                         "reverses": {"id": "S1", "reference": "H1"}},
           "money": {"total": "46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}}
 
 
@@ -847,6 +853,10 @@ async def test_a_report_goes_out_in_the_hospitals_words_and_may_be_repeated() ->
     assert (status.get("code"), status.text) == ("60", "已结算")
     assert money is not None
     assert dict(money.attrib) == {"currency": "元", **REPORT["money"]}
+    (line_,) = said.findall(f"{{{OWN}}}dispense/{{{OWN}}}line")
+    assert (line_.text, line_.get("quantity"), line_.get("unit"), line_.get("returned")) == ("二甲双胍", "60", "片", "true")
+    assert [(one.get("kind"), one.get("id"), one.get("payer")) for one in said.findall(f"{{{OWN}}}settlement")] == [
+        ("settled", "S2", "centre"), ("reverses", "S1", "centre")]
 
 
 async def test_a_hospital_that_answers_something_else_is_for_a_person_or_for_quarantine() -> None:

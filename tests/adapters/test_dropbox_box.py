@@ -523,6 +523,24 @@ async def test_a_report_is_a_file_under_its_key_however_often_it_is_sent(tmp_pat
         "已结算 / settled", "'-46.50", "'=cmd / x", "settled")
 
 
+async def test_a_report_of_a_handover_has_a_row_for_each_line(tmp_path):
+    lines = [{"line": line, "item": f"{line}", "drug": "D001", "name": "示范药", "quantity": "60", "unit": "片", "days": 30,
+              "returned": line == 2} for line in (1, 2)]
+    body = {"key": "rx_1:settled:2", "prescription": "XY0001", "id": "rx_1", "status": "settled", "reason": "settled",
+            "at": "2026-11-22T01:00:00+00:00", "findings": [{"code": "A", "severity": "WARN", "text": "甲", "line": 1}],
+            "settlement": {"payer": "p", "settled": {"id": "S2", "reference": "H2"}, "reverses": {"id": "S1", "reference": "H1"}},
+            "dispense": {"order": "ord_1", "chain": "ankang", "store": "AK01", "handover": "home",
+                         "at": "2026-11-22T00:59:00+00:00", "lines": lines}}
+    await county.adapter(tmp_path).report(body["key"], json.dumps(body).encode())
+    (path,) = (tmp_path / "reports").iterdir()
+    rows = list(csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")))
+    assert [(row["发药行 / Line"], row["发药数量 / Quantity"], row["单位 / Unit"], row["是否退回 / Returned"]) for row in rows] == [
+        ("1", "60", "片", "否 / no"), ("2", "60", "片", "是 / yes")]
+    assert {(row["连锁 / Chain"], row["门店 / Store"], row["取药方式 / Handover"]) for row in rows} == {("ankang", "AK01", "home")}
+    assert {(row["结算号 / Settlement"], row["被冲正结算号 / Reversed settlement"]) for row in rows} == {("S2", "S1")}
+    assert [row["问题代码 / Finding"] for row in rows] == ["A", ""]
+
+
 async def test_the_address_says_that_it_is_a_box():
     async with open_client() as client:
         for url in ("file:///box", "s3://bucket/box"):

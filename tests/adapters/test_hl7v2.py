@@ -459,6 +459,12 @@ REPORT = {"key": "rx_1:settled", "prescription": "RXC0001", "id": "rx_1", "statu
           "at": "2026-11-22T01:30:00.123456+00:00", "reason": "settled", "words": "医保|已结算", "words_en": "settled",
           "findings": [{"code": "OFF_LABEL", "severity": "WARN", "text": "适应证^不符", "line": 2}],
           "pickup": {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"},
+          "dispense": {
+              "order": "ord_1", "chain": "ankang", "store": "AK01", "handover": "pickup", "at": "2026-11-22T01:20:00+00:00",
+              "lines": [{"line": 1, "item": "1", "drug": "D001", "name": "二甲双胍", "quantity": "60", "unit": "片", "days": 30,
+                         "returned": True}]},
+          "settlement": {"payer": "centre", "settled": {"id": "S2", "reference": "H2"},
+                         "reverses": {"id": "S1", "reference": "H1"}},
           "money": {"total": "46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}}
 
 
@@ -487,7 +493,7 @@ async def test_a_report_is_an_order_status_message_and_says_everything() -> None
     sent = await reported("AA")
     assert faults(decoded(sent)) == []
     rows = segments(sent)
-    assert [it[0] for it in rows] == ["MSH", "NTE", "NTE", "ORC", "FT1", "FT1", "FT1", "FT1", "ZRS"]
+    assert [it[0] for it in rows] == ["MSH", "NTE", "NTE", "ORC", "FT1", "FT1", "FT1", "FT1", "ZDS", "ZRS"]
     assert len(rows[0][9]) == 20
     assert rows[1][3:] == ["医保\\F\\已结算 / settled", "RE^settled"]
     assert rows[2][2:] == ["W", "适应证\\S\\不符", "FD^OFF_LABEL^2"]
@@ -495,7 +501,9 @@ async def test_a_report_is_an_order_status_message_and_says_everything() -> None
     assert rows[3][25] == "settled^已结算^SANYI"
     assert [(it[6], it[7].split("^")[0], it[11]) for it in rows[4:8]] == [
         ("CG", "TOTAL", "46.50"), ("PY", "FUND", "39.53"), ("PY", "ACCOUNT", "6.97"), ("PY", "CASH", "0.00")]
-    assert rows[8][1:] == ["rx_1:settled", "ord_1^ankang^AK01^7K3QX9MWTA", REPORT["at"]]
+    assert rows[8][1:] == ["1", "1", "D001^二甲双胍^SANYI", "60", "片", "2026-11-22T01:20:00+00:00", "ord_1^ankang^AK01", "P", "Y"]
+    assert rows[9][1:] == ["rx_1:settled", "ord_1^ankang^AK01^7K3QX9MWTA", REPORT["at"],
+                           "settled^S2^H2^centre~reverses^S1^H1^centre"]
 
 
 async def test_an_enhanced_acknowledgement_is_one_too() -> None:
@@ -520,7 +528,8 @@ async def test_an_answer_to_another_message_is_none() -> None:
 @pytest.mark.parametrize("status", ["refused", "invalid", "in_review", "returned", "cancelled", "cancel_refused", "odd"])
 async def test_every_status_goes_out_as_a_message(status: str) -> None:
     hospital, line = adapter(Transient("away"))
-    plain = {name: value for name, value in REPORT.items() if name not in ("findings", "pickup", "money")}
+    plain = {name: value for name, value in REPORT.items() if name not in (
+        "findings", "pickup", "money", "dispense", "settlement")}
     with pytest.raises(Transient):
         await hospital.report("k", json.dumps(plain | {"status": status, "reason": ""}).encode())
     assert faults(decoded(line.sent[0].body)) == []

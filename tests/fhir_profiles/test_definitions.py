@@ -60,7 +60,7 @@ def test_the_vague_phrases_of_the_invariant_are_those_of_the_reader():
 
 
 def test_every_status_of_the_lifecycle_has_a_published_word():
-    assert {status.value for status in Status} | {"cancelling", "too-late"} == codes_of("status")
+    assert {status.value for status in Status} | {"cancelling", "too-late", "invalid"} == codes_of("status")
 
 
 def test_a_frequency_is_published_with_its_rhythm():

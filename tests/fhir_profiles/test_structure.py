@@ -50,7 +50,7 @@ def test_every_published_example_keeps_its_profile(case):
 
 
 def test_every_profile_has_an_example():
-    given_ = {case.profile for case in VALID} | {"prescription-bundle", "medication-request"}
+    given_ = {case.profile for case in VALID} | {"prescription-bundle", "medication-request", "report"}
     profiles_ = {url.rpartition("/")[2] for url, one in definitions().structures.items()
                  if url.startswith(BASE) and one["type"] != "Extension"}
     assert profiles_ == given_

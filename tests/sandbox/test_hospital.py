@@ -10,7 +10,9 @@ import pytest
 from fastapi import FastAPI, Request, Response
 
 from adapters.dialects import fhir_r4
+from fhir_profiles import reports
 from sandbox import ankang, hospital
+from sandbox.dialects import fhir
 from sandbox.faults import Faults, FaultyLine, by_bytes
 from sandbox.plan import make_plan
 from tests.sandbox.sockets import serving, until
@@ -77,7 +79,8 @@ def planned(day, scenario):
 
 
 async def send(client, url, body, key=None):
-    return await client.post(f"{url}/reports", json=body, headers=REPORTING | {"Sanyi-Key": key or body["key"]})
+    told = reports.report("jinan_first", body)
+    return await client.post(f"{url}/reports", content=told, headers=REPORTING | {"Sanyi-Key": key or body["key"]})
 
 
 async def progress(client, url):
@@ -160,10 +163,72 @@ async def test_a_repeated_report_counts_once_and_a_changed_one_is_a_defect(setti
 async def test_what_happened_last_counts_not_what_came_last(setting, client, day):
     async with serving(start(setting, {"gateway": "http://127.0.0.1:1"})) as url:
         number = day.prescriptions[0].external_id
-        await send(client, url, report(number, "settled", "k2", at="2026-11-22T01:05:00+00:00"))
-        await send(client, url, report(number, "fulfilled", "k1", at="2026-11-22T09:04:00+08:00"))
+        await send(client, url, report(number, "cancelled", "k2", at="2026-11-22T01:05:00+00:00"))
+        await send(client, url, report(number, "in_review", "k1", at="2026-11-22T09:04:00+08:00"))
         row = (await client.get(f"{url}/book")).json()["prescriptions"][0]
-        assert (row["status"], row["statuses"]) == ("settled", ["settled", "fulfilled"])
+        assert (row["status"], row["statuses"]) == ("cancelled", ["cancelled", "in_review"])
+
+
+def handed(facts, **changes):
+    """What the doctor wrote, handed over."""
+    lines = [{"line": line, "item": f"{facts.external_id}-{line}", "drug": one.drug, "name": one.name, "unit": one.unit,
+              "quantity": str(one.quantity), "days": one.days, "returned": False} for line, one in enumerate(facts.medicines, 1)]
+    return {"order": "ord_1", "chain": "ankang", "store": "AK01", "handover": "home" if facts.home else "pickup",
+            "at": "2026-11-22T00:59:00+00:00", "lines": lines} | changes
+
+
+MONEY = {"total": "46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}
+SETTLEMENT = {"payer": "jinan_centre", "settled": {"id": "S1", "reference": "H1"}}
+
+
+async def test_what_was_handed_over_and_paid_is_judged_by_what_the_doctor_wrote(setting, client, day):
+    facts = planned(day, "settled_pickup").facts
+    first = handed(facts)["lines"][0]
+    wrong = {
+        "handed_over_otherwise": handed(facts, lines=[*handed(facts)["lines"][1:], first | {"quantity": "1"}]),
+        "handed_over_elsewhere": handed(facts, handover="home"),
+        "handed_over_later": handed(facts, at="2026-11-22T01:00:01+00:00"),
+    }
+    async with serving(start(setting, {"gateway": "http://127.0.0.1:1"})) as url:
+        await settled_down(client, url, lambda p: p["planned"] == 12)
+        for number, dispense in enumerate([handed(facts), *wrong.values()]):
+            answer = await send(client, url, report(facts.external_id, "fulfilled", f"f{number}", dispense=dispense))
+            assert answer.status_code == 204
+        for number, money in enumerate([MONEY, MONEY | {"account": "6.96"}]):
+            await send(client, url, report(facts.external_id, "settled", f"s{number}", money=money, settlement=SETTLEMENT))
+        book = (await client.get(f"{url}/book")).json()
+        assert [defect["defect"] for defect in book["defects"]] == [*wrong, "money_does_not_add_up"]
+
+
+@pytest.mark.parametrize(("status", "more"), [
+    ("fulfilled", {}), ("settled", {}), ("settled", {"money": MONEY}), ("fulfilled", {"money": MONEY, "settlement": SETTLEMENT})])
+async def test_a_report_that_keeps_back_what_its_status_owes_is_not_taken(setting, client, day, status, more):
+    async with serving(start(setting, {"gateway": "http://127.0.0.1:1"})) as url:
+        number = day.prescriptions[0].external_id
+        assert (await send(client, url, report(number, status, **more))).status_code == 400
+        assert (await progress(client, url))["reports"] == {}
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"resourceType":"Bundle","type":"collection","entry":[]}',
+                                  b'{"resourceType":"Task"}'])
+async def test_what_is_no_report_is_not_taken(setting, client, day, body):
+    async with serving(start(setting, {"gateway": "http://127.0.0.1:1"})) as url:
+        answer = await client.post(f"{url}/reports", content=body, headers=REPORTING | {"Sanyi-Key": "k"})
+        assert answer.status_code == 400
+
+
+def test_a_report_in_fhir_is_read_as_it_was_meant(day):
+    facts = planned(day, "settled_home").facts
+    lines = handed(facts)["lines"]
+    given = report(facts.external_id, "settled", reason="reversed", money=MONEY, words="文", words_en="w",
+                   pickup={"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"},
+                   dispense=handed(facts, lines=[lines[0] | {"returned": True, "quantity": "62.5"}, *lines[1:]]),
+                   findings=[{"code": "A", "severity": "WARN", "text": "甲", "line": 2},
+                             {"code": "B", "severity": "BLOCK", "text": "乙", "line": None}])
+    sent = given | {"settlement": SETTLEMENT | {"reverses": {"id": "S0", "reference": "H0"}}}
+    assert fhir.read_report(reports.report("jinan_first", sent)) == given
+    late = report("RX1", "cancel_refused", reason="cancel_too_late, B-44")
+    assert fhir.read_report(reports.report("jinan_first", late)) == late
 
 
 async def test_the_patient_collects_when_it_is_ready(setting, gateway, client, day, tmp_path):

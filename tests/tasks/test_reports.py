@@ -1,16 +1,22 @@
 """What we tell hospitals and chains arrives, in order, however long they were away."""
 
 import asyncio
-from datetime import timedelta
+import json
+from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
 
+from domain.claims import Settlement
 from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Transient
 from domain.findings import Finding, Severity
 from domain.lifecycle import Status
+from domain.money import Fen
 from domain.orders import OrderStatus
-from infra.db import outbox, prescriptions
+from fhir_profiles import reports
+from fhir_profiles.structure import faults
+from infra.db import claims, outbox, prescriptions
 from infra.db.rows import OutboxRow
 from tasks.allocation import open_secrets
 from tasks.audit import audit_prescription
@@ -122,6 +128,104 @@ def test_every_report_has_a_code_and_says_it_in_both_languages(line, hospital):
         ("expired", "RX_EXPIRED"): ("处方已超过有效期 (A-01)", "validity is over (A-01)"),
         ("cancelled", "prescriber"): ("医院撤销：医师要求", "cancelled by the hospital: the prescriber wants it"),
     }
+
+
+def fhir(hospital, key):
+    """A report as a hospital that speaks FHIR gets it, by kind of resource; it keeps our profiles."""
+    report = json.loads(reports.report(HOSPITAL, hospital.reports[key]), parse_float=Decimal)
+    assert faults("report", report) == []
+    kinds = {}
+    for entry in report["entry"]:
+        kinds.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
+    for kind, profile in (("MedicationDispense", "dispense"), ("ClaimResponse", "settlement"), ("Task", "status")):
+        assert [faults(profile, one) for one in kinds.get(kind, ())] == [[]] * len(kinds.get(kind, ()))
+    return kinds
+
+
+def paid(response):
+    return {part["category"]["coding"][0]["code"]: part["amount"]["value"] for part in response["total"]}
+
+
+@pytest.mark.parametrize(("sample", "handover"), [("long_term", "pickup"), ("home_delivery", "home")])
+def test_a_handover_tells_who_gave_what_how_much_when_and_how(line, hospital, sample, handover):
+    (rx_id,) = admit(line.city, sample=sample)
+    placed = line.to_fulfilling(rx_id)
+    line.say(rx_id, OrderStatus.HANDED_OVER)
+    line.hop(rx_id)
+    deliver_all(line)
+    dispensed = fhir(hospital, f"{rx_id}:fulfilled")["MedicationDispense"]
+    assert len(dispensed) == len(placed.order.lines)
+    with line.city.db.reading() as session:
+        items = prescriptions.load(session, rx_id).prescription.items
+    for one, ordered, item in zip(dispensed, placed.order.lines, items, strict=True):
+        assert one["status"] == "completed"
+        assert one["quantity"] == {"value": ordered.quantity, "unit": ordered.unit}
+        assert one["medicationCodeableConcept"]["coding"][0]["code"] == ordered.drug
+        assert one["authorizingPrescription"][0]["identifier"]["value"] == item.number != ""
+        assert one["location"]["identifier"]["value"] == f"{placed.order.chain}/{placed.order.store}"
+        assert one["extension"][0]["valueCode"] == handover
+        assert datetime.fromisoformat(one["whenHandedOver"]) == line.clock.at
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(-20, -20), (20, 0)])
+def test_the_pharmacys_own_time_counts_unless_it_is_still_to_come(line, hospital, minutes, told):
+    (rx_id,) = admit(line.city)
+    placed = line.to_fulfilling(rx_id)
+    chain, secret = line.chain(placed.order.chain), open_secrets(line.city, placed)
+    line.send(placed.order.chain, chain.body(chain.update(
+        placed.id, OrderStatus.HANDED_OVER, at=line.clock.at + timedelta(minutes=minutes), pickup_code=secret["pickup_code"])))
+    heard = line.clock.at
+    line.clock.advance(minutes=1)
+    line.hop(rx_id)
+    deliver_all(line)
+    (one, *_) = fhir(hospital, f"{rx_id}:fulfilled")["MedicationDispense"]
+    assert datetime.fromisoformat(one["whenHandedOver"]) == heard + timedelta(minutes=told)
+
+
+def test_what_the_fund_pays_is_told_to_the_fen_with_its_number(line, hospital):
+    (rx_id,) = admit(line.city)
+    line.to_settled(rx_id)
+    deliver_all(line)
+    with line.city.db.reading() as session:
+        claimed = claims.newest(session, rx_id)
+    (response,) = fhir(hospital, f"{rx_id}:settled:1")["ClaimResponse"]
+    settled = claimed.settled
+    assert paid(response) == {name: Decimal(fen) / 100 for name, fen in (
+        ("total", settled.total), ("fund", settled.fund), ("account", settled.account), ("cash", settled.cash))}
+    assert response["identifier"][0]["value"] == settled.settlement_id
+    assert response["request"]["identifier"]["value"] == claimed.claim.reference
+    assert "MedicationDispense" not in fhir(hospital, f"{rx_id}:settled:1")
+
+
+def test_after_a_return_it_is_told_what_came_back_and_which_settlement_no_longer_counts(line, hospital):
+    (rx_id,) = admit(line.city, sample="home_delivery")
+    placed = line.to_settled(rx_id)
+    line.say(rx_id, OrderStatus.RETURNED, lines=(1,), reason="quality")
+    line.hop(rx_id)
+    deliver_all(line)
+    (first,) = fhir(hospital, f"{rx_id}:settled:1")["ClaimResponse"]
+    again = fhir(hospital, f"{rx_id}:settled:2")
+    assert [one["status"] for one in again["MedicationDispense"]] == ["stopped"] + ["completed"] * (len(placed.order.lines) - 1)
+    old, new = again["ClaimResponse"]
+    assert (old["identifier"], old["status"], set(paid(old).values())) == (first["identifier"], "cancelled", {0})
+    assert (new["status"], paid(new)["total"]) == ("active", Decimal(sum(one.amount for one in placed.order.lines[1:])) / 100)
+
+    line.say(rx_id, OrderStatus.RETURNED, lines=tuple(one.line for one in placed.order.lines), reason="quality")
+    line.hop(rx_id)
+    deliver_all(line)
+    gone = fhir(hospital, f"{rx_id}:settled:2r")
+    assert {one["status"] for one in gone["MedicationDispense"]} == {"stopped"}
+    (last,) = gone["ClaimResponse"]
+    assert (last["identifier"], last["status"], set(paid(last).values())) == (new["identifier"], "cancelled", {0})
+
+
+def test_what_a_relatives_account_pays_is_paid_from_an_account(line, hospital):
+    (rx_id,) = admit(line.city)
+    money = Settlement(*map(Fen, (1000, 0, 0, 0, 1000, 0, 600)), fund=Fen(600), account=Fen(100), family=Fen(250), cash=Fen(50))
+    with line.city.db.transaction() as session:
+        report(session, line.city, prescriptions.load(session, rx_id).prescription, Status.SETTLED, reason="-", money=money)
+    deliver_all(line)
+    assert hospital.reports[f"{rx_id}:settled"]["money"] == {"total": "10.00", "fund": "6.00", "account": "3.50", "cash": "0.50"}
 
 
 def test_findings_of_no_importance_are_not_reported(line, hospital):

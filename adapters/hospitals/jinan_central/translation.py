@@ -795,7 +795,7 @@ def report(ends: Ends, key: str, body: bytes) -> tuple[str, bytes]:
     """MSH-10 and the ORM^O01 for one report (contract 1.3). The same report gives the same bytes.
 
     ORC-4 their prescription number, ORC-3 ours, ORC-25 our status; NTE the reason (RE and its code) and findings (FD);
-    FT1 the money; ZRS our key and what the patient shows to collect.
+    FT1 the money; ZDS what was handed over, line by line; ZRS our key and what the patient shows to collect.
     """
     given: dict[str, Any] = json.loads(body)
     status, at = str(given["status"]), datetime.fromisoformat(given["at"])
@@ -811,8 +811,17 @@ def report(ends: Ends, key: str, body: bytes) -> tuple[str, bytes]:
     money = [write("FT1", {1: str(number), 4: stamp(at), 6: kind, 7: compose(name.upper(), words, "SANYI"),
                            11: compose(given["money"][name])})
              for number, (name, kind, words) in enumerate(MONEY, 1) if given.get("money")]
+    handed = given.get("dispense") or {}
+    dispensed = [write("ZDS", {
+        1: str(one["line"]), 2: text(one["item"]), 3: compose(one["drug"], one["name"], "SANYI"), 4: text(one["quantity"]),
+        5: text(one["unit"]), 6: text(handed["at"]), 7: compose(*(str(handed[name]) for name in ("order", "chain", "store"))),
+        8: "D" if handed["handover"] == "home" else "P", 9: "Y" if one["returned"] else "N"})
+        for one in handed.get("lines", ())]
+    settlement = given.get("settlement") or {}
+    settled = [compose(part, settlement[part]["id"], settlement[part]["reference"], settlement["payer"])
+               for part in ("settled", "reverses") if part in settlement]
     pickup = given.get("pickup", {})
     ours = write("ZRS", {1: text(key), 2: compose(*(str(pickup.get(name, "")) for name in ("order", "chain", "store", "code"))),
-                         3: text(given["at"])})
-    lines = [hl7v2.header(ends, "ORM^O01^ORM_O01", control, at, ends.charset), *notes, order, *money, ours]
+                         3: text(given["at"]), 4: "~".join(settled)})
+    lines = [hl7v2.header(ends, "ORM^O01^ORM_O01", control, at, ends.charset), *notes, order, *money, *dispensed, ours]
     return control, encode(lines, ends.charset)

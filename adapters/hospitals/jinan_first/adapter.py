@@ -1,4 +1,4 @@
-"""A hospital that pushes FHIR R4: nothing to translate on the way in, only a door to knock at on the way out."""
+"""A hospital that pushes FHIR R4: nothing to translate on the way in, and a door to knock at with reports in FHIR."""
 
 from collections.abc import Mapping
 
@@ -23,7 +23,7 @@ class Adapter:
         self.slug = manifest.slug
         self._path = manifest.facts["report_path"]
         self._transport = transport
-        self._headers = {"authorization": f"Bearer {secrets['report_token']}", "content-type": "application/json"}
+        self._headers = {"authorization": f"Bearer {secrets['report_token']}", "content-type": fhir_r4.JSON_MEDIA}
 
     def to_fhir(self, raw: bytes, codes: CodeMap) -> Message:
         return fhir_r4.to_fhir(raw, codes)
@@ -32,8 +32,9 @@ class Adapter:
         return fhir_r4.answer(message, verdict)
 
     async def report(self, key: str, body: bytes) -> None:
+        told = fhir_r4.report(self.slug, body)
         answer = await self._transport.send(
-            Request("POST", self._path, body, self._headers | {"sanyi-key": key}, repeatable=True))
+            Request("POST", self._path, told, self._headers | {"sanyi-key": key}, repeatable=True))
         if not 200 <= answer.status < 300:
             raise NeedsOperator(f"{self.slug}: HTTP {answer.status} to report {key}; check its address and version",
                                 code=f"http_{answer.status}")

@@ -481,6 +481,16 @@ def report(body: bytes, namespace: str) -> bytes:
              make("reason", reason_words(given), code=str(given.get("reason") or "")), *map(finding, given.get("findings", ()))]
     if pickup := given.get("pickup"):
         parts.append(make("pickup", **{name: str(pickup[name]) for name in ("order", "chain", "store", "code")}))
+    if handed := given.get("dispense"):
+        lines = (make("line", str(one["name"]), number=str(one["line"]), item=str(one["item"]), drug=str(one["drug"]),
+                      quantity=str(one["quantity"]), unit=str(one["unit"]), days=str(one["days"]),
+                      returned="true" if one["returned"] else "false") for one in handed["lines"])
+        parts.append(make("dispense", *lines, **{
+            name: str(handed[name]) for name in ("order", "chain", "store", "handover", "at")}))
     if money := given.get("money"):
         parts.append(make("money", currency="元", **{name: str(money[name]) for name in ("total", "fund", "account", "cash")}))
+    for part, settled in (given.get("settlement") or {}).items():
+        if part != "payer":
+            parts.append(make("settlement", kind=part, id=settled["id"], reference=settled["reference"],
+                              payer=given["settlement"]["payer"]))
     return bytes(etree.tostring(make("ReportStatus", *parts), encoding="utf-8"))

@@ -9,6 +9,7 @@ import pytest
 from adapters.hospitals.jinan_first.adapter import Adapter
 from adapters.registry import HospitalManifest, manifest
 from domain.errors import InvalidPayload, NeedsOperator, Transient
+from fhir_profiles import reports
 from infra.http import Request, Response
 from tests.fhir_profiles.door import check_bundle, read_bundle, read_cancel
 
@@ -57,11 +58,18 @@ def test_every_invalid_sample_is_in_the_index():
     assert {path.name for path in (SAMPLES / "invalid").glob("*.json")} == set(INVALID)
 
 
-async def test_a_report_goes_out_once_per_key_as_often_as_needed():
-    line = Line(Response(204))
-    await adapter(line).report("rpt_1", b'{"key":"rpt_1"}')
+REPORT = (b'{"key":"rpt_1","prescription":"RX0001","id":"rx_1","status":"in_review","reason":"",'
+          b'"at":"2026-11-22T01:00:00+00:00"}')
+
+
+async def test_a_report_goes_out_in_fhir_once_per_key_as_often_as_needed():
+    line = Line(Response(204), Response(204))
+    for _ in range(2):
+        await adapter(line).report("rpt_1", REPORT)
     request = line.sent[0]
-    assert (request.method, request.path, request.body) == ("POST", "/reports", b'{"key":"rpt_1"}')
+    assert line.sent[1] == request
+    assert (request.method, request.path, request.body) == ("POST", "/reports", reports.report(SLUG, json.loads(REPORT)))
+    assert request.headers["content-type"] == "application/fhir+json"
     assert request.headers["authorization"] == "Bearer t0ken"
     assert request.headers["sanyi-key"] == "rpt_1"
     assert request.repeatable
@@ -69,12 +77,12 @@ async def test_a_report_goes_out_once_per_key_as_often_as_needed():
 
 async def test_a_report_the_hospital_does_not_take_waits_for_a_person():
     with pytest.raises(NeedsOperator, match="HTTP 422"):
-        await adapter(Line(Response(422, b"no"))).report("rpt_1", b"{}")
+        await adapter(Line(Response(422, b"no"))).report("rpt_1", REPORT)
 
 
 async def test_a_hospital_that_is_away_is_not_the_operators_business():
     with pytest.raises(Transient):
-        await adapter(Line(Transient("away"))).report("rpt_1", b"{}")
+        await adapter(Line(Transient("away"))).report("rpt_1", REPORT)
 
 
 def test_a_manifest_without_a_report_address_is_found_at_once():

@@ -48,6 +48,10 @@ REPORT = {"key": "rx_1:fulfilling", "prescription": "RX0001", "id": "rx_1", "sta
           "at": "2026-11-22T01:00:00+00:00", "reason": "order_placed", "words": "a < b", "pickup": {
               "order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"}}
 
+DISPENSE = {"order": "ord_1", "chain": "ankang", "store": "AK01", "handover": "home", "at": "2026-11-22T01:20:00+00:00",
+            "lines": [{"line": line, "item": f"{line}", "drug": f"D00{line}", "name": "示范&药^片", "quantity": "62.5",
+                       "unit": "片", "days": 30, "returned": line == 2} for line in (1, 2)]}
+
 
 def facts(number: int = 1, medicines: tuple[Medicine, ...] = WESTERN, **changes: Any) -> Facts:
     who = person(number, 1, False)
@@ -228,7 +232,7 @@ async def test_a_gateway_that_is_away_or_in_trouble_gives_no_answer_but_a_fault_
 
 
 async def test_a_report_arrives_in_the_hospitals_book_as_it_was_meant() -> None:
-    money = {**REPORT, "key": "rx_1:settled", "status": "settled", "reason": "", "words": "", "money": {
+    money = {**REPORT, "key": "rx_1:settled", "status": "settled", "reason": "", "words": "", "dispense": DISPENSE, "money": {
         "total": "46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}}
     refused = {**REPORT, "key": "rx_1:refused", "status": "refused", "findings": [
         {"code": "DOSE", "severity": "BLOCK", "text": "剂量", "line": 1}]}

@@ -175,6 +175,10 @@ async def test_it_hears_what_is_reported_once(tmp_path):
               "findings": [{"code": "A", "severity": "WARN", "text": "甲", "line": 1},
                                                 {"code": "B", "severity": "BLOCK", "text": "乙", "line": None}],
               "pickup": {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"},
+              "dispense": {
+                  "order": "ord_1", "chain": "ankang", "store": "AK01", "handover": "pickup", "at": NOW.isoformat(), "lines": [
+                  {"line": line, "item": str(line), "drug": f"D00{line}", "name": "示范药", "quantity": "60.5", "unit": "片",
+                   "returned": line == 2} for line in (1, 2, 3)]},
               "money": {"total": "-46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}}
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "report.csv").write_bytes(product.report_sheet(report))

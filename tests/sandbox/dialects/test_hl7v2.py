@@ -178,11 +178,14 @@ async def test_it_asks_where_a_prescription_is() -> None:
     assert b"\rORC|SS|" in heard[0]
 
 
+DISPENSE = {"order": "ord_1", "chain": "ankang", "store": "AK01", "handover": "home", "at": "2026-11-22T01:20:00+00:00",
+            "lines": [{"line": line, "item": f"{line}", "drug": f"D00{line}", "name": "示范&药^片", "quantity": "62.5",
+                       "unit": "片", "returned": line == 2} for line in (1, 2)]}
 REPORT = {"key": "rx_1:settled:2", "prescription": "RX000100001", "id": "rx_1", "status": "settled",
           "at": "2026-11-22T01:30:00.123456+00:00", "reason": "settled", "words": "fund | settled\nat last",
           "findings": [{"code": "OFF_LABEL", "severity": "WARN", "text": "适应证^不符", "line": 2},
                        {"code": "ODD", "severity": "BLOCK", "text": "文", "line": None}],
-          "pickup": {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"},
+          "pickup": {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"}, "dispense": DISPENSE,
           "money": {"total": "46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}}
 PLAIN = {name: REPORT[name] for name in ("key", "prescription", "id", "status", "at")} | {"reason": ""}
 

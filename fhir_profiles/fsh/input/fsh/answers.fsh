@@ -11,7 +11,10 @@ Title: "问题清单 / Every finding of a message"
 * issue.details.coding[finding].system 1..1
 * issue.details.coding[finding].system = "https://sanyi.example/fhir/CodeSystem/finding"
 * issue.details.coding[finding].code 1..1
-* issue.extension contains FindingDetail named finding 0..1 and FindingOffset named offset 0..1
+* issue.extension contains FindingDetail named finding 0..1
+    and FindingOffset named offset 0..1
+    and IssueLine named line 0..1
+    and IssueColumn named column 0..1
 * extension contains PatchedMessage named patchedMessage 0..1
 
 Profile: SanyiStatus
@@ -19,6 +22,7 @@ Parent: Task
 Id: status
 Title: "处方状态 / Where a prescription or a cancel is"
 * intent = #order
+* extension contains Pickup named pickup 0..1
 * identifier 0..1
 * identifier.system 1..1
 * identifier.system = "https://sanyi.example/fhir/sid/prescription"
@@ -35,9 +39,24 @@ Profile: SanyiDispense
 Parent: MedicationDispense
 Id: dispense
 Title: "发药 / What was handed over"
+* identifier 1..1
+* identifier.system 1..1
+* identifier.system = "https://sanyi.example/fhir/sid/dispense"
+* identifier.value 1..1
+* status from DispenseStatuses (required)
 * medication[x] only CodeableConcept
 * insert OneCoding(medication[x], drug, https://sanyi.example/fhir/CodeSystem/drug)
 * subject 1..1
+* performer 1..1
+* performer.actor.identifier 1..1
+* performer.actor.identifier.system 1..1
+* performer.actor.identifier.system = "https://sanyi.example/fhir/sid/chain"
+* performer.actor.identifier.value 1..1
+* location 1..1
+* location.identifier 1..1
+* location.identifier.system 1..1
+* location.identifier.system = "https://sanyi.example/fhir/sid/store"
+* location.identifier.value 1..1
 * authorizingPrescription 1..1
 * authorizingPrescription.identifier 1..1
 * authorizingPrescription.identifier.system 1..1
@@ -47,7 +66,14 @@ Title: "发药 / What was handed over"
 * quantity.value 1..1
 * quantity.unit 1..1
 * quantity.unit from PackUnits (required)
+* daysSupply 1..1
+* daysSupply.value 1..1
+* daysSupply.system 1..1
+* daysSupply.system = "http://unitsofmeasure.org"
+* daysSupply.code 1..1
+* daysSupply.code = #d
 * whenHandedOver 1..1
+* extension contains Handover named handover 1..1
 
 Profile: SanyiClaim
 Parent: Claim
@@ -73,17 +99,71 @@ Profile: SanyiSettlement
 Parent: ClaimResponse
 Id: settlement
 Title: "结算结果 / What the fund answered"
-* status = #active
+* identifier 1..1
+* identifier.system 1..1
+* identifier.system = "https://sanyi.example/fhir/sid/settlement"
+* identifier.value 1..1
+* status from SettlementStatuses (required)
 * use = #claim
 * outcome = #complete
+* insurer.identifier 1..1
+* insurer.identifier.system 1..1
+* insurer.identifier.system = "https://sanyi.example/fhir/sid/payer"
+* insurer.identifier.value 1..1
 * request 1..1
 * request.identifier 1..1
+* request.identifier.system 1..1
+* request.identifier.system = "https://sanyi.example/fhir/sid/claim"
 * request.identifier.value 1..1
 * total 4..4
 * insert OneCode(total.category, part, https://sanyi.example/fhir/CodeSystem/money-part, MoneyParts)
 * total.amount.value 1..1
 * total.amount.currency 1..1
 * total.amount.currency = #CNY
+
+// A report is all of this in one Bundle: where a prescription is, what was handed over, what the fund answered, and why not.
+
+Profile: SanyiReport
+Parent: Bundle
+Id: report
+Title: "处方报告 / What a hospital is told of its prescription"
+* type = #collection
+* identifier 1..1
+* identifier.system 1..1
+* identifier.system = "https://sanyi.example/fhir/sid/report"
+* identifier.value 1..1
+* timestamp 1..1
+* entry.fullUrl 1..1
+* entry ^slicing.discriminator.type = #type
+* entry ^slicing.discriminator.path = "resource"
+* entry ^slicing.rules = #closed
+* entry contains status 1..1
+    and dispense 0..40
+    and settlement 0..2
+    and findings 0..1
+* entry[status].resource 1..1
+* entry[status].resource only SanyiStatus
+* entry[dispense].resource 1..1
+* entry[dispense].resource only SanyiDispense
+* entry[settlement].resource 1..1
+* entry[settlement].resource only SanyiSettlement
+* entry[findings].resource 1..1
+* entry[findings].resource only SanyiFindings
+
+Extension: Pickup
+Id: pickup
+Title: "取药凭证 / Where the patient collects, and what opens it"
+Description: "订单、连锁、门店、取药码 / Order, chain, store and the code the patient shows."
+Context: Task
+* extension contains order 1..1 and chain 1..1 and store 1..1 and code 1..1
+* extension[order].value[x] 1..1
+* extension[order].value[x] only string
+* extension[chain].value[x] 1..1
+* extension[chain].value[x] only string
+* extension[store].value[x] 1..1
+* extension[store].value[x] only string
+* extension[code].value[x] 1..1
+* extension[code].value[x] only string
 
 // What an answer says about a finding besides FHIR's own elements.
 
@@ -113,6 +193,24 @@ Context: OperationOutcome.issue
 * value[x] 1..1
 * value[x] only integer
 * valueInteger ^minValueInteger = 0
+
+// As HL7 defines them in its extensions pack, which R4B's own package lacks.
+
+Extension: IssueLine
+Id: operationoutcome-issue-line
+Title: "行号 / Line"
+Context: OperationOutcome.issue
+* ^url = "http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-line"
+* value[x] 1..1
+* value[x] only integer
+
+Extension: IssueColumn
+Id: operationoutcome-issue-col
+Title: "列号 / Column"
+Context: OperationOutcome.issue
+* ^url = "http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-col"
+* value[x] 1..1
+* value[x] only integer
 
 Extension: PatchedMessage
 Id: patched-message

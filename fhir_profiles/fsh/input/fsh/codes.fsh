@@ -383,12 +383,27 @@ Title: "处方状态 / Where a prescription or a cancel is"
 * #expired "已过期 / expired"
 * #cancelling "正在撤销 / being cancelled"
 * #too-late "为时已晚 / too late to cancel"
+* #invalid "不符合接口约定 / breaks the contract"
 
 ValueSet: Statuses
 Id: status
 Title: "处方状态 / Where a prescription or a cancel is"
 * ^experimental = false
 * include codes from system StatusCS
+
+ValueSet: DispenseStatuses
+Id: dispense-status
+Title: "发药状态 / What became of what was handed over"
+* ^experimental = false
+* http://terminology.hl7.org/CodeSystem/medicationdispense-status#completed "已交付 / handed over"
+* http://terminology.hl7.org/CodeSystem/medicationdispense-status#stopped "已退回 / brought back"
+
+ValueSet: SettlementStatuses
+Id: settlement-status
+Title: "结算状态 / Whether a settlement counts"
+* ^experimental = false
+* http://hl7.org/fhir/fm-status#active "有效 / counts"
+* http://hl7.org/fhir/fm-status#cancelled "已冲正 / reversed"
 
 // Lists kept elsewhere: the catalogue of drugs, the findings, the national diseases of 门诊慢特病.
 RuleSet: KeptElsewhere

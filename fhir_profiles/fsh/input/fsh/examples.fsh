@@ -390,6 +390,9 @@ Title: "问题清单 / findings"
 * issue.extension[finding].extension[actor].valueCode = #registration
 * issue.extension[finding].extension[cure].valueString = "核对 18 位身份证号，末位 X 大写"
 * issue.extension[offset].valueInteger = 312
+* issue.extension[line].valueInteger = 12
+* issue.extension[column].valueInteger = 9
+* issue.location = "line 12, column 9"
 
 Instance: example-status
 InstanceOf: SanyiStatus
@@ -402,19 +405,28 @@ Title: "处方状态 / a status"
 * focus.identifier.system = "urn:demo:prescription"
 * focus.identifier.value = "RX0001"
 
-Instance: example-dispense
-InstanceOf: SanyiDispense
-Usage: #example
-Title: "发药 / a dispense"
+RuleSet: HandedOver
+* identifier.value = "ord_lg5kyrtcilt4pl3h_1-1"
 * status = #completed
 * medicationCodeableConcept.coding[drug].code = #D001
 * medicationCodeableConcept.coding[drug].display = "盐酸二甲双胍片"
-* subject.display = "患者"
+* subject.display = "患者 / the patient"
+* performer.actor.identifier.value = "ankang"
+* location.identifier.value = "ankang/AK01"
 * authorizingPrescription.identifier.system = "urn:demo:item"
 * authorizingPrescription.identifier.value = "RX0001-1"
 * quantity.value = 60
 * quantity.unit = "片"
+* daysSupply.value = 30
+* daysSupply.unit = "d"
 * whenHandedOver = "2026-11-22T11:20:00+08:00"
+* extension[handover].valueCode = #pickup
+
+Instance: example-dispense
+InstanceOf: SanyiDispense
+Usage: #example
+Title: "发药 / a dispense"
+* insert HandedOver
 
 Instance: example-claim
 InstanceOf: SanyiClaim
@@ -436,15 +448,14 @@ Title: "结算申请 / a claim"
 * item.net.value = 46.50
 * total.value = 46.50
 
-Instance: example-settlement
-InstanceOf: SanyiSettlement
-Usage: #example
-Title: "结算结果 / a settlement"
+RuleSet: Settled
+* identifier.value = "S3701000001"
+* status = #active
 * type = http://terminology.hl7.org/CodeSystem/claim-type#pharmacy
-* patient.display = "患者"
+* patient.display = "患者 / the patient"
 * created = "2026-11-22T11:21:05+08:00"
-* insurer.display = "示范市医保中心"
-* request.identifier.value = "stl_0001"
+* insurer.identifier.value = "jinan_centre"
+* request.identifier.value = "H37010000001202611221121050001"
 * total[0].category.coding[part].code = #total
 * total[0].amount.value = 46.50
 * total[0].amount.currency = #CNY
@@ -457,3 +468,69 @@ Title: "结算结果 / a settlement"
 * total[3].category.coding[part].code = #cash
 * total[3].amount.value = 0
 * total[3].amount.currency = #CNY
+
+Instance: example-settlement
+InstanceOf: SanyiSettlement
+Usage: #example
+Title: "结算结果 / a settlement"
+* insert Settled
+
+Instance: rp-status
+InstanceOf: SanyiStatus
+Usage: #inline
+* status = #completed
+* identifier.value = "rx_lg5kyrtcilt4pl3h"
+* businessStatus.coding[status].code = #fulfilled
+* code.coding[task].code = #fulfil
+* focus.identifier.system = "urn:demo:prescription"
+* focus.identifier.value = "RX0001"
+* statusReason.coding.system = "https://sanyi.example/fhir/CodeSystem/reason"
+* statusReason.coding.code = #handed_over
+* note[0].text = "患者已拿到药"
+* note[1].text = "the patient has the medicine"
+* lastModified = "2026-11-22T11:20:03+08:00"
+
+Instance: rp-dispense
+InstanceOf: SanyiDispense
+Usage: #inline
+* insert HandedOver
+
+Instance: example-report-fulfilled
+InstanceOf: SanyiReport
+Usage: #example
+Title: "取药报告 / the report of a handover"
+* type = #collection
+* identifier.value = "rx_lg5kyrtcilt4pl3h:fulfilled"
+* timestamp = "2026-11-22T11:20:03+08:00"
+* insert Entry(21, rp-status)
+* insert Entry(22, rp-dispense)
+
+Instance: rs-status
+InstanceOf: SanyiStatus
+Usage: #inline
+* status = #completed
+* identifier.value = "rx_lg5kyrtcilt4pl3h"
+* businessStatus.coding[status].code = #settled
+* code.coding[task].code = #fulfil
+* focus.identifier.system = "urn:demo:prescription"
+* focus.identifier.value = "RX0001"
+* statusReason.coding.system = "https://sanyi.example/fhir/CodeSystem/reason"
+* statusReason.coding.code = #settled
+* note[0].text = "医保已结算"
+* note[1].text = "the fund has settled"
+* lastModified = "2026-11-22T11:21:05+08:00"
+
+Instance: rs-settlement
+InstanceOf: SanyiSettlement
+Usage: #inline
+* insert Settled
+
+Instance: example-report-settled
+InstanceOf: SanyiReport
+Usage: #example
+Title: "结算报告 / the report of a settlement"
+* type = #collection
+* identifier.value = "rx_lg5kyrtcilt4pl3h:settled:1"
+* timestamp = "2026-11-22T11:21:05+08:00"
+* insert Entry(31, rs-status)
+* insert Entry(32, rs-settlement)

@@ -84,7 +84,7 @@ Context: Coverage
 Extension: Handover
 Id: handover
 Title: "取药方式 / Handover"
-Context: MedicationRequest
+Context: MedicationRequest, MedicationDispense
 * insert Answers(FHIR-034)
 * value[x] 1..1
 * value[x] only code
