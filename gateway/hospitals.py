@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from adapters.dialects import fhir_r4
 from fhir_profiles import answers
 from gateway.access import FHIR, denied, hospital_token, speakers
 from gateway.bodies import Bodies
-from gateway.trouble import FHIR_JSON, json_answer
+from gateway.trouble import in_fhir, json_answer
 from infra.db import prescriptions
 from infra.db.rows import PrescriptionRow
 from infra.settings import Settings
@@ -50,9 +50,9 @@ def hospital_door(city: City, settings: Settings, bodies: Bodies) -> APIRouter:
         return Response(twin.body, media_type=twin.media)
 
     @door.get("/Task/{number}")
-    def where(hospital: Sender, number: str) -> Response:
+    def where(hospital: Sender, number: str, request: Request) -> Response:
         row = prescription_of(city, hospital, number)
-        return Response(answers.status_task(row.id, number, hospital, row.status), media_type=FHIR_JSON)
+        return in_fhir(request, answers.status_task(row.id, number, hospital, row.status))
 
     return door
 

@@ -28,7 +28,7 @@ from gateway.access import COOKIE, STAYS, Desk, Form, Person, Role, denied, form
 from gateway.operations import dossier_of, wake
 from gateway.people import PeoplesRoute
 from gateway.review import given, queue, unknown_prescription
-from gateway.trouble import answer, door_of, headers_of, sign_in_address, spoken
+from gateway.trouble import answer, headers_of, sign_in_address, spoken
 from infra.db import mapping, prescriptions, reviews, views
 from infra.settings import Settings
 from tasks import review
@@ -74,7 +74,7 @@ class Pages:
 
     def trouble(self, request: Request, error: HTTPException) -> Response:
         """An error as the door it happened at wants it; pages get one of their own."""
-        if said := answer(door_of(request.url.path), error):
+        if said := answer(request, error):
             return said
         if error.status_code == 401:
             return RedirectResponse(sign_in_address(request), 303)

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -12,8 +13,10 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from adapters.dialects import fhir_r4
 from domain.errors import NeedsOperator, Refused, RxError, StaleStatus, Transient
 from fhir_profiles import codes
+from fhir_profiles.answers import canonical
 from gateway.access import denied
 from infra.db.engine import unavailable
 from infra.log import get_logger
@@ -21,7 +24,6 @@ from tasks.review import ReviewRefused
 
 log = get_logger(__name__)
 
-FHIR_JSON = "application/fhir+json"
 RETRY_AFTER = 5
 """Seconds after which a sender may try again."""
 
@@ -54,23 +56,41 @@ def _spelled(value: object) -> object:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
+def in_xml(request: Request) -> bool:
+    """Whether a hospital is answered in XML where its message is not read: as it says it sends, or else as it accepts."""
+    for name in ("content-type", "accept"):
+        for media in _MEDIA.findall(request.headers.get(name, "").lower()):
+            return bool(media == "xml")
+    return False
+
+
+_MEDIA = re.compile(r"\b(?:application|text)/(?:fhir\+)?(xml|json)\b")
+
+
+def in_fhir(request: Request, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A resource of ours, as JSON, in the form the request asks for."""
+    if in_xml(request):
+        return Response(fhir_r4.to_xml(json.loads(body)), status, headers, fhir_r4.XML_MEDIA)
+    return Response(body, status, headers, fhir_r4.JSON_MEDIA)
+
+
 def outcome(status: int, code: str, text: str, text_en: str) -> bytes:
     """One OperationOutcome with one issue, in the form of contract 1."""
     issue = {"severity": "error", "code": _ISSUES.get(status, "exception"), "diagnostics": text_en,
              "details": {"coding": [{"system": codes.code_system("finding"), "code": code}], "text": text}}
-    return json.dumps({"resourceType": "OperationOutcome", "issue": [issue]}, ensure_ascii=False).encode()
+    return canonical({"resourceType": "OperationOutcome", "issue": [issue]})
 
 
-def answer(door: Door, error: AnyHTTPException) -> Response | None:
-    """The error in the form of a door; None for a page, which has its own."""
+def answer(request: Request, error: AnyHTTPException) -> Response | None:
+    """The error in the form of the door it happened at; None for a page, which has its own."""
     said = spoken(error)
     headers = headers_of(error)
     if error.status_code == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    match door:
+    match door_of(request.url.path):
         case Door.HOSPITAL:
             body = outcome(error.status_code, said["code"], said["text"], said["text_en"])
-            return Response(body, error.status_code, headers, FHIR_JSON)
+            return in_fhir(request, body, error.status_code, headers)
         case Door.CHAIN:
             return json_answer({"result": said["code"]}, error.status_code, headers)
         case Door.PRESCRIPTIONS:

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from fhir.resources.R4B.operationoutcome import OperationOutcome
+from httpx import Response
+from lxml import etree
 
 from domain.errors import Transient
+from fhir_profiles.structure import faults
 from gateway.app import create_app
+from infra.limits import Measure
 from tasks.city import City
 from tests.city import HOSPITAL_TOKEN, SAMPLES, bundle, cancel, make_settings, rxno
 
@@ -222,6 +227,85 @@ def test_while_nothing_can_be_archived_the_hospital_is_asked_to_come_again(city:
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
     assert answer.json()["issue"][0]["code"] == "transient"
+
+
+def outcome_of(answer: Response, media: str) -> dict[str, object]:
+    """An OperationOutcome in the form that was asked for, valid by our own profile and by fhir.resources."""
+    assert answer.headers["content-type"].startswith(media)
+    if media == XML:
+        root = etree.fromstring(answer.content)
+        assert root.tag == "{http://hl7.org/fhir}OperationOutcome"
+        return {"code": root.find(".//{*}details/{*}coding/{*}code").get("value")}  # type: ignore[union-attr]
+    said = answer.json()
+    OperationOutcome.model_validate(said)
+    assert faults("findings", said) == []
+    return {"code": said["issue"][0]["details"]["coding"][0]["code"]}
+
+
+JSON, XML = "application/fhir+json", "application/fhir+xml"
+
+
+@pytest.mark.parametrize("media", [JSON, XML])
+@pytest.mark.parametrize(("method", "path", "token", "size", "status", "code"), [
+    ("POST", BUNDLE, "wrong", 2, 401, "unauthorized"), ("POST", TASK, "", 2, 401, "unauthorized"),
+    ("POST", "/fhir/elsewhere/Bundle", HOSPITAL_TOKEN, 2, 404, "unknown_hospital"),
+    ("POST", "/fhir/jinan_first/Patient", HOSPITAL_TOKEN, 2, 404, "not_found"),
+    ("PUT", BUNDLE, HOSPITAL_TOKEN, 2, 405, "not_possible"),
+    ("POST", BUNDLE, HOSPITAL_TOKEN, 20_000_001, 413, "MSG_TOO_LARGE"),
+    ("GET", "/fhir/jinan_first/requests/M1", HOSPITAL_TOKEN, 0, 404, "unknown_key"),
+    ("GET", "/fhir/jinan_first/requests/M1/patched", HOSPITAL_TOKEN, 0, 404, "no_patch"),
+    ("GET", f"{TASK}/RX9", HOSPITAL_TOKEN, 0, 404, "unknown_prescription"),
+])
+def test_a_no_of_the_door_is_in_the_form_of_what_came(
+        client: TestClient, method: str, path: str, token: str, size: int, status: int, code: str, media: str) -> None:
+    headers = {"Authorization": f"Bearer {token}"} | ({"Content-Type": media} if size else {"Accept": media})
+    answer = client.request(method, path, content=b" " * size, headers=headers)
+    assert answer.status_code == status
+    assert outcome_of(answer, media) == {"code": code}
+
+
+@pytest.mark.parametrize("media", [JSON, XML])
+def test_who_must_come_again_hears_so_in_the_form_of_what_came(city: City, tmp_path: Path, media: str) -> None:
+    headers = HEADERS | {"Content-Type": media}
+    busy = TestClient(create_app(replace(city, archive=Full()), make_settings(tmp_path)))  # type: ignore[arg-type]
+    away = busy.post(BUNDLE, content=bundle(1), headers=headers)
+    assert (away.status_code, outcome_of(away, media)) == (503, {"code": "busy"})
+    broken = TestClient(create_app(replace(city, archive=Broken()), make_settings(tmp_path)),  # type: ignore[arg-type]
+                        raise_server_exceptions=False)
+    ours = broken.post(BUNDLE, content=bundle(1), headers=headers)
+    assert (ours.status_code, outcome_of(ours, media)) == (500, {"code": "internal"})
+    greedy = TestClient(create_app(replace(city, share=Measure(1_000_000, 3600)), make_settings(tmp_path)))
+    assert greedy.post(BUNDLE, content=b"x" * 600_000, headers=headers).status_code == 400
+    more = greedy.post(BUNDLE, content=b"y" * 600_000, headers=headers)
+    assert (more.status_code, outcome_of(more, media)) == (429, {"code": "too_much"})
+    assert int(more.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(("raw", "status", "code"), [
+    (b"<", 400, "MSG_NOT_XML"), (b"<Bundle xmlns='http://hl7.org/fhir'>", 400, "MSG_NOT_XML"),
+    (b"<Patient xmlns='http://hl7.org/fhir'/>", 422, "MSG_WRONG_RESOURCE"),
+    (b"<Task xmlns='http://hl7.org/fhir'/>", 422, "MSG_WRONG_RESOURCE"),
+    (b"<Bundle xmlns='http://hl7.org/fhir'><type value='batch'/></Bundle>", 422, "BUNDLE_TYPE"),
+    (b"<Bundle xmlns='http://hl7.org/fhir'>" + b" " * (1 << 20) + b"</Bundle>", 422, "PRESCRIPTION_TOO_LARGE"),
+    (b"<a>" * 100, 422, "MSG_TOO_DEEP"), (b"<!DOCTYPE a><a/>", 422, "XML_DOCTYPE"), (b"\xff\xfe<", 422, "XML_ENCODING"),
+])
+@pytest.mark.parametrize("declared", [{}, {"Content-Type": XML}, {"Content-Type": JSON}])
+def test_what_begins_as_xml_is_answered_in_xml_whatever_is_wrong_and_whatever_it_is_called(
+        client: TestClient, raw: bytes, status: int, code: str, declared: dict[str, str]) -> None:
+    answer = client.post(BUNDLE, content=raw, headers=HEADERS | declared)
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith(XML)
+    found = [one.get("value") for one in etree.fromstring(answer.content).iterfind(".//{*}details/{*}coding/{*}code")]
+    assert code in found
+
+
+def test_where_a_prescription_is_comes_in_the_form_that_is_accepted(client: TestClient) -> None:
+    client.post(BUNDLE, content=bundle(1), headers=HEADERS)
+    plain = client.get(f"{TASK}/{rxno(1)}", headers=HEADERS | {"Accept": JSON})
+    assert faults("status", plain.json()) == []
+    answer = client.get(f"{TASK}/{rxno(1)}", headers=HEADERS | {"Accept": f"{XML};q=1.0, */*"})
+    assert answer.headers["content-type"].startswith(XML)
+    assert etree.fromstring(answer.content).find("{*}businessStatus/{*}coding/{*}code").get("value") == "received"  # type: ignore[union-attr]
 
 
 def test_a_fault_of_ours_says_nothing_about_itself(city: City, tmp_path: Path, capsys: pytest.CaptureFixture[str],

@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 
 from gateway.line import InTime, Line
-from gateway.trouble import answer, door_of, install
+from gateway.trouble import answer, install
 
 
 class Hasty(Line):
@@ -27,7 +27,7 @@ async def serving() -> AsyncIterator[int]:
         return {"bytes": len(await request.body())}
 
     app.add_middleware(InTime, seconds=0.6)
-    install(app, lambda request, error: answer(door_of(request.url.path), error))
+    install(app, lambda request, error: answer(request, error))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, http=Hasty, ws="none", lifespan="off"))
     running = asyncio.create_task(server.serve())
     while not server.started:
