@@ -96,7 +96,7 @@ install_with_uv() {
 install_with_pip() {
     [ -x "$VENV" ] && "$VENV" -m pip --version >/dev/null 2>&1 || "$PY" -m venv --clear .venv ||
         stop "no virtual environment: install python3-venv (Debian, Ubuntu) and try again  请先安装 python3-venv"
-    # --no-deps: the lock is complete, and it overrides one bound that pip would insist on.
+    # --no-deps: the lock is complete.
     "$VENV" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$1" ||
         stop "could not install $1; the lines above say why  依赖安装失败，原因见上"
 }

@@ -45,8 +45,8 @@ keeps its memory too. The rest is what is on its way at the end, or waits for pe
 CALLED_DEAD = "its heartbeat stopped%"
 """What flows/automations.py says of a silent run when it makes it Crashed: on a healthy day there is none.
 
-The automation may fire without doing so: the heartbeat of a run that was over within a moment can reach Prefect
-after the end. Prefect refuses to crash what has ended.
+The automation may fire without doing so: the end of a run that Prefect planned just before waits in its order of
+events for up to a quarter of an hour. Prefect refuses to crash what has ended.
 """
 PLATEAU = 1.3
 """The most rows of the second half over the most of the first half, after the warm-up."""
