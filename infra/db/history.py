@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from domain.errors import StaleStatus
 from domain.events import ARGUMENTS, Event
+from domain.former_words import event_of
 from domain.lifecycle import Status, may_move
 from infra.db.engine import run, table
 from infra.db.rows import HistoryRow, PrescriptionRow
@@ -126,13 +127,22 @@ def wait(session: Session, head: Head, *, until: datetime | None, waiting_for: s
     return replace(head, wake_at=until)
 
 
-_DETAILS = sa.select(HistoryRow.detail).where(
-    HistoryRow.prescription_id == sa.bindparam("of"), HistoryRow.reason == sa.bindparam("event")).order_by(HistoryRow.seq)
+_DETAILS = sa.select(HistoryRow.reason, HistoryRow.detail).where(
+    HistoryRow.prescription_id == sa.bindparam("of")).order_by(HistoryRow.seq)
 
 
-def details(session: Session, prescription_id: str, event: Event) -> list[dict[str, Any]]:
-    """The arguments of every such event of a prescription, the oldest first."""
-    return [json.loads(detail) for detail in run(session, _DETAILS, {"of": prescription_id, "event": str(event)}).scalars()]
+def details(session: Session, prescription_id: str, event: Event) -> list[Mapping[str, Any]]:
+    """The arguments of every such event of a prescription, the oldest first; also those written before events had codes."""
+    rows = [event_of(reason, opened(detail)) for reason, detail in run(session, _DETAILS, {"of": prescription_id})]
+    return [known[1] for known in rows if known is not None and known[0] is event]
+
+
+def opened(detail: str) -> object:
+    """A row's detail; as it is where somebody has tampered with it."""
+    try:
+        return json.loads(detail)
+    except ValueError:
+        return detail
 
 
 @dataclass(frozen=True)

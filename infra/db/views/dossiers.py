@@ -1,6 +1,5 @@
 """One prescription whole, one run, and lists of prescriptions."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from sqlalchemy.orm import Session
 from domain.lifecycle import DEADLINES, OWNERS, STAGES, Deadline, Owner, Status
 from infra.db import drawings
 from infra.db.engine import Row
-from infra.db.history import GENESIS, HASHED, Broken, verify
+from infra.db.history import GENESIS, HASHED, Broken, opened, verify
 from infra.db.rows import (
     ClaimRow,
     DiscrepancyRow,
@@ -99,7 +98,7 @@ def dossier(session: Session, prescription_id: str) -> Dossier | None:
         received_at=row.received_at, valid_until=row.valid_until, lease_owner=row.lease_owner,
         lease_until=row.lease_until, archive_key=row.archive_key, version=row.version, head_hash=row.head_hash,
         history=[picked(event, "seq", "at", "from_status", "to_status", "actor", "reason", "run_id", "hash")
-                 | {"detail": _opened(event.detail)} for event in chain],
+                 | {"detail": opened(event.detail)} for event in chain],
         broken=broken,
         hops=[picked(hop, "run_id", "started_at", "ended_at", "from_status", "to_status", "error")
               for hop in mine(HopRow, HopRow.id)],
@@ -189,14 +188,6 @@ def discrepancy(found: DiscrepancyRow) -> Plain:
 def picked(row: object, *names: str) -> Plain:
     """Some columns of a row."""
     return {name: getattr(row, name) for name in names}
-
-
-def _opened(detail: str) -> object:
-    """A history row's detail; as it is where somebody has tampered with it."""
-    try:
-        return json.loads(detail)
-    except ValueError:
-        return detail
 
 
 # --- Runs and lists ------------------------------------------------------------------------------

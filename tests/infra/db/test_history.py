@@ -186,3 +186,22 @@ def test_a_row_whose_hash_is_right_must_still_start_where_the_one_before_ended(d
     broken = verdict(db, seen.id)
     assert broken is not None
     assert (broken.seq, broken.what) == (2, "does not start where the row before ended")
+
+
+def test_what_an_event_says_is_found_also_where_it_was_written_as_a_sentence(db: Database) -> None:
+    head = admitted(db)
+    with db.transaction() as session:
+        for status in ("accepted", "handed_over"):
+            head = history.append(
+                session, head, actor="chain:ankang", event=Event.ORDER_UPDATE, at=NOW, wake_at=None,
+                detail={"order": "ord_1", "event": "e", "status": status, "cause": "", "lines": [], "at": NOW.isoformat()})
+    with db.transaction() as session:
+        # The second as an older release wrote it; the first row of all, tampered with, is nobody's business here.
+        former = '{"at":"then","event":"e","lines":[],"order":"ord_1","reason":"","said":"handed_over"}'
+        for seq, change in ((3, {"reason": "order handed_over", "detail": former}), (1, {"detail": "{"})):
+            session.execute(sa.update(HistoryRow).where(
+                HistoryRow.prescription_id == head.id, HistoryRow.seq == seq).values(change))
+    with db.reading() as session:
+        told = history.details(session, head.id, Event.ORDER_UPDATE)
+    assert [(one["order"], one["status"], one["cause"], one["at"]) for one in told] == [
+        ("ord_1", "accepted", "", NOW.isoformat()), ("ord_1", "handed_over", "", "then")]
