@@ -98,7 +98,7 @@ class SandboxCity:
         return f"sanyi:{self.keys['prefect']}"
 
     @property
-    def _prefect_auth(self) -> tuple[str, str]:
+    def prefect_auth(self) -> tuple[str, str]:
         name, _, password = self.prefect_password.partition(":")
         return name, password
 
@@ -231,7 +231,7 @@ class SandboxCity:
         """One call of Prefect's API, as an operator's program makes it."""
         # On SQLite a busy Prefect server answers 503 now and then and means "again".
         for _ in range(20):
-            answer = self._client.request(method, f"{self.urls['prefect']}/api{path}", json=body, auth=self._prefect_auth)
+            answer = self._client.request(method, f"{self.urls['prefect']}/api{path}", json=body, auth=self.prefect_auth)
             if answer.status_code != 503:
                 break
             time.sleep(0.5)

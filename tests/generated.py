@@ -237,7 +237,7 @@ def deployments_page() -> str:
         "(`python -m flows.resident`) in the pool `operations`. How to run one by hand: "
         "[operations](../operations.md#run-a-deployment-by-hand).",
         _table(("deployment", "what it does", "schedule", "default parameters", "tags", "entry point"), rows),
-        "The lifecycle flow `prescription-lifecycle` has no deployment: the lifecycle worker "
+        "The flow `batch` has no deployment: the lifecycle worker "
         "(`python -m flows.worker`) starts its runs itself.",
     )
 

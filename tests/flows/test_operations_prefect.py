@@ -10,7 +10,8 @@ import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.automations import ALERTS, TAG
-from flows.dead import tidy
+from flows.dead import BATCH, tidy
+from flows.window import FLOW
 from infra.db import Database, canary
 from sandbox.processes import Processes
 from tests.operations import Operations
@@ -60,7 +61,7 @@ def test_the_canary_sees_its_run_its_task_run_and_its_event_and_our_database_rem
 
 
 def test_what_an_operator_must_know_becomes_an_artifact_and_a_message(operations):
-    red = operations.run("prescription-lifecycle", "FAILED")
+    red = operations.run(FLOW, "FAILED")
     operations.run("reconcile-day", "FAILED")
     operations.run("sweep", "FAILED")
     operations.run("board", "CRASHED")
@@ -74,7 +75,7 @@ def test_what_an_operator_must_know_becomes_an_artifact_and_a_message(operations
 async def test_stuck_runs_are_moved_on_and_counted(operations):
     with operations.dead("operations"):
         pending, running, cancelling = (
-            operations.run("prescription-lifecycle", state) for state in ("PENDING", "RUNNING", "CANCELLING"))
+            operations.run(BATCH, state) for state in ("PENDING", "RUNNING", "CANCELLING"))
         theirs = operations.run("somebody-else", "RUNNING")
         by_hand = {operations.city.run_deployment("sweep/upkeep") for _ in range(3)}
         by_schedule = _next_canaries(operations)

@@ -18,6 +18,8 @@ from uuid import uuid4
 from rich.console import Console
 
 from flows.automations import ALERTS
+from flows.dead import BATCH
+from flows.window import FLOW
 from sandbox.processes import ROOT, Processes
 from tests import services
 from tests.operations import Operations
@@ -35,7 +37,7 @@ SLEEPER = """
 import asyncio, sys
 from prefect import flow
 
-@flow(name="prescription-lifecycle", flow_run_name=sys.argv[1])
+@flow(name="batch", flow_run_name=sys.argv[1])
 async def sleeper():
     await asyncio.sleep(900)
 
@@ -98,7 +100,7 @@ def _has_sung(operations: Operations) -> bool:
 
 def _troubles(operations: Operations) -> None:
     """What becomes an alert while everybody is alive."""
-    for flow, state in (("prescription-lifecycle", "FAILED"), ("reconcile-day", "FAILED"), ("sweep", "FAILED"),
+    for flow, state in ((FLOW, "FAILED"), ("reconcile-day", "FAILED"), ("sweep", "FAILED"),
                         ("board", "CRASHED")):
         operations.run(flow, state)
 
@@ -124,7 +126,7 @@ def _heard_of(operations: Operations, name: str) -> bool:
 
 def _ended_before_its_last_heartbeat(operations: Operations) -> str:
     """A run of which Prefect hears that it is over, and then of a heartbeat before that."""
-    run = operations.run("prescription-lifecycle", "COMPLETED", "over")
+    run = operations.run(BATCH, "COMPLETED", "over")
     operations.until(lambda: bool(_events(operations, run, name=["prefect.flow-run.Completed"])))
     (found,) = operations.runs(flow_runs={"id": {"any_": [run]}})
     just_before = datetime.fromisoformat(found["end_time"]) - timedelta(milliseconds=1)
@@ -132,7 +134,7 @@ def _ended_before_its_last_heartbeat(operations: Operations) -> str:
         "id": str(uuid4()), "occurred": just_before.isoformat(), "event": "prefect.flow-run.heartbeat",
         "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
         "related": [{"prefect.resource.id": f"prefect.flow.{found['flow_id']}", "prefect.resource.role": "flow",
-                     "prefect.resource.name": "prescription-lifecycle"}]}])
+                     "prefect.resource.name": BATCH}]}])
     return run
 
 
