@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 
 from domain import allergies
@@ -25,6 +26,7 @@ from fhir_profiles.current import current_address, current_phone
 from fhir_profiles.invariants import resident_id
 from fhir_profiles.message import (
     BEIJING,
+    MAX_FINDINGS,
     Json,
     Report,
     coded,
@@ -39,6 +41,7 @@ from fhir_profiles.message import (
     proof,
     text,
     unit,
+    unsound,
 )
 from fhir_profiles.rules import BUNDLE_RULES, CANCEL_RULES, Entry, Message, Places, Version, rule
 from fhir_profiles.shapes import profiles
@@ -97,6 +100,8 @@ def check_bundle_data(data: Json, hospital: str, report: Report, versions: Colle
             found += [(path, code) for path in broken(message) if (path, code) not in said
                       and not (code in texts.CODES and _said_already(path, told))]
     found += [(path, "ELEMENT_NOT_READ") for path in _not_read(message, {path for path, _ in found})]
+    if found:
+        found = _first_hand(found, data)
     for index, path, code in sorted((message.place(path), path, code) for path, code in found):
         report.add(code, path, message.lines.get(index))
 
@@ -116,6 +121,24 @@ def _not_read(message: Message, told: set[str]) -> Places:
             above = _places_around(path) if isinstance(names[-1], int) else ()
             if path not in around and not any(place in told for place in above if len(place) > len(root)):
                 yield path
+
+
+def _first_hand(found: list[tuple[str, str]], data: Json) -> list[tuple[str, str]]:
+    """What does not only follow from what JSON alone made useless: not about that, nor about something around it within its
+    resource, nor about an extension or the end of a reference that it was to name, nor from comparing it with others."""
+    flaws = [fhirpath(str(data["resourceType"]), names) for names in islice(unsound(data), MAX_FINDINGS)]
+    if not flaws:
+        return found
+    resources = [flaw[:flaw.rfind(".resource.") + len(".resource")] if ".resource." in flaw else "Bundle" for flaw in flaws]
+    around = {place for flaw, resource in zip(flaws, resources, strict=True) for place in _places_around(flaw)
+              if len(place) > len(resource)}
+    nameless = [flaw.removesuffix(".url") for flaw in flaws if flaw.endswith(".url")]
+    named = tuple(start for one in nameless for start in (f"{one}.", f"{one[:one.rfind('[')]}('"))
+    beside = {flaw.rpartition(".")[0] for flaw in flaws}
+    lost = {"ITEMS_DISAGREE", "REFERENCE_BROKEN" if any(flaw.endswith(".fullUrl") for flaw in flaws) else ""}
+    return [(path, code) for path, code in found if not (
+        path in around or path.startswith(named) or code in lost
+        or (code == "UNIT_DISAGREES" and path.rpartition(".")[0] in beside))]
 
 
 def _places_around(path: str) -> list[str]:

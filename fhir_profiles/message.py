@@ -217,14 +217,23 @@ class _Flaw:
     code: str
 
 
+_Twice = dict[int, tuple[Json, frozenset[str]]]
+"""By id: an object and its keys that came twice. As long as the object is here, no other has its id."""
+
+
 def parse(raw: bytes, root: str, report: Report) -> Json | None:
-    """The message as JSON with exact numbers, or None and the findings why not. Without a root, Bundle or Task."""
+    """The message as JSON with exact numbers, and a finding for whatever in it is no good JSON; None if it cannot be read.
+
+    In place of a number or text that is none, or of two, stands a `_Flaw`, which no element takes; of a key with two objects
+    or lists the first counts, for that is where a place leads to. Without a root, Bundle or Task.
+    """
     kinds = (root,) if root else ("Bundle", "Task")
     root = root or "Resource"
     content = _decoded(raw, root, report)
     if content is None:
         return None
     flawed = False
+    twice: _Twice = {}
 
     def flaw(code: str) -> _Flaw:
         nonlocal flawed
@@ -234,8 +243,13 @@ def parse(raw: bytes, root: str, report: Report) -> Json | None:
     def pairs(items: list[tuple[str, Any]]) -> Json:
         result = dict(items)
         if len(result) != len(items):
+            result = {}
+            for name, value in items:
+                first = result.setdefault(name, value)
+                if first != value and name != "resourceType" and not isinstance(first, dict | list):
+                    result[name] = _Flaw("JSON_DUPLICATE_KEY")
             times = Counter(name for name, _ in items)
-            result |= {name: flaw("JSON_DUPLICATE_KEY") for name in result if times[name] > 1}
+            twice[id(result)] = result, frozenset(name for name in result if times[name] > 1)
         return result
 
     def integer(digits: str) -> int | _Flaw:
@@ -253,12 +267,15 @@ def parse(raw: bytes, root: str, report: Report) -> Json | None:
         report.add("MSG_NOT_JSON", root, spot=text_spot(content, getattr(error, "pos", 0)))
         return None
     # A control character or half a surrogate pair can only have come in as an escape.
-    if flawed or "\\u" in content:
-        for code, path in _flaws(data, root, ()):
+    kind = data.get("resourceType") if isinstance(data, dict) else None
+    if flawed or twice or "\\u" in content:
+        for code, path in _flaws(data, str(kind) if kind in kinds else root, (), twice):
             report.add(code, path)
-    if not isinstance(data, dict) or data.get("resourceType") not in kinds:
+    if kind not in kinds:
         report.add("MSG_WRONG_RESOURCE", root)
-    return data if not report.findings else None
+        return None
+    sound: Json = data
+    return sound
 
 
 def exact_json(data: Json, **style: Any) -> bytes:
@@ -319,16 +336,26 @@ def _nth_bracket(content: str, number: int) -> int:
     return at - 1
 
 
-def _flaws(node: object, root: str, names: tuple[str | int, ...]) -> Iterator[tuple[str, str]]:
+def _flaws(node: object, root: str, names: tuple[str | int, ...], twice: _Twice) -> Iterator[tuple[str, str]]:
+    """What within is no good JSON, and where; in place of a text that is none stands a `_Flaw` from now on."""
+    inside: Any = node
+    repeated = twice[id(node)][1] if id(node) in twice else ()
+    for name in list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ():
+        here, value = (*names, name), inside[name]
+        if isinstance(name, str) and _UNPRINTABLE.search(name):
+            yield "JSON_CHARACTER", fhirpath(root, names)
+        if isinstance(value, str) and _UNPRINTABLE.search(value):
+            value = inside[name] = _Flaw("JSON_CHARACTER")
+        flaws = [value.code] if isinstance(value, _Flaw) else []
+        for code in dict.fromkeys([*flaws, *(["JSON_DUPLICATE_KEY"] if name in repeated else [])]):
+            yield code, fhirpath(root, here)
+        yield from _flaws(value, root, here, twice)
+
+
+def unsound(node: object, names: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where in a message stands what JSON alone makes useless: what else is said around it may only follow from that."""
     if isinstance(node, _Flaw):
-        yield node.code, fhirpath(root, names)
-    elif isinstance(node, str) and _UNPRINTABLE.search(node):
-        yield "JSON_CHARACTER", fhirpath(root, names)
-    elif isinstance(node, dict):
-        for name, value in node.items():
-            if _UNPRINTABLE.search(name):
-                yield "JSON_CHARACTER", fhirpath(root, names)
-            yield from _flaws(value, root, (*names, name))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _flaws(value, root, (*names, index))
+        yield names
+    inside = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, value in inside:
+        yield from unsound(value, (*names, name))

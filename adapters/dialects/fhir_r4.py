@@ -164,9 +164,10 @@ def _from_json(raw: bytes) -> FhirMessage:
     report = Report()
     data = parse(raw, "", report)
     locate = json_positions(raw)
+    findings = tuple(replace(one, spot=one.spot or locate(one.path)) for one in report.findings)
     if data is None:
-        raise InvalidPayload([replace(one, spot=one.spot or locate(one.path)) for one in report.findings])
-    return FhirMessage(message_key(data), data, locate, context={"format": "json"}, raw=raw)
+        raise InvalidPayload(list(findings))
+    return FhirMessage(message_key(data), data, locate, context={"format": "json"}, findings=findings, raw=raw)
 
 
 def _from_xml(raw: bytes) -> FhirMessage:

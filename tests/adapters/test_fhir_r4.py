@@ -18,6 +18,7 @@ from adapters.messages import Message, Outcome, Verdict
 from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
 from fhir_profiles.checker import check_data
+from tasks.intake import check
 from tests.effort import steps
 from tests.fhir_profiles.fhir_messages import (
     HOSPITAL,
@@ -28,6 +29,7 @@ from tests.fhir_profiles.fhir_messages import (
     Json,
     cancel,
     changed,
+    child,
     home_delivery,
     long_term,
     raw,
@@ -199,6 +201,56 @@ def test_the_elements_of_an_xml_message_are_found_once_for_all_its_findings():
     first = steps(lambda: message.locate(findings[0].path))
     assert steps(lambda: [message.locate(finding.path) for finding in findings]) < 10 * first
     assert all(message.locate(finding.path) for finding in findings)
+
+
+_SIMPLE = re.compile(r'"([A-Za-z]+)": ("(?:[^"\\]|\\.)*"|[\d.]+|true|false)')
+
+
+def checked(message: bytes) -> list[str]:
+    """Everything that is said of a message that can be read."""
+    return [finding.code for finding in check(fhir_r4.to_fhir(message), HOSPITAL)]
+
+
+@pytest.mark.parametrize(("spoilt", "code"), [
+    ('"{name}": NaN', "JSON_NOT_FINITE"), ('"{name}": 1e99', "JSON_NUMBER_TOO_LONG"), ('"{name}": "\\ud800"', "JSON_CHARACTER"),
+    ("{whole}, {whole}", "JSON_DUPLICATE_KEY"), ('"{name}": 7, {whole}', "JSON_DUPLICATE_KEY")], ids=range(5))
+@pytest.mark.parametrize("build", [long_term, home_delivery, child])
+def test_what_json_alone_makes_useless_is_said_once_and_nothing_that_follows_from_it(build, spoilt: str, code: str):
+    text = raw(build()).decode()
+    places = [one for one in _SIMPLE.finditer(text) if one[1] != "resourceType"]
+    assert len(places) > 90
+    for one in places:
+        there = spoilt.replace("{name}", one[1]).replace("{whole}", one[0])
+        assert checked((text[:one.start()] + there + text[one.end():]).encode()) == [code], one[0]
+
+
+def test_what_is_no_good_json_is_said_with_everything_else_that_is_wrong():
+    text = raw(changed(long_term(), ((*PATIENT, "gender"), "female"), ((*ITEM, "status"), "draft"))).decode()
+    name = json.loads(text)["entry"][0]["resource"]["name"][0]["text"]
+    text = text.replace('"value": 60', '"value": NaN').replace(f'"{name}"', '"\\u0000"').replace('"value": 500', '"value": 5e77')
+    text = text.replace('"type": "collection"', '"type": "collection", "type": "batch"')
+    assert sorted(checked(text.encode())) == [
+        "GENDER_MISMATCH", "ITEM_STATUS", "JSON_CHARACTER", "JSON_DUPLICATE_KEY", "JSON_NOT_FINITE", "JSON_NUMBER_TOO_LONG"]
+
+
+def test_of_two_objects_under_one_key_the_first_is_looked_at():
+    text = raw(long_term()).decode()
+    patient = json.dumps(json.loads(text)["entry"][0]["resource"], ensure_ascii=False)
+    assert patient in text
+    other = patient.replace('"male"', '"female"')
+    assert checked(text.replace(patient, f'{patient}, "resource": {other}').encode()) == ["JSON_DUPLICATE_KEY"]
+    assert checked(text.replace(patient, f'{other}, "resource": {patient}').encode()) == ["JSON_DUPLICATE_KEY", "GENDER_MISMATCH"]
+
+
+def test_a_key_twice_with_one_value_is_offered_put_right_and_its_cure_is_taken():
+    text = raw(long_term()).decode().replace('"type": "collection"', '"type": "collection", "type": "collection"')
+    message = fhir_r4.to_fhir(text.encode())
+    reply = fhir_r4.answer(message, verdict(Outcome.REFUSED, findings=check(message, HOSPITAL)))
+    assert reply.status == 422
+    assert b"patched-message" in reply.body
+    twin = fhir_r4.patched(text.encode(), HOSPITAL)
+    assert twin is not None
+    assert checked(twin.body) == []
 
 
 def test_what_needs_a_person_is_not_offered_put_right():

@@ -13,7 +13,10 @@ def check(raw: bytes, root: str, hospital: str = "") -> tuple[Json, list[Finding
     """A message of that kind as JSON and everything wrong with it; an empty one if it is none."""
     report = Report()
     data = parse(raw, root, report)
-    return ({}, report.findings) if data is None else (data, check_data(data, hospital))
+    if data is None:
+        return {}, report.findings
+    told = {finding.path for finding in report.findings}
+    return data, [*report.findings, *(finding for finding in check_data(data, hospital) if finding.path not in told)]
 
 
 def check_bundle(raw: bytes, hospital: str = "") -> list[Finding]:
