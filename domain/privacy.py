@@ -23,6 +23,11 @@ def personal(text: str) -> bool:
     return _WRITTEN.search(unicodedata.normalize("NFKC", text)) is not None
 
 
+def numbers_in(text: str) -> list[str]:
+    """The mobile and id numbers in a text, as they are written without groups."""
+    return [number.group() for number in _NUMBER.finditer(text)]
+
+
 def masked(text: str) -> str:
     """A text without the mobile and id numbers in it, full-width digits too; names stay."""
     narrow = unicodedata.normalize("NFKC", text)

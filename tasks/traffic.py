@@ -17,11 +17,13 @@ from typing import Any
 from adapters.kit.shape import shape
 from adapters.messages import Message
 from domain.errors import InvalidPayload
-from fhir_profiles.checker import check_data
+from domain.privacy import numbers_in
+from fhir_profiles.message import member, members, text
 from infra.db import claims, traffic
 from infra.log import get_logger
 from infra.settings import get_settings
 from tasks.city import City, code_map, open_city
+from tasks.intake import check
 
 log = get_logger(__name__)
 
@@ -107,17 +109,21 @@ def export(city: City, slug: str, folder: Path, limit: int = 50, ends_on: date =
             message: Message | None = hospital.to_fhir(raw, codes)
         except InvalidPayload:
             message = None  # whose it is cannot be known
-        safe = people.replaced(raw, message.resource) if message else None
+        # Of a cancel only FHIR's own says nothing about people; of any other nobody knows whom it names.
+        known = message is not None and (message.kind == "Bundle" or "format" in message.context)
+        safe = people.replaced(raw, message.resource) if message and known else None
         if message is None or safe is None:
             done.withheld += 1
             continue
         try:
-            again = hospital.to_fhir(safe, codes).resource
+            again = hospital.to_fhir(safe, codes)
         except InvalidPayload:
             done.withheld += 1  # our own change has spoilt it
             continue
-        findings = check_data(again, slug)
-        if _personal(again) & _personal(message.resource) or (findings and not check_data(message.resource, slug)):
+        findings = check(again, slug)
+        # Of what is said twice, or is no text, only a part was read: the rest may name anybody.
+        if (_personal(again.resource) & _personal(message.resource) or (findings and not check(message, slug))
+                or any(finding.code in _HALF_READ for finding in message.findings)):
             done.withheld += 1
             continue
         target = folder / ("invalid" if findings else "") / f"recorded_{number:03d}{_suffix(safe)}"
@@ -132,6 +138,9 @@ def export(city: City, slug: str, folder: Path, limit: int = 50, ends_on: date =
     return done
 
 
+_HALF_READ = frozenset({"JSON_DUPLICATE_KEY", "JSON_CHARACTER"})
+
+
 class People:
     """Invented people in the place of real ones. `lookup` is a keyed hash: without the key nobody finds the way back."""
 
@@ -144,33 +153,31 @@ class People:
         encoding = next((name for name in ("utf-8", "gb18030") if _decodes(raw, name)), "")
         if not encoding or b"\x00" in raw:
             return None
-        text = raw.decode(encoding)
+        words = raw.decode(encoding)
         invented = self._invented(resource)
         # First marks, then days, then the invented: an id number holds a birthday, and must not be moved twice.
         marks: list[str] = []
         for old, new in invented:
-            for part, other in _parts(old, new, text):
-                text = _spelled(part).sub(lambda found, new=other: _mark(marks, _in_place(found, new)), text)  # type: ignore[misc]
-        text = _DAY.sub(self._moved, text)
-        text = re.sub("\ue000(\\d+)\ue001", lambda found: marks[int(found[1])], text)
-        safe = text.encode(encoding)
+            for part, other in _parts(old, new, words):
+                words = _spelled(part).sub(lambda found, new=other: _mark(marks, _in_place(found, new)), words)  # type: ignore[misc]
+        words = _DAY.sub(self._moved, words)
+        words = re.sub("\ue000(\\d+)\ue001", lambda found: marks[int(found[1])], words)
+        safe = words.encode(encoding)
+        if set(numbers_in(raw.decode(encoding))) & set(numbers_in(words)):
+            return None  # a number of somebody whom the message does not name where we look
         return None if any(_still_in(old, safe, encoding) for old, new in invented if old != new) else safe
 
     def _invented(self, resource: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         """What must go, and what comes instead; the longest first, since one text may hold another."""
         pairs: dict[str, str] = {}
-        for entry in resource.get("entry", []):
-            who = entry["resource"]
+        for who in (member(entry, "resource") for entry in members(resource, "entry")):
             # One character stands for too much to be replaced everywhere.
-            names = [name["text"] for name in who.get("name", []) if isinstance(name, dict) and len(name.get("text", "")) > 1]
-            numbers = [str(one.get("value", "")) for one in who.get("identifier", [])]
-            if who["resourceType"] == "Patient":
-                pairs |= {number: self.id_number(number) for number in numbers if number}
-                pairs |= {name: self.name(name) for name in names}
-                pairs |= {one["value"]: self.phone(one["value"]) for one in who.get("telecom", []) if one.get("value")}
-                pairs |= {one["text"]: self.address(one["text"]) for one in who.get("address", []) if one.get("text")}
-            elif who["resourceType"] == "Practitioner":
-                pairs |= {name: self.name(name) for name in names}
+            pairs |= {name: self.name(name) for name in _said(who, "name", "text")
+                      if len(name) > 1 and text(who, "resourceType") in (*_PERSONS, "Practitioner")}
+            if text(who, "resourceType") in _PERSONS:
+                pairs |= {number: self.id_number(number) for number in _said(who, "identifier", "value")}
+                pairs |= {number: self.phone(number) for number in _said(who, "telecom", "value")}
+                pairs |= {place: self.address(place) for place in _said(who, "address", "text")}
         return sorted(pairs.items(), key=lambda pair: -len(pair[0]))
 
     def id_number(self, number: str) -> str:
@@ -258,14 +265,19 @@ def _mark(marks: list[str], text: str) -> str:
 
 
 def _personal(resource: Mapping[str, Any]) -> set[str]:
-    """Everything a message says that leads to its patient."""
-    found: set[str] = set()
-    for entry in resource.get("entry", []):
-        who = entry["resource"]
-        if who["resourceType"] == "Patient":
-            found |= {str(one.get("value")) for one in (*who.get("identifier", []), *who.get("telecom", []))}
-            found |= {str(one.get("text")) for one in (*who.get("name", []), *who.get("address", []))}
-    return found
+    """Everything a message says that leads to its patient or a guardian."""
+    return {value for who in (member(entry, "resource") for entry in members(resource, "entry"))
+            if text(who, "resourceType") in _PERSONS
+            for name, part in (("identifier", "value"), ("telecom", "value"), ("name", "text"), ("address", "text"))
+            for value in _said(who, name, part)}
+
+
+_PERSONS = ("Patient", "RelatedPerson")
+
+
+def _said(who: object, name: str, part: str) -> list[str]:
+    """The texts under a name of a person, as they are."""
+    return [value for one in members(who, name) if isinstance(value := member(one, part), str) and value]
 
 
 def _decodes(raw: bytes, encoding: str) -> bool:
