@@ -87,6 +87,16 @@ class Reply:
 
 
 @dataclass(frozen=True)
+class Parked:
+    """A file of a hospital that nobody could take, as it lies in the hospital's box."""
+
+    mark: str
+    """The first eight letters of its name there; its own name may say anything."""
+    reason: str
+    """A code of `domain.words.PARKED`."""
+
+
+@dataclass(frozen=True)
 class Fetched:
     """One message taken from a hospital that is asked for its messages."""
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from adapters.mapping import CodeMap
-from adapters.messages import Fetched, Message, Reply, Verdict
+from adapters.messages import Fetched, Message, Parked, Reply, Verdict
 from domain.claims import Claim, DayTotals, Entitlement, Identity, Reconciled, Reversal, Settlement
 from domain.orders import Offers, OrderLine, OrderUpdate, PharmacyOrder, Receipt, SettlementNotice
 from domain.prescription import Handover, Place
@@ -113,3 +113,10 @@ class Polled(Protocol):
 
     async def settle(self, ref: str, reply: Reply) -> None:
         """Hand over our answer to one of them; it is not offered again. Repeatable."""
+
+
+class Boxed(Polled, Protocol):
+    """A hospital that is asked, and whose messages are files in a box that people put other things into as well."""
+
+    async def parked(self) -> Sequence[Parked]:
+        """Files that nobody could take and that still lie there. Repeatable."""

@@ -105,6 +105,14 @@ ENDINGS: Mapping[str, Two] = {
     "": Two("未说明原因", "no reason given"),
 }
 """Why an order ended or was not taken: what chains say, and why we take one back."""
+PARKED: Mapping[str, Two] = {
+    "odd_name": Two("文件名不可用", "a name nobody can use"),
+    "untaken": Two("不是可读取的文件类型", "a kind of file nobody reads"),
+    "unfinished": Two("没有等到交付标记", "no marker came"),
+    "broke": Two("读取时出错或多次中断", "reading it failed"),
+    "forged": Two("work/ 中不是平台写的文件", "not ours, in work/"),
+}
+"""Why a file of a drop box was parked."""
 CANCEL_REASONS: Mapping[str, Two] = {
     "prescriber": Two("医师要求", "the prescriber wants it"),
     "patient": Two("患者要求", "the patient wants it"),

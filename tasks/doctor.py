@@ -373,7 +373,8 @@ _STARTS = {"gateway": ".venv/bin/python -m gateway --port 8000", "worker": ".ven
 """By hand on a plain host; docs/runbooks/README.md says what comes before, and how it is said elsewhere."""
 
 _PAGES = {"overdue": "queue-old", "forgotten": "queue-old", "open_intent": "effects-unknown", "outbox": "outbox-lagging",
-          "review_late": "review-late", "day_unmatched": "books-differ", "discrepancy": "books-differ"}
+          "review_late": "review-late", "day_unmatched": "books-differ", "discrepancy": "books-differ",
+          "parked": "partner-failing"}
 """Runbook page by kind of the board's concern; any other is about a prescription that does not move."""
 
 

@@ -6,8 +6,10 @@ from collections.abc import Collection
 from typing import cast
 
 from adapters.messages import Fetched, Reply
-from adapters.protocols import Polled
+from adapters.protocols import Boxed, Polled
 from infra import metrics
+from infra.db import claims
+from infra.db.views import PARKED_FILE
 from infra.log import get_logger
 from infra.objects import key_of
 from tasks import intake
@@ -28,16 +30,19 @@ async def poll_hospital(city: City, slug: str, limit: int = 50, kept: set[str] |
     """Take in what a hospital has for us, at most `limit` messages; returns how many were settled.
 
     A message that fails is offered again at the next poll, and keeps no other waiting. What is beyond the hospital's share of
-    the hour stays with it until there is room. `kept` are the archive's keys of files that hold several messages; whoever polls
-    again and again hands in the same set, and a file of a thousand messages is kept, and counts, once. Raises what asking the
+    the hour stays with it until there is room. `kept` are the archive's keys of files that hold several messages, and the files
+    parked that the board has; whoever polls again and again hands in the same set, and a file of a thousand messages is kept, and
+    counts, once. Raises what asking the
     hospital raises, usually `Transient`: it comes again as well.
     """
     hospital = cast(Polled, city.hospitals[slug])
-    settled = 0
-    failed: set[str] = set()
     kept = set() if kept is None else kept
     if len(kept) > KEPT:
         kept.clear()
+    if hasattr(hospital, "parked"):
+        await _note_parked(city, cast(Boxed, hospital), slug, kept)
+    settled = 0
+    failed: set[str] = set()
     # As many may fail as are wanted: a few that always do must not hide those behind them.
     while settled < limit and len(failed) < limit:
         fresh = [message for message in await hospital.poll(limit - settled + len(failed)) if message.ref not in failed]
@@ -53,6 +58,20 @@ async def poll_hospital(city: City, slug: str, limit: int = 50, kept: set[str] |
     if settled or failed:
         log.info("poll.done", hospital=slug, settled=settled, failed=len(failed))
     return settled
+
+
+async def _note_parked(city: City, hospital: Boxed, slug: str, kept: set[str]) -> None:
+    """Have the board show what lies in a hospital's box and nobody could take: once for each file."""
+    try:
+        fresh = {f"{slug}/{one.mark}": one.reason for one in await hospital.parked() if f"{slug}/{one.mark}" not in kept}
+        if fresh:
+            with city.db.transaction("box.parked") as session:
+                for subject, reason in fresh.items():
+                    claims.disagree(session, kind=PARKED_FILE, subject=subject, expected="taken", actual=reason, at=city.now())
+            kept.update(fresh)
+    except Exception as error:
+        # It is looked at again with the next poll, and keeps no message waiting.
+        log.warning("poll.parked_not_noted", hospital=slug, error=type(error).__name__, code=getattr(error, "code", ""))
 
 
 def _beyond_share(city: City, slug: str, message: Fetched, kept: Collection[str]) -> bool:

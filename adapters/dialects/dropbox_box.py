@@ -36,7 +36,7 @@ from adapters.dialects.dropbox import (
 )
 from adapters.dialects.dropbox_cells import Row
 from adapters.dialects.dropbox_tables import Layout
-from adapters.messages import Fetched, Outcome, Reply
+from adapters.messages import Fetched, Outcome, Parked, Reply
 from adapters.registry import HospitalManifest
 from domain.errors import InvalidPayload, NeedsOperator, Refused, RxError
 from domain.findings import NOWHERE, Spot
@@ -88,6 +88,19 @@ WHY: Final = {
 """Why a file is parked, for the note beside it: Chinese, English, and the cure in both."""
 
 
+MAX_PARKED: Final = 200
+"""Of those parked, so many of the newest are told; more are a matter for one look at the folder."""
+
+
+def _note(reason: str) -> bytes:
+    chinese, english, cure, cure_en = WHY[reason]
+    return f"{chinese}。{cure}。\r\n{english} {cure_en}\r\n".encode("utf-8-sig")
+
+
+_NOTE = re.compile(r"([0-9a-f]{8})-.*\.why\.txt")
+_REASONS: Final = {_note(reason): reason for reason in WHY}
+
+
 @dataclass(frozen=True)
 class Dropped:
     """A file in the box, read and cut."""
@@ -124,6 +137,8 @@ class Box:
         self._read: dict[str, Dropped] = {}
         self._left: dict[tuple[str, str], set[int]] = {}
         """(name, digest) -> numbers that have no answer yet, as far as this process knows."""
+        self._why: dict[str, str] = {}
+        """Name of a note in `parked/` -> the reason it gives; empty for what is no note of ours."""
 
     @property
     def _line(self) -> BoxTransport:
@@ -148,6 +163,24 @@ class Box:
         """Write a report file under the report's key."""
         name = re.sub(r"[^A-Za-z0-9._-]", "-", key)[:120]
         await self._line.work("report", lambda: self._files.put(f"reports/{name}.csv", report_sheet(json.loads(body))))
+
+    async def parked(self) -> Sequence[Parked]:
+        """See `adapters.protocols.Boxed`: the newest of those that have a note of ours."""
+        return await self._line.work("parked", self._parked)
+
+    def _parked(self) -> list[Parked]:
+        found = []
+        for name in self._files.names("parked")[-MAX_PARKED:]:
+            if note := _NOTE.fullmatch(name):
+                if name not in self._why:
+                    with suppress(Refused):
+                        # The hospital may write here too: what is no note of ours is none.
+                        self._why[name] = _REASONS.get(self._files.read(f"parked/{name}", 2_000), "")
+                if reason := self._why.get(name):
+                    found.append(Parked(note[1], reason))
+        if len(self._why) > 4 * MAX_PARKED:
+            self._why.clear()
+        return found
 
     def _poll(self, limit: int) -> list[Fetched]:
         found: list[Fetched] = []
@@ -214,8 +247,7 @@ class Box:
         """Move a file to `parked/`, under a name that can do no harm, with a note that says why."""
         own = re.sub(r"[^A-Za-z0-9._-]", "_", PurePosixPath(name).name)[-80:].lstrip(".-")
         to = f"parked/{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}-{own}"
-        chinese, english, cure, cure_en = WHY[reason]
-        self._files.put(f"{to}.why.txt", f"{chinese}。{cure}。\r\n{english} {cure_en}\r\n".encode("utf-8-sig"))
+        self._files.put(f"{to}.why.txt", _note(reason))
         self._files.move(name, to)
         # The name is the hospital's and may say anything.
         log.error("dropbox.parked", hospital=self.slug, reason=reason, note=f"{to.partition('-')[0]}-….why.txt")

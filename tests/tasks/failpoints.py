@@ -52,7 +52,7 @@ from infra.db.rows import (
     ReviewRow,
 )
 from infra.topology import Kind, joined
-from tasks import traffic, upkeep, window
+from tasks import polling, traffic, upkeep, window
 from tasks.allocation import open_secrets
 from tasks.anchors import of_city
 from tasks.line import hops
@@ -303,6 +303,10 @@ class World:
     def compare_shapes(self) -> None:
         """The last message of the hospital against the one before it."""
         self._until_done(lambda: traffic.watch_shapes(self.city, recent=1, earlier=1, fewest=1))
+
+    def poll(self) -> None:
+        """The hospital's box is looked into."""
+        self._until_done(lambda: asyncio.run(polling.poll_hospital(self.city, HOSPITAL)))
 
     def redrive(self) -> None:
         """An operator presses Retry. A lease that it left behind lasts five minutes."""

@@ -1,12 +1,12 @@
 """What may happen to a prescription: each scenario ends by itself, the same way every time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import sqlalchemy as sa
 
 from adapters.mapping import CodeMap
-from adapters.messages import Message, Unmapped
+from adapters.messages import Fetched, Message, Parked, Unmapped
 from domain.errors import Transient
 from domain.events import Event
 from domain.findings import Finding, Severity
@@ -314,6 +314,24 @@ def checked_beforehand(city: World) -> None:
     city.work()
 
 
+def a_file_nobody_can_take(city: World) -> None:
+    city.hospital = WithABox()
+    city.restart()
+    city.poll()
+    city.prescribe()
+    city.work()
+
+
+class WithABox(FakeHospital):
+    """Nothing lies in it for us but what nobody could take."""
+
+    async def poll(self, limit: int) -> Sequence[Fetched]:
+        return ()
+
+    async def parked(self) -> Sequence[Parked]:
+        return [Parked("0123abcd", "broke")]
+
+
 class Stranger(FakeHospital):
     """Its code for D001 looks like ours, and nobody has said yet that it is."""
 
@@ -357,6 +375,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     cancelled_while_nobody_can_fill_it, cancelled_at_the_pharmacy, cancelled_too_late, expired_in_review, never_fetched,
     the_fund_is_silent, answers_get_lost, the_chain_falls_silent_twice, the_fund_refuses_to_settle,
     the_fund_refuses_to_reverse, the_hospital_is_down, checked_beforehand,
+    a_file_nobody_can_take,
     a_row_cannot_be_read, everything_is_said_twice, forgotten, a_hold_for_nobody,
     a_code_nobody_had_mapped, a_new_version_of_the_hospitals_software,
     nobody_the_fund_insures, approved_by_an_earlier_release_though_nobody_insures_them, a_store_that_quotes_nonsense,

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from adapters.dialects import dropbox_box
 from adapters.messages import Fetched, Reply
 from domain.errors import Transient
 from domain.lifecycle import Status
-from infra.db import prescriptions
+from domain.words import PARKED
+from infra.db import prescriptions, views
 from infra.db.rows import PrescriptionRow
 from infra.limits import Measure
 from infra.objects import key_of
@@ -152,6 +154,46 @@ async def test_a_file_of_many_prescriptions_counts_once_however_often_it_is_poll
     assert kept == {key_of(raw)}
     slices = sum(path.stat().st_size for path in (tmp_path / "archive").rglob("*") if re.fullmatch("[0-9a-f]{64}", path.name))
     assert share.wait(f"hospital:{SLUG}", 1_000_000) * 1_000_000 / 3600 == pytest.approx(slices)
+
+
+async def test_what_nobody_could_take_is_on_the_board_once_with_its_reason_and_without_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(dropbox_box, "UNTAKEN_SECONDS", 0.0)
+    city = with_hospital(tmp_path, county.adapter(tmp_path))
+    drop(tmp_path, "rx.csv", csv_file(rx(1)))
+    for name in ("患者张三.exe", "b.py"):
+        (tmp_path / "in" / name).write_bytes(b"x")
+    await poll_hospital(city, SLUG)
+    for _ in range(2):
+        # Whatever process looks next, and whatever else lies there.
+        (tmp_path / "parked" / "0123abcd-forged.csv.why.txt").write_bytes("患者张三".encode())
+        (tmp_path / "parked" / "note.why.txt").write_bytes(b"")
+        again = replace(city, hospitals={SLUG: county.adapter(tmp_path)})
+        kept: set[str] = set()
+        for _ in range(2):
+            await poll_hospital(again, SLUG, kept=kept)
+    with city.db.reading() as session:
+        (concern,) = [one for one in views.board(session, city.now(), city.policy).concerns if one.kind == "parked"]
+    marks = sorted(path.name[:8] for path in (tmp_path / "parked").iterdir() if path.name.endswith(("exe", "py")))
+    assert (concern.count, concern.act) == (2, True)
+    assert sorted(one.note for one in concern.examples) == [
+        f"{SLUG}/{mark}: 不是可读取的文件类型 a kind of file nobody reads" for mark in marks]
+    assert "张三" not in repr(concern)
+    assert taken(city) == ["XY0001"]
+
+
+async def test_a_box_whose_parked_files_cannot_be_listed_keeps_no_message_waiting(tmp_path, monkeypatch):
+    city = with_hospital(tmp_path, adapter := county.adapter(tmp_path))
+    drop(tmp_path, "rx.csv", csv_file(rx(1)))
+
+    async def away():
+        raise Transient("away")
+
+    monkeypatch.setattr(adapter, "parked", away)
+    assert await poll_hospital(city, SLUG) == 1
+
+
+def test_every_reason_a_file_is_parked_for_has_words():
+    assert set(dropbox_box.WHY) == set(PARKED)
 
 
 async def test_the_same_prescription_in_another_file_is_the_same_message(tmp_path):

@@ -6,13 +6,13 @@ from adapters.dialects import dropbox
 from adapters.dialects.dropbox_box import Box
 from adapters.hospitals.jinan_county.translation import TRANSLATION, layout
 from adapters.mapping import CodeMap
-from adapters.messages import Fetched, Message, Reply, Verdict
+from adapters.messages import Fetched, Message, Parked, Reply, Verdict
 from adapters.registry import HospitalManifest
 from infra.http import Transport
 
 
 class Adapter:
-    """See `adapters.protocols.Hospital` and `Polled`."""
+    """See `adapters.protocols.Hospital` and `Boxed`."""
 
     SECRETS = ()
 
@@ -32,6 +32,9 @@ class Adapter:
 
     async def poll(self, limit: int) -> Sequence[Fetched]:
         return await self._box.poll(limit)
+
+    async def parked(self) -> Sequence[Parked]:
+        return await self._box.parked()
 
     async def settle(self, ref: str, reply: Reply) -> None:
         await self._box.settle(ref, reply)

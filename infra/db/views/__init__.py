@@ -7,6 +7,7 @@ grows as a whole: docs/explanation/history.md.
 from infra.db.views.boards import (
     DIFFERENCES,
     LASTING,
+    PARKED_FILE,
     Board,
     Concern,
     DayMoney,
@@ -31,6 +32,7 @@ from infra.db.views.dossiers import Dossier, dossier, history_export, listed, ru
 __all__ = [
     "DIFFERENCES",
     "LASTING",
+    "PARKED_FILE",
     "Board",
     "Concern",
     "DayMoney",

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from domain.events import Wait
 from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
 from domain.policy import CityPolicy
-from domain.words import Two, trouble_of
+from domain.words import PARKED, Two, trouble_of
 from infra.db import drawings, mapping
 from infra.db.rows import (
     ENDED,
@@ -130,6 +130,8 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
     "message_shape": ("医院报文结构变化", "elements that are new or gone in a hospital's messages"),
 }
 """By kind of discrepancy."""
+PARKED_FILE = "file_parked"
+"""Kind of the discrepancy that is a file in a hospital's box which nobody could take."""
 
 def trouble_words(code: str, attempts: int) -> Words:
     """What a trouble code means after so many attempts."""
@@ -285,8 +287,16 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
 
     found = DiscrepancyRow
     lately = found.found_at > now - timedelta(days=7)
+    yield from _cases(session, "parked", (
+        True, "近七日医院文件箱中无法接收的文件，已移入 parked/",
+        "in the last seven days: files in a hospital's box that nobody could take",
+        "看 parked/ 中同编号的 .why.txt 说明，请医院改正后重新放入 in/",
+        "read the note of that number in parked/ (.why.txt) and have the hospital put it right and hand it over again"),
+        sa.and_(lately, found.kind == PARKED_FILE), of=found.prescription_id, since=found.found_at,
+        note=(found.subject, found.actual),
+        written=lambda subject, reason: f"{subject}: {' '.join(PARKED.get(reason, (reason,)))}")
     for kind, count, oldest in session.execute(
-            sa.select(found.kind, sa.func.count(), sa.func.min(found.found_at)).where(lately)
+            sa.select(found.kind, sa.func.count(), sa.func.min(found.found_at)).where(lately, found.kind != PARKED_FILE)
             .group_by(found.kind).order_by(found.kind)).all():
         what, what_en = DIFFERENCES.get(kind, (kind, ""))
         yield Concern(
