@@ -29,6 +29,7 @@ from flows.dead import tidy
 from flows.home import city, prefect_clients, told_to_stop
 from flows.prefect_server import part_of
 from flows.window import Window
+from infra import metrics
 from infra.log import configure, get_logger
 from infra.settings import get_settings
 from infra.topology import Kind
@@ -105,6 +106,7 @@ async def serve() -> None:
     entry_points()
     stop = told_to_stop()
     async with prefect_clients(), part_of(city(), Kind.OPERATIONS):
+        metrics.serve(get_settings().metrics_port, get_settings().metrics_host)
         going = asyncio.ensure_future(asyncio.gather(
             _keep_serving(), _keep_deployed(), _keep_automations(), _keep_drawing(),
             *(keep_polling(city(), slug) for slug in polled(city()))))
