@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from sandbox.dialects import Site, install
+from sandbox.loopback import NO_CERTIFICATES
 from sandbox.plan import HOSPITALS, Plan, make_plan
 from sandbox.processes import ROOT, Processes, free_port
 
@@ -88,7 +89,7 @@ class SandboxCity:
                                                        partial(self._key_of, name), free_port))
                            for name, dialect in self.hospitals.items()}
         self._product = self._product_environment(database_url)
-        self._client = httpx.Client(timeout=20, trust_env=False)
+        self._client = httpx.Client(timeout=20, trust_env=False, verify=NO_CERTIFICATES)
         self.on_sending: Callable[[], None] = lambda: None
         """Called when the hospital begins: a proof's chance to interfere."""
 

@@ -7,6 +7,7 @@ import httpx
 from fastapi import FastAPI
 
 from sandbox.book import Book, Document
+from sandbox.loopback import NO_CERTIFICATES
 from sandbox.partner import Background, Setting, partner_app, run
 
 OFF_LABEL = "适应证与诊断不符,请医师核对"
@@ -31,7 +32,7 @@ class Pharmacist:
     async def work(self) -> None:
         """Until the day ends."""
         token = self.setting.secrets[f"SANDBOX_PHARMACIST_{self.number}_TOKEN"]
-        async with httpx.AsyncClient(base_url=self.setting.urls["gateway"], timeout=10, trust_env=False,
+        async with httpx.AsyncClient(base_url=self.setting.urls["gateway"], timeout=10, trust_env=False, verify=NO_CERTIFICATES,
                                      headers={"Authorization": f"Bearer {token}"}) as client:
             while True:
                 if not await self._next(client):

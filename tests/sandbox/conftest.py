@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 
 from sandbox.faults import Faults
+from sandbox.loopback import NO_CERTIFICATES
 from sandbox.partner import Setting
 from tests.sandbox.sockets import SECRETS, serving
 
@@ -44,5 +45,5 @@ async def gateway() -> AsyncIterator[tuple[Listener, str]]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60, verify=NO_CERTIFICATES) as client:
         yield client
