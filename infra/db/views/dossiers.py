@@ -195,12 +195,13 @@ def picked(row: object, *names: str) -> Plain:
 
 def run(session: Session, run_id: str) -> list[Plain]:
     """Every prescription's part in one flow run, and where the prescription is now."""
-    rows = session.execute(
-        sa.select(HopRow, PrescriptionRow.status, PrescriptionRow.hospital)
-        .join(PrescriptionRow, PrescriptionRow.id == HopRow.prescription_id)
-        .where(HopRow.run_id == run_id).order_by(HopRow.id))
+    hops = session.scalars(sa.select(HopRow).where(HopRow.run_id == run_id).order_by(HopRow.id)).all()
+    # Not a join: when a run has many hops, PostgreSQL would rather read every prescription in order than look up these.
+    now = {row.id: row for row in session.execute(
+        sa.select(PrescriptionRow.id, PrescriptionRow.status, PrescriptionRow.hospital)
+        .where(PrescriptionRow.id.in_({hop.prescription_id for hop in hops})))}
     return [picked(hop, "prescription_id", "started_at", "ended_at", "from_status", "to_status", "error")
-            | {"status_now": status, "hospital": hospital} for hop, status, hospital in rows]
+            | {"status_now": now[hop.prescription_id].status, "hospital": now[hop.prescription_id].hospital} for hop in hops]
 
 
 def listed(session: Session, statuses: Sequence[Status], before: tuple[datetime, str] | None,
