@@ -89,9 +89,7 @@ class Window:
         pictures = await asyncio.to_thread(window.to_draw, self._city, self._settings.gateway_url)
         if self._settings.window == "people":
             pictures = await self._only_of_people(pictures)
-        if pictures:
-            await self._draw(client, pictures)
-        return len(pictures)
+        return await self._draw(client, pictures) if pictures else 0
 
     async def _only_of_people(self, pictures: Sequence[Picture]) -> list[Picture]:
         """What nobody must act on is passed over, unless it has a run already."""
@@ -100,7 +98,8 @@ class Window:
         await asyncio.to_thread(window.save, self._city, [], over)
         return wanted
 
-    async def _draw(self, client: PrefectClient, pictures: Sequence[Picture]) -> None:
+    async def _draw(self, client: PrefectClient, pictures: Sequence[Picture]) -> int:
+        """How many are drawn. What Prefect did not take, because its database was locked or the run is gone, is drawn next."""
         fresh = [one for one in pictures if not (one.drawing and one.drawing.run_id)]
         runs = {one.id: one.drawing.run_id for one in pictures if one.drawing and one.drawing.run_id}
         if fresh:
@@ -120,6 +119,7 @@ class Window:
         await self._tell(client, [(runs[one.id], stage, number) for one in drawn
                                   for number, stage in enumerate(one.stages) if stage in one.missing])
         await self._write_down(drawn, runs, [one for one in pictures if one.id in lost and one.drawing])
+        return len(drawn)
 
     async def _write_down(self, drawn: Sequence[Picture], runs: dict[str, str], lost: Sequence[Picture]) -> None:
         at = self._city.now()
