@@ -8,6 +8,8 @@ from fractions import Fraction
 SPELLINGS: Mapping[str, str] = {
     "克": "g", "毫克": "mg", "微克": "μg", "ug": "μg", "mcg": "μg", "纳克": "ng", "千克": "kg", "公斤": "kg",
     "升": "L", "l": "L", "毫升": "ml", "mL": "ml", "单位": "U", "国际单位": "IU", "毫摩尔": "mmol",
+    "天": "d", "日": "d", "D": "d", "day": "d", "days": "d", "周": "wk", "星期": "wk", "w": "wk", "W": "wk", "week": "wk",
+    "weeks": "wk", "小时": "h",
 }
 """Other ways to write a unit. Letter case is kept: `Mg` and `G` are not milligram and gram."""
 
@@ -17,6 +19,8 @@ _FACTORS: Mapping[str, tuple[str, Fraction]] = {
     "L": ("volume", Fraction(1000)), "ml": ("volume", Fraction(1)),
     # A drug measured in international units has no other: its unit is written either way.
     "U": ("activity", Fraction(1)), "IU": ("activity", Fraction(1)),
+    # A month or a year is no number of days.
+    "wk": ("time", Fraction(7)), "d": ("time", Fraction(1)), "h": ("time", Fraction(1, 24)),
 }
 """Unit -> what it measures, and how much of it. A counted unit (片, 支) measures only itself."""
 
@@ -32,6 +36,11 @@ def spelled(unit: str) -> str:
     """
     text = unicodedata.normalize("NFKC", unit).strip()
     return SPELLINGS.get(text, text)
+
+
+def spellings(unit: str) -> frozenset[str]:
+    """Every way to write a unit."""
+    return frozenset({unit, *(text for text, meant in SPELLINGS.items() if meant == unit)})
 
 
 def same_unit(a: str, b: str) -> bool:

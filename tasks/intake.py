@@ -214,7 +214,10 @@ def check(message: Message, hospital: str, institutions: Collection[str] = ()) -
     told = {spot for spot in (*(finding.spot for finding in own), *(code.spot for code in message.unmapped)) if spot}
     checked = (replace(finding, spot=finding.spot or message.locate(finding.path))
                for finding in check_data(message.resource, hospital, institutions))
-    return [*own, *(finding for finding in checked if finding.spot not in told)]
+    # What all items share stands in one place: it is wrong once.
+    once = {(finding.code, finding.spot or finding.path): finding for finding in reversed(
+        [finding for finding in checked if finding.spot not in told])}
+    return [*own, *reversed(once.values())]
 
 
 def _may_be_mapped(code: Unmapped, people: Collection[str]) -> bool:

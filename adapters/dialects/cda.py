@@ -40,6 +40,7 @@ from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
 from adapters.xml import Element, local, parse, shown, spot, xpath
 from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
+from domain.units import factor
 from fhir_profiles import drafts
 from fhir_profiles.catalogue import Rule
 from fhir_profiles.drafts import NOTHING, Said
@@ -284,7 +285,7 @@ class Document:
         number = decimal(value.value)
         if number is None:
             return value
-        if (length := DAYS.get(unit.value)) is None:
+        if (length := factor(unit.value, "d")) is None:
             self.fault("CDA_UNIT", value)
             return replace(value, value="")
         days = Fraction(number) * length
@@ -724,12 +725,6 @@ def days_after(start: Said, days: Said) -> Said:
     except (ValueError, OverflowError):
         return days
     return replace(days, value=end.isoformat())
-
-
-DAYS: Mapping[str, Fraction] = {
-    "天": Fraction(1), "日": Fraction(1), "d": Fraction(1), "周": Fraction(7), "星期": Fraction(7), "wk": Fraction(7),
-    "小时": Fraction(1, 24), "h": Fraction(1, 24)}
-"""A unit of time -> days. Months and years are no number of days."""
 
 
 def decimal(text: str) -> Decimal | None:

@@ -8,11 +8,13 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from itertools import zip_longest
 from typing import Any, Final
 from unicodedata import normalize
@@ -26,6 +28,7 @@ from adapters.messages import Message, Reply, Verdict, reason_words
 from domain.allergies import none_known
 from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
+from domain.units import factor, spellings
 from domain.words import STATUSES
 from fhir_profiles import drafts
 from fhir_profiles.drafts import NOTHING, CancelDraft, DiagnosisDraft, Draft, Said
@@ -55,19 +58,21 @@ _CODES: Final = frozenset({
     "number", "key", "item", "drug", "id_number", "phone", "physician", "institution", "district", "insured_place",
     "insutype", "visit_number", "guardian_id", "credential", "renewal_first"})
 """Where a trailing .0 can only be a program's mistake."""
+_ROUNDED: Final = re.compile(r"[0-9](?:\.[0-9]+)?[Ee]\+?[0-9]{1,2}")
+"""A number as a spreadsheet shows a long one: 1.99E+10."""
 
 
 # What a prescription's rows say.
 
-class Told:
+class Told(ABC):
     """A prescription or one of its rows: fields are asked for by name, and what cannot be read is found wrong in its place."""
 
     def __init__(self, findings: list[Finding]) -> None:
         self.findings = findings
 
+    @abstractmethod
     def said(self, name: str) -> Said:
         """What stands there as text; without text, the place where it should stand."""
-        raise NotImplementedError
 
     def word(self, name: str, words: Mapping[str, str]) -> Said:
         """Their word in ours; one we do not know stays as it is."""
@@ -87,18 +92,18 @@ class Told:
 
     def number(self, name: str) -> Said:
         """A number without a unit."""
-        return self.amount(name, {})
+        return self.amount(name)
 
-    def amount(self, name: str, units: Mapping[str, Decimal]) -> Said:
-        """A number, converted where a unit of the table stands behind it; anything else stays as it is."""
+    def amount(self, name: str, counted: Collection[str] = (), into: str = "") -> Said:
+        """A number; behind it may stand a word for what is counted, or a unit that converts `into` that of the column."""
         said = self.said(name)
         text = normalize("NFKC", said.value).strip()
         read = _AMOUNT.fullmatch(text)
         unit = read[2].strip().casefold() if read else ""
-        if not text or (read and not unit):
+        if not text or (read and not unit) or (read and unit in counted):
             return Said(read[1] if read else text, said.spot)
-        if read and unit in units:
-            return Said(_plain(Decimal(read[1]) * units[unit]), said.spot)
+        if read and (times := factor(unit, into)) is not None:
+            return Said(_plain(Fraction(read[1]) * times), said.spot)
         self.refuse("AMOUNT_UNREADABLE", name, said)
         return Said(text, said.spot)
 
@@ -139,6 +144,8 @@ class Line(Told):
                     self.others.append(cell)
             elif name in self.cells and self.cells[name].text != cell.text:
                 self.cells[name] = cell._replace(fault="HEADING_TWICE")
+            elif name in _CODES and not cell.fault and _ROUNDED.fullmatch(cell.text):
+                self.cells[name] = cell._replace(fault="CELL_DIGITS_LOST")
             else:
                 self.cells[name] = cell
 
@@ -222,20 +229,15 @@ _IN_EACH: Final = frozenset({"action", "key", "number"})
 _FLAGS: Final = {"是": "true", "Y": "true", "1": "true", "TRUE": "true", "否": "false", "N": "false", "0": "false",
                  "FALSE": "false"}
 _AMOUNT = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?)(|\s*[^\s0-9.,+-][^0-9,]*)")
-_DAY_UNITS: Final = ("天", "日", "d", "day", "days")
-_WEEK_UNITS: Final = ("周", "星期", "w", "wk", "week", "weeks")
-DAYS: Final = dict.fromkeys(_DAY_UNITS, Decimal(1)) | dict.fromkeys(_WEEK_UNITS, Decimal(7))
-VALID_DAYS: Final = DAYS | {"小时": Decimal(1) / 24, "h": Decimal(1) / 24}
-WEEKS: Final = dict.fromkeys((*_WEEK_UNITS, "孕周"), Decimal(1))
-YEARS: Final = dict.fromkeys(("年", "岁"), Decimal(1))
-DOSES: Final = dict.fromkeys(("剂", "付", "帖"), Decimal(1))
-TIMES: Final = dict.fromkeys(("次", "次/日", "次/天"), Decimal(1))
+WEEKS: Final = spellings("wk") | {"孕周"}
+YEARS: Final = frozenset({"年", "岁"})
+DOSES: Final = frozenset({"剂", "付", "帖"})
+TIMES: Final = frozenset({"次", "次/日", "次/天"})
 
 
-def _plain(value: Decimal) -> str:
+def _plain(value: Fraction) -> str:
     """72 hours are 3 days, not 2.9999…."""
-    nearest = value.quantize(Decimal("0.000001")).normalize()
-    return f"{nearest:f}"
+    return f"{(Decimal(value.numerator) / value.denominator).normalize():f}"
 
 
 def several(said: Said, separators: str = ";；、|,，\n") -> list[Said]:
@@ -360,8 +362,10 @@ def later(start: Said, days: Said) -> Said:
             return Said("", start.spot)
     except ValueError:
         return Said("", start.spot)
-    with suppress(ValueError, OverflowError):
-        return Said((begun + timedelta(days=int(days.value))).isoformat(), days.spot)
+    with suppress(ValueError, OverflowError, InvalidOperation):
+        number = Decimal(days.value)
+        if number == int(number):
+            return Said((begun + timedelta(days=int(number))).isoformat(), days.spot)
     return days
 
 

@@ -40,7 +40,8 @@ RULES: Final[tuple[Rule, ...]] = (
          "该行的单元格多于列标题", "The row has more cells than there are headings.",
          "含分隔符的内容加双引号", "Put double quotes around texts that hold the separator."),
     Rule("BOX-009", "CELL_DIGITS_LOST", "value", _OURS,
-         "数字超过 15 位，Excel 已丢失末位", "The number has more than 15 digits: Excel has lost the last of them.",
+         "数字超过 15 位，或存成了科学计数法，末位已丢失",
+         "The number has more than 15 digits, or was saved with an exponent: its last digits are lost.",
          "先把该列设为“文本”格式再录入", "Format the column as text before typing it in."),
     Rule("BOX-010", "ROWS_DISAGREE", "invalid", _OURS,
          "同一处方各行在此列不一致", "The rows of one prescription differ in this column.",
@@ -145,6 +146,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("BOX-041", "ROWS_UNNUMBERED", "required", _OURS,
          "超过 100 行没有处方号，文件未处理", "More than 100 rows have no prescription number; nothing was taken from the file.",
          "检查处方号一列，每行填写后重新投递", "Look at the column of the number, fill it in, and hand the file over again."),
+    Rule("BOX-042", "CELL_COMMENT", "not-supported", _OURS,
+         "单元格带有批注，其内容未被读取", "The cell has a comment, and nobody would read what it says.",
+         "把内容写入约定的列后删除批注", "Write it into an agreed column, and delete the comment."),
+    Rule("BOX-043", "CELL_STRUCK", "business-rule", _OURS,
+         "单元格文字带删除线，无法确定是否有效", "The text is struck through: nobody can tell whether it is meant.",
+         "删去无效的内容，或取消删除线", "Delete what is not meant, or take the line away."),
 )
 _LONG_NUMBER = re.compile("[0-9]{6}")
 _RULE: Final = {rule.code: rule for rule in RULES}

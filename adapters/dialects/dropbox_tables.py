@@ -33,6 +33,12 @@ HEADING_ROWS: Final = 10
 """A title and notes may stand above the headings."""
 
 
+_HINTS: Final = frozenset({
+    *"年月日时分秒位个字或如例", "必填", "非必填", "不必填", "选填", "可空", "可不填", "文本", "数字", "格式", "男", "女",
+    "是", "否", "本人", "患者", "手机"})
+"""Words behind a heading that tell people how to fill it in."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a hospital lays out its files."""
@@ -64,14 +70,26 @@ class Layout:
             found.setdefault(name, heading)
         return found
 
+    @cached_property
+    def _hints(self) -> re.Pattern[str]:
+        """What may stand behind a heading without making another of it: English, a unit, a format, whether to fill it in."""
+        words = {*self.unit_words, *_HINTS}
+        either = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+        # Possessive: a long heading of many hints, and then something else, would be tried in every way to cut it up.
+        return re.compile(f"(?:{either}|[ -~）、，；：。])*+", re.IGNORECASE)
+
     def named(self, text: str) -> str:
-        """The heading as the manifest spells it; what stands in brackets or behind a slash is for people."""
+        """The heading as the manifest spells it; a hint in brackets or behind a slash is for people.
+
+        姓名(必填) is the name; 姓名(监护人) is somebody else's, and a heading of its own.
+        """
         text = text.strip()
         if text in self.columns or text in self.left_out:
             return text
         text = text[:MAX_HEADING]
-        bare = re.split(r"[/(（\n]", text, maxsplit=1)[0].strip()
-        return bare if bare in self.columns or bare in self.left_out else text
+        bare, *behind = re.split(r"[/(（\n]", text, maxsplit=1)
+        known = bare.strip() in self.columns or bare.strip() in self.left_out
+        return bare.strip() if known and self._hints.fullmatch("".join(behind)) else text
 
     def unit_of(self, text: str) -> str:
         """The unit that stands behind a heading: `mg` of `单次用量(mg)`; empty where there is none."""

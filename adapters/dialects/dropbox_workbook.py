@@ -1,6 +1,6 @@
 """Workbooks (.xlsx) as rows of cells, read as streams: no sheet, style or link is ever built from what a file claims.
 
-Five kinds of parts are unpacked: the workbook, its relations, its texts, its formats and its visible sheets. Nothing
+Six kinds of parts are unpacked: the workbook, relations, texts, formats, the visible sheets and the comments on them. Nothing
 else in the archive is looked at. ECMA-376, part 1, 18.3 (sheets), 18.4 (texts), 18.8 (styles).
 """
 
@@ -9,7 +9,7 @@ import posixpath
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -76,11 +76,26 @@ class _Book:
         for relation in book.visible:
             kind, target = related.parts.get(relation, ("", ""))
             if kind == "worksheet":
-                sheet = _Worksheet(texts.found, formats, book.from_1904, self._cells)
+                sheet = _Worksheet(texts.found, texts.struck, formats, book.from_1904, self._cells)
                 self._read(target, sheet)
+                self._comments(target, sheet)
                 self._cells = sheet.left
                 found.append(sheet.merged())
         return found
+
+    def _comments(self, name: str, sheet: "_Worksheet") -> None:
+        """Which cells of a sheet somebody has written a comment on."""
+        folder, _, part = name.rpartition("/")
+        relations = f"{folder}/_rels/{part}.rels"
+        if relations not in self._sizes:
+            return
+        beside = _Related(f"/{folder}")
+        self._read(relations, beside)
+        for kind, target in beside.parts.values():
+            if kind in ("comments", "threadedComment"):
+                comments = _Comments()
+                self._read(target, comments)
+                sheet.comment(comments.found)
 
     def _read(self, name: str, into: "_Part") -> None:
         self._bytes -= self._sizes.get(name, MAX_UNPACKED)
@@ -117,12 +132,18 @@ class _Part:
 _SPACES: Final = ("http://schemas.openxmlformats.org/spreadsheetml/2006/main", "http://purl.oclc.org/ooxml/spreadsheetml/main",
                   "http://schemas.openxmlformats.org/package/2006/relationships")
 _KNOWN: Final = {f"{{{space}}}{name}": name for space in _SPACES for name in (
-    "c", "f", "v", "t", "is", "si", "rPh", "row", "mergeCell", "sheet", "workbookPr", "Relationship", "numFmt", "cellXfs", "xf")}
+    "c", "f", "v", "t", "is", "si", "rPh", "row", "mergeCell", "sheet", "workbookPr", "Relationship", "numFmt", "cellXfs", "xf",
+    "fonts", "font", "strike")}
 """Elements that count, of SpreadsheetML, transitional or strict, and of its relations."""
 
 
 def _local(tag: str) -> str:
     return _KNOWN.get(tag, "")
+
+
+def _on(attributes: Mapping[str, str]) -> bool:
+    """Whether an element that says yes does so."""
+    return attributes.get("val", "1") in ("1", "true")
 
 
 _ID = ("{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id",
@@ -144,14 +165,26 @@ class _Workbook(_Part):
 
 
 class _Related(_Part):
-    def __init__(self) -> None:
+    def __init__(self, folder: str = "/xl") -> None:
+        self._folder = folder
         self.parts: dict[str, tuple[str, str]] = {}
         """Relation -> last word of its type, and the part's name."""
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         if _local(tag) == "Relationship" and attributes.get("TargetMode") != "External":
-            target = posixpath.normpath(posixpath.join("/xl", attributes.get("Target", ""))).lstrip("/")
+            target = posixpath.normpath(posixpath.join(self._folder, attributes.get("Target", ""))).lstrip("/")
             self.parts[attributes.get("Id", "")] = attributes.get("Type", "").rpartition("/")[2], target
+
+
+class _Comments(_Part):
+    def __init__(self) -> None:
+        self.found: set[tuple[int, int]] = set()
+        """Row and column of each cell with a comment."""
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        # A thread of comments has a namespace of its own.
+        if tag.rpartition("}")[2] in ("comment", "threadedComment") and "ref" in attributes:
+            self.found.add(_place(attributes["ref"]))
 
 
 class _Texts(_Part):
@@ -159,6 +192,8 @@ class _Texts(_Part):
 
     def __init__(self) -> None:
         self.found: list[str] = []
+        self.struck: set[int] = set()
+        """Numbers of the texts of which something is struck through."""
         self._pieces: list[str] = []
         self._in_text, self._phonetic = False, 0
 
@@ -166,6 +201,8 @@ class _Texts(_Part):
         name = _local(tag)
         if name == "si":
             self._pieces = []
+        elif name == "strike" and _on(attributes):
+            self.struck.add(len(self.found))
         self._in_text = name == "t"
         self._phonetic += name == "rPh"
 
@@ -186,27 +223,38 @@ class _Formats(_Part):
 
     def __init__(self) -> None:
         self._codes: dict[str, str] = {}
-        self._of_cells: list[str] = []
+        self._of_cells: list[tuple[str, str]] = []
+        """Number format and font of each cell format."""
         self._kinds: dict[int, str] = {}
-        self._inside = False
+        self._inside = ""
+        self._fonts = 0
+        self._struck: set[str] = set()
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         name = _local(tag)
         if name == "numFmt":
             self._codes[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")
-        elif name == "cellXfs":
-            self._inside = True
-        elif name == "xf" and self._inside:
-            self._of_cells.append(attributes.get("numFmtId", "0"))
+        elif name in ("cellXfs", "fonts"):
+            self._inside = name
+        elif name == "xf" and self._inside == "cellXfs":
+            self._of_cells.append((attributes.get("numFmtId", "0"), attributes.get("fontId", "0")))
+        elif name == "strike" and self._inside == "fonts" and _on(attributes):
+            self._struck.add(str(self._fonts))
 
     def end(self, tag: str) -> None:
-        if _local(tag) == "cellXfs":
-            self._inside = False
+        name = _local(tag)
+        self._fonts += name == "font" and self._inside == "fonts"
+        if name in ("cellXfs", "fonts"):
+            self._inside = ""
+
+    def struck(self, style: int) -> bool:
+        """Whether what has this format is struck through."""
+        return 0 <= style < len(self._of_cells) and self._of_cells[style][1] in self._struck
 
     def kind(self, style: int) -> str:
         """`date`, `hours` for a length of time, `scaled` for what shows another number, or empty for a plain number."""
         if style not in self._kinds:
-            number = self._of_cells[style] if 0 <= style < len(self._of_cells) else "0"
+            number = self._of_cells[style][0] if 0 <= style < len(self._of_cells) else "0"
             self._kinds[style] = _kind(number, self._codes.get(number, ""))
         return self._kinds[style]
 
@@ -241,15 +289,18 @@ class _Slot:
     style: int
     value: list[str] = field(default_factory=list)
     formula: bool = False
+    struck: bool = False
 
 
 class _Worksheet(_Part):
     """The filled cells of a sheet, in the order of the file."""
 
-    def __init__(self, texts: Sequence[str], formats: _Formats, from_1904: bool, left: int) -> None:
+    def __init__(self, texts: Sequence[str], struck: Collection[int], formats: _Formats, from_1904: bool, left: int) -> None:
         self.left = left
         """Cells that may still come."""
-        self._texts, self._formats, self._from_1904 = texts, formats, from_1904
+        self._commented: set[tuple[int, int]] = set()
+        """Row and column of the cells with a comment."""
+        self._texts, self._struck, self._formats, self._from_1904 = texts, struck, formats, from_1904
         self._rows: dict[int, dict[int, Cell]] = {}
         self._hidden: set[int] = set()
         self._merges: list[tuple[int, int, int, int]] = []
@@ -271,6 +322,7 @@ class _Worksheet(_Part):
             self._slot = _Slot(row, column, attributes.get("t", "n"), int(style) if style.isdecimal() else 0)
         elif self._slot is not None:
             self._slot.formula |= name == "f"
+            self._slot.struck |= name == "strike" and _on(attributes)
             self._phonetic += name == "rPh"
             self._reading = not self._phonetic and name == ("t" if self._slot.kind == "inlineStr" else "v")
         elif name == "row":
@@ -312,9 +364,19 @@ class _Worksheet(_Part):
             raise _too_complex()
         self._merges.append((top, left, bottom, right))
 
+    def comment(self, cells: Collection[tuple[int, int]]) -> None:
+        """Somebody wrote a comment on each of these."""
+        self.left -= len(cells)
+        if self.left < 0 or any(column > MAX_COLUMNS or row > MAX_LAST_ROW for row, column in cells):
+            raise _too_complex()
+        self._commented.update(cells)
+
     def merged(self) -> Sheet:
-        """The rows, with what is merged in each of its cells, and what is hidden marked."""
+        """The rows, with what is merged in each of its cells, and what is hidden or commented on marked."""
         across: set[tuple[int, int]] = set()
+        for row, column in self._commented:
+            noted = self._rows.setdefault(row, {})
+            noted[column] = noted.get(column, Cell(""))._replace(fault="CELL_COMMENT")
         for top, left, bottom, right in self._merges:
             kept = self._rows.get(top, {}).get(left, Cell(""))
             for row in range(top, bottom + 1):
@@ -336,6 +398,8 @@ class _Worksheet(_Part):
             return Cell("", "CELL_FORMULA")
         if not text.strip():
             return Cell("")
+        if slot.struck or self._formats.struck(slot.style) or (slot.kind == "s" and int(text) in self._struck):
+            return Cell("", "CELL_STRUCK")
         match slot.kind:
             case "s":
                 at = int(text)

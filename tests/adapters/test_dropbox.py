@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openpyxl.cell.rich_text import CellRichText, TextBlock
+from openpyxl.cell.text import InlineFont
+from openpyxl.comments import Comment
+from openpyxl.styles import Font
 
 from adapters.dialects import dropbox, dropbox_reader
 from adapters.dialects import dropbox_tables as tables
@@ -135,6 +139,25 @@ def test_a_hidden_sheet_is_not_read_and_a_column_of_theirs_may_calculate():
     message = hospital.to_fhir(xlsx_file(book), CODES)
     assert message.key == "M0001"
     assert check_data(message.resource, SLUG) == []
+
+
+@pytest.mark.parametrize(("cell", "codes"), [("I2", {"CELL_COMMENT"}), ("I3", {"CELL_COMMENT"}), ("I1", set())])
+def test_a_comment_on_a_prescription_is_not_passed_over(cell, codes):
+    book, sheet = workbook(rx())
+    sheet[cell].comment = Comment("青霉素过敏", "x")
+    assert set(found(xlsx_file(book))) == codes
+
+
+def test_a_text_that_is_struck_through_is_not_taken_as_meant():
+    book, sheet = workbook(rx())
+    sheet["I2"].font = Font(strike=True)
+    assert "CELL_STRUCK" in set(found(xlsx_file(book)))
+    book, sheet = workbook(rx())
+    sheet["I2"] = CellRichText(TextBlock(InlineFont(strike=True), "示范患者"), "甲")
+    assert "CELL_STRUCK" in set(found(xlsx_file(book)))
+    book, sheet = workbook(rx())
+    sheet["I2"].font = Font(strike=False, bold=True)
+    assert set(found(xlsx_file(book))) == set()
 
 
 def test_a_time_that_excel_rounded_is_to_the_second_again():

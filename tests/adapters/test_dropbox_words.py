@@ -348,3 +348,25 @@ def test_all_faults_of_a_prescription_are_said_in_one_answer():
     codes = {code for code, _ in found(table(流水号="a b", 身份证号="370102195803029911", 数量="很多", 开方时间="昨天",
     体重="60"))}
     assert codes >= {"KEY", "ID_NUMBER", "AMOUNT_UNREADABLE", "TIME_UNREADABLE", "COLUMN_UNKNOWN"}
+
+
+# --- headings, and numbers as a spreadsheet shows them ---
+
+
+@pytest.mark.parametrize(("heading", "codes"), [
+    ("联系电话(监护人)", {"COLUMN_UNKNOWN"}), ("联系电话/旧", {"COLUMN_UNKNOWN"}),
+    ("联系电话(必填)", set()), ("联系电话/Phone", set()), ("联系电话（11位数字）", set()), ("联系电话(患者本人)", set())])
+def test_what_stands_behind_a_heading_makes_no_other_of_it_or_is_a_heading_of_its_own(heading: str, codes: set[str]) -> None:
+    raw = table().replace("联系电话".encode("gb18030"), heading.encode("gb18030"), 1)
+    assert {code for code, _ in found(raw)} == codes
+
+
+@pytest.mark.parametrize(("heading", "value"), [
+    ("联系电话", "1.99E+10"), ("身份证号", "3.70102E+17"), ("处方号", "2.0261E+15"), ("就诊号", "1e12")])
+def test_a_number_that_a_spreadsheet_has_rounded_is_refused_in_its_place(heading: str, value: str) -> None:
+    assert ("CELL_DIGITS_LOST", f"row 2, {heading}") in found(table(**{heading: value}))
+
+
+def test_days_may_have_a_decimal_nought() -> None:
+    assert found(table(有效天数="1.0", 天数="30.0")) == {}
+    assert set(found(table(有效天数="1.5"))) == {("STRUCTURE_VALUE", "row 2, 有效天数")}

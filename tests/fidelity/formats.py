@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from tests.fidelity import csv_messages, hl7_messages, json_messages, xml_messages
+from tests.fidelity import csv_messages, hl7_messages, json_messages, workbooks, xml_messages
 from tests.fidelity.mutation import MARK, Kind, Mutation, Values
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -213,7 +213,7 @@ def _hl7_places(name: str, raw: bytes) -> Iterator[tuple[str, str]]:
     yield from hl7_messages.places(raw)
 
 
-# Files: tables in CSV, and in XML; workbooks are made of the same rows by the tests of their own reader.
+# Files: tables in CSV, in workbooks and in XML.
 
 @cache
 def _headings() -> tuple[str, ...]:
@@ -232,14 +232,18 @@ def _box_known(lineage: tuple[ElementTree.Element, ...]) -> tuple[Mapping[str, s
 def _box(name: str, raw: bytes, values: Values) -> Iterator[Mutation]:
     if name.endswith(".xml"):
         yield from xml_messages.mutations(raw, heading, values, _box_known)
-    elif not name.endswith(".xlsx"):
+    elif name.endswith(".xlsx"):
+        yield from workbooks.mutations(raw, values, _headings())
+    else:
         yield from csv_messages.mutations(raw, values, _headings())
 
 
 def _box_places(name: str, raw: bytes) -> Iterator[tuple[str, str]]:
     if name.endswith(".xml"):
         yield from xml_messages.places(raw, heading)
-    elif not name.endswith(".xlsx"):
+    elif name.endswith(".xlsx"):
+        yield from workbooks.places(raw)
+    else:
         yield from csv_messages.places(raw)
 
 

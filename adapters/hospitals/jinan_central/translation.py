@@ -32,6 +32,7 @@ from adapters.mapping import CodeMap, Codes
 from adapters.messages import Unmapped, reason_words
 from domain import allergies
 from domain.findings import Finding, Severity, Spot
+from domain.units import factor, same_unit
 from domain.words import STATUSES
 from fhir_profiles.drafts import (
     NOTHING,
@@ -134,12 +135,6 @@ ABSENT: Final[Mapping[str, str]] = {
 }
 """Places that are read or compared, and whose absence alone changes nothing, and why."""
 
-DAYS: Final[Mapping[str, int]] = {"d": 1, "D": 1, "天": 1, "日": 1, "wk": 7, "w": 7, "W": 7, "周": 7}
-"""Unit of a duration -> days. A month is no number of days."""
-WEEKS: Final = ("", "wk", "w", "W", "周")
-"""Units of OBX-6 that are weeks of pregnancy, as the code itself says."""
-PARTS_OF: Final[Mapping[str, int]] = {"g": 1_000_000, "mg": 1_000, "μg": 1, "ml": 1, "mmol": 1, "U": 1, "IU": 1}
-WEIGHTS: Final = ("g", "mg", "μg")
 
 NAME_TYPES: Final = ("L", "")
 """PID-5.7 of a name that is somebody's legal one."""
@@ -571,9 +566,9 @@ class Translation:
         self._of_today(rows)
         for row in rows:
             given, unit = row.said(5), self._observed_unit(row)
-            if DAYS.get(unit.value) == 1 and given.value.isdecimal() and len(given.value) < 6:
+            if same_unit(unit.value, "d") and given.value.isdecimal() and len(given.value) < 6:
                 given = replace(given, value=str(int(given.value) // 7))
-            elif unit.value not in WEEKS:
+            elif unit.value and not same_unit(unit.value, "wk"):  # without a unit they are weeks, as the code itself says
                 self._find("HL7_UNIT", unit.spot)
             weeks.append(given)
         return self._agreeing(weeks)
@@ -677,8 +672,9 @@ class Translation:
         """TQ1-6 in days; what cannot be converted is left for the checker to refuse, never guessed at."""
         length, unit = timing.said(6), timing.said(6, 2)
         given = number_of(length.value)
-        if unit.value in DAYS and not isinstance(given, str):
-            return replace(length, value=str(given * DAYS[unit.value]))
+        days = None if isinstance(given, str) else factor(unit.value, "d")
+        if days is not None and (Fraction(given) * days).denominator == 1:
+            return replace(length, value=str(Fraction(given) * days))
         return replace(length, value=f"{length.value} {unit.value}") if length.value else length
 
     def _strength(self, detail: Segment, at: Detail, dose_unit: Said) -> Said:
@@ -691,8 +687,8 @@ class Translation:
         given = number_of(strength.value)
         if unit.value == dose_unit.value or isinstance(given, str) or self.unmapped:
             return strength
-        if {unit.value, dose_unit.value} <= set(WEIGHTS):
-            exact = Fraction(given) * PARTS_OF[unit.value] / PARTS_OF[dose_unit.value]
+        if (into := factor(unit.value, dose_unit.value)) is not None:
+            exact = Fraction(given) * into
             return replace(strength, value=f"{Decimal(exact.numerator) / Decimal(exact.denominator):f}")
         self._find("HL7_UNIT", unit.spot)
         return strength

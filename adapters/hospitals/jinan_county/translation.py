@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from adapters.dialects.dropbox import (
-    DAYS,
     DOSES,
     TIMES,
-    VALID_DAYS,
     WEEKS,
     YEARS,
     Line,
@@ -22,6 +20,7 @@ from adapters.dialects.dropbox import (
 from adapters.dialects.dropbox_tables import Layout
 from adapters.mapping import Codes
 from adapters.registry import HospitalManifest
+from domain.units import spellings
 from fhir_profiles.drafts import (
     CancelDraft,
     DecoctionDraft,
@@ -91,19 +90,18 @@ def layout(manifest: HospitalManifest) -> Layout:
     return Layout(
         manifest.columns, ACTIONS, manifest.facts["prescription_element"], manifest.facts["item_element"],
         {name: reason for name, reason in LEFT_OUT.items() if name not in manifest.columns},
-        units={"days": frozenset(DAYS) - frozenset({"周", "星期", "w", "wk", "week", "weeks"}),
-               "valid_days": frozenset({"天", "日", "d"}), "pregnancy_weeks": frozenset(WEEKS),
-               "independent_years": frozenset(YEARS), "age": frozenset(YEARS), "systolic": frozenset({"mmhg"}),
+        units={"days": spellings("d"), "valid_days": spellings("d"), "pregnancy_weeks": WEEKS,
+               "independent_years": YEARS, "age": YEARS, "systolic": frozenset({"mmhg"}),
                "diastolic": frozenset({"mmhg"}), "glucose": frozenset({"mmol/l"}), "latitude": frozenset({"°", "度"}),
-               "longitude": frozenset({"°", "度"}), "decoction_doses": frozenset(DOSES),
-               "decoction_times": frozenset(TIMES)},
+               "longitude": frozenset({"°", "度"}), "decoction_doses": DOSES,
+               "decoction_times": TIMES},
         unit_words=_UNIT_WORDS)
 
 
 _UNIT_WORDS: Final = frozenset({
     "mg", "g", "kg", "ug", "μg", "mcg", "ml", "l", "iu", "u", "mmol", "mmhg", "kpa", "mmol/l", "mg/dl", "毫克", "克", "微克",
     "毫升", "单位", "国际单位", "万单位", "片", "粒", "支", "盒", "瓶", "袋", "板", "月", "小时", "h", "°", "度",
-    *DAYS, *WEEKS, *YEARS, *DOSES, *TIMES})
+    *spellings("d"), *WEEKS, *YEARS, *DOSES, *TIMES})
 
 
 def prescription(paper: Paper, codes: Codes) -> Draft:
@@ -117,7 +115,7 @@ def prescription(paper: Paper, codes: Codes) -> Draft:
         number=said("number"),
         sent=paper.moment("sent"),
         issued=issued,
-        valid_until=later(issued, paper.amount("valid_days", VALID_DAYS)),
+        valid_until=later(issued, paper.amount("valid_days", into="d")),
         rx_kind=paper.word("rx_kind", RX_KINDS),
         handover=paper.word("handover", HANDOVERS),
         patient=patient,
@@ -232,7 +230,7 @@ def _item(line: Line, codes: Codes) -> ItemDraft:
         route=codes.ours("route", said("route")),
         quantity=quantity,
         unit=unit,
-        days=line.amount("days", DAYS),
+        days=line.amount("days", into="d"),
         usage=said("usage"),
         note=said("item_note"),
         overdose_reason=said("overdose_reason"),
