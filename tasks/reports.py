@@ -99,19 +99,20 @@ def _dispense(session: Session, rx: Prescription, placed: Placed) -> dict[str, A
     items = {item.line: item for item in rx.items}
     order = placed.order
     return {"order": order.id, "chain": order.chain, "store": order.store, "handover": order.handover,
-            "at": _handed_over_at(session, rx.id, placed).isoformat(),
+            "at": _handed_over_at(session, rx, placed).isoformat(),
             "lines": [{"line": line.line, "item": items[line.line].number, "drug": line.drug, "name": items[line.line].name,
                        "quantity": format(line.quantity, "f"), "unit": line.unit, "days": items[line.line].days_supply,
                        "returned": line.line in placed.returned_lines} for line in order.lines]}
 
 
-def _handed_over_at(session: Session, rx_id: str, placed: Placed) -> datetime:
-    """When the pharmacy says it was; when we heard of it, if it says nothing, or a time that was still to come."""
+def _handed_over_at(session: Session, rx: Prescription, placed: Placed) -> datetime:
+    """When the pharmacy says it was; when we heard of it, if it says nothing, or a time before the prescription or to come."""
     heard = placed.handed_over_at
     assert heard is not None
-    told = [detail["at"] for detail in history.details(session, rx_id, Event.ORDER_UPDATE)
+    told = [detail["at"] for detail in history.details(session, rx.id, Event.ORDER_UPDATE)
             if (detail["order"], detail["status"]) == (placed.id, OrderStatus.HANDED_OVER)]
-    return min(datetime.fromisoformat(told[0]), heard) if told else heard
+    said = datetime.fromisoformat(told[0]) if told else heard
+    return said if rx.issued_at <= said <= heard else heard
 
 
 def answer_late(session: Session, city: City, key: str, message: Message | None, verdict: Verdict) -> None:
