@@ -21,6 +21,7 @@ KNOWN = {
     "late_callback": "rate: an event is sent late, after the ones that follow it",
     "wrong_clock": "rate: a callback is signed under a clock up to 25 minutes off; refused, it is signed again",
     "wrong_time": "rate: an event claims to have happened up to two days earlier or later",
+    "tells": "list of texts that a chain puts where its codes go: its reference, the number of one more store, a cause",
     "abandon": "rate: a pharmacist claims a review and lets the claim expire",
     "only": "list of operations (part of the path, or infno) that may suffer; empty means all",
     "at_most": "a request suffers this often and then succeeds (default 3)",

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -160,6 +160,7 @@ class Pharmacy:
         """Every store that has at least one of the lines in full. Changes nothing."""
         self._release_expired()
         offers = []
+        told = [replace(self.chain.stores[0], id=text) for text in self.faults.settings.get("tells", ())]
         for store in self.chain.stores:
             lines = tuple(
                 Line(number, drug, quantity, self.chain.prices[drug], in_fen(self.chain.prices[drug], quantity))
@@ -168,6 +169,8 @@ class Pharmacy:
             )
             if not lines:
                 continue
+            if store is self.chain.stores[0]:
+                offers += [Offer(one, lines, 1, "0.00", one.delivers or not delivery) for one in told]
             busy = len(self.under_way[store.id])
             kilometres = math.hypot((store.latitude - latitude) * 111, (store.longitude - longitude) * 89)
             detour = max(self.chain.detour_minutes.get(line.drug, 0) for line in lines)
@@ -195,13 +198,14 @@ class Pharmacy:
             needed[line.drug] = needed.get(line.drug, Decimal(0)) + line.quantity
         if any(self._available(store_id, drug) < quantity for drug, quantity in needed.items()):
             raise No("out_of_stock")
+        number = hashlib.sha256(order_id.encode()).hexdigest()
+        told = (self.faults.settings.get("tells") or [""])[int(number, 16) % max(len(self.faults.settings.get("tells", ())), 1)]
         order: Document = {
-            "order_id": order_id,
-            "reference": f"{self.chain.prefix}-{hashlib.sha256(order_id.encode()).hexdigest()[:12].upper()}",
+            "order_id": order_id, "reference": f"{self.chain.prefix}-{told or number[:12].upper()}",
             "store": store_id, "status": OrderStatus.HELD, "lines": _documents(lines),
             "total_fen": sum(line.amount_fen for line in lines),
             "expires_at": (datetime.now(UTC) + timedelta(minutes=self.chain.hold_minutes)).isoformat(),
-            "prescription_id": "", "collected_fen": 0, "settlement": None, "returned_lines": [], "reason": "",
+            "prescription_id": "", "collected_fen": 0, "settlement": None, "returned_lines": [], "reason": told,
         }
         with self.book.transaction():
             self._move_stock(order, -1)

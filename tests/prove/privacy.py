@@ -5,14 +5,15 @@ import json
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import httpx
 from rich.console import Console
 
+from domain.privacy import WITHHELD
 from sandbox.city import SandboxCity
 from sandbox.day import run_day
 from sandbox.dialects import Line, fhir, speaker
@@ -35,8 +36,10 @@ def main() -> int:
             answers: list[bytes] = []
             city.on_sending = lambda: answers.extend(_send_marked(city))
             day = run_day(city, 20, console)
+            kept = _lived_through(city)
             markers = _markers(folder)
             pages = _pages(city)
+            desk = _pages(city, [f"/rx/{rx_id}" for rx_id in kept])
         where = {
             "Prefect tables": _in_database(folder / "prefect.db", markers),
             "our database": _in_database(folder / "sanyi.db", markers),
@@ -45,15 +48,20 @@ def main() -> int:
             "pages and API": _in_bytes(pages, markers),
             "free words outside of the prescription's content": [
                 *(cell for cell in _in_database(folder / "sanyi.db", [WORDS]) if cell not in RESTS),
-                *_in_database(folder / "prefect.db", [WORDS]), *_in_files((folder / "logs").glob("*.log"), [WORDS])],
+                *_in_database(folder / "prefect.db", [WORDS]), *_in_files((folder / "logs").glob("*.log"), [WORDS]),
+                *_in_bytes(pages, [WORDS])],
             "file names": [str(path) for path in folder.rglob("*") for marker in markers if marker in path.name],
         }
         archived = _in_files((folder / "archive").rglob("*"), markers)
+        said = {cell for cell in _in_database(folder / "sanyi.db", [WORDS]) if cell in RESTS}
+        withheld = _in_database(folder / "sanyi.db", [WITHHELD])
     for place, found in where.items():
         console.print(f"{'✓' if not found else '✗'} {place}: {len(found)} found {found[:3] if found else ''}")
     console.print(f"  (archive of raw messages, where it must be: {len(archived)} files)")
     hits = sum(map(len, where.values()))
-    held = day.good and hits == 0 and archived and answers
+    console.print(f"  (free words in {', '.join(sorted(said))}, where pharmacists read them; {len(desk)} of those prescriptions "
+                  f"settled with chains whose numbers are people's: {len(withheld)} withheld)")
+    held = day.good and hits == 0 and archived and answers and said == RESTS and desk and withheld
     console.print(f"privacy: {hits} markers found in {len(where)} kinds of places, {len(markers)} markers planted, "
                   f"{len(answers)} broken or refused messages sent")
     return 0 if held else 1
@@ -125,6 +133,32 @@ def _with_words(good: dict[str, object]) -> list[dict[str, object]]:
     return messages
 
 
+def _lived_through(city: SandboxCity) -> list[str]:
+    """Prescriptions full of words, taken and filled by chains that put people where their numbers go; their ids."""
+    for chain in ("ankang", "baicao"):
+        httpx.post(f"{city.urls[chain]}/sandbox/faults", json={"tells": [PHONE, NAME]}, trust_env=False).raise_for_status()
+    plan = Plan.load(city.folder)
+    written = next(one.facts for one in plan.prescriptions if one.scenario == "settled_home")
+    # People who got nothing today: what they have at home changes nothing.
+    people = [one.facts for one in plan.prescriptions if one.expected_money == "none"][:4]
+    ids = []
+    for number, who in enumerate(people):
+        now = datetime.now(UTC)
+        facts = replace(
+            written, hospital="jinan_first", key=f"FULL{number}", external_id=f"FULLRX{number}", issued=now, sent=now,
+            name=who.name, id_number=who.id_number, male=who.male, born=who.born, phone=who.phone, address=who.address,
+            insutype=who.insutype, insured_place=who.insured_place, chronic_disease="", note=WORDS, extend_reason=WORDS,
+            allergy_words=(WORDS,), no_known_allergies=False,
+            medicines=tuple(replace(one, directions=f"{one.directions}，{WORDS}", note=WORDS) for one in written.medicines))
+        answer = json.loads(_post(city, fhir.bundle(facts)))
+        if answer["resourceType"] != "Task":
+            raise SystemExit(f"a prescription with words was not taken: {answer}")
+        ids.append(answer["identifier"][0]["value"])
+    city.wait_until(lambda: all(city.dossier(rx_id)["status"] in ("settled", "closed") for rx_id in ids),
+                    "prescriptions full of words", seconds=240)
+    return ids
+
+
 WORDS = "隐私标记自由文字"
 _WORDS: list[tuple[tuple[object, ...], object]] = [
     (("MedicationRequest", "dosageInstruction", 0, "text"), f"饭后服用 {WORDS}"),
@@ -172,11 +206,11 @@ def _markers(folder: Path) -> list[str]:
                    *(person["id_number"] for person in people), *(person["name"] for person in people), *phones, *addresses})
 
 
-def _pages(city: SandboxCity) -> list[bytes]:
-    """Everything an operator can look at."""
+def _pages(city: SandboxCity, paths: Sequence[str] = ()) -> list[bytes]:
+    """Everything an operator can look at, or these pages."""
     headers = {"Authorization": f"Bearer {city.keys['operator']}"}
     rows = city.prescriptions()
-    paths = ["/", "/rx", "/review", "/mapping", "/api/ops/board", "/api/ops/ledger", "/api/ops/discrepancies",
+    paths = paths or ["/", "/rx", "/review", "/mapping", "/api/ops/board", "/api/ops/ledger", "/api/ops/discrepancies",
              *(f"/rx/{row['id']}" for row in rows), *(f"/api/rx/{row['id']}" for row in rows),
              *(f"/api/rx/{row['id']}/history" for row in rows)]
     with httpx.Client(base_url=city.urls["gateway"], headers=headers, trust_env=False, timeout=30) as client:
