@@ -1,4 +1,4 @@
-"""The whole line against null partners, beside three baselines: no orchestrator, stock Prefect, DBOS.
+"""The whole line against null partners, beside four baselines: no orchestrator, stock Prefect, DBOS, Absurd.
 
 Timed: from the start, when every prescription is due at once, until the last is settled and every message about it
 is delivered. Inside, and the same for all: all steps of `tasks.line`, our own database, the outbox, and what people
@@ -28,7 +28,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.rig.city import message, null_city
-from benchmarks.rig.cost import cpu_seconds, percentile, rows_and_bytes, until_idle
+from benchmarks.rig.contender import prepare_absurd
+from benchmarks.rig.cost import cpu_seconds, libpq, percentile, rows_and_bytes, until_idle
 from benchmarks.rig.samples import summary
 from infra.log import configure
 from sandbox.processes import ROOT, Child, Processes, free_port
@@ -37,9 +38,12 @@ from tests.city import HOSPITAL
 from tests.services import Postgres, postgres
 
 NAMES = {"ours": "ours", "lagging": "ours with the window, work first", "prompt": "ours with the window, lag under 10 s",
-         "plain": "(a) no orchestrator", "stock": "(b) stock Prefect on our tuned server", "dbos": "(c) DBOS"}
-TARGETS = {"plain": 0.9, "stock": 10.0, "dbos": 1.2}
-"""Our prescriptions/s without the window over theirs, at least."""
+         "plain": "(a) no orchestrator", "stock": "(b) stock Prefect on our tuned server", "dbos": "(c) DBOS",
+         "absurd": "(d) Absurd"}
+LIBRARIES = ("dbos", "absurd")
+"""Orchestrators that are libraries on a PostgreSQL database of their own."""
+TARGETS = {"plain": 0.9, "stock": 10.0, "dbos": 1.2, "absurd": 0.0}
+"""Our prescriptions/s without the window over theirs, at least; nothing was promised of (d)."""
 WINDOWS = {"lagging": (3600.0, 0.8), "prompt": (10.0, 0.5)}
 """With the window: seconds it may lag behind, and our rate over that of (a), at least."""
 DRAWING = 150.0
@@ -151,8 +155,11 @@ class Rig:
 def measure(rig: Rig, kind: str, count: int, workers: int, samples: Path | None = None) -> Measured:
     """One contender, `count` prescriptions, so many worker processes. Raises `TimeoutError` when nothing moves any more."""
     database = rig.database(count)
-    if kind == "dbos":
-        return _drive(rig, kind, count, workers, database, rig.server.fresh(), None, "", samples)
+    if kind in LIBRARIES:
+        theirs = rig.server.fresh()
+        if kind == "absurd":
+            prepare_absurd(theirs)
+        return _drive(rig, kind, count, workers, database, theirs, None, "", samples)
     if kind == "plain":
         return _drive(rig, kind, count, workers, database, "", None, "", samples)
     with rig.prefect(kind) as (api, prefects, pid):
@@ -197,7 +204,7 @@ def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs:
         drawer = stack.enter_context(_drawer(rig, kind, database, api))
         children = []
         for part in range(workers):
-            options = ["--part", str(part), str(workers), *(["--dbos-database", theirs] if kind == "dbos" else []),
+            options = ["--part", str(part), str(workers), *(["--orchestrator-database", theirs] if kind in LIBRARIES else []),
                        *(["--samples", str(samples)] if samples and part == 0 else [])]
             children.append(stack.enter_context(
                 rig.contender(runs, f"worker-{kind}-{part + 1}", database, *options, api=api)))
@@ -306,11 +313,6 @@ def _settled_after(database: str, started: datetime) -> list[float]:
     return [(datetime.fromisoformat(at) - started).total_seconds() for at, in rows]
 
 
-def libpq(url: str) -> str:
-    """An address as psycopg itself reads it."""
-    return url.replace("+psycopg", "")
-
-
 def _environment(file: str) -> dict[str, str]:
     lines = (ROOT / "infra" / "deploy" / file).read_text(encoding="utf-8").splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
@@ -331,7 +333,7 @@ def verdict(measured: dict[str, Measured], waits: list[float]) -> tuple[str, int
     """The last line, and the exit code: 0 when every target is met, 1 when one is missed, 2 when one was not measured."""
     us = measured.get("ours")
     held, words, missing = True, [], []
-    for kind, unit in (("plain", "of (a)"), ("stock", "times (b)"), ("dbos", "times (c)")):
+    for kind, unit in (("plain", "of (a)"), ("stock", "times (b)"), ("dbos", "times (c)"), ("absurd", "times (d)")):
         if us and kind in measured:
             ratio = us.rate / measured[kind].rate
             held &= ratio >= TARGETS[kind]

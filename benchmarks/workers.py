@@ -17,8 +17,8 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.lifecycle import Rig, libpq, until_finished
-from benchmarks.rig.cost import cpu_seconds, until_idle
+from benchmarks.lifecycle import Rig, until_finished
+from benchmarks.rig.cost import cpu_seconds, libpq, until_idle
 from infra.log import configure
 from sandbox.processes import Processes
 from tests.services import postgres

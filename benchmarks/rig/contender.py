@@ -3,8 +3,8 @@
 It watches its folder for the files `go` and `stop`, not for signals: a Prefect flow run takes SIGTERM for itself.
 
 All of them run the same steps on the same kind of city and deliver the same outbox; they differ in who says what
-comes next. `ours` and `plain` meet pharmacists and chains as the product does, through the queue. `stock` and `dbos`
-call them in line between two steps: they never wait for anybody and write down no hops, which is in their favour.
+comes next. `ours` and `plain` meet pharmacists and chains as the product does, through the queue. `stock`, `dbos`
+and `absurd` call them in line between two steps: they never wait for anybody and write down no hops, which is in their favour.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from benchmarks.rig.city import Act, hand_over, null_city
+from benchmarks.rig.cost import libpq
 from benchmarks.rig.samples import sampling
 from domain.lifecycle import Status
 from infra.db import prescriptions
@@ -144,6 +145,48 @@ async def dbos(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[
     DBOS.destroy()
 
 
+async def absurd(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[[], Awaitable[None]],
+                 *, database: str) -> None:
+    """(d) Absurd: a durable task per prescription in a queue that all its workers share, a checkpoint per step."""
+    from absurd_sdk import AsyncAbsurd, AsyncTaskContext
+
+    app = AsyncAbsurd(libpq(database), queue_name="bench")
+
+    @app.register_task(name="one-prescription")
+    async def one_prescription(given: Any, context: AsyncTaskContext) -> None:
+        rx_id = given["prescription"]
+
+        async def advance(step: line.Step, rx_id: str) -> None:
+            async def run() -> str:
+                return str((await step(city, rx_id)).status)
+
+            await context.step(step.__name__, run)
+
+        await _to_settled(city, rx_id, advance)
+
+    await ready()
+    async with _outbox_delivered(city, stop):
+        for rx_id in ids:
+            await app.spawn("one-prescription", {"prescription": rx_id}, idempotency_key=rx_id)
+        working = asyncio.create_task(app.start_worker(concurrency=AT_ONCE, poll_interval=get_settings().poll_seconds))
+        await stop.wait()
+        app.stop_worker()
+        await working
+    await app.close()
+
+
+def prepare_absurd(database: str) -> None:
+    """Its schema and its queue, once for all its workers."""
+    import absurdctl
+    import psycopg
+    from absurd_sdk import Absurd
+
+    with psycopg.connect(libpq(database), autocommit=True) as connection:
+        connection.execute(absurdctl.BUNDLED_SCHEMA_SQL)
+        Absurd(connection, queue_name="bench").create_queue()
+
+
+
 ROUTE: Sequence[Status | Act] = (
     Status.RECEIVED, Status.AUDITED, pass_review, Status.REVIEWED, Status.ALLOCATING, hand_over, Status.FULFILLING,
     Status.FULFILLED)
@@ -183,14 +226,14 @@ async def _outbox_delivered(city: City, stop: asyncio.Event) -> Any:
 
 
 CONTENDERS: Mapping[str, Callable[..., Awaitable[None]]] = {
-    "ours": ours, "window": window, "plain": plain, "stock": stock, "dbos": dbos}
+    "ours": ours, "window": window, "plain": plain, "stock": stock, "dbos": dbos, "absurd": absurd}
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("contender", choices=sorted(CONTENDERS))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--dbos-database", default="")
+    parser.add_argument("--orchestrator-database", default="", help="of one that is a library on PostgreSQL")
     parser.add_argument("--samples", type=Path)
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), help="which part of how many is its own, if there is no queue")
     given = parser.parse_args()
@@ -215,8 +258,8 @@ async def main() -> None:
         await told("go")
 
     run = CONTENDERS[given.contender]
-    if given.contender == "dbos":
-        run = partial(dbos, database=given.dbos_database)
+    if given.orchestrator_database:
+        run = partial(run, database=given.orchestrator_database)
     with sampling(given.samples):
         async with asyncio.TaskGroup() as beside:
             beside.create_task(stopped())

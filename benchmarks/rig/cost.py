@@ -49,6 +49,11 @@ def until_idle(roots: list[int], *, quiet: float = 2.0, below: float = 0.10, sec
         before = now
 
 
+def libpq(url: str) -> str:
+    """An address as psycopg itself reads it."""
+    return url.replace("+psycopg", "")
+
+
 def rows_and_bytes(url: str) -> tuple[int, int]:
     """Rows in all tables of a database, and the bytes of its tables with their indexes (dead rows included)."""
     with psycopg.connect(url, autocommit=True) as connection:

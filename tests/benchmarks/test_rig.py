@@ -78,13 +78,14 @@ def every(**more: Measured) -> dict[str, Measured]:
     drawn = {"drawing": 100.0, "catching_up": 9.0, "lag": 8.0}
     return {"ours": measured("ours", 10.0), "lagging": replace(measured("lagging", 11.0), **drawn),
             "prompt": replace(measured("prompt", 15.0), **drawn), "plain": measured("plain", 9.5),
-            "stock": measured("stock", 200.0), "dbos": measured("dbos", 15.0)} | more
+            "stock": measured("stock", 200.0), "dbos": measured("dbos", 15.0),
+            "absurd": measured("absurd", 9.0)} | more
 
 
 def test_a_target_that_was_not_measured_does_not_hold():
     found = {"ours": measured("ours", 10.0), "plain": measured("plain", 9.5)}
     said, code = verdict(found, [])
     assert code == 2
-    assert said.endswith("(b) stock Prefect on our tuned server, (c) DBOS, ours with the window, work first, "
-                         "ours with the window, lag under 10 s, idle")
+    assert said.endswith("(b) stock Prefect on our tuned server, (c) DBOS, (d) Absurd, "
+                         "ours with the window, work first, ours with the window, lag under 10 s, idle")
     assert verdict({}, [])[1] == 2
