@@ -95,7 +95,7 @@ class Window:
         """What nobody must act on is passed over, unless it has a run already."""
         wanted = [one for one in pictures if one.need or (one.drawing and one.drawing.run_id)]
         over = {one.id: one.subject.version for one in pictures if one not in wanted}
-        await asyncio.to_thread(window.save, self._city, [], over)
+        await asyncio.to_thread(window.save, self._city, [], over, {})
         return wanted
 
     async def _draw(self, client: PrefectClient, pictures: Sequence[Picture]) -> int:
@@ -127,7 +127,8 @@ class Window:
         done += [window.gone(one.drawing) for one in lost if one.drawing]
         lag = max((at - one.subject.waiting_since for one in drawn if one.subject.drawn < one.subject.version),
                   default=timedelta())
-        await asyncio.to_thread(window.save, self._city, done, {one.id: one.subject.version for one in drawn})
+        await asyncio.to_thread(window.save, self._city, done, {one.id: one.subject.version for one in drawn},
+                                {one.id: one.drawing.state for one in (*drawn, *lost) if one.drawing})
         metrics.drawn(len(drawn), lag.total_seconds())
         log.debug("window.drawn", prescriptions=len(drawn), lag=round(lag.total_seconds(), 1))
 

@@ -114,10 +114,10 @@ def intend(city: City, ids: Sequence[str]) -> None:
         drawings.intend(session, ids, city.now())
 
 
-def save(city: City, done: Sequence[Drawing], versions: Mapping[str, int]) -> None:
-    """Write down what is drawn."""
+def save(city: City, done: Sequence[Drawing], versions: Mapping[str, int], was: Mapping[str, str]) -> None:
+    """Write down what is drawn, unless its run was moved since its state `was` read."""
     with city.db.transaction("window.drawn") as session:
-        drawings.save(session, done, versions)
+        drawings.save(session, done, versions, was)
 
 
 def draw_again(city: City, ids: Sequence[str]) -> None:

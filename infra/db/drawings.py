@@ -120,20 +120,26 @@ def intend(session: Session, ids: Iterable[str], at: datetime) -> None:
 
 _SAVE = sa.update(table(DrawingRow)).where(_DRAWING.prescription_id == sa.bindparam("number")).values(
     {name: sa.bindparam(f"new_{name}") for name in ("run_id", "state", "chain", "ended", "open", "need", "at")})
+_SHOWN = (sa.select(_DRAWING.prescription_id, _DRAWING.state).where(_DRAWING.prescription_id.in_(_IDS))
+          .order_by(_DRAWING.prescription_id).with_for_update())
 _LOCK = (sa.select(_RX.id).where(_RX.id.in_(_IDS)).order_by(_RX.id).with_for_update(skip_locked=True))
 _DRAWN = sa.update(table(PrescriptionRow)).where(_RX.id == sa.bindparam("number")).values(drawn=sa.bindparam("up_to"))
 
 
-def save(session: Session, done: Sequence[Drawing], versions: Mapping[str, int]) -> None:
+def save(session: Session, done: Sequence[Drawing], versions: Mapping[str, int], was: Mapping[str, str]) -> None:
     """Write down what is drawn, up to which history row of each.
 
-    A prescription somebody works on at this moment is left as it was: it is looked at again, and found drawn. To wait for
+    Where the state written down is not what it `was` when the drawing began, it is to be drawn anew and stays so: its run
+    was moved meanwhile, by a retry that ended. A prescription somebody works on at this moment is left as it was: it is looked at again, and found drawn. To wait for
     it, with others in our hands, could be a deadlock.
     """
-    if done:
+    shown = dict(run(session, _SHOWN, {"ids": [one.prescription_id for one in done]}).tuples().all()) if done else {}
+    moved = {one.prescription_id for one in done if shown.get(one.prescription_id) != was.get(one.prescription_id, "")}
+    if kept := [one for one in done if one.prescription_id not in moved]:
         run(session, _SAVE, [{"number": one.prescription_id, **{f"new_{name}": getattr(one, name) for name in (
-            "run_id", "state", "chain", "ended", "open", "need", "at")}} for one in done])
-    free = set(run(session, _LOCK, {"ids": list(versions)}).scalars()) if versions else set()
+            "run_id", "state", "chain", "ended", "open", "need", "at")}} for one in kept])
+    wanted = [number for number in versions if number not in moved]
+    free = set(run(session, _LOCK, {"ids": wanted}).scalars()) if wanted else set()
     if marks := [{"number": number, "up_to": version} for number, version in versions.items() if number in free]:
         run(session, _DRAWN, marks)
 
