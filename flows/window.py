@@ -52,7 +52,7 @@ class Window:
         self._flow_id, self._deployment_id = "", ""
         self._strays_at = 0.0
         self._away_since: datetime | None = city.now()
-        """When Prefect last answered, while it does not; at first nobody knows what it remembers."""
+        """When Prefect last answered, while it does not; at first, and after another's turn, we don't know what it remembers."""
 
     async def keep_drawing(self) -> None:
         """For ever, through every absence of Prefect and of our database."""
@@ -75,6 +75,7 @@ class Window:
         if not self._deployment_id:
             self._flow_id, self._deployment_id = await _home(client)
         if not await asyncio.to_thread(window.our_turn, self._city, self._settings.worker, self._flow_id):
+            self._away_since = self._city.now()
             return 0
         if self._away_since:
             forgotten = await asyncio.to_thread(window.prefect_forgot, self._city, self._away_since)

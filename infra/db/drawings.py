@@ -153,12 +153,11 @@ def draw_again(session: Session, ids: Collection[str]) -> None:
 
 def lost_since(session: Session, moment: datetime) -> int:
     """What was drawn since then may have been lost with Prefect's memory: it is drawn again. How many that are."""
-    ids = list(run(session, sa.select(_DRAWING.prescription_id).where(_DRAWING.at >= moment)).scalars())
-    if ids:
-        draw_again(session, ids)
-        run(session, sa.update(table(DrawingRow)).where(_DRAWING.prescription_id.in_(_IDS)).values(ended=0, open=False),
-            {"ids": ids})
-    return len(ids)
+    recent = _DRAWING.at >= moment
+    lost = run(session, sa.update(table(DrawingRow)).where(recent).values(state="", ended=0, open=False)).rowcount
+    run(session, sa.update(table(PrescriptionRow)).where(
+        _RX.id.in_(sa.select(_DRAWING.prescription_id).where(recent)), _RX.drawn.is_not(None)).values(drawn=0))
+    return lost
 
 
 def begin_anew(session: Session, flow_id: str, since: datetime) -> None:

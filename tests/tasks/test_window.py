@@ -58,3 +58,17 @@ def test_a_retry_that_ends_while_its_run_is_drawn_leaves_the_run_where_the_presc
     draw(drawing, prefect)
     assert state_of(prefect, rx_id) == "RUNNING In review"
     assert window.backlog(line.city) == 0
+
+
+def test_who_takes_over_draws_again_what_was_drawn_last_and_not_all_since_it_began_to_stand_by(line, tmp_path):
+    admit(line.city, 3)
+    prefect, first, standby = FakePrefect(), drawer(line, tmp_path), drawer(line, tmp_path, worker="standby")
+    assert draw(first, prefect) == 3
+    assert draw(standby, prefect) == 0
+    line.clock.advance(hours=5)
+    admit(line.city)
+    line.clock.advance(seconds=31)  # Work, which waits since hours, goes first no longer.
+    assert draw(first, prefect) == 1
+    assert draw(standby, prefect) == 0
+    line.clock.advance(seconds=61)
+    assert draw(standby, prefect) == 1
