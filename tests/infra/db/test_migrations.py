@@ -127,6 +127,22 @@ def test_waits_become_codes_and_the_history_stays_as_it_was_written(database_url
     database.close()
 
 
+def test_what_is_alive_is_to_be_drawn_also_when_a_gateway_of_the_release_before_takes_it_in(database_url: str) -> None:
+    database = Database(database_url)
+    database.migrate("0011")
+    engine = sa.create_engine(database_url)
+    with engine.begin() as connection:
+        _insert_prescription(connection, "settled", id="rx_alive")
+        _insert_prescription(connection, "closed", id="rx_over")
+    database.migrate()
+    with engine.begin() as connection:
+        _insert_prescription(connection, "received", id="rx_new")
+        drawn = dict(connection.execute(sa.text("SELECT id, drawn FROM prescription")).tuples().all())
+    assert drawn == {"rx_alive": 0, "rx_over": None, "rx_new": 0}
+    engine.dispose()
+    database.close()
+
+
 def test_postings_of_the_last_two_days_get_the_day_they_count_for(database_url: str) -> None:
     now = datetime.now(UTC)
     database = Database(database_url)
