@@ -71,7 +71,7 @@ class Window:
                     await asyncio.sleep(self._settings.window_seconds)
 
     async def draw(self, client: PrefectClient) -> int:
-        """One pass: how many prescriptions were drawn. Raises what Prefect's client raises."""
+        """One pass: how many prescriptions were drawn or need no run. Raises what Prefect's client raises."""
         if not self._deployment_id:
             self._flow_id, self._deployment_id = await _home(client)
         if not await asyncio.to_thread(window.our_turn, self._city, self._settings.worker, self._flow_id):
@@ -88,16 +88,16 @@ class Window:
         if await asyncio.to_thread(window.work_goes_first, self._city, self._settings.window_lag_seconds):
             return 0
         pictures = await asyncio.to_thread(window.to_draw, self._city, self._settings.gateway_url)
-        if self._settings.window == "people":
-            pictures = await self._only_of_people(pictures)
-        return await self._draw(client, pictures) if pictures else 0
+        if over := {one.id: one.subject.version for one in pictures if not self._wanted(one)}:
+            await asyncio.to_thread(window.save, self._city, [], over, {})
+        wanted = [one for one in pictures if one.id not in over]
+        return len(over) + (await self._draw(client, wanted) if wanted else 0)
 
-    async def _only_of_people(self, pictures: Sequence[Picture]) -> list[Picture]:
-        """What nobody must act on is passed over, unless it has a run already."""
-        wanted = [one for one in pictures if one.need or (one.drawing and one.drawing.run_id)]
-        over = {one.id: one.subject.version for one in pictures if one not in wanted}
-        await asyncio.to_thread(window.save, self._city, [], over, {})
-        return wanted
+    def _wanted(self, picture: Picture) -> bool:
+        """What nobody must act on is passed over where the settings say so, and what was over before Prefect's retention,
+        unless a run was asked for already."""
+        return bool(picture.need or picture.drawing or (
+            self._settings.window == "all" and not picture.over_since(self._city.now() - window.RETENTION)))
 
     async def _draw(self, client: PrefectClient, pictures: Sequence[Picture]) -> int:
         """How many are drawn. What Prefect did not take, because its database was locked or the run is gone, is drawn next."""
@@ -107,16 +107,19 @@ class Window:
             await asyncio.to_thread(window.intend, self._city, [one.id for one in fresh])
             runs |= await self._make(client, fresh)
         # An unknown state is asked for: a run made by an attempt whose answer was lost is not ours to guess.
-        unknown = [one for one in pictures if one.drawing and not one.drawing.state and one.id in runs]
-        shown = {one.id: one.drawing.state for one in pictures if one.drawing and one.drawing.state}
+        # So is one that stays while stages are added: events of a run that is gone would spoil others' in Prefect's recorder.
+        unknown = [one for one in pictures if one.drawing and one.id in runs and (
+            not one.drawing.state or (one.missing and one.drawing.state == window.spelled(one.state)))]
+        asked = {one.id for one in unknown}
+        shown = {one.id: one.drawing.state for one in pictures if one.drawing and one.drawing.state and one.id not in asked}
         shown |= {one.id: window.spelled(one.state) for one in fresh if one.drawing is None}
         shown |= await _states(client, {runs[one.id]: one.id for one in unknown})
         moved = [one for one in pictures if one.id in runs and shown.get(one.id) != window.spelled(one.state)]
         lost = await self._set(client, moved, runs)
         lost |= {one.id for one in unknown if one.id not in shown}
         drawn = [one for one in pictures if one.id in runs and one.id not in lost]
-        await self._tag(client, [one for one in drawn if one.drawing and one.drawing.run_id
-                                 and one.drawing.chain != one.subject.chain], runs)
+        # Also where no run was known: the one that was there already has the tags of then.
+        await self._tag(client, [one for one in drawn if one.drawing and one.drawing.chain != one.subject.chain], runs)
         await self._tell(client, [(runs[one.id], stage, number) for one in drawn
                                   for number, stage in enumerate(one.stages) if stage in one.missing])
         await self._write_down(drawn, runs, [one for one in pictures if one.id in lost and one.drawing])

@@ -51,6 +51,10 @@ class Picture:
             return self.stages
         return undrawn(self.stages, self.drawing.ended, self.drawing.open)
 
+    def over_since(self, moment: datetime) -> bool:
+        """Whether it had ended, and nothing happened to it any more, before that moment."""
+        return self.state.type in (RunType.COMPLETED, RunType.CANCELLED) and self.subject.moves[-1].at < moment
+
     def drawn(self, run_id: str, at: datetime) -> Drawing:
         """How it is written down when all of it is drawn."""
         ended = sum(1 for one in self.stages if one.end)

@@ -130,7 +130,9 @@ def save(session: Session, done: Sequence[Drawing], versions: Mapping[str, int],
     """Write down what is drawn, up to which history row of each.
 
     Where the state written down is not what it `was` when the drawing began, it is to be drawn anew and stays so: its run
-    was moved meanwhile, by a retry that ended. A prescription somebody works on at this moment is left as it was: it is looked at again, and found drawn. To wait for
+    was moved meanwhile, by a retry that ended.
+
+    A prescription somebody works on at this moment is left as it was: it is looked at again, and found drawn. To wait for
     it, with others in our hands, could be a deadlock.
     """
     shown = dict(run(session, _SHOWN, {"ids": [one.prescription_id for one in done]}).tuples().all()) if done else {}

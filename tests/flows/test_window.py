@@ -221,7 +221,8 @@ async def test_only_what_needs_a_person_is_drawn_where_the_settings_say_so(line,
     ids = admit(line.city, 2)
     drawing = drawer(line, tmp_path, window="people")
     async with get_client() as client:
-        assert await draw(drawing, client) == 0
+        assert await draw(drawing, client) == 2
+        assert not any((await shown(*ids)).values())
         for rx_id in ids:
             await hop(line.city, rx_id)
         line.clock.advance(seconds=line.city.policy.review_target.total_seconds() + 1)

@@ -1,13 +1,15 @@
 """What Prefect shows stays right whatever happens between two steps of the drawing; with a Prefect in memory."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
+from domain.lifecycle import Status
 from flows.window import Window, key_of
 from tasks import window
 from tasks.line import hop
-from tests.city import admit, make_city, make_settings
+from tests.city import admit, cancel_by_hospital, make_city, make_settings
 from tests.fakes import FakePrefect
 from tests.tasks.line import Line
 
@@ -47,6 +49,18 @@ class RetryEndsMeanwhile(FakePrefect):
         return answer
 
 
+class Locked(FakePrefect):
+    """Its database is locked at times: it refuses a state and keeps the run as it was."""
+
+    locked = False
+
+    async def request(self, method, path, json):
+        if self.locked and path == "/flow_runs/bulk_set_state":
+            return SimpleNamespace(content=b"{}", json=lambda: {"results": [
+                {"flow_run_id": run, "status": "ABORT"} for run in json["flow_runs"]["id"]["any_"]]})
+        return await super().request(method, path, json)
+
+
 def test_a_retry_that_ends_while_its_run_is_drawn_leaves_the_run_where_the_prescription_is(line, tmp_path):
     (rx_id,) = admit(line.city)
     prefect, drawing = RetryEndsMeanwhile(line.city), drawer(line, tmp_path)
@@ -72,3 +86,37 @@ def test_who_takes_over_draws_again_what_was_drawn_last_and_not_all_since_it_beg
     assert draw(standby, prefect) == 0
     line.clock.advance(seconds=61)
     assert draw(standby, prefect) == 1
+
+
+def test_what_needs_no_run_is_passed_over_at_the_pace_of_drawing(line, tmp_path):
+    admit(line.city, 3)
+    prefect = FakePrefect()
+    assert draw(drawer(line, tmp_path, window="people"), prefect) == 3
+    assert prefect.runs == {}
+    assert window.backlog(line.city) == 0
+
+
+def test_what_was_over_before_prefects_retention_gets_no_run_when_drawing_begins(line, tmp_path):
+    over, waits = admit(line.city, 2)
+    cancel_by_hospital(line.city, 1)
+    asyncio.run(hop(line.city, over))
+    assert line.status(over) is Status.CANCELLED
+    line.clock.advance(days=22)
+    prefect = FakePrefect()
+    assert draw(drawer(line, tmp_path), prefect) == 2
+    assert list(prefect.runs) == [key_of(waits)]
+
+
+def test_a_run_that_was_there_already_gets_the_tag_of_the_chain_that_has_the_order_since(line, tmp_path):
+    (rx_id,) = admit(line.city)
+    prefect, drawing = Locked(), drawer(line, tmp_path)
+    draw(drawing, prefect)
+    asyncio.run(hop(line.city, rx_id))
+    line.review(rx_id)
+    asyncio.run(hop(line.city, rx_id))
+    prefect.locked = True
+    draw(drawing, prefect)
+    prefect.locked = False
+    draw(drawing, prefect)
+    assert state_of(prefect, rx_id) == "RUNNING With the pharmacy"
+    assert any(tag.startswith("chain:") for tag in prefect.runs[key_of(rx_id)]["tags"])
