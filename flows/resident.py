@@ -178,8 +178,7 @@ async def _keep_automations() -> None:
 
 async def _keep_drawing() -> None:
     """Show every prescription as a run of its own, as far as the settings want it."""
-    if get_settings().window != "none":
-        await Window(city(), get_settings()).keep_drawing()
+    await Window(city(), get_settings()).keep_drawing()
 
 
 async def keep_polling(home: City, slug: str) -> None:

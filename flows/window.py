@@ -17,6 +17,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from domain.window import RunState, Stage
+from flows.dead import RULES
 from infra import metrics
 from infra.db.drawings import Drawing
 from infra.log import get_logger
@@ -34,6 +35,11 @@ STATES_AT_ONCE = 50
 EVENTS_AT_ONCE = 200
 STRAYS_SECONDS = 60.0
 """Between two looks for runs that somebody moved in Prefect's pages."""
+RETRIED = "Running"
+"""Prefect's own name of the state of a run that is retried. None of ours has it."""
+STRAY_AFTER = {"CANCELLING": timedelta(), "CRASHED": timedelta(), "PAUSED": timedelta(minutes=2), "PENDING": timedelta(minutes=2),
+               "RUNNING": RULES["running"].after}
+"""How long a state that is none of ours is left alone: somebody may be at work."""
 AGAIN_SECONDS = 5.0
 """Pause when Prefect is away."""
 
@@ -55,11 +61,13 @@ class Window:
         """When Prefect last answered, while it does not; at first, and after another's turn, we don't know what it remembers."""
 
     async def keep_drawing(self) -> None:
-        """For ever, through every absence of Prefect and of our database."""
+        """For ever, through every absence of Prefect and of our database; not at all where the settings want nothing drawn."""
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):  # or a restart of the server would go unnoticed
             while True:
                 full = False
                 try:
+                    if self._settings.window == "none":
+                        return await asyncio.to_thread(window.rest, self._city)
                     async with get_client() as client:
                         full = await self.draw(client) >= window.AT_ONCE
                 except Exception as error:
@@ -171,13 +179,19 @@ class Window:
             await _asked(client, "POST", "/events", events[i:i + EVENTS_AT_ONCE])
 
     async def _call_back_strays(self, client: PrefectClient) -> None:
-        """What was cancelled in Prefect's pages, or begun there and never ended, shows again where its prescription is."""
+        """What was cancelled in Prefect's pages, or begun there and never ended, shows again where its prescription is; and
+        a red one is red again that somebody declared to be over, or that Prefect deleted as old."""
         answer = await _asked(client, "POST", "/flow_runs/filter", {
-            "flow_runs": {"deployment_id": {"any_": [self._deployment_id]},
-                          "state": {"type": {"any_": ["CANCELLING", "CRASHED", "PAUSED", "PENDING"]}}}, "limit": 200})
-        old = datetime.now(UTC) - timedelta(minutes=2)
-        strays = [run["name"] for run in answer if run["idempotency_key"] == key_of(run["name"]) and (
-            run["state"]["type"] in ("CANCELLING", "CRASHED") or datetime.fromisoformat(run["state"]["timestamp"]) < old)]
+            "flow_runs": {"deployment_id": {"any_": [self._deployment_id]}, "tags": {"all_": ["prescription"]},
+                          "state": {"operator": "or_", "type": {"any_": ["CANCELLING", "CRASHED", "PAUSED", "PENDING"]},
+                                    "name": {"any_": [RETRIED]}}}, "limit": 200})
+        now = datetime.now(UTC)
+        strays = [run["name"] for run in answer if run["idempotency_key"] == key_of(run["name"])
+                  and datetime.fromisoformat(run["state"]["timestamp"]) < now - STRAY_AFTER[run["state"]["type"]]]
+        red = await asyncio.to_thread(window.red, self._city)
+        shown = await _states(client, {one.run_id: one.prescription_id for one in red})
+        strays += [one.prescription_id for one in red if shown.get(one.prescription_id, "") != one.state
+                   and not shown.get(one.prescription_id, "").startswith(("SCHEDULED", "PENDING", "RUNNING"))]
         if strays:
             log.info("window.strays", runs=len(strays))
             await asyncio.to_thread(window.draw_again, self._city, strays)
@@ -199,11 +213,14 @@ async def _asked(client: PrefectClient, method: Literal["POST", "PATCH"], path: 
 
 async def _states(client: PrefectClient, runs: dict[str, str]) -> dict[str, str]:
     """What those runs show at present, by prescription; without those Prefect does not have."""
-    if not runs:
-        return {}
-    answer = await _asked(client, "POST", "/flow_runs/filter", {"flow_runs": {"id": {"any_": list(runs)}}, "limit": len(runs)})
-    return {runs[run["id"]]: f"{run['state']['type']} {run['state']['name']}: {run['state']['message']}"[:400]
-            for run in answer if run["state"]}
+    states: dict[str, str] = {}
+    ids = list(runs)
+    for i in range(0, len(ids), window.AT_ONCE):
+        answer = await _asked(client, "POST", "/flow_runs/filter", {
+            "flow_runs": {"id": {"any_": ids[i:i + window.AT_ONCE]}}, "limit": window.AT_ONCE})
+        states |= {runs[run["id"]]: f"{run['state']['type']} {run['state']['name']}: {run['state']['message']}"[:400]
+                   for run in answer if run["state"]}
+    return states
 
 
 def _event(run: UUID, stage: Stage, number: int, gateway_url: str) -> dict[str, Any]:

@@ -86,8 +86,8 @@ def work_goes_first(city: City, lag_seconds: float) -> bool:
     with city.db.reading() as session:
         if not prescriptions.anybody_waits(session, now - QUEUE):
             return False
-        oldest = drawings.subjects(session, drawings.undrawn(session, 1))
-    return bool(oldest) and now - oldest[0].waiting_since < timedelta(seconds=lag_seconds)
+        since = drawings.waiting_since(session)
+    return since is not None and now - since < timedelta(seconds=lag_seconds)
 
 
 def to_draw(city: City, gateway_url: str, limit: int = AT_ONCE) -> list[Picture]:
@@ -127,7 +127,20 @@ def save(city: City, done: Sequence[Drawing], versions: Mapping[str, int], was: 
 def draw_again(city: City, ids: Sequence[str]) -> None:
     """Have the runs of those drawn anew, whatever they show."""
     with city.db.transaction("window.again") as session:
-        drawings.draw_again(session, ids)
+        drawings.draw_again(session, ids, city.now())
+
+
+def red(city: City) -> list[Drawing]:
+    """What is drawn red, each with a run."""
+    with city.db.reading() as session:
+        drawn = drawings.drawings(session, drawings.red(session))
+    return [one for one in drawn.values() if one.run_id and one.state]
+
+
+def rest(city: City) -> None:
+    """Nothing is to be drawn any more, until somebody takes a turn."""
+    with city.db.transaction("window.rest") as session:
+        drawings.leave(session)
 
 
 def prefect_forgot(city: City, since: datetime) -> int:

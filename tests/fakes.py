@@ -440,6 +440,9 @@ class FakePrefect:
             for run in moved:
                 run["state"] = body["state"]
             return {"results": [{"flow_run_id": run["id"], "status": "ACCEPT"} for run in moved]}
+        if path == "/flow_runs/filter" and "state" in body["flow_runs"]:
+            kinds, names = (body["flow_runs"]["state"][one]["any_"] for one in ("type", "name"))
+            return [run for run in by_id.values() if run["state"]["type"] in kinds or run["state"]["name"] in names]
         if path == "/flow_runs/filter":
             return [by_id[run] for run in body["flow_runs"].get("id", {}).get("any_", []) if run in by_id]
         if path == "/events":

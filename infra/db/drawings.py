@@ -14,6 +14,8 @@ from infra.db.engine import insert_new, run, table
 from infra.db.rows import UNDRAWN, DrawerRow, DrawingRow, HistoryRow, PrescriptionRow
 
 THE_DRAWER = 1
+STUCK = timedelta(minutes=10)
+"""So long a change may wait for the one who draws, though it takes its turns."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ _IDS: sa.BindParameter[list[str]] = sa.bindparam("ids", expanding=True)
 
 _UNDRAWN = sa.select(_RX.id).where(sa.text(UNDRAWN)).order_by(_RX.received_at).limit(sa.bindparam("limit"))
 _COUNT = sa.select(sa.func.count()).select_from(table(PrescriptionRow)).where(sa.text(UNDRAWN))
+_SOME = sa.select(_RX.id, _RX.drawn).where(sa.text(UNDRAWN)).order_by(_RX.received_at).limit(1000).subquery()
+_FIRST = sa.select(sa.func.min(_HISTORY.at)).where(_HISTORY.prescription_id == _SOME.c.id, _HISTORY.seq == _SOME.c.drawn + 1)
 _SUBJECTS = sa.select(_RX.id, _RX.hospital, _RX.lane, _RX.status, _RX.version, _RX.drawn, _RX.received_at).where(_RX.id.in_(_IDS))
 _EVENTS = (sa.select(_HISTORY.prescription_id, _HISTORY.seq, _HISTORY.at, _HISTORY.from_status, _HISTORY.to_status,
                      _HISTORY.run_id, sa.case((_HISTORY.seq == 1, _HISTORY.detail), else_=""))
@@ -69,6 +73,12 @@ _RED = sa.select(_DRAWING.prescription_id, _DRAWING.need).where(sa.text("need <>
 def undrawn(session: Session, limit: int) -> list[str]:
     """Prescriptions of which something is not drawn yet, the oldest first."""
     return list(run(session, _UNDRAWN, {"limit": limit}).scalars())
+
+
+def waiting_since(session: Session) -> datetime | None:
+    """When the first of what is not drawn yet happened; None if all is drawn."""
+    first = run(session, _FIRST).scalar_one()
+    return datetime.fromisoformat(first) if first else None
 
 
 def backlog(session: Session) -> int:
@@ -146,10 +156,11 @@ def save(session: Session, done: Sequence[Drawing], versions: Mapping[str, int],
         run(session, _DRAWN, marks)
 
 
-def draw_again(session: Session, ids: Collection[str]) -> None:
+def draw_again(session: Session, ids: Collection[str], at: datetime) -> None:
     """Have those drawn anew, though nothing happened to them: what Prefect shows of their state is not ours any more."""
     chosen = list(ids)
-    run(session, sa.update(table(DrawingRow)).where(_DRAWING.prescription_id.in_(_IDS)).values(state=""), {"ids": chosen})
+    run(session, sa.update(table(DrawingRow)).where(_DRAWING.prescription_id.in_(_IDS)).values(state="", at=at),
+        {"ids": chosen})
     run(session, sa.update(table(PrescriptionRow)).where(_RX.id.in_(_IDS), _RX.drawn.is_not(None)).values(drawn=0), {"ids": chosen})
 
 
@@ -179,7 +190,17 @@ def take_turn(session: Session, owner: str, at: datetime, lease: timedelta) -> s
     return str(run(session, sa.select(_DRAWER.flow_id)).scalar_one())
 
 
+def leave(session: Session) -> None:
+    """Nobody draws, and nobody is to."""
+    run(session, sa.update(table(DrawerRow)).where(_DRAWER.id == THE_DRAWER).values(owner=""))
+
+
 def silent_since(session: Session, moment: datetime) -> datetime | None:
-    """When the last turn of the one who draws ended, if that is before `moment` and something is to be drawn."""
-    until = run(session, sa.select(_DRAWER.until)).scalar_one_or_none()
-    return until if until and until < moment and backlog(session) else None
+    """When drawing ceased: the last turn ended before `moment` though something is to be drawn, or turns are taken and
+    nothing has come of them for `STUCK` more."""
+    until = run(session, sa.select(_DRAWER.until).where(_DRAWER.owner != "")).scalar_one_or_none()
+    first = waiting_since(session) if until else None
+    if until is None or first is None or until < moment:
+        return until if first else None
+    last: datetime | None = run(session, sa.select(sa.func.max(_DRAWING.at))).scalar_one()
+    return last if last and max(last, first) < moment - STUCK else None

@@ -149,7 +149,7 @@ class DrawingRow(Base):
     need: Mapped[str] = mapped_column(sa.String(120), default="")
     """Code of why it is red; empty when it is not."""
     at: Mapped[datetime]
-    """When something of it was drawn last."""
+    """When something of it was drawn last, or was to be drawn anew."""
 
     __table_args__ = (_partly("ix_drawing_red", "need <> ''", "need"), sa.Index("ix_drawing_at", "at"))
 

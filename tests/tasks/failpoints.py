@@ -336,6 +336,10 @@ class World:
         """Its run was moved by hand."""
         self._until_done(lambda: window.draw_again(self.city, [self.rx]))
 
+    def stop_drawing(self) -> None:
+        """The operations worker begins anew, and shall draw nothing."""
+        self._until_done(lambda: window.rest(self.city))
+
     def anchor(self) -> None:
         """The night's deployment."""
         assert self._until_done(lambda: asyncio.run(operations.anchor.fn())).is_completed()

@@ -359,6 +359,7 @@ def drawn_in_prefect(city: World) -> None:
     city.draw()
     city.draw_again()
     city.draw()
+    city.stop_drawing()
 
 
 def _over_with_a_hold(city: World, session: Session) -> None:

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from domain.lifecycle import Status
-from flows.window import Window, key_of
+from flows.window import STRAYS_SECONDS, Window, key_of
+from infra.db import views
 from tasks import window
 from tasks.line import hop
 from tests.city import admit, cancel_by_hospital, make_city, make_settings
@@ -120,3 +121,91 @@ def test_a_run_that_was_there_already_gets_the_tag_of_the_chain_that_has_the_ord
     draw(drawing, prefect)
     assert state_of(prefect, rx_id) == "RUNNING With the pharmacy"
     assert any(tag.startswith("chain:") for tag in prefect.runs[key_of(rx_id)]["tags"])
+
+
+@pytest.mark.parametrize("moved", [
+    {"type": "COMPLETED", "name": "Completed", "message": "declared to be over on its page"},
+    {"type": "RUNNING", "name": "Running", "message": "", "timestamp": "2026-11-01T00:00:00+00:00"},
+    {"type": "CRASHED", "name": "Crashed", "message": "", "timestamp": "2026-11-01T00:00:00+00:00"},
+    None,
+], ids=["declared to be over", "a retry whose process was killed", "crashed", "deleted as old"])
+def test_a_red_run_that_somebody_moved_is_red_again_while_its_prescription_needs_a_person(line, tmp_path, moved):
+    (rx_id,) = admit(line.city)
+    asyncio.run(hop(line.city, rx_id))
+    line.clock.advance(seconds=line.city.policy.review_target.total_seconds() + 1)
+    prefect, drawing = FakePrefect(), drawer(line, tmp_path)
+    draw(drawing, prefect)
+    assert state_of(prefect, rx_id) == "FAILED Needs a person"
+    if moved:
+        prefect.runs[key_of(rx_id)]["state"] = moved
+    else:
+        del prefect.runs[key_of(rx_id)]
+    drawing._strays_at = -STRAYS_SECONDS * 1_000_000
+    draw(drawing, prefect)
+    draw(drawing, prefect)
+    assert state_of(prefect, rx_id) == "FAILED Needs a person"
+
+
+def test_a_red_run_that_is_being_retried_is_left_alone(line, tmp_path):
+    (rx_id,) = admit(line.city)
+    asyncio.run(hop(line.city, rx_id))
+    line.clock.advance(seconds=line.city.policy.review_target.total_seconds() + 1)
+    prefect, drawing = FakePrefect(), drawer(line, tmp_path)
+    draw(drawing, prefect)
+    prefect.runs[key_of(rx_id)]["state"] = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": ""}
+    drawing._strays_at = -STRAYS_SECONDS * 1_000_000
+    assert draw(drawing, prefect) == 0
+    assert state_of(prefect, rx_id) == "SCHEDULED AwaitingRetry"
+
+
+def test_work_goes_first_only_until_any_change_has_waited_too_long(line, tmp_path):
+    old, young = admit(line.city, 2)
+    prefect, drawing = FakePrefect(), drawer(line, tmp_path)
+    draw(drawing, prefect)
+    line.clock.advance(seconds=10)
+    asyncio.run(hop(line.city, young))
+    line.clock.advance(seconds=29)
+    asyncio.run(hop(line.city, old))
+    admit(line.city)
+    line.clock.advance(seconds=3)
+    # The younger one's change has waited for 32 s, the older one's for 3 s, and a third prescription waits for a worker.
+    assert draw(drawing, prefect) == 3
+
+
+class Refusing(FakePrefect):
+    """Knows its deployments, and takes nothing else."""
+
+    async def request(self, method, path, json):
+        if path == "/flow_runs/filter":
+            return await super().request(method, path, json)
+        raise OSError("refused")
+
+
+def concerns(line) -> set[str]:
+    with line.city.db.reading() as session:
+        return {one.kind for one in views.board(session, line.city.now(), line.city.policy).concerns}
+
+
+def test_the_board_says_so_when_turns_are_taken_and_nothing_is_drawn(line, tmp_path):
+    admit(line.city)
+    drawing = drawer(line, tmp_path)
+    draw(drawing, FakePrefect())
+    line.clock.advance(hours=1)
+    admit(line.city)
+    stopped = []
+    for minutes in (1, 5, 7):
+        line.clock.advance(minutes=minutes)
+        with pytest.raises(OSError, match="refused"):
+            draw(drawing, Refusing())
+        stopped.append("window_stopped" in concerns(line))
+    assert stopped == [False, False, True]
+
+
+def test_nobody_is_told_that_drawing_ceased_where_nothing_is_to_be_drawn(line, tmp_path):
+    admit(line.city)
+    draw(drawer(line, tmp_path), FakePrefect())
+    asyncio.run(drawer(line, tmp_path, window="none").keep_drawing())
+    admit(line.city)
+    line.clock.advance(hours=1)
+    assert "window_stopped" not in concerns(line)
+    assert draw(drawer(line, tmp_path), FakePrefect()) == 1
