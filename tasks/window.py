@@ -14,9 +14,11 @@ AT_ONCE = 100
 SHOWN_RED = 20
 """Prescriptions shown red for one cause, the oldest: more of them are one concern, and the board counts it."""
 RETENTION = timedelta(days=21)
-"""How long Prefect keeps a run (infra/deploy/prefect-server.env): what came in before is not drawn in a new database."""
+"""How long Prefect keeps a run (infra/deploy/prefect-server.env): what came in before and is over is not drawn in a new one."""
 QUEUE = timedelta(seconds=2)
 """What has been due for so long waits for a worker."""
+PART = 1000
+"""Prescriptions that are set back at once when Prefect has another database."""
 TURN = timedelta(seconds=60)
 """How long the one who draws may be silent before another worker draws."""
 FORGETFUL = timedelta(seconds=120)
@@ -73,11 +75,12 @@ def spelled(shown: RunState) -> str:
 
 def our_turn(city: City, owner: str, flow_id: str) -> bool:
     """Whether we draw now. In a Prefect that knows another flow than the one drawn in last, all is drawn from the beginning."""
-    with city.db.transaction("window.turn") as session:
-        last = drawings.take_turn(session, owner, city.now(), TURN)
-        if last is not None and last != flow_id:
-            drawings.begin_anew(session, flow_id, city.now() - RETENTION)
-        return last is not None
+    while True:
+        with city.db.transaction("window.turn") as session:
+            last = drawings.take_turn(session, owner, city.now(), TURN)
+            # In parts: whoever works on one of them waits for one part at most.
+            if last in (None, flow_id) or not drawings.begin_anew(session, flow_id, city.now() - RETENTION, PART):
+                return last is not None
 
 
 def work_goes_first(city: City, lag_seconds: float) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from domain.lifecycle import Status
+from domain.lifecycle import FINAL, Status
 from domain.window import Move
 from infra.db.engine import insert_new, run, table
 from infra.db.rows import UNDRAWN, DrawerRow, DrawingRow, HistoryRow, PrescriptionRow
@@ -173,11 +173,19 @@ def lost_since(session: Session, moment: datetime) -> int:
     return lost
 
 
-def begin_anew(session: Session, flow_id: str, since: datetime) -> None:
-    """Prefect has another database: nothing is drawn in it. What came in since then is drawn from the beginning."""
-    run(session, sa.delete(table(DrawingRow)))
-    run(session, sa.update(table(PrescriptionRow)).where(_RX.received_at >= since, _RX.drawn.is_not(None)).values(drawn=0))
+def begin_anew(session: Session, flow_id: str, since: datetime, limit: int) -> bool:
+    """Prefect has another database: nothing is drawn in it. What came in since then or is alive is drawn from the beginning.
+
+    Sets back so many at most; whether more may be left. Only then is the other database the one that is drawn in.
+    """
+    if ids := list(run(session, sa.select(_DRAWING.prescription_id).limit(limit)).scalars()):
+        run(session, sa.delete(table(DrawingRow)).where(_DRAWING.prescription_id.in_(_IDS)), {"ids": ids})
+        run(session, sa.update(table(PrescriptionRow)).where(
+            _RX.id.in_(_IDS), sa.or_(_RX.received_at >= since, _RX.status.not_in(FINAL)), _RX.drawn.is_not(None),
+            ).values(drawn=0), {"ids": ids})
+        return True
     run(session, sa.update(table(DrawerRow)).where(_DRAWER.id == THE_DRAWER).values(flow_id=flow_id))
+    return False
 
 
 def take_turn(session: Session, owner: str, at: datetime, lease: timedelta) -> str | None:

@@ -209,3 +209,23 @@ def test_nobody_is_told_that_drawing_ceased_where_nothing_is_to_be_drawn(line, t
     line.clock.advance(hours=1)
     assert "window_stopped" not in concerns(line)
     assert draw(drawer(line, tmp_path), FakePrefect()) == 1
+
+
+class Anew(FakePrefect):
+    """Its database was lost: its flow has another id, and it has no runs."""
+
+    async def read_deployment_by_name(self, name):
+        return SimpleNamespace(id="deployment", flow_id="another", name=name)
+
+
+def test_in_another_database_of_prefects_all_that_is_not_over_is_drawn_set_back_part_by_part(line, tmp_path, monkeypatch):
+    ids, first, drawing = admit(line.city, 5), FakePrefect(), drawer(line, tmp_path)
+    draw(drawing, first)
+    cancel_by_hospital(line.city, 1)
+    asyncio.run(hop(line.city, ids[0]))
+    draw(drawing, first)
+    line.clock.advance(days=22)
+    monkeypatch.setattr(window, "PART", 2)
+    prefect = Anew()
+    assert draw(drawer(line, tmp_path), prefect) == 4
+    assert set(prefect.runs) == set(map(key_of, ids[1:]))
