@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -29,8 +29,26 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 """An ordinary day's faults: rates per request. They must not show in the outcome."""
 
-TIME_SCALE = 75
-"""How much faster the city's people and clocks are than real ones: ten minutes take eight seconds."""
+
+@dataclass(frozen=True)
+class Tempo:
+    """How fast the city lives. As it stands: a day in a minute."""
+
+    time_scale: float = 75
+    """The platform's deadlines and pauses are divided by it: ten minutes take eight seconds."""
+    chains: float = 1
+    """What a chain and its couriers take is multiplied by it; so are the next two."""
+    patients: float = 1
+    pharmacists: float = 1
+
+
+@dataclass(frozen=True)
+class Pharmacists:
+    """Who reviews in place of people."""
+
+    at_work: int = 2
+    at_once: int = 0
+    """Reviews that are decided at the start, without taking time."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +84,7 @@ class SandboxCity:
 
     def __init__(self, folder: Path, processes: Processes, *, slug: str, seed: int, faults: bool = True,
                  per_second: float = 8, database_url: str = "", shape: Shape | None = None,
-                 hospitals: Sequence[str] = ()) -> None:
+                 hospitals: Sequence[str] = (), tempo: Tempo | None = None, pharmacists: Pharmacists | None = None) -> None:
         self.folder = folder
         self.slug = slug
         self.seed = seed
@@ -74,6 +92,8 @@ class SandboxCity:
         self._faults = faults
         self.per_second = per_second
         self.shape = shape or Shape()
+        self.tempo = tempo or Tempo()
+        self.pharmacists = pharmacists or Pharmacists()
         self.members = {
             "gateway": _names("gateway", self.shape.gateways), "worker": _names("worker", self.shape.workers),
             "prefect": _names("prefect", self.shape.prefect_apis or 1),
@@ -107,22 +127,24 @@ class SandboxCity:
 
     def start_partners(self) -> None:
         """The hospital, two chains, the insurance centre and the pharmacists; none needs Prefect."""
-        keys = self.keys
+        keys, tempo = self.keys, self.tempo
         self._partner("insurer", {"SANDBOX_CENTRE_PAASID": "sanyi", "SANDBOX_CENTRE_SECRET": keys["centre"]},
                       "--city", self.slug)
         for chain, token in (("ankang", "SANDBOX_ANKANG_TOKEN"), ("baicao", "SANDBOX_BAICAO_KEY")):
             self._partner(chain, {token: keys[chain], f"SANDBOX_{chain.upper()}_SECRET": keys[f"{chain} callback"]},
-                          "--gateway", self.urls["gateway"])
+                          "--gateway", self.urls["gateway"], "--pace", str(tempo.chains))
         for name, dialect in self.hospitals.items():
             installed = self._installed[name]
             own = [word for option, value in installed.options.items() for word in (f"--{option}", value)]
             self._partner(name, {f"SANDBOX_HOSPITAL_{key}": value for key, value in installed.secrets.items()},
                           "--slug", name, "--dialect", dialect, "--gateway", self.urls["gateway"],
                           "--ankang", self.urls["ankang"], "--baicao", self.urls["baicao"],
-                          "--per-second", str(self.per_second / len(self.hospitals)), *own, module="hospital")
+                          "--per-second", str(self.per_second / len(self.hospitals)), "--pace", str(tempo.patients),
+                          *own, module="hospital")
         self._partner("pharmacist", {"SANDBOX_PHARMACIST_1_TOKEN": keys["pharmacist 1"],
                                      "SANDBOX_PHARMACIST_2_TOKEN": keys["pharmacist 2"]},
-                      "--gateway", self.urls["gateway"])
+                      "--gateway", self.urls["gateway"], "--pace", str(tempo.pharmacists),
+                      "--at-work", str(self.pharmacists.at_work), "--at-once", str(self.pharmacists.at_once))
 
     def start_product(self) -> None:
         """The Prefect server and the gateway first; the worker and the operations worker when Prefect answers."""
@@ -146,9 +168,29 @@ class SandboxCity:
     def send(self, prescriptions: int, expiring_seconds: int = 40) -> Plan:
         """Make the day's plan and let the hospital begin."""
         plan = make_plan(self.slug, prescriptions, self.seed, datetime.now(UTC), expiring_seconds, tuple(self.hospitals))
+        self.begin(plan)
+        return plan
+
+    def begin(self, plan: Plan) -> None:
+        """Let the hospitals begin with this plan."""
         plan.save(self.folder)
         self.on_sending()
-        return plan
+
+    def add(self, more: Plan) -> None:
+        """Have more prescriptions sent than the day's plan has, now. Harmless to say again."""
+        self.register(more.people)
+        for name in more.hospitals:
+            self._client.post(f"{self.urls[name]}/sandbox/prescriptions", json=more.of(name).as_json()).raise_for_status()
+
+    def register(self, people: Sequence[dict[str, Any]]) -> None:
+        """Have the insurance centre know these people."""
+        self._client.post(f"{self.urls['insurer']}/sandbox/people", json=list(people)).raise_for_status()
+
+    def door(self, hospital: str) -> tuple[str, Mapping[str, str]]:
+        """Where a hospital's messages come in, and the keys that are its own, by name."""
+        installed = self._installed[hospital]
+        door = installed.door
+        return (f"{self.urls['gateway']}{door}" if not door or door.startswith("/") else door), installed.secrets
 
     def kill(self, name: str) -> None:
         """SIGKILL for a process; of a kind with several, the first."""
@@ -315,7 +357,7 @@ class SandboxCity:
             "SANYI_PHARMACISTS__YS370000000002": keys["pharmacist 2"],
             "SANYI_OPERATORS__OPS1": keys["operator"],
             "SANYI_PREFECT_SERVERS": str(self.shape.prefect_servers),
-            "SANYI_TIME_SCALE": str(TIME_SCALE), "SANYI_LEASE_SECONDS": "10",
+            "SANYI_TIME_SCALE": str(self.tempo.time_scale), "SANYI_LEASE_SECONDS": "10",
         }
 
     def _prefect_environment(self, file: str) -> dict[str, str]:

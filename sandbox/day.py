@@ -3,6 +3,7 @@
 `python -m sandbox.day --prescriptions 60 --seed 1` starts the product and a sandbox city on loopback, sends
 prescriptions, kills the worker once, reconciles the day with the insurance centre, compares every book, and
 says how it ended. Exit code 0 only if every prescription ended as its scenario says and all books agree.
+With `--live` there is no end: `sandbox.live`.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from domain.words import STATUSES, waiting
-from sandbox import tieout
+from sandbox import live, tieout
 from sandbox.city import SandboxCity
 from sandbox.dialects import DIALECTS
 from sandbox.plan import Plan
@@ -86,12 +88,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = _arguments(argv)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     folder = _fresh_folder(given.home)
-    title = f"  {given.city} · {given.prescriptions} 张处方 prescriptions · seed {given.seed}"
+    many = "不断 without end" if given.live else f"{given.prescriptions} 张处方 prescriptions"
+    title = f"  {given.city} · {many} · seed {given.seed}"
     console.print(Text.assemble(("三医 Sanyi", "bold"), title))
     try:
         with Processes(folder / "logs") as processes:
-            city = SandboxCity(folder, processes, slug=given.city, seed=given.seed, faults=not given.no_faults,
-                               per_second=given.per_second, database_url=given.database_url)
+            make = partial(SandboxCity, folder, processes, slug=given.city, seed=given.seed, faults=not given.no_faults,
+                           database_url=given.database_url)
+            if given.live:
+                city = make(per_second=live.BEGINNING_PER_SECOND, tempo=live.TEMPO,
+                            pharmacists=live.pharmacists(given.pharmacists, given.prescriptions))
+                start(city, console)
+                live.run(city, given.prescriptions, given.per_second, console)
+                console.print("\n正在停止 ending every child…")
+                return 0
+            city = make(per_second=given.per_second)
             day = run_day(city, given.prescriptions, console, kills=() if given.no_faults else ONCE)
             show(day, console)
             if given.keep:
@@ -107,13 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_day(city: SandboxCity, prescriptions: int, console: Console, *, kills: Sequence[Moment] = ONCE) -> Day:
     """Start everything, live through the day and compare all books. The caller's `Processes` end the children."""
-    started = time.monotonic()
-    with console.status("启动城市 starting the city…") as status:
-        city.start_partners()
-        status.update("启动 Prefect 与网关 starting Prefect and the gateway…")
-        city.start_product()
-    console.print(f"✓ 城市已启动 the city is up ({time.monotonic() - started:.0f} s)   "
-                  f"网关 gateway {city.urls['gateway']}   Prefect {city.urls['prefect']}")
+    start(city, console)
     plan = city.send(prescriptions)
     began = time.monotonic()
     _live(city, plan, console, kills=kills, patience=120 + prescriptions * 0.9 + prescriptions / city.per_second)
@@ -122,6 +127,17 @@ def run_day(city: SandboxCity, prescriptions: int, console: Console, *, kills: S
         day = assess(city, plan)
     day.seconds = time.monotonic() - began
     return day
+
+
+def start(city: SandboxCity, console: Console) -> None:
+    """Start partners and product, and say where they are."""
+    started = time.monotonic()
+    with console.status("启动城市 starting the city…") as status:
+        city.start_partners()
+        status.update("启动 Prefect 与网关 starting Prefect and the gateway…")
+        city.start_product()
+    console.print(f"✓ 城市已启动 the city is up ({time.monotonic() - started:.0f} s)   "
+                  f"网关 gateway {city.urls['gateway']}   Prefect {city.urls['prefect']}")
 
 
 def reconcile(city: SandboxCity) -> None:
@@ -322,19 +338,35 @@ def _still_lived_in(folder: Path) -> bool:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./go", description="城市的一天:从医院到医保结算。A city's day, from hospital to settlement.")
-    parser.add_argument("--prescriptions", type=int, default=60,
-                        help="处方数 how many (default 60, at least 12 for every scenario)")
+    parser.add_argument("--prescriptions", type=int,
+                        help="处方数 how many (default 60, at least 12 for every scenario); "
+                             f"with --live 开始时已有 how many are there at the start (default {live.BEGINNING})")
     parser.add_argument("--seed", type=int, default=1, help="同一种子同一天 the same seed, the same day (default 1)")
     cities = sorted(policy.parent.name for policy in (ROOT / "cities").glob("*/policy.toml"))
     parser.add_argument("--city", default="jinan", choices=cities, help="城市 folder of cities/ (default jinan)")
     parser.add_argument("--keep", action="store_true", help="结束后继续运行 leave it running with its addresses")
+    parser.add_argument("--live", action="store_true",
+                        help="不断来方，真实时钟，至 Ctrl-C 为止 prescriptions trickle in at real clocks until Ctrl-C")
+    parser.add_argument("--pharmacists", type=int, choices=(0, 1, 2),
+                        help="with --live: 模拟药师数，0 即由您审方 simulated pharmacists; with 0 the queue is yours (default 1)")
     parser.add_argument("--no-faults", action="store_true", help="无故障 a day without faults")
-    parser.add_argument("--per-second", type=float, default=8, help="每秒发送 prescriptions sent per second (default 8)")
+    parser.add_argument("--per-second", type=float,
+                        help=f"每秒发送 prescriptions sent per second (default 8; with --live {live.PER_SECOND})")
     parser.add_argument("--home", type=Path, default=ROOT / ".sanyi", help="数据目录 where data goes (default .sanyi)")
     parser.add_argument("--database-url", default="", help="SQLAlchemy address; default SQLite in the home folder")
     given = parser.parse_args(argv)
+    if given.pharmacists is not None and not given.live:
+        parser.error("--pharmacists: 仅与 --live 同用 only with --live")
+    if given.live and given.keep:
+        parser.error("--keep: --live 本就不停 --live goes on anyhow")
+    for name, day, endless in (("prescriptions", 60, live.BEGINNING), ("per_second", 8.0, live.PER_SECOND),
+                               ("pharmacists", 2, 1)):
+        if getattr(given, name) is None:
+            setattr(given, name, endless if given.live else day)
     if given.prescriptions < 1:
-        parser.error("--prescriptions: at least 1")
+        parser.error("--prescriptions: 至少 1 at least 1")
+    if not 0 < given.per_second <= 1000:
+        parser.error("--per-second: 大于 0，至多 1000 more than 0, at most 1000")
     return given
 
 

@@ -1,16 +1,17 @@
-"""A hospital: sends its day of prescriptions, takes some back, hears what became of them, and is its patients' app."""
+"""A hospital: sends its day of prescriptions and more, takes some back, hears what became of them, is its patients' app."""
 
 import asyncio
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from sandbox.book import Book, Document
 from sandbox.dialects import DIALECTS, Heard, Line, Speaker, speaker
@@ -48,6 +49,16 @@ class Hospital:
                 self.background.start(self._collect(row["order"]))
 
     # Sending.
+
+    def add(self, more: Plan) -> None:
+        """Send these as well, now. Those that are known already are left as they are."""
+        fresh = tuple(one for one in more.prescriptions if one.external_id not in self.planned)
+        if self.plan is None or not fresh:
+            return
+        self.plan = replace(self.plan, prescriptions=(*self.plan.prescriptions, *fresh))
+        self.planned |= {one.external_id: one for one in fresh}
+        for number, planned in enumerate(fresh, len(self.plan.prescriptions)):
+            self.background.start(self._one(more, planned, number))
 
     async def _day(self) -> None:
         """Wait for a plan, then send it, at a given pace, several at a time."""
@@ -291,6 +302,10 @@ def make_app(setting: Setting) -> FastAPI:
     @app.get("/progress")
     async def progress() -> Document:
         return hospital.progress()
+
+    @app.post("/sandbox/prescriptions", status_code=204)
+    async def add(request: Request) -> None:
+        hospital.add(Plan.from_json(await request.json()))
 
     return app
 

@@ -272,10 +272,13 @@ class Centre:
         """Register who is in people.json and not yet known: what a person has used up is never reset."""
         file = self.setting.state / "people.json"
         if file.exists():
-            for person in json.loads(file.read_text(encoding="utf-8")):
-                if self.book.get("person", person["psn_no"]) is None:
-                    self.book.put("person", person["psn_no"], person)
-                    self.psn_no[person["id_number"]] = person["psn_no"]
+            self.register(json.loads(file.read_text(encoding="utf-8")))
+
+    def register(self, people: list[Document]) -> None:
+        for person in people:
+            if self.book.get("person", person["psn_no"]) is None:
+                self.book.put("person", person["psn_no"], person)
+                self.psn_no[person["id_number"]] = person["psn_no"]
 
     def _by_certificate(self, number: str) -> Document:
         if number not in self.psn_no:
@@ -512,6 +515,10 @@ def make_app(setting: Setting) -> FastAPI:
             and hmac.compare_digest(given.encode(), expected.encode())
             and timestamp.isdigit() and abs(int(timestamp) - time.time()) <= 600
         )
+
+    @app.post("/sandbox/people", status_code=204)
+    async def people(request: Request) -> None:
+        centre.register(await request.json())
 
     @app.post("/fsi")
     async def fsi(request: Request) -> Response:

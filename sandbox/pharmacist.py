@@ -1,12 +1,15 @@
-"""Two pharmacists at the review desk, as any client of its API: poll, claim, read, decide; sometimes walk away."""
+"""Pharmacists at the review desk, two or fewer, as any client of its API: poll, claim, read, decide; sometimes walk away."""
 
 import asyncio
+import math
+from dataclasses import replace
 from typing import Any
 
 import httpx
 from fastapi import FastAPI
 
 from sandbox.book import Book, Document
+from sandbox.faults import Faults
 from sandbox.loopback import NO_CERTIFICATES
 from sandbox.partner import Background, Setting, partner_app, run
 
@@ -29,26 +32,28 @@ class Pharmacist:
         self.unsure: set[str] = set()
         """Claims whose answer was lost: the queue may say they are taken, by us."""
 
-    async def work(self) -> None:
-        """Until the day ends."""
+    async def work(self, decisions: float = math.inf) -> None:
+        """Until the day ends, or so much is decided."""
         token = self.setting.secrets[f"SANDBOX_PHARMACIST_{self.number}_TOKEN"]
         async with httpx.AsyncClient(base_url=self.setting.urls["gateway"], timeout=10, trust_env=False, verify=NO_CERTIFICATES,
                                      headers={"Authorization": f"Bearer {token}"}) as client:
-            while True:
-                if not await self._next(client):
+            while decisions > 0:
+                decided = await self._next(client, min(AT_ONCE, decisions))
+                decisions -= decided
+                if not decided:
                     await asyncio.sleep(max(0.2, 0.3 * self.setting.pace))
 
-    async def _next(self, client: httpx.AsyncClient) -> bool:
-        """Decide up to `AT_ONCE` free reviews of the queue; False if there was nothing to do."""
+    async def _next(self, client: httpx.AsyncClient, most: float) -> int:
+        """Decide so many free reviews of the queue at most; how many it were."""
         queue = await self._ask(client, "GET", "/api/review/queue")
         if queue is None or queue.status_code != 200:
-            return False
+            return 0
         decided = 0
         free = [item for item in queue.json()["items"] if item["id"] not in self.not_mine
                 and (not item["claimed_by"] or item["id"] in self.unsure)]
         # Two people at one queue: each begins with every other one, and so they seldom reach for the same.
         for item in free[self.number - 1::2] or free:
-            if decided == AT_ONCE:
+            if decided >= most:
                 break
             claim = await self._ask(client, "POST", f"/api/review/{item['id']}/claim")
             if claim is None:
@@ -69,7 +74,7 @@ class Pharmacist:
             await asyncio.sleep(self.faults.between(0.1, 0.5, "read", item["id"]) * self.setting.pace)
             await self._decide(client, item["id"], decision(claim.json()["findings"]))
             decided += 1
-        return decided > 0
+        return decided
 
     async def _decide(self, client: httpx.AsyncClient, prescription: str, body: Document) -> None:
         """Say it until it is heard; the same body every time."""
@@ -118,9 +123,15 @@ def make_app(setting: Setting) -> FastAPI:
     def show_book() -> Document:
         return {"decisions": book.all("decision"), "abandoned": book.all("abandoned"), "defects": book.all("defect")}
 
-    def begin() -> None:
-        for number in (1, 2):
+    async def day() -> None:
+        """What is decided at once, so that a city begins with orders under way; then everybody at their own pace."""
+        if at_once := int(setting.urls.get("at-once") or 0):
+            await Pharmacist(2, replace(setting, pace=0.1, faults=Faults(setting.seed)), book).work(at_once)
+        for number in range(1, int(setting.urls.get("at-work") or 2) + 1):
             background.start(Pharmacist(number, setting, book).work())
+
+    def begin() -> None:
+        background.start(day())
 
     app = partner_app("pharmacist", setting, book, show_book, background, begin)
 
@@ -140,7 +151,10 @@ def make_app(setting: Setting) -> FastAPI:
 
 
 if __name__ == "__main__":
-    run("pharmacist", make_app, urls={"gateway": "address of the platform's gateway"}, secrets={
+    run("pharmacist", make_app, urls={
+        "gateway": "address of the platform's gateway", "at-work": "how many review, 0 to 2 (default 2)",
+        "at-once": "reviews that the second decides at the start, without taking time (default 0)",
+    }, secrets={
         "SANDBOX_PHARMACIST_1_TOKEN": "token of the first pharmacist at the review desk",
         "SANDBOX_PHARMACIST_2_TOKEN": "token of the second",
     })

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -19,6 +20,11 @@ HOSPITALS: Mapping[str, Mapping[str, str]] = {
 }
 """City -> its hospitals and what each speaks."""
 BEIJING = timezone(timedelta(hours=8))
+
+ROUND = 20
+"""Prescriptions of a trickle in which every scenario comes at least once."""
+VISITORS = 2_000_000
+"""From this number on people are patients of the samples."""
 
 CancelWhen = Literal["before", "waiting", "fulfilling"]
 
@@ -187,7 +193,7 @@ class Plan:
 
     @property
     def hospitals(self) -> list[str]:
-        return sorted({one.hospital for one in self.broken})
+        return sorted({one.hospital for one in self.broken} | {one.facts.hospital for one in self.prescriptions})
 
     def of(self, hospital: str) -> "Plan":
         """One hospital's part of it, without the people's registration."""
@@ -201,19 +207,26 @@ class Plan:
             (folder / name).mkdir(parents=True, exist_ok=True)
         _write(folder / "insurer" / "people.json", list(self.people))
         for hospital in self.hospitals:
-            mine = self.of(hospital)
-            _write(folder / hospital / "plan.json", {
-                "city": self.city, "conflicts": sorted(mine.conflicts), "broken": [one.as_json() for one in mine.broken],
-                "prescriptions": [asdict(planned) | {
-                    "facts": planned.facts.as_json(), "expected_status": sorted(planned.expected_status),
-                } for planned in mine.prescriptions],
-            })
+            _write(folder / hospital / "plan.json", self.of(hospital).as_json())
+
+    def as_json(self) -> Document:
+        """Without the people."""
+        return {
+            "city": self.city, "conflicts": sorted(self.conflicts), "broken": [one.as_json() for one in self.broken],
+            "prescriptions": [asdict(planned) | {
+                "facts": planned.facts.as_json(), "expected_status": sorted(planned.expected_status),
+            } for planned in self.prescriptions],
+        }
 
     @classmethod
     def load(cls, folder: Path) -> "Plan":
         """The plan a hospital finds in its folder; of a city's folder, the plans of all its hospitals."""
         files = [folder / "plan.json"] if (folder / "plan.json").exists() else sorted(folder.glob("*/plan.json"))
-        saved = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        return cls.from_json(*(json.loads(file.read_text(encoding="utf-8")) for file in files))
+
+    @classmethod
+    def from_json(cls, *saved: Document) -> "Plan":
+        """The plans of some hospitals as one."""
         planned = [Planned(**one | {
             "facts": Facts.from_json(one["facts"]), "expected_status": frozenset(one["expected_status"]),
         }) for plan in saved for one in plan["prescriptions"]]
@@ -232,37 +245,86 @@ def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_
     luck, senders = Faults(seed), tuple(hospitals or HOSPITALS[city])
     names = [name for name, count in _counts(prescriptions).items() for _ in range(count)]
     ordered = sorted(enumerate(names), key=lambda item: (item[1] != "expired", luck.draw("order", item[0])))
-    seen: dict[str, int] = {}
-    ids: set[str] = set()
-    stranger = 1_000_000
-    planned, people = [], []
-    for number, (_, name) in enumerate(ordered, 1):
-        scenario = SCENARIOS[name]
-        turn = seen[name] = seen.get(name, -1) + 1
+    writer = _Writer(seed, senders)
+    written = [writer.write(name, now, expiring_seconds) for _, name in ordered]
+    planned = [one for one, _ in written]
+    # A conflict is about a prescription nobody cancels: its own story must go on undisturbed.
+    conflicts = {one.facts.hospital: one.key for one in planned if one.scenario == "settled_pickup"}
+    broken = [_facts(hospital, f"B{seed:04d}{place:03d}{number:02d}", f"RXB{seed:04d}{place:03d}{number:02d}", ORDINARY[0],
+                     person(900 + number, seed, False), now, now, False)
+              for place, hospital in enumerate(senders) for number in (1, 2)]
+    return Plan(city, tuple(planned), frozenset(conflicts.values()), tuple(broken), tuple(someone for _, someone in written))
+
+
+class Trickle:
+    """Prescriptions without end, after a beginning of some at once: in the shares of a day, and nobody comes twice.
+    The same arguments give the same ones."""
+
+    def __init__(self, city: str, beginning: int, seed: int, now: datetime, expiring_seconds: int, hospitals: Sequence[str]
+                 ) -> None:
+        self.beginning = make_plan(city, beginning, seed, now, expiring_seconds, hospitals)
+        self._expiring_seconds = expiring_seconds
+        self._writer = _Writer(seed, hospitals, self.beginning)
+        self._luck = Faults(seed)
+        self._names: list[str] = []
+        """Scenarios that are still to come of this round."""
+
+    def next(self, now: datetime) -> Plan:
+        """One more prescription, written now, and its patient."""
+        if not self._names:
+            names = [name for name, count in _counts(ROUND).items() for _ in range(count)]
+            last = self._writer.number
+            self._names = [name for _, name in sorted(enumerate(names), key=lambda item: self._luck.draw("order", last, item[0]))]
+        planned, someone = self._writer.write(self._names.pop(), now, self._expiring_seconds)
+        return Plan(self.beginning.city, (planned,), frozenset(), (), (someone,))
+
+
+class _Writer:
+    """Numbers prescriptions, and finds a patient for each who has none yet."""
+
+    def __init__(self, seed: int, hospitals: Sequence[str], before: Plan | None = None) -> None:
+        earlier = before.prescriptions if before else ()
+        self.number = len(earlier)
+        """Of the last that was written."""
+        self._seed, self._hospitals, self._luck = seed, hospitals, Faults(seed)
+        self._ids = {one.facts.id_number for one in earlier}
+        self._turns = Counter(one.scenario for one in earlier)
+        self._stranger = 1_000_000
+
+    def write(self, name: str, now: datetime, expiring_seconds: int) -> tuple[Planned, Document]:
+        """The next prescription, of this scenario, and its patient as the insurance centre registers them."""
+        scenario, turn = SCENARIOS[name], self._turns[name]
+        self._turns[name] += 1
+        self.number += 1
+        number, seed = self.number, self._seed
         case = scenario.cases[turn % len(scenario.cases)]
         home = name == "settled_home" or (name in ("declined", "returned_whole") and turn % 2 == 1)
         issued = now - timedelta(minutes=2)
         if name == "expired":
             issued = now - timedelta(hours=24) + timedelta(seconds=expiring_seconds)
         who = person(number, seed, scenario.near_ankang)
-        while who.id_number in ids:
+        while who.id_number in self._ids:
             # In a large city two may have been born on one day under one sequence number: then it is somebody else.
-            stranger += 1
-            who = person(stranger, seed, scenario.near_ankang)
-        ids.add(who.id_number)
-        people.append(registration(who, case.disease))
+            self._stranger += 1
+            who = person(self._stranger, seed, scenario.near_ankang)
+        self._ids.add(who.id_number)
         key, external_id = f"M{seed:04d}{number:05d}", f"RX{seed:04d}{number:05d}"
-        planned.append(Planned(
-            _told(_facts(senders[number % len(senders)], key, external_id, case, who, issued, now, home),
-                  luck, number, name, turn), name,
-            f"C{seed:04d}{number:05d}" if scenario.cancel else "", scenario.cancel, scenario.ends, scenario.money,
-            scenario.note, scenario.note_en))
-    # A conflict is about a prescription nobody cancels: its own story must go on undisturbed.
-    conflicts = {one.facts.hospital: one.key for one in planned if one.scenario == "settled_pickup"}
-    broken = [_facts(hospital, f"B{seed:04d}{place:03d}{number:02d}", f"RXB{seed:04d}{place:03d}{number:02d}", ORDINARY[0],
-                     person(900 + number, seed, False), now, now, False)
-              for place, hospital in enumerate(senders) for number in (1, 2)]
-    return Plan(city, tuple(planned), frozenset(conflicts.values()), tuple(broken), tuple(people))
+        facts = _facts(self._hospitals[number % len(self._hospitals)], key, external_id, case, who, issued, now, home)
+        return Planned(
+            _told(facts, self._luck, number, name, turn), name, f"C{seed:04d}{number:05d}" if scenario.cancel else "",
+            scenario.cancel, scenario.ends, scenario.money, scenario.note, scenario.note_en), registration(who, case.disease)
+
+
+def samples(hospital: str, count: int, now: datetime) -> tuple[tuple[Facts, ...], tuple[Document, ...]]:
+    """Ordinary prescriptions for whoever wants to send some by hand, valid for three days, and their patients' registrations."""
+    facts, people = [], []
+    for number in range(1, count + 1):
+        case, who = ORDINARY[(number - 1) % len(ORDINARY)], person(VISITORS + number, 1, False)
+        one = _facts(hospital, f"SAMPLE-{number}", f"RXSAMPLE{number:02d}", case, who, now - timedelta(minutes=2), now,
+                     home=number % 2 == 0)
+        facts.append(replace(one, valid_days=3, valid_reason=VALIDITY[0][1], no_known_allergies=True))
+        people.append(registration(who, case.disease))
+    return tuple(facts), tuple(people)
 
 
 def _counts(prescriptions: int) -> dict[str, int]:

@@ -107,6 +107,8 @@ class Installation:
     """Of the hospital; in its environment as SANDBOX_HOSPITAL_…"""
     options: dict[str, str] = field(default_factory=dict)
     """Of the hospital's command line: `mllp`, `listen`, `folder`, `s3`."""
+    door: str = ""
+    """Where its messages come in: a path of the gateway, or an address. What `./go --live` prints."""
 
 
 def install(dialect: str, site: Site) -> Installation:

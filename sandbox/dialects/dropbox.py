@@ -61,7 +61,8 @@ def install(site: Site) -> Installation:
     for folder in ("in", "reports"):
         (site.folder / folder).mkdir(parents=True, exist_ok=True)
     path = str(site.folder.resolve())
-    return Installation({f"SANYI_PARTNER_URLS__{site.slug.upper()}": f"file://{quote(path)}"}, {}, {"folder": path})
+    url = f"file://{quote(path)}"
+    return Installation({f"SANYI_PARTNER_URLS__{site.slug.upper()}": url}, {}, {"folder": path}, door=f"{url}/in")
 
 
 class Speaker:

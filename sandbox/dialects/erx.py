@@ -49,7 +49,7 @@ def install(site: Site) -> Installation:
         {f"SANYI_PARTNER_URLS__{name}": site.url, f"SANYI_PARTNER_SECRETS__{name}__APP_SECRET": secret,
          f"SANYI_PARTNER_SECRETS__{name}__PLATFORM_KEY": theirs,
          f"SANYI_PARTNER_SECRETS__{name}__HOSPITAL_KEY": sm.public_key(ours)},
-        {"APP_SECRET": secret, "PRIVATE_KEY": ours, "PLATFORM_PUBLIC_KEY": sm.public_key(theirs)})
+        {"APP_SECRET": secret, "PRIVATE_KEY": ours, "PLATFORM_PUBLIC_KEY": sm.public_key(theirs)}, door=BASE)
 
 
 class Speaker:

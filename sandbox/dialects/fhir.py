@@ -33,7 +33,7 @@ def install(site: Site) -> Installation:
     return Installation(
         {f"SANYI_PARTNER_URLS__{name}": site.url, f"SANYI_PARTNER_SECRETS__{name}__TOKEN": token,
          f"SANYI_PARTNER_SECRETS__{name}__REPORT_TOKEN": report},
-        {"TOKEN": token, "REPORT_TOKEN": report})
+        {"TOKEN": token, "REPORT_TOKEN": report}, door=f"/fhir/{site.slug}/Bundle")
 
 
 class Speaker:

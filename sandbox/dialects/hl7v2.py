@@ -37,7 +37,7 @@ def install(site: Site) -> Installation:
     return Installation(
         {f"SANYI_MLLP_PORTS__{name}": str(platform), f"SANYI_PARTNER_URLS__{name}": f"mllp://127.0.0.1:{own}",
          f"SANYI_PARTNER_SECRETS__{name}__SOURCES": "127.0.0.1/32"},
-        {}, {"mllp": f"tcp://127.0.0.1:{platform}", "listen": str(own)})
+        {}, {"mllp": f"tcp://127.0.0.1:{platform}", "listen": str(own)}, door=f"mllp://127.0.0.1:{platform}")
 
 
 class Speaker:
