@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from domain.lifecycle import FINAL, Status
 from domain.window import Move
 from infra.db.engine import insert_new, run, table
-from infra.db.rows import UNDRAWN, DrawerRow, DrawingRow, HistoryRow, PrescriptionRow
+from infra.db.rows import UNDRAWN, UNDRAWN_OPEN, DrawerRow, DrawingRow, HistoryRow, PrescriptionRow
 
 THE_DRAWER = 1
 STUCK = timedelta(minutes=10)
@@ -56,7 +56,8 @@ class Subject:
 _RX, _HISTORY, _DRAWING, _DRAWER = table(PrescriptionRow).c, table(HistoryRow).c, table(DrawingRow).c, table(DrawerRow).c
 _IDS: sa.BindParameter[list[str]] = sa.bindparam("ids", expanding=True)
 
-_UNDRAWN = sa.select(_RX.id).where(sa.text(UNDRAWN)).order_by(_RX.received_at).limit(sa.bindparam("limit"))
+_UNDRAWN_OPEN, _UNDRAWN = (sa.select(_RX.id).where(sa.text(where)).order_by(_RX.received_at.desc()).limit(sa.bindparam("limit"))
+                          for where in (UNDRAWN_OPEN, UNDRAWN))
 _COUNT = sa.select(sa.func.count()).select_from(table(PrescriptionRow)).where(sa.text(UNDRAWN))
 _SOME = sa.select(_RX.id, _RX.drawn).where(sa.text(UNDRAWN)).order_by(_RX.received_at).limit(1000).subquery()
 _FIRST = sa.select(sa.func.min(_HISTORY.at)).where(_HISTORY.prescription_id == _SOME.c.id, _HISTORY.seq == _SOME.c.drawn + 1)
@@ -71,8 +72,11 @@ _RED = sa.select(_DRAWING.prescription_id, _DRAWING.need).where(sa.text("need <>
 
 
 def undrawn(session: Session, limit: int) -> list[str]:
-    """Prescriptions of which something is not drawn yet, the oldest first."""
-    return list(run(session, _UNDRAWN, {"limit": limit}).scalars())
+    """Prescriptions of which something is not drawn yet: what is open before what has ended, the newest first."""
+    ids = list(run(session, _UNDRAWN_OPEN, {"limit": limit}).scalars())
+    if len(ids) < limit:
+        ids = list(dict.fromkeys([*ids, *run(session, _UNDRAWN, {"limit": limit}).scalars()]))
+    return ids[:limit]
 
 
 def waiting_since(session: Session) -> datetime | None:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from domain.lifecycle import FINAL
+from domain.window import WORK
 from infra.db.engine import UtcDateTime
 
 
@@ -42,6 +43,8 @@ UNRECONCILED = "status IN ('settled', 'reversed')"
 FROM_HOSPITALS = "source LIKE 'hospital:%'"
 UNDRAWN = "drawn < version"
 """Something happened since it was drawn in Prefect."""
+UNDRAWN_OPEN = f"""{UNDRAWN} AND status IN ({", ".join(f"'{status}'" for status in sorted(WORK))})"""
+"""The same of those for which somebody has something to do; what is settled only waits for its return window to end."""
 WAITING = "waiting"
 """A message that waits for somebody to map its codes."""
 
@@ -104,6 +107,7 @@ class PrescriptionRow(Base):
         sa.Index("ix_prescription_status_received_at_id", "status", "received_at", "id"),
         _partly("ix_prescription_troubled", TROUBLED, "trouble"),
         _partly("ix_prescription_undrawn", UNDRAWN, "received_at"),
+        _partly("ix_prescription_undrawn_open", UNDRAWN_OPEN, "received_at"),
     )
 
 

@@ -229,3 +229,18 @@ def test_in_another_database_of_prefects_all_that_is_not_over_is_drawn_set_back_
     prefect = Anew()
     assert draw(drawer(line, tmp_path), prefect) == 4
     assert set(prefect.runs) == set(map(key_of, ids[1:]))
+
+
+def test_after_a_loss_of_prefects_database_what_is_open_is_drawn_before_what_has_ended_the_newest_first(line, tmp_path):
+    ended = admit(line.city, 2)
+    for number, rx_id in enumerate(ended, 1):
+        cancel_by_hospital(line.city, number)
+        line.hop(rx_id)
+    still_open = []
+    for _ in range(2):
+        line.clock.advance(hours=1)
+        still_open += admit(line.city)
+    draw(drawer(line, tmp_path), FakePrefect())
+    assert window.our_turn(line.city, "test-worker", "another")
+    turns = [{one.id for one in window.to_draw(line.city, "", limit=count)} for count in (1, 2, 4, 5)]
+    assert turns == [set(still_open[1:]), set(still_open), {*still_open, *ended}, {*still_open, *ended}]
