@@ -48,7 +48,7 @@ async def reconcile(day: str = "open") -> State:
         return Failed(message=f"{type(error).__name__}:{error.code}; run it again, nothing is lost")
     if differ:
         return Failed(message=f"the fund's totals differ from ours on {', '.join(differ)}")
-    return Completed(name="Agreed" if days else "Nothing open")
+    return Completed(name="Agreed" if days else "Nothing open", message=", ".join(map(str, days)))
 
 
 @flow(name="shapes", flow_run_name="shapes", persist_result=False, result_storage=NOWHERE)

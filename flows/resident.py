@@ -24,7 +24,7 @@ from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker
 
 from adapters.registry import manifest
 from domain.errors import NeedsOperator, RxError
-from flows import automations
+from flows import automations, saved_filters
 from flows.dead import tidy
 from flows.home import city, prefect_clients, told_to_stop
 from flows.prefect_server import part_of
@@ -143,13 +143,14 @@ async def _make_pool() -> None:
 
 
 async def _keep_deployed() -> None:
-    """Have Prefect know every deployment of prefect.yaml: from the start, and again when it has lost them."""
+    """Have Prefect know every deployment of prefect.yaml and our filters: from the start, and again when it has lost them."""
     while True:
         try:
             async with get_client() as client:
                 known = {one.name for one in await client.read_deployments(limit=200)}
                 if not {str(one["name"]) for one in declared()} <= known and await _deploy(client):
                     log.info("deployments.registered")
+                await saved_filters.ensure(client)
         except Exception as error:
             log.warning("deployments.not_registered", error=type(error).__name__)
         await asyncio.sleep(AUTOMATIONS_SECONDS)

@@ -182,7 +182,7 @@ class Window:
         """What was cancelled in Prefect's pages, or begun there and never ended, shows again where its prescription is; and
         a red one is red again that somebody declared to be over, or that Prefect deleted as old."""
         answer = await _asked(client, "POST", "/flow_runs/filter", {
-            "flow_runs": {"deployment_id": {"any_": [self._deployment_id]}, "tags": {"all_": ["prescription"]},
+            "flow_runs": {"deployment_id": {"any_": [self._deployment_id]}, "tags": {"all_": [window.TAG]},
                           "state": {"operator": "or_", "type": {"any_": ["CANCELLING", "CRASHED", "PAUSED", "PENDING"]},
                                     "name": {"any_": [RETRIED]}}}, "limit": 200})
         now = datetime.now(UTC)

@@ -1,6 +1,7 @@
 """The city's day as one page of text: what the Prefect artifact `city-day` shows."""
 
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from domain.lifecycle import OWNERS, Owner
 from domain.money import yuan
@@ -14,9 +15,10 @@ def board_markdown(city: City, gateway_url: str) -> str:
     """Where prescriptions are, what is stuck, why, and what to do. Ids, codes and counts only."""
     with city.db.reading() as session:
         view = board(session, city.now(), city.policy)
+    zone = ZoneInfo(city.policy.timezone)
     return "\n".join([
         f"# {view.city} {view.city_en}: 全市处方流转 the city's day",
-        f"{view.at:%Y-%m-%d %H:%M:%S} UTC · [网关看板 gateway board]({gateway_url}/)", "",
+        f"{view.at.astimezone(zone):%Y-%m-%d %H:%M:%S} {zone.key} · [网关看板 gateway board]({gateway_url}/)", "",
         *_statuses(view), "", *_concerns(view, gateway_url), "", *_money(view), "",
     ])
 

@@ -9,6 +9,8 @@ from infra.db import drawings, prescriptions, views
 from infra.db.drawings import Drawing, Subject
 from tasks.city import City
 
+TAG = "prescription"
+"""On every prescription's own run, and on no other."""
 AT_ONCE = 100
 """Prescriptions in one pass; also the most runs Prefect makes in one call."""
 SHOWN_RED = 20
@@ -65,7 +67,7 @@ class Picture:
 
 def tags(hospital: str, chain: str) -> list[str]:
     """The tags of a prescription's own run."""
-    return ["prescription", f"hospital:{hospital}", *([f"chain:{chain}"] if chain else [])]
+    return [TAG, f"hospital:{hospital}", *([f"chain:{chain}"] if chain else [])]
 
 
 def spelled(shown: RunState) -> str:
