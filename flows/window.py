@@ -19,7 +19,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from domain.window import RunState, Stage
 from flows.dead import RULES
 from infra import metrics
-from infra.db.drawings import Drawing
+from infra.db.drawings import NOT_TAKEN, Drawing
 from infra.log import get_logger
 from infra.settings import Settings
 from tasks import window
@@ -114,6 +114,8 @@ class Window:
         if fresh:
             await asyncio.to_thread(window.intend, self._city, [one.id for one in fresh])
             runs |= await self._make(client, fresh)
+            await asyncio.to_thread(window.pass_over, self._city, {
+                one.id: one.subject.version for one in fresh if one.id not in runs}, NOT_TAKEN)
         # An unknown state is asked for: a run made by an attempt whose answer was lost is not ours to guess.
         # So is one that stays while stages are added: events of a run that is gone would spoil others' in Prefect's recorder.
         unknown = [one for one in pictures if one.drawing and one.id in runs and (
@@ -145,7 +147,8 @@ class Window:
         log.debug("window.drawn", prescriptions=len(drawn), lag=round(lag.total_seconds(), 1))
 
     async def _make(self, client: PrefectClient, fresh: Sequence[Picture]) -> dict[str, str]:
-        """A run for each, in the state its prescription is in; the one that is there already if there is one."""
+        """A run for each that Prefect takes, in the state its prescription is in; the one that is there already if there is
+        one."""
         answer = await _asked(client, "POST", f"/deployments/{self._deployment_id}/create_flow_run/bulk", [
             {"name": one.id, "idempotency_key": key_of(one.id), "parameters": {"prescription": one.id}, "tags": one.tags,
              "state": one.state._asdict()} for one in fresh])
@@ -180,7 +183,8 @@ class Window:
 
     async def _call_back_strays(self, client: PrefectClient) -> None:
         """What was cancelled in Prefect's pages, or begun there and never ended, shows again where its prescription is; and
-        a red one is red again that somebody declared to be over, or that Prefect deleted as old."""
+        a red one is red again that somebody declared to be over, or that Prefect deleted as old. What it made no run of is
+        tried again."""
         answer = await _asked(client, "POST", "/flow_runs/filter", {
             "flow_runs": {"deployment_id": {"any_": [self._deployment_id]}, "tags": {"all_": [window.TAG]},
                           "state": {"operator": "or_", "type": {"any_": ["CANCELLING", "CRASHED", "PAUSED", "PENDING"]},
@@ -192,6 +196,7 @@ class Window:
         shown = await _states(client, {one.run_id: one.prescription_id for one in red})
         strays += [one.prescription_id for one in red if shown.get(one.prescription_id, "") != one.state
                    and not shown.get(one.prescription_id, "").startswith(("SCHEDULED", "PENDING", "RUNNING"))]
+        strays += await asyncio.to_thread(window.refused, self._city)
         if strays:
             log.info("window.strays", runs=len(strays))
             await asyncio.to_thread(window.draw_again, self._city, strays)

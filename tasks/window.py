@@ -7,7 +7,10 @@ from datetime import datetime, timedelta
 from domain.window import RunState, RunType, Stage, stages, state, undrawn
 from infra.db import drawings, prescriptions, views
 from infra.db.drawings import Drawing, Subject
+from infra.log import get_logger
 from tasks.city import City
+
+log = get_logger(__name__)
 
 TAG = "prescription"
 """On every prescription's own run, and on no other."""
@@ -20,7 +23,7 @@ RETENTION = timedelta(days=21)
 QUEUE = timedelta(seconds=2)
 """What has been due for so long waits for a worker."""
 PART = 1000
-"""Prescriptions that are set back at once when Prefect has another database."""
+"""Prescriptions that are set back at once."""
 TURN = timedelta(seconds=60)
 """How long the one who draws may be silent before another worker draws."""
 FORGETFUL = timedelta(seconds=120)
@@ -96,12 +99,19 @@ def work_goes_first(city: City, lag_seconds: float) -> bool:
 
 
 def to_draw(city: City, gateway_url: str, limit: int = AT_ONCE) -> list[Picture]:
-    """The next prescriptions of which Prefect shows something else than there is: something happened, or a clock ran out."""
+    """The next prescriptions of which Prefect shows something else than there is: something happened, or a clock ran out.
+
+    Those whose history cannot be read are passed over.
+    """
     with city.db.reading() as session:
         needing, red = views.needing_people(session, city.now(), city.policy, SHOWN_RED), drawings.red(session)
-        turned = [number for number in {**red, **needing} if red.get(number, "") != needing.get(number, "")]
+        turned = [number for number in {**red, **needing}
+                  if red.get(number, "") != needing.get(number, "") and red.get(number) not in drawings.PASSED_OVER]
         ids = list(dict.fromkeys([*turned, *drawings.undrawn(session, limit)]))[:limit]
-        return pictures_of(drawings.subjects(session, ids), drawings.drawings(session, ids), needing, gateway_url)
+        readable, unreadable = drawings.subjects(session, ids)
+        pictures = pictures_of(readable, drawings.drawings(session, ids), needing, gateway_url)
+    pass_over(city, unreadable, drawings.UNREADABLE)
+    return pictures
 
 
 def pictures_of(subjects: Iterable[Subject], known: Mapping[str, Drawing], needing: Mapping[str, str],
@@ -129,6 +139,20 @@ def save(city: City, done: Sequence[Drawing], versions: Mapping[str, int], was: 
         drawings.save(session, done, versions, was)
 
 
+def pass_over(city: City, versions: Mapping[str, int], why: str) -> None:
+    """What cannot be drawn is not tried again before something happens to it, so that the others are drawn. `why` is one of
+    `drawings.PASSED_OVER`."""
+    if not versions:
+        return
+    for number in versions:
+        log.error("window.passed_over", prescription=number, code=why)
+    intend(city, list(versions))
+    with city.db.reading() as session:
+        known = drawings.drawings(session, versions)
+    save(city, [replace(one, need=why, at=city.now()) for one in known.values()], versions,
+         {one.prescription_id: one.state for one in known.values()})
+
+
 def draw_again(city: City, ids: Sequence[str]) -> None:
     """Have the runs of those drawn anew, whatever they show."""
     with city.db.transaction("window.again") as session:
@@ -138,8 +162,15 @@ def draw_again(city: City, ids: Sequence[str]) -> None:
 def red(city: City) -> list[Drawing]:
     """What is drawn red, each with a run."""
     with city.db.reading() as session:
-        drawn = drawings.drawings(session, drawings.red(session))
+        red = [number for number, need in drawings.red(session).items() if need not in drawings.PASSED_OVER]
+        drawn = drawings.drawings(session, red)
     return [one for one in drawn.values() if one.run_id and one.state]
+
+
+def refused(city: City) -> list[str]:
+    """What Prefect made no run of, so many that they can be tried again at once."""
+    with city.db.reading() as session:
+        return [number for number, need in drawings.red(session).items() if need == drawings.NOT_TAKEN][:PART]
 
 
 def rest(city: City) -> None:

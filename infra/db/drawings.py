@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -16,6 +17,9 @@ from infra.db.rows import UNDRAWN, UNDRAWN_OPEN, DrawerRow, DrawingRow, HistoryR
 THE_DRAWER = 1
 STUCK = timedelta(minutes=10)
 """So long a change may wait for the one who draws, though it takes its turns."""
+UNREADABLE, NOT_TAKEN = "history_unreadable", "run_refused"
+PASSED_OVER = frozenset({UNREADABLE, NOT_TAKEN})
+"""The needs of what cannot be drawn: our history is damaged, or Prefect makes no run of it."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,9 @@ _UNDRAWN_OPEN, _UNDRAWN = (sa.select(_RX.id).where(sa.text(where)).order_by(_RX.
 _COUNT = sa.select(sa.func.count()).select_from(table(PrescriptionRow)).where(sa.text(UNDRAWN))
 _SOME = sa.select(_RX.id, _RX.drawn).where(sa.text(UNDRAWN)).order_by(_RX.received_at).limit(1000).subquery()
 _FIRST = sa.select(sa.func.min(_HISTORY.at)).where(_HISTORY.prescription_id == _SOME.c.id, _HISTORY.seq == _SOME.c.drawn + 1)
-_SUBJECTS = sa.select(_RX.id, _RX.hospital, _RX.lane, _RX.status, _RX.version, _RX.drawn, _RX.received_at).where(_RX.id.in_(_IDS))
+_SUBJECTS = sa.select(_RX.id, _RX.hospital, _RX.lane, _RX.version, _RX.drawn).where(_RX.id.in_(_IDS))
 _EVENTS = (sa.select(_HISTORY.prescription_id, _HISTORY.seq, _HISTORY.at, _HISTORY.from_status, _HISTORY.to_status,
-                     _HISTORY.run_id, sa.case((_HISTORY.seq == 1, _HISTORY.detail), else_=""))
+                     _HISTORY.run_id, sa.case((_HISTORY.seq == 1, _HISTORY.detail), else_="").label("detail"))
            .where(_HISTORY.prescription_id.in_(_IDS)).order_by(_HISTORY.prescription_id, _HISTORY.seq))
 _DRAWINGS = sa.select(*table(DrawingRow).c).where(_DRAWING.prescription_id.in_(_IDS))
 
@@ -80,9 +84,11 @@ def undrawn(session: Session, limit: int) -> list[str]:
 
 
 def waiting_since(session: Session) -> datetime | None:
-    """When the first of what is not drawn yet happened; None if all is drawn."""
-    first = run(session, _FIRST).scalar_one()
-    return datetime.fromisoformat(first) if first else None
+    """When the first of what is not drawn yet happened; None if all is drawn, and where that cannot be read."""
+    try:
+        return _moment(run(session, _FIRST).scalar_one() or "")
+    except ValueError:
+        return None
 
 
 def backlog(session: Session) -> int:
@@ -91,29 +97,57 @@ def backlog(session: Session) -> int:
 
 
 def red(session: Session) -> dict[str, str]:
-    """Every prescription that is drawn red, and the code of why."""
+    """Every prescription that is drawn red or passed over, and the code of why."""
     return {row.prescription_id: row.need for row in run(session, _RED)}
 
 
-def subjects(session: Session, ids: Collection[str]) -> list[Subject]:
-    """Those prescriptions with their histories, in no order."""
-    moves: dict[str, list[Move]] = {number: [] for number in ids}
-    arrived: dict[str, datetime] = {}
-    for number, seq, at, start, end, run_id, first in run(session, _EVENTS, {"ids": list(ids)}):
-        moment = datetime.fromisoformat(at)
-        moves[number].append(Move(moment, Status(start), Status(end), run_id))
-        if seq == 1:
-            arrived[number] = _arrived(first, moment)
+def subjects(session: Session, ids: Collection[str]) -> tuple[list[Subject], dict[str, int]]:
+    """Those prescriptions with their histories, in no order; and those whose history cannot be read, with their versions."""
+    histories = _histories(session, ids)
     # Read after the histories: what was written between the two is undrawn afterwards, whatever is said of it now.
-    return [Subject(number, hospital, lane.partition("/")[2], Status(moves[number][-1].to_status), len(moves[number]),
-                    min(drawn or 0, len(moves[number])), arrived[number], moves[number])
-            for number, hospital, lane, _, _, drawn, _ in run(session, _SUBJECTS, {"ids": list(ids)}) if moves[number]]
+    rows = run(session, _SUBJECTS, {"ids": list(ids)}).all()
+    # Something happened to those meanwhile, or rows are missing.
+    histories |= _histories(session, [row.id for row in rows if row.version > len(histories[row.id])])
+    readable, unreadable = [], {}
+    for number, hospital, lane, version, drawn in rows:
+        events = histories[number][:version]
+        try:
+            moves = _moves(events, version)
+        except ValueError:
+            unreadable[number] = version
+        else:
+            readable.append(Subject(number, hospital, lane.partition("/")[2], moves[-1].to_status, version,
+                                    min(drawn or 0, version), _arrived(events[0].detail, moves[0].at), moves))
+    return readable, unreadable
+
+
+def _histories(session: Session, ids: Collection[str]) -> dict[str, list[sa.Row[Any]]]:
+    """History rows of each, the oldest first."""
+    events: dict[str, list[sa.Row[Any]]] = {number: [] for number in ids}
+    for event in run(session, _EVENTS, {"ids": list(ids)}) if events else ():
+        events[event.prescription_id].append(event)
+    return events
+
+
+def _moves(events: Sequence[sa.Row[Any]], version: int) -> list[Move]:
+    """Raises ValueError where a row is missing or is no move."""
+    if not events or [event.seq for event in events] != list(range(1, version + 1)):
+        raise ValueError("rows are missing")
+    return [Move(_moment(event.at), Status(event.from_status), Status(event.to_status), event.run_id) for event in events]
+
+
+def _moment(written: str) -> datetime:
+    """Raises ValueError for what is no moment, and for one without a zone."""
+    moment = datetime.fromisoformat(written)
+    if moment.tzinfo is None:
+        raise ValueError("a moment without a zone")
+    return moment
 
 
 def _arrived(detail: str, received: datetime) -> datetime:
     """When the message came in; what was written before this was kept came in when it was received."""
     try:
-        return datetime.fromisoformat(json.loads(detail)["arrived"])
+        return _moment(json.loads(detail)["arrived"])
     except (ValueError, KeyError, TypeError):
         return received
 

@@ -4,6 +4,8 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from domain.lifecycle import Status
 from flows.window import STRAYS_SECONDS, Window, key_of
@@ -244,3 +246,89 @@ def test_after_a_loss_of_prefects_database_what_is_open_is_drawn_before_what_has
     assert window.our_turn(line.city, "test-worker", "another")
     turns = [{one.id for one in window.to_draw(line.city, "", limit=count)} for count in (1, 2, 4, 5)]
     assert turns == [set(still_open[1:]), set(still_open), {*still_open, *ended}, {*still_open, *ended}]
+
+
+@pytest.mark.parametrize("damage", [
+    "UPDATE history SET to_status = 'lost' WHERE prescription_id = :id AND seq = 1",
+    "UPDATE history SET at = 'yesterday' WHERE prescription_id = :id AND seq = 1",
+    "UPDATE history SET at = '2026-11-22T09:00:00' WHERE prescription_id = :id AND seq = 2",
+    "DELETE FROM history WHERE prescription_id = :id AND seq = 1",
+    "DELETE FROM history WHERE prescription_id = :id AND seq = 2",
+    "DELETE FROM history WHERE prescription_id = :id",
+], ids=["unknown status", "no moment", "no zone", "no first row", "no last row", "no rows"])
+def test_a_history_that_cannot_be_read_is_told_once_and_passed_over_and_the_others_are_drawn(line, tmp_path, damage):
+    damaged, whole = admit(line.city, 2)
+    line.hop(damaged)
+    with line.city.db.transaction() as session:
+        session.execute(sa.text(damage), {"id": damaged})
+    prefect, drawing = FakePrefect(), drawer(line, tmp_path)
+    with capture_logs() as logs:
+        for _ in range(3):
+            draw(drawing, prefect)
+    assert list(prefect.runs) == [key_of(whole)]
+    assert [(one["prescription"], one["code"]) for one in logs if one["event"] == "window.passed_over"] == [
+        (damaged, "history_unreadable")]
+    assert window.backlog(line.city) == 0
+    assert "history_unreadable" in concerns(line)
+
+
+def test_a_damaged_history_that_needs_a_person_takes_no_place_in_each_pass(line, tmp_path):
+    (rx_id,) = admit(line.city)
+    line.hop(rx_id)
+    with line.city.db.transaction() as session:
+        session.execute(sa.text("UPDATE history SET to_status = 'lost' WHERE seq = 1"))
+    line.clock.advance(seconds=line.city.policy.review_target.total_seconds() + 1)
+    prefect, drawing = FakePrefect(), drawer(line, tmp_path)
+    with capture_logs() as logs:
+        for _ in range(3):
+            draw(drawing, prefect)
+    assert [one["event"] for one in logs if one["log_level"] == "error"] == ["window.passed_over"]
+
+
+def test_a_history_that_was_restored_is_drawn_when_it_is_to_be_drawn_anew(line, tmp_path):
+    (rx_id,) = admit(line.city)
+    prefect, drawing = FakePrefect(), drawer(line, tmp_path)
+    for status in ("lost", "received"):
+        with line.city.db.transaction() as session:
+            session.execute(sa.text("UPDATE history SET to_status = :status"), {"status": status})
+        window.draw_again(line.city, [rx_id])
+        draw(drawing, prefect)
+    assert state_of(prefect, rx_id) == "RUNNING In audit"
+    assert not concerns(line)
+
+
+class Choosy(FakePrefect):
+    """Makes no runs of some prescriptions."""
+
+    def __init__(self, *refused) -> None:
+        super().__init__()
+        self.refused = {key_of(rx_id) for rx_id in refused}
+
+    def _answer(self, method, path, body):
+        if not path.endswith("/create_flow_run/bulk"):
+            return super()._answer(method, path, body)
+        taken = iter(super()._answer(method, path, [one for one in body if one["idempotency_key"] not in self.refused])["results"])
+        return {"results": [{"flow_run_id": None, "status": "FAILED", "error": "'Zhang San' is not valid"}
+                            if one["idempotency_key"] in self.refused else next(taken) for one in body]}
+
+
+def test_what_prefect_makes_no_run_of_is_told_and_holds_up_nobody_and_is_tried_again_later(line, tmp_path, monkeypatch):
+    (waits,) = admit(line.city)
+    line.clock.advance(minutes=1)
+    refused = admit(line.city, 3)
+    prefect, drawing = Choosy(*refused), drawer(line, tmp_path)
+    monkeypatch.setattr(window.to_draw, "__defaults__", (3,))
+    with capture_logs() as logs:
+        draw(drawing, prefect)
+        draw(drawing, prefect)
+    assert list(prefect.runs) == [key_of(waits)]
+    told = [one for one in logs if one["event"] == "window.passed_over"]
+    assert {(one["prescription"], one["code"]) for one in told} == {(rx_id, "run_refused") for rx_id in refused}
+    assert "Zhang" not in str(logs)
+    assert "run_refused" in concerns(line)
+    prefect.refused.clear()
+    line.clock.advance(seconds=31)  # Work goes first no longer.
+    drawing._strays_at = -STRAYS_SECONDS * 1_000_000
+    draw(drawing, prefect)
+    assert [state_of(prefect, rx_id) for rx_id in refused] == ["RUNNING In audit"] * 3
+    assert "run_refused" not in concerns(line)

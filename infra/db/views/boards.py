@@ -22,6 +22,7 @@ from infra.db.rows import (
     ENDED,
     TROUBLED,
     DiscrepancyRow,
+    DrawingRow,
     EntryRow,
     HistoryRow,
     IntentRow,
@@ -151,6 +152,19 @@ NEEDS: dict[str, Words] = {
 """Why a prescription without trouble needs a person."""
 
 
+UNDRAWABLE: dict[str, Words] = {
+    drawings.UNREADABLE: (
+        True, "处方历史缺行或无法读取，Prefect 中不再更新", "a history with missing or unreadable rows is not drawn in Prefect",
+        "从备份核对并恢复这些行，再用其编号手动运行 prescription/lifecycle",
+        "restore the rows from the backup, then run prescription/lifecycle with its id"),
+    drawings.NOT_TAKEN: (
+        True, "Prefect 拒绝为处方建立运行", "Prefect makes no run of a prescription",
+        "重新登记部署（prefect deploy --all）；平台每分钟重试，业务不受影响",
+        "register the deployments again (prefect deploy --all); it is tried again each minute, and work goes on"),
+}
+"""Why a prescription cannot be drawn in Prefect."""
+
+
 def _nobody_can_fill() -> sa.ColumnElement[bool]:
     return sa.and_(PrescriptionRow.status == Status.ALLOCATING, PrescriptionRow.waiting_for == Wait.FILLER)
 
@@ -268,6 +282,11 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
                       "检查运维进程与 Prefect 是否运行；恢复后自动补画，业务不受影响",
                       "see whether the operations worker and Prefect run; what is missing is drawn then; work goes on",
                       drawings.backlog(session), since, ())
+
+    drawing = DrawingRow
+    for why, words in UNDRAWABLE.items():
+        yield from _cases(session, why, words, sa.and_(sa.text("need <> ''"), drawing.need == why),
+                          of=drawing.prescription_id, since=drawing.at, note=(drawing.need,))
 
     for hospital, (count, since) in mapping.count_waiting(session).items():
         yield Concern(f"unmapped:{hospital}", True, f"{hospital} 的消息在等编码对照",
