@@ -213,6 +213,11 @@ TROUBLES: Mapping[str, Trouble] = {
         True,
         Two("配置、密钥或合作方账目需要人工处理", "configuration, credentials or a partner's book need a person"),
         Two("按代码修正后点击“立即重试”", "put right what the code names, then wake the prescription")),
+    "NeedsOperator:no_address": Trouble(
+        True,
+        Two("没有配置合作方的地址", "a partner's address is not set"),
+        Two("设置 SANYI_PARTNER_URLS__ 加该合作方名称并重启各进程，平台会自动重试",
+            "set SANYI_PARTNER_URLS__ with the partner's name and restart the processes; the platform goes on by itself")),
     "NeedsOperator:order_unknown": Trouble(
         True,
         Two("药店确认过的订单，药店现称查无此单", "a pharmacy confirmed the order and now knows none"),
@@ -241,6 +246,9 @@ TROUBLES: Mapping[str, Trouble] = {
             "find hop.bug with the prescription's id in the log and report it; once mended, wake the prescription")),
 }
 """By class of the error; some codes have words of their own."""
+SHARED_TROUBLES = frozenset({"NeedsOperator", "NeedsOperator:no_address", "NeedsOperator:bad_key", "NeedsOperator:wrong_key"})
+"""Troubles that are no single prescription's: all that come the same way have them, until somebody puts it right once. The
+first is what a partner that does not accept our credentials or address comes to."""
 EVENTS: Mapping[Event, Two] = {
     Event.RECEIVED: Two("已接收并归档", "received and archived"),
     Event.AUDITED: Two("预审：{findings}", "audit: {findings}"),

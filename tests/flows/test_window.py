@@ -12,6 +12,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.flow_engine import run_flow_async
 from prefect.states import AwaitingRetry, Cancelling
 
+from domain.errors import NeedsOperator
 from domain.lifecycle import Status
 from flows import prescription as prescription_flow
 from flows.prescription import prescription
@@ -170,6 +171,29 @@ async def test_a_partner_that_is_away_turns_no_prescription_red(line, tmp_path):
     async with get_client() as client:
         await draw(drawer(line, tmp_path), client)
     assert {run.state_name for runs in (await shown(*ids)).values() for run in runs} == {"In audit"}
+
+
+async def test_a_partner_that_does_not_know_us_is_one_red_run_and_none_is_red_when_it_does_again(line, tmp_path):
+    async def unauthorized(*_: object) -> None:
+        raise NeedsOperator("HTTP 401; check the partner's credentials")
+
+    ids, known = admit(line.city, 3), line.payer.entitlement
+    line.payer.entitlement = unauthorized
+    drawing = drawer(line, tmp_path)
+
+    async def seen(client) -> list[str]:
+        for rx_id in ids:
+            await hop(line.city, rx_id)
+        await draw(drawing, client)
+        return sorted(run.state_name for runs in (await shown(*ids)).values() for run in runs)
+
+    async with get_client() as client:
+        assert await seen(client) == ["In audit", "In audit", "Needs a person"]
+        line.clock.advance(seconds=10_000)
+        assert await seen(client) == ["In audit", "In audit", "Needs a person"]
+        line.payer.entitlement = known
+        line.clock.advance(seconds=10_000)
+        assert await seen(client) == ["In review"] * 3
 
 
 async def test_a_run_made_by_hand_drives_it_and_is_no_second_run_of_the_prescription(line, tmp_path):

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from domain.events import Wait
 from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
 from domain.policy import CityPolicy
-from domain.words import PARKED, Two, trouble_of
+from domain.words import PARKED, SHARED_TROUBLES, Two, trouble_of
 from infra.db import drawings, mapping
 from infra.db.rows import (
     ENDED,
@@ -178,16 +178,18 @@ def _review_late(now: datetime, policy: CityPolicy) -> sa.ColumnElement[bool]:
 def needing_people(session: Session, now: datetime, policy: CityPolicy, per_cause: int) -> dict[str, str]:
     """Open prescriptions that a person must act on, and the code of why; of each cause the `per_cause` oldest.
 
-    A partner that is away is one trouble of ours, not one of each prescription that waits for it: the board has it.
+    A partner that is away is one trouble of ours, not one of each prescription that waits for it: the board has it. Of
+    what is put right once for all, such as a partner's credentials, the oldest alone tells.
     """
     rx, found = PrescriptionRow, {}
-    causes = [("nobody_can_fill", _nobody_can_fill()), ("review_late", _review_late(now, policy))]
+    causes = [("nobody_can_fill", _nobody_can_fill(), per_cause), ("review_late", _review_late(now, policy), per_cause)]
     troubled = sa.and_(rx.status.in_(OPEN), sa.text(f"({TROUBLED})"))
     for trouble in session.scalars(sa.select(rx.trouble).where(troubled).distinct()):
         if trouble_words(trouble, 0)[0]:
-            causes.append((f"trouble:{trouble}", sa.and_(troubled, rx.trouble == trouble)))
-    for cause, condition in causes:
-        for number in session.scalars(sa.select(rx.id).where(condition).order_by(rx.received_at, rx.id).limit(per_cause)):
+            causes.append((f"trouble:{trouble}", sa.and_(troubled, rx.trouble == trouble),
+                           1 if trouble in SHARED_TROUBLES else per_cause))
+    for cause, condition, most in causes:
+        for number in session.scalars(sa.select(rx.id).where(condition).order_by(rx.received_at, rx.id).limit(most)):
             found[number] = cause
     return found
 
