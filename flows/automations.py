@@ -30,12 +30,12 @@ from domain.errors import NeedsOperator
 from flows.canary import SANG
 from flows.dead import OURS
 from flows.home import NOWHERE
-from flows.window import FLOW
 from infra.crypto import make_cipher
 from infra.log import configure, get_logger
 from infra.settings import Settings, get_settings
 from tasks.alerts import ALERTS as WORDS
 from tasks.alerts import Words, bell
+from tasks.window import FLOW
 
 log = get_logger(__name__)
 

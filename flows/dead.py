@@ -19,10 +19,13 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Crashed
 
+from tasks.window import FLOW, key_of
+
 BATCH = "batch"
 OURS = FlowFilter(name=FlowFilterName(
     any_=[BATCH, "sweep", "reconcile-day", "board", "canary", "alert", "poll", "shapes"]))
-"""Other people's flows on the same server are their own business, and a prescription's own run lasts as long as it does."""
+"""Other people's flows on the same server are their own business, and a prescription's own run lasts as long as it does.
+Those made by hand are of the same flow; `tidy` knows them by their keys."""
 
 PAGE = 200
 """As many runs as Prefect gives at once."""
@@ -70,9 +73,10 @@ async def tidy(now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Stuck
     async with get_client() as client:
         found = {}
         for name, rule in RULES.items():
-            runs = await _runs(client, FlowRunFilterState(type=FlowRunFilterStateType(any_=[rule.state])))
+            runs = await _runs(client, OURS, FlowRunFilterState(type=FlowRunFilterStateType(any_=[rule.state])))
+            runs += await _made_by_hand(client, rule.state)
             found[name] = await _say(client, _older(runs, now() - rule.after), rule.verdict)
-        late = await _runs(client, FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"])))
+        late = await _runs(client, OURS, FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"])))
         found["late"] = await _say(client, _superseded(_older(late, now() - LATE_AFTER), late), lambda: Cancelled(
             message="nobody took it up; a younger run of the same schedule does its work"))
     return Stuck(**found)
@@ -90,12 +94,21 @@ async def bury_own(worker: str) -> int:
         return await _say(client, runs, RULES["running"].verdict)
 
 
-async def _runs(client: PrefectClient, state: FlowRunFilterState) -> list[FlowRun]:
-    """Runs of ours in that state, oldest first."""
+async def _made_by_hand(client: PrefectClient, state: StateType) -> list[FlowRun]:
+    """Runs in that state that somebody made to drive a prescription, oldest first; never a prescription's own."""
+    # The own ones that wait are RUNNING too, a city of them, by names of ours: Prefect's own name tells those that are run.
+    name = FlowRunFilterStateName(any_=["Running"]) if state is StateType.RUNNING else None
+    runs = await _runs(client, FlowFilter(name=FlowFilterName(any_=[FLOW])),
+                       FlowRunFilterState(type=FlowRunFilterStateType(any_=[state]), name=name))
+    return [run for run in runs if not (run.idempotency_key or "").startswith(key_of(""))]
+
+
+async def _runs(client: PrefectClient, flows: FlowFilter, state: FlowRunFilterState) -> list[FlowRun]:
+    """Runs of those flows in that state, oldest first."""
     found: list[FlowRun] = []
     while len(found) < AT_ONCE:
         page = await client.read_flow_runs(
-            flow_filter=OURS, flow_run_filter=FlowRunFilter(state=state), limit=PAGE, offset=len(found),
+            flow_filter=flows, flow_run_filter=FlowRunFilter(state=state), limit=PAGE, offset=len(found),
             sort=FlowRunSort.EXPECTED_START_TIME_ASC)
         found += page
         if len(page) < PAGE:

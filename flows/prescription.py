@@ -6,15 +6,15 @@ from prefect import Flow, flow, get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
 from domain.errors import Refused, StaleStatus
 from flows.home import NOWHERE, city
-from flows.window import key_of
 from infra.log import bind
 from infra.settings import get_settings
 from tasks import window
 from tasks.upkeep import driven
+from tasks.window import key_of
 
 
 def _draw_again(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -42,7 +42,9 @@ async def prescription(prescription: str) -> State:
         with bind(run=str(run.id) if run else ""):
             hop = await driven(city(), prescription, "prefect", str(run.id) if run else "")
     except KeyError:
-        return Failed(name="Unknown", message="no such prescription; an id looks like rx_ and 16 characters")
+        # Not red: nobody but who mistyped it has anything to do.
+        return Completed(name="Unknown prescription", message="没有这张处方；编号形如 rx_ 加 16 个字符 · "
+                         "no such prescription; an id looks like rx_ and 16 characters")
     except Refused:
         return Completed(name="Nothing owed", message=_way(prescription, page))
     except StaleStatus:

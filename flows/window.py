@@ -24,11 +24,10 @@ from infra.log import get_logger
 from infra.settings import Settings
 from tasks import window
 from tasks.city import City
-from tasks.window import Picture
+from tasks.window import FLOW, Picture, key_of
 
 log = get_logger(__name__)
 
-FLOW = "prescription"
 DEPLOYMENT = "lifecycle"
 STATES_AT_ONCE = 50
 """Runs Prefect sets in one call."""
@@ -42,11 +41,6 @@ STRAY_AFTER = {"CANCELLING": timedelta(), "CRASHED": timedelta(), "PAUSED": time
 """How long a state that is none of ours is left alone: somebody may be at work."""
 AGAIN_SECONDS = 5.0
 """Pause when Prefect is away."""
-
-
-def key_of(prescription_id: str) -> str:
-    """By which Prefect knows a prescription's own run."""
-    return f"prescription:{prescription_id}"
 
 
 class Window:

@@ -14,6 +14,8 @@ log = get_logger(__name__)
 
 TAG = "prescription"
 """On every prescription's own run, and on no other."""
+FLOW = "prescription"
+"""Of a prescription's own run, and of those made by hand."""
 AT_ONCE = 100
 """Prescriptions in one pass; also the most runs Prefect makes in one call."""
 SHOWN_RED = 20
@@ -66,6 +68,11 @@ class Picture:
         """How it is written down when all of it is drawn."""
         ended = sum(1 for one in self.stages if one.end)
         return Drawing(self.id, run_id, spelled(self.state), self.subject.chain, ended, ended < len(self.stages), self.need, at)
+
+
+def key_of(prescription_id: str) -> str:
+    """By which Prefect knows a prescription's own run."""
+    return f"prescription:{prescription_id}"
 
 
 def tags(hospital: str, chain: str) -> list[str]:

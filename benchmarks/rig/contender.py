@@ -52,7 +52,8 @@ async def window(city: City, ids: list[str], stop: asyncio.Event, ready: Callabl
     from prefect.client.orchestration import get_client
 
     from flows import home
-    from flows.window import DEPLOYMENT, FLOW, Window
+    from flows.window import DEPLOYMENT, Window
+    from tasks.window import FLOW
     async with home.prefect_clients():
         async with get_client() as client:
             await client.create_deployment(await client.create_flow_from_name(FLOW), DEPLOYMENT, enforce_parameter_schema=False)

@@ -11,9 +11,9 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from flows.automations import ALERTS, TAG
 from flows.dead import BATCH, tidy
-from flows.window import FLOW
 from infra.db import Database, canary
 from sandbox.processes import Processes
+from tasks.window import FLOW
 from tests.operations import Operations
 
 

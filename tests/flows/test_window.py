@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -10,15 +11,17 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName, TaskRunFilter, TaskRunFilterFlowRunId
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.flow_engine import run_flow_async
-from prefect.states import AwaitingRetry, Cancelling
+from prefect.states import AwaitingRetry, Cancelling, Pending, Running
 
 from domain.errors import NeedsOperator
 from domain.lifecycle import Status
 from flows import prescription as prescription_flow
+from flows.dead import tidy
 from flows.prescription import prescription
-from flows.window import DEPLOYMENT, FLOW, Window
+from flows.window import DEPLOYMENT, Window
 from tasks import window
 from tasks.line import hop
+from tasks.window import FLOW
 from tests.city import admit, make_city, make_settings
 from tests.tasks.line import Line
 
@@ -213,10 +216,29 @@ async def test_a_run_made_by_hand_drives_it_and_is_no_second_run_of_the_prescrip
     assert run.state_name == "In review"
 
 
-async def test_a_run_made_by_hand_for_an_unknown_id_says_what_an_id_looks_like(line):
+async def test_a_run_made_by_hand_for_an_unknown_id_says_what_an_id_looks_like_and_rings_nobody(line):
     state = await prescription("rx_nothing", return_state=True)
-    assert state.is_failed()
+    assert (state.type.value, state.name) == ("COMPLETED", "Unknown prescription")
     assert "rx_" in state.message
+
+
+async def test_runs_made_by_hand_whose_process_is_gone_are_tidied_up_and_a_prescriptions_own_never(line, tmp_path):
+    drawn, retried = admit(line.city, 2)
+    async with get_client() as client:
+        await draw(drawer(line, tmp_path), client)
+        own = {one: runs[0].id for one, runs in (await shown(drawn, retried)).items()}
+        await client.set_flow_run_state(own[retried], Running(), force=True)
+        deployment = await client.read_deployment_by_name(f"{FLOW}/{DEPLOYMENT}")
+        made = [(await client.create_flow_run_from_deployment(
+            deployment.id, parameters={"prescription": drawn}, name=f"by hand: {drawn}")).id for _ in range(3)]
+        # What nobody has begun is cancelled at once.
+        for one, state in ((0, Running()), (1, Pending()), (2, Running()), (2, Cancelling())):
+            await client.set_flow_run_state(made[one], state, force=True)
+        young = await tidy()
+        stuck = await tidy(lambda: datetime.now(UTC) + timedelta(minutes=16))
+        states = [(await client.read_flow_run(run)).state_type.value for run in (*made, *own.values())]
+    assert (young.total, stuck.total) == (0, 3)
+    assert states == ["CRASHED", "CRASHED", "CANCELLED", "RUNNING", "RUNNING"]
 
 
 async def test_a_run_cancelled_in_prefects_pages_shows_again_where_its_prescription_is(line, tmp_path):

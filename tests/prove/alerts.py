@@ -19,8 +19,8 @@ from rich.console import Console
 
 from flows.automations import ALERTS
 from flows.dead import BATCH
-from flows.window import FLOW
 from sandbox.processes import ROOT, Processes
+from tasks.window import FLOW
 from tests import services
 from tests.operations import Operations
 

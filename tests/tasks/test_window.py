@@ -8,10 +8,11 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from domain.lifecycle import Status
-from flows.window import STRAYS_SECONDS, Window, key_of
+from flows.window import STRAYS_SECONDS, Window
 from infra.db import views
 from tasks import window
 from tasks.line import hop
+from tasks.window import key_of
 from tests.city import admit, cancel_by_hospital, make_city, make_settings
 from tests.fakes import FakePrefect
 from tests.tasks.line import Line
