@@ -46,6 +46,8 @@ class Measured:
     postgres: float
     busy: float
     """Share of the machine's cores that all of these used until the last prescription was through."""
+    size: float
+    """Hops in a batch, on average: each batch is a flow run, whose cost they share."""
     double: int
     """Double claims."""
 
@@ -53,7 +55,7 @@ class Measured:
 def measure(rig: Rig, workers: int, count: int) -> Measured:
     """So many workers, `count` prescriptions."""
     database = rig.database(count)
-    with rig.prefect(f"workers-{workers}") as (api, _, server), ExitStack() as stack:
+    with rig.prefect(f"workers-{workers}") as (api, prefects, server), ExitStack() as stack:
         names = [f"worker-{number}-of-{workers}" for number in range(1, workers + 1)]
         ours = [stack.enter_context(rig.contender("ours", name, database, api=api)).process.pid for name in names]
         beside = [server, rig.postmaster]
@@ -70,19 +72,25 @@ def measure(rig: Rig, workers: int, count: int) -> Measured:
         # What is put off is part of the price; workers that look for more work are not.
         until_idle(beside)
         after = (at_end[0], *used()[1:])
+        with psycopg.connect(libpq(prefects)) as connection:
+            runs = connection.execute("SELECT count(*) FROM flow_run").fetchone()
     with psycopg.connect(libpq(database), autocommit=True) as connection:
+        hops = connection.execute("SELECT count(*) FROM hop").fetchone()
         double = sum(found for statement in (OVERLAPS, DOUBLED) for found, in connection.execute(statement).fetchall())
     rig.server.drop(database)
     worker, prefect, database_server = (1000 * (b - a) / count for a, b in zip(before, after, strict=True))
     busy = (sum(at_end) - sum(before)) / seconds / CORES
-    return Measured(workers, count / seconds, worker, prefect, database_server, busy, double)
+    assert hops
+    assert runs
+    return Measured(workers, count / seconds, worker, prefect, database_server, busy, hops[0] / max(runs[0], 1), double)
 
 
 def _table(measured: list[Measured]) -> Table:
-    table = Table("workers", "rx/s", "CPU-ms/rx: workers", "Prefect", "PostgreSQL", f"of {CORES} cores used", "double claims")
+    table = Table("workers", "rx/s", "CPU-ms/rx: workers", "Prefect", "PostgreSQL", f"of {CORES} cores used", "hops/batch",
+                  "double claims")
     for one in measured:
         table.add_row(str(one.workers), f"{one.rate:.1f}", f"{one.worker:.1f}", f"{one.server:.1f}", f"{one.postgres:.1f}",
-                      f"{one.busy:.0%}", str(one.double))
+                      f"{one.busy:.0%}", f"{one.size:.0f}", str(one.double))
     return table
 
 

@@ -199,7 +199,7 @@ def _red_and_back(city: SandboxCity, ours: str, browser: "Browser") -> bool:
         if f"/rx/{rx}" not in run["state"]["message"]:
             return False
         database.execute("UPDATE prescription SET patient_sealed = %s, lease_until = NULL WHERE id = %s", [sealed[0], rx])
-    browser.retry(run["id"])
+    browser.retry(run["id"], rx)
     city.wait_until(lambda: bool(city.dossier(rx)["status"] == "in_review"), "the retried one to move", PATIENCE)
     city.wait_until(lambda: bool(own(city, rx)["state"]["type"] == "RUNNING" and own(city, rx)["state"]["name"] in STATES[
         city.dossier(rx)["status"]]), "its run to turn back", PATIENCE)
@@ -208,18 +208,20 @@ def _red_and_back(city: SandboxCity, ours: str, browser: "Browser") -> bool:
 
 
 class Browser:
-    """An operator at Prefect's own pages, signed in."""
+    """An operator at Prefect's own pages and at the gateway's, signed in at both."""
 
-    def __init__(self, page: Page, city: SandboxCity, folder: Path | None) -> None:
-        self._page, self._city, self._folder = page, city, folder
+    def __init__(self, page: Page, desk: Page, city: SandboxCity, folder: Path | None) -> None:
+        self._page, self._desk, self._city, self._folder = page, desk, city, folder
         page.goto(f"{city.urls['prefect']}/login")
         page.locator("input").first.fill(city.prefect_password)
         page.get_by_role("button", name="Login").click()
         page.wait_for_url("**/dashboard**", timeout=60_000)
 
-    def retry(self, run: str) -> None:
+    def retry(self, run: str, rx: str) -> None:
         """Press *Retry* on a run's page, and say yes."""
         self.picture(f"/runs/flow-run/{run}", "red")
+        self.picture_at_the_gateway("/", "board")
+        self.picture_at_the_gateway(f"/rx/{rx}", "red-at-the-gateway")
         self._page.get_by_role("button", name="Retry").first.click()
         self._page.get_by_role("dialog").get_by_role("button", name="Retry").click()
 
@@ -228,9 +230,17 @@ class Browser:
         self._page.goto(f"{self._city.urls['prefect']}{path}")
         self._page.wait_for_load_state("load", timeout=60_000)
         self._page.wait_for_timeout(5000)  # The timeline is drawn in steps.
+        self._keep(self._page, name)
+
+    def picture_at_the_gateway(self, path: str, name: str) -> None:
+        """The same of one of our own pages."""
+        self._desk.goto(f"{self._city.urls['gateway']}{path}")
+        self._keep(self._desk, name)
+
+    def _keep(self, page: Page, name: str) -> None:
         if self._folder:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._page.screenshot(path=self._folder / f"{name}.png")
+            page.screenshot(path=self._folder / f"{name}.png")
 
     def pictures_of_a_day(self) -> None:
         """The pages an operator has open, and one prescription's timeline."""
@@ -247,7 +257,10 @@ def _browser(city: SandboxCity, folder: Path | None) -> Iterator[Browser]:
         chromium = playwright.chromium.launch(
             executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
             args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"])
-        yield Browser(chromium.new_page(viewport={"width": 1440, "height": 1000}, locale="en-GB"), city, folder)
+        window = chromium.new_page(viewport={"width": 1440, "height": 1000}, locale="en-GB")
+        desk = chromium.new_page(viewport={"width": 1440, "height": 1000}, locale="en-GB", extra_http_headers={
+            "Authorization": f"Bearer {city.keys['operator']}"})
+        yield Browser(window, desk, city, folder)
         chromium.close()
 
 
