@@ -10,16 +10,19 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
+import sqlalchemy as sa
 from rich.console import Console
 
 from infra.db import Database, processes
+from infra.db.rows import HopRow
 from sandbox.city import SandboxCity, Shape
 from sandbox.day import assess, at_rest, reconcile
 from sandbox.plan import Plan
@@ -63,14 +66,18 @@ def main() -> int:
         city.wait_until(lambda: city.run_state(forgotten)[1] == "Late", "Prefect's services to see a late run", TAKEN_AGAIN)
         day = assess(city, Plan.load(Path(folder)))
         runs = {name: city.count_runs(f"worker:{name}") for name in city.members["worker"]}
+        overlaps = _overlaps(database)
     wrong = [one for one in day.ended if not one.right]
     for line in [*day.differences[:20], *day.red_runs[:20], *(str(one) for one in wrong[:20])]:
         console.print(f"  [red]{line}[/red]")
     killed = [kind for kind in kinds if city.killed(kind)]
+    for rx_id in overlaps[:20]:
+        console.print(f"  [red]two workers at a time had {rx_id}[/red]")
     console.print(f"topology: {len(killed)} of {len(kinds)} kinds killed, {len(day.ended)} prescriptions, {len(wrong)} other "
-                  f"outcomes, {len(day.differences)} differences in {day.compared} lines; runs of each worker: "
+                  f"outcomes, {len(day.differences)} differences in {day.compared} lines, {len(overlaps)} worked on by "
+                  "two at a time; runs of each worker: "
                   + ", ".join(f"{name} {count}" for name, count in runs.items()))
-    return 0 if day.good and len(killed) == len(kinds) and len(runs) == 3 and min(runs.values()) > 0 else 1
+    return 0 if day.good and not overlaps and len(killed) == len(kinds) and len(runs) == 3 and min(runs.values()) > 0 else 1
 
 
 def _alive(url: str) -> str:
@@ -80,6 +87,17 @@ def _alive(url: str) -> str:
         kinds = Counter(one.kind for one in processes.alive(session, datetime.now(UTC)))
     database.close()
     return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+
+
+def _overlaps(url: str) -> list[str]:
+    """Prescriptions that two workers had at the same time."""
+    spans = defaultdict(list)
+    database = Database(url)
+    with database.reading() as session:
+        for hop in session.scalars(sa.select(HopRow).order_by(HopRow.started_at, HopRow.id)):
+            spans[hop.prescription_id].append((hop.started_at, hop.ended_at))
+    database.close()
+    return [rx_id for rx_id, hops in spans.items() if any(after[0] < before[1] for before, after in pairwise(hops))]
 
 
 def _live(city: SandboxCity, plan: Plan, kinds: Sequence[str], luck: random.Random, console: Console) -> None:
