@@ -3,18 +3,22 @@
 import asyncio
 import html
 import re
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from jinja2 import nodes
 
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
-from infra.db import history, prescriptions
+from gateway.pages import Pages
+from infra.db import drawings, history, prescriptions
+from infra.db.drawings import Drawing
 from infra.log import bind
 from tasks.city import City
 from tasks.line import hop
 from tasks.reports import deliver_due
-from tests.city import OPERATOR_TOKEN, Clock, admit, pass_review, rxno, say
+from tests.city import OPERATOR_TOKEN, Clock, admit, make_settings, pass_review, rxno, say
 
 RUN = "0b5c9d6e-1111-4222-8333-444455556666"
 
@@ -71,6 +75,24 @@ def test_a_settled_prescription_tells_its_whole_story(page: TestClient, settled:
         assert said in story, said
     assert f'href="http://prefect.example:4200/runs/flow-run/{RUN}"' in text
     assert f'href="/runs/{RUN}"' in text
+
+
+def test_a_prescription_leads_to_its_own_run_in_prefect(page: TestClient, city: City, settled: str) -> None:
+    assert "its run in Prefect" not in page.get(f"/rx/{settled}").text
+    with city.db.transaction() as session:
+        drawings.intend(session, [settled], city.now())
+        drawings.save(session, [Drawing(settled, RUN, "", "", 0, open=False, need="", at=city.now())], {}, {settled: ""})
+    assert f'/runs/flow-run/{RUN}">' in page.get(f"/rx/{settled}").text
+
+
+def test_templates_ask_for_nothing_that_is_not_there(city: City, tmp_path: Path) -> None:
+    """Jinja finds an unknown filter only when it comes to it, be it years later."""
+    templates = Pages(city, make_settings(tmp_path))._templates
+    for name in templates.list_templates():
+        source, _, _ = templates.loader.get_source(templates, name)
+        asked = templates.parse(source)
+        assert {one.name for one in asked.find_all(nodes.Filter)} <= templates.filters.keys(), name
+        assert {one.name for one in asked.find_all(nodes.Test)} <= templates.tests.keys(), name
 
 
 def test_every_event_of_a_history_is_said_in_both_languages(page: TestClient, settled: str) -> None:

@@ -229,12 +229,14 @@ class Browser:
         """Open a page; keep a picture of it if there is a folder for it."""
         self._page.goto(f"{self._city.urls['prefect']}{path}")
         self._page.wait_for_load_state("load", timeout=60_000)
-        self._page.wait_for_timeout(5000)  # The timeline is drawn in steps.
+        self._page.wait_for_timeout(15_000 if self._folder else 1000)  # The timeline is drawn in steps.
         self._keep(self._page, name)
 
     def picture_at_the_gateway(self, path: str, name: str) -> None:
         """The same of one of our own pages."""
-        self._desk.goto(f"{self._city.urls['gateway']}{path}")
+        answer = self._desk.goto(f"{self._city.urls['gateway']}{path}")
+        if answer is None or not answer.ok:
+            raise AssertionError(f"{path} of the gateway: {answer and answer.status}")
         self._keep(self._desk, name)
 
     def _keep(self, page: Page, name: str) -> None:
