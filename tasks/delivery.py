@@ -146,7 +146,7 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
                        at=city.now(), wake_at=None, detail=detail | {"prescription_was": loaded.status})
         return _answer(200, "applied"), rx_id
     history.append(session, loaded.head, actor=f"chain:{chain}", event=Event.ORDER_UPDATE, at=city.now(),
-                   wake_at=_due(city, loaded, update), waiting_for=loaded.waiting_for, detail=detail)
+                   wake_at=_due(city, loaded, update), waiting_for=_awaited(loaded, update), detail=detail)
     return _answer(200, "applied"), rx_id
 
 
@@ -155,6 +155,12 @@ def _due(city: City, loaded: Loaded, update: OrderUpdate) -> datetime | None:
     if update.status in (OrderStatus.PREPARED, OrderStatus.IN_DELIVERY):
         return loaded.wake_at or city.now()
     return city.now()
+
+
+def _awaited(loaded: Loaded, update: OrderUpdate) -> str:
+    """A pharmacy that has answered is overdue no more; a patient who has not got the medicine still is."""
+    ended = loaded.waiting_for == Wait.RECEIPT_OVERDUE and update.status not in ALIVE
+    return Wait.RECEIPT if ended or loaded.waiting_for == Wait.ACCEPTANCE_OVERDUE else loaded.waiting_for
 
 
 def _fulfilled(city: City, loaded: Loaded, placed: Placed) -> Head:

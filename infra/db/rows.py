@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from domain.events import Wait
 from domain.lifecycle import FINAL
 from domain.window import WORK
 from infra.db.engine import UtcDateTime
@@ -37,6 +38,9 @@ URGENT = "wake_at IS NOT NULL AND (expedited OR attempts > 0 OR cancel_reason IS
 ENDED = f"""from_status <> to_status AND to_status IN ({", ".join(f"'{status}'" for status in sorted(FINAL))})"""
 """The last move of a history."""
 TROUBLED = "trouble <> ''"
+OVERDUE_WAITS = (Wait.ACCEPTANCE_OVERDUE, Wait.RECEIPT_OVERDUE)
+OVERDUE = f"""waiting_for IN ({", ".join(f"'{wait}'" for wait in OVERDUE_WAITS)})"""
+"""Somebody outside has let a deadline pass, and the platform cannot end it by itself."""
 HELD = "status = 'held'"
 UNRECONCILED = "status IN ('settled', 'reversed')"
 """What the fund has paid or taken back and not yet agreed to."""
@@ -106,6 +110,7 @@ class PrescriptionRow(Base):
                  postgresql_where=sa.text("wake_at IS NOT NULL")),
         sa.Index("ix_prescription_status_received_at_id", "status", "received_at", "id"),
         _partly("ix_prescription_troubled", TROUBLED, "trouble"),
+        _partly("ix_prescription_overdue", OVERDUE, "waiting_for", "received_at", "id"),
         _partly("ix_prescription_undrawn", UNDRAWN, "received_at"),
         _partly("ix_prescription_undrawn_open", UNDRAWN_OPEN, "received_at"),
     )

@@ -7,9 +7,12 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
+from domain.errors import Refused
 from domain.lifecycle import Status
+from domain.orders import OrderStatus
 from flows.window import STRAYS_SECONDS, Window
 from infra.db import views
+from infra.db.views.boards import NEEDS
 from tasks import window
 from tasks.line import hop
 from tasks.window import key_of
@@ -333,3 +336,55 @@ def test_what_prefect_makes_no_run_of_is_told_and_holds_up_nobody_and_is_tried_a
     draw(drawing, prefect)
     assert [state_of(prefect, rx_id) for rx_id in refused] == ["RUNNING In audit"] * 3
     assert "run_refused" not in concerns(line)
+
+
+def needs(line) -> set[str]:
+    """What people must act on, by the runs in Prefect and by the board."""
+    with line.city.db.reading() as session:
+        by_prefect = set(views.needing_people(session, line.city.now(), line.city.policy, 20).values())
+    assert by_prefect == concerns(line) & NEEDS.keys()
+    return by_prefect
+
+
+def test_a_pharmacy_that_neither_answers_nor_gives_an_order_back_is_red_until_it_answers(line, tmp_path, monkeypatch):
+    (rx_id,) = admit(line.city)
+    placed = line.to_fulfilling(rx_id)
+
+    async def refused(*_):
+        raise Refused("it is being packed", code="too_late")
+
+    monkeypatch.setattr(line.chain(placed.order.chain), "cancel", refused)
+    prefect, drawing = FakePrefect(), drawer(line, tmp_path)
+    line.clock.advance(seconds=(placed.accept_by - line.clock()).total_seconds() - 1)
+    line.hop(rx_id)
+    assert needs(line) == set()
+    line.clock.advance(seconds=1)
+    line.hop(rx_id)
+    assert needs(line) == {"acceptance_overdue"}
+    draw(drawing, prefect)
+    assert state_of(prefect, rx_id) == "FAILED Needs a person"
+    line.say(rx_id, OrderStatus.PREPARED)
+    assert needs(line) == set()
+    draw(drawing, prefect)
+    assert state_of(prefect, rx_id) == "RUNNING With the pharmacy"
+
+
+def test_medicine_that_is_under_way_too_long_is_red_until_it_is_handed_over(line, tmp_path):
+    (rx_id,) = admit(line.city)
+    line.to_fulfilling(rx_id)
+    line.say(rx_id, OrderStatus.ACCEPTED)
+    line.say(rx_id, OrderStatus.IN_DELIVERY)
+    line.hop(rx_id)
+    prefect, drawing = FakePrefect(), drawer(line, tmp_path)
+    line.clock.advance(seconds=(line.order(rx_id).fulfil_by - line.clock()).total_seconds() - 1)
+    line.hop(rx_id)
+    assert needs(line) == set()
+    line.clock.advance(seconds=1)
+    line.hop(rx_id)
+    assert needs(line) == {"receipt_overdue"}
+    draw(drawing, prefect)
+    assert state_of(prefect, rx_id) == "FAILED Needs a person"
+    line.say(rx_id, OrderStatus.HANDED_OVER)
+    assert needs(line) == set()
+    draw(drawing, prefect)
+    assert state_of(prefect, rx_id) == "RUNNING With the pharmacy"

@@ -20,6 +20,8 @@ from domain.words import PARKED, SHARED_TROUBLES, Two, trouble_of
 from infra.db import drawings, mapping
 from infra.db.rows import (
     ENDED,
+    OVERDUE,
+    OVERDUE_WAITS,
     TROUBLED,
     DiscrepancyRow,
     DrawingRow,
@@ -148,9 +150,19 @@ NEEDS: dict[str, Words] = {
     "review_late": (
         True, "审方等待超过目标时长", "review takes longer than the target",
         "请药师到审方台处理", "have a pharmacist look at the review desk"),
+    Wait.ACCEPTANCE_OVERDUE: (
+        True, "药店逾期未答复，订单也收不回 (D-12)",
+        "a pharmacy has not answered in time, and its order cannot be taken back (D-12)",
+        "请致电药店，请其接单或拒单；平台会定时再问",
+        "ring the pharmacy and have it accept or decline; the platform asks again by itself"),
+    Wait.RECEIPT_OVERDUE: (
+        True, "患者逾期未收到药，订单也收不回 (A-02)",
+        "a patient has not got the medicine in time, and the order cannot be taken back (A-02)",
+        "请致电药店和患者，查明药在何处，并请药店回传结果；平台会定时再问",
+        "ring the pharmacy and the patient, find out where the medicine is, and have the pharmacy say what came of it; the "
+        "platform asks again by itself"),
 }
 """Why a prescription without trouble needs a person."""
-
 
 UNDRAWABLE: dict[str, Words] = {
     drawings.UNREADABLE: (
@@ -175,6 +187,11 @@ def _review_late(now: datetime, policy: CityPolicy) -> sa.ColumnElement[bool]:
     return sa.and_(PrescriptionRow.status == Status.IN_REVIEW, late)
 
 
+def _overdue(wait: Wait) -> sa.ColumnElement[bool]:
+    rx = PrescriptionRow
+    return sa.and_(sa.text(f"({OVERDUE})"), rx.waiting_for == wait, rx.status == Status.FULFILLING)
+
+
 def needing_people(session: Session, now: datetime, policy: CityPolicy, per_cause: int) -> dict[str, str]:
     """Open prescriptions that a person must act on, and the code of why; of each cause the `per_cause` oldest.
 
@@ -182,7 +199,8 @@ def needing_people(session: Session, now: datetime, policy: CityPolicy, per_caus
     what is put right once for all, such as a partner's credentials, the oldest alone tells.
     """
     rx, found = PrescriptionRow, {}
-    causes = [("nobody_can_fill", _nobody_can_fill(), per_cause), ("review_late", _review_late(now, policy), per_cause)]
+    causes = [("nobody_can_fill", _nobody_can_fill(), per_cause), ("review_late", _review_late(now, policy), per_cause),
+              *((str(wait), _overdue(wait), per_cause) for wait in OVERDUE_WAITS)]
     troubled = sa.and_(rx.status.in_(OPEN), sa.text(f"({TROUBLED})"))
     for trouble in session.scalars(sa.select(rx.trouble).where(troubled).distinct()):
         if trouble_words(trouble, 0)[0]:
@@ -242,6 +260,9 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
 
     yield from _prescriptions(session, "nobody_can_fill", NEEDS["nobody_can_fill"], _nobody_can_fill(), note=rx.hospital)
     yield from _prescriptions(session, "review_late", NEEDS["review_late"], _review_late(now, policy), note=rx.hospital)
+
+    for wait in OVERDUE_WAITS:
+        yield from _prescriptions(session, wait, NEEDS[wait], _overdue(wait), note=rx.lane)
 
     yield from _prescriptions(session, "overdue", (
         True, "到期未处理：工作进程可能已停止", "due and not worked on: the worker may be down",
