@@ -46,7 +46,7 @@ ANSWER_SECONDS = Histogram("sanyi_gateway_answer_seconds", "How long the gateway
 
 
 DRAWN = Counter("sanyi_window_drawn", "Prescriptions drawn in Prefect, each time something of one was.")
-WINDOW_LAG = Gauge("sanyi_window_lag_seconds", "How long the longest waiting change of the last pass had waited to be drawn.")
+WINDOW_LAG = Gauge("sanyi_window_lag_seconds", "How long the longest waiting change of the last pass had waited to be drawn first.")
 
 
 def drawn(prescriptions: int, lag_seconds: float) -> None:

@@ -46,6 +46,7 @@ class Subject:
     status: Status
     version: int
     drawn: int
+    """So many of its moves were drawn once, though it may be to be drawn anew."""
     arrived: datetime
     """When the hospital's message came in."""
     moves: Sequence[Move]
@@ -53,7 +54,7 @@ class Subject:
 
     @property
     def waiting_since(self) -> datetime:
-        """When the first of what is not drawn yet happened."""
+        """When the first of what never was drawn happened; the last of all if all was."""
         return self.moves[min(self.drawn, len(self.moves) - 1)].at
 
 
@@ -64,7 +65,8 @@ _UNDRAWN_OPEN, _UNDRAWN = (sa.select(_RX.id).where(sa.text(where)).order_by(_RX.
                           for where in (UNDRAWN_OPEN, UNDRAWN))
 _COUNT = sa.select(sa.func.count()).select_from(table(PrescriptionRow)).where(sa.text(UNDRAWN))
 _SOME = sa.select(_RX.id, _RX.drawn).where(sa.text(UNDRAWN)).order_by(_RX.received_at).limit(1000).subquery()
-_FIRST = sa.select(sa.func.min(_HISTORY.at)).where(_HISTORY.prescription_id == _SOME.c.id, _HISTORY.seq == _SOME.c.drawn + 1)
+_FIRST = sa.select(sa.func.min(_HISTORY.at)).where(
+    _HISTORY.prescription_id == _SOME.c.id, _HISTORY.seq == sa.case((_SOME.c.drawn < 0, 1), else_=_SOME.c.drawn + 1))
 _SUBJECTS = sa.select(_RX.id, _RX.hospital, _RX.lane, _RX.version, _RX.drawn).where(_RX.id.in_(_IDS))
 _EVENTS = (sa.select(_HISTORY.prescription_id, _HISTORY.seq, _HISTORY.at, _HISTORY.from_status, _HISTORY.to_status,
                      _HISTORY.run_id, sa.case((_HISTORY.seq == 1, _HISTORY.detail), else_="").label("detail"))
@@ -72,6 +74,8 @@ _EVENTS = (sa.select(_HISTORY.prescription_id, _HISTORY.seq, _HISTORY.at, _HISTO
 _DRAWINGS = sa.select(*table(DrawingRow).c).where(_DRAWING.prescription_id.in_(_IDS))
 
 
+_ANEW = -sa.func.abs(_RX.drawn)
+"""As much as was drawn, to be drawn again; nothing was: the same 0."""
 _RED = sa.select(_DRAWING.prescription_id, _DRAWING.need).where(sa.text("need <> ''"))
 
 
@@ -117,7 +121,7 @@ def subjects(session: Session, ids: Collection[str]) -> tuple[list[Subject], dic
             unreadable[number] = version
         else:
             readable.append(Subject(number, hospital, lane.partition("/")[2], moves[-1].to_status, version,
-                                    min(drawn or 0, version), _arrived(events[0].detail, moves[0].at), moves))
+                                    min(abs(drawn or 0), version), _arrived(events[0].detail, moves[0].at), moves))
     return readable, unreadable
 
 
@@ -199,7 +203,8 @@ def draw_again(session: Session, ids: Collection[str], at: datetime) -> None:
     chosen = list(ids)
     run(session, sa.update(table(DrawingRow)).where(_DRAWING.prescription_id.in_(_IDS)).values(state="", at=at),
         {"ids": chosen})
-    run(session, sa.update(table(PrescriptionRow)).where(_RX.id.in_(_IDS), _RX.drawn.is_not(None)).values(drawn=0), {"ids": chosen})
+    run(session, sa.update(table(PrescriptionRow)).where(_RX.id.in_(_IDS), _RX.drawn.is_not(None)).values(drawn=_ANEW),
+        {"ids": chosen})
 
 
 def lost_since(session: Session, moment: datetime) -> int:
@@ -207,7 +212,7 @@ def lost_since(session: Session, moment: datetime) -> int:
     recent = _DRAWING.at >= moment
     lost = run(session, sa.update(table(DrawingRow)).where(recent).values(state="", ended=0, open=False)).rowcount
     run(session, sa.update(table(PrescriptionRow)).where(
-        _RX.id.in_(sa.select(_DRAWING.prescription_id).where(recent)), _RX.drawn.is_not(None)).values(drawn=0))
+        _RX.id.in_(sa.select(_DRAWING.prescription_id).where(recent)), _RX.drawn.is_not(None)).values(drawn=_ANEW))
     return lost
 
 
@@ -220,7 +225,7 @@ def begin_anew(session: Session, flow_id: str, since: datetime, limit: int) -> b
         run(session, sa.delete(table(DrawingRow)).where(_DRAWING.prescription_id.in_(_IDS)), {"ids": ids})
         run(session, sa.update(table(PrescriptionRow)).where(
             _RX.id.in_(_IDS), sa.or_(_RX.received_at >= since, _RX.status.not_in(FINAL)), _RX.drawn.is_not(None),
-            ).values(drawn=0), {"ids": ids})
+            ).values(drawn=_ANEW), {"ids": ids})
         return True
     run(session, sa.update(table(DrawerRow)).where(_DRAWER.id == THE_DRAWER).values(flow_id=flow_id))
     return False

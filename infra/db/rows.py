@@ -99,7 +99,8 @@ class PrescriptionRow(Base):
     lane: Mapped[str] = mapped_column(sa.String(81), server_default="")
     """`hospital/chain`: whose work it is, `hospital/` before a pharmacy has it. Lanes take turns (`claim_due`)."""
     drawn: Mapped[int | None] = mapped_column(default=0, server_default="0")
-    """So many of its history rows are drawn in Prefect; empty for what had ended before anything was."""
+    """So many of its history rows are drawn in Prefect, negative: were, and all is to be drawn anew; empty for what had ended
+    before anything was."""
 
     __table_args__ = (
         sa.UniqueConstraint("hospital", "external_id"),

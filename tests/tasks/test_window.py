@@ -1,6 +1,7 @@
 """What Prefect shows stays right whatever happens between two steps of the drawing; with a Prefect in memory."""
 
 import asyncio
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -388,3 +389,26 @@ def test_medicine_that_is_under_way_too_long_is_red_until_it_is_handed_over(line
     assert needs(line) == set()
     draw(drawing, prefect)
     assert state_of(prefect, rx_id) == "RUNNING With the pharmacy"
+
+
+@pytest.mark.parametrize("again", [
+    lambda city, rx_id: window.draw_again(city, [rx_id]),
+    lambda city, rx_id: window.prefect_forgot(city, city.now() - timedelta(hours=6)),
+    lambda city, rx_id: window.our_turn(city, "test-worker", "another"),
+], ids=["retried", "Prefect was away", "Prefect lost its database"])
+def test_the_lag_is_that_of_what_is_new_and_not_the_age_of_what_is_drawn_again(line, tmp_path, again):
+    (rx_id,) = admit(line.city)
+    prefect, drawing = FakePrefect(), drawer(line, tmp_path)
+    with capture_logs() as logs:
+        draw(drawing, prefect)
+        line.clock.advance(hours=5)
+        for news in (False, True):
+            again(line.city, rx_id)
+            again(line.city, rx_id)
+            if news:
+                line.hop(rx_id)
+                line.clock.advance(seconds=3)
+            assert draw(drawing, prefect) == 1
+    lags = [one["lag"] for one in logs if one["event"] == "window.drawn"]
+    assert lags == [0.0, 0.0, 3.0]
+    assert window.backlog(line.city) == 0
