@@ -1,20 +1,20 @@
-"""A live city as a visitor meets it: the command that is printed works, and the prescription waits for the pharmacist."""
+"""`./go --live` as a visitor meets it: what is printed works, the prescription waits for its pharmacist, Ctrl-C ends it all."""
 
+import argparse
 import json
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from sandbox.pharmacist import decision
 from sandbox.processes import ROOT
@@ -60,16 +60,11 @@ class Visitor:
         return match[1]
 
 
-@pytest.fixture(scope="module")
-def visitor(tmp_path_factory) -> Iterator[Visitor]:
-    if shutil.which("curl") is None:
-        if os.environ.get("CI"):
-            pytest.fail("no curl: install Debian's package curl")
-        pytest.skip("no curl: install Debian's package curl")
-    home = tmp_path_factory.mktemp("live")
-    with subprocess.Popen(
-            [sys.executable, "-m", "sandbox.day", "--live", "--pharmacists", "0", "--prescriptions", "4", "--per-second", "0.2",
-             "--no-faults", "--home", str(home)],
+@contextmanager
+def live_city(prescriptions: int) -> Iterator[Visitor]:
+    with tempfile.TemporaryDirectory() as home, subprocess.Popen(
+            [sys.executable, "-m", "sandbox.day", "--live", "--pharmacists", "0", "--prescriptions", str(prescriptions),
+             "--per-second", "0.2", "--no-faults", "--home", home],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8") as process:
         try:
             assert process.stdout
@@ -85,36 +80,60 @@ def visitor(tmp_path_factory) -> Iterator[Visitor]:
             process.wait()
 
 
-def test_a_visitor_sends_a_prescription_reviews_it_and_sees_it_go_on(visitor):
+def send_and_review(visitor: Visitor) -> str:
+    """The printed command twice, then the review as its pharmacist; the status in which it goes on."""
     first, task = visitor.send()
-    assert first.startswith("HTTP/1.1 201")
+    assert first.startswith("HTTP/1.1 201"), first
     second, again = visitor.send()
-    assert ("sanyi-replayed" in first.lower(), "sanyi-replayed: true" in second.lower()) == (False, True)
+    assert ("sanyi-replayed" in first.lower(), "sanyi-replayed: true" in second.lower()) == (False, True), second
     assert again == task
     rx = next(one["value"] for one in task["identifier"] if one["value"].startswith("rx_"))
 
-    waiting = lambda: [one["id"] for one in visitor.ask("GET", "/api/review/queue", "pharmacist 1")["items"]]  # noqa: E731
+    def waiting() -> list[str]:
+        return [one["id"] for one in visitor.ask("GET", "/api/review/queue", "pharmacist 1")["items"]]
+
     visitor.until(lambda: rx in waiting())
-    assert len(waiting()) > 1, "the queue was filled"
+    assert len(waiting()) > 1, "the queue was not filled"
     claim = visitor.ask("POST", f"/api/review/{rx}/claim", "pharmacist 1")
     visitor.ask("POST", f"/api/review/{rx}/decision", "pharmacist 1", decision(claim["findings"]))
     visitor.until(lambda: visitor.ask("GET", f"/api/rx/{rx}", "operator")["status"] not in ("in_review", "reviewed"))
-    assert visitor.ask("GET", f"/api/rx/{rx}", "operator")["status"] in ("allocating", "fulfilling", "fulfilled", "settled")
+    return str(visitor.ask("GET", f"/api/rx/{rx}", "operator")["status"])
 
 
-def test_nobody_else_reviews_while_more_trickles_in(visitor):
-    def counts() -> dict[str, int]:
-        return {row["status"]: row["count"] for row in visitor.ask("GET", "/api/ops/board", "operator")["statuses"]}
+def wait_for_more(visitor: Visitor) -> int:
+    """Until the queue that nobody else reviews has grown; to how many."""
+    def in_review() -> int:
+        return int(next((row["count"] for row in visitor.ask("GET", "/api/ops/board", "operator")["statuses"]
+                         if row["status"] == "in_review"), 0))
 
-    reviews = counts()["in_review"]
-    visitor.until(lambda: counts()["in_review"] > reviews)
+    before = in_review()
+    visitor.until(lambda: in_review() > before)
+    return in_review()
 
 
-def test_ctrl_c_ends_every_process_of_the_city(visitor):
-    own = Path(f"/proc/{visitor.process.pid}/task/{visitor.process.pid}/children").read_text().split()
-    assert len(own) > 10
+def end(visitor: Visitor) -> tuple[int, list[str]]:
+    """Ctrl-C: how many processes there were, and which of them are left."""
+    own = Path(f"/proc/{visitor.process.pid}/task/{visitor.process.pid}/children").read_text(encoding="ascii").split()
     visitor.process.send_signal(signal.SIGINT)
     assert visitor.process.stdout
     told = visitor.process.stdout.read()
     assert visitor.process.wait() == 0, told
-    assert [pid for pid in own if Path(f"/proc/{pid}").exists()] == []
+    return len(own), [pid for pid in own if Path(f"/proc/{pid}").exists()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./go prove live", description=__doc__)
+    parser.add_argument("--prescriptions", type=int, default=8, help="that are there at the start")
+    given = parser.parse_args()
+    with live_city(given.prescriptions) as visitor:
+        print(visitor.printed)
+        went_on = send_and_review(visitor)
+        queue = wait_for_more(visitor)
+        processes, left = end(visitor)
+    print(f"live: the printed command was taken once and replayed once, its prescription was passed at the desk and is {went_on}, "
+          f"{queue} wait for the visitor, {processes} processes, {len(left)} left after Ctrl-C")
+    return 0 if went_on in ("allocating", "fulfilling", "fulfilled", "settled") and processes > 10 and not left else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
