@@ -220,7 +220,7 @@ def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs:
         until_finished(rig, database)
         seconds = time.monotonic() - begin
         worked = sum(cpu_seconds(pid) - cpu[pid] for pid in ours)
-        catching_up, lag = _caught_up(rig, database) if drawer else (0.0, 0.0)
+        catching_up, lag = _caught_up(rig, database, started) if drawer else (0.0, 0.0)
         # What the Prefect server has put off is part of the price.
         until_idle(beside)
         cpu |= {pid: cpu_seconds(pid) - cpu[pid] for pid in (*draws, *beside)}
@@ -236,13 +236,13 @@ def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs:
         1000 * sum(cpu[pid] for pid in draws) / count, catching_up, lag)
 
 
-def _caught_up(rig: Rig, database: str) -> tuple[float, float]:
-    """Prescriptions/s drawn of what was left when the work was done, and how old the oldest of it was."""
+def _caught_up(rig: Rig, database: str, started: datetime) -> tuple[float, float]:
+    """Prescriptions/s drawn of what was left when the work was done, and how long the oldest of it had waited since the start."""
     with psycopg.connect(libpq(database), autocommit=True) as connection:
         left = _undrawn(connection)
         oldest = connection.execute("SELECT min(h.at) FROM prescription p JOIN history h ON h.prescription_id = p.id "
                                     "AND h.seq = p.drawn + 1 WHERE p.drawn < p.version").fetchone()
-    lag = (datetime.now(UTC) - datetime.fromisoformat(oldest[0])).total_seconds() if oldest and oldest[0] else 0.0
+    lag = (datetime.now(UTC) - max(datetime.fromisoformat(oldest[0]), started)).total_seconds() if oldest and oldest[0] else 0.0
     begin = time.monotonic()
     _until_drawn(rig, database)
     return left / max(time.monotonic() - begin, 0.1), lag

@@ -5,6 +5,7 @@ Prefect, and what is drawn twice is the same: a run has its key, a stage its id,
 """
 
 import asyncio
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ RETRIED = "Running"
 STRAY_AFTER = {"CANCELLING": timedelta(), "CRASHED": timedelta(), "PAUSED": timedelta(minutes=2), "PENDING": timedelta(minutes=2),
                "RUNNING": RULES["running"].after}
 """How long a state that is none of ours is left alone: somebody may be at work."""
+SHARE = 0.2
+"""Of its time, that it draws while workers are at work and what is to be drawn can wait: they have the machine."""
 AGAIN_SECONDS = 5.0
 """Pause when Prefect is away."""
 
@@ -58,19 +61,20 @@ class Window:
         """For ever, through every absence of Prefect and of our database; not at all where the settings want nothing drawn."""
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):  # or a restart of the server would go unnoticed
             while True:
-                full = False
+                full, pause, began = False, 0.0, time.monotonic()
                 try:
                     if self._settings.window == "none":
                         return await asyncio.to_thread(window.rest, self._city)
                     async with get_client() as client:
                         full = await self.draw(client) >= window.AT_ONCE
+                    if await asyncio.to_thread(window.work_goes_on, self._city, self._settings.window_lag_seconds):
+                        pause = (time.monotonic() - began) * (1 / SHARE - 1)
                 except Exception as error:
                     log.warning("window.waiting", error=type(error).__name__)
                     self._away_since = self._away_since or self._city.now()
                     self._deployment_id = ""
                     await asyncio.sleep(AGAIN_SECONDS)
-                if not full:
-                    await asyncio.sleep(self._settings.window_seconds)
+                await asyncio.sleep(pause if full else max(pause, self._settings.window_seconds))
 
     async def draw(self, client: PrefectClient) -> int:
         """One pass: how many prescriptions were drawn or need no run. Raises what Prefect's client raises."""
@@ -126,6 +130,7 @@ class Window:
         await self._tag(client, [one for one in drawn if one.drawing and one.drawing.chain != one.subject.chain], runs)
         await self._tell(client, [(runs[one.id], stage, number) for one in drawn
                                   for number, stage in enumerate(one.stages) if stage in one.missing])
+        await self._explain(client, [one for one in drawn if one.turns_red], runs)
         await self._write_down(drawn, runs, [one for one in pictures if one.id in lost and one.drawing])
         return len(drawn)
 
@@ -174,6 +179,13 @@ class Window:
         events = [_event(UUID(run), stage, number, self._settings.gateway_url) for run, stage, number in told]
         for i in range(0, len(events), EVENTS_AT_ONCE):
             await _asked(client, "POST", "/events", events[i:i + EVENTS_AT_ONCE])
+
+    async def _explain(self, client: PrefectClient, pictures: Sequence[Picture], runs: dict[str, str]) -> None:
+        """Why a run turns red, in its log too: that is what its page shows first, and a state's message behind a tab."""
+        if pictures:
+            told = {"name": "sanyi", "level": logging.ERROR, "timestamp": self._city.now().isoformat()}
+            await _asked(client, "POST", "/logs/", [
+                told | {"flow_run_id": runs[one.id], "message": one.state.message} for one in pictures])
 
     async def _call_back_strays(self, client: PrefectClient) -> None:
         """What was cancelled in Prefect's pages, or begun there and never ended, shows again where its prescription is; and

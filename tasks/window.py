@@ -64,6 +64,11 @@ class Picture:
         """Whether it had ended, and nothing happened to it any more, before that moment."""
         return self.state.type in (RunType.COMPLETED, RunType.CANCELLED) and self.subject.moves[-1].at < moment
 
+    @property
+    def turns_red(self) -> bool:
+        """Whether its run does not show this need yet."""
+        return bool(self.need) and not (self.drawing and self.drawing.run_id and self.drawing.need == self.need)
+
     def drawn(self, run_id: str, at: datetime) -> Drawing:
         """How it is written down when all of it is drawn."""
         ended = sum(1 for one in self.stages if one.end)
@@ -97,12 +102,16 @@ def our_turn(city: City, owner: str, flow_id: str) -> bool:
 
 def work_goes_first(city: City, lag_seconds: float) -> bool:
     """Whether prescriptions wait for a worker, and what is to be drawn can wait still: it has not for so long."""
-    now = city.now()
+    now, lag = city.now(), timedelta(seconds=lag_seconds)
     with city.db.reading() as session:
-        if not prescriptions.anybody_waits(session, now - QUEUE):
-            return False
-        since = drawings.waiting_since(session)
-    return since is not None and now - since < timedelta(seconds=lag_seconds)
+        return prescriptions.anybody_waits(session, now - QUEUE) and drawings.can_wait(session, now, lag)
+
+
+def work_goes_on(city: City, lag_seconds: float) -> bool:
+    """Whether workers have what was due some time ago, and what is to be drawn can wait still."""
+    now, lag = city.now(), timedelta(seconds=lag_seconds)
+    with city.db.reading() as session:
+        return prescriptions.anybody_is_due(session, now - QUEUE) and drawings.can_wait(session, now, lag)
 
 
 def to_draw(city: City, gateway_url: str, limit: int = AT_ONCE) -> list[Picture]:

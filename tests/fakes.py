@@ -421,6 +421,8 @@ class FakePrefect:
         """By key: id, name, tags, state."""
         self.stages: dict[str, dict[str, str]] = {}
         """By a run's id: state type by the name of the task run."""
+        self.logs: list[tuple[str, str]] = []
+        """A run's id, and what its log was told."""
 
     async def read_deployment_by_name(self, name: str) -> SimpleNamespace:
         return SimpleNamespace(id="deployment", flow_id="flow", name=name)
@@ -450,6 +452,9 @@ class FakePrefect:
                 run = event["related"][0]["prefect.resource.id"].removeprefix("prefect.flow-run.")
                 self.stages.setdefault(run, {})[event["resource"]["prefect.resource.name"]] = (
                     event["payload"]["validated_state"]["type"])
+            return None
+        if path == "/logs/":
+            self.logs += [(one["flow_run_id"], one["message"]) for one in body]
             return None
         if method == "PATCH":
             by_id[path.rpartition("/")[2]].update(body)

@@ -186,6 +186,7 @@ def claim_due(session: Session, owner: str, *, at: datetime, lease: timedelta, l
     return [found[prescription_id] for prescription_id in chosen if prescription_id in found]
 
 
+_UNDER_WAY = sa.select(_ROW.id).where(_ROW.wake_at < sa.bindparam("moment")).limit(1)
 _LATE = sa.select(_ROW.id).where(_ROW.wake_at < sa.bindparam("moment"), sa.or_(
     _ROW.lease_until.is_(None), _ROW.lease_until < sa.bindparam("moment"))).limit(1)
 
@@ -193,6 +194,11 @@ _LATE = sa.select(_ROW.id).where(_ROW.wake_at < sa.bindparam("moment"), sa.or_(
 def anybody_waits(session: Session, since: datetime) -> bool:
     """Whether a prescription has been due since then and no worker has it: there is more to do than workers can."""
     return run(session, _LATE, {"moment": since}).first() is not None
+
+
+def anybody_is_due(session: Session, since: datetime) -> bool:
+    """Whether a prescription has been due since then, whoever has it: workers are at work."""
+    return run(session, _UNDER_WAY, {"moment": since}).first() is not None
 
 
 def _in_turns(oldest: Callable[..., list[str]], lanes: list[str], limit: int, others: sa.ColumnElement[bool]

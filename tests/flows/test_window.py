@@ -8,7 +8,14 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName, TaskRunFilter, TaskRunFilterFlowRunId
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    LogFilter,
+    LogFilterFlowRunId,
+    TaskRunFilter,
+    TaskRunFilterFlowRunId,
+)
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.flow_engine import run_flow_async
 from prefect.states import AwaitingRetry, Cancelling, Pending, Running
@@ -138,6 +145,8 @@ async def test_what_needs_a_person_is_red_with_the_reason_and_turns_back_when_it
         (run,) = (await shown(rx_id))[rx_id]
         assert (run.state_type.value, run.state_name) == ("FAILED", "Needs a person")
         assert f"/rx/{rx_id}" in run.state.message
+        (line_of_log,) = await client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id])))
+        assert line_of_log.message == run.state.message
         assert "NeedsOperator" in run.state.message
         _seal(line, rx_id, sealed)
         # Retry, as Prefect's page does it: the run itself is scheduled again and run by the operations worker.

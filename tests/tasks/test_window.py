@@ -12,7 +12,7 @@ from domain.errors import Refused
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
 from flows.window import STRAYS_SECONDS, Window
-from infra.db import views
+from infra.db import prescriptions, views
 from infra.db.views.boards import NEEDS
 from tasks import window
 from tasks.line import hop
@@ -177,6 +177,19 @@ def test_work_goes_first_only_until_any_change_has_waited_too_long(line, tmp_pat
     line.clock.advance(seconds=3)
     # The younger one's change has waited for 32 s, the older one's for 3 s, and a third prescription waits for a worker.
     assert draw(drawing, prefect) == 3
+
+
+def test_work_goes_on_while_a_worker_has_what_was_due_and_the_drawing_can_wait(line):
+    (rx_id,) = admit(line.city)
+    assert not window.work_goes_on(line.city, 30)
+    line.clock.advance(seconds=3)
+    with line.city.db.transaction() as session:
+        prescriptions.claim_due(session, "worker-1", at=line.city.now(), lease=timedelta(seconds=60), limit=1)
+    assert window.work_goes_on(line.city, 30)
+    assert not window.work_goes_first(line.city, 30), "nobody waits for a worker"
+    assert not window.work_goes_on(line.city, 2), "the drawing has waited too long"
+    asyncio.run(hop(line.city, rx_id))
+    assert not window.work_goes_on(line.city, 30), "a pharmacist has it"
 
 
 class Refusing(FakePrefect):
