@@ -213,6 +213,9 @@ def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs:
         ours = [child.process.pid for child in children]
         draws = [drawer.process.pid] if drawer else []
         cpu = {pid: cpu_seconds(pid) for pid in (*ours, *draws, *beside)}
+        if drawer and kind == "prompt":  # What was taken in before the clock starts is drawn by then, as on any day.
+            rig.go(drawer.name)
+            _until_drawn(rig, database)
         started = datetime.now(UTC)
         begin = time.monotonic()
         for child in (*([drawer] if drawer else []), *children):

@@ -37,6 +37,9 @@ _HINTS: Final = frozenset({
     *"年月日时分秒位个字或如例", "必填", "非必填", "不必填", "选填", "可空", "可不填", "文本", "数字", "格式", "男", "女",
     "是", "否", "本人", "患者", "手机"})
 """Words behind a heading that tell people how to fill it in."""
+_OTHERS: Final = ("guardian", "parent", "mother", "father", "spouse", "relative", "contact", "emergency", "former", "previous",
+                  "old", "doctor", "physician", "prescriber")
+"""English words behind a heading that make it another person's, or a former one; other English words translate it."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Layout:
         words = {*self.unit_words, *_HINTS}
         either = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
         # Possessive: a long heading of many hints, and then something else, would be tried in every way to cut it up.
-        return re.compile(f"(?:{either}|[ -~）、，；：。])*+", re.IGNORECASE)
+        return re.compile(f"(?!.*(?:{'|'.join(_OTHERS)}))(?:{either}|[ -~）、，；：。])*+", re.IGNORECASE | re.DOTALL)
 
     def named(self, text: str) -> str:
         """The heading as the manifest spells it; a hint in brackets or behind a slash is for people.

@@ -354,7 +354,7 @@ def test_all_faults_of_a_prescription_are_said_in_one_answer():
 
 
 @pytest.mark.parametrize(("heading", "codes"), [
-    ("联系电话(监护人)", {"COLUMN_UNKNOWN"}), ("联系电话/旧", {"COLUMN_UNKNOWN"}),
+    ("联系电话(监护人)", {"COLUMN_UNKNOWN"}), ("联系电话/旧", {"COLUMN_UNKNOWN"}), ("联系电话(Guardian)", {"COLUMN_UNKNOWN"}),
     ("联系电话(必填)", set()), ("联系电话/Phone", set()), ("联系电话（11位数字）", set()), ("联系电话(患者本人)", set())])
 def test_what_stands_behind_a_heading_makes_no_other_of_it_or_is_a_heading_of_its_own(heading: str, codes: set[str]) -> None:
     raw = table().replace("联系电话".encode("gb18030"), heading.encode("gb18030"), 1)
