@@ -72,7 +72,7 @@ def main() -> int:
         city.kill("worker")
         plan = city.send(given.prescriptions)
         with _browser(city, given.screenshots) as browser:
-            moved = _red_and_back(city, ours, browser)
+            moved = _red_and_back(city, plan, ours, browser)
             console.print(f"· a red one, retried from Prefect's page, {'turned back' if moved else 'did NOT turn back'}")
             city.restart("worker")
             _live(city, plan, server, theirs, console)
@@ -184,10 +184,16 @@ def _stages(history: Sequence[dict[str, Any]]) -> Iterator[tuple[str, datetime, 
         yield named(stage), begun, None
 
 
-def _red_and_back(city: SandboxCity, ours: str, browser: "Browser") -> bool:
-    """The first prescription is spoilt before anybody works on it: red; mended; retried from its page; on its way again."""
-    city.wait_until(lambda: bool(city.prescriptions()), "a prescription", PATIENCE)
-    rx = city.prescriptions()[0]["id"]
+def _red_and_back(city: SandboxCity, plan: Plan, ours: str, browser: "Browser") -> bool:
+    """A prescription is spoilt before anybody works on it: red; mended; retried from its page; on its way again."""
+    # Not one that expires or is taken back meanwhile.
+    lasting = {one.external_id for one in plan.prescriptions if one.scenario.startswith("settled")}
+
+    def first() -> str:
+        return next((row["id"] for row in city.prescriptions() if row["external_id"] in lasting), "")
+
+    city.wait_until(lambda: bool(first()), "a prescription", PATIENCE)
+    rx = first()
     with psycopg.connect(ours.replace("+psycopg", ""), autocommit=True) as database:
         sealed = database.execute("SELECT patient_sealed FROM prescription WHERE id = %s", [rx]).fetchone()
         assert sealed
