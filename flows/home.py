@@ -1,4 +1,4 @@
-"""What a process of ours has once: the city it works for, and the word that it should stop."""
+"""What a process of ours has once: the city it works for, its way to Prefect, and the word that it should stop."""
 
 import asyncio
 import os
@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from threading import Thread
+from typing import Any, Literal, cast
 
+from prefect.client.orchestration import PrefectClient
 from prefect.context import AsyncClientContext, SyncClientContext
 from prefect.settings import PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings
 
@@ -36,6 +38,12 @@ async def prefect_clients() -> AsyncIterator[None]:
     with temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}), SyncClientContext.get_or_create():
         async with AsyncClientContext.get_or_create():
             yield
+
+
+async def asked(client: PrefectClient, method: Literal["POST", "PATCH", "PUT"], path: str, body: object) -> Any:
+    """What Prefect answers; None for nothing. For paths that the client's own list lacks. Raises what the client raises."""
+    answer = await client.request(method, cast("Any", path), json=body)
+    return answer.json() if answer.content else None
 
 
 def told_to_stop() -> asyncio.Event:

@@ -5,11 +5,12 @@ set right; filters with other names are other people's.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any
 
 from prefect.client.orchestration import PrefectClient
 
 from domain.window import NEEDS_A_PERSON
+from flows.home import asked
 from infra.log import get_logger
 from tasks.window import TAG
 
@@ -41,15 +42,10 @@ FILTERS: Mapping[str, Sequence[Filter]] = {
 
 async def ensure(client: PrefectClient) -> int:
     """How many were missing or changed, and are right now. Raises what Prefect's client raises."""
-    there = {one["name"]: one["filters"] for one in await _asked(client, "POST", "/saved_searches/filter", {"limit": 200})}
+    there = {one["name"]: one["filters"] for one in await asked(client, "POST", "/saved_searches/filter", {"limit": 200})}
     wrong = [name for name, filters in FILTERS.items() if there.get(name) != filters]
     for name in wrong:
-        await _asked(client, "PUT", "/saved_searches/", {"name": name, "filters": FILTERS[name]})
+        await asked(client, "PUT", "/saved_searches/", {"name": name, "filters": FILTERS[name]})
     if wrong:
         log.info("saved_filters.applied", filters=len(wrong))
     return len(wrong)
-
-
-async def _asked(client: PrefectClient, method: Literal["POST", "PUT"], path: str, body: object) -> Any:
-    # The client's own list of paths lacks these.
-    return (await client.request(method, cast("Any", path), json=body)).json()

@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any
 from uuid import UUID, uuid5
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -19,6 +19,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from domain.window import RunState, Stage
 from flows.dead import RULES
+from flows.home import asked
 from infra import metrics
 from infra.db.drawings import NOT_TAKEN, Drawing
 from infra.log import get_logger
@@ -61,20 +62,29 @@ class Window:
         """For ever, through every absence of Prefect and of our database; not at all where the settings want nothing drawn."""
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):  # or a restart of the server would go unnoticed
             while True:
-                full, pause, began = False, 0.0, time.monotonic()
+                full, began = False, time.monotonic()
                 try:
                     if self._settings.window == "none":
                         return await asyncio.to_thread(window.rest, self._city)
                     async with get_client() as client:
                         full = await self.draw(client) >= window.AT_ONCE
-                    if await asyncio.to_thread(window.work_goes_on, self._city, self._settings.window_lag_seconds):
-                        pause = (time.monotonic() - began) * (1 / SHARE - 1)
+                    await self._leave_to_work(time.monotonic() - began)
                 except Exception as error:
                     log.warning("window.waiting", error=type(error).__name__)
                     self._away_since = self._away_since or self._city.now()
                     self._deployment_id = ""
                     await asyncio.sleep(AGAIN_SECONDS)
-                await asyncio.sleep(pause if full else max(pause, self._settings.window_seconds))
+                if not full:
+                    await asyncio.sleep(self._settings.window_seconds)
+
+    async def _leave_to_work(self, drew_for: float) -> None:
+        """While workers are at work, draw in a share of the time only; but go on before our turn ends, and as soon as nobody
+        is at work or what is to be drawn has waited too long."""
+        most = window.TURN.total_seconds() / 2
+        until = time.monotonic() + min(drew_for * (1 / SHARE - 1), most)
+        while time.monotonic() < until and await asyncio.to_thread(  # noqa: ASYNC110  # other processes work
+                window.work_goes_on, self._city, self._settings.window_lag_seconds):
+            await asyncio.sleep(min(self._settings.window_seconds, until - time.monotonic()))
 
     async def draw(self, client: PrefectClient) -> int:
         """One pass: how many prescriptions were drawn or need no run. Raises what Prefect's client raises."""
@@ -148,7 +158,7 @@ class Window:
     async def _make(self, client: PrefectClient, fresh: Sequence[Picture]) -> dict[str, str]:
         """A run for each that Prefect takes, in the state its prescription is in; the one that is there already if there is
         one."""
-        answer = await _asked(client, "POST", f"/deployments/{self._deployment_id}/create_flow_run/bulk", [
+        answer = await asked(client, "POST", f"/deployments/{self._deployment_id}/create_flow_run/bulk", [
             {"name": one.id, "idempotency_key": key_of(one.id), "parameters": {"prescription": one.id}, "tags": one.tags,
              "state": one.state._asdict()} for one in fresh])
         results = answer["results"]
@@ -164,7 +174,7 @@ class Window:
             for i in range(0, len(members), STATES_AT_ONCE):
                 part = members[i:i + STATES_AT_ONCE]
                 # Forced: the rules of orchestration protect runs at work, and this one shows work.
-                answer = await _asked(client, "POST", "/flow_runs/bulk_set_state", {
+                answer = await asked(client, "POST", "/flow_runs/bulk_set_state", {
                     "flow_runs": {"id": {"any_": [runs[number] for number in part]}}, "state": state._asdict(),
                     "force": True, "limit": STATES_AT_ONCE})
                 moved = {result["flow_run_id"] for result in answer["results"] if result["status"] == "ACCEPT"}
@@ -173,25 +183,25 @@ class Window:
 
     async def _tag(self, client: PrefectClient, pictures: Sequence[Picture], runs: dict[str, str]) -> None:
         for one in pictures:
-            await _asked(client, "PATCH", f"/flow_runs/{runs[one.id]}", {"tags": one.tags})
+            await asked(client, "PATCH", f"/flow_runs/{runs[one.id]}", {"tags": one.tags})
 
     async def _tell(self, client: PrefectClient, told: Sequence[tuple[str, Stage, int]]) -> None:
         events = [_event(UUID(run), stage, number, self._settings.gateway_url) for run, stage, number in told]
         for i in range(0, len(events), EVENTS_AT_ONCE):
-            await _asked(client, "POST", "/events", events[i:i + EVENTS_AT_ONCE])
+            await asked(client, "POST", "/events", events[i:i + EVENTS_AT_ONCE])
 
     async def _explain(self, client: PrefectClient, pictures: Sequence[Picture], runs: dict[str, str]) -> None:
         """Why a run turns red, in its log too: that is what its page shows first, and a state's message behind a tab."""
         if pictures:
             told = {"name": "sanyi", "level": logging.ERROR, "timestamp": self._city.now().isoformat()}
-            await _asked(client, "POST", "/logs/", [
+            await asked(client, "POST", "/logs/", [
                 told | {"flow_run_id": runs[one.id], "message": one.state.message} for one in pictures])
 
     async def _call_back_strays(self, client: PrefectClient) -> None:
         """What was cancelled in Prefect's pages, or begun there and never ended, shows again where its prescription is; and
         a red one is red again that somebody declared to be over, or that Prefect deleted as old. What it made no run of is
         tried again."""
-        answer = await _asked(client, "POST", "/flow_runs/filter", {
+        answer = await asked(client, "POST", "/flow_runs/filter", {
             "flow_runs": {"deployment_id": {"any_": [self._deployment_id]}, "tags": {"all_": [window.TAG]},
                           "state": {"operator": "or_", "type": {"any_": ["CANCELLING", "CRASHED", "PAUSED", "PENDING"]},
                                     "name": {"any_": [RETRIED]}}}, "limit": 200})
@@ -216,18 +226,12 @@ async def _home(client: PrefectClient) -> tuple[str, str]:
     return str(found.flow_id), str(found.id)
 
 
-async def _asked(client: PrefectClient, method: Literal["POST", "PATCH"], path: str, body: object) -> Any:
-    """What Prefect answers; None for nothing. The client's own list of paths lacks those for many runs at once."""
-    answer = await client.request(method, cast("Any", path), json=body)
-    return answer.json() if answer.content else None
-
-
 async def _states(client: PrefectClient, runs: dict[str, str]) -> dict[str, str]:
     """What those runs show at present, by prescription; without those Prefect does not have."""
     states: dict[str, str] = {}
     ids = list(runs)
     for i in range(0, len(ids), window.AT_ONCE):
-        answer = await _asked(client, "POST", "/flow_runs/filter", {
+        answer = await asked(client, "POST", "/flow_runs/filter", {
             "flow_runs": {"id": {"any_": ids[i:i + window.AT_ONCE]}}, "limit": window.AT_ONCE})
         states |= {runs[run["id"]]: f"{run['state']['type']} {run['state']['name']}: {run['state']['message']}"[:400]
                    for run in answer if run["state"]}

@@ -90,9 +90,10 @@ class Layout:
         if text in self.columns or text in self.left_out:
             return text
         text = text[:MAX_HEADING]
-        bare, *behind = re.split(r"[/(（\n]", text, maxsplit=1)
-        known = bare.strip() in self.columns or bare.strip() in self.left_out
-        return bare.strip() if known and self._hints.fullmatch("".join(behind)) else text
+        before, *behind = re.split(r"[/(（\n]", text, maxsplit=1)
+        bare = before.strip()
+        known = bare in self.columns or bare in self.left_out
+        return bare if known and self._hints.fullmatch("".join(behind)) else text
 
     def unit_of(self, text: str) -> str:
         """The unit that stands behind a heading: `mg` of `单次用量(mg)`; empty where there is none."""

@@ -58,12 +58,6 @@ class Subject:
         return self.moves[min(self.drawn, len(self.moves) - 1)].at
 
 
-def can_wait(session: Session, now: datetime, lag: timedelta) -> bool:
-    """Whether something is to be drawn, and none of it has waited for so long."""
-    since = waiting_since(session)
-    return since is not None and now - since < lag
-
-
 _RX, _HISTORY, _DRAWING, _DRAWER = table(PrescriptionRow).c, table(HistoryRow).c, table(DrawingRow).c, table(DrawerRow).c
 _IDS: sa.BindParameter[list[str]] = sa.bindparam("ids", expanding=True)
 
@@ -99,6 +93,12 @@ def waiting_since(session: Session) -> datetime | None:
         return _moment(run(session, _FIRST).scalar_one() or "")
     except ValueError:
         return None
+
+
+def can_wait(session: Session, now: datetime, lag: timedelta) -> bool:
+    """Whether something is to be drawn, and none of it has waited for so long."""
+    since = waiting_since(session)
+    return since is not None and now - since < lag
 
 
 def backlog(session: Session) -> int:

@@ -605,5 +605,5 @@ def _movement(row: PayerRow) -> tuple[str, str]:
 
 TestAnything = pytest.mark.usefixtures("_built")(Anything.TestCase)
 TestAnything.settings = settings(
-    max_examples=max(1, settings().max_examples // 5), stateful_step_count=40, deadline=None, derandomize=True,
+    max_examples=max(1, settings().max_examples * 2 // 5), stateful_step_count=40, deadline=None, derandomize=True,
     suppress_health_check=list(HealthCheck))

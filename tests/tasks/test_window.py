@@ -192,6 +192,29 @@ def test_work_goes_on_while_a_worker_has_what_was_due_and_the_drawing_can_wait(l
     assert not window.work_goes_on(line.city, 30), "a pharmacist has it"
 
 
+@pytest.mark.parametrize("ends", ["the drawing has waited too long", "the work is done"])
+def test_drawing_leaves_the_machine_to_work_only_while_it_goes_on_and_the_drawing_can_wait(line, tmp_path, ends):
+    (rx_id,) = admit(line.city)
+    line.clock.advance(seconds=3)
+
+    async def rest() -> None:
+        resting = asyncio.create_task(drawer(line, tmp_path, window_seconds=0.01)._leave_to_work(1_000_000))
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        assert not resting.done()
+        if ends == "the work is done":
+            await hop(line.city, rx_id)
+        else:
+            line.clock.advance(seconds=30)
+        for _ in range(1000):  # well before half of a turn is over
+            if resting.done():
+                break
+            await asyncio.sleep(0.01)
+        assert resting.done()
+
+    asyncio.run(rest())
+
+
 class Refusing(FakePrefect):
     """Knows its deployments, and takes nothing else."""
 

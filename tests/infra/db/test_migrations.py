@@ -143,6 +143,22 @@ def test_what_is_alive_is_to_be_drawn_also_when_a_gateway_of_the_release_before_
     database.close()
 
 
+def test_what_is_drawn_by_now_stays_drawn(database_url: str) -> None:
+    database = Database(database_url)
+    database.migrate("0012")
+    engine = sa.create_engine(database_url)
+    with engine.begin() as connection:
+        for rx_id, drawn in (("rx_drawn", 3), ("rx_anew", 0), ("rx_over", None)):
+            _insert_prescription(connection, "settled", id=rx_id)
+            connection.execute(sa.text("UPDATE prescription SET drawn = :drawn WHERE id = :id"), {"drawn": drawn, "id": rx_id})
+    database.migrate()
+    with engine.begin() as connection:
+        assert dict(connection.execute(sa.text("SELECT id, drawn FROM prescription")).tuples().all()) == {
+            "rx_drawn": 3, "rx_anew": 0, "rx_over": None}
+    engine.dispose()
+    database.close()
+
+
 def test_postings_of_the_last_two_days_get_the_day_they_count_for(database_url: str) -> None:
     now = datetime.now(UTC)
     database = Database(database_url)

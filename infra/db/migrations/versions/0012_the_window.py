@@ -10,17 +10,10 @@ down_revision = '0011'
 
 
 def upgrade() -> None:
-    # What has ended gets no run any more: empty, it is never looked at, and PostgreSQL need not write its rows anew.
-    # The default is for what a gateway of the release before, which knows no drawing, still takes in.
-    row = sa.table('prescription', sa.column('status', sa.String), sa.column('drawn', sa.Integer))
-    alive = row.c.status.in_(('received', 'audited', 'in_review', 'reviewed', 'allocating', 'fulfilling', 'fulfilled', 'settled'))
-    if op.get_bind().dialect.name == 'sqlite':
-        op.add_column('prescription', sa.Column('drawn', sa.Integer(), nullable=True, server_default='0'))
-        op.execute(sa.update(row).where(~alive).values(drawn=None))
-    else:
-        op.add_column('prescription', sa.Column('drawn', sa.Integer(), nullable=True))
-        op.execute(sa.update(row).where(alive).values(drawn=0))
-        op.alter_column('prescription', 'drawn', server_default='0')
+    op.add_column('prescription', sa.Column('drawn', sa.Integer(), nullable=True))
+    # What has ended gets no run any more: empty, it is never looked at, and its rows need not be written anew.
+    op.execute("UPDATE prescription SET drawn = 0 WHERE status IN ('received', 'audited', 'in_review', 'reviewed', "
+               "'allocating', 'fulfilling', 'fulfilled', 'settled')")
     op.create_index('ix_prescription_undrawn', 'prescription', ['received_at'], unique=False,
                     sqlite_where=sa.text('drawn < version'), postgresql_where=sa.text('drawn < version'))
     op.create_table('drawing',

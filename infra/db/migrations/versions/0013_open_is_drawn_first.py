@@ -1,4 +1,4 @@
-"""what is open is drawn in Prefect before what has ended, the newest first"""
+"""what is open is drawn in Prefect before what has ended, and what a gateway that knows no drawing takes in is drawn too"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,8 +10,24 @@ OPEN = "drawn < version AND status IN ('allocating', 'audited', 'fulfilled', 'fu
 
 
 def upgrade() -> None:
+    _default()
     op.create_index('ix_prescription_undrawn_open', 'prescription', ['received_at'], unique=False,
                     sqlite_where=sa.text(OPEN), postgresql_where=sa.text(OPEN))
+
+
+def _default() -> None:
+    """Nothing is drawn of a row that a gateway of an earlier release inserts without the column."""
+    if op.get_bind().dialect.name == 'postgresql':
+        op.alter_column('prescription', 'drawn', server_default='0')
+        return
+    # SQLite cannot change a column's default, only make another column.
+    op.drop_index('ix_prescription_undrawn', 'prescription')
+    op.execute("ALTER TABLE prescription RENAME COLUMN drawn TO drawn_before")
+    op.add_column('prescription', sa.Column('drawn', sa.Integer(), nullable=True, server_default='0'))
+    op.execute("UPDATE prescription SET drawn = drawn_before")
+    op.execute("ALTER TABLE prescription DROP COLUMN drawn_before")
+    op.create_index('ix_prescription_undrawn', 'prescription', ['received_at'], unique=False,
+                    sqlite_where=sa.text('drawn < version'))
 
 
 def downgrade() -> None:
