@@ -242,6 +242,10 @@ class Anything(RuleBasedStateMachine):
             if start is S.RECEIVED:
                 continue
             self.hop(rx_id)
+            if number == 3 and S.SETTLED is starts[1] and start is not S.RECEIVED:
+                # Its patient has just got the same medicine with the second: the rules refuse it.
+                assert self.look().rx[rx_id].status == S.REFUSED
+                continue
             if start is S.IN_REVIEW:
                 continue
             self.pharmacist(rx_id, PHARMACIST, "pass")
