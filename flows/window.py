@@ -7,7 +7,7 @@ Prefect, and what is drawn twice is the same: a run has its key, a stage its id,
 import asyncio
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,6 +43,8 @@ STRAY_AFTER = {"CANCELLING": timedelta(), "CRASHED": timedelta(), "PAUSED": time
 """How long a state that is none of ours is left alone: somebody may be at work."""
 SHARE = 0.2
 """Of its time, that it draws while workers are at work and what is to be drawn can wait: they have the machine."""
+REFUSALS = 5
+"""Passes in turn in which Prefect makes no run of a prescription, before that counts as the prescription's own trouble."""
 AGAIN_SECONDS = 5.0
 """Pause when Prefect is away."""
 
@@ -55,6 +57,8 @@ class Window:
         self._settings = settings
         self._flow_id, self._deployment_id = "", ""
         self._strays_at = 0.0
+        self._refusals: Counter[str] = Counter()
+        """How often in turn Prefect has made no run of a prescription."""
         self._away_since: datetime | None = city.now()
         """When Prefect last answered, while it does not; at first, and after another's turn, we don't know what it remembers."""
 
@@ -122,8 +126,7 @@ class Window:
         if fresh:
             await asyncio.to_thread(window.intend, self._city, [one.id for one in fresh])
             runs |= await self._make(client, fresh)
-            await asyncio.to_thread(window.pass_over, self._city, {
-                one.id: one.subject.version for one in fresh if one.id not in runs}, NOT_TAKEN)
+            await self._pass_over_refused([one for one in fresh if one.id not in runs])
         # An unknown state is asked for: a run made by an attempt whose answer was lost is not ours to guess.
         # So is one that stays while stages are added: events of a run that is gone would spoil others' in Prefect's recorder.
         unknown = [one for one in pictures if one.drawing and one.id in runs and (
@@ -163,6 +166,15 @@ class Window:
              "state": one.state._asdict()} for one in fresh])
         results = answer["results"]
         return {one.id: result["flow_run_id"] for one, result in zip(fresh, results, strict=True) if result["flow_run_id"]}
+
+    async def _pass_over_refused(self, refused: Sequence[Picture]) -> None:
+        """Prefect made no run of these. Its SQLite, when it is locked, refuses all it is asked and takes them a little later:
+        only what it refuses again and again is passed over, so that it holds up nobody."""
+        self._refusals = Counter({one.id: self._refusals[one.id] + 1 for one in refused})
+        if refused:
+            log.warning("window.not_taken", prescriptions=len(refused))
+        await asyncio.to_thread(window.pass_over, self._city, {
+            one.id: one.subject.version for one in refused if self._refusals[one.id] >= REFUSALS}, NOT_TAKEN)
 
     async def _set(self, client: PrefectClient, pictures: Sequence[Picture], runs: dict[str, str]) -> set[str]:
         """Move runs to the states of their prescriptions; those whose run Prefect does not have any more."""

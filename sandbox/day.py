@@ -75,13 +75,16 @@ class Day:
     heard: Mapping[str, int] = field(default_factory=dict)
     """Reports each hospital has had."""
     runs: int = 0
+    shown: int = 0
+    """Prescriptions that have a run of their own in Prefect."""
     red_runs: list[str] = field(default_factory=list)
     seconds: float = 0.0
     compared: int = 0
 
     @property
     def good(self) -> bool:
-        return bool(self.ended) and all(one.right for one in self.ended) and not self.differences and not self.red_runs
+        return bool(self.ended) and all(one.right for one in self.ended) and not self.differences and not self.red_runs \
+            and self.shown == sum(one.status != "not received" for one in self.ended)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -155,7 +158,7 @@ def at_rest(city: SandboxCity, plan: Plan) -> bool:
         if row is None or row["status"] not in planned.expected_status or money_of(row) != planned.expected_money:
             return False
     board = city.ops("board")
-    return not board["outbox_waiting"] and not board["undrawn"]
+    return not board["outbox_waiting"] and not board["undrawn"] and city.count_runs("prescription") == len(rows)
 
 
 def whole(city: SandboxCity, book: str) -> dict[str, Any]:
@@ -201,7 +204,7 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
     day.faults = tieout.faults(books, city.killed("worker"), city.progress("hospital"))
     day.dialects = city.hospitals
     day.heard = {slug: len(city.book(slug)["reports"]) for slug in city.hospitals}
-    day.runs = city.count_runs()
+    day.runs, day.shown = city.count_runs(), city.count_runs("prescription")
     day.red_runs = city.red_runs()
     return day
 
@@ -287,7 +290,8 @@ def show(day: Day, console: Console) -> None:
     console.print(stages)
     faults = ", ".join(f"{count}× {name}" for name, count in day.faults.items() if count) or "无 none"
     console.print(f"\n[bold]故障 Faults survived[/bold]  {faults}")
-    console.print(f"[bold]Prefect[/bold]  {day.runs} 次运行 flow runs, {len(day.red_runs)} 红色 red")
+    console.print(f"[bold]Prefect[/bold]  {day.runs} 次运行 flow runs: {day.shown} 张处方各一次 one of each prescription; "
+                  f"{len(day.red_runs)} 红色 red")
     for red in day.red_runs:
         console.print(f"  [red]✗[/red] {red}")
     if day.differences:

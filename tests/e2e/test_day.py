@@ -30,5 +30,9 @@ def test_the_faults_were_really_there(day):
     assert day.faults["工作进程被杀 worker killed"] == 1
 
 
+def test_every_prescription_has_its_run_in_prefect(day):
+    assert day.shown == 20
+
+
 def test_nothing_is_red(day):
     assert day.red_runs == []

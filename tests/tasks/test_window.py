@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from domain.errors import Refused
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
-from flows.window import STRAYS_SECONDS, Window
+from flows.window import REFUSALS, STRAYS_SECONDS, Window
 from infra.db import prescriptions, views
 from infra.db.views.boards import NEEDS
 from tasks import window
@@ -360,8 +360,8 @@ def test_what_prefect_makes_no_run_of_is_told_and_holds_up_nobody_and_is_tried_a
     prefect, drawing = Choosy(*refused), drawer(line, tmp_path)
     monkeypatch.setattr(window.to_draw, "__defaults__", (3,))
     with capture_logs() as logs:
-        draw(drawing, prefect)
-        draw(drawing, prefect)
+        for _ in range(REFUSALS + 1):
+            draw(drawing, prefect)
     assert list(prefect.runs) == [key_of(waits)]
     told = [one for one in logs if one["event"] == "window.passed_over"]
     assert {(one["prescription"], one["code"]) for one in told} == {(rx_id, "run_refused") for rx_id in refused}
@@ -373,6 +373,18 @@ def test_what_prefect_makes_no_run_of_is_told_and_holds_up_nobody_and_is_tried_a
     draw(drawing, prefect)
     assert [state_of(prefect, rx_id) for rx_id in refused] == ["RUNNING In audit"] * 3
     assert "run_refused" not in concerns(line)
+
+
+def test_a_prefect_whose_database_is_locked_refuses_all_and_nobody_is_passed_over(line, tmp_path):
+    refused = admit(line.city, 3)
+    prefect, drawing = Choosy(*refused), drawer(line, tmp_path)
+    for _ in range(REFUSALS - 1):
+        assert draw(drawing, prefect) == 0
+    assert "run_refused" not in concerns(line)
+    assert window.backlog(line.city) == 3
+    prefect.refused.clear()
+    assert draw(drawing, prefect) == 3
+    assert window.backlog(line.city) == 0
 
 
 def needs(line) -> set[str]:
