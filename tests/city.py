@@ -133,10 +133,12 @@ def make_city(
     Its partners are the fakes: `city.chains["ankang"]` says yes later, `city.chains["baicao"]` at once.
     """
     file = tmp_path / "sanyi.db"
-    if url is None and not file.exists():
+    copied = url is None and not file.exists()
+    if copied:
         file.write_bytes(_migrated())
     db = Database(url or f"sqlite:///{file}", boundary=boundary)
-    db.migrate()
+    if not copied:
+        db.migrate()
     policy = load_policy("jinan")
     return City(
         policy=policy,

@@ -67,7 +67,8 @@ class Postgres:
     def fresh(self, template: str = "template1") -> str:
         """A new database of its own, made from a template; its address."""
         name = f"t_{secrets.token_hex(6)}"
-        self._run(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        # Copied as files: through the log, which is the default, it costs six times the CPU.
+        self._run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
         return self.url(name)
 
     def template(self, name: str, prepare: Callable[[str], object]) -> str:

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 import sqlalchemy as sa
+from fastapi import FastAPI
 
 from adapters import registry
 from domain.claims import Claim, Settlement
@@ -224,7 +225,13 @@ class World:
                             hospitals={HOSPITAL: self.hospital, **others}, now=self.clock)
         self._settings = make_settings(self._site.folder, worker=f"worker-{self.power.failed}", poll_seconds=0.004,
                                        lease_seconds=self.lease_seconds, anchor_key=ANCHOR_KEY)
-        self._gateway = create_app(self.city, self._settings)
+        self._gateway: FastAPI | None = None
+
+    def gateway(self) -> FastAPI:
+        """Made when the first request comes: to make one is the dearest thing a world does."""
+        if self._gateway is None:
+            self._gateway = create_app(self.city, self._settings)
+        return self._gateway
 
     def _until_done(self, do: Callable[[], T]) -> T:
         while True:
@@ -254,7 +261,7 @@ class World:
 
     async def _checked(self) -> None:
         speech = erx.speaker()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(self._gateway), base_url="http://testserver") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(self.gateway()), base_url="http://testserver") as client:
             speech._client = client
             await speech.where(erx.facts())
 
@@ -533,7 +540,7 @@ class World:
         return self._until_done(lambda: asyncio.run(self._request(path, body, headers, method)))
 
     async def _request(self, path: str, body: bytes, headers: dict[str, str], method: str = "POST") -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(self._gateway), base_url="http://testserver") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(self.gateway()), base_url="http://testserver") as client:
             return await client.request(method, path, content=body, headers=headers)
 
 
