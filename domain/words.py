@@ -239,6 +239,11 @@ TROUBLES: Mapping[str, Trouble] = {
             "a request differs from the one intended under its key; it was not sent"),
         Two("平台程序问题：按处方号报告开发人员；修复后点击“立即重试”",
             "a fault of the platform: report it with the prescription's id; once mended, wake the prescription")),
+    "NeedsOperator:stored_newer": Trouble(
+        True,
+        Two("数据由更新版本的平台写入，本版本无法读取", "stored by a newer release than the one that read it"),
+        Two("把各进程都升级到同一版本（不要退回旧版本），再点击“立即重试”",
+            "bring every process to the same release (never back to an older one), then wake the prescription")),
     "": Trouble(
         True,
         Two("平台程序出错", "a fault of the platform"),

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter
-
 from domain.audit import selfpay_lines
 from domain.benefit import forecast, restricted
 from domain.claims import Claim, ClaimLine, Identity, Settlement
@@ -28,6 +26,7 @@ from infra.db.effects import Effect, Intent
 from infra.db.history import Head
 from infra.db.orders import Placed, Terms
 from infra.db.prescriptions import Loaded, canonical
+from infra.db.stored import RECEIPT
 from infra.log import get_logger
 from tasks import ends, reports
 from tasks.audit import open_entitlement, open_patient
@@ -35,7 +34,6 @@ from tasks.city import City
 from tasks.effect import intend, once
 
 log = get_logger(__name__)
-RECEIPT = TypeAdapter(Receipt)
 CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """None that looks like another. Ten of them: the counter has the digest, and must not be able to guess the code."""
 MOST_NAMED = 20

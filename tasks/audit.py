@@ -3,8 +3,6 @@
 import json
 from datetime import timedelta
 
-from pydantic import TypeAdapter
-
 from domain.audit import Facts, audit
 from domain.claims import Entitlement, Identity
 from domain.errors import Refused
@@ -16,11 +14,11 @@ from domain.words import happening
 from infra.db import history, orders, prescriptions
 from infra.db.history import Head
 from infra.db.prescriptions import Loaded
+from infra.db.stored import ENTITLEMENT
 from tasks import reports
 from tasks.city import City
 from tasks.ends import expire, tell_sent_back
 
-ENTITLEMENT = TypeAdapter(Entitlement)
 REMEMBERED = timedelta(days=366)
 """How far back what was handed over is looked at: the year of B-06, leap years included."""
 
@@ -47,7 +45,7 @@ async def audit_prescription(city: City, prescription_id: str) -> Head:
     to = Status.REFUSED if blocked else Status.AUDITED if insured else Status.RETURNED
     on = to is Status.AUDITED
     known = {} if entitlement is None else {"entitlement_sealed": city.cipher.seal(
-        ENTITLEMENT.dump_json(entitlement).decode(), f"entitlement/{rx.id}")}
+        ENTITLEMENT.write_text(entitlement), f"entitlement/{rx.id}")}
     detail = _detail(findings)
     with city.db.transaction("audit.recorded") as session:
         # The event first: of two workers that audited it, one goes no further.
@@ -89,7 +87,7 @@ def open_entitlement(city: City, loaded: Loaded) -> Entitlement | None:
     if loaded.entitlement_sealed is None:
         return None
     text = city.cipher.open(loaded.entitlement_sealed, f"entitlement/{loaded.id}")
-    return ENTITLEMENT.validate_json(text)
+    return ENTITLEMENT.read_text(text)
 
 
 async def entitlement_of(city: City, rx: Prescription, identity: Identity) -> Entitlement | None:

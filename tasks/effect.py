@@ -2,13 +2,12 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter
+from typing import TypeVar
 
 from domain.errors import OutcomeUnknown, Refused
 from infra.db import Session, effects
 from infra.db.effects import Effect, Intent
+from infra.db.stored import Stored
 from tasks.city import City
 
 T = TypeVar("T")
@@ -30,7 +29,7 @@ async def once(
     *,
     partner: str,
     request: bytes,
-    answer: TypeAdapter[Any],
+    answer: Stored[T],
     send: Callable[[], Awaitable[T]],
     ask: Callable[[], Awaitable[T | None]],
     then: Callable[[Session, T], R],
@@ -54,7 +53,7 @@ async def once(
         raise Refused(f"{partner}: {effect.step} was refused: {intent.refusal}", code=intent.refusal)
     found: T | None
     if intent.answer is not None:
-        found = answer.validate_python(intent.answer["value"])
+        found = answer.read(intent.answer["value"])
     else:
         try:
             found = None if intent.new else await ask()
@@ -67,7 +66,7 @@ async def once(
     assert found is not None
     with city.db.transaction(f"{effect.step}.answered") as session:
         if intent.answer is None:
-            value = {"value": answer.dump_python(found, mode="json")}
+            value = {"value": answer.write(found)}
             effects.answered(session, effect, answer=value, refusal="", at=city.now())
         return then(session, found)
 

@@ -4,26 +4,23 @@ import asyncio
 import hashlib
 from datetime import date, datetime
 
-from pydantic import TypeAdapter
-
 from domain.claims import DayTotals, Reconciled, Reversal, Settlement
 from domain.errors import NeedsOperator, Transient
 from domain.events import Event, Wait
 from domain.lifecycle import Money, Status
 from domain.money import Fen
 from infra.db import Session, claims, history, orders, prescriptions
-from infra.db.claims import SETTLEMENT, Claimed
+from infra.db.claims import Claimed
 from infra.db.effects import Effect
 from infra.db.history import Head
 from infra.db.orders import Placed
 from infra.db.prescriptions import Loaded
+from infra.db.stored import REVERSAL, SETTLEMENT
 from tasks import reports
 from tasks.allocation import make_claim, with_person
 from tasks.audit import open_entitlement, open_identity
 from tasks.city import City
 from tasks.effect import once
-
-REVERSAL = TypeAdapter(Reversal)
 
 
 async def settle(city: City, prescription_id: str) -> Head:

@@ -7,7 +7,6 @@ from datetime import date, datetime
 from functools import cache
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from domain.claims import Claim, DayTotals, Identity, Reversal, Settlement
@@ -16,9 +15,8 @@ from domain.lifecycle import MONEY_TRANSITIONS, Money
 from domain.money import Entry, Fen, Posting
 from infra.db.engine import Row, insert_new, run, table
 from infra.db.rows import UNRECONCILED, ClaimRow, DiscrepancyRow, EntryRow, PostingRow, ReconciliationRow
+from infra.db.stored import CLAIM, SETTLEMENT
 
-CLAIM = TypeAdapter(Claim)
-SETTLEMENT = TypeAdapter(Settlement)
 NOBODY = Identity("", "")
 
 
@@ -68,8 +66,8 @@ def make(session: Session, claim: Claim, *, version: int, order_id: str, forecas
     """Raises `StaleStatus` if another worker has made this version meanwhile."""
     public = replace(claim, psn_no="", identity=NOBODY)
     if not insert_new(session, ClaimRow, prescription_id=claim.prescription_id, version=version, order_id=order_id,
-                      status=Money.QUOTED, reference=claim.reference, content=CLAIM.dump_python(public, mode="json"),
-                      insutype=claim.insutype, total_fen=claim.total, forecast=_json(forecast)):
+                      status=Money.QUOTED, reference=claim.reference, content=CLAIM.write(public),
+                      insutype=claim.insutype, total_fen=claim.total, forecast=SETTLEMENT.write(forecast)):
         raise StaleStatus(f"{claim.prescription_id}: another worker has made claim {version}")
     return Claimed(public, version, order_id, Money.QUOTED, forecast, None, None)
 
@@ -108,12 +106,12 @@ def taken_back(session: Session, prescription_id: str) -> Claimed | None:
 
 
 def pre_settled(session: Session, prescription_id: str, version: int, answer: Settlement) -> None:
-    _advance(session, prescription_id, version, Money.PRE_SETTLED, pre_settled=_json(answer))
+    _advance(session, prescription_id, version, Money.PRE_SETTLED, pre_settled=SETTLEMENT.write(answer))
 
 
 def settled(session: Session, claim: Claim, version: int, answer: Settlement, *, chain: str, at: datetime) -> None:
     """The fund has paid: the claim moves and the ledger gets its posting. It counts for the fund's calendar day."""
-    _advance(session, claim.prescription_id, version, Money.SETTLED, settled=_json(answer),
+    _advance(session, claim.prescription_id, version, Money.SETTLED, settled=SETTLEMENT.write(answer),
              settlement_id=answer.settlement_id, settled_on=answer.day)
     post(session, posting(claim.prescription_id, "settled", answer, chain, claim.insutype), at, answer.day)
 
@@ -170,7 +168,8 @@ def day_totals(session: Session, day: date, clr_optins: str) -> list[DayTotals]:
     sums: dict[str, list[int]] = {}
     for row in session.scalars(sa.select(ClaimRow).where(
             sa.or_(ClaimRow.settled_on == day, ClaimRow.reversed_on == day))):
-        answer = SETTLEMENT.validate_python(row.settled)
+        assert row.settled is not None
+        answer = SETTLEMENT.read(row.settled)
         for sign, happened in ((1, row.settled_on == day), (-1, row.reversed_on == day)):
             if happened:
                 total = sums.setdefault(row.insutype, [0, 0, 0, 0])
@@ -230,13 +229,9 @@ def differences(ours: Settlement, theirs: Settlement) -> Sequence[tuple[str, int
             if getattr(ours, name) != getattr(theirs, name)]
 
 
-def _json(answer: Settlement) -> dict[str, object]:
-    return dict(SETTLEMENT.dump_python(answer, mode="json"))
-
-
 def _claimed(row: Row) -> Claimed:
     content, version, order_id, status, forecast, pre_settled, settled, reversal_id = row
     return Claimed(
-        CLAIM.validate_python(content), version, order_id, Money(status), SETTLEMENT.validate_python(forecast),
-        SETTLEMENT.validate_python(pre_settled) if pre_settled else None,
-        SETTLEMENT.validate_python(settled) if settled else None, reversal_id is not None)
+        CLAIM.read(content), version, order_id, Money(status), SETTLEMENT.read(forecast),
+        SETTLEMENT.read(pre_settled) if pre_settled else None,
+        SETTLEMENT.read(settled) if settled else None, reversal_id is not None)

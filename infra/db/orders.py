@@ -9,7 +9,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from domain.errors import StaleStatus
@@ -19,8 +18,7 @@ from domain.orders import Dispensed, Instructions, OrderStatus, PharmacyOrder
 from infra.db import effects
 from infra.db.engine import Row, run, table
 from infra.db.rows import ItemRow, OrderRow, PrescriptionRow
-
-ORDER = TypeAdapter(PharmacyOrder)
+from infra.db.stored import ORDER, PRESCRIPTION
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def make(session: Session, order: PharmacyOrder, *, attempt: int, sealed: bytes,
     public = replace(order, claim_secret="", recipient={}, instructions=Instructions())
     run(session, _INSERT, {
         "id": order.id, "prescription_id": order.prescription_id, "attempt": attempt, "chain": order.chain,
-        "store": order.store, "status": OrderStatus.HELD, "content": ORDER.dump_python(public, mode="json"),
+        "store": order.store, "status": OrderStatus.HELD, "content": ORDER.write(public),
         "sealed": sealed, "ranking": list(ranking), "total_fen": order.total, "made_at": at, "returned_lines": []})
     _items(session, order, [line.line for line in order.lines], OrderStatus.HELD)
     return Placed(public, attempt, OrderStatus.HELD, sealed)
@@ -113,7 +111,7 @@ def advance(session: Session, seen: Placed, to: OrderStatus, *, at: datetime, re
     change: dict[str, Any] = {}
     if terms:
         agreed = replace(seen.order, patient_due=terms.patient_due)
-        change = {"content": ORDER.dump_python(agreed, mode="json"), "patient_due_fen": terms.patient_due,
+        change = {"content": ORDER.write(agreed), "patient_due_fen": terms.patient_due,
                   "reference": terms.reference, "accept_by": terms.accept_by, "fulfil_by": terms.fulfil_by}
     lines = [line.line for line in seen.order.lines]
     forward = to in ORDER_TRANSITIONS[seen.status]
@@ -174,7 +172,7 @@ _SHARES: WeakKeyDictionary[sa.Engine, tuple[datetime, datetime, dict[str, Decima
 """The last answer of `shares`, by database."""
 
 
-_GIVEN = (
+_HANDED_OVER = (
     sa.select(_RX.content, _ROW.content, _ROW.handed_over_at, _ROW.returned_lines)
     .join(_PRESCRIPTION, _RX.id == _ROW.prescription_id)
     .where(_RX.patient_id == sa.bindparam("patient"), _RX.id != sa.bindparam("besides"),
@@ -188,11 +186,14 @@ def dispensed(session: Session, patient_id: str, *, since: datetime, besides: st
 
     Whoever prescribed it and whichever chain filled it. Goes by the person's opaque id, of which there is an index.
     """
-    given = []
-    for prescription, order, at, returned in run(session, _GIVEN, {"patient": patient_id, "besides": besides, "since": since}):
-        kept = {line["line"] for line in order["lines"]} - set(returned)
-        given += [Dispensed(item["drug"], at, item["days_supply"]) for item in prescription["items"] if item["line"] in kept]
-    return tuple(given)
+    medicines = []
+    rows = run(session, _HANDED_OVER, {"patient": patient_id, "besides": besides, "since": since})
+    for prescription, order, at, returned_lines in rows:
+        # A few fields of many documents: to read them whole would cost more than the rest of the audit.
+        kept = {line["line"] for line in ORDER.upgraded(order)["lines"]} - set(returned_lines)
+        medicines += [Dispensed(item["drug"], at, item["days_supply"])
+                      for item in PRESCRIPTION.upgraded(prescription)["items"] if item["line"] in kept]
+    return tuple(medicines)
 
 
 def orphan_holds(session: Session, before: datetime, statuses: Sequence[str]) -> list[Placed]:
@@ -206,5 +207,5 @@ def orphan_holds(session: Session, before: datetime, statuses: Sequence[str]) ->
 
 def _placed(row: Row) -> Placed:
     content, attempt, status, sealed, reason, accept_by, fulfil_by, handed_over_at, ended_at, returned_lines = row
-    return Placed(ORDER.validate_python(content), attempt, OrderStatus(status), sealed, reason, accept_by, fulfil_by,
+    return Placed(ORDER.read(content), attempt, OrderStatus(status), sealed, reason, accept_by, fulfil_by,
                   handed_over_at, ended_at, frozenset(returned_lines))

@@ -10,7 +10,6 @@ from itertools import zip_longest
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from domain.errors import StaleStatus
@@ -21,9 +20,7 @@ from domain.prescription import Prescription
 from infra.db import history
 from infra.db.engine import run, table
 from infra.db.rows import URGENT, FindingRow, HopRow, ItemRow, PrescriptionRow
-
-PRESCRIPTION = TypeAdapter(Prescription)
-FINDING = TypeAdapter(Finding)
+from infra.db.stored import FINDING, PRESCRIPTION
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Loaded:
 
     head: history.Head
     content: Mapping[str, Any] = field(repr=False)
-    """The prescription as JSON."""
+    """The prescription as it is stored."""
     patient_sealed: bytes = field(repr=False)
     entitlement_sealed: bytes | None = field(repr=False)
     cancel_reason: str | None
@@ -42,7 +39,7 @@ class Loaded:
     @cached_property
     def prescription(self) -> Prescription:
         """Read when it is first asked for: many who load one only look where it is."""
-        return PRESCRIPTION.validate_python(self.content)
+        return PRESCRIPTION.read(self.content)
 
     @property
     def id(self) -> str:
@@ -100,7 +97,7 @@ def admit(session: Session, rx: Prescription, *, patient_sealed: bytes, archive_
     row = PrescriptionRow(
         id=rx.id, hospital=rx.hospital, external_id=rx.external_id, patient_id=rx.patient.id,
         patient_sealed=patient_sealed,
-        content=PRESCRIPTION.dump_python(rx, mode="json"), archive_key=archive_key, received_at=at,
+        content=PRESCRIPTION.write(rx), archive_key=archive_key, received_at=at,
         valid_until=rx.valid_until, expedited=rx.kind == "emergency", wake_at=at, waiting_for=Wait.AUDIT, lane=f"{rx.hospital}/",
     )
     head = history.begin(session, row, actor=f"hospital:{rx.hospital}", event=Event.RECEIVED, at=at,
@@ -123,11 +120,11 @@ def save_findings(session: Session, prescription_id: str, findings: Sequence[Fin
     if findings:
         run(session, _ADD_FINDINGS, [
             {"prescription_id": prescription_id, "seq": seq, "code": finding.code, "severity": finding.severity,
-             "content": FINDING.dump_python(finding, mode="json")} for seq, finding in enumerate(findings, 1)])
+             "content": FINDING.write(finding)} for seq, finding in enumerate(findings, 1)])
 
 
 def findings(session: Session, prescription_id: str) -> list[Finding]:
-    return [FINDING.validate_python(content) for content, in run(session, _FINDINGS, {"id": prescription_id})]
+    return [FINDING.read(content) for content, in run(session, _FINDINGS, {"id": prescription_id})]
 
 
 @dataclass(frozen=True)

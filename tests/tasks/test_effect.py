@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 import pytest
 import sqlalchemy as sa
-from pydantic import TypeAdapter
 
 from domain.errors import NeedsOperator, OutcomeUnknown, Refused, RxError, Transient
+from domain.orders import OrderStatus, Receipt
 from infra.db.effects import Effect
 from infra.db.rows import IntentRow
+from infra.db.stored import RECEIPT
 from tasks.city import City
 from tasks.effect import once
 from tests.city import Plug, SimulatedCrash, admit, make_city
@@ -28,17 +29,17 @@ class Partner:
     after: list[BaseException | None] = field(default_factory=list)
     """What happens on the way back, call by call."""
 
-    async def send(self) -> str:
+    async def send(self) -> Receipt:
         self.calls.append("send")
         self._fate(self.before)
         self.done.append("done")
         self._fate(self.after)
-        return f"receipt {len(self.done)}"
+        return Receipt(f"receipt {len(self.done)}", OrderStatus.HELD)
 
-    async def ask(self) -> str | None:
+    async def ask(self) -> Receipt | None:
         self.calls.append("ask")
         self._fate(self.before)
-        answer = f"receipt {len(self.done)}" if self.done else None
+        answer = Receipt(f"receipt {len(self.done)}", OrderStatus.HELD) if self.done else None
         self._fate(self.after)
         return answer
 
@@ -66,8 +67,8 @@ def effect(city):
 
 
 def run(city: City, effect: Effect, partner: Partner, request: bytes = b"request") -> str:
-    return asyncio.run(once(city, effect, partner="ankang", request=request, answer=TypeAdapter(str),
-                            send=partner.send, ask=partner.ask, then=lambda _, receipt: receipt))
+    return asyncio.run(once(city, effect, partner="ankang", request=request, answer=RECEIPT,
+                            send=partner.send, ask=partner.ask, then=lambda _, receipt: receipt.reference))
 
 
 def intent(city: City) -> tuple[object, str, bool] | None:
@@ -97,7 +98,7 @@ def test_a_crash_at_any_commit_is_made_good_by_the_next_attempt(city, plug, effe
     assert partner.calls == calls
     assert run(city, effect, partner) == "receipt 1"
     assert (partner.calls, partner.done) == ([*calls, *later], ["done"])
-    assert intent(city) == ({"value": "receipt 1"}, "", True)
+    assert intent(city) == ({"value": RECEIPT.write(Receipt("receipt 1", OrderStatus.HELD))}, "", True)
 
 
 @pytest.mark.parametrize(("before", "after", "calls"), [

@@ -27,6 +27,7 @@ from infra.db.rows import (
     PrescriptionRow,
     ReconciliationRow,
 )
+from infra.db.stored import SETTLEMENT
 from infra.db.views.dossiers import Plain, chain_of, discrepancy, picked, postings
 
 
@@ -78,7 +79,7 @@ def ledger(session: Session, after: int, claim: tuple[str, int], limit: int) -> 
         .order_by(ClaimRow.prescription_id, ClaimRow.version).limit(limit)).all()
     claims = []
     for row, chain in found:
-        answer = row.settled or row.pre_settled or row.forecast
+        answer = SETTLEMENT.upgraded(row.settled or row.pre_settled or row.forecast)
         claims.append(picked(row, "prescription_id", "version", "order_id", "reference", "settlement_id",
                               "reversal_id", "status", "total_fen")
                       | {"chain": chain, "fund_fen": answer["fund"], "cash_fen": answer["cash"],

@@ -28,6 +28,7 @@ from infra.db.rows import (
     PrescriptionRow,
     ReviewRow,
 )
+from infra.db.stored import CLAIM, FINDING, MARK, ORDER, SETTLEMENT, Document
 
 Plain = dict[str, Any]
 
@@ -103,7 +104,7 @@ def dossier(session: Session, prescription_id: str) -> Dossier | None:
         hops=[picked(hop, "run_id", "started_at", "ended_at", "from_status", "to_status", "error")
               for hop in mine(HopRow, HopRow.id)],
         items=[picked(item, "line", "drug", "quantity", "order_id", "status") for item in mine(ItemRow, ItemRow.line)],
-        findings=[dict(finding.content) for finding in mine(FindingRow, FindingRow.seq)],
+        findings=[_finding(finding) for finding in mine(FindingRow, FindingRow.seq)],
         review=picked(review, "opened_at", "pharmacist", "claim_until", "lapses", "decision", "codes", "text",
                        "reasons", "decided_at") if review else None,
         orders=[_order(order) for order in mine(OrderRow, OrderRow.attempt)],
@@ -151,22 +152,34 @@ def chain_of(session: Session, prescription_id: str) -> tuple[PrescriptionRow | 
     return row, chain, broken
 
 
+def _finding(row: FindingRow) -> Plain:
+    return _unmarked(FINDING.upgraded(row.content))
+
+
+def _unmarked(document: Document) -> Plain:
+    """What is stored, without its version."""
+    return {name: value for name, value in document.items() if name != MARK}
+
+
 def _order(order: OrderRow) -> Plain:
+    content = ORDER.upgraded(order.content)
     # Not its content: the digest of a six-digit pickup code gives the code away.
     return picked(order, "id", "attempt", "chain", "store", "status", "reason", "reference", "total_fen",
                    "patient_due_fen", "made_at", "accept_by", "fulfil_by", "handed_over_at", "ended_at",
                    "returned_lines", "ranking") | {
-        "handover": order.content["handover"],
+        "handover": content["handover"],
         "lines": [{name: line[name] for name in ("line", "drug", "quantity", "unit", "unit_price", "amount")}
-                  for line in order.content["lines"]]}
+                  for line in content["lines"]]}
 
 
 def _claim(claim: ClaimRow) -> Plain:
-    return picked(claim, "version", "order_id", "status", "reference", "insutype", "total_fen", "forecast",
-                   "pre_settled", "settled", "settlement_id", "settled_on", "reversal_reference", "reversal_id",
-                   "reversed_on") | {
-        "med_type": claim.content["med_type"], "disease_code": claim.content["disease_code"],
-        "lines": [line["line"] for line in claim.content["lines"]]}
+    content = CLAIM.upgraded(claim.content)
+    divisions = {name: document and _unmarked(SETTLEMENT.upgraded(document)) for name, document in (
+        ("forecast", claim.forecast), ("pre_settled", claim.pre_settled), ("settled", claim.settled))}
+    return picked(claim, "version", "order_id", "status", "reference", "insutype", "total_fen", "settlement_id", "settled_on",
+                   "reversal_reference", "reversal_id", "reversed_on") | divisions | {
+        "med_type": content["med_type"], "disease_code": content["disease_code"],
+        "lines": [line["line"] for line in content["lines"]]}
 
 
 def postings(session: Session, rows: Sequence[PostingRow]) -> list[Plain]:

@@ -1,0 +1,84 @@
+"""Domain values stored as JSON: each document names its version, and every version ever written stays readable.
+
+A kind has one writer, of its newest version, and for each older version a pure function that makes a document of the next
+version from it. A change of a stored type needs a new version here: `tests/infra/db/test_stored.py` says so when it is missing.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter
+
+from domain.claims import Claim, Entitlement, Reversal, Settlement
+from domain.errors import NeedsOperator
+from domain.findings import Finding
+from domain.orders import PharmacyOrder, Receipt
+from domain.prescription import Prescription
+
+T = TypeVar("T")
+Document = Mapping[str, Any]
+Upgrade = Callable[[Document], Document]
+"""Makes a document of version n + 1 from one of version n, without changing it. It may look at the document only: domain
+types change, and what an old row means does not."""
+
+MARK = "v"
+"""Key of the version in a document. The release before versions wrote none: a document without it has version 1."""
+
+
+class Stored(Generic[T]):
+    """A dataclass of the domain as it is stored. `upgrades` lead from version 1 on, one step each."""
+
+    def __init__(self, name: str, kind: type[T], *upgrades: Upgrade) -> None:
+        assert MARK not in {field.name for field in fields(kind)}, f"{name}: {MARK} is the key of the version"  # type: ignore[arg-type]
+        self.name = name
+        self.adapter = TypeAdapter(kind)
+        self.upgrades = upgrades
+        self.version = 1 + len(upgrades)
+
+    def write(self, value: T) -> dict[str, Any]:
+        """The value as a document of the newest version."""
+        return {MARK: self.version, **self.adapter.dump_python(value, mode="json")}
+
+    def read(self, document: Document) -> T:
+        """The value of a document of any version. Raises what `upgraded` raises, `ValueError` for one that does not fit."""
+        return self.adapter.validate_python(self.upgraded(document))
+
+    def upgraded(self, document: Document) -> Document:
+        """The document in the newest version, for readers of a few fields.
+
+        Raises `NeedsOperator` (code `stored_newer`) for a version that this release does not know: a newer one wrote it, and
+        what it means cannot be guessed.
+        """
+        version = document.get(MARK, 1)
+        if version == self.version:
+            return document
+        if not isinstance(version, int) or not 0 < version <= self.version:
+            raise NeedsOperator(f"{self.name} of version {version!r}; this release reads up to {self.version}",
+                                code="stored_newer")
+        for upgrade in self.upgrades[version - 1:]:
+            document = upgrade(document)
+        return document
+
+    def write_text(self, value: T) -> str:
+        """The same as text, for what is sealed."""
+        return json.dumps(self.write(value), ensure_ascii=False, separators=(",", ":"))
+
+    def read_text(self, text: str) -> T:
+        return self.read(json.loads(text))
+
+
+PRESCRIPTION = Stored("prescription", Prescription)
+FINDING = Stored("finding", Finding)
+ORDER = Stored("order", PharmacyOrder)
+CLAIM = Stored("claim", Claim)
+SETTLEMENT = Stored("settlement", Settlement)
+"""A division of an amount: forecast, pre-settlement and settlement of a claim, and the fund's answer to a settlement."""
+REVERSAL = Stored("reversal", Reversal)
+"""The fund's answer to a reversal."""
+RECEIPT = Stored("receipt", Receipt)
+"""A chain's answer to a hold, an order or its withdrawal."""
+ENTITLEMENT = Stored("entitlement", Entitlement)
+"""What the fund said of a person; sealed."""
+KINDS = (PRESCRIPTION, FINDING, ORDER, CLAIM, SETTLEMENT, REVERSAL, RECEIPT, ENTITLEMENT)

@@ -1,0 +1,178 @@
+"""What an earlier release has left is brought up to this one, on both kinds of database, and nothing of it is lost.
+
+Its dumps lie in `released/`; `tests.infra.db.releases` made them and says how.
+"""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from domain.lifecycle import Status
+from domain.orders import OrderStatus
+from infra.crypto import Cipher
+from infra.db import Database, claims, orders, prescriptions, reviews, views
+from infra.db.rows import Base, ClaimRow, IntentRow, OrderRow, OutboxRow, PrescriptionRow
+from infra.db.stored import ENTITLEMENT, RECEIPT, REVERSAL, SETTLEMENT, Stored
+from tasks.audit import open_entitlement, open_patient
+from tasks.city import City
+from tasks.line import hop
+from tests.city import Clock, make_city, pass_review, say
+from tests.infra.db import releases
+
+RELEASES = sorted(path.name.removesuffix(".sqlite.sql.xz") for path in releases.HERE.glob("*.sqlite.sql.xz"))
+CIPHER = Cipher(b"i" * 32, b"l" * 32)
+Counts = dict[str, int]
+
+
+@dataclass
+class Past:
+    """A database as a release left it."""
+
+    url: str
+    rows: Counts
+    """By table."""
+    balances: Counts
+    """By account, in fen."""
+
+
+@pytest.fixture(params=[(name, kind) for name in RELEASES for kind in ("sqlite", "postgresql")], ids="-".join)
+def past(request: pytest.FixtureRequest, tmp_path: Path) -> Past:
+    name, kind = request.param
+    url = (releases.restore_sqlite(name, tmp_path / "sanyi.db") if kind == "sqlite"
+           else releases.restore_postgresql(name, request.getfixturevalue("postgres_url")))
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        tables = sa.inspect(connection).get_table_names()
+        rows = {table: connection.scalar(sa.text(f'SELECT count(*) FROM "{table}"')) or 0 for table in tables}
+        balances = {account: int(total) for account, total in connection.execute(
+            sa.text("SELECT account, sum(amount_fen) FROM entry GROUP BY account"))}
+    engine.dispose()
+    return Past(url, rows, balances)
+
+
+@pytest.fixture
+def city(past: Past, tmp_path: Path) -> Iterator[City]:
+    """The demo city on that database, two minutes after the last word."""
+    (tmp_path / "city").mkdir()
+    made = make_city(tmp_path / "city", past.url, now=Clock())
+    with made.db.reading() as session:
+        last = session.scalar(sa.select(sa.func.max(PrescriptionRow.received_at)))
+    assert last is not None
+    made.now.advance(seconds=(last - made.now()).total_seconds() + 120)  # type: ignore[attr-defined]
+    for chain in made.chains.values():
+        chain._events = count(10_000)  # type: ignore[attr-defined]  # nothing that they have said before
+    yield made
+    made.db.close()
+
+
+def test_it_becomes_exactly_the_tables_of_the_code(past: Past) -> None:
+    database = Database(past.url)
+    database.migrate()
+    database.close()
+    engine = sa.create_engine(past.url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), Base.metadata) == []
+        kept = {table: connection.scalar(sa.text(f'SELECT count(*) FROM "{table}"')) for table in past.rows}
+    engine.dispose()
+    assert kept == past.rows
+    assert sum(past.rows.values()) > 1000
+
+
+def test_every_history_holds_and_every_posting_balances(city: City, past: Past) -> None:
+    with city.db.reading() as session:
+        verified, following = views.verify_page(session, "", 0, 1000)
+    assert following is None
+    assert (verified["chains"], verified["postings"]) == (past.rows["prescription"], past.rows["posting"])
+    assert (verified["broken"], verified["out_of_balance"]) == ([], [])
+
+
+def test_every_document_is_read(city: City, past: Past) -> None:
+    answers: dict[str, Stored[object]] = defaultdict(lambda: RECEIPT, settle=SETTLEMENT, reverse=REVERSAL)  # type: ignore[arg-type]
+    with city.db.reading() as session:
+        ids = session.scalars(sa.select(PrescriptionRow.id)).all()
+        for rx_id in ids:
+            loaded = prescriptions.load(session, rx_id)
+            assert loaded.prescription.id == rx_id
+            assert open_patient(city, loaded)["name"]
+            assert (open_entitlement(city, loaded) is None) == (loaded.entitlement_sealed is None)
+        found = sum(len(prescriptions.findings(session, rx_id)) for rx_id in ids)
+        placed = [order for rx_id in ids for order in orders.of(session, rx_id)]
+        for row in session.scalars(sa.select(ClaimRow)):
+            newest = claims.newest(session, row.prescription_id)
+            assert newest is not None
+            assert newest.forecast.total == newest.claim.total
+        for intent in session.scalars(sa.select(IntentRow).where(IntentRow.answered_at.is_not(None), IntentRow.refusal == "")):
+            assert intent.answer is not None
+            assert answers[intent.step].read(intent.answer["value"])
+    assert (len(ids), found, len(placed)) == (past.rows["prescription"], past.rows["finding"], past.rows["pharmacy_order"])
+
+
+def test_what_is_sealed_opens_as_it_was(city: City) -> None:
+    """What waits in the outbox is sent with the bytes it was written with."""
+    with city.db.reading() as session:
+        for parcel in session.scalars(sa.select(OutboxRow)):
+            body = CIPHER.open(parcel.sealed, f"outbox/{parcel.key}")
+            assert json.dumps(json.loads(body), ensure_ascii=False, sort_keys=True) == body
+        for order in session.scalars(sa.select(OrderRow)):
+            assert set(json.loads(CIPHER.open(order.sealed, f"order/{order.id}"))) == {"claim_secret", "pickup_code"}
+        for rx in session.scalars(sa.select(PrescriptionRow).where(PrescriptionRow.entitlement_sealed.is_not(None))):
+            assert rx.entitlement_sealed is not None
+            assert ENTITLEMENT.read_text(CIPHER.open(rx.entitlement_sealed, f"entitlement/{rx.id}")).psn_no
+
+
+def test_every_page_can_be_shown(city: City, past: Past) -> None:
+    now = city.now()
+    with city.db.reading() as session:
+        board = views.board(session, now, city.policy)
+        assert board.open
+        assert board.money.balance == 0
+        listed = views.prescriptions_page(session, "", 1000)
+        for row in listed:
+            dossier = views.dossier(session, row["id"])
+            assert dossier is not None
+            assert dossier.broken is None
+            exported = views.history_export(session, row["id"])
+            assert exported is not None
+            assert exported["verified"]
+        postings, _ = views.ledger(session, 0, ("", 0), 1000)
+        assert (len(listed), len(postings["postings"])) == (past.rows["prescription"], past.rows["posting"])
+        assert all(posting["sum_fen"] == 0 for posting in postings["postings"])
+        assert len(views.reconciliations(session, None, 1000)) == past.rows["reconciliation"]
+        assert views.discrepancies(session, None, 1000)
+        assert views.stage_seconds(session, 1000)
+        assert reviews.queue(session, now, city.policy.expiring_soon)
+        assert views.listed(session, list(Status), None, 1000)
+
+
+def test_work_goes_on_where_it_was(city: City) -> None:
+    """What was in review is filled and settled, what was to be settled is: also when it was handed over before the upgrade."""
+    with city.db.reading() as session:
+        where = {status: session.scalars(sa.select(PrescriptionRow.id).where(PrescriptionRow.status == status)).all()
+                 for status in (Status.IN_REVIEW, Status.FULFILLED)}
+    assert where[Status.IN_REVIEW]
+    assert where[Status.FULFILLED]
+    for rx_id in where[Status.FULFILLED]:
+        asyncio.run(hop(city, rx_id))
+    for rx_id in where[Status.IN_REVIEW]:
+        pass_review(city, rx_id)
+        asyncio.run(hop(city, rx_id))
+        with city.db.reading() as session:
+            assert orders.of(session, rx_id), rx_id
+        say(city, rx_id, OrderStatus.HANDED_OVER)
+        asyncio.run(hop(city, rx_id))
+    with city.db.reading() as session:
+        statuses = prescriptions.statuses(session, [*where[Status.IN_REVIEW], *where[Status.FULFILLED]])
+        troubles = session.scalars(sa.select(PrescriptionRow.trouble).where(PrescriptionRow.status == Status.FULFILLED)).all()
+        board = views.board(session, city.now(), city.policy)
+    assert set(statuses.values()) <= {Status.SETTLED, Status.FULFILLED}
+    assert set(troubles) <= {"Refused:closed_period"}, "what the fund refused stays so until a person has settled it"
+    assert board.money.balance == 0
