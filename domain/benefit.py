@@ -130,6 +130,13 @@ def settle(lines: Sequence[BenefitLine], terms: Terms, person: Person, used: Acc
     )
 
 
+def cap_may_end(lines: Sequence[BenefitLine], terms: Terms, used: Accumulators) -> bool:
+    """Whether the yearly cap could be less than what the lines cost: only then can it change what the pool pays."""
+    if terms.cap is None or terms.policy.cap_basis is CapBasis.NONE:
+        return False
+    return _sum(line.amount for line in lines) > _left(terms.cap, used.against(terms.cap_name).cap_used)
+
+
 def _pool(base: Fen, terms: Terms, used: Accumulators) -> Fen:
     """The pool's part of what is left after the deductible, within the cap (F-08, F-09)."""
     if terms.cap is None or terms.policy.cap_basis is CapBasis.NONE:
@@ -193,7 +200,7 @@ def benefit_line(line: OrderLine, knowledge: Knowledge, selfpay: bool) -> Benefi
 def restricted(drug: str, knowledge: Knowledge) -> bool:
     """Whether the fund pays a catalogue's drug under conditions only (F-04)."""
     known = knowledge.drug(drug)
-    return known is not None and any(row.drug == known.id for row in knowledge.restrictions)
+    return known is not None and bool(knowledge.index.restrictions.rows(known))
 
 
 def forecast(

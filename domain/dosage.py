@@ -29,8 +29,9 @@ def most_administrations(times: int, period_days: int, window_days: int) -> int:
 
     Every other day is once in a day, and four times in a week: a mean would let double doses pass.
     """
-    mean = administrations(times, period_days, window_days)
-    return 1 if mean is None else max(1, math.ceil(mean))
+    if times <= 0 or period_days <= 0 or window_days <= 0:
+        return 1
+    return max(1, -(-times * window_days // period_days))
 
 
 def dose_in_window(single: Number, times: int, period_days: int, window_days: int) -> Fraction | None:

@@ -24,6 +24,7 @@ _FACTORS: Mapping[str, tuple[str, Fraction]] = {
 }
 """Unit -> what it measures, and how much of it. A counted unit (片, 支) measures only itself."""
 
+ONE = Fraction(1)
 MOST = 10**9
 """Numbers from here on are not of this world: no dose, quantity or strength is larger."""
 _LEAST_DIGIT, _MOST_DIGITS = -12, 60
@@ -54,7 +55,7 @@ def factor(unit: str, into: str) -> Fraction | None:
     if not here or not there:
         return None
     if here == there:
-        return Fraction(1)
+        return ONE
     kind, amount = _FACTORS.get(here, (here, Fraction(1)))
     other, size = _FACTORS.get(there, (there, Fraction(1)))
     return amount / size if kind == other else None
@@ -70,10 +71,14 @@ def exact(value: Decimal | int | Fraction) -> Fraction | None:
                 or len(value.as_tuple().digits) > _MOST_DIGITS:
             return None
         return Fraction(value)
+    if isinstance(value, Fraction):
+        return value if 0 < value.numerator < MOST * value.denominator else None
     return Fraction(value) if 0 < value < MOST else None
 
 
 def converted(value: Decimal | int | Fraction, unit: str, into: str) -> Fraction | None:
     """An amount in another unit, exactly; None where the number is none or no factor is fixed."""
     amount, times = exact(value), factor(unit, into)
-    return None if amount is None or times is None else amount * times
+    if amount is None or times is None:
+        return None
+    return amount if times is ONE else amount * times

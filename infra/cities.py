@@ -4,6 +4,7 @@ Bad data is `NeedsOperator`, naming file, row, field and cure, so that it stops 
 """
 
 import csv
+import hashlib
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -192,55 +193,62 @@ def load_knowledge(slug: str, root: Path = CITIES) -> Knowledge:
     ingredients = keyed(folder / "ingredients.csv", "drug_id", lambda row: row.listed("atc_codes"))
     drugs = keyed(folder / "drugs.csv", "drug_id", lambda row: _drug(row, ingredients))
     return Knowledge(
+        version=_version(city, folder),
         drugs=drugs,
         catalogue=keyed(city / "catalogue.csv", "code", lambda row: _entry(row, drugs)),
         frequencies=keyed(folder / "frequency_codes.csv", "code", lambda row: Frequency(
-            row.required("code"), row.required("name_cn"),
-            row.integer("times_per_period"), row.integer("period_days"))),
+            code=row.required("code"), name=row.required("name_cn"),
+            times=row.integer("times_per_period"), period_days=row.integer("period_days"))),
         interactions=tuple(Interaction(
-            row.required("ddi_id"), row.required("a_name"), row.listed("a_atc_prefixes"), row.required("b_name"),
-            row.listed("b_atc_prefixes"), row.action("default_action"), row.text("effect"), row.text("management"),
+            id=row.required("ddi_id"), a_name=row.required("a_name"), a_patterns=row.listed("a_atc_prefixes"),
+            b_name=row.required("b_name"), b_patterns=row.listed("b_atc_prefixes"), action=row.action("default_action"),
+            effect=row.text("effect"), management=row.text("management"),
         ) for row in rows(folder / "interactions.csv")),
         contraindications=tuple(Contraindication(
-            row.required("ci_id"), row.listed("atc_prefixes"), row.listed("icd10_prefixes"),
-            row.action("default_action"), row.text("reason"),
+            id=row.required("ci_id"), patterns=row.listed("atc_prefixes"), diagnoses=row.listed("icd10_prefixes"),
+            action=row.action("default_action"), reason=row.text("reason"),
         ) for row in rows(folder / "contraindications.csv")),
         pregnancy=tuple(PregnancyRow(
-            row.required("pl_id"), row.listed("atc_prefixes"), row.maybe_action("pregnancy_action"),
-            frozenset(("T1", "T2", "T3") if "ALL" in row.listed("trimesters") else row.listed("trimesters")),
-            row.maybe_action("lactation_action"), row.text("note"),
+            id=row.required("pl_id"), patterns=row.listed("atc_prefixes"), pregnancy=row.maybe_action("pregnancy_action"),
+            trimesters=frozenset(("T1", "T2", "T3") if "ALL" in row.listed("trimesters") else row.listed("trimesters")),
+            lactation=row.maybe_action("lactation_action"), note=row.text("note"),
         ) for row in rows(folder / "pregnancy_lactation.csv")),
-        limits=tuple(AgeSexLimit(
-            row.required("ag_id"), row.listed("atc_prefixes"), row.required("rule_type"),
-            row.maybe_integer("min_age_years"), row.sex("sex"),
-            row.maybe_integer("elderly_from_years"), row.action("default_action"), row.text("reason"),
-            *_above(row),
-        ) for row in rows(folder / "age_gender_limits.csv")),
+        limits=tuple(_limits(row) for row in rows(folder / "age_gender_limits.csv")),
         diagnosis_limits=tuple(DiagnosisLimit(
-            row.required("dl_id"), row.listed("icd10_prefixes"), row.sex("sex"), row.flag("newborn_only"),
-            row.action("default_action"), row.text("reason"),
+            id=row.required("dl_id"), diagnoses=row.listed("icd10_prefixes"), sex=row.sex("sex"), newborn=row.flag("newborn_only"),
+            action=row.action("default_action"), reason=row.text("reason"),
         ) for row in rows(folder / "diagnosis_limits.csv")),
-        in_use=tuple(InUse(row.required("dp_id"), row.listed("atc_prefixes"), row.integer("days_in_use"))
+        in_use=tuple(InUse(id=row.required("dp_id"), patterns=row.listed("atc_prefixes"), days=row.integer("days_in_use"))
                      for row in rows(folder / "days_per_pack.csv")),
         duplicates=tuple(_duplicate(row, drugs) for row in rows(folder / "duplicate_groups.csv")),
         allergies=keyed(folder / "allergy_groups.csv", "allergy_id", lambda row: AllergyGroup(
-            row.required("allergy_id"), row.required("allergen_group"), row.listed("atc_prefixes"),
-            row.action("action"), row.listed("cross_atc_prefixes"), row.maybe_action("cross_action"),
-            row.text("note"))),
+            id=row.required("allergy_id"), name=row.required("allergen_group"), patterns=row.listed("atc_prefixes"),
+            action=row.action("action"), cross_patterns=row.listed("cross_atc_prefixes"),
+            cross_action=row.maybe_action("cross_action"), note=row.text("note"))),
         labs=tuple(LabLimit(
-            row.required("rh_id"), row.listed("atc_prefixes"), row.required("parameter"),
-            row.required("operator") + row.required("threshold"), row.action("default_action"), row.text("advice"),
+            id=row.required("rh_id"), patterns=row.listed("atc_prefixes"), parameter=row.required("parameter"),
+            threshold=row.required("operator") + row.required("threshold"), action=row.action("default_action"),
+            advice=row.text("advice"),
         ) for row in rows(folder / "renal_hepatic.csv")),
         # A restriction of a drug the demo tables do not hold could never match; it stays in the file only.
         restrictions=tuple(
             _restriction(row) for row in rows(folder / "payment_restrictions.csv") if row.text("drug_id")),
         chronic=tuple(ChronicGroup(
-            row.required("group_code"), row.required("name_cn"), row.listed("icd10_prefixes"),
-            row.required("code_status") != "NOT_CHRONIC",
+            code=row.required("group_code"), name=row.required("name_cn"), diagnoses=row.listed("icd10_prefixes"),
+            chronic=row.required("code_status") != "NOT_CHRONIC",
         ) for row in rows(folder / "chronic_diseases.csv")),
         review_items=keyed(folder / "review_items.csv", "item_code", lambda row: ReviewItem(
-            row.required("item_code"), row.required("outcome_group"), row.required("description"))),
+            code=row.required("item_code"), group=row.required("outcome_group"), text=row.required("description"))),
     )
+
+
+def _version(*folders: Path) -> str:
+    """SHA-256 of every table and policy in the folders, by name: another file or another byte is another version."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for file in sorted([*folder.glob("*.csv"), *folder.glob("*.toml")]):
+            digest.update(f"{folder.name}/{file.name}\n".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _folder(slug: str, root: Path) -> Path:
@@ -341,12 +349,15 @@ def _entry(row: Row, drugs: Mapping[str, Drug]) -> CatalogueEntry:
     )
 
 
-def _above(row: Row) -> tuple[Decimal | None, str]:
-    """The dose a day from which an elderly row counts, with its unit."""
+def _limits(row: Row) -> AgeSexLimit:
     dose, unit = row.maybe_number("above_dose_per_day"), row.text("above_unit")
     if (dose is None) is bool(unit):
         raise row.bad("above_unit", "give dose and unit together, or neither")
-    return dose, unit
+    return AgeSexLimit(
+        id=row.required("ag_id"), patterns=row.listed("atc_prefixes"), kind=row.required("rule_type"),
+        min_age=row.maybe_integer("min_age_years"), sex=row.sex("sex"), elderly_from=row.maybe_integer("elderly_from_years"),
+        action=row.action("default_action"), reason=row.text("reason"), above=dose, above_unit=unit,
+    )
 
 
 def _duplicate(row: Row, drugs: Mapping[str, Drug]) -> DuplicateGroup:
@@ -358,8 +369,9 @@ def _duplicate(row: Row, drugs: Mapping[str, Drug]) -> DuplicateGroup:
         names = [name.strip() for name in row.text("related_drugs").split("/")]
         patterns = tuple(f"DRUG:{drug.id}" for drug in drugs.values()
                          if any(name and drug.name.startswith(name) for name in names))
-    return DuplicateGroup(row.required("dup_id"), row.required("group_name"), kind, patterns,
-                          row.integer("max_concurrent"), row.action("default_action"), row.text("note"))
+    return DuplicateGroup(
+        id=row.required("dup_id"), name=row.required("group_name"), match=kind, patterns=patterns,
+        max_concurrent=row.integer("max_concurrent"), action=row.action("default_action"), note=row.text("note"))
 
 
 def _restriction(row: Row) -> PaymentRestriction:

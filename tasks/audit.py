@@ -3,7 +3,7 @@
 import json
 from datetime import timedelta
 
-from domain.audit import Facts, audit
+from domain.audit import Case, audit, resolve
 from domain.claims import Entitlement, Identity
 from domain.errors import Refused
 from domain.events import Event
@@ -36,10 +36,10 @@ async def audit_prescription(city: City, prescription_id: str) -> Head:
     if city.now() >= rx.valid_until:
         return expire(city, loaded)
     entitlement = await entitlement_of(city, rx, open_identity(city, loaded))
-    facts = facts_of(city, rx, entitlement)
-    if facts.now >= rx.valid_until:
+    case = case_of(city, rx, entitlement)
+    if case.at >= rx.valid_until:
         return expire(city, loaded)  # its validity ended while the fund was asked: over, not wrong
-    findings = audit(rx, facts)
+    findings = audit(case)
     blocked = worst(findings) is Severity.BLOCK
     insured = entitlement is not None and entitlement.active
     to = Status.REFUSED if blocked else Status.AUDITED if insured else Status.RETURNED
@@ -54,7 +54,7 @@ async def audit_prescription(city: City, prescription_id: str) -> Head:
                               wake_at=city.now() if on else None, detail=detail, also=known)
         prescriptions.save_findings(session, rx.id, findings)
         if blocked:
-            codes = dict.fromkeys(found.code for found in findings if found.severity is Severity.BLOCK)
+            codes = dict.fromkeys(finding.code for finding in findings if finding.severity is Severity.BLOCK)
             reports.report(session, city, rx, to, reason=", ".join(codes), words=happening(Event.AUDITED, detail),
                            findings=findings)
         elif not insured:
@@ -62,13 +62,13 @@ async def audit_prescription(city: City, prescription_id: str) -> Head:
     return head
 
 
-def facts_of(city: City, rx: Prescription, entitlement: Entitlement | None) -> Facts:
-    """What the rules may look at besides the paper: the same for the audit, a preview and an advice."""
+def case_of(city: City, rx: Prescription, entitlement: Entitlement | None) -> Case:
+    """What the rules look at now: the same for the audit, a preview and an advice."""
     terms, now = city.policy.hospital(rx.hospital), city.now()
     with city.db.reading() as session:
-        given = orders.dispensed(session, rx.patient.id, since=now - REMEMBERED, besides=rx.id)
-    return Facts(now=now, knowledge=city.knowledge, policy=city.policy, entitlement=entitlement,
-                 hospital_level=terms.level, hospital_contracted=terms.contracted, history=given)
+        history = orders.dispensed(session, rx.patient.id, since=now - REMEMBERED, besides=rx.id)
+    return resolve(rx, at=now, knowledge=city.knowledge, policy=city.policy, entitlement=entitlement,
+                   hospital_level=terms.level, hospital_contracted=terms.contracted, history=history)
 
 
 def open_patient(city: City, loaded: Loaded) -> dict[str, str]:

@@ -29,7 +29,7 @@ from infra.db import Session, claims, inbox, orders, prescriptions, reviews
 from infra.db import mapping as mapping_queue
 from infra.log import get_logger
 from tasks import intake
-from tasks.audit import facts_of
+from tasks.audit import case_of, entitlement_of
 from tasks.city import City, code_map
 
 log = get_logger(__name__)
@@ -126,13 +126,12 @@ async def _advice(city: City, hospital: str, message: Message) -> dict[str, Any]
     admitted = read_bundle_data(message.resource, hospital, city.cipher.patient_id)
     rx, record = admitted.prescription, admitted.patient
     try:
-        entitlement = await city.payer.entitlement(Identity(record.name, record.id_number), rx.coverage.insutype, city.now())
-    except Refused:
-        entitlement = None
+        entitlement = await entitlement_of(city, rx, Identity(record.name, record.id_number))
     except RxError:
         return {"audit": "skipped"}  # whatever keeps the fund from answering is no fault of the prescription
-    found = audit(rx, await asyncio.to_thread(facts_of, city, rx, entitlement))
-    return {"audit": str(worst(found) or "pass"), "findings": erx.told([f for f in found if f.severity is not Severity.INFO])}
+    findings = audit(await asyncio.to_thread(case_of, city, rx, entitlement))
+    return {"audit": str(worst(findings) or "pass"),
+            "findings": erx.told([finding for finding in findings if finding.severity is not Severity.INFO])}
 
 
 def _changed(city: City, adapter: erx.Adapter, heard: inbox.Heard, said: Node) -> Reply:

@@ -17,7 +17,7 @@ from domain.ranking import Ranked, rank
 from fhir_profiles.reader import Admitted
 from tasks import intake
 from tasks.allocation import quotes_for
-from tasks.audit import entitlement_of, facts_of
+from tasks.audit import case_of, entitlement_of
 from tasks.city import City
 
 BEST = 5
@@ -75,9 +75,9 @@ async def _looked_at(city: City, admitted: Admitted) -> Preview:
     except RxError:
         return Preview(silent=(city.payer.slug,))  # without the fund's word the audit would say what is not so
     silent: list[str] = []
-    found = tuple(audit(rx, await asyncio.to_thread(facts_of, city, rx, entitlement)))
-    if worst(found) is Severity.BLOCK:
-        return Preview(audited=True, audit=found, silent=tuple(silent))
+    findings = tuple(audit(await asyncio.to_thread(case_of, city, rx, entitlement)))
+    if worst(findings) is Severity.BLOCK:
+        return Preview(audited=True, audit=findings, silent=tuple(silent))
     ranking: list[Ranked] = []
     try:
         ranking, unheard = await _ranked(city, rx)
@@ -87,9 +87,9 @@ async def _looked_at(city: City, admitted: Admitted) -> Preview:
     best = next((one for one in ranking if one.eligible), None)
     price = None
     if best and entitlement:
-        money = forecast(rx, best.quote.lines, entitlement, city.policy, city.knowledge, selfpay_lines(found))
+        money = forecast(rx, best.quote.lines, entitlement, city.policy, city.knowledge, selfpay_lines(findings))
         price = {name: yuan(getattr(money, name)) for name in ("total", "fund", "account", "cash")}
-    return Preview(audited=True, audit=found, ranking=tuple(ranking[:BEST]), price=price, silent=tuple(silent))
+    return Preview(audited=True, audit=findings, ranking=tuple(ranking[:BEST]), price=price, silent=tuple(silent))
 
 
 async def _ranked(city: City, rx: Prescription) -> tuple[list[Ranked], list[str]]:

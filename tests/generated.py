@@ -8,11 +8,9 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_origin
 
 import yaml
@@ -22,8 +20,7 @@ from pydantic_core import PydanticUndefined
 from adapters import registry
 from domain import errors
 from domain import words as names
-from domain.audit import RULES, payment, prescribing, safety
-from domain.audit.facts import Rule
+from domain.audit import RULES, Rule
 from domain.errors import RxError
 from domain.events import ARGUMENTS, PERSON, Event, Wait
 from domain.lifecycle import (
@@ -56,8 +53,6 @@ ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 SIX = [kind for kind in vars(errors).values()
        if isinstance(kind, type) and issubclass(kind, RxError) and kind is not RxError]
-BY_TABLE = frozenset({"action", "pregnancy", "lactation"})
-"""Columns of the knowledge base that say how severe a finding is."""
 
 
 def dialect_rules() -> dict[str, Sequence[MessageRule]]:
@@ -131,14 +126,14 @@ def events_page() -> str:
 
 def audit_page() -> str:
     """Every rule of the audit with what it may find."""
-    rows = [(rule.id, _first(inspect.getdoc(rule.check) or ""), _outcomes(rule), rule.source) for rule in RULES]
+    rows = [(rule.id, rule.phase, _first(inspect.getdoc(rule.check) or ""), _outcomes(rule), rule.source) for rule in RULES]
     return _page(
         "Audit rules / 预审规则", "domain/audit",
         f"{len(RULES)} rules run over every prescription, all of them, in this order. One `BLOCK` refuses the "
         "prescription. A pharmacist must give a reason for every `WARN`. `SELFPAY` only means that the fund does not "
         "pay. *table* means that a row of the knowledge base says which. The knowledge base is demo data "
         "([its page](../../cities/demo_knowledge/README.md)).",
-        _table(("rule", "what must hold", "outcomes", "source"), rows),
+        _table(("rule", "phase", "what must hold", "outcomes", "source"), rows),
     )
 
 
@@ -284,45 +279,8 @@ def _meanings(kind: type[StrEnum]) -> dict[str, str]:
 
 
 def _outcomes(rule: Rule) -> str:
-    """The finding codes a rule's function and its helpers write, each with how severe it may be."""
-    module = next(one for one in (prescribing, safety, payment) if one.__name__ == rule.check.__module__)
-    found: dict[str, list[str]] = {}
-    for code, severity in _found(module, rule.check.__name__, set()):
-        if severity not in found.setdefault(code, []):
-            found[code].append(severity)
-    return ", ".join(f"`{code}` {' or '.join(severities)}" for code, severities in found.items())
-
-
-@cache
-def _functions(module: ModuleType) -> dict[str, ast.FunctionDef]:
-    tree = ast.parse(Path(inspect.getfile(module)).read_text(encoding="utf-8"))
-    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-
-
-def _found(module: ModuleType, function: str, seen: set[str]) -> Iterator[tuple[str, str]]:
-    seen.add(function)
-    own = _functions(module)
-    for call in [node for node in ast.walk(own[function]) if isinstance(node, ast.Call)]:
-        if not isinstance(call.func, ast.Name):
-            continue
-        options = [choice for given in call.args for choice in _choices(given)]
-        codes = [option.value for option in options if isinstance(option, ast.Constant)
-                 and isinstance(option.value, str) and re.fullmatch(r"[A-Z][A-Z0-9_]{3,}", option.value)]
-        if call.func.id == "found" or (call.func.id in own and codes):
-            severities = [option.attr for option in options if isinstance(option, ast.Attribute)
-                          and isinstance(option.value, ast.Name) and option.value.id == "Severity"]
-            by_table = any(option.attr in BY_TABLE if isinstance(option, ast.Attribute)
-                           else isinstance(option, ast.Name) and option.id in BY_TABLE for option in options)
-            if call.func.id == "_denied":
-                severities = ["SELFPAY"]
-            for code in codes:
-                yield from ((code, severity) for severity in [*severities, *(["table"] if by_table else [])])
-        elif call.func.id in own and call.func.id not in seen:
-            yield from _found(module, call.func.id, seen)
-
-
-def _choices(node: ast.expr) -> list[ast.expr]:
-    return [*_choices(node.body), *_choices(node.orelse)] if isinstance(node, ast.IfExp) else [node]
+    """The finding codes a rule declares, each with how severe it may be."""
+    return ", ".join(f"`{code}` {' or '.join(severities)}" for code, severities in rule.outcomes.items())
 
 
 def _defaults(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from domain.audit import Facts, audit
+from domain.audit import Case, audit, resolve
 from domain.claims import Accumulators, Entitlement
 from domain.findings import Finding
 from domain.money import Fen
@@ -61,10 +61,14 @@ def save(corpus: tuple[Recorded, ...]) -> None:
 
 def audited(recorded: Recorded) -> tuple[Finding, ...]:
     """What the present rules find."""
-    return tuple(audit(recorded.prescription, Facts(
-        now=recorded.now, knowledge=load_knowledge("jinan"), policy=replace(load_policy("jinan"), **recorded.policy),
-        entitlement=recorded.entitlement, hospital_level=recorded.hospital_level,
-        hospital_contracted=recorded.hospital_contracted, history=recorded.history)))
+    return tuple(audit(case_of(recorded)))
+
+
+def case_of(recorded: Recorded) -> Case:
+    return resolve(
+        recorded.prescription, at=recorded.now, knowledge=load_knowledge("jinan"),
+        policy=replace(load_policy("jinan"), **recorded.policy), entitlement=recorded.entitlement,
+        hospital_level=recorded.hospital_level, hospital_contracted=recorded.hospital_contracted, history=recorded.history)
 
 
 # --- Drawing ---
@@ -115,11 +119,12 @@ def _examples() -> Iterator[Recorded]:
     from tests.domain.test_audit import EXAMPLES
 
     for place, (rule, passing, failing, code, _) in enumerate(EXAMPLES):
-        for name, (rx, facts) in (("passes", passing), ("fails", failing)):
-            policy = {limit: getattr(facts.policy, limit) for limit in ("newborn_days", "skin_test_hours")
-                      if getattr(facts.policy, limit) != getattr(CITY, limit)}
-            yield Recorded(f"{rule}-{code}-{place}-{name}", rx, facts.now, facts.hospital_level, facts.hospital_contracted,
-                           facts.entitlement, facts.history, policy)
+        for name, case in (("passes", passing), ("fails", failing)):
+            policy = {limit: getattr(case.policy, limit) for limit in ("newborn_days", "skin_test_hours")
+                      if getattr(case.policy, limit) != getattr(CITY, limit)}
+            history = tuple(Dispensed(supply.drug.id, supply.at, supply.days) for supply in case.history)
+            yield Recorded(f"{rule}-{code}-{place}-{name}", case.rx, case.at, case.hospital_level, case.hospital_contracted,
+                           case.entitlement, history, policy)
 
 
 def _drawn() -> Iterator[Recorded]:

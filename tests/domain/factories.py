@@ -1,11 +1,11 @@
-"""Prescriptions and facts for tests: ordinary unless told otherwise. Nobody in here is a person."""
+"""Prescriptions and cases for tests: ordinary unless told otherwise. Nobody in here is a person."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from domain.audit import Facts
+from domain.audit import Case, resolve
 from domain.claims import Accumulators, Entitlement
 from domain.money import Fen
 from domain.prescription import (
@@ -96,10 +96,11 @@ def entitlement(*diseases: str, **changes: Any) -> Entitlement:
     return replace(made, **changes)
 
 
-def facts(**changes: Any) -> Facts:
+def case(prescription: Prescription, **changes: Any) -> Case:
     """An hour after issue, at a contracted hospital of level 3, everything known."""
-    made = Facts(ISSUED + timedelta(hours=1), KNOWLEDGE, CITY, entitlement(), 3, True)
-    return replace(made, **changes)
+    return resolve(prescription, **{
+        "at": ISSUED + timedelta(hours=1), "knowledge": KNOWLEDGE, "policy": CITY, "entitlement": entitlement(),
+        "hospital_level": 3, "hospital_contracted": True} | changes)
 
 
 def used(**amounts: int) -> Accumulators:

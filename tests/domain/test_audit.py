@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.audit import RULES, Facts, audit, selfpay_lines
+from domain.audit import RULES, Case, Rule, audit, selfpay_lines
 from domain.claims import Accumulators
-from domain.findings import Severity
+from domain.findings import Finding, Severity
 from domain.money import Fen
 from domain.orders import Dispensed
 from domain.prescription import (
@@ -27,15 +27,12 @@ from domain.prescription import (
     SkinTest,
     SkinTestResult,
 )
-from tests.domain.factories import CITY, ISSUED, KNOWLEDGE, ORDINARY, entitlement, facts, item, ordinary, rx, used
+from tests.domain.factories import CITY, ISSUED, KNOWLEDGE, ORDINARY, case, entitlement, item, ordinary, rx, used
 
 BLOCK, SELFPAY, WARN, INFO = Severity.BLOCK, Severity.SELFPAY, Severity.WARN, Severity.INFO
 
-Case = tuple[Prescription, Facts]
-
-
-def case(prescription: Prescription, **changes: object) -> Case:
-    return prescription, facts(**changes)
+def findings_of(rule: Rule, case: Case) -> list[Finding]:
+    return [result.finding for result in rule.results(case)]
 
 
 def six() -> tuple[object, ...]:
@@ -84,8 +81,9 @@ ANTIBIOTIC = {"single_dose": Decimal(500), "quantity": Decimal(24), "days_supply
 
 EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
     # rule, passes, fails, code, severity
-    ("A-01", case(rx(), now=ISSUED + timedelta(hours=23)), case(rx(), now=ISSUED + timedelta(hours=25)),
+    ("A-01", case(rx(), at=ISSUED + timedelta(hours=23)), case(rx(), at=ISSUED + timedelta(hours=25)),
      "RX_EXPIRED", BLOCK),
+    ("A-01", case(rx(), at=ISSUED - timedelta(minutes=10)), case(rx(), at=ISSUED - timedelta(minutes=11)), "RX_NOT_YET", BLOCK),
     ("A-01", case(rx(valid_days=3, valid_until=ISSUED + timedelta(days=3))),
      case(rx(valid_days=4, valid_until=ISSUED + timedelta(days=4))), "RX_VALIDITY", BLOCK),
     ("A-01", case(rx()), case(rx(valid_until=ISSUED + timedelta(days=3))), "RX_VALIDITY", BLOCK),
@@ -359,8 +357,8 @@ BY_ID = {rule.id: rule for rule in RULES}
 def test_a_rule_finds_what_its_example_shows_and_only_that(
     rule: str, passing: Case, failing: Case, code: str, severity: Severity
 ) -> None:
-    assert (code, severity) not in {(one.code, one.severity) for one in BY_ID[rule](*passing)}
-    found = [one for one in BY_ID[rule](*failing) if (one.code, one.severity) == (code, severity)]
+    assert (code, severity) not in {(one.code, one.severity) for one in findings_of(BY_ID[rule], passing)}
+    found = [one for one in findings_of(BY_ID[rule], failing) if (one.code, one.severity) == (code, severity)]
     assert found
     assert all(one.rule == rule and one.source and one.text and one.text_en for one in found)
     assert all(one.cure and one.cure_en for one in found if severity is not INFO)
@@ -376,28 +374,28 @@ def test_a_code_belongs_to_one_rule_or_to_one_meaning() -> None:
     shared = {"SEX_UNKNOWN", "LAB_NEEDED"}
     homes: dict[str, set[str]] = {}
     for rule, _, failing, _, _ in EXAMPLES:
-        for one in BY_ID[rule](*failing):
+        for one in findings_of(BY_ID[rule], failing):
             homes.setdefault(one.code, set()).add(rule)
     assert {code for code, rules in homes.items() if len(rules) > 1} <= shared
 
 
 @pytest.mark.parametrize("drug", ORDINARY)
 def test_an_ordinary_prescription_raises_no_objection(drug: str) -> None:
-    findings = audit(ordinary(drug), facts())
+    findings = audit(case(ordinary(drug)))
     assert [(one.code, one.text) for one in findings if one.severity is not INFO] == []
 
 
 @pytest.mark.parametrize("drugs", [
     ("D001", "D010", "D018"), ("D032", "D048", "D065"), ("D072", "D081"), ("D072", "D082")])
 def test_ordinary_prescriptions_of_one_disease_go_together(drugs: tuple[str, ...]) -> None:
-    assert {one.severity for one in audit(ordinary(*drugs), facts())} <= {INFO}
+    assert {one.severity for one in audit(case(ordinary(*drugs)))} <= {INFO}
 
 
 @pytest.mark.parametrize("drugs", [
     ("D184",), ("D144",), ("D003", "D005"), ("D005", "D192"), ("D090", "D172"), ("D156",)])
 def test_what_must_be_refused_is_refused(drugs: tuple[str, ...]) -> None:
     items = tuple(item(drug, line) for line, drug in enumerate(drugs, 1))
-    assert BLOCK in {one.severity for one in audit(rx(*items), facts())}
+    assert BLOCK in {one.severity for one in audit(case(rx(*items)))}
 
 
 def test_the_table_of_ordinary_prescriptions_in_the_city_says_the_same() -> None:
@@ -413,24 +411,24 @@ def test_the_table_of_ordinary_prescriptions_in_the_city_says_the_same() -> None
 def test_the_audit_collects_everything_and_does_not_stop_at_the_first() -> None:
     wrong = rx(item("D184"), item("X999", 2), diagnoses=(), visit={"follow_up": False})
     assert {"SPECIAL_DRUG_ONLINE", "NAME_NOT_STANDARD", "DIAG_MISSING", "NO_REVISIT_PROOF"} <= {
-        one.code for one in audit(wrong, facts())}
+        one.code for one in audit(case(wrong))}
 
 
 def test_only_a_selfpay_finding_with_a_line_denies_a_line() -> None:
-    findings = audit(rx(item("D001"), item("D172", 2)), facts(entitlement=entitlement("M03900")))
+    findings = audit(case(rx(item("D001"), item("D172", 2)), entitlement=entitlement("M03900")))
     assert "NO_OPSP" in {one.code for one in findings}
     assert selfpay_lines(findings) == {2}
 
 
 def test_all_that_a_header_lacks_is_listed_at_once() -> None:
     bare = rx(prescriber=Prescriber(""), visit={"number": ""}, diagnoses=("E11.900",))
-    (found,) = BY_ID["A-17"](bare, facts())
+    (found,) = findings_of(BY_ID["A-17"], case(bare))
     assert found.text_en == "missing: prescriber.id, prescriber.department, visit.number"
 
 
 def test_a_finding_names_no_person() -> None:
     wrong = rx(item("D184"), patient={"id": "p_secret", "allergies": ("AL77",)})
-    assert "p_secret" not in repr(audit(wrong, facts()))
+    assert "p_secret" not in repr(audit(case(wrong)))
 
 
 NUMBERS = st.decimals(allow_nan=True, allow_infinity=True) | st.sampled_from(
@@ -457,6 +455,6 @@ def test_no_data_however_bad_makes_a_rule_raise(
     wrong = replace(rx(diagnoses=tuple(diagnoses), sex=sex, kind=kind, visit={"channel": channel},
                        patient={"age_months": months, "pregnancy_weeks": weeks, "lactating": lactating,
                                 "allergies": ("AL01", "?")}), items=items)
-    findings = audit(wrong, facts(entitlement=entitlement() if known else None, hospital_level=level))
+    findings = audit(case(wrong, entitlement=entitlement() if known else None, hospital_level=level))
     unknown = {one.line for one in items if one.drug not in KNOWLEDGE.catalogue}
     assert unknown <= {one.line for one in findings if one.severity is BLOCK}

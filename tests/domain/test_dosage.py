@@ -11,7 +11,7 @@ from domain.audit import audit
 from domain.dosage import administrations, denser, dose_in_window, most_administrations, required_units, whole_packs
 from domain.findings import Severity
 from domain.units import converted, exact, factor, same_unit
-from tests.domain.factories import KNOWLEDGE, facts, item, rx
+from tests.domain.factories import KNOWLEDGE, case, item, rx
 
 FREQUENCIES = {code: often for code, often in KNOWLEDGE.frequencies.items() if often.fixed}
 
@@ -127,12 +127,12 @@ def test_the_audit_refuses_a_quantity_exactly_when_it_is_below_what_is_required(
     assert needed is not None
     line = item(drug, single_dose=dose / 1000 if grams else dose, dose_unit="g" if grams else "mg", frequency=frequency,
                 days_supply=days, quantity=Decimal(quantity), unit=entry.unit)
-    codes = {(one.code, one.severity) for one in audit(rx(line), facts()) if one.rule == "A-21"}
+    codes = {(one.code, one.severity) for one in audit(case(rx(line))) if one.rule == "A-21"}
     assert (("QTY_MISMATCH", Severity.BLOCK) in codes) is (quantity < needed)
     assert (("QTY_EXCESS_PACK", Severity.WARN) in codes) is (quantity > whole_packs(needed, entry.units_per_pack))
 
 
 def test_alendronate_once_a_week_is_one_pack_for_four_weeks() -> None:
     line = item("D113", single_dose=Decimal(70), frequency="qw", days_supply=28, quantity=Decimal(4))
-    assert not [one for one in audit(rx(line, diagnoses=("M81.000",)), facts()) if one.rule in ("A-21", "A-22", "B-22", "B-23")
+    assert not [one for one in audit(case(rx(line, diagnoses=("M81.000",)))) if one.rule in ("A-21", "A-22", "B-22", "B-23")
                 and one.severity is not Severity.INFO]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.dialects import fhir_r4
-from domain.audit import Facts, audit
+from domain.audit import audit, resolve
 from domain.claims import Accumulators, Entitlement
 from domain.findings import Severity
 from domain.money import fen
@@ -43,7 +43,8 @@ def audited(planned, now=NOW):
         who["psn_no"], who["insutype"], "370100", who["psn_type"] == "12", False, True, tuple(who["diseases"]),
         Accumulators(fen(who["used"]["ded_used"]), fen(who["used"]["cap_used"].get(rx.coverage.disease_code, "0")),
                      fen(who["used"]["pool_used"])))
-    return audit(rx, Facts(now, load_knowledge("jinan"), load_policy("jinan"), entitled, 3, True))
+    return audit(resolve(rx, at=now, knowledge=load_knowledge("jinan"), policy=load_policy("jinan"), entitlement=entitled,
+                         hospital_level=3, hospital_contracted=True))
 
 
 def test_the_same_arguments_give_the_same_day_and_another_seed_another_one():

@@ -12,7 +12,7 @@ from domain.lifecycle import Status
 from domain.orders import OrderStatus
 from domain.prescription import prescription_id
 from infra.db import orders, prescriptions
-from tasks.audit import audit_prescription, facts_of
+from tasks.audit import audit_prescription, case_of
 from tests.city import admit, make_city
 from tests.domain.factories import entitlement, item, ordinary, rx
 from tests.infra.db.records import order
@@ -39,7 +39,7 @@ def handed_over(city, made, days_ago, number="RX0900"):
 def found(city, made):
     now = city.now()
     fresh = replace(made, issued_at=now, valid_until=now + timedelta(days=1))
-    findings = audit(fresh, facts_of(city, fresh, entitlement()))
+    findings = audit(case_of(city, fresh, entitlement()))
     return findings, {one.code for one in findings}
 
 

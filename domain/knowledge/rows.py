@@ -1,18 +1,12 @@
-"""What is known of drugs, and how its codes match: ATC prefixes, `DRUG:` ids, ICD-10 prefixes.
+"""One row of each table of a city's knowledge."""
 
-Blank in the tables is None or empty here and means unknown, never zero and never "no limit".
-"""
-
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 
 from domain.findings import Severity
 from domain.prescription import DrugKind, Sex
-
-ICD_RANGE = re.compile(r"^[A-Z]\d\d-[A-Z]\d\d$")
 
 
 @dataclass(frozen=True)
@@ -43,19 +37,20 @@ class Drug:
     indications: tuple[str, ...]
     """ICD-10 prefixes that count as on-label."""
 
-    @property
+    @cached_property
     def atc_codes(self) -> tuple[str, ...]:
         """Its own ATC code and those of its ingredients."""
         return tuple(code for code in (self.atc, *self.ingredients) if code)
 
+    @cached_property
+    def patterns(self) -> frozenset[str]:
+        """Every pattern that covers it: `*`, `DRUG:D103`, and each beginning of its ATC codes."""
+        return frozenset(["*", f"DRUG:{self.id}",
+                          *(code[:length] for code in self.atc_codes for length in range(1, len(code) + 1))])
+
     def matches(self, patterns: Iterable[str]) -> bool:
-        """Whether any pattern covers it: an ATC prefix, `DRUG:D103`, or `*`."""
-        return any(
-            pattern == "*"
-            or (pattern == f"DRUG:{self.id}" if pattern.startswith("DRUG:")
-                else any(code.startswith(pattern) for code in self.atc_codes))
-            for pattern in patterns if pattern
-        )
+        """Whether any of these patterns covers it."""
+        return not self.patterns.isdisjoint(patterns)
 
 
 @dataclass(frozen=True)
@@ -241,55 +236,3 @@ class CatalogueEntry:
     """No offer above it (D-04)."""
     list_price: Decimal
     """Fictional usual price."""
-
-
-@dataclass(frozen=True)
-class Knowledge:
-    """Everything the rules look up. Drug codes in it are catalogue codes."""
-
-    drugs: dict[str, Drug] = field(repr=False)
-    catalogue: dict[str, CatalogueEntry] = field(repr=False)
-    frequencies: dict[str, Frequency] = field(repr=False)
-    interactions: tuple[Interaction, ...] = field(repr=False, default=())
-    contraindications: tuple[Contraindication, ...] = field(repr=False, default=())
-    pregnancy: tuple[PregnancyRow, ...] = field(repr=False, default=())
-    limits: tuple[AgeSexLimit, ...] = field(repr=False, default=())
-    diagnosis_limits: tuple[DiagnosisLimit, ...] = field(repr=False, default=())
-    in_use: tuple[InUse, ...] = field(repr=False, default=())
-    duplicates: tuple[DuplicateGroup, ...] = field(repr=False, default=())
-    allergies: dict[str, AllergyGroup] = field(repr=False, default_factory=dict)
-    labs: tuple[LabLimit, ...] = field(repr=False, default=())
-    restrictions: tuple[PaymentRestriction, ...] = field(repr=False, default=())
-    chronic: tuple[ChronicGroup, ...] = field(repr=False, default=())
-    review_items: dict[str, ReviewItem] = field(repr=False, default_factory=dict)
-
-    def drug(self, code: str) -> Drug | None:
-        """What is known of a catalogue code, or None. A second brand shares its drug's row."""
-        entry = self.catalogue.get(code)
-        return self.drugs.get(entry.drug if entry else code)
-
-    @cached_property
-    def ceilings(self) -> dict[str, Decimal]:
-        """Catalogue code -> highest price in yuan per counted unit (D-04)."""
-        return {code: entry.ceiling for code, entry in self.catalogue.items()}
-
-
-def diagnosis_matches(codes: Iterable[str], patterns: Iterable[str]) -> bool:
-    """Whether the patient's ICD-10 codes meet any pattern (rules-cn, section G).
-
-    `E11.2` is a prefix, `C00-C97` compares three characters, `E11&N18` needs both.
-    """
-    present = tuple(codes)
-    return any(all(_one(present, part.strip()) for part in pattern.split("&")) for pattern in patterns if pattern)
-
-
-def _one(codes: tuple[str, ...], pattern: str) -> bool:
-    if ICD_RANGE.match(pattern):
-        first, last = pattern.split("-")
-        return any(first <= code[:3] <= last for code in codes)
-    return bool(pattern) and any(code.startswith(pattern) for code in codes)
-
-
-def trimester(weeks: int) -> str:
-    """T1 below 14 weeks, T2 to 27, T3 from 28 (B-33)."""
-    return "T1" if weeks < 14 else "T2" if weeks < 28 else "T3"

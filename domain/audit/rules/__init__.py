@@ -1,0 +1,1 @@
+"""The rules by subject. `domain.audit.RULES` lists them in their order."""
