@@ -29,7 +29,7 @@ from gateway.operations import dossier_of, wake
 from gateway.people import PeoplesRoute
 from gateway.review import given, queue, unknown_prescription
 from gateway.trouble import answer, headers_of, sign_in_address, spoken
-from infra.db import mapping, prescriptions, reviews, views
+from infra.db import audits, mapping, prescriptions, reviews, views
 from infra.settings import Settings
 from tasks import review
 from tasks.city import City
@@ -256,7 +256,7 @@ def page_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
                 loaded = prescriptions.load(session, rx_id)
             except KeyError:
                 raise unknown_prescription() from None
-            found = prescriptions.findings(session, rx_id)
+            found = audits.findings(session, rx_id)
             row = reviews.get(session, rx_id)
         now = city.now()
         until = row.claim_until if row and row.pharmacist and row.claim_until and row.claim_until > now else None

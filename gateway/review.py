@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gateway.access import Desk, Person, denied, small
 from gateway.people import PeoplesRoute
 from gateway.trouble import json_answer
-from infra.db import prescriptions, reviews
+from infra.db import audits, prescriptions, reviews
 from tasks import review
 from tasks.city import City
 
@@ -42,7 +42,7 @@ def review_desk(city: City, desk: Desk) -> APIRouter:
             raise unknown_prescription() from None
         with city.db.reading() as session:
             loaded = prescriptions.load(session, rx_id)
-            findings = prescriptions.findings(session, rx_id)
+            findings = audits.findings(session, rx_id)
         return json_answer({"id": rx_id, "expires_at": until, "prescription": review.review_page_facts(loaded),
                             "findings": [finding.as_dict() for finding in findings]})
 

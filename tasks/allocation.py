@@ -21,7 +21,7 @@ from domain.orders import LeftOut, Offers, OrderLine, OrderStatus, PharmacyOrder
 from domain.prescription import Handover, Prescription
 from domain.ranking import Ranked, rank
 from infra import metrics
-from infra.db import Session, claims, history, orders, prescriptions
+from infra.db import Session, audits, claims, history, orders, prescriptions
 from infra.db.effects import Effect, Intent
 from infra.db.history import Head
 from infra.db.orders import Placed, Terms
@@ -289,7 +289,7 @@ def make_claim(city: City, session: Session, loaded: Loaded, placed: Placed, *, 
     entitlement = open_entitlement(city, loaded)
     if entitlement is None:
         raise NeedsOperator(f"{rx.id}: no claim for somebody who is not insured", code="not_insured")
-    selfpay = selfpay_lines(prescriptions.findings(session, rx.id))
+    selfpay = selfpay_lines(audits.findings(session, rx.id))
     kept = [line for line in placed.order.lines if line.line in lines]
     at = after.claim.at if after and after.order_id == placed.id else city.now()
     version = after.version + 1 if after else 1

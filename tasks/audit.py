@@ -3,7 +3,7 @@
 import json
 from datetime import timedelta
 
-from domain.audit import Case, audit, resolve
+from domain.audit import RULEBOOK, AuditReason, Case, resolve
 from domain.claims import Entitlement, Identity
 from domain.errors import Refused
 from domain.events import Event
@@ -11,7 +11,7 @@ from domain.findings import Finding, Severity, worst
 from domain.lifecycle import Status
 from domain.prescription import Prescription
 from domain.words import happening
-from infra.db import history, orders, prescriptions
+from infra.db import audits, history, orders, prescriptions
 from infra.db.history import Head
 from infra.db.prescriptions import Loaded
 from infra.db.stored import ENTITLEMENT
@@ -26,7 +26,7 @@ REMEMBERED = timedelta(days=366)
 async def audit_prescription(city: City, prescription_id: str) -> Head:
     """received → audited, refused when a rule blocks, or returned when the fund does not insure the person (B-44).
 
-    Every finding is kept either way.
+    The run is kept either way, beside those before it.
 
     Raises `Transient` while the fund cannot be asked.
     """
@@ -39,7 +39,8 @@ async def audit_prescription(city: City, prescription_id: str) -> Head:
     case = case_of(city, rx, entitlement)
     if case.at >= rx.valid_until:
         return expire(city, loaded)  # its validity ended while the fund was asked: over, not wrong
-    findings = audit(case)
+    audit_run = RULEBOOK.run(case)
+    findings = audit_run.findings
     blocked = worst(findings) is Severity.BLOCK
     insured = entitlement is not None and entitlement.active
     to = Status.REFUSED if blocked else Status.AUDITED if insured else Status.RETURNED
@@ -52,7 +53,7 @@ async def audit_prescription(city: City, prescription_id: str) -> Head:
         head = history.append(session, loaded.head, to=to, actor="audit", at=city.now(),
                               event=Event.NOT_INSURED if to is Status.RETURNED else Event.AUDITED,
                               wake_at=city.now() if on else None, detail=detail, also=known)
-        prescriptions.save_findings(session, rx.id, findings)
+        audits.record(session, rx.id, audit_run, why=AuditReason.STAGE, at=case.at)
         if blocked:
             codes = dict.fromkeys(finding.code for finding in findings if finding.severity is Severity.BLOCK)
             reports.report(session, city, rx, to, reason=", ".join(codes), words=happening(Event.AUDITED, detail),

@@ -25,7 +25,7 @@ from domain.findings import Finding, Severity, worst
 from domain.lifecycle import Status
 from fhir_profiles.catalogue import RULES
 from fhir_profiles.reader import read_bundle_data
-from infra.db import Session, claims, inbox, orders, prescriptions, reviews
+from infra.db import Session, audits, claims, inbox, orders, prescriptions, reviews
 from infra.db import mapping as mapping_queue
 from infra.log import get_logger
 from tasks import intake
@@ -292,8 +292,8 @@ def _review(city: City, session: Session, asked: _Asked) -> dict[str, Any]:
     decided = review if review and review.decision else None
     opinion = decided.text if decided else ""
     if asked.status == Status.REFUSED and not decided:
-        found = prescriptions.findings(session, asked.id)
-        opinion = "；".join(one.text for one in found if one.severity is Severity.BLOCK)
+        findings = audits.findings(session, asked.id)
+        opinion = "；".join(finding.text for finding in findings if finding.severity is Severity.BLOCK)
     return {**erx.check_status(asked.status), "rxChkOpnn": opinion or erx.check_status(asked.status)["rxChkStasName"],
             "pharCode": (decided.pharmacist or "") if decided else "", "pharName": "平台审方药师" if decided else "",
             "rxChkTime": _local(city, decided.decided_at)[:10] if decided and decided.decided_at else ""}

@@ -12,7 +12,7 @@ from domain.lifecycle import Status
 from domain.prescription import Item, Reading
 from domain.privacy import masked
 from domain.words import Two
-from infra.db import history, prescriptions, reviews
+from infra.db import audits, history, prescriptions, reviews
 from infra.db.history import Head
 from infra.db.prescriptions import canonical
 from tasks import reports
@@ -105,7 +105,7 @@ def decide(city: City, prescription_id: str, pharmacist: str, given: Decision) -
             raise ReviewRefused(409, "not_claimed", "请先领取 / claim it first")
         if review.claim_until is None or review.claim_until <= city.now():
             raise ReviewRefused(409, "claim_expired", "领取已过期,请重新领取 / the claim ran out; claim it again")
-        findings = prescriptions.findings(session, prescription_id)
+        findings = audits.findings(session, prescription_id)
         _check(city, given, {f.code for f in findings if f.severity is Severity.WARN})
         to = DECISIONS[given.decision]
         reviews.decide(session, prescription_id, pharmacist, decision=given.decision, codes=list(given.codes), text=given.text,

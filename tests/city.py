@@ -24,7 +24,7 @@ from domain.findings import Severity
 from domain.orders import OrderStatus
 from infra.cities import load_knowledge, load_policy
 from infra.crypto import Cipher
-from infra.db import Database, orders, prescriptions
+from infra.db import Database, audits, orders
 from infra.db.rows import PrescriptionRow
 from infra.objects import LocalArchive
 from infra.settings import Settings
@@ -215,7 +215,7 @@ def pass_review(city: City, rx_id: str, pharmacist: str = PHARMACIST) -> None:
     """A pharmacist claims it and lets it pass, with a reason for every warning."""
     review.claim(city, rx_id, pharmacist)
     with city.db.reading() as session:
-        reasons = {finding.code: "已与医师核对确认" for finding in prescriptions.findings(session, rx_id)
+        reasons = {finding.code: "已与医师核对确认" for finding in audits.findings(session, rx_id)
                    if finding.severity is Severity.WARN}
     review.decide(city, rx_id, pharmacist, review.Decision("pass", reasons=reasons))
 

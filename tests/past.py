@@ -21,7 +21,7 @@ DAYS = 365
 POSTINGS = 8
 """More than one prescription ever has."""
 
-TABLES = ("item", "finding", "review", "pharmacy_order", "claim", "posting", "intent", "message", "outbox", "hop",
+TABLES = ("item", "audit_run", "review", "pharmacy_order", "claim", "posting", "intent", "message", "outbox", "hop",
           "discrepancy")
 """What has a `prescription_id`; besides prescription and history, which go first, and entry, which hangs on posting."""
 

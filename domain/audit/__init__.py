@@ -3,12 +3,15 @@
 from domain import benefit, dosage, units
 from domain.audit import case as cases
 from domain.audit.case import Case, resolve
-from domain.audit.rulebook import AuditRun, Phase, Result, Rule, Rulebook, selfpay_lines
+from domain.audit.rulebook import AuditReason, AuditRun, Phase, Result, Rule, Rulebook, selfpay_lines
 from domain.audit.rules import dosing, entitlement, interactions, payment, persons, prescribing
 from domain.findings import Finding
 from domain.knowledge import codes, index
 
-__all__ = ["RULEBOOK", "RULES", "AuditRun", "Case", "Phase", "Result", "Rule", "Rulebook", "audit", "resolve", "selfpay_lines"]
+__all__ = [
+    "RULEBOOK", "RULES", "AuditReason", "AuditRun", "Case", "Phase", "Result", "Rule", "Rulebook", "audit", "resolve",
+    "selfpay_lines",
+]
 
 RULES: tuple[Rule, ...] = (
     prescribing.validity, prescribing.days_of_supply, prescribing.long_supply, prescribing.long_term_scope,

@@ -137,6 +137,15 @@ def rule(
     return lambda check: Rule(id, phase, source, declared, check, version, since, until)
 
 
+class AuditReason(StrEnum):
+    """Why an audit was run."""
+
+    STAGE = "stage"
+    """The prescription came to the audit."""
+    UPGRADE = "upgrade"
+    """Run by a release that kept one set of findings and no runs; by which rules is not known."""
+
+
 @dataclass(frozen=True)
 class AuditRun:
     """What one run over one case found."""

@@ -14,13 +14,12 @@ from sqlalchemy.orm import Session
 
 from domain.errors import StaleStatus
 from domain.events import Event, Wait
-from domain.findings import Finding
 from domain.lifecycle import FINAL, Status
 from domain.prescription import Prescription
 from infra.db import history
 from infra.db.engine import run, table
-from infra.db.rows import URGENT, FindingRow, HopRow, ItemRow, PrescriptionRow
-from infra.db.stored import FINDING, PRESCRIPTION
+from infra.db.rows import URGENT, HopRow, ItemRow, PrescriptionRow
+from infra.db.stored import PRESCRIPTION
 
 
 @dataclass(frozen=True)
@@ -106,25 +105,6 @@ def admit(session: Session, rx: Prescription, *, patient_sealed: bytes, archive_
     session.add_all(ItemRow(prescription_id=rx.id, line=item.line, drug=item.drug, quantity=item.quantity,
                             status="open") for item in rx.items)
     return head
-
-
-_FOUND = table(FindingRow)
-_FORGET_FINDINGS = sa.delete(_FOUND).where(_FOUND.c.prescription_id == sa.bindparam("id"))
-_ADD_FINDINGS = sa.insert(_FOUND)
-_FINDINGS = (sa.select(_FOUND.c.content).where(_FOUND.c.prescription_id == sa.bindparam("id"))
-             .order_by(_FOUND.c.seq))
-
-
-def save_findings(session: Session, prescription_id: str, findings: Sequence[Finding]) -> None:
-    run(session, _FORGET_FINDINGS, {"id": prescription_id})
-    if findings:
-        run(session, _ADD_FINDINGS, [
-            {"prescription_id": prescription_id, "seq": seq, "code": finding.code, "severity": finding.severity,
-             "content": FINDING.write(finding)} for seq, finding in enumerate(findings, 1)])
-
-
-def findings(session: Session, prescription_id: str) -> list[Finding]:
-    return [FINDING.read(content) for content, in run(session, _FINDINGS, {"id": prescription_id})]
 
 
 @dataclass(frozen=True)

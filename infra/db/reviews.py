@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from domain.errors import StaleStatus
 from domain.lifecycle import Status
 from infra.db.engine import Row, run, table
-from infra.db.rows import FindingRow, PrescriptionRow, ReviewRow
+from infra.db.rows import AuditRunRow, PrescriptionRow, ReviewRow
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ def get(session: Session, prescription_id: str) -> Row | None:
 def queue(session: Session, at: datetime, soon: timedelta, limit: int = 200) -> list[Queued]:
     """Everything in review, expedited first, then what expires `soon`, then the oldest (C-01)."""
 
-    warnings = (sa.select(sa.func.count()).where(FindingRow.prescription_id == PrescriptionRow.id,
-                                                 FindingRow.severity == "WARN").scalar_subquery())
+    warnings = (sa.select(AuditRunRow.warnings).where(AuditRunRow.prescription_id == PrescriptionRow.id)
+                .order_by(AuditRunRow.number.desc()).limit(1).scalar_subquery())
     rows = session.execute(
         sa.select(PrescriptionRow.id, PrescriptionRow.hospital, PrescriptionRow.valid_until,
                   PrescriptionRow.expedited, ReviewRow.opened_at, ReviewRow.pharmacist, ReviewRow.claim_until,
-                  warnings.label("warnings"))
+                  sa.func.coalesce(warnings, 0).label("warnings"))
         .join(ReviewRow, ReviewRow.prescription_id == PrescriptionRow.id)
         .where(PrescriptionRow.status == Status.IN_REVIEW)
         .order_by(PrescriptionRow.expedited.desc(), sa.case((PrescriptionRow.valid_until <= at + soon, 0), else_=1),

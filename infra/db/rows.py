@@ -191,17 +191,24 @@ class ItemRow(Base):
     """`open`, or the status of its order."""
 
 
-class FindingRow(Base):
-    """What the audit found."""
+class AuditRunRow(Base):
+    """One run of the audit. Only ever added."""
 
-    __tablename__ = "finding"
+    __tablename__ = "audit_run"
 
     prescription_id: Mapped[str] = _rx(primary_key=True)
-    seq: Mapped[int] = mapped_column(primary_key=True)
-    code: Mapped[str] = mapped_column(sa.String(40))
-    severity: Mapped[str] = mapped_column(sa.String(8))
-    content: Mapped[dict[str, Any]]
-    """`domain.findings.Finding` as JSON."""
+    number: Mapped[int] = mapped_column(primary_key=True)
+    """From 1 on; the highest one counts."""
+    at: Mapped[datetime]
+    why: Mapped[str] = mapped_column(sa.String(16))
+    """`domain.audit.AuditReason`."""
+    rulebook: Mapped[str] = mapped_column(sa.String(40))
+    """Version of rules and knowledge; empty where it is not known."""
+    warnings: Mapped[int]
+    """Findings a pharmacist must answer, for the queue."""
+    results: Mapped[list[Any]]
+    """In the order of the rules: `{"finding": a document of infra.db.stored.FINDING, "evidence": [ids of rows, drugs, products
+    and supplies], "arguments": {name: value in the finding's texts}}`."""
 
 
 class ReviewRow(Base):

@@ -19,7 +19,7 @@ from domain.findings import Severity
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
 from infra import sm
-from infra.db import history, inbox, prescriptions
+from infra.db import audits, history, inbox, prescriptions
 from infra.limits import Measure
 from infra.objects import Archive, key_of
 from sandbox.dialects import erx_crypto
@@ -360,7 +360,7 @@ async def test_allergies_reach_the_audit(
     assert (patient.allergies, patient.allergy_words, patient.no_known_allergies) == (coded, words, False)
     await audit_prescription(city, rx_id)
     with city.db.reading() as session:
-        found = {one.code for one in prescriptions.findings(session, rx_id)}
+        found = {one.code for one in audits.findings(session, rx_id)}
     assert {one for one in found if one.startswith("ALLERGY")} == ({code} if code else set())
 
 
@@ -520,7 +520,7 @@ async def test_the_review_answer_tells_what_the_audit_refused(client: TestClient
     answer = Called(client, engine, "rxChkInfoQuery", query(said, number))
     assert (answer.data["rxChkStasCodg"], answer.data["rxStasCodg"]) == ("2", "2")
     with city.db.reading() as session:
-        blocks = [one.text for one in prescriptions.findings(session, rx_id) if one.severity is Severity.BLOCK]
+        blocks = [one.text for one in audits.findings(session, rx_id) if one.severity is Severity.BLOCK]
     assert answer.data["rxChkOpnn"] == "；".join(blocks)
 
 

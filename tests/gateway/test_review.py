@@ -24,11 +24,12 @@ from domain.prescription import (
     SkinTest,
     SkinTestResult,
 )
-from infra.db import prescriptions
+from infra.db import audits, prescriptions
 from infra.db.rows import PrescriptionRow
 from tasks.city import City
 from tasks.line import hop
 from tests.city import COLLEAGUE_TOKEN, PHARMACIST_TOKEN, PRESCRIBER_TOKEN, Clock, admit
+from tests.infra.db.records import audited
 
 ME = {"Authorization": f"Bearer {PHARMACIST_TOKEN}"}
 COLLEAGUE = {"Authorization": f"Bearer {COLLEAGUE_TOKEN}"}
@@ -42,8 +43,7 @@ def rx_id(city: City) -> str:
     made = admit(city)[0]
     asyncio.run(hop(city, made))
     with city.db.transaction() as session:
-        found = prescriptions.findings(session, made)
-        prescriptions.save_findings(session, made, [*found, WARNING])
+        audited(session, made, *audits.findings(session, made), WARNING)
     return made
 
 
@@ -265,9 +265,8 @@ def test_everything_the_prescriber_said_is_on_the_page(city: City, desk: TestCli
     tell(city, rx_id, item=TOLD_OF_ITEM, **TOLD, patient={
         "allergy_words": ("青霉素过敏性休克史",), "guardian": "parent", "guardian_confirmed": True})
     with city.db.transaction() as session:
-        found = prescriptions.findings(session, rx_id)
-        prescriptions.save_findings(session, rx_id, [*found, Finding(
-            "APPROVED", Severity.INFO, "F-04", "item[1].approval", "医院确认符合医保支付条件:射血分数降低", "x", line=1)])
+        audited(session, rx_id, *audits.findings(session, rx_id), Finding(
+            "APPROVED", Severity.INFO, "F-04", "item[1].approval", "医院确认符合医保支付条件:射血分数降低", "x", line=1))
     page = desk.get(f"{path}{rx_id}").text
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
     for words in SHOWN:

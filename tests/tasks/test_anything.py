@@ -26,7 +26,7 @@ from domain.findings import Severity
 from domain.lifecycle import FINAL, OWNERS, Owner, Status, may_move
 from domain.orders import OrderStatus, PharmacyOrder
 from domain.prescription import Handover, prescription_id
-from infra.db import Database, history, orders, prescriptions
+from infra.db import Database, audits, history, orders, prescriptions
 from infra.db.rows import (
     DiscrepancyRow,
     EntryRow,
@@ -560,7 +560,7 @@ class Anything(RuleBasedStateMachine):
             review.claim(self.city, rx_id, who)
             if decision:
                 with self.city.db.reading() as session:
-                    reasons = {found.code: "已与医师核对确认" for found in prescriptions.findings(session, rx_id)
+                    reasons = {found.code: "已与医师核对确认" for found in audits.findings(session, rx_id)
                                if found.severity is Severity.WARN}
                 codes = [] if decision == "pass" else [sorted(self.city.knowledge.review_items)[0]]
                 review.decide(self.city, rx_id, who, review.Decision(decision, codes, "请核对", reasons))

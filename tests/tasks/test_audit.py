@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from domain.audit import audit, selfpay_lines
+from domain.audit import RULEBOOK, AuditReason, AuditRun, audit, selfpay_lines
 from domain.findings import Severity
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
 from domain.prescription import prescription_id
-from infra.db import orders, prescriptions
+from infra.db import audits, orders, prescriptions
 from tasks.audit import audit_prescription, case_of
 from tests.city import admit, make_city
 from tests.domain.factories import entitlement, item, ordinary, rx
@@ -78,6 +78,22 @@ def test_what_is_still_being_taken_counts_for_interactions(city):
     handed_over(city, rx(item("D090", days_supply=28)), 10)
     findings, _ = found(city, rx(item("D172")))
     assert [one.severity for one in findings if one.code == "INTERACTION"] == [Severity.BLOCK]
+
+
+def test_a_run_is_stored_with_the_version_of_its_rules_and_stays_when_another_comes(city):
+    (rx_id,) = admit(city)
+    asyncio.run(audit_prescription(city, rx_id))
+    with city.db.transaction() as session:
+        (first,) = audits.runs(session, rx_id)
+        assert (first.number, first.why, first.at) == (1, AuditReason.STAGE, city.now())
+        assert first.run.version == RULEBOOK.version_with(city.knowledge.version)
+        again = RULEBOOK.run(case_of(city, prescriptions.load(session, rx_id).prescription, entitlement()))
+        assert [result.finding.code for result in first.run.results] == [result.finding.code for result in again.results]
+        audits.record(session, rx_id, AuditRun("other rules", ()), why=AuditReason.STAGE, at=city.now())
+    with city.db.reading() as session:
+        assert [stored.number for stored in audits.runs(session, rx_id)] == [1, 2]
+        assert audits.runs(session, rx_id)[0] == first
+        assert audits.findings(session, rx_id) == []
 
 
 def test_validity_that_ends_while_the_fund_is_asked_is_over_and_not_wrong(city, monkeypatch):

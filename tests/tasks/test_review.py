@@ -10,7 +10,7 @@ from infra.db.rows import HistoryRow
 from tasks import review
 from tasks.review import Decision, ReviewRefused
 from tests.city import COLLEAGUE, HOSPITAL, PHARMACIST, PRESCRIBER, admit, cancel_by_hospital, make_city
-from tests.infra.db.records import at_once
+from tests.infra.db.records import at_once, audited
 from tests.tasks.line import Line
 
 CODE = "1-1"
@@ -35,8 +35,7 @@ def rx_id(line):
 
 def warn(line, rx_id, *codes):
     with line.city.db.transaction() as session:
-        prescriptions.save_findings(session, rx_id, [
-            Finding(code, Severity.WARN, "A-1", "", "警示", "warning") for code in codes])
+        audited(session, rx_id, *(Finding(code, Severity.WARN, "A-1", "", "警示", "warning") for code in codes))
 
 
 def refusal(work, *args):

@@ -10,14 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from domain.lifecycle import DEADLINES, OWNERS, STAGES, Deadline, Owner, Status
-from infra.db import drawings
+from infra.db import audits, drawings
 from infra.db.engine import Row
 from infra.db.history import GENESIS, HASHED, Broken, opened, verify
 from infra.db.rows import (
     ClaimRow,
     DiscrepancyRow,
     EntryRow,
-    FindingRow,
     HistoryRow,
     HopRow,
     IntentRow,
@@ -28,7 +27,7 @@ from infra.db.rows import (
     PrescriptionRow,
     ReviewRow,
 )
-from infra.db.stored import CLAIM, FINDING, MARK, ORDER, SETTLEMENT, Document
+from infra.db.stored import CLAIM, MARK, ORDER, SETTLEMENT, Document
 
 Plain = dict[str, Any]
 
@@ -104,7 +103,7 @@ def dossier(session: Session, prescription_id: str) -> Dossier | None:
         hops=[picked(hop, "run_id", "started_at", "ended_at", "from_status", "to_status", "error")
               for hop in mine(HopRow, HopRow.id)],
         items=[picked(item, "line", "drug", "quantity", "order_id", "status") for item in mine(ItemRow, ItemRow.line)],
-        findings=[_finding(finding) for finding in mine(FindingRow, FindingRow.seq)],
+        findings=[_unmarked(finding) for finding in audits.finding_documents(session, prescription_id)],
         review=picked(review, "opened_at", "pharmacist", "claim_until", "lapses", "decision", "codes", "text",
                        "reasons", "decided_at") if review else None,
         orders=[_order(order) for order in mine(OrderRow, OrderRow.attempt)],
@@ -150,10 +149,6 @@ def chain_of(session: Session, prescription_id: str) -> tuple[PrescriptionRow | 
                 PrescriptionRow.id == prescription_id)) == version:
             break
     return row, chain, broken
-
-
-def _finding(row: FindingRow) -> Plain:
-    return _unmarked(FINDING.upgraded(row.content))
 
 
 def _unmarked(document: Document) -> Plain:

@@ -28,7 +28,8 @@ MOST = 12
 
 SOURCES: Mapping[Stored[Any], str] = {
     stored.PRESCRIPTION: "SELECT content FROM prescription ORDER BY id",
-    stored.FINDING: "SELECT content FROM finding ORDER BY prescription_id, seq",
+    stored.FINDING: "SELECT json_extract(result.value, '$.finding') FROM audit_run, json_each(audit_run.results) AS result "
+                    "ORDER BY prescription_id, number, result.key",
     stored.ORDER: "SELECT content FROM pharmacy_order ORDER BY id",
     stored.CLAIM: "SELECT content FROM claim ORDER BY prescription_id, version",
     stored.SETTLEMENT: "SELECT settled FROM claim WHERE settlement_id IS NOT NULL UNION ALL SELECT forecast FROM claim "

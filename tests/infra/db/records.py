@@ -8,11 +8,13 @@ from decimal import Decimal
 from threading import Barrier
 from typing import Any
 
+from domain.audit import AuditReason, AuditRun, Result
 from domain.claims import Claim, ClaimLine, Settlement
+from domain.findings import Finding
 from domain.money import Fen
 from domain.orders import OrderLine, PharmacyOrder
 from domain.prescription import Handover, prescription_id
-from infra.db import Database, Session, claims, history, orders, prescriptions
+from infra.db import Database, Session, audits, claims, history, orders, prescriptions
 from tests.domain import factories
 
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
@@ -31,6 +33,12 @@ def admit(session: Session, number: int = 1, *, at: datetime = NOW, **changes: A
 def admitted(db: Database, number: int = 1, **changes: Any) -> history.Head:
     with db.transaction() as session:
         return admit(session, number, **changes)
+
+
+def audited(session: Session, rx_id: str, *findings: Finding, at: datetime = NOW, version: str = "rules-1") -> None:
+    """A run of the audit that found these."""
+    audits.record(session, rx_id, AuditRun(version, tuple(Result(finding, (), {}) for finding in findings)),
+                  why=AuditReason.STAGE, at=at)
 
 
 def order(rx_id: str, attempt: int = 1, lines: int = 2) -> PharmacyOrder:

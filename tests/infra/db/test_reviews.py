@@ -9,8 +9,8 @@ from domain.events import Event
 from domain.findings import Finding, Severity
 from domain.lifecycle import Status
 from domain.prescription import RxKind
-from infra.db import Database, history, prescriptions, reviews
-from tests.infra.db.records import MINUTE, NOW, admitted, at_once
+from infra.db import Database, audits, history, reviews
+from tests.infra.db.records import MINUTE, NOW, admitted, at_once, audited
 
 
 def queue_up(db: Database, number: int = 1, *, opened: datetime = NOW, valid: timedelta = timedelta(days=1),
@@ -95,8 +95,8 @@ def test_the_queue_shows_live_claims_and_counts_warnings(db: Database) -> None:
     claim(db, rx_id, "P001")
     found = [Finding("A", Severity.WARN, "A-1", "", "", ""), Finding("B", Severity.INFO, "A-2", "", "", "")]
     with db.transaction() as session:
-        prescriptions.save_findings(session, rx_id, found)
+        audited(session, rx_id, *found)
     with db.reading() as session:
         assert [(one.claimed_by, one.warnings) for one in reviews.queue(session, NOW, timedelta(0))] == [("P001", 1)]
         assert [one.claimed_by for one in reviews.queue(session, NOW + 11 * MINUTE, timedelta(0))] == [""]
-        assert prescriptions.findings(session, rx_id) == found
+        assert audits.findings(session, rx_id) == found

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 
 from domain.errors import NeedsOperator
 from domain.orders import OrderStatus, Receipt
-from infra.db import Database, prescriptions
-from infra.db.rows import FindingRow, PrescriptionRow
+from infra.db import Database, audits, prescriptions
+from infra.db.rows import AuditRunRow, PrescriptionRow
 from infra.db.stored import FINDING, KINDS, MARK, RECEIPT, Stored
 from tests.infra.db import goldens
 from tests.infra.db.goldens import UNMARKED, spelled
-from tests.infra.db.records import admitted
+from tests.infra.db.records import admitted, audited
 
 by_name = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 
@@ -112,8 +112,8 @@ def test_rows_say_their_version(db: Database) -> None:
     head = admitted(db)
     finding = FINDING.read(json.loads(goldens.lines(FINDING, UNMARKED)[0]))
     with db.transaction() as session:
-        prescriptions.save_findings(session, head.id, [finding])
+        audited(session, head.id, finding)
     with db.reading() as session:
-        assert session.scalars(sa.select(FindingRow.content)).one()[MARK] == 1
+        assert session.scalars(sa.select(AuditRunRow.results)).one()[0]["finding"][MARK] == 1
         assert session.get_one(PrescriptionRow, head.id).content[MARK] == 1
-        assert prescriptions.findings(session, head.id) == [finding]
+        assert audits.findings(session, head.id) == [finding]
