@@ -1,5 +1,9 @@
 """1, 2 and 4 worker processes on one PostgreSQL and one Prefect server share the queue: speed, CPU, nothing claimed twice.
 
+Beside each, as many processes do the same steps without an orchestrator (`plain`, the (a) of `./go bench lifecycle`). A
+machine that has fewer cores than processes, or cores that sleep, makes the same instructions dearer; how dear they were is
+measured all the time by a fixed piece of work (`benchmarks/rig/pace.py`), and CPU is compared in such pieces.
+
 Each worker has null partners and null people of its own; who delivers a report plays the people for it. Two claims of
 one prescription at the same time would be two hops that overlap, so that is what is looked for.
 """
@@ -19,10 +23,14 @@ from rich.table import Table
 
 from benchmarks.lifecycle import Rig, until_finished
 from benchmarks.rig.cost import cpu_seconds, libpq, until_idle
+from benchmarks.rig.pace import pace
 from infra.log import configure
 from sandbox.processes import Processes
 from tests.services import postgres
 
+WARM = 25
+"""Prescriptions per worker before the clock starts: what a process does once, when it first meets Prefect and PostgreSQL,
+is no part of what a prescription costs."""
 CORES = len(os.sched_getaffinity(0))
 """Of this machine, for all of it: workers, Prefect, PostgreSQL."""
 OVERLAPS = """SELECT count(*) FROM hop a JOIN hop b ON a.prescription_id = b.prescription_id AND a.ctid < b.ctid
@@ -36,6 +44,7 @@ DOUBLED = """SELECT (SELECT count(*) - count(DISTINCT prescription_id) FROM phar
 class Measured:
     """What so many workers did."""
 
+    kind: str
     workers: int
     rate: float
     """Prescriptions/s, from all due to all settled and delivered."""
@@ -48,49 +57,89 @@ class Measured:
     """Share of the machine's cores that all of these used until the last prescription was through."""
     size: float
     """Hops in a batch, on average: each batch is a flow run, whose cost they share."""
+    piece: float
+    """CPU-ms of the fixed piece of work meanwhile."""
+    commits: float
+    """Transactions per prescription: what polling and claims add to the work."""
     double: int
     """Double claims."""
 
+    @property
+    def cpu(self) -> float:
+        """CPU-ms per prescription of all together."""
+        return self.worker + self.server + self.postgres
 
-def measure(rig: Rig, workers: int, count: int) -> Measured:
-    """So many workers, `count` prescriptions."""
-    database = rig.database(count)
-    with rig.prefect(f"workers-{workers}") as (api, prefects, server), ExitStack() as stack:
-        names = [f"worker-{number}-of-{workers}" for number in range(1, workers + 1)]
-        ours = [stack.enter_context(rig.contender("ours", name, database, api=api)).process.pid for name in names]
-        beside = [server, rig.postmaster]
+    @property
+    def pieces(self) -> float:
+        """That in pieces of work, which can be compared with another moment's."""
+        return self.cpu / self.piece
+
+
+def measure(rig: Rig, kind: str, workers: int, count: int) -> Measured:
+    """So many processes of a kind, `ours` or `plain`; `count` prescriptions."""
+    warm = WARM * workers
+    database = rig.database(count + warm)
+    later = f"id NOT IN (SELECT id FROM prescription ORDER BY id LIMIT {warm})"  # noqa: S608
+    _wake(database, "now() + interval '1 day'", later)
+    with ExitStack() as stack:
+        api, prefects, server = stack.enter_context(rig.prefect(f"workers-{workers}")) if kind == "ours" else ("", "", None)
+        names = [f"{kind}-{number}-of-{workers}" for number in range(1, workers + 1)]
+        pids = [stack.enter_context(rig.contender(kind, name, database, api=api)).process.pid for name in names]
+        beside = [pid for pid in (server, rig.postmaster) if pid is not None]
         until_idle(beside)
 
         def used() -> tuple[float, float, float]:
-            return sum(map(cpu_seconds, ours)), cpu_seconds(server), cpu_seconds(rig.postmaster)
+            return sum(map(cpu_seconds, pids)), cpu_seconds(server) if server else 0.0, cpu_seconds(rig.postmaster)
 
-        before, begin = used(), time.monotonic()
         for name in names:
             rig.go(name)
-        until_finished(rig, database)
+        while _count(database, "SELECT count(*) FROM prescription WHERE status = 'settled'") < warm:
+            rig.processes.check()
+            time.sleep(0.1)
+        until_idle(beside)
+        before, commits, begin = used(), _commits(database), time.monotonic()
+        with pace() as paced:
+            _wake(database, "now()", "status = 'received'")
+            until_finished(rig, database)
         seconds, at_end = time.monotonic() - begin, used()
+        commits = _commits(database) - commits
         # What is put off is part of the price; workers that look for more work are not.
         until_idle(beside)
         after = (at_end[0], *used()[1:])
-        with psycopg.connect(libpq(prefects)) as connection:
-            runs = connection.execute("SELECT count(*) FROM flow_run").fetchone()
-    with psycopg.connect(libpq(database), autocommit=True) as connection:
-        hops = connection.execute("SELECT count(*) FROM hop").fetchone()
-        double = sum(found for statement in (OVERLAPS, DOUBLED) for found, in connection.execute(statement).fetchall())
+        runs = _count(prefects, "SELECT count(*) FROM flow_run") if prefects else 0
+    hops = _count(database, "SELECT count(*) FROM hop")
+    double = _count(database, OVERLAPS) + _count(database, DOUBLED)
     rig.server.drop(database)
     worker, prefect, database_server = (1000 * (b - a) / count for a, b in zip(before, after, strict=True))
     busy = (sum(at_end) - sum(before)) / seconds / CORES
-    assert hops
-    assert runs
-    return Measured(workers, count / seconds, worker, prefect, database_server, busy, hops[0] / max(runs[0], 1), double)
+    return Measured(kind, workers, count / seconds, worker, prefect, database_server, busy,
+                    hops / runs if runs else 0.0, paced.mean, commits / count, double)
+
+
+def _count(database: str, statement: str) -> int:
+    with psycopg.connect(libpq(database)) as connection:
+        row = connection.execute(statement).fetchone()
+    assert row
+    return int(row[0])
+
+
+def _wake(database: str, when: str, which: str) -> None:
+    with psycopg.connect(libpq(database)) as connection:
+        connection.execute(f"UPDATE prescription SET wake_at = {when} WHERE {which}")  # noqa: S608
+
+
+def _commits(database: str) -> int:
+    return _count(database, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
 
 
 def _table(measured: list[Measured]) -> Table:
-    table = Table("workers", "rx/s", "CPU-ms/rx: workers", "Prefect", "PostgreSQL", f"of {CORES} cores used", "hops/batch",
-                  "double claims")
-    for one in measured:
-        table.add_row(str(one.workers), f"{one.rate:.1f}", f"{one.worker:.1f}", f"{one.server:.1f}", f"{one.postgres:.1f}",
-                      f"{one.busy:.0%}", f"{one.size:.0f}", str(one.double))
+    table = Table("", "workers", "rx/s", "CPU-ms/rx: workers", "Prefect", "PostgreSQL", "all", "a piece", "pieces/rx",
+                  f"of {CORES} cores used", "hops/batch", "commits/rx", "double claims")
+    for row in measured:
+        table.add_row(
+            row.kind, str(row.workers), f"{row.rate:.1f}", f"{row.worker:.1f}", f"{row.server:.1f}", f"{row.postgres:.1f}",
+            f"{row.cpu:.1f}", f"{row.piece:.1f}", f"{row.pieces:.1f}", f"{row.busy:.0%}",
+            f"{row.size:.0f}" if row.size else "–", f"{row.commits:.1f}", str(row.double))
     return table
 
 
@@ -101,19 +150,24 @@ def main() -> int:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
     given = parser.parse_args()
     configure("ERROR")
-    console = Console(highlight=False, width=150)
+    console = Console(highlight=False, width=180)
     measured: list[Measured] = []
     with (tempfile.TemporaryDirectory(prefix="sybench") as name, Processes(Path(name) / "logs") as processes,
           postgres() as server):
         rig = Rig(Path(name), processes, server)
         for workers in given.workers:
-            console.print(f"· {workers} workers: {given.prescriptions} prescriptions")
-            measured.append(measure(rig, workers, given.prescriptions))
+            for kind in ("plain", "ours"):
+                console.print(f"· {kind}, {workers} workers: {given.prescriptions} prescriptions")
+                measured.append(measure(rig, kind, workers, given.prescriptions))
     console.print(_table(measured))
-    first, double = measured[0].rate, sum(one.double for one in measured)
-    scaling = ", ".join(f"{one.workers}: {one.rate:.1f}/s ({one.rate / first:.2f}, {one.busy:.0%} of {CORES} cores)"
-                        for one in measured)
-    console.print(f"workers: {scaling}; {double} double claims")
+    double = 0
+    for plain, ours in zip(measured[::2], measured[1::2], strict=True):
+        double += ours.double
+        console.print(f"{ours.workers} workers: {ours.rate:.1f}/s, {ours.rate / measured[1].rate:.2f} of {measured[1].workers}'s "
+                      f"(plain {plain.rate / measured[0].rate:.2f}); {ours.pieces:.1f} pieces of CPU per prescription, "
+                      f"{ours.pieces / measured[1].pieces:.2f} of {measured[1].workers}'s "
+                      f"(plain {plain.pieces / measured[0].pieces:.2f}), {ours.pieces / plain.pieces:.2f} of plain's with as many")
+    console.print(f"workers: {double} double claims")
     return 0 if double == 0 else 1
 
 
