@@ -256,11 +256,11 @@ def page_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
                 loaded = prescriptions.load(session, rx_id)
             except KeyError:
                 raise unknown_prescription() from None
-            found = audits.findings(session, rx_id)
+            findings = audits.findings(session, rx_id)
             row = reviews.get(session, rx_id)
         now = city.now()
         until = row.claim_until if row and row.pharmacist and row.claim_until and row.claim_until > now else None
-        groups = {severity: [one for one in found if one.severity is severity]
+        groups = {severity: [finding for finding in findings if finding.severity is severity]
                   for severity in (Severity.BLOCK, Severity.WARN, Severity.SELFPAY, Severity.INFO)}
         items: dict[str, list[Any]] = {}
         for item in city.knowledge.review_items.values():

@@ -142,13 +142,13 @@ def rows(path: Path) -> Iterator[Row]:
 
 def keyed(path: Path, name: str, make: Callable[[Row], T]) -> dict[str, T]:
     """The rows of a file by one column, which must be unique."""
-    found: dict[str, T] = {}
+    values: dict[str, T] = {}
     for row in rows(path):
         key = row.required(name)
-        if key in found:
+        if key in values:
             raise row.bad(name, "the value appears twice; keep one row")
-        found[key] = make(row)
-    return found
+        values[key] = make(row)
+    return values
 
 
 @cache

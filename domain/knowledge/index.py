@@ -113,8 +113,8 @@ class Index:
         self._first = ByDrug(interactions, lambda row: row.a_patterns)
         self._second = ByDrug(interactions, lambda row: row.b_patterns)
 
-    def interactions(self, one: Drug, other: Drug) -> tuple[Interaction, ...]:
+    def interactions(self, drug: Drug, other: Drug) -> tuple[Interaction, ...]:
         """The rows of which one drug is on either side and the other on the other."""
-        positions = (self._first.positions(one) & self._second.positions(other)
-                     | self._first.positions(other) & self._second.positions(one))
+        positions = (self._first.positions(drug) & self._second.positions(other)
+                     | self._first.positions(other) & self._second.positions(drug))
         return self._first.at(positions) if positions else ()

@@ -178,7 +178,7 @@ def _drawn() -> Iterator[Recorded]:
         held = chance.choice([None, entitlement(used=used), entitlement("M01600", "M03900", used=used),
                               entitlement(insutype="390", used=used), entitlement(retired=True, civil_servant=True, used=used),
                               entitlement(active=False)])
-        history = tuple(Dispensed(chance.choice([*drugs, *(one.drug for one in made.items)]),
+        history = tuple(Dispensed(chance.choice([*drugs, *(line.drug for line in made.items)]),
                                   ISSUED - timedelta(days=chance.choice([0, 1, 10, 25, 28, 60, 200])),
                                   chance.choice([7, 28, 30, 84])) for _ in range(chance.choice([0, 0, 2, 6])))
         yield Recorded(f"drawn/{number}", made, ISSUED + timedelta(hours=1), chance.choice([1, 2, 3, 3]),

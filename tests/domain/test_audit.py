@@ -114,7 +114,7 @@ EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
      case(rx(visit={"proof_date": date(2026, 11, 23)})), "NO_REVISIT_PROOF", BLOCK),
     ("A-10", case(rx(visit={"proof_codes": ("E11.9",)})), case(rx(visit={"proof_codes": ("I10",)})),
      "DIAG_NOT_IN_PROOF", BLOCK),
-    ("A-06", case(rx(*six()[:5])), case(rx(*(replace(one, kind=DrugKind.PIECE) for one in six()))), "TOO_MANY_ITEMS", BLOCK),
+    ("A-06", case(rx(*six()[:5])), case(rx(*(replace(line, kind=DrugKind.PIECE) for line in six()))), "TOO_MANY_ITEMS", BLOCK),
     ("A-06", case(ordinary("D187")), case(rx(item("D187", kind=DrugKind.WESTERN))), "KIND_DIFFERS", BLOCK),
     ("A-07", case(ordinary("D187")), case(rx(item("TP01", kind=DrugKind.PIECE), item("D001", 2, kind=DrugKind.PIECE))),
      "PIECES_MIXED", BLOCK),
@@ -302,8 +302,8 @@ EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
      "ALLERGY_UNKNOWN", WARN),
     ("B-35", case(rx(patient={"no_known_allergies": True})), case(rx()), "ALLERGY_NOT_REPORTED", INFO),
     ("B-35", case(rx(patient={"allergy_words": ("对海鲜过敏",)})), case(rx()), "ALLERGY_NOT_REPORTED", INFO),
-    *(("B-35", case(rx(patient={"no_known_allergies": True})), case(rx(patient={"no_known_allergies": True} | said)),
-       "ALLERGY_CONTRADICTED", BLOCK) for said in ({"allergies": ("AL01",)}, {"allergy_words": ("青霉素",)})),
+    *(("B-35", case(rx(patient={"no_known_allergies": True})), case(rx(patient={"no_known_allergies": True} | stated)),
+       "ALLERGY_CONTRADICTED", BLOCK) for stated in ({"allergies": ("AL01",)}, {"allergy_words": ("青霉素",)})),
     ("B-36", case(ordinary("D032")), case(ordinary("D001")), "LAB_NEEDED", INFO),
     ("B-37", case(ordinary("D032")), case(ordinary("D072")), "LAB_NEEDED", INFO),
     ("F-03", case(rx()), case(rx(item("D172"))), "CLASS_C", SELFPAY),
@@ -357,11 +357,11 @@ BY_ID = {rule.id: rule for rule in RULES}
 def test_a_rule_finds_what_its_example_shows_and_only_that(
     rule: str, passing: Case, failing: Case, code: str, severity: Severity
 ) -> None:
-    assert (code, severity) not in {(one.code, one.severity) for one in findings_of(BY_ID[rule], passing)}
-    found = [one for one in findings_of(BY_ID[rule], failing) if (one.code, one.severity) == (code, severity)]
-    assert found
-    assert all(one.rule == rule and one.source and one.text and one.text_en for one in found)
-    assert all(one.cure and one.cure_en for one in found if severity is not INFO)
+    assert (code, severity) not in {(finding.code, finding.severity) for finding in findings_of(BY_ID[rule], passing)}
+    matching = [finding for finding in findings_of(BY_ID[rule], failing) if (finding.code, finding.severity) == (code, severity)]
+    assert matching
+    assert all(finding.rule == rule and finding.source and finding.text and finding.text_en for finding in matching)
+    assert all(finding.cure and finding.cure_en for finding in matching if severity is not INFO)
 
 
 def test_every_rule_has_its_own_id_a_docstring_and_an_example() -> None:
@@ -374,28 +374,28 @@ def test_a_code_belongs_to_one_rule_or_to_one_meaning() -> None:
     shared = {"SEX_UNKNOWN", "LAB_NEEDED"}
     homes: dict[str, set[str]] = {}
     for rule, _, failing, _, _ in EXAMPLES:
-        for one in findings_of(BY_ID[rule], failing):
-            homes.setdefault(one.code, set()).add(rule)
+        for finding in findings_of(BY_ID[rule], failing):
+            homes.setdefault(finding.code, set()).add(rule)
     assert {code for code, rules in homes.items() if len(rules) > 1} <= shared
 
 
 @pytest.mark.parametrize("drug", ORDINARY)
 def test_an_ordinary_prescription_raises_no_objection(drug: str) -> None:
     findings = audit(case(ordinary(drug)))
-    assert [(one.code, one.text) for one in findings if one.severity is not INFO] == []
+    assert [(finding.code, finding.text) for finding in findings if finding.severity is not INFO] == []
 
 
 @pytest.mark.parametrize("drugs", [
     ("D001", "D010", "D018"), ("D032", "D048", "D065"), ("D072", "D081"), ("D072", "D082")])
 def test_ordinary_prescriptions_of_one_disease_go_together(drugs: tuple[str, ...]) -> None:
-    assert {one.severity for one in audit(case(ordinary(*drugs)))} <= {INFO}
+    assert {finding.severity for finding in audit(case(ordinary(*drugs)))} <= {INFO}
 
 
 @pytest.mark.parametrize("drugs", [
     ("D184",), ("D144",), ("D003", "D005"), ("D005", "D192"), ("D090", "D172"), ("D156",)])
 def test_what_must_be_refused_is_refused(drugs: tuple[str, ...]) -> None:
     items = tuple(item(drug, line) for line, drug in enumerate(drugs, 1))
-    assert BLOCK in {one.severity for one in audit(case(rx(*items)))}
+    assert BLOCK in {finding.severity for finding in audit(case(rx(*items)))}
 
 
 def test_the_table_of_ordinary_prescriptions_in_the_city_says_the_same() -> None:
@@ -411,19 +411,19 @@ def test_the_table_of_ordinary_prescriptions_in_the_city_says_the_same() -> None
 def test_the_audit_collects_everything_and_does_not_stop_at_the_first() -> None:
     wrong = rx(item("D184"), item("X999", 2), diagnoses=(), visit={"follow_up": False})
     assert {"SPECIAL_DRUG_ONLINE", "NAME_NOT_STANDARD", "DIAG_MISSING", "NO_REVISIT_PROOF"} <= {
-        one.code for one in audit(case(wrong))}
+        finding.code for finding in audit(case(wrong))}
 
 
 def test_only_a_selfpay_finding_with_a_line_denies_a_line() -> None:
     findings = audit(case(rx(item("D001"), item("D172", 2)), entitlement=entitlement("M03900")))
-    assert "NO_OPSP" in {one.code for one in findings}
+    assert "NO_OPSP" in {finding.code for finding in findings}
     assert selfpay_lines(findings) == {2}
 
 
 def test_all_that_a_header_lacks_is_listed_at_once() -> None:
     bare = rx(prescriber=Prescriber(""), visit={"number": ""}, diagnoses=("E11.900",))
-    (found,) = findings_of(BY_ID["A-17"], case(bare))
-    assert found.text_en == "missing: prescriber.id, prescriber.department, visit.number"
+    (finding,) = findings_of(BY_ID["A-17"], case(bare))
+    assert finding.text_en == "missing: prescriber.id, prescriber.department, visit.number"
 
 
 def test_a_finding_names_no_person() -> None:
@@ -456,5 +456,5 @@ def test_no_data_however_bad_makes_a_rule_raise(
                        patient={"age_months": months, "pregnancy_weeks": weeks, "lactating": lactating,
                                 "allergies": ("AL01", "?")}), items=items)
     findings = audit(case(wrong, entitlement=entitlement() if known else None, hospital_level=level))
-    unknown = {one.line for one in items if one.drug not in KNOWLEDGE.catalogue}
-    assert unknown <= {one.line for one in findings if one.severity is BLOCK}
+    unknown = {line.line for line in items if line.drug not in KNOWLEDGE.catalogue}
+    assert unknown <= {finding.line for finding in findings if finding.severity is BLOCK}

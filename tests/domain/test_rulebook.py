@@ -84,8 +84,8 @@ def test_a_rule_holds_for_what_was_issued_while_it_was_in_force() -> None:
         yield hit("SEEN", WORDS, name="x")
 
     book = Rulebook([seen])
-    found = [bool(book.run(case(rx(issued_at=ISSUED + timedelta(days=days)))).results) for days in (-1, 0, 1, 2)]
-    assert found == [False, True, True, False]
+    applied = [bool(book.run(case(rx(issued_at=ISSUED + timedelta(days=days)))).results) for days in (-1, 0, 1, 2)]
+    assert applied == [False, True, True, False]
 
 
 def test_phases_stand_in_their_order() -> None:

@@ -36,20 +36,20 @@ def handed_over(city, made, days_ago, number="RX0900"):
     return placed
 
 
-def found(city, made):
+def audited(city, made):
     now = city.now()
     fresh = replace(made, issued_at=now, valid_until=now + timedelta(days=1))
     findings = audit(case_of(city, fresh, entitlement()))
-    return findings, {one.code for one in findings}
+    return findings, {finding.code for finding in findings}
 
 
 def test_edoxaban_is_paid_once_warfarin_was_handed_over(city):
     edoxaban = rx(item("D089"), **EDOXABAN)
-    findings, codes = found(city, edoxaban)
+    findings, codes = audited(city, edoxaban)
     assert "SECOND_LINE" in codes
     assert selfpay_lines(findings) == {1}
     handed_over(city, rx(item("D085"), **EDOXABAN), 100)
-    findings, codes = found(city, edoxaban)
+    findings, codes = audited(city, edoxaban)
     assert "SECOND_LINE" not in codes
     assert selfpay_lines(findings) == frozenset()
 
@@ -57,27 +57,27 @@ def test_edoxaban_is_paid_once_warfarin_was_handed_over(city):
 def test_warfarin_of_another_person_or_brought_back_is_no_history(city):
     edoxaban = rx(item("D089"), **EDOXABAN)
     handed_over(city, rx(item("D085"), **EDOXABAN, patient={"id": "p_2"}), 100)
-    assert "SECOND_LINE" in found(city, edoxaban)[1]
+    assert "SECOND_LINE" in audited(city, edoxaban)[1]
     placed = handed_over(city, rx(item("D085"), **EDOXABAN), 100, "RX0901")
     with city.db.transaction() as session:
-        given = orders.get(session, placed.id)
-        orders.advance(session, given, OrderStatus.RETURNED, at=city.now(), returned=(1,))
-    assert "SECOND_LINE" in found(city, edoxaban)[1]
+        order_now = orders.get(session, placed.id)
+        orders.advance(session, order_now, OrderStatus.RETURNED, at=city.now(), returned=(1,))
+    assert "SECOND_LINE" in audited(city, edoxaban)[1]
 
 
 def test_a_refill_the_next_day_is_not_paid_and_one_at_the_end_is(city):
     handed_over(city, ordinary("D032"), 1)
-    findings, codes = found(city, ordinary("D032"))
+    findings, codes = audited(city, ordinary("D032"))
     assert "REFILL_TOO_EARLY" in codes
     assert selfpay_lines(findings) == {1}
     city.now.advance(days=27)
-    assert not {"REFILL_TOO_EARLY", "REFILL_EARLY"} & found(city, ordinary("D032"))[1]
+    assert not {"REFILL_TOO_EARLY", "REFILL_EARLY"} & audited(city, ordinary("D032"))[1]
 
 
 def test_what_is_still_being_taken_counts_for_interactions(city):
     handed_over(city, rx(item("D090", days_supply=28)), 10)
-    findings, _ = found(city, rx(item("D172")))
-    assert [one.severity for one in findings if one.code == "INTERACTION"] == [Severity.BLOCK]
+    findings, _ = audited(city, rx(item("D172")))
+    assert [finding.severity for finding in findings if finding.code == "INTERACTION"] == [Severity.BLOCK]
 
 
 def test_a_run_is_stored_with_the_version_of_its_rules_and_stays_when_another_comes(city):
@@ -100,9 +100,9 @@ def test_validity_that_ends_while_the_fund_is_asked_is_over_and_not_wrong(city, 
     (rx_id,) = admit(city)
     asked = city.payer.entitlement
 
-    async def slowly(*given):
+    async def slowly(*arguments):
         city.now.advance(hours=25)
-        return await asked(*given)
+        return await asked(*arguments)
 
     monkeypatch.setattr(city.payer, "entitlement", slowly)
     assert asyncio.run(audit_prescription(city, rx_id)).status is Status.EXPIRED
