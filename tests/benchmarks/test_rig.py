@@ -22,7 +22,7 @@ from tests.city import admit
 
 
 def measured(name: str, seconds: float, size: float = 0) -> Measured:
-    return Measured(name, 100, seconds, 0, 0, 0, 0, 0, 0, size)
+    return Measured(name, 100, seconds, 0.001, 0, 0, 7, 0, 0, 0, size)
 
 
 def status(city, rx_id):
@@ -63,6 +63,12 @@ def test_percentiles_are_values_that_were_measured():
     (10.0, 100, 1.0, 0), (30.0, 100, 1.0, 1), (10.0, 6_000, 1.0, 1), (10.0, 100, 2.0, 1)])
 def test_a_missed_target_fails_the_benchmark(ours, size, idle, code):
     assert verdict(every(ours=measured("ours", ours, size)), [idle])[1] == code
+
+
+def test_a_machine_that_was_half_as_fast_for_us_is_no_fault_of_ours():
+    slowed = replace(measured("ours", 20.0, 100), piece=14)
+    assert slowed.faster_than(measured("plain", 10.0)) == 1.0
+    assert verdict(every(ours=slowed), [1.0])[1] == 0
 
 
 @pytest.mark.parametrize(("window", "values", "code"), [
