@@ -3,7 +3,7 @@
 Field names in comments are those of the national FSI interface (infno 1101, 5301, 2101-2103, 3201).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -170,6 +170,13 @@ class Settlement:
             raise ValueError("settlement breaks F-02: total is not own + over + first_pay + eligible")
         if self.total != self.fund + self.account + self.family + self.cash:
             raise ValueError("settlement breaks F-17: total is not fund + account + family + cash")
+
+
+def differences(ours: Settlement, theirs: Settlement) -> Sequence[tuple[str, int, int]]:
+    """Amounts in which two settlements differ, as (name, ours, theirs) in fen."""
+    names = ("total", "own", "over", "first_pay", "eligible", "deductible", "pool", "fund", "account", "family", "cash")
+    return [(name, getattr(ours, name), getattr(theirs, name)) for name in names
+            if getattr(ours, name) != getattr(theirs, name)]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Amounts are whole fen. Unit prices and quantities are Decimal. Nothing is a float."""
 
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NewType
 
@@ -26,27 +25,3 @@ def line_amount(unit_price_yuan: Decimal, quantity: Decimal) -> Fen:
 def share(amount: int, ratio: Decimal) -> Fen:
     """That part of an amount, half up: how a fund's or a first-pay share becomes fen (F-01)."""
     return Fen(int((Decimal(amount) * ratio).quantize(Decimal(1), rounding=ROUND_HALF_UP)))
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One side of a movement: positive is owed to the account, negative is owed by it."""
-
-    account: str
-    amount: Fen
-
-
-@dataclass(frozen=True)
-class Posting:
-    """One movement of money. An unbalanced one cannot exist; a mistake is a second one, turned round."""
-
-    prescription_id: str
-    kind: str
-    """`settled` or `reversed`."""
-    reference: str
-    """The insurance centre's settlement id (setl_id) the movement rests on."""
-    entries: tuple[Entry, ...]
-
-    def __post_init__(self) -> None:
-        if total := sum(entry.amount for entry in self.entries):
-            raise ValueError(f"{self.prescription_id}: posting out of balance by {total} fen")

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from domain.ledger import accounts
+from domain.ledger.transfers import BusinessEvent
 from domain.lifecycle import Money
 from domain.words import Two
 
@@ -15,7 +17,10 @@ MONEY: Mapping[str, Two] = {
     Money.REVERSED: Two("已冲正", "reversed"),
     Money.RECONCILED: Two("已对账", "reconciled"),
 }
-POSTINGS: Mapping[str, Two] = {"settled": Two("结算", "settlement"), "reversed": Two("冲正", "reversal")}
+POSTINGS: Mapping[str, Two] = {
+    BusinessEvent.SETTLED: Two("结算", "settlement"),
+    BusinessEvent.REVERSED: Two("冲正", "reversal"),
+}
 DECISIONS: Mapping[str, Two] = {
     "pass": Two("通过", "pass"),
     "return": Two("退回医师", "return"),
@@ -55,13 +60,14 @@ NEWBORN_DAYS, INFANT_MONTHS = 28, 36
 _ACTORS: Mapping[str, Two] = {
     "platform": Two("平台", "platform"), "audit": Two("智能预审", "audit"), "clock": Two("时钟", "clock"),
     "hospital": Two("医院", "hospital"), "chain": Two("连锁", "chain"), "payer": Two("医保", "fund"),
-    "pharmacist": Two("药师", "pharmacist"), "operator": Two("运维", "operator"), "fund": Two("统筹基金", "fund"),
-    "account": Two("个人账户", "personal account"), "patient": Two("患者现金", "patient's cash"),
+    "pharmacist": Two("药师", "pharmacist"), "operator": Two("运维", "operator"),
 }
 
 
 def actor(text: str) -> Two:
     """Who did it, or whose account it is: `chain:ankang` is 连锁 ankang."""
+    if account := accounts.words(text):
+        return account
     kind, _, name = text.partition(":")
     words = _ACTORS.get(kind, Two(kind, kind))
     return Two(f"{words.zh} {name}".strip(), f"{words.en} {name}".strip())

@@ -43,14 +43,15 @@ def internal(verified: Row, discrepancies: Sequence[Row], reconciliations: Seque
     found = [f"history of {one['prescription_id']} broken at {one['seq']}: {one['what']}" for one in verified["broken"]]
     found += [f"posting {one['posting']} is out of balance by {one['sum_fen']} fen"
               for one in verified["out_of_balance"]]
+    found += [f"posting {one['posting']}: {one['account']} has {one['posted_fen']} fen, its claim {one['claim_fen']}"
+              for one in verified["unlike_claim"]]
     found += [f"discrepancy {one['kind']} {one['subject']}: expected {one['expected']}, got {one['actual']}"
               for one in discrepancies]
     newest = {(one["day"], one["insutype"]): one for one in reversed(reconciliations)}
     found += [f"3201 for {day} {insutype}: {one['text']}" for (day, insutype), one in newest.items()
               if not one["matched"]]
     asked = {insutype for _, insutype in newest}
-    owed = {entry["account"].partition(":")[2] for posting in ledger["postings"] for entry in posting["entries"]
-            if entry["account"].startswith("fund:")}
+    owed = {posting["insutype"] for posting in ledger["postings"]}
     found += [f"3201 was not answered for {insutype}" for insutype in sorted(owed - asked)]
     return found
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from domain.audit import selfpay_lines
 from domain.benefit import forecast, restricted
-from domain.claims import Claim, ClaimLine, Identity, Settlement
+from domain.claims import Claim, ClaimLine, Identity, Settlement, differences
 from domain.errors import NeedsOperator, Refused, RxError, StaleStatus, Transient
 from domain.events import Event, Wait
 from domain.instructions import instructions
@@ -22,6 +22,7 @@ from domain.prescription import Handover, Prescription
 from domain.ranking import Ranked, rank
 from infra import metrics
 from infra.db import Session, audits, claims, history, orders, prescriptions
+from infra.db.discrepancies import disagree
 from infra.db.effects import Effect, Intent
 from infra.db.history import Head
 from infra.db.orders import Placed, Terms
@@ -158,8 +159,8 @@ def _note_left_out(city: City, left_out: Sequence[tuple[str, LeftOut]]) -> None:
     with city.db.transaction("quotes.left_out") as session:
         for slug, row in left_out[:MOST_LEFT_OUT]:
             for fault in {it.rule: it for it in row.findings}.values():
-                claims.disagree(session, kind="quote_left_out", subject=f"{city.today()}:{fault.rule}:{slug}/{row.store or '?'}",
-                                expected="2.2, 2.3", actual=f"{fault.rule} {fault.path}", at=city.now())
+                disagree(session, kind="quote_left_out", subject=f"{city.today()}:{fault.rule}:{slug}/{row.store or '?'}",
+                         expected="2.2, 2.3", actual=f"{fault.rule} {fault.path}", at=city.now())
 
 
 def _make_order(city: City, loaded: Loaded, best: Ranked, ranking: Sequence[Ranked], attempt: int
@@ -270,9 +271,9 @@ async def _pre_settle(city: City, loaded: Loaded, order: PharmacyOrder, claimed:
         raise NeedsOperator(f"{claimed.claim.reference}: the fund refuses to pre-settle", code=no.code) from no
     with city.db.transaction("claim.pre_settled") as session:
         claims.pre_settled(session, loaded.id, claimed.version, answer)
-        for name, ours, theirs in claims.differences(claimed.forecast, answer):
-            claims.disagree(session, kind="forecast_vs_pre_settlement", subject=f"{claimed.claim.reference}:{name}",
-                            expected=ours, actual=theirs, at=city.now(), prescription_id=loaded.id)
+        for name, ours, theirs in differences(claimed.forecast, answer):
+            disagree(session, kind="forecast_vs_pre_settlement", subject=f"{claimed.claim.reference}:{name}",
+                     expected=ours, actual=theirs, at=city.now(), prescription_id=loaded.id)
         place = intend(city, session, _place(order), partner=order.chain,
                        request=_spelling(replace(order, patient_due=answer.cash)))
     return answer, place

@@ -11,7 +11,8 @@ from domain.lifecycle import ALIVE, FINAL, GONE, Status
 from domain.orders import OrderStatus, OrderUpdate
 from domain.privacy import shown
 from domain.words import CAUSES
-from infra.db import Session, claims, effects, history, inbox, orders, prescriptions
+from infra.db import Session, effects, history, inbox, orders, prescriptions
+from infra.db.discrepancies import disagree
 from infra.db.history import Head
 from infra.db.orders import Placed
 from infra.db.prescriptions import Loaded
@@ -127,8 +128,8 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
     event = shown(update.event_id)
     if placed.status in GONE and update.status in (OrderStatus.HANDED_OVER, OrderStatus.RETURNED):
         # We took it back, or it declined, and yet the patient has it: too true to drop, too late to act on.
-        claims.disagree(session, kind="late_word_from_chain", subject=event, expected=placed.status,
-                        actual=update.status, at=city.now(), prescription_id=rx_id)
+        disagree(session, kind="late_word_from_chain", subject=event, expected=placed.status,
+                 actual=update.status, at=city.now(), prescription_id=rx_id)
         history.append(session, loaded.head, actor=f"chain:{chain}", event=Event.WORD_AFTER_ORDER,
                        at=city.now(), wake_at=loaded.wake_at, waiting_for=loaded.waiting_for,
                        detail={"order": placed.id, "event": event, "status": update.status, "order_was": placed.status})
@@ -140,8 +141,8 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
               "lines": list(update.lines), "at": update.at.isoformat()}
     if loaded.status in FINAL:
         # Too late to act on, too true to drop: a person has to look.
-        claims.disagree(session, kind="late_word_from_chain", subject=event, expected=loaded.status,
-                        actual=update.status, at=city.now(), prescription_id=rx_id)
+        disagree(session, kind="late_word_from_chain", subject=event, expected=loaded.status,
+                 actual=update.status, at=city.now(), prescription_id=rx_id)
         history.append(session, loaded.head, actor=f"chain:{chain}", event=Event.WORD_AFTER_END,
                        at=city.now(), wake_at=None, detail=detail | {"prescription_was": loaded.status})
         return _answer(200, "applied"), rx_id

@@ -8,7 +8,7 @@ from typing import cast
 from adapters.messages import Fetched, Reply
 from adapters.protocols import Boxed, Polled
 from infra import metrics
-from infra.db import claims
+from infra.db.discrepancies import disagree
 from infra.db.views import PARKED_FILE
 from infra.log import get_logger
 from infra.objects import key_of
@@ -67,7 +67,7 @@ async def _note_parked(city: City, hospital: Boxed, slug: str, kept: set[str]) -
         if fresh:
             with city.db.transaction("box.parked") as session:
                 for subject, reason in fresh.items():
-                    claims.disagree(session, kind=PARKED_FILE, subject=subject, expected="taken", actual=reason, at=city.now())
+                    disagree(session, kind=PARKED_FILE, subject=subject, expected="taken", actual=reason, at=city.now())
             kept.update(fresh)
     except Exception as error:
         # It is looked at again with the next poll, and keeps no message waiting.

@@ -4,13 +4,15 @@ import asyncio
 import hashlib
 from datetime import date, datetime
 
-from domain.claims import DayTotals, Reconciled, Reversal, Settlement
+from domain.claims import DayTotals, Reconciled, Reversal, Settlement, differences
 from domain.errors import NeedsOperator, Transient
 from domain.events import Event, Wait
+from domain.ledger import templates
 from domain.lifecycle import Money, Status
 from domain.money import Fen
-from infra.db import Session, claims, history, orders, prescriptions
+from infra.db import Session, claims, history, ledger, orders, prescriptions, reconciliations
 from infra.db.claims import Claimed
+from infra.db.discrepancies import disagree
 from infra.db.effects import Effect
 from infra.db.history import Head
 from infra.db.orders import Placed
@@ -85,10 +87,12 @@ async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) 
         if claimed.status is Money.QUOTED:
             # A re-settlement has no pre-settlement of its own: what it settles was handed over long ago.
             claims.pre_settled(session, loaded.id, claimed.version, answer)
-        claims.settled(session, claimed.claim, claimed.version, answer, chain=placed.order.chain, at=city.now())
-        for name, ours, theirs in claims.differences(claimed.pre_settled or claimed.forecast, answer):
-            claims.disagree(session, kind="expected_vs_settlement", subject=f"{claim.reference}:{name}", expected=ours,
-                            actual=theirs, at=city.now(), prescription_id=loaded.id)
+        claims.settled(session, loaded.id, claimed.version, answer)
+        ledger.post(session, templates.settled(loaded.id, placed.order.chain, claim.insutype, answer), at=city.now(),
+                    day=answer.day)
+        for name, ours, theirs in differences(claimed.pre_settled or claimed.forecast, answer):
+            disagree(session, kind="expected_vs_settlement", subject=f"{claim.reference}:{name}", expected=ours,
+                     actual=theirs, at=city.now(), prescription_id=loaded.id)
         reports.notify_chain(session, city, loaded.id, placed.order.chain, placed.id, answer)
         reports.report(session, city, loaded.prescription, Status.SETTLED, reason=Event.SETTLED, money=answer, settled=claimed,
                        handed_over=placed if placed.returned_lines else None, again=str(claimed.version))
@@ -123,7 +127,9 @@ async def _reverse(city: City, loaded: Loaded, placed: Placed, claimed: Claimed)
 
     def reversed_(session: Session, reversal: Reversal) -> None:
         fresh = prescriptions.load(session, loaded.id)
-        claims.reversed_(session, claimed, reversal, chain=placed.order.chain, at=city.now())
+        claims.reversed_(session, loaded.id, claimed.version, reversal)
+        ledger.post(session, templates.reversed_(loaded.id, placed.order.chain, claimed.claim.insutype, settled), at=city.now(),
+                    day=reversal.day)
         history.append(session, fresh.head, actor=f"payer:{city.payer.slug}", event=Event.REVERSED,
                        at=city.now(), wake_at=city.now(), waiting_for=Wait.RESETTLEMENT,
                        detail={"settlement": settled.settlement_id, "reversal": reversal.settlement_id,
@@ -168,25 +174,25 @@ async def reconcile_day(city: City, day: date | None = None) -> bool:
     """
     day = day or city.today()
     with city.db.reading() as session:
-        rows = claims.day_totals(session, day, city.policy.clr_optins)
+        rows = ledger.totals_of(session, day, city.policy.clr_optins)
     agreed = True
     for totals in rows:
         answer = await _ask_fund(city, totals)
         agreed = agreed and answer.matched
         with city.db.transaction("day.reconciled") as session:
-            for rx_id in claims.reconciled(session, totals, matched=answer.matched, text=answer.text, at=city.now()):
+            for rx_id in reconciliations.record(session, totals, matched=answer.matched, text=answer.text, at=city.now()):
                 prescriptions.wake(session, rx_id, city.now())
             if not answer.matched:
-                claims.disagree(session, kind="day_total", subject=f"{day}:{totals.insutype}",
-                                expected=f"{totals.total}/{totals.fund}/{totals.account}/{totals.count}",
-                                actual=answer.text, at=city.now())
+                disagree(session, kind="day_total", subject=f"{day}:{totals.insutype}",
+                         expected=f"{totals.total}/{totals.fund}/{totals.account}/{totals.count}",
+                         actual=answer.text, at=city.now())
     return agreed
 
 
 def unreconciled_days(city: City) -> list[date]:
     """The days before today with claims the fund has not agreed to yet, oldest first: a failed night is made up."""
     with city.db.reading() as session:
-        return claims.unreconciled_days(session, city.today())
+        return reconciliations.unreconciled_days(session, city.today())
 
 
 async def _ask_fund(city: City, totals: DayTotals) -> Reconciled:

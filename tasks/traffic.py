@@ -19,7 +19,8 @@ from adapters.messages import Message
 from domain.errors import InvalidPayload
 from domain.privacy import numbers_in
 from fhir_profiles.message import member, members, text
-from infra.db import claims, traffic
+from infra.db import traffic
+from infra.db.discrepancies import disagree
 from infra.log import get_logger
 from infra.settings import get_settings
 from tasks.city import City, code_map, open_city
@@ -56,8 +57,8 @@ def watch_shapes(city: City, recent: int = RECENT, earlier: int = EARLIER, fewes
         with city.db.transaction("shape.changed") as session:
             for change, paths in (("new", drift.new), ("gone", drift.gone)):
                 for path in paths:
-                    claims.disagree(session, kind=SHAPE, subject=f"{drift.hospital}:{path}", expected="as before",
-                                    actual=change, at=city.now())
+                    disagree(session, kind=SHAPE, subject=f"{drift.hospital}:{path}", expected="as before",
+                             actual=change, at=city.now())
         log.warning("shape.changed", hospital=drift.hospital, new=list(drift.new[:10]), gone=list(drift.gone[:10]))
     return found
 

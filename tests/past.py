@@ -23,7 +23,10 @@ POSTINGS = 8
 
 TABLES = ("item", "audit_run", "review", "pharmacy_order", "claim", "posting", "intent", "message", "outbox", "hop",
           "discrepancy")
-"""What has a `prescription_id`; besides prescription and history, which go first, and entry, which hangs on posting."""
+"""What has a `prescription_id`; besides prescription and history, which go first, and what hangs on posting."""
+
+OF_POSTINGS = {"transfer": "seq, source, destination, amount_fen", "entry": "seq, account, amount_fen"}
+"""What hangs on a posting, and its other columns."""
 
 OTHERWISE = {
     ("pharmacy_order", "id"): "replace(t.id, g.stem, g.fresh)",
@@ -62,7 +65,7 @@ def multiply(url: str, originals: Sequence[str], copies: int, say: Callable[[str
             say(f"  {done:>9,} of {copies:,}  {time.monotonic() - began:6.0f} s")
         connection.execute("SELECT setval(pg_get_serial_sequence('posting', 'id'), (SELECT max(id) FROM posting))")
         connection.execute("DROP TABLE one")
-        for table in ("prescription", "history", "entry", *TABLES):
+        for table in ("prescription", "history", *OF_POSTINGS, *TABLES):
             connection.execute(f"DROP TABLE t_{table}".encode())
 
 
@@ -104,7 +107,9 @@ def _templates(connection: psycopg.Connection, originals: Sequence[str]) -> None
         numbered = ", row_number() OVER (PARTITION BY prescription_id ORDER BY id) - 1 AS place" if table == "posting" else ""
         connection.execute(f"CREATE TABLE t_{table} AS SELECT *{numbered} FROM {table} "
                            "WHERE prescription_id IN (SELECT id FROM one)".encode())
-    connection.execute("CREATE TABLE t_entry AS SELECT * FROM entry WHERE posting_id IN (SELECT id FROM t_posting)")
+    for table in OF_POSTINGS:
+        connection.execute(f"CREATE TABLE t_{table} AS SELECT * FROM {table} "
+                           "WHERE posting_id IN (SELECT id FROM t_posting)".encode())
     # The chain of infra.db.history in SQL: hex SHA-256 of the hash before, a line feed and the row.
     connection.execute("""
         CREATE OR REPLACE FUNCTION linked(before text, content text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -147,10 +152,13 @@ def _statements() -> list[str]:
                          otherwise={"id": "g.copy", "external_id": "'P' || g.n", "head_hash": "h.hash",
                                     "content": "replace(t.content::text, t.external_id, 'P' || g.n)::json",
                                     "patient_id": "left(md5('patient' || g.n / 3), 32)"})
-    entry = (f"INSERT INTO entry (posting_id, seq, account, amount_fen) SELECT %(first)s + g.n * {POSTINGS} + p.place, t.seq, "
-             "t.account, t.amount_fen FROM g JOIN t_posting p ON p.prescription_id = g.id JOIN t_entry t ON t.posting_id = p.id")
+    of_postings = [
+        f"INSERT INTO {table} (posting_id, {columns}) SELECT %(first)s + g.n * {POSTINGS} + p.place, "
+        f"{', '.join(f't.{column}' for column in columns.split(', '))} FROM g "
+        f"JOIN t_posting p ON p.prescription_id = g.id JOIN t_{table} t ON t.posting_id = p.id"
+        for table, columns in OF_POSTINGS.items()]
     return [history, f"INSERT INTO history ({', '.join(columns)}) SELECT {', '.join(columns)} FROM fresh_history",
-            prescription, *(_copy(table) for table in TABLES), entry]
+            prescription, *(_copy(table) for table in TABLES), *of_postings]
 
 
 def _copy(table: str, *, join: str = "t.prescription_id = g.id", more: str = "",

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 
 from domain.errors import NeedsOperator
 from infra.db.engine import Database
-from infra.db.rows import AnchorRow, EntryRow, HistoryRow, MappingRow, PostingRow
+from infra.db.rows import AnchorRow, EntryRow, HistoryRow, MappingRow, PostingRow, TransferRow
 from infra.log import configure, get_logger
 from infra.settings import get_settings
 
 log = get_logger(__name__)
 
-APPEND_ONLY = tuple(row.__tablename__ for row in (HistoryRow, AnchorRow, PostingRow, EntryRow, MappingRow))
+APPEND_ONLY = tuple(row.__tablename__ for row in (HistoryRow, AnchorRow, PostingRow, TransferRow, EntryRow, MappingRow))
 """What happened, its roots, money, and what people decided: written once."""
 
 

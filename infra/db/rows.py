@@ -302,23 +302,41 @@ class ClaimRow(Base):
 
 
 class PostingRow(Base):
-    """One movement of money. Append-only."""
+    """One business event in the books. Append-only."""
 
     __tablename__ = "posting"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    prescription_id: Mapped[str] = _rx(index=True)
+    prescription_id: Mapped[str | None] = mapped_column(sa.String(32), sa.ForeignKey("prescription.id"), index=True)
+    """Empty for an event that is about no single prescription."""
     kind: Mapped[str] = mapped_column(sa.String(16))
+    """`domain.ledger.transfers.BusinessEvent`."""
     reference: Mapped[str] = mapped_column(sa.String(30))
     at: Mapped[datetime]
+    insutype: Mapped[str | None] = mapped_column(sa.String(6))
+    """The row of the fund's daily totals in which it counts, or the empty text; NULL if release 0.1 posted it."""
     day: Mapped[date | None]
     """The fund's calendar day it counts for: of the settlement, or of its reversal. Empty if an older release posted it."""
 
     __table_args__ = (sa.UniqueConstraint("kind", "reference"), sa.Index("ix_posting_day_kind_id", "day", "kind", "id"))
 
 
+class TransferRow(Base):
+    """What a posting moves from one account to another, in whole fen. Append-only."""
+
+    __tablename__ = "transfer"
+
+    posting_id: Mapped[int] = mapped_column(sa.ForeignKey("posting.id"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(sa.String(80))
+    destination: Mapped[str] = mapped_column(sa.String(80))
+    amount_fen: Mapped[int] = mapped_column(sa.BigInteger)
+
+    __table_args__ = (sa.CheckConstraint("amount_fen > 0", name="ck_transfer_positive"),)
+
+
 class EntryRow(Base):
-    """One side of a movement, in whole fen."""
+    """One side of a posting of release 0.1, in whole fen; the sides of one sum to zero. `infra.db.ledger` reads both forms."""
 
     __tablename__ = "entry"
 

@@ -80,11 +80,16 @@ def test_the_ledger_balances_and_agrees_with_the_claims(
 def test_the_proof_walks_every_chain_and_posting(
         client: TestClient, operator: dict[str, str], day: list[str], city: City) -> None:
     assert get(client, operator, "verify") == {
-        "chains": 3, "broken": [], "postings": 3, "out_of_balance": [], "next": ""}
+        "chains": 3, "broken": [], "postings": 3, "out_of_balance": [], "unlike_claim": [], "next": ""}
 
     with city.db.transaction() as session:
         session.connection().exec_driver_sql(
-            "UPDATE entry SET amount_fen = amount_fen + 1 WHERE posting_id = 2 AND seq = 1")
+            "UPDATE transfer SET amount_fen = amount_fen + 1 WHERE posting_id = 2 AND seq = 1")
+    assert get(client, operator, "verify")["unlike_claim"] == [  # type: ignore[index]
+        {"posting": 2, "account": "chain:ankang", "posted_fen": 1801, "claim_fen": 1800},
+        {"posting": 2, "account": "patient", "posted_fen": -1801, "claim_fen": -1800}]
+    with city.db.transaction() as session:
+        session.connection().exec_driver_sql("INSERT INTO entry VALUES (2, 1, 'patient', 1)")
     assert get(client, operator, "verify")["out_of_balance"] == [{"posting": 2, "sum_fen": 1}]  # type: ignore[index]
 
 

@@ -26,11 +26,13 @@ def main() -> int:
         city = SandboxCity(Path(folder), processes, slug="jinan", seed=11)
         day = run_day(city, 30, console)
         verified = city.ops("verify")
-        console.print(f"postings {verified['postings']}, out of balance {len(verified['out_of_balance'])}; "
+        console.print(f"postings {verified['postings']}, out of balance {len(verified['out_of_balance'])}, "
+                      f"unlike their claim {len(verified['unlike_claim'])}; "
                       f"chains {verified['chains']}, broken {len(verified['broken'])}; books differ {len(day.differences)}")
         for wrong in [*day.differences, *day.red_runs, *(str(one) for one in day.ended if not one.right)][:20]:
             console.print(f"  [red]✗[/red] {wrong}")
-        honest = (day.good and not verified["broken"] and not verified["out_of_balance"] and verified["postings"] > 0)
+        honest = (day.good and not verified["broken"] and not verified["out_of_balance"]
+                  and not verified["unlike_claim"] and verified["postings"] > 0)
 
         where = _flip_one_byte(Path(folder) / "sanyi.db")
         broken = city.ops("verify")["broken"]

@@ -414,7 +414,7 @@ def _sampled(city: City) -> int:
     """Walks some of the copied chains."""
     with city.db.reading() as session:
         page, _ = verify_page(session, "rx_f", 1000, 2000)
-    return len(page["broken"]) + len(page["out_of_balance"])
+    return len(page["broken"]) + len(page["out_of_balance"]) + len(page["unlike_claim"])
 
 
 def _table(pages: dict[str, tuple[float, int, int]]) -> Table:

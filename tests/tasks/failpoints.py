@@ -38,11 +38,11 @@ from gateway.access import COOKIE
 from gateway.app import create_app
 from infra import topology
 from infra.db import Database, Session, history, orders
+from infra.db.ledger import SIDES
 from infra.db.rows import (
     AnchorRow,
     ClaimRow,
     DiscrepancyRow,
-    EntryRow,
     HistoryRow,
     IntentRow,
     MessageRow,
@@ -551,8 +551,9 @@ def _rows(session: Session, table: Any, *columns: str) -> list[tuple[Any, ...]]:
 
 def _ledger(session: Session) -> list[tuple[tuple[str, str], list[tuple[str, int]]]]:
     entries: dict[int, list[tuple[str, int]]] = defaultdict(list)
-    for entry in session.scalars(sa.select(EntryRow).order_by(EntryRow.posting_id, EntryRow.seq)):
-        entries[entry.posting_id].append((entry.account, entry.amount_fen))
+    for posting_id, account, amount in session.execute(
+            sa.select(SIDES.c.posting_id, SIDES.c.account, SIDES.c.amount_fen).order_by(*SIDES.c)):
+        entries[posting_id].append((account, amount))
     return [((row.prescription_id, row.kind), entries[row.id])
             for row in session.scalars(sa.select(PostingRow).order_by(PostingRow.id))]
 

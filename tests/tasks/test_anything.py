@@ -27,9 +27,9 @@ from domain.lifecycle import FINAL, OWNERS, Owner, Status, may_move
 from domain.orders import OrderStatus, PharmacyOrder
 from domain.prescription import Handover, prescription_id
 from infra.db import Database, audits, history, orders, prescriptions
+from infra.db.ledger import SIDES
 from infra.db.rows import (
     DiscrepancyRow,
-    EntryRow,
     HistoryRow,
     IntentRow,
     MessageRow,
@@ -112,7 +112,7 @@ class Seen:
     rx: dict[str, PrescriptionRow]
     events: dict[str, list[HistoryRow]]
     intents: list[IntentRow]
-    postings: dict[tuple[str, str], tuple[str, list[EntryRow]]]
+    postings: dict[tuple[str, str], tuple[str | None, dict[str, int]]]
     """(kind, reference) → prescription and entries."""
     messages: dict[tuple[str, str], tuple[str, int, bytes]]
     waiting: list[str]
@@ -417,10 +417,10 @@ class Anything(RuleBasedStateMachine):
 
     def _the_ledger(self, seen: Seen) -> None:
         fund = {_movement(row): row for row in self.payer.book}
-        for key, (rx_id, entries) in seen.postings.items():
-            assert sum(entry.amount_fen for entry in entries) == 0
+        for key, (rx_id, sides) in seen.postings.items():
+            assert sum(sides.values()) == 0
             assert fund[key].prescription_id == rx_id
-            assert entries[0].amount_fen == fund[key].total
+            assert _owed_to_chains(sides) == fund[key].total
         for key in fund.keys() - seen.postings.keys():
             row = seen.rx[fund[key].prescription_id]
             assert row.status == S.FULFILLED, f"{key} is in the fund's book only"
@@ -504,7 +504,7 @@ class Anything(RuleBasedStateMachine):
         kept = {held.order.id: sum(line.amount for line in held.order.lines
                                    if line.line not in self.brought_back[held.order.id])
                 for held in self.held(rx_id) if held.status in PATIENT_HAS_IT}
-        ledger = sum(entries[0].amount_fen for owner, entries in seen.postings.values() if owner == rx_id)
+        ledger = sum(_owed_to_chains(sides) for owner, sides in seen.postings.values() if owner == rx_id)
         fund = sum(row.total for row in self.payer.book if row.prescription_id == rx_id)
         assert ledger == fund
         if seen.discrepancies[rx_id]:
@@ -530,9 +530,10 @@ class Anything(RuleBasedStateMachine):
             events: dict[str, list[HistoryRow]] = defaultdict(list)
             for event in session.scalars(sa.select(HistoryRow).order_by(HistoryRow.prescription_id, HistoryRow.seq)):
                 events[event.prescription_id].append(event)
-            entries: dict[int, list[EntryRow]] = defaultdict(list)
-            for entry in session.scalars(sa.select(EntryRow).order_by(EntryRow.posting_id, EntryRow.seq)):
-                entries[entry.posting_id].append(entry)
+            sides: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+            for posting_id, account, amount in session.execute(
+                    sa.select(SIDES.c.posting_id, SIDES.c.account, SIDES.c.amount_fen)):
+                sides[posting_id][account] += amount
             discrepancies: dict[str, set[str]] = defaultdict(set)
             for found in session.scalars(sa.select(DiscrepancyRow)):
                 if found.kind == "late_word_from_chain":
@@ -540,7 +541,7 @@ class Anything(RuleBasedStateMachine):
             return Seen(
                 rx={row.id: row for row in session.scalars(sa.select(PrescriptionRow))}, events=events,
                 intents=list(session.scalars(sa.select(IntentRow))),
-                postings={(row.kind, row.reference): (row.prescription_id, entries[row.id])
+                postings={(row.kind, row.reference): (row.prescription_id, sides[row.id])
                           for row in session.scalars(sa.select(PostingRow))},
                 messages={(row.source, row.event_id): (row.sha256, row.answer_status, row.answer)
                           for row in session.scalars(sa.select(MessageRow))},
@@ -601,6 +602,10 @@ class Anything(RuleBasedStateMachine):
             asyncio.run(reconcile_day(self.city, self.city.today() - timedelta(days=ago)))
         except RxError:
             assert self.payer.calls[-1] == "reconcile"
+
+
+def _owed_to_chains(sides: dict[str, int]) -> int:
+    return sum(amount for account, amount in sides.items() if account.startswith("chain:"))
 
 
 def _movement(row: PayerRow) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
 from domain.policy import CityPolicy
 from domain.words import PARKED, SHARED_TROUBLES, Two, trouble_of
 from infra.db import drawings, mapping
+from infra.db.ledger import SIDES
 from infra.db.rows import (
     ENDED,
     OVERDUE,
@@ -25,7 +26,6 @@ from infra.db.rows import (
     TROUBLED,
     DiscrepancyRow,
     DrawingRow,
-    EntryRow,
     HistoryRow,
     IntentRow,
     OutboxRow,
@@ -380,11 +380,11 @@ def _money(session: Session, day: date) -> DayMoney:
         # A day's postings lie together: told where in so many words (a plan for any two parameters would not know how
         # near they are), PostgreSQL reads that stretch of the ledger and not all of it.
         first, last = min(first for _, first, _ in kinds.values()), max(last for _, _, last in kinds.values())
-        stretch = EntryRow.posting_id.between(sa.literal(first, literal_execute=True), sa.literal(last, literal_execute=True))
+        stretch = SIDES.c.posting_id.between(sa.literal(first, literal_execute=True), sa.literal(last, literal_execute=True))
         for account, amount in session.execute(
-                sa.select(EntryRow.account, sa.func.sum(EntryRow.amount_fen))
-                .join(PostingRow, PostingRow.id == EntryRow.posting_id)
-                .where(PostingRow.day == day, stretch).group_by(EntryRow.account)):
+                sa.select(SIDES.c.account, sa.func.sum(SIDES.c.amount_fen))
+                .join(PostingRow, PostingRow.id == SIDES.c.posting_id)
+                .where(PostingRow.day == day, stretch).group_by(SIDES.c.account)):
             sums[account.partition(":")[0]] += int(amount)
     settlements, reversals = (kinds[kind][0] if kind in kinds else 0 for kind in ("settled", "reversed"))
     return DayMoney(day, settlements, reversals, sums["chain"], -sums["fund"], -sums["account"], -sums["patient"],

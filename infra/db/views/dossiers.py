@@ -26,6 +26,7 @@ from infra.db.rows import (
     PostingRow,
     PrescriptionRow,
     ReviewRow,
+    TransferRow,
 )
 from infra.db.stored import CLAIM, MARK, ORDER, SETTLEMENT, Document
 
@@ -178,14 +179,24 @@ def _claim(claim: ClaimRow) -> Plain:
 
 
 def postings(session: Session, rows: Sequence[PostingRow]) -> list[Plain]:
-    """Postings with their `entries` and the sum of those, which must be 0."""
-    entries: dict[int, list[Plain]] = defaultdict(list)
-    for entry in session.scalars(sa.select(EntryRow).where(EntryRow.posting_id.in_([row.id for row in rows]))
+    """Postings with their `entries`, one per account, and the sum of those, which must be 0.
+
+    `transfers` say what went where; a posting of release 0.1 has none.
+    """
+    ids = [row.id for row in rows]
+    transfers: dict[int, list[Plain]] = defaultdict(list)
+    sums: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for transfer in session.scalars(sa.select(TransferRow).where(TransferRow.posting_id.in_(ids))
+                                    .order_by(TransferRow.posting_id, TransferRow.seq)):
+        transfers[transfer.posting_id].append(picked(transfer, "source", "destination", "amount_fen"))
+        sums[transfer.posting_id][transfer.destination] += transfer.amount_fen
+        sums[transfer.posting_id][transfer.source] -= transfer.amount_fen
+    for entry in session.scalars(sa.select(EntryRow).where(EntryRow.posting_id.in_(ids))
                                  .order_by(EntryRow.posting_id, EntryRow.seq)):
-        entries[entry.posting_id].append({"account": entry.account, "amount_fen": entry.amount_fen})
-    return [picked(posting, "id", "prescription_id", "kind", "reference", "at")
-            | {"entries": entries[posting.id], "sum_fen": sum(e["amount_fen"] for e in entries[posting.id])}
-            for posting in rows]
+        sums[entry.posting_id][entry.account] += entry.amount_fen
+    return [picked(posting, "id", "prescription_id", "kind", "reference", "insutype", "at") | {
+        "entries": [{"account": account, "amount_fen": amount} for account, amount in sums[posting.id].items()],
+        "sum_fen": sum(sums[posting.id].values()), "transfers": transfers[posting.id]} for posting in rows]
 
 
 def discrepancy(found: DiscrepancyRow) -> Plain:

@@ -5,17 +5,18 @@ from datetime import date, timedelta
 import pytest
 import sqlalchemy as sa
 
-from domain.claims import DayTotals, Reversal
+from domain.claims import DayTotals, Reversal, differences
 from domain.errors import StaleStatus
+from domain.ledger import templates
 from domain.lifecycle import MONEY_TRANSITIONS, Money
-from domain.money import Entry, Fen, Posting
-from infra.db import Database, claims
-from infra.db.rows import ClaimRow, DiscrepancyRow, EntryRow, PostingRow, ReconciliationRow
+from domain.money import Fen
+from infra.db import Database, claims, ledger, reconciliations
+from infra.db.discrepancies import disagree
+from infra.db.rows import ClaimRow, DiscrepancyRow, ReconciliationRow
 from tests.infra.db.records import (
     DAY,
     NOW,
     admitted,
-    at_once,
     claim,
     make_claim,
     make_order,
@@ -35,15 +36,18 @@ def settle(db: Database, rx_id: str, number: str = "C1", *, version: int = 1, to
            day: date = DAY, insutype: str = "310") -> None:
     with db.transaction() as session:
         made = make_claim(session, rx_id, number, version=version, total=total, insutype=insutype)
-        claims.settled(session, made, version, split(total, fund, number=f"S{number}", day=day, account=100),
-                       chain="ankang", at=NOW)
+        settlement = split(total, fund, number=f"S{number}", day=day, account=100)
+        claims.settled(session, rx_id, version, settlement)
+        ledger.post(session, templates.settled(rx_id, "ankang", made.insutype, settlement), at=NOW, day=day)
 
 
 def reverse(db: Database, rx_id: str, day: date = DAY) -> None:
     with db.transaction() as session:
         claimed = claims.newest(session, rx_id)
         assert claimed is not None
-        claims.reversed_(session, claimed, Reversal(f"R{claimed.claim.reference}", day), chain="ankang", at=NOW)
+        assert claimed.settled is not None
+        claims.reversed_(session, rx_id, claimed.version, Reversal(f"R{claimed.claim.reference}", day))
+        ledger.post(session, templates.reversed_(rx_id, "ankang", claimed.claim.insutype, claimed.settled), at=NOW, day=day)
 
 
 def status(db: Database, rx_id: str) -> Money:
@@ -55,13 +59,13 @@ def status(db: Database, rx_id: str) -> Money:
 
 def totals(db: Database, day: date) -> list[tuple[str, int, int, int, int]]:
     with db.reading() as session:
-        return [(t.insutype, t.total, t.fund, t.account, t.count) for t in claims.day_totals(session, day, "370100")]
+        return [(t.insutype, t.total, t.fund, t.account, t.count) for t in ledger.totals_of(session, day, "370100")]
 
 
 def reconcile(db: Database, day: date, *, matched: bool = True, insutype: str = "310") -> list[str]:
     with db.transaction() as session:
-        (mine,) = [t for t in claims.day_totals(session, day, "370100") if t.insutype == insutype]
-        return claims.reconciled(session, mine, matched=matched, text="", at=NOW)
+        (mine,) = [t for t in ledger.totals_of(session, day, "370100") if t.insutype == insutype]
+        return reconciliations.record(session, mine, matched=matched, text="", at=NOW)
 
 
 # --- a claim's way ---
@@ -84,19 +88,15 @@ def test_a_claim_goes_where_the_table_says_and_nowhere_else(db: Database, rx_id:
     settle(db, rx_id)
     with db.transaction() as session:
         session.execute(sa.update(ClaimRow).values(status=start))
-        session.execute(sa.delete(EntryRow))
-        session.execute(sa.delete(PostingRow))
 
     def move() -> None:
         with db.transaction() as session:
-            claimed = claims.newest(session, rx_id)
-            assert claimed is not None
             if to is Money.PRE_SETTLED:
                 claims.pre_settled(session, rx_id, 1, split(2000, 1200))
             elif to is Money.SETTLED:
-                claims.settled(session, claimed.claim, 1, split(2000, 1200, number="S", day=DAY), chain="ankang", at=NOW)
+                claims.settled(session, rx_id, 1, split(2000, 1200, number="S", day=DAY))
             else:
-                claims.reversed_(session, claimed, Reversal("R", DAY), chain="ankang", at=NOW)
+                claims.reversed_(session, rx_id, 1, Reversal("R", DAY))
 
     if to in MONEY_TRANSITIONS[start]:
         move()
@@ -105,8 +105,6 @@ def test_a_claim_goes_where_the_table_says_and_nowhere_else(db: Database, rx_id:
         with pytest.raises(StaleStatus):
             move()
         assert status(db, rx_id) is start
-        with db.reading() as session:
-            assert session.scalar(sa.select(PostingRow.id)) is None, "no money moves without its claim"
 
 
 def test_the_newest_version_counts(db: Database, rx_id: str) -> None:
@@ -166,49 +164,6 @@ def test_a_refused_claim_gets_another_reference(db: Database, rx_id: str) -> Non
         row = session.scalars(sa.select(ClaimRow)).one()
     assert claimed is not None
     assert claimed.claim.reference == row.reference != "C1"
-
-
-# --- the ledger ---
-
-
-def test_every_posting_sums_to_zero_and_a_reversal_is_its_mirror(db: Database, rx_id: str) -> None:
-    settle(db, rx_id)
-    reverse(db, rx_id)
-    with db.reading() as session:
-        postings = {row.kind: row for row in session.scalars(sa.select(PostingRow))}
-        sides = {kind: {entry.account: entry.amount_fen for entry in session.scalars(
-            sa.select(EntryRow).where(EntryRow.posting_id == row.id))} for kind, row in postings.items()}
-    assert {row.reference for row in postings.values()} == {"SC1"}
-    assert sides["settled"] == {"chain:ankang": 2000, "fund:310": -1200, "account:310": -100, "patient": -700}
-    assert sides["reversed"] == {account: -amount for account, amount in sides["settled"].items()}
-    assert sum(sides["settled"].values()) == 0
-
-
-def test_an_unbalanced_posting_cannot_be_made(rx_id: str) -> None:
-    with pytest.raises(ValueError, match="out of balance by 1 fen"):
-        Posting(rx_id, "settled", "S", (Entry("patient", Fen(1)),))
-
-
-def test_a_settlement_is_posted_once(db: Database, rx_id: str) -> None:
-    movement = claims.posting(rx_id, "settled", split(2000, 1200, number="S1", day=DAY), "ankang", "310")
-    with db.transaction() as session:
-        claims.post(session, movement, NOW, DAY)
-    with pytest.raises(sa.exc.IntegrityError), db.transaction() as session:
-        claims.post(session, movement, NOW, DAY)
-
-
-def test_of_two_who_record_one_settlement_at_once_one_does(db: Database, rx_id: str) -> None:
-    with db.transaction() as session:
-        made = make_claim(session, rx_id, "C1")
-
-    def record() -> None:
-        with db.transaction() as session:
-            claims.settled(session, made, 1, split(2000, 1200, number="S1", day=DAY), chain="ankang", at=NOW)
-
-    found = at_once(record, record, record)
-    assert sorted(type(one).__name__ for one in found) == ["NoneType", "StaleStatus", "StaleStatus"]
-    with db.reading() as session:
-        assert session.scalar(sa.select(sa.func.count()).select_from(PostingRow)) == 1
 
 
 # --- days ---
@@ -278,7 +233,7 @@ def test_an_answer_about_fewer_claims_than_the_day_has_now_reconciles_none(db: D
     asked = DayTotals("310", "41", "370100", DAY, DAY, Fen(2000), Fen(1200), Fen(100), 1)
     settle(db, admitted(db, 2).id, "C2")
     with db.transaction() as session:
-        assert claims.reconciled(session, asked, matched=True, text="", at=NOW) == []
+        assert reconciliations.record(session, asked, matched=True, text="", at=NOW) == []
     assert status(db, rx_id) is Money.SETTLED
 
 
@@ -290,7 +245,7 @@ def test_days_that_are_not_reconciled_are_known_until_they_are(db: Database, rx_
 
     def days(before: date) -> list[date]:
         with db.reading() as session:
-            return claims.unreconciled_days(session, before)
+            return reconciliations.unreconciled_days(session, before)
 
     later = NEXT + timedelta(days=1)
     assert (days(DAY), days(NEXT), days(later)) == ([], [DAY], [DAY, NEXT])
@@ -303,15 +258,15 @@ def test_days_that_are_not_reconciled_are_known_until_they_are(db: Database, rx_
 def test_a_difference_is_written_down_once_per_subject(db: Database, rx_id: str) -> None:
     for actual in (1, 2):
         with db.transaction() as session:
-            claims.disagree(session, kind="k", subject="s", expected=0, actual=actual, at=NOW, prescription_id=rx_id)
+            disagree(session, kind="k", subject="s", expected=0, actual=actual, at=NOW, prescription_id=rx_id)
     with db.reading() as session:
         assert [found.actual for found in session.scalars(sa.select(DiscrepancyRow))] == ["1"]
 
 
 def test_a_difference_of_a_fen_has_a_name(db: Database) -> None:
-    assert claims.differences(split(2000, 1200), split(2000, 1201)) == [
+    assert differences(split(2000, 1200), split(2000, 1201)) == [
         ("pool", 1200, 1201), ("fund", 1200, 1201), ("cash", 800, 799)]
-    assert claims.differences(split(2000, 1200), split(2000, 1200, number="S1", day=DAY)) == []
+    assert differences(split(2000, 1200), split(2000, 1200, number="S1", day=DAY)) == []
 
 
 def test_a_claim_needs_its_order(db: Database, rx_id: str) -> None:

@@ -21,7 +21,7 @@ from domain.audit import AuditReason
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
 from infra.crypto import Cipher
-from infra.db import Database, audits, claims, orders, prescriptions, reviews, views
+from infra.db import Database, audits, claims, ledger, orders, prescriptions, reviews, views
 from infra.db.rows import Base, ClaimRow, IntentRow, OrderRow, OutboxRow, PrescriptionRow
 from infra.db.stored import ENTITLEMENT, RECEIPT, REVERSAL, SETTLEMENT, Stored
 from tasks.audit import open_entitlement, open_patient
@@ -95,7 +95,32 @@ def test_every_history_holds_and_every_posting_balances(city: City, past: Past) 
         verified, following = views.verify_page(session, "", 0, 1000)
     assert following is None
     assert (verified["chains"], verified["postings"]) == (past.rows["prescription"], past.rows["posting"])
-    assert (verified["broken"], verified["out_of_balance"]) == ([], [])
+    assert (verified["broken"], verified["out_of_balance"], verified["unlike_claim"]) == ([], [], [])
+
+
+def test_every_account_has_come_to_the_same(city: City, past: Past) -> None:
+    with city.db.reading() as session:
+        assert ledger.balances(session) == past.balances
+    assert past.balances["chain:ankang"] > 0
+
+
+def test_the_totals_of_a_day_are_those_the_claims_come_to(city: City) -> None:
+    """Release 0.1 asked the fund by its claims; the same day is asked by the ledger now."""
+    with city.db.reading() as session:
+        rows = session.scalars(sa.select(ClaimRow).where(ClaimRow.settlement_id.is_not(None))).all()
+        days = {day for row in rows for day in (row.settled_on, row.reversed_on) if day}
+        for day in days:
+            expected: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+            for row in rows:
+                assert row.settled is not None
+                settlement = SETTLEMENT.read(row.settled)
+                for sign in [1] * (row.settled_on == day) + [-1] * (row.reversed_on == day):
+                    amounts = (settlement.total, settlement.fund, settlement.account, 1)
+                    expected[row.insutype] = [total + sign * amount for total, amount in
+                                              zip(expected[row.insutype], amounts, strict=True)]
+            assert {total.insutype: [total.total, total.fund, total.account, total.count]
+                    for total in ledger.totals_of(session, day, "370100")} == expected
+    assert len(days) > 1
 
 
 def test_every_document_is_read(city: City, past: Past) -> None:
