@@ -2,6 +2,7 @@
 
 from domain import benefit, dosage, units
 from domain.audit import case as cases
+from domain.audit import rulebook
 from domain.audit.case import Case, resolve
 from domain.audit.rulebook import AuditReason, AuditRun, Phase, Result, Rule, Rulebook, selfpay_lines
 from domain.audit.rules import dosing, entitlement, interactions, payment, persons, prescribing
@@ -31,7 +32,7 @@ RULES: tuple[Rule, ...] = (
 )
 """In the order in which their findings are shown."""
 
-RULEBOOK = Rulebook(RULES, computed_with=(cases, benefit, codes, dosage, index, units))
+RULEBOOK = Rulebook(RULES, computed_with=(cases, benefit, codes, dosage, index, rulebook, units))
 
 
 def audit(case: Case) -> list[Finding]:

@@ -111,7 +111,7 @@ class Rule:
     def _result(self, reported: Hit) -> Result:
         code, text, cure, severity, path, line, evidence, arguments = reported
         if arguments:
-            text, cure = _filled(text, arguments), cure if cure is NO_CURE else _filled(cure, arguments)
+            text, cure = _filled(text, arguments), _filled(cure, arguments) if "{" in cure.zh + cure.en else cure
         finding = Finding(code, severity or self._only_severity(code), self.id, path, text.zh, text.en, cure.zh, cure.en,
                           self.source, line)
         return Result(finding, evidence, arguments)
