@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from domain.findings import Finding, Spot
+from domain.lifecycle import Reported
 
 Json = dict[str, Any]
 
@@ -70,8 +71,8 @@ class Verdict:
     prescription_id: str = ""
     external_id: str = ""
     """The hospital's own prescription number."""
-    status: str = ""
-    """A word of the lifecycle for a prescription; `cancelled`, `cancelling` or `too-late` for a cancel."""
+    status: Reported | Literal[""] = ""
+    """Of a message that was accepted: the prescription's status; for a cancel one of `domain.lifecycle.CANCEL_ANSWERS`."""
     findings: Sequence[Finding] = ()
     unmapped: Sequence[Unmapped] = ()
 

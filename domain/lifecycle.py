@@ -37,6 +37,34 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
+class Notice(StrEnum):
+    """What a hospital hears of a message or a prescription that is no status of the lifecycle."""
+
+    INVALID = "invalid"
+    """The message waited for its codes to be mapped, and breaks the contract."""
+    CANCELLING = "cancelling"
+    """The cancel is taken; whether it is in time is told later."""
+    TOO_LATE = "too-late"
+    """The answer to a cancel that came after the handover or after the end."""
+    CANCEL_REFUSED = "cancel_refused"
+    """The report that a cancel which was taken turned out to be too late."""
+
+
+Reported = Status | Notice
+REPORTED: tuple[Reported, ...] = (*Status, *Notice)
+"""Every word by which a hospital is told where its prescription is, in an answer or in a report."""
+CANCEL_ANSWERS: tuple[Reported, ...] = (Status.CANCELLED, Notice.CANCELLING, Notice.TOO_LATE)
+"""What a cancel is answered with."""
+
+
+def reported(word: str) -> Reported:
+    """The status or notice of an answer or a report. Raises ValueError for a word that this release does not know."""
+    return Notice(word) if word in _NOTICES else Status(word)
+
+
+_NOTICES = frozenset(map(str, Notice))
+
+
 class Owner(StrEnum):
     """Who must make the next move."""
 

@@ -70,8 +70,14 @@ WORK: Mapping[Status, str] = {
     Status.ALLOCATING: "allocation",
     Status.FULFILLING: "delivery",
     Status.FULFILLED: "settlement",
+    Status.SETTLED: "",
+    Status.CLOSED: "",
+    Status.REFUSED: "",
+    Status.RETURNED: "",
+    Status.CANCELLED: "",
+    Status.EXPIRED: "",
 }
-"""The stage a prescription is in; in the other statuses nothing is done for it."""
+"""The stage that a prescription in this status is shown in; empty where nothing is done for it."""
 
 _LOOKING = (RunType.RUNNING, "Looking for a pharmacy", Two("寻找能配齐的药店", "a pharmacy that can fill it is looked for"))
 _REVIEW = (RunType.RUNNING, "In review", Two("等药师审方", "a pharmacist reviews it"))
@@ -114,7 +120,7 @@ def stages(moves: Iterable[Move], arrived: datetime) -> list[Stage]:
     counts: Counter[str] = Counter()
     kind, begin = "intake", arrived
     for move in moves:
-        now = WORK.get(move.to_status, "")
+        now = WORK[move.to_status]
         if drawn and (move.from_status == move.to_status or now == kind):
             continue
         if kind:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from domain.events import Event, Wait
 from domain.findings import Severity
 from domain.former_words import event_of, wait_of
-from domain.lifecycle import Deadline, Owner, Status
+from domain.lifecycle import Deadline, Notice, Owner, Reported, Status
 from domain.orders import OrderStatus
 from domain.prescription import Approval, SkinTestResult
 from domain.ranking import REASONS
@@ -35,6 +35,14 @@ STATUSES: Mapping[str, Two] = {
     Status.CANCELLED: Two("已撤销", "cancelled"),
     Status.EXPIRED: Two("已过期", "expired"),
 }
+REPORTS: Mapping[Reported, Two] = {
+    **{status: STATUSES[status] for status in Status},
+    Notice.INVALID: Two("不符合接口约定", "invalid"),
+    Notice.CANCELLING: Two("撤销处理中", "cancelling"),
+    Notice.TOO_LATE: Two("撤销已晚", "too late"),
+    Notice.CANCEL_REFUSED: Two("撤销未成", "cancel refused"),
+}
+"""Where a hospital is told that its prescription is."""
 OWNERS: Mapping[str, Two] = {
     Owner.PLATFORM: Two("平台", "the platform"),
     Owner.PHARMACIST: Two("药师", "a pharmacist"),

@@ -13,6 +13,7 @@ from fhir.resources.R4B.operationoutcome import OperationOutcome
 from fhir.resources.R4B.task import Task
 
 from domain.findings import Finding, Severity, Spot
+from domain.lifecycle import Notice, Reported, Status, reported
 from fhir_profiles import codes
 from fhir_profiles.catalogue import RULES
 from fhir_profiles.message import Json, exact_json, fhirpath
@@ -25,14 +26,30 @@ _ISSUE = "http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-"
 _SEVERITY = {
     Severity.BLOCK: "error", Severity.SELFPAY: "warning", Severity.WARN: "warning", Severity.INFO: "information",
 }
-# Our status -> Task.status; every other status is on its way.
-_TASK_STATUS = {
-    "received": "accepted",
-    "fulfilled": "completed", "settled": "completed", "closed": "completed",
-    "refused": "rejected", "returned": "rejected", "invalid": "rejected",
-    "cancelled": "cancelled", "expired": "failed",
+TASK_STATUS: Mapping[Reported, str] = {
+    Status.RECEIVED: "accepted",
+    Status.AUDITED: "in-progress",
+    Status.IN_REVIEW: "in-progress",
+    Status.REVIEWED: "in-progress",
+    Status.ALLOCATING: "in-progress",
+    Status.FULFILLING: "in-progress",
+    Status.FULFILLED: "completed",
+    Status.SETTLED: "completed",
+    Status.CLOSED: "completed",
+    Status.REFUSED: "rejected",
+    Status.RETURNED: "rejected",
+    Status.CANCELLED: "cancelled",
+    Status.EXPIRED: "failed",
+    Notice.INVALID: "rejected",
+    Notice.CANCELLING: "in-progress",
+    Notice.TOO_LATE: "in-progress",
+    Notice.CANCEL_REFUSED: "in-progress",
 }
-_CANCEL_STATUS = {"cancelled": "completed", "cancelling": "in-progress", "too-late": "rejected"}
+"""Where a prescription is -> `status` of the Task about it."""
+CANCEL_STATUS: Mapping[Reported, str] = {
+    Status.CANCELLED: "completed", Notice.CANCELLING: "in-progress", Notice.TOO_LATE: "rejected",
+}
+"""What a cancel is answered with -> `status` of the Task about the cancel."""
 
 
 def operation_outcome(findings: Sequence[Finding], patched: str = "", changes: Sequence[Change] = ()) -> bytes:
@@ -56,14 +73,14 @@ def accepted(prescription_id: str, external_id: str, hospital: str, status: str)
 
 
 def status_task(prescription_id: str, external_id: str, hospital: str, status: str) -> bytes:
-    """Where a prescription is, as a Task. `status` is a word of the lifecycle."""
+    """Where a prescription is, as a Task. `status` is one of `domain.lifecycle.REPORTED`; raises ValueError for another."""
     return canonical(task(prescription_id, external_id, hospital, status, "fulfil"))
 
 
 def cancel_answer(prescription_id: str, external_id: str, hospital: str, outcome: str) -> bytes:
     """The answer to a cancel; `outcome` is `cancelled`, `cancelling` or `too-late`.
 
-    `prescription_id` is empty if the cancel came before its prescription. Raises KeyError for another outcome.
+    `prescription_id` is empty if the cancel came before its prescription. Raises KeyError or ValueError for another outcome.
     """
     return canonical(task(prescription_id, external_id, hospital, outcome, "cancel"))
 
@@ -144,11 +161,12 @@ def _where(spot: Spot | None) -> list[Json]:
 def task(prescription_id: str, external_id: str, hospital: str, word: str, code: str) -> Json:
     """Where a prescription is (`code` is `fulfil`), or what became of its cancel (`cancel`), as a Task.
 
-    Raises KeyError for a word that no cancel ends with.
+    Raises ValueError for a word that is not in `domain.lifecycle.REPORTED`, KeyError for one that no cancel is answered with.
     """
+    where = reported(word)
     told: Json = {
         "resourceType": "Task",
-        "status": _CANCEL_STATUS[word] if code == "cancel" else _TASK_STATUS.get(word, "in-progress"),
+        "status": (CANCEL_STATUS if code == "cancel" else TASK_STATUS)[where],
         "intent": "order",
         "businessStatus": {"coding": [{"system": codes.code_system("status"), "code": word}]},
         "code": {"coding": [{"system": codes.code_system("task"), "code": code}]},

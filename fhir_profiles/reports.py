@@ -9,12 +9,11 @@ from decimal import Decimal
 from uuid import NAMESPACE_URL, uuid5
 
 from domain.findings import Finding, Severity
+from domain.lifecycle import Notice
 from fhir_profiles import codes
 from fhir_profiles.answers import canonical, issue, task
 from fhir_profiles.message import Json
 
-CANCEL_REFUSED = "cancel_refused"
-"""Status of a report that a cancel came too late: of the cancel, not of the prescription."""
 PATIENT = {"display": "患者 / the patient"}
 _CLAIM_TYPE = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/claim-type", "code": "pharmacy"}]}
 _PARTS = ("total", "fund", "account", "cash")
@@ -36,8 +35,9 @@ def report(hospital: str, given: Json) -> bytes:
 
 def _status(hospital: str, given: Json) -> Json:
     status = given["status"]
+    # A cancel that was refused is the status of the cancel, not of the prescription.
     told = task(given.get("id") or "", given["prescription"], hospital, *(
-        ("too-late", "cancel") if status == CANCEL_REFUSED else (status, "fulfil")))
+        (Notice.TOO_LATE, "cancel") if status == Notice.CANCEL_REFUSED else (status, "fulfil")))
     told["lastModified"] = given["at"]
     if reasons := [code.strip() for code in given.get("reason", "").split(",") if code.strip()]:
         told["statusReason"] = {"coding": [{"system": codes.code_system("reason"), "code": code} for code in reasons]}

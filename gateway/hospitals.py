@@ -9,8 +9,7 @@ from fhir_profiles import answers
 from gateway.access import FHIR, denied, hospital_token, speakers
 from gateway.bodies import Bodies
 from gateway.trouble import in_fhir, json_answer
-from infra.db import prescriptions
-from infra.db.rows import PrescriptionRow
+from infra.db.prescriptions import Located
 from infra.settings import Settings
 from tasks import intake
 from tasks.city import City
@@ -51,8 +50,8 @@ def hospital_door(city: City, settings: Settings, bodies: Bodies) -> APIRouter:
 
     @door.get("/Task/{number}")
     def where(hospital: Sender, number: str, request: Request) -> Response:
-        row = prescription_of(city, hospital, number)
-        return in_fhir(request, answers.status_task(row.id, number, hospital, row.status))
+        prescription = prescription_of(city, hospital, number)
+        return in_fhir(request, answers.status_task(prescription.id, number, hospital, prescription.status))
 
     return door
 
@@ -65,10 +64,9 @@ def as_it_is(answer: intake.Answer | None) -> Response:
     return Response(answer.body, answer.status, headers, answer.media)
 
 
-def prescription_of(city: City, hospital: str, number: str) -> PrescriptionRow:
-    """A hospital's prescription by its own number; 404 for one we have not heard of."""
-    with city.db.reading() as session:
-        row = prescriptions.find(session, hospital, number)
-    if row is None:
+def prescription_of(city: City, hospital: str, number: str) -> Located:
+    """A hospital's prescription by its own number; 404 for one that was not admitted."""
+    prescription = intake.where_is(city, hospital, number)
+    if prescription is None:
         raise denied(404, "unknown_prescription", "没有收到过该处方", "no such prescription")
-    return row
+    return prescription

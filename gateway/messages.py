@@ -32,7 +32,7 @@ def message_door(city: City, settings: Settings, bodies: Bodies) -> APIRouter:
 
     @door.get("/prescriptions/{number}")
     def where(hospital: Sender, number: str) -> Response:
-        row = prescription_of(city, hospital, number)
-        return json_answer({"prescription": number, "id": row.id, "status": row.status})
+        prescription = prescription_of(city, hospital, number)
+        return json_answer({"prescription": number, "id": prescription.id, "status": prescription.status})
 
     return door

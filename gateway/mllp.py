@@ -12,7 +12,6 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Protocol, cast
 
 from adapters.dialects import hl7v2
 from adapters.dialects.hl7v2_segments import MAX_BYTES, found
@@ -21,7 +20,6 @@ from domain.errors import InvalidPayload, NeedsOperator, RxError
 from domain.findings import Spot
 from gateway.bodies import Bodies
 from infra import metrics
-from infra.db import prescriptions
 from infra.log import get_logger
 from infra.mllp import CHUNK, Block, Deframer, Flaw, frame
 from infra.settings import Settings
@@ -68,12 +66,6 @@ class Caller:
     """When it last said something, by the monotonic clock; None while a message is answered."""
 
 
-class Speaker(Protocol):
-    """A hospital whose adapter knows its ends of the line."""
-
-    ends: hl7v2.Ends
-
-
 async def serve(city: City, settings: Settings, host: str = "127.0.0.1", patience: Patience | None = None,
                 bodies: Bodies | None = None) -> list[asyncio.Server]:
     """Listen on the port of each hospital in `settings.mllp_ports`, on a running loop; the caller closes the servers.
@@ -108,9 +100,10 @@ class Door:
         self._city = city
         self._slug = slug
         self._whose = f"hospital:{slug}"
-        if not isinstance(getattr(city.hospitals[slug], "ends", None), hl7v2.Ends):
+        hospital = city.hospitals[slug]
+        if not isinstance(hospital, hl7v2.Speaker):
             raise NeedsOperator(f"hospital {slug} does not speak HL7 v2; take its MLLP port away", code="not_hl7v2")
-        self._ends = cast(Speaker, city.hospitals[slug]).ends
+        self._ends = hospital.ends
         self._networks = networks
         self._patience = patience
         self._bodies = bodies or Bodies()
@@ -241,10 +234,9 @@ class Door:
         if question is None:
             answer = intake.receive(self._city, self._slug, raw)
             return answer.status, answer.body
-        with self._city.db.reading() as session:
-            row = prescriptions.find(session, self._slug, question.one("ORC").said(4).value)
-        known = (row.id, str(row.status)) if row else ("", "")
-        return 200 if row else 404, hl7v2.located(self._ends, question, *known, self._city.now())
+        prescription = intake.where_is(self._city, self._slug, question.one("ORC").said(4).value)
+        about = (prescription.id, str(prescription.status)) if prescription else ("", "")
+        return 200 if prescription else 404, hl7v2.located(self._ends, question, *about, self._city.now())
 
     def _refused(self, block: Block) -> bytes:
         finding = found("HL7_TOO_LARGE" if block.flaw is Flaw.TOO_LARGE else "HL7_FRAME", Spot("MSH"))

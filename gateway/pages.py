@@ -106,7 +106,7 @@ class Pages:
 
     def _frequency(self, code: str) -> Two:
         known = self._city.knowledge.frequencies.get(code)
-        return Two(known.name if known else code, words.FREQUENCIES_EN.get(code, code))
+        return Two(known.name if known else code, words.FREQUENCIES_EN[code] if known else code)
 
 
 def _failed(row: Mapping[str, Any]) -> bool:

@@ -8,7 +8,6 @@ from adapters.dialects import cda, cda_soap
 from gateway.access import denied, hospital_token, speakers
 from gateway.bodies import Bodies
 from gateway.trouble import headers_of, http_error, spoken
-from infra.db import prescriptions
 from infra.settings import Settings
 from tasks import intake
 from tasks.city import City
@@ -50,10 +49,10 @@ def soap_door(city: City, settings: Settings, bodies: Bodies) -> APIRouter:
 def _serve(city: City, hospital: str, raw: bytes) -> bytes:
     call = cda_soap.call(raw)
     if call.operation == "QueryStatus":
-        with city.db.reading() as session:
-            row = prescriptions.find(session, hospital, call.number)
-        return cda_soap.response(call.operation, cda.result("known", city.now(), row.id, call.number, row.status)
-                            if row else cda.result("unknown", city.now()))
+        prescription = intake.where_is(city, hospital, call.number)
+        answer = (cda.result(cda.Inquiry.KNOWN, city.now(), prescription.id, call.number, prescription.status)
+                  if prescription else cda.result(cda.Inquiry.UNKNOWN, city.now()))
+        return cda_soap.response(call.operation, answer)
     kind = "Bundle" if call.operation == "SubmitPrescription" else "Task"
     return cda_soap.response(call.operation, intake.receive(city, hospital, call.raw, expect=kind).body)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from domain.errors import InvalidPayload, StaleStatus
 from domain.events import Event, Wait
-from domain.lifecycle import ALIVE, FINAL, GONE, Status
+from domain.lifecycle import ALIVE, FINAL, GONE, Notice, Status
 from domain.orders import OrderStatus, OrderUpdate
 from domain.privacy import shown
 from domain.words import CAUSES
@@ -167,7 +167,7 @@ def _awaited(loaded: Loaded, update: OrderUpdate) -> str:
 def _fulfilled(city: City, loaded: Loaded, placed: Placed) -> Head:
     with city.db.transaction("delivery.fulfilled") as session:
         if loaded.cancel_reason:
-            reports.report(session, city, loaded.prescription, "cancel_refused", reason=Event.HANDED_OVER,
+            reports.report(session, city, loaded.prescription, Notice.CANCEL_REFUSED, reason=Event.HANDED_OVER,
                            again=str(placed.attempt))
         head = history.append(session, loaded.head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
                               event=Event.HANDED_OVER, at=city.now(), wake_at=city.now(),
@@ -204,7 +204,7 @@ async def _cancel(city: City, loaded: Loaded, placed: Placed) -> Head:
         head = history.append(session, loaded.head, actor=f"chain:{placed.order.chain}", event=Event.CANCEL_TOO_LATE,
                               at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for,
                               detail={"order": placed.id}, keep_cancel=False)
-        reports.report(session, city, rx, "cancel_refused", reason=Event.CANCEL_TOO_LATE, again=str(placed.attempt))
+        reports.report(session, city, rx, Notice.CANCEL_REFUSED, reason=Event.CANCEL_TOO_LATE, again=str(placed.attempt))
     return head
 
 

@@ -225,8 +225,7 @@ class _Asked:
     d003: Node | None
     """None until it has been uploaded."""
     id: str
-    status: str
-    """Of the lifecycle; `prechecked` or `waiting` (for a code to be mapped) before there is one."""
+    status: Status | erx.Before
 
 
 def _asked(city: City, session: Session, adapter: erx.Adapter, said: Node) -> _Asked | None:
@@ -245,7 +244,7 @@ def _asked(city: City, session: Session, adapter: erx.Adapter, said: Node) -> _A
     if row is None:
         key = f"{erx.trace_code(adapter.slug, raw)}-{number}"
         waits = mapping_queue.waiting(session, adapter.slug, key) is not None
-        return _Asked(said["hiRxno"].text, d001, None, "", "waiting" if waits else "prechecked")
+        return _Asked(said["hiRxno"].text, d001, None, "", erx.Before.WAITING if waits else erx.Before.PRECHECKED)
     parts = read_parts(city.archive.get(row.archive_key))
     return _Asked(said["hiRxno"].text, parts["D001"], parts.get("D003"), row.id, row.status)
 

@@ -13,7 +13,7 @@ from adapters.protocols import Hospital
 from domain.errors import InvalidPayload, StaleStatus
 from domain.events import Event, Wait
 from domain.findings import Finding
-from domain.lifecycle import FINAL, Status
+from domain.lifecycle import FINAL, Notice, Reported, Status
 from fhir_profiles import answers
 from fhir_profiles.catalogue import RULES
 from fhir_profiles.checker import check_data
@@ -106,6 +106,12 @@ def stored_answer(city: City, hospital: str, key: str) -> Answer | None:
     with city.db.reading() as session:
         heard = inbox.heard(session, f"hospital:{hospital}", key)
     return Answer(heard.answer_status, heard.answer, replayed=True, media=heard.media) if heard else None
+
+
+def where_is(city: City, hospital: str, number: str) -> prescriptions.Located | None:
+    """A hospital's prescription by the hospital's own number; None for one that was not admitted."""
+    with city.db.reading() as session:
+        return prescriptions.find(session, hospital, number)
 
 
 def raw_message(city: City, hospital: str, key: str) -> bytes | None:
@@ -284,19 +290,20 @@ def _cancel(city: City, session: Session, hospital: str, message: Message) -> Ve
     inbox.wish_to_cancel(session, hospital, wish.external_id, wish.reason, city.now())
     row = prescriptions.find(session, hospital, wish.external_id)
     if row is None:
-        return Verdict(Outcome.ACCEPTED, city.now(), hospital, "", wish.external_id, "cancelling")
+        return Verdict(Outcome.ACCEPTED, city.now(), hospital, "", wish.external_id, Notice.CANCELLING)
     loaded = prescriptions.load(session, row.id)
+    answer: Reported
     if loaded.status is Status.CANCELLED:
-        outcome = "cancelled"
+        answer = Status.CANCELLED
     elif loaded.status in FINAL or loaded.status in (Status.FULFILLED, Status.SETTLED):
-        outcome = "too-late"
+        answer = Notice.TOO_LATE
     elif loaded.status in (Status.ALLOCATING, Status.FULFILLING):
         # A chain may hold stock for it: the worker must ask the chain before it is cancelled.
         history.append(session, loaded.head, actor=f"hospital:{hospital}", event=Event.CANCEL_REQUESTED, at=city.now(),
                        wake_at=city.now(), waiting_for=Wait.CANCEL_ANSWER, detail={"reason": wish.reason},
                        cancel_reason=wish.reason)
-        outcome = "cancelling"
+        answer = Notice.CANCELLING
     else:
         ends.cancel(session, city, loaded.head, loaded.prescription, wish.reason)
-        outcome = "cancelled"
-    return Verdict(Outcome.ACCEPTED, city.now(), hospital, row.id, wish.external_id, outcome)
+        answer = Status.CANCELLED
+    return Verdict(Outcome.ACCEPTED, city.now(), hospital, row.id, wish.external_id, answer)

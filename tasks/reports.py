@@ -12,7 +12,7 @@ from domain.claims import Settlement
 from domain.errors import NeedsOperator, RxError
 from domain.events import Event
 from domain.findings import Finding, Severity
-from domain.lifecycle import Status
+from domain.lifecycle import Notice, Reported
 from domain.money import Fen, yuan
 from domain.orders import OrderStatus, PharmacyOrder, SettlementNotice
 from domain.prescription import Prescription
@@ -38,7 +38,7 @@ def report(
     session: Session,
     city: City,
     rx: Prescription,
-    status: Status | str,
+    status: Reported,
     *,
     reason: str,
     words: Two | None = None,
@@ -122,7 +122,7 @@ def answer_late(session: Session, city: City, key: str, message: Message | None,
     prescription is.
     """
     number = verdict.external_id or (external_id(message.resource) if message else "")
-    status = "invalid" if verdict.outcome is Outcome.REFUSED else verdict.status
+    status = Notice.INVALID if verdict.outcome is Outcome.REFUSED else verdict.status
     # A hospital's key may be long, and is its own: ours has the digest of it.
     digest = hashlib.sha256(f"{verdict.hospital}\n{key}".encode()).hexdigest()
     body: dict[str, Any] = {"key": f"message:{digest[:32]}:{status}", "message": key, "prescription": number,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
@@ -778,15 +779,22 @@ def _printable(text: str) -> str:
                                                              and char not in "\ufffe\uffff"))
 
 
-_WORDS: Mapping[str, tuple[str, str]] = {
+class Inquiry(StrEnum):
+    """The answer to a question about a prescription (QueryStatus)."""
+
+    KNOWN = "known"
+    UNKNOWN = "unknown"
+
+
+WORDS: Mapping[Outcome | Inquiry, tuple[str, str]] = {
     Outcome.ACCEPTED: ("已接收", "accepted"),
     Outcome.REFUSED: ("不符合约定，未接收；请按所列问题修改后重发", "refused; correct what is listed and send it again"),
     Outcome.CONFLICT: ("同一文档或处方已收到过，内容不同；先撤销原处方，再以新编号发送",
                        "the document or prescription came before with another content; cancel that one, then send the new one "
                        "under new numbers"),
     Outcome.WAITING: ("已保存，待人工对照编码；结果另行通知", "kept until its codes are mapped; you will be told"),
-    "known": ("处方现状", "where the prescription is"),
-    "unknown": ("没有收到过该处方", "no such prescription came"),
+    Inquiry.KNOWN: ("处方现状", "where the prescription is"),
+    Inquiry.UNKNOWN: ("没有收到过该处方", "no such prescription came"),
 }
 
 
@@ -797,10 +805,10 @@ def answer(_: Message | None, verdict: Verdict) -> Reply:
         verdict.findings, verdict.unmapped), 200, "text/xml; charset=utf-8")
 
 
-def result(outcome: str, at: datetime, prescription_id: str = "", number: str = "", status: str = "",
+def result(outcome: Outcome | Inquiry, at: datetime, prescription_id: str = "", number: str = "", status: str = "",
            findings: Sequence[Finding] = (), unmapped: Sequence[Unmapped] = ()) -> bytes:
     """A `result` element of our service (cda.wsdl)."""
-    text, text_en = _WORDS[outcome]
+    text, text_en = WORDS[outcome]
     said = {"outcome": str(outcome), "text": text, "textEn": text_en, "at": at.isoformat(timespec="seconds")}
     about = {"prescriptionId": prescription_id, "prescriptionNumber": number, "status": status}
     return bytes(etree.tostring(element(

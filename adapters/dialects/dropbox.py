@@ -24,12 +24,13 @@ from adapters.dialects import dropbox_tables as tables
 from adapters.dialects.dropbox_cells import Cell, Row, finding
 from adapters.dialects.dropbox_tables import Layout
 from adapters.mapping import CodeMap, Codes
-from adapters.messages import Message, Reply, Verdict, reason_words
+from adapters.messages import Message, Outcome, Reply, Verdict, reason_words
 from domain.allergies import none_known
 from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
+from domain.lifecycle import reported
 from domain.units import factor, spellings
-from domain.words import STATUSES
+from domain.words import REPORTS
 from fhir_profiles import drafts
 from fhir_profiles.drafts import NOTHING, CancelDraft, DiagnosisDraft, Draft, Said
 from fhir_profiles.message import KEY
@@ -520,9 +521,12 @@ REPORT_HEADINGS: Final = (
     "药品行 / Item", "流水号 / Message", "发药行 / Line", "药品行号 / Line number", "药品编码 / Drug", "药品名称 / Drug name",
     "发药数量 / Quantity", "单位 / Unit", "取药方式 / Handover", "取药时间 / Handed over", "是否退回 / Returned",
     "结算号 / Settlement", "被冲正结算号 / Reversed settlement")
-OUTCOME_WORDS: Final = {
-    "accepted": "已接收 / accepted", "refused": "已退回 / refused", "conflict": "与先前内容冲突 / conflict",
-    "waiting": "待编码对照 / waiting"}
+OUTCOME_WORDS: Final[Mapping[Outcome, str]] = {
+    Outcome.ACCEPTED: "已接收 / accepted",
+    Outcome.REFUSED: "已退回 / refused",
+    Outcome.CONFLICT: "与先前内容冲突 / conflict",
+    Outcome.WAITING: "待编码对照 / waiting",
+}
 
 
 def sheet(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
@@ -563,10 +567,6 @@ def report_sheet(report: Mapping[str, Any]) -> bytes:
 
 
 def status_words(status: str) -> str:
-    chinese, english = STATUSES.get(status) or _MORE_WORDS.get(status, ("", status))
-    return f"{chinese} / {english}" if chinese else english
-
-
-_MORE_WORDS: Final = {
-    "invalid": ("不符合接口约定", "invalid"), "cancel_refused": ("撤销未成", "cancel refused"),
-    "cancelling": ("撤销处理中", "cancelling"), "too-late": ("撤销已晚", "too late")}
+    """A status or a notice in words. Raises ValueError for a word that this release does not know."""
+    words = REPORTS[reported(status)]
+    return f"{words.zh} / {words.en}"

@@ -338,7 +338,7 @@ class Box:
         """Our answer to one prescription of a file; empty, and gone, if what lies there is none of ours."""
         name = f"work/{dropped.digest}/{number}.json"
         given = _object(self._files.read(name, MAX_WORK_BYTES))
-        if (given.get("outcome") in OUTCOME_WORDS and all(isinstance(given.get(text), str) for text in _ANSWER_TEXTS)
+        if (given.get("outcome") in list(Outcome) and all(isinstance(given.get(text), str) for text in _ANSWER_TEXTS)
                 and _are_objects(given.get("findings"))):
             return given
         self._files.delete(name)
@@ -431,7 +431,7 @@ def _answer_sheet(dropped: Dropped, answers: Sequence[Mapping[str, Any]], layout
     for number, one in enumerate(answers, 1):
         of_file = dropped.slices[number - 1] if dropped.slices else []
         start = [_first(of_file, "number", layout) or one["number"], _first(of_file, "key", layout) or one["key"],
-                 OUTCOME_WORDS[one["outcome"]], one["outcome"], one["id"],
+                 OUTCOME_WORDS[Outcome(one["outcome"])], one["outcome"], one["id"],
                  status_words(one["status"]) if one["status"] else "", one["status"]]
         for found in one["findings"] or [{}]:
             rows.append([*start, _place_in_file(str(found.get("place", "")), of_file, layout),

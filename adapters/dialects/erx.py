@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
 
 from adapters.dialects.erx_facts import Parts, birth_date, disagreements
 from adapters.dialects.erx_fields import faults, misshapen, tables
@@ -22,6 +23,7 @@ from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
 from adapters.registry import HospitalManifest
 from domain.errors import InvalidPayload, NeedsOperator, Refused
 from domain.findings import Finding, Spot
+from domain.lifecycle import Notice, Reported, Status, reported
 from fhir_profiles.catalogue import RULES as CATALOGUE
 from fhir_profiles.drafts import CancelDraft, Draft, Spots, bundle, cancel, locate
 from fhir_profiles.message import KEY
@@ -39,6 +41,9 @@ VERSION = "2.0.1"
 
 OK, INVALID, CONFLICT, TOO_LATE, UNKNOWN, SIGNATURE, BUSY = 0, 4220, 4090, 4091, 4040, 4010, 5030
 """`code` of an answer; the interface says that 0 is success and leaves the others to the platform."""
+HTTP_STATUS: Mapping[int, int] = {
+    OK: 200, INVALID: 200, CONFLICT: 200, TOO_LATE: 200, UNKNOWN: 200, SIGNATURE: 401, BUSY: 503,
+}
 
 MAX_TEXT = 1_000_000
 """Bytes of what one transaction says, beside its file."""
@@ -224,34 +229,77 @@ RX_STATUS = {"1": "有效", "2": "已失效", "3": "已撤销"}
 USED_STATUS = {"0": "未使用", "1": "已使用"}
 CHECK_STATUS = {"0": "待审核", "1": "审核通过", "2": "审核不通过"}
 
-_INVALID_FROM = frozenset({"refused", "returned", "expired", "invalid"})
-_USED = frozenset({"fulfilled", "settled", "closed"})
-_PASSED = frozenset({"reviewed", "allocating", "fulfilling", *_USED})
+
+
+class Before(StrEnum):
+    """Where a prescription is that was pre-checked (D001) and is not admitted yet."""
+
+    PRECHECKED = "prechecked"
+    WAITING = "waiting"
+    """It was uploaded, and waits for a code to be mapped."""
+
+
+class Codes(NamedTuple):
+    """What the interface says of a prescription."""
+
+    rx: str
+    """rxStasCodg."""
+    used: str
+    """rxUsedStasCodg."""
+    check: str
+    """rxChkStasCodg."""
+    notice: str
+    """Number of the notification: 7108 of the review, 7109 of the dispensing; `rxStas`, ours, for what has none."""
+
+
+CODES: Mapping[Reported | Before, Codes] = {
+    Before.PRECHECKED: Codes("1", "0", "0", "rxStas"),
+    Before.WAITING: Codes("1", "0", "0", "rxStas"),
+    Status.RECEIVED: Codes("1", "0", "0", "rxStas"),
+    Status.AUDITED: Codes("1", "0", "0", "rxStas"),
+    Status.IN_REVIEW: Codes("1", "0", "0", "7108"),
+    Status.REVIEWED: Codes("1", "0", "1", "7108"),
+    Status.ALLOCATING: Codes("1", "0", "1", "7108"),
+    Status.FULFILLING: Codes("1", "0", "1", "7108"),
+    Status.FULFILLED: Codes("1", "1", "1", "7109"),
+    Status.SETTLED: Codes("1", "1", "1", "7109"),
+    Status.CLOSED: Codes("1", "1", "1", "7109"),
+    Status.REFUSED: Codes("2", "0", "2", "7108"),
+    Status.RETURNED: Codes("2", "0", "2", "7108"),
+    Status.CANCELLED: Codes("3", "0", "0", "rxStas"),
+    Status.EXPIRED: Codes("2", "0", "0", "rxStas"),
+    Notice.INVALID: Codes("2", "0", "0", "rxStas"),
+    Notice.CANCELLING: Codes("1", "0", "0", "rxStas"),
+    Notice.TOO_LATE: Codes("1", "0", "0", "rxStas"),
+    Notice.CANCEL_REFUSED: Codes("1", "0", "0", "rxStas"),
+}
+"""Where a prescription is -> the interface's codes."""
+
+
+def codes_of(status: str) -> Codes:
+    """Raises ValueError for a word that this release does not know."""
+    return CODES[Before(status) if status in _BEFORE else reported(status)]
+
+
+_BEFORE = frozenset(map(str, Before))
 
 
 def rx_status(status: str) -> dict[str, str]:
     """rxStasCodg and rxStasName of a status of ours."""
-    code = "3" if status == "cancelled" else "2" if status in _INVALID_FROM else "1"
+    code = codes_of(status).rx
     return {"rxStasCodg": code, "rxStasName": RX_STATUS[code]}
 
 
 def used_status(status: str) -> dict[str, str]:
     """rxUsedStasCodg and rxUsedStasName; the table of codes is regional, this one is ours."""
-    code = "1" if status in _USED else "0"
+    code = codes_of(status).used
     return {"rxUsedStasCodg": code, "rxUsedStasName": USED_STATUS[code]}
 
 
 def check_status(status: str) -> dict[str, str]:
     """rxChkStasCodg and rxChkStasName: what the pharmacist of the platform decided, as far as the status tells."""
-    code = "1" if status in _PASSED else "2" if status in ("refused", "returned") else "0"
+    code = codes_of(status).check
     return {"rxChkStasCodg": code, "rxChkStasName": CHECK_STATUS[code]}
-
-
-def notice(status: str) -> str:
-    """Number of the notification: 7108 of the review, 7109 of the dispensing; `rxStas`, ours, for what has none."""
-    if status in _USED:
-        return "7109"
-    return "7108" if status in _PASSED or status in ("in_review", "refused", "returned") else "rxStas"
 
 
 def told(findings: Sequence[Finding]) -> list[dict[str, Any]]:
@@ -369,17 +417,17 @@ class Adapter:
         revoking = message is not None and message.kind == "Task"
         extras: dict[str, Any] = {"outcome": str(verdict.outcome), "id": verdict.prescription_id, "status": verdict.status}
         match verdict.outcome:
-            case Outcome.ACCEPTED if revoking and verdict.status == "too-late":
+            case Outcome.ACCEPTED if revoking and verdict.status == Notice.TOO_LATE:
                 code, words = TOO_LATE, "处方已取药或已结束，不能撤销"
-            case Outcome.ACCEPTED if revoking and verdict.status == "cancelling":
+            case Outcome.ACCEPTED if revoking and verdict.status == Notice.CANCELLING:
                 code, words = OK, "撤销申请已受理，结果另行通知"
-                data |= rx_status("received")
+                data |= rx_status(Status.RECEIVED)
             case Outcome.ACCEPTED:
                 code, words = OK, "成功"
                 data |= rx_status(verdict.status)
             case Outcome.WAITING:
                 code, words = OK, "已接收，有编码待对照，结果另行通知"
-                data |= rx_status("received")
+                data |= rx_status(Status.RECEIVED)
                 extras["unmapped"] = waiting_for(verdict.unmapped)
             case Outcome.CONFLICT:
                 code, words = CONFLICT, "同一处方已以不同内容上传"
@@ -391,8 +439,7 @@ class Adapter:
 
     def reply(self, at: datetime, code: int, words: str, data: Mapping[str, Any]) -> Reply:
         """An answer as it is sent."""
-        status = {SIGNATURE: 401, BUSY: 503}.get(code, 200)
-        return Reply(self.envelope.seal(at, data, code=code, message=words), status, MEDIA)
+        return Reply(self.envelope.seal(at, data, code=code, message=words), HTTP_STATUS[code], MEDIA)
 
     def sign(self, original: bytes) -> str:
         """Our signature of a prescription (D002)."""
@@ -406,7 +453,7 @@ class Adapter:
         said = json.loads(body)
         status = str(said["status"])
         data = {"hiRxno": hi_rxno(self.slug, str(said["prescription"])), **rx_status(status), "extras": said}
-        kind = notice(status)
+        kind = codes_of(status).notice
         if kind == "7108":
             data |= {**check_status(status), "rxChkOpnn": str(said.get("words") or said.get("reason", ""))}
         if kind == "7109":

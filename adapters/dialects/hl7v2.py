@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from adapters.dialects import hl7v2_segments as segments
 from adapters.dialects.hl7v2_segments import (
@@ -32,6 +32,7 @@ from adapters.messages import Message, Outcome, Reply, Verdict
 from adapters.registry import HospitalManifest
 from domain.errors import InvalidPayload, NeedsOperator, Transient
 from domain.findings import Finding, Severity, Spot
+from domain.lifecycle import Notice, Reported, Status, reported
 from fhir_profiles.drafts import Said
 from fhir_profiles.message import KEY
 
@@ -43,18 +44,26 @@ DETAIL: Final[Mapping[str, str]] = {"RDE^O11": "RXE", "OMP^O09": "RXO"}
 """Message type -> the segment that says what is ordered."""
 ACKNOWLEDGED: Final[Mapping[str, str]] = {"RDE^O11": "RRE^O12^RRE_O12", "OMP^O09": "ORP^O10^ORP_O10"}
 
-_CONDITIONS: Final[Mapping[str, tuple[str, str]]] = {
+_DATA_TYPE: Final = ("102", "Data type error")
+CONDITIONS: Final[Mapping[str, tuple[str, str]]] = {
     "structure": ("100", "Segment sequence error"), "required": ("101", "Required field missing"),
-    "code-invalid": ("103", "Table value not found"), "value": ("102", "Data type error"),
+    "code-invalid": ("103", "Table value not found"),
     "conflict": ("205", "Duplicate key identifier"), "unknown": ("204", "Unknown key identifier"),
+    **dict.fromkeys((
+        "value", "business-rule", "invalid", "not-supported", "too-long", "extension", "duplicate", "security",
+        "too-costly", "not-found", "invariant", "multiple-matches"), _DATA_TYPE),
 }
 """Kind of a rule (OperationOutcome.issue.code) -> ERR-3, table 0357. 2xx rejects (AR), 1xx is an error (AE)."""
 _OWN_CONDITIONS: Final[Mapping[str, tuple[str, str]]] = {
     "HL7_MESSAGE_TYPE": ("200", "Unsupported message type"), "HL7_VERSION": ("203", "Unsupported version id"),
     "HL7_PROCESSING": ("202", "Unsupported processing id"),
 }
-_SEVERITIES: Final[Mapping[Severity, str]] = {Severity.BLOCK: "E", Severity.WARN: "W"}
-_STATUS: Final[Mapping[Outcome, int]] = {
+SEVERITIES: Final[Mapping[Severity, str]] = {
+    Severity.BLOCK: "E", Severity.WARN: "W", Severity.SELFPAY: "I", Severity.INFO: "I"}
+"""ERR-4, table 0516."""
+CANCEL_CONTROLS: Final[Mapping[Reported, str]] = {Status.CANCELLED: "CR", Notice.CANCELLING: "OK", Notice.TOO_LATE: "UC"}
+"""What a cancel is answered with -> ORC-1, table 0119."""
+HTTP_STATUS: Final[Mapping[Outcome, int]] = {
     Outcome.ACCEPTED: 201, Outcome.WAITING: 202, Outcome.CONFLICT: 409, Outcome.REFUSED: 422}
 
 MAX_ORDERS: Final = 100
@@ -144,6 +153,13 @@ def read(raw: bytes, ends: Ends) -> Parsed:
         raise InvalidPayload(in_order(only or [*message.findings, *hopeless]))
     message.findings.extend(islice(_order_findings(message), MAX_FINDINGS))
     return message
+
+
+@runtime_checkable
+class Speaker(Protocol):
+    """A hospital that speaks HL7 v2 over MLLP: its adapter knows both ends of the line."""
+
+    ends: Ends
 
 
 def asked(raw: bytes, ends: Ends) -> Parsed | None:
@@ -385,7 +401,7 @@ def acknowledge(ends: Ends, message: Message | None, verdict: Verdict) -> Reply:
         write("MSA", {1: code, 2: text(given.get("control", ""))}), *errors,
         *(order if event.startswith(("RRE", "ORP")) else []),
     ]
-    return Reply(encode(lines, given.get("charset") or ends.charset), _STATUS[verdict.outcome], "application/hl7-v2")
+    return Reply(encode(lines, given.get("charset") or ends.charset), HTTP_STATUS[verdict.outcome], "application/hl7-v2")
 
 
 def addressed(answer: bytes, raw: bytes) -> bytes:
@@ -415,7 +431,7 @@ def located(ends: Ends, question: Parsed, prescription_id: str, status: str, at:
         lines += [write("ORC", {1: "SR", 3: compose(prescription_id, "SANYI"), 4: compose(given["number"]),
                                 25: compose(status, "", "SANYI")}), "RXO|"]
     else:
-        lines.append(write("ERR", {2: _location(question.one("ORC").said(4).spot), 3: compose(*_CONDITIONS["unknown"], "HL70357"),
+        lines.append(write("ERR", {2: _location(question.one("ORC").said(4).spot), 3: compose(*CONDITIONS["unknown"], "HL70357"),
                                    4: "E", 7: text("no such prescription"), 8: text("没有收到过该处方")}))
     return encode(lines, charset)
 
@@ -457,7 +473,9 @@ def _order_control(given: Mapping[str, str], verdict: Verdict, taken: bool) -> s
     """ORC-1, table 0119."""
     if given.get("order") != "CA":
         return "OK" if taken else "UA"
-    return {"cancelled": "CR", "cancelling": "OK"}.get(verdict.status, "OK" if verdict.outcome is Outcome.WAITING else "UC")
+    if verdict.outcome is Outcome.ACCEPTED:
+        return CANCEL_CONTROLS[reported(verdict.status)]
+    return "OK" if verdict.outcome is Outcome.WAITING else "UC"
 
 
 def _status(verdict: Verdict) -> str:
@@ -468,7 +486,7 @@ def _condition(finding: Finding) -> tuple[str, str]:
     if finding.code in _OWN_CONDITIONS:
         return _OWN_CONDITIONS[finding.code]
     rule = BY_CODE.get(finding.code)
-    return _CONDITIONS.get(rule.issue if rule else "", ("102", "Data type error"))
+    return CONDITIONS[rule.issue] if rule else _DATA_TYPE
 
 
 def _error(finding: Finding, spot: Spot | None) -> str:
@@ -477,7 +495,7 @@ def _error(finding: Finding, spot: Spot | None) -> str:
         finding.text_en, finding.cure_en, f"{finding.rule}, {finding.source}" if finding.source else finding.rule,
         finding.path if not spot or spot.name != finding.path else "", where) if part)
     return write("ERR", {
-        2: _location(spot), 3: compose(*_condition(finding), "HL70357"), 4: _SEVERITIES.get(finding.severity, "I"),
+        2: _location(spot), 3: compose(*_condition(finding), "HL70357"), 4: SEVERITIES[finding.severity],
         5: compose(finding.code, finding.rule, "SANYI"), 7: text(english),
         8: text("；".join(part for part in (finding.text, finding.cure) if part))})
 

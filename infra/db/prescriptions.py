@@ -85,9 +85,19 @@ def statuses(session: Session, ids: Sequence[str]) -> dict[str, Status]:
     return {number: Status(status) for number, status in run(session, _STATUSES, {"ids": ids})}
 
 
-def find(session: Session, hospital: str, external_id: str) -> PrescriptionRow | None:
-    return session.scalar(sa.select(PrescriptionRow).where(
-        PrescriptionRow.hospital == hospital, PrescriptionRow.external_id == external_id))
+@dataclass(frozen=True)
+class Located:
+    """A prescription that a hospital asks for by its own number."""
+
+    id: str
+    status: Status
+    archive_key: str
+
+
+def find(session: Session, hospital: str, external_id: str) -> Located | None:
+    row = session.execute(sa.select(PrescriptionRow.id, PrescriptionRow.status, PrescriptionRow.archive_key).where(
+        PrescriptionRow.hospital == hospital, PrescriptionRow.external_id == external_id)).one_or_none()
+    return Located(row.id, Status(row.status), row.archive_key) if row else None
 
 
 def admit(session: Session, rx: Prescription, *, patient_sealed: bytes, archive_key: str, at: datetime,

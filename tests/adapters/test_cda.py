@@ -27,7 +27,7 @@ from adapters.messages import Message, Outcome, Reply, Verdict
 from adapters.registry import HospitalManifest, manifest
 from domain.errors import InvalidPayload, NeedsOperator, Transient
 from domain.findings import Finding, Spot
-from domain.lifecycle import Status
+from domain.lifecycle import Notice, Status
 from domain.prescription import Approval, Decoction, DrugKind, Handover, SkinTestResult
 from fhir_profiles.checker import check_data
 from fhir_profiles.reader import read_bundle_data, read_cancel_data
@@ -819,7 +819,7 @@ def test_every_outcome_has_an_answer_in_both_languages(outcome: Outcome) -> None
 
 
 def test_every_status_we_report_has_a_word_of_the_hospital() -> None:
-    assert set(translation.STATUS_WORDS) == {*Status, "cancel_refused", "invalid"}
+    assert set(translation.STATUS_WORDS) == {*Status, Notice.CANCEL_REFUSED, Notice.INVALID}
     assert len({code for code, _ in translation.STATUS_WORDS.values()}) == len(translation.STATUS_WORDS)
 
 
@@ -940,7 +940,7 @@ async def test_a_document_that_is_no_base64_reaches_intake_and_is_refused_there(
 
 async def test_settling_says_what_was_answered() -> None:
     line = Offering(a="")
-    await adapter(line).settle("a", Reply(cda.result("refused", AT, findings=[replace(
+    await adapter(line).settle("a", Reply(cda.result(Outcome.REFUSED, AT, findings=[replace(
         cda.RULES[0].finding("x"), spot=Spot("/a", 3, 4))])))
 
     assert etree.fromstring(line.acknowledged["a"]).findtext("{*}finding/{*}line") == "3"

@@ -19,6 +19,7 @@ from adapters.mapping import CodeMap, read_tables
 from adapters.messages import Message, Outcome, Unmapped, Verdict
 from domain.errors import InvalidPayload, NeedsOperator, Transient
 from domain.findings import Finding, Severity, Spot
+from domain.lifecycle import REPORTED
 from fhir_profiles.catalogue import RULES as CATALOGUE
 from fhir_profiles.checker import check_data
 from fhir_profiles.drafts import Said
@@ -525,7 +526,7 @@ async def test_an_answer_to_another_message_is_none() -> None:
     assert caught.value.findings[0].code == "HL7_ANSWER"
 
 
-@pytest.mark.parametrize("status", ["refused", "invalid", "in_review", "returned", "cancelled", "cancel_refused", "odd"])
+@pytest.mark.parametrize("status", REPORTED)
 async def test_every_status_goes_out_as_a_message(status: str) -> None:
     hospital, line = adapter(Transient("away"))
     plain = {name: value for name, value in REPORT.items() if name not in (

@@ -164,4 +164,6 @@ def test_a_place_with_blanks_that_fhir_does_not_know_is_answered_all_the_same(pa
 
 def test_what_is_no_fhir_is_never_sent():
     with pytest.raises(ValidationError):
-        answers.status_task("", "", "", "")
+        answers.status_task("", "", "", "received")
+    with pytest.raises(ValueError, match="odd"):
+        answers.status_task("rx_1", "RX0001", HOSPITAL, "odd")

@@ -32,8 +32,9 @@ from adapters.mapping import CodeMap, Codes
 from adapters.messages import Unmapped, reason_words
 from domain import allergies
 from domain.findings import Finding, Severity, Spot
+from domain.lifecycle import Notice, Reported, Status, reported
 from domain.units import factor, same_unit
-from domain.words import STATUSES
+from domain.words import REPORTS
 from fhir_profiles.drafts import (
     NOTHING,
     CancelDraft,
@@ -774,14 +775,29 @@ def _joined(segment: Segment, field: int, *components: int, repetition: int = 1)
 
 # Reports.
 
-CONTROLS = {"cancelled": "OC", "cancel_refused": "UC"}
-"""ORC-1, table 0119; `SC` (status changed) otherwise."""
-PROGRESS = {
-    "received": "SC", "in_review": "IP", "allocating": "IP", "fulfilling": "IP", "waiting": "HD",
-    "fulfilled": "CM", "settled": "CM", "closed": "CM", "cancelled": "CA", "expired": "DC",
-    "refused": "ER", "returned": "ER", "invalid": "ER", "cancel_refused": "IP",
+PROGRESS: Mapping[Reported, tuple[str, str]] = {
+    Status.RECEIVED: ("SC", "SC"),
+    Status.AUDITED: ("SC", "IP"),
+    Status.IN_REVIEW: ("SC", "IP"),
+    Status.REVIEWED: ("SC", "IP"),
+    Status.ALLOCATING: ("SC", "IP"),
+    Status.FULFILLING: ("SC", "IP"),
+    Status.FULFILLED: ("SC", "CM"),
+    Status.SETTLED: ("SC", "CM"),
+    Status.CLOSED: ("SC", "CM"),
+    Status.REFUSED: ("SC", "ER"),
+    Status.RETURNED: ("SC", "ER"),
+    Status.CANCELLED: ("OC", "CA"),
+    Status.EXPIRED: ("SC", "DC"),
+    Notice.INVALID: ("SC", "ER"),
+    Notice.CANCELLING: ("SC", "IP"),
+    Notice.TOO_LATE: ("SC", "IP"),
+    Notice.CANCEL_REFUSED: ("UC", "IP"),
 }
-"""ORC-5, table 0038."""
+"""Where a prescription is -> ORC-1 (table 0119) and ORC-5 (table 0038)."""
+NOTE_SEVERITIES: Mapping[Severity, str] = {
+    Severity.BLOCK: "E", Severity.WARN: "W", Severity.SELFPAY: "E", Severity.INFO: "E"}
+"""NTE-2 of a finding."""
 MONEY = (("total", "CG", "费用总额"), ("fund", "PY", "统筹基金支付"), ("account", "PY", "个人账户支付"),
          ("cash", "PY", "个人现金支付"))
 """Our word, FT1-6 (charge or payment, table 0017) and FT1-7.2."""
@@ -794,16 +810,16 @@ def report(ends: Ends, key: str, body: bytes) -> tuple[str, bytes]:
     FT1 the money; ZDS what was handed over, line by line; ZRS our key and what the patient shows to collect.
     """
     given: dict[str, Any] = json.loads(body)
-    status, at = str(given["status"]), datetime.fromisoformat(given["at"])
+    status, at = reported(given["status"]), datetime.fromisoformat(given["at"])
+    order_control, progress = PROGRESS[status]
     control = digest(ends.facility, key)
     notes = [write("NTE", {3: text(reason_words(given)), 4: compose("RE", given["reason"])})] if given.get("reason") else []
     notes += [
-        write("NTE", {2: "W" if it["severity"] == Severity.WARN else "E", 3: text(it["text"]),
+        write("NTE", {2: NOTE_SEVERITIES[Severity(it["severity"])], 3: text(it["text"]),
                       4: compose("FD", it["code"], str(it.get("line") or ""))}) for it in given.get("findings", ())]
     order = write("ORC", {
-        1: CONTROLS.get(status, "SC"), 3: compose(given["id"], "SANYI"), 4: compose(given["prescription"]),
-        5: PROGRESS.get(status, "IP"), 9: stamp(at),
-        25: compose(status, STATUSES[status].zh if status in STATUSES else "", "SANYI")})
+        1: order_control, 3: compose(given["id"], "SANYI"), 4: compose(given["prescription"]),
+        5: progress, 9: stamp(at), 25: compose(status, REPORTS[status].zh, "SANYI")})
     money = [write("FT1", {1: str(number), 4: stamp(at), 6: kind, 7: compose(name.upper(), words, "SANYI"),
                            11: compose(given["money"][name])})
              for number, (name, kind, words) in enumerate(MONEY, 1) if given.get("money")]

@@ -18,6 +18,7 @@ from adapters.mapping import Codes
 from adapters.messages import reason_words
 from adapters.xml import Element
 from domain import allergies
+from domain.lifecycle import Notice, Reported, Status, reported
 from fhir_profiles.drafts import (
     NOTHING,
     CancelDraft,
@@ -47,14 +48,27 @@ READING_UNITS = {"mmHg": "mm[Hg]", "次/分": "/min", "次/min": "/min", "bpm": 
                  "毫摩尔/升": "mmol/L"}
 """Other ways to write the units of home readings -> UCUM."""
 
-STATUS_WORDS: Mapping[str, tuple[str, str]] = {
-    "received": ("10", "已接收"), "audited": ("11", "已审核"), "in_review": ("20", "药师审方中"),
-    "reviewed": ("21", "药师审方通过"), "allocating": ("30", "分配药房中"), "fulfilling": ("40", "药房配药中"),
-    "fulfilled": ("50", "已取药"), "settled": ("60", "已结算"), "closed": ("70", "已办结"), "refused": ("90", "审核不通过"),
-    "returned": ("91", "药师退回"), "cancelled": ("92", "已撤销"), "expired": ("93", "已过期"),
-    "cancel_refused": ("94", "撤销未成"), "invalid": ("95", "文档不符约定"),
+STATUS_WORDS: Mapping[Reported, tuple[str, str]] = {
+    Status.RECEIVED: ("10", "已接收"),
+    Status.AUDITED: ("11", "已审核"),
+    Status.IN_REVIEW: ("20", "药师审方中"),
+    Status.REVIEWED: ("21", "药师审方通过"),
+    Status.ALLOCATING: ("30", "分配药房中"),
+    Status.FULFILLING: ("40", "药房配药中"),
+    Status.FULFILLED: ("50", "已取药"),
+    Status.SETTLED: ("60", "已结算"),
+    Status.CLOSED: ("70", "已办结"),
+    Status.REFUSED: ("90", "审核不通过"),
+    Status.RETURNED: ("91", "药师退回"),
+    Status.CANCELLED: ("92", "已撤销"),
+    Status.EXPIRED: ("93", "已过期"),
+    Notice.INVALID: ("95", "文档不符约定"),
+    Notice.CANCEL_REFUSED: ("94", "撤销未成"),
 }
-"""Our word for where a prescription is -> the hospital's code and word for it."""
+"""Where a prescription is -> the hospital's code and word for it.
+
+No report says `CANCELLING` or `TOO_LATE`: a cancel in this dialect has no codes to be mapped, so it is answered at once.
+"""
 
 Extra = Mapping[str, Sequence[Said]]
 
@@ -466,7 +480,7 @@ def _extra(extra: Extra, name: str) -> Said:
 def report(body: bytes, namespace: str) -> bytes:
     """One status report (contract 1.3) as the hospital's ReportStatus."""
     given = json.loads(body)
-    code, word = STATUS_WORDS.get(given["status"], ("99", given["status"]))
+    code, word = STATUS_WORDS[reported(given["status"])]
 
     def make(name: str, *inner: Element | str, **attributes: str) -> Element:
         return cda.element(namespace, name, *inner, **attributes)

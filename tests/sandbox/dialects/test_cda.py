@@ -251,7 +251,7 @@ async def test_only_the_platform_may_fetch_and_report() -> None:
         with pytest.raises(NeedsOperator):
             await stranger.poll(10)
         with pytest.raises(NeedsOperator):
-            await house.adapter.report("k", json.dumps(REPORT | {"status": "somewhere"}).encode())
+            await stranger.report("k", json.dumps(REPORT).encode())
         await until(lambda: not house.heard)
 
 

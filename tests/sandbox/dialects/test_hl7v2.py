@@ -210,7 +210,8 @@ async def test_what_is_no_report_is_refused() -> None:
     def hear(key: str, report: dict[str, Any]) -> None:
         raise KeyError("no such prescription")
 
-    _, body = translation.report(ADAPTER.ends, "k", b'{"id":"rx_1","prescription":"X","status":"odd","at":"2026-11-22T01:30:00Z"}')
+    _, body = translation.report(
+        ADAPTER.ends, "k", b'{"id":"rx_1","prescription":"X","status":"closed","at":"2026-11-22T01:30:00Z"}')
     assert b"\rMSA|AE|" in speaker(hear=hear)._take(body)
     assert b"\rMSA|AE|" in speaker()._take(b"MSH|^~\\&|||||||ADT^A01|1")
     assert b"\rMSA|AA|" in speaker()._take(body)

@@ -1,0 +1,173 @@
+"""Every table from a status or another code to words, or to a partner's words, has an entry for each member.
+
+All tables keyed by an enum are listed here, with what they must cover. A table that is not listed fails, and so does a listed
+one that lacks a member: who adds a status is told every place that needs a word for it.
+"""
+
+import ast
+import importlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from adapters.dialects import erx, hl7v2
+from adapters.dialects.cda import Inquiry
+from adapters.messages import Outcome
+from domain.events import Event, Wait
+from domain.findings import Severity
+from domain.lifecycle import CANCEL_ANSWERS, FINAL, REPORTED, Deadline, Money, Notice, Owner, Status, reported
+from domain.orders import OrderStatus
+from domain.prescription import Approval, Handover, RxKind, SkinTestResult
+from infra.cities import load_knowledge
+from tasks.doctor import Grade
+from tasks.review import DECISIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("adapters", "domain", "fhir_profiles", "flows", "gateway", "infra", "tasks")
+
+TABLES: Mapping[str, Iterable[str]] = {
+    "adapters.chains.baicao.translation._TAKE_WAY": Handover,
+    "adapters.dialects.cda.WORDS": (*Outcome, *Inquiry),
+    "adapters.dialects.dropbox.OUTCOME_WORDS": Outcome,
+    "adapters.dialects.erx.CODES": (*REPORTED, *erx.Before),
+    "adapters.dialects.hl7v2.CANCEL_CONTROLS": CANCEL_ANSWERS,
+    "adapters.dialects.hl7v2.HTTP_STATUS": Outcome,
+    "adapters.dialects.hl7v2.SEVERITIES": Severity,
+    "adapters.hospitals.jinan_central.translation.NOTE_SEVERITIES": Severity,
+    "adapters.hospitals.jinan_central.translation.PROGRESS": REPORTED,
+    # The other two notices are answers to a cancel, which in this dialect never waits and so is never reported.
+    "adapters.hospitals.jinan_tcm.translation.STATUS_WORDS": (*Status, Notice.INVALID, Notice.CANCEL_REFUSED),
+    # An emergency prescription needs a reason from the first day on.
+    "domain.audit.rules.prescribing.DAYS_WITHOUT_REASON": set(RxKind) - {RxKind.LONG_TERM},
+    "domain.events.ARGUMENTS": Event,
+    "domain.lifecycle.DEADLINES": Status,
+    "domain.lifecycle.MONEY_TRANSITIONS": Money,
+    "domain.lifecycle.ORDER_TRANSITIONS": OrderStatus,
+    "domain.lifecycle.OWNERS": Status,
+    "domain.lifecycle.STAGES": Status,
+    "domain.lifecycle.TRANSITIONS": Status,
+    "domain.window.WORK": Status,
+    "domain.window._IN_WORDS": Status,
+    "domain.words.APPROVALS": Approval,
+    "domain.words.DEADLINES": Deadline,
+    "domain.words.EVENTS": Event,
+    "domain.words.ORDERS": (*OrderStatus, "open"),
+    "domain.words.OWNERS": Owner,
+    "domain.words.REPORTS": REPORTED,
+    "domain.words.SEVERITIES": Severity,
+    "domain.words.SKIN_TESTS": SkinTestResult,
+    "domain.words.STATUSES": Status,
+    "domain.words.WAITS": Wait,
+    "fhir_profiles.answers.CANCEL_STATUS": CANCEL_ANSWERS,
+    "fhir_profiles.answers.TASK_STATUS": REPORTED,
+    "fhir_profiles.answers._SEVERITY": Severity,
+    "flows.doctor._MARKS": Grade,
+    "gateway.words.MONEY": Money,
+    "tasks.line.STEPS": set(Status) - FINAL,
+    "tasks.review._DECIDED": set(DECISIONS.values()),
+}
+"""By dotted name: every key the table must have, and no other."""
+ELSEWHERE = {
+    "domain.benefit": "The scopes a person's account may pay for; a match of its own test.",
+    "domain.words.TOLD": "Reasons of reports that bring no words of their own: tested in tests/domain/test_words.py.",
+    "infra.db.views.boards.NEEDS": "Why a prescription without trouble needs a person: OVERDUE_WAITS are in it.",
+    "tasks.doctor": "How grades are sorted: every grade is in the function that makes one.",
+}
+"""Tables keyed by an enum that are not total by nature, or have no name of their own; with the reason."""
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    """Every module of the product by its dotted name."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts), ast.parse(path.read_text("utf-8"))
+
+
+MODULES = dict(sources())
+ENUMS = {node.name for module in MODULES.values() for node in ast.walk(module)
+         if isinstance(node, ast.ClassDef) and any(isinstance(base, ast.Name) and base.id == "StrEnum" for base in node.bases)}
+STATUS_WORDS = {str(member) for kind in (Status, Notice, OrderStatus) for member in kind}
+
+
+def tables_of(module: ast.Module) -> Iterator[tuple[str, ast.Dict]]:
+    """Every dict that is written down, with the name it is given at the top of its module, empty for one inside a function."""
+    names = {inner: ast.unparse(statement.targets[0] if isinstance(statement, ast.Assign) else statement.target)
+             for statement in module.body if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value
+             for inner in ast.walk(statement.value)}
+    for node in ast.walk(module):
+        if isinstance(node, ast.Dict):
+            yield names.get(node, ""), node
+
+
+def keyed_by_enum(table: ast.Dict) -> bool:
+    return any(isinstance(key, ast.Attribute) and isinstance(key.value, ast.Name) and key.value.id in ENUMS for key in table.keys)
+
+
+def status_strings(table: ast.Dict) -> set[str]:
+    return {key.value for key in table.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)} & STATUS_WORDS
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_has_an_entry_for_every_member_and_none_besides(name: str) -> None:
+    module, _, variable = name.rpartition(".")
+    table = getattr(importlib.import_module(module), variable)
+    assert {str(key) for key in table} == {str(member) for member in TABLES[name]}
+
+
+def test_every_table_keyed_by_an_enum_is_listed() -> None:
+    keyed = {f"{module}.{name}" if name else module
+             for module, tree in MODULES.items() for name, table in tables_of(tree) if keyed_by_enum(table)}
+    assert keyed == set(TABLES) | set(ELSEWHERE)
+
+
+def test_no_table_writes_statuses_as_texts() -> None:
+    """A text is not found when a status is renamed, and no type checker misses one that is new."""
+    allowed = {"domain.words.ENDINGS"}  # Causes, of which some are called like a status.
+    texts = {f"{module}.{name}" for module, tree in MODULES.items() for name, table in tables_of(tree)
+             if len(status_strings(table)) > 1}
+    assert texts - {"gateway.words.POSTINGS"} == allowed
+
+
+def test_no_status_is_looked_up_with_a_silent_default() -> None:
+    """`TABLE.get(status, default)` says something of a status that nobody thought of."""
+    # Statuses of HTTP are an open set, and FHIR has a general code for the others.
+    allowed = ["gateway.trouble: _ISSUES.get(status, 'exception')"]
+    silent = [f"{module}: {ast.unparse(node)}" for module, tree in MODULES.items() for node in ast.walk(tree)
+              if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get"
+              and len(node.args) == 2 and isinstance(node.func.value, ast.Name) and node.func.value.id.isupper()
+              and ast.unparse(node.args[0]).rpartition(".")[2] in ("status", "outcome", "severity", "event", "wait", "word")]
+    assert silent == allowed
+
+
+@pytest.mark.parametrize("word", REPORTED)
+def test_a_word_of_a_report_is_read_as_what_it_was(word: str) -> None:
+    assert reported(str(word)) is word
+
+
+def test_an_unknown_word_of_a_report_is_never_guessed() -> None:
+    with pytest.raises(ValueError, match="odd"):
+        reported("odd")
+
+
+def test_every_kind_of_rule_has_a_condition_of_hl7() -> None:
+    assert {rule.issue for rule in hl7v2.BY_CODE.values()} == set(hl7v2.CONDITIONS)
+
+
+def test_every_frequency_has_english_words() -> None:
+    from gateway.words import FREQUENCIES_EN
+
+    assert set(load_knowledge("jinan").frequencies) == set(FREQUENCIES_EN)
+
+
+
+
+@pytest.mark.parametrize(("source", "keyed", "texts"), [
+    ("TABLE = {Status.CLOSED: 1}", True, 0),
+    ("TABLE = {'closed': 1, 'returned': 2}", False, 2),
+    ("def f():\n    return {OrderStatus.HELD: 1}", True, 0),
+    ("TABLE = {'red': 1}", False, 0),
+])
+def test_the_search_sees_what_it_is_for(source: str, keyed: bool, texts: int) -> None:
+    tables = [table for _, table in tables_of(ast.parse(source))]
+    assert [(keyed_by_enum(table), len(status_strings(table))) for table in tables] == [(keyed, texts)]
