@@ -55,7 +55,7 @@ async def reconcile(day: str = "open") -> State:
 async def shapes() -> State:
     """Whether what a hospital sends has changed its shape: a new version of its system shows before it hurts.
 
-    Each change is a discrepancy on the board, told once.
+    Each change is a notice on the board, told once.
     """
     drifts = await asyncio.to_thread(watch_shapes, city())
     return Completed(name=f"Changed: {', '.join(one.hospital for one in drifts)}" if drifts else "As before")

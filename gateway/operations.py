@@ -59,6 +59,10 @@ def operations_door(city: City, desk: Desk) -> APIRouter:
     def discrepancies(_: Operator, before: Id | None = None, limit: Limit = 500) -> Response:
         return read(lambda session: views.discrepancies(session, before, limit))
 
+    @door.get("/ops/notices")
+    def notices(_: Operator, before: Id | None = None, limit: Limit = 500) -> Response:
+        return read(lambda session: views.notices(session, before, limit))
+
     @door.get("/ops/reconciliations")
     def reconciliations(_: Operator, before: Id | None = None, limit: Limit = 500) -> Response:
         return read(lambda session: views.reconciliations(session, before, limit))

@@ -197,7 +197,7 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
     ledger, verified = whole(city, "ledger"), whole(city, "verify")
     books = {name: city.book(name) for name in ("hospital", "ankang", "baicao", "insurer")}
     day.differences = tieout.compare(ledger, list(rows.values()), books) + tieout.internal(
-        verified, city.ops("discrepancies"), city.ops("reconciliations"), ledger)
+        verified, city.ops("discrepancies"), city.ops("notices"), city.ops("reconciliations"), ledger)
     day.compared = tieout.lines(ledger, books)
     day.money = tieout.money(ledger)
     day.stages = city.ops("stages")

@@ -38,8 +38,9 @@ def doubled(ledger: Row, books: Mapping[str, Row]) -> list[str]:
                     if str(defect["defect"]).startswith("double")]
 
 
-def internal(verified: Row, discrepancies: Sequence[Row], reconciliations: Sequence[Row], ledger: Row) -> list[str]:
-    """What the platform's own checks say: chains, postings, discrepancies, and the fund's yes to every total."""
+def internal(verified: Row, discrepancies: Sequence[Row], notices: Sequence[Row], reconciliations: Sequence[Row],
+             ledger: Row) -> list[str]:
+    """What the platform's own checks say: chains, postings, discrepancies, notices, and the fund's yes to every total."""
     found = [f"history of {one['prescription_id']} broken at {one['seq']}: {one['what']}" for one in verified["broken"]]
     found += [f"posting {one['posting']} is out of balance by {one['sum_fen']} fen"
               for one in verified["out_of_balance"]]
@@ -47,6 +48,7 @@ def internal(verified: Row, discrepancies: Sequence[Row], reconciliations: Seque
               for one in verified["unlike_claim"]]
     found += [f"discrepancy {one['kind']} {one['subject']}: expected {one['expected']}, got {one['actual']}"
               for one in discrepancies]
+    found += [f"notice {notice['kind']} {notice['partner']} {notice['subject']}: {notice['detail']}" for notice in notices]
     newest = {(one["day"], one["insutype"]): one for one in reversed(reconciliations)}
     found += [f"3201 for {day} {insutype}: {one['text']}" for (day, insutype), one in newest.items()
               if not one["matched"]]

@@ -25,6 +25,7 @@ from infra.db import Session, audits, claims, history, orders, prescriptions
 from infra.db.discrepancies import disagree
 from infra.db.effects import Effect, Intent
 from infra.db.history import Head
+from infra.db.notices import NoticeKind, note
 from infra.db.orders import Placed, Terms
 from infra.db.prescriptions import Loaded, canonical
 from infra.db.stored import RECEIPT
@@ -153,14 +154,14 @@ async def quotes_for(city: City, rx: Prescription, wanted: Sequence[OrderLine]
 
 
 def _note_left_out(city: City, left_out: Sequence[tuple[str, LeftOut]]) -> None:
-    """A store whose quotes break the contract is a difference for a person, once a day and rule."""
+    """A store whose quotes break the contract is a notice for a person, once a day and rule."""
     if not left_out:
         return
     with city.db.transaction("quotes.left_out") as session:
         for slug, row in left_out[:MOST_LEFT_OUT]:
             for fault in {it.rule: it for it in row.findings}.values():
-                disagree(session, kind="quote_left_out", subject=f"{city.today()}:{fault.rule}:{slug}/{row.store or '?'}",
-                         expected="2.2, 2.3", actual=f"{fault.rule} {fault.path}", at=city.now())
+                note(session, kind=NoticeKind.QUOTE_LEFT_OUT, partner=slug,
+                     subject=f"{city.today()}:{fault.rule}:{row.store or '?'}", detail=fault.path, at=city.now())
 
 
 def _make_order(city: City, loaded: Loaded, best: Ranked, ranking: Sequence[Ranked], attempt: int

@@ -374,7 +374,7 @@ _STARTS = {"gateway": ".venv/bin/python -m gateway --port 8000", "worker": ".ven
 
 _PAGES = {"overdue": "queue-old", "forgotten": "queue-old", "open_intent": "effects-unknown", "outbox": "outbox-lagging",
           "review_late": "review-late", "day_unmatched": "books-differ", "discrepancy": "books-differ",
-          "parked": "partner-failing"}
+          "notice": "partner-notices"}
 """Runbook page by kind of the board's concern; any other is about a prescription that does not move."""
 
 

@@ -8,8 +8,7 @@ from typing import cast
 from adapters.messages import Fetched, Reply
 from adapters.protocols import Boxed, Polled
 from infra import metrics
-from infra.db.discrepancies import disagree
-from infra.db.views import PARKED_FILE
+from infra.db.notices import NoticeKind, note
 from infra.log import get_logger
 from infra.objects import key_of
 from tasks import intake
@@ -63,12 +62,13 @@ async def poll_hospital(city: City, slug: str, limit: int = 50, kept: set[str] |
 async def _note_parked(city: City, hospital: Boxed, slug: str, kept: set[str]) -> None:
     """Have the board show what lies in a hospital's box and nobody could take: once for each file."""
     try:
-        fresh = {f"{slug}/{one.mark}": one.reason for one in await hospital.parked() if f"{slug}/{one.mark}" not in kept}
+        fresh = [file for file in await hospital.parked() if f"{slug}/{file.mark}" not in kept]
         if fresh:
             with city.db.transaction("box.parked") as session:
-                for subject, reason in fresh.items():
-                    disagree(session, kind=PARKED_FILE, subject=subject, expected="taken", actual=reason, at=city.now())
-            kept.update(fresh)
+                for file in fresh:
+                    note(session, kind=NoticeKind.FILE_PARKED, partner=slug, subject=file.mark, detail=file.reason,
+                         at=city.now())
+            kept.update(f"{slug}/{file.mark}" for file in fresh)
     except Exception as error:
         # It is looked at again with the next poll, and keeps no message waiting.
         log.warning("poll.parked_not_noted", hospital=slug, error=type(error).__name__, code=getattr(error, "code", ""))

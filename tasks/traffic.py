@@ -20,7 +20,7 @@ from domain.errors import InvalidPayload
 from domain.privacy import numbers_in
 from fhir_profiles.message import member, members, text
 from infra.db import traffic
-from infra.db.discrepancies import disagree
+from infra.db.notices import NoticeKind, note
 from infra.log import get_logger
 from infra.settings import get_settings
 from tasks.city import City, code_map, open_city
@@ -34,8 +34,6 @@ FEWEST = 20
 """With fewer on either side nothing is said."""
 NEW_FROM, GONE_FROM = 20, 50
 """Per cent of the messages that must have an element for it to be new, or gone: one odd message is no new version."""
-SHAPE = "message_shape"
-"""Kind of the discrepancy."""
 
 
 # Watching.
@@ -51,14 +49,14 @@ class Drift:
 
 
 def watch_shapes(city: City, recent: int = RECENT, earlier: int = EARLIER, fewest: int = FEWEST) -> list[Drift]:
-    """Compare what each hospital sent lately with what it sent before; each change is a discrepancy, and told once."""
+    """Compare what each hospital sent lately with what it sent before; each change is a notice, and told once."""
     found = [drift for slug in sorted(city.hospitals) if (drift := drift_of(city, slug, recent, earlier, fewest))]
     for drift in found:
         with city.db.transaction("shape.changed") as session:
             for change, paths in (("new", drift.new), ("gone", drift.gone)):
                 for path in paths:
-                    disagree(session, kind=SHAPE, subject=f"{drift.hospital}:{path}", expected="as before",
-                             actual=change, at=city.now())
+                    note(session, kind=NoticeKind.MESSAGE_SHAPE, partner=drift.hospital, subject=path, detail=change,
+                         at=city.now())
         log.warning("shape.changed", hospital=drift.hospital, new=list(drift.new[:10]), gone=list(drift.gone[:10]))
     return found
 

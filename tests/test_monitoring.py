@@ -22,7 +22,7 @@ RUNBOOKS = ROOT / "docs" / "runbooks"
 
 EVERYTHING = Figures(
     prescriptions={"received": 1}, troubles={"Transient": 1}, due={"h/": (1, 1.0)}, leases=1, reviews=(1, 1.0),
-    outbox={"p": (1, 1.0)}, unknown_effects={"p": 1}, discrepancies={"k": 1}, processes={"worker": 1}, canary=1.0,
+    outbox={"p": (1, 1.0)}, unknown_effects={"p": 1}, discrepancies={"k": 1}, notices={"k": 1}, processes={"worker": 1}, canary=1.0,
     unmapped={"h": (1, 1.0)})
 KNOWN = metrics.names(metrics.FromDatabase(lambda: EVERYTHING), metrics.FromChecks(lambda: {"database": True}))
 OURS = {name for name in KNOWN if name.startswith("sanyi_")}

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from domain.lifecycle import FINAL, Status
 from infra.db import canary, mapping, processes
-from infra.db.rows import DiscrepancyRow, IntentRow, OutboxRow, PrescriptionRow, ReviewRow
+from infra.db.rows import DiscrepancyRow, IntentRow, NoticeRow, OutboxRow, PrescriptionRow, ReviewRow
 
 OPEN = tuple(status for status in Status if status not in FINAL)
 UNKNOWN_AFTER = timedelta(seconds=60)
@@ -35,6 +35,8 @@ class Figures:
     """By partner, effects whose outcome has been unknown for over a minute."""
     discrepancies: dict[str, int]
     """By kind, found in the last seven days."""
+    notices: dict[str, int]
+    """By kind, noted in the last seven days."""
     processes: dict[str, int]
     """By kind, processes of ours heard of lately."""
     canary: float | None
@@ -71,6 +73,8 @@ def figures(session: Session, now: datetime) -> Figures:
             IntentRow.answered_at.is_(None), IntentRow.made_at < now - UNKNOWN_AFTER).group_by(IntentRow.partner)),
         discrepancies=_counted(session, sa.select(DiscrepancyRow.kind, count).where(
             DiscrepancyRow.found_at > now - RECENT).group_by(DiscrepancyRow.kind)),
+        notices=_counted(session, sa.select(NoticeRow.kind, count).where(
+            NoticeRow.noted_at > now - RECENT).group_by(NoticeRow.kind)),
         processes=_alive(session, now),
         canary=age(sang) if (sang := canary.last(session)) else None,
         unmapped={hospital: (n, age(since)) for hospital, (n, since) in mapping.count_waiting(session).items()},

@@ -455,8 +455,28 @@ class HopRow(Base):
     error: Mapped[str] = mapped_column(sa.String(80), default="")
 
 
+class NoticeRow(Base):
+    """What a partner sends or leaves that a person should look at and that is not about money."""
+
+    __tablename__ = "notice"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    kind: Mapped[str] = mapped_column(sa.String(40))
+    """A `NoticeKind`, which says what `subject` and `detail` hold."""
+    partner: Mapped[str] = mapped_column(sa.String(40))
+    """Slug of a hospital or a chain."""
+    subject: Mapped[str] = mapped_column(sa.String(80))
+    detail: Mapped[str] = mapped_column(sa.String(80))
+    noted_at: Mapped[datetime]
+
+    __table_args__ = (
+        sa.UniqueConstraint("kind", "partner", "subject"),
+        sa.Index("ix_notice_noted_at_kind", "noted_at", "kind"),
+    )
+
+
 class DiscrepancyRow(Base):
-    """Where two books disagree, or a fact came too late to act on: for a person to settle."""
+    """Where two books disagree about money, or a fact came too late to act on: for a person to settle."""
 
     __tablename__ = "discrepancy"
 

@@ -221,7 +221,7 @@ def test_a_pharmacist_sees_on_pages_what_the_api_gives_and_no_more(client: TestC
 
 
 def test_a_pharmacist_has_no_business_in_the_books(client: TestClient, pharmacist: dict[str, str]) -> None:
-    for path in ("board", "ledger", "verify", "stages", "prescriptions", "discrepancies", "reconciliations"):
+    for path in ("board", "ledger", "verify", "stages", "prescriptions", "discrepancies", "notices", "reconciliations"):
         assert client.get(f"/api/ops/{path}", headers=pharmacist).status_code == 403
         assert client.get(f"/api/ops/{path}").status_code == 401
         assert client.get(f"/api/ops/{path}", headers={"Authorization": "Bearer no"}).status_code == 401

@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from domain.orders import OrderStatus
+from infra.db.notices import NoticeKind, note
 from tasks.city import City
 from tasks.line import hop
 from tasks.settlement import reconcile_day
@@ -178,6 +179,19 @@ def test_discrepancies_and_reconciliations_are_listed(
     differing = get(client, operator, "discrepancies")
     assert isinstance(differing, list)
     assert {one["kind"] for one in differing} == {"forecast_vs_pre_settlement"}
+
+
+def test_notices_are_listed_apart_from_the_discrepancies(
+        client: TestClient, operator: dict[str, str], city: City, clock: Clock) -> None:
+    with city.db.transaction() as session:
+        for mark in ("0123abcd", "89abcdef"):
+            note(session, kind=NoticeKind.FILE_PARKED, partner="jinan_county", subject=mark, detail="broke", at=clock.at)
+
+    newest, older = get(client, operator, "notices")
+
+    assert (newest["partner"], newest["subject"], newest["detail"]) == ("jinan_county", "89abcdef", "broke")
+    assert get(client, operator, f"notices?before={newest['id']}") == [older]
+    assert get(client, operator, "discrepancies") == []
 
 
 def test_the_board_is_plain_data_too(client: TestClient, operator: dict[str, str], day: list[str]) -> None:

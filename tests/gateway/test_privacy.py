@@ -117,7 +117,7 @@ def test_a_person_is_in_no_page_answer_or_log_line(
     for path in ("/", "/rx", "/rx?q=RP0001", f"/rx/{rx_id}", f"/runs/{RUN}", "/review", f"/review/{rx_id}",
                  f"/api/rx/{rx_id}", f"/api/rx/{rx_id}/history", f"/api/runs/{RUN}", "/api/ops/board",
                  "/api/ops/prescriptions", "/api/ops/ledger", "/api/ops/verify", "/api/ops/stages",
-                 "/api/ops/discrepancies", "/api/ops/reconciliations", "/fhir/jinan_first/Task/RP0001"):
+                 "/api/ops/discrepancies", "/api/ops/notices", "/api/ops/reconciliations", "/fhir/jinan_first/Task/RP0001"):
         who = hospital if path.startswith("/fhir") else operator
         assert ear.ask("GET", path, headers=who).status_code == 200 or "q=" in path
 

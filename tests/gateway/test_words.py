@@ -17,6 +17,7 @@ from gateway import words
 from gateway.pages import HERE, Pages
 from infra.cities import load_knowledge
 from infra.db import views
+from infra.db.notices import NoticeKind
 from tasks import reports
 from tasks.city import City
 from tests.city import make_settings
@@ -88,9 +89,11 @@ def test_whoever_acts_or_pays_is_said_in_both_languages() -> None:
 def test_every_kind_of_discrepancy_has_words() -> None:
     sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tasks").glob("*.py"))
     kinds = set(re.findall(r'kind="(\w+)", subject', sources))
-    assert len(kinds) >= 5
-    assert kinds | {"message_shape"} <= views.DIFFERENCES.keys()
-    assert views.PARKED_FILE not in kinds
+    assert kinds == views.DIFFERENCES.keys()
+
+
+def test_every_kind_of_notice_has_words() -> None:
+    assert views.NOTICES.keys() == set(NoticeKind)
 
 
 def test_whatever_a_partner_is_asked_to_do_is_a_step_with_words() -> None:

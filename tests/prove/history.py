@@ -274,7 +274,8 @@ def addresses(app: FastAPI, town: Town) -> list[str]:
     return [*found, f"/review/{reviewing}", f"/rx?q={row.external_id}", f"/rx?q={row.id}", "/rx?status=closed",
             f"/rx?before={mark}", f"/rx?status=closed&status=cancelled&before={mark}",
             f"/api/ops/prescriptions?after={row.id}", f"/api/ops/ledger?posting={posting}&rx={row.id}&version=1",
-            f"/api/ops/verify?rx={row.id}&posting={posting}", f"/api/ops/discrepancies?before={posting}"]
+            f"/api/ops/verify?rx={row.id}&posting={posting}", f"/api/ops/discrepancies?before={posting}",
+            f"/api/ops/notices?before={posting}"]
 
 
 def timed(client: TestClient, paths: Sequence[str]) -> dict[str, tuple[float, int, int]]:

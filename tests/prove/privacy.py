@@ -211,6 +211,7 @@ def _pages(city: SandboxCity, paths: Sequence[str] = (), but: Sequence[str] = ()
     headers = {"Authorization": f"Bearer {city.keys['operator']}"}
     rows = [row for row in city.prescriptions() if row["id"] not in but]
     paths = paths or ["/", "/rx", "/review", "/mapping", "/api/ops/board", "/api/ops/ledger", "/api/ops/discrepancies",
+             "/api/ops/notices",
              *(f"/rx/{row['id']}" for row in rows), *(f"/api/rx/{row['id']}" for row in rows),
              *(f"/api/rx/{row['id']}/history" for row in rows)]
     with httpx.Client(base_url=city.urls["gateway"], headers=headers, trust_env=False, timeout=30) as client:

@@ -46,6 +46,7 @@ from infra.db.rows import (
     HistoryRow,
     IntentRow,
     MessageRow,
+    NoticeRow,
     OrderRow,
     OutboxRow,
     PostingRow,
@@ -463,6 +464,7 @@ class World:
                 "claims": _rows(session, ClaimRow, "prescription_id", "version", "order_id", "status", "total_fen"),
                 "ledger": _ledger(session),
                 "discrepancies": _rows(session, DiscrepancyRow, "prescription_id", "kind"),
+                "noted": _rows(session, NoticeRow, "kind", "partner", "subject", "detail"),
                 "answers": sorted(_rows(session, MessageRow, "source", "event_id", "answer_status")),
                 "chains": {slug: {key: held.status for key, held in chain.book.items()}
                            for slug, chain in self.chains.items()},

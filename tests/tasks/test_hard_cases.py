@@ -1,15 +1,17 @@
 """What a review of the line found, each as the sequence of events in which it hurt."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from domain.errors import Refused, StaleStatus, Transient
+from domain.findings import Finding, Severity
 from domain.lifecycle import Money, Status
-from domain.orders import OrderStatus, Receipt
-from infra.db import claims, history, outbox, prescriptions
+from domain.orders import LeftOut, OrderStatus, Receipt
+from infra.db import claims, history, outbox, prescriptions, views
 from infra.db.rows import DiscrepancyRow, HistoryRow, OutboxRow, PrescriptionRow
 from tasks.allocation import make_claim
 from tasks.audit import open_patient
@@ -65,6 +67,28 @@ def test_a_later_message_does_not_move_an_order_in_progress_to_another_door(line
     assert second.status == 201
     with line.city.db.reading() as session:
         assert "路" in open_patient(line.city, prescriptions.load(session, first))["address"]
+
+
+def test_a_store_whose_quote_breaks_the_contract_is_a_notice_once_a_day_and_no_discrepancy(line, monkeypatch):
+    broken = Finding("CHAIN_CONTRACT", Severity.BLOCK, "CHN-01", "stores[1].minutes", "报文不符约定", "not as agreed")
+    ankang = line.city.chains["ankang"]
+    quote = ankang.quote
+
+    async def with_nonsense(*asked):
+        return replace(await quote(*asked), left_out=(LeftOut("AK02", (broken,)),))
+
+    monkeypatch.setattr(ankang, "quote", with_nonsense)
+    for rx_id in admit(line.city, 2):
+        line.to_fulfilling(rx_id)
+
+    with line.city.db.reading() as session:
+        (notice,) = views.notices(session, None, 10)
+        shown = {concern.kind: concern.examples for concern in views.board(session, line.city.now(), line.city.policy).concerns}
+    assert (notice["kind"], notice["partner"], notice["subject"], notice["detail"]) == (
+        "quote_left_out", "ankang", f"{line.city.today()}:CHN-01:AK02", "stores[1].minutes")
+    assert [example.note for example in shown["notice:quote_left_out"]] == [
+        f"ankang {line.city.today()}:CHN-01:AK02: stores[1].minutes"]
+    assert "quote_left_out" not in differences(line)
 
 
 def test_a_handover_of_an_order_we_took_back_is_for_a_person_to_settle(line):

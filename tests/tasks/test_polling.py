@@ -172,11 +172,11 @@ async def test_what_nobody_could_take_is_on_the_board_once_with_its_reason_and_w
         for _ in range(2):
             await poll_hospital(again, SLUG, kept=kept)
     with city.db.reading() as session:
-        (concern,) = [one for one in views.board(session, city.now(), city.policy).concerns if one.kind == "parked"]
+        (concern,) = [one for one in views.board(session, city.now(), city.policy).concerns if one.kind == "notice:file_parked"]
     marks = sorted(path.name[:8] for path in (tmp_path / "parked").iterdir() if path.name.endswith(("exe", "py")))
     assert (concern.count, concern.act) == (2, True)
     assert sorted(one.note for one in concern.examples) == [
-        f"{SLUG}/{mark}: 不是可读取的文件类型 a kind of file nobody reads" for mark in marks]
+        f"{SLUG} {mark}: 不是可读取的文件类型 a kind of file nobody reads" for mark in marks]
     assert "张三" not in repr(concern)
     assert taken(city) == ["XY0001"]
 

@@ -17,7 +17,8 @@ from adapters import registry
 from adapters.kit import samples
 from fhir_profiles.checker import check_data
 from infra.crypto import Cipher
-from infra.db.rows import DiscrepancyRow
+from infra.db import views
+from infra.db.rows import DiscrepancyRow, NoticeRow
 from tasks import intake, traffic
 from tasks.city import City
 from tasks.traffic import People
@@ -192,8 +193,13 @@ def test_a_new_element_in_many_messages_is_told_once(city: City) -> None:
     assert drift.new == ("Patient.maritalText",)
     watch(city)
     with city.db.reading() as session:
-        rows = session.execute(sa.select(DiscrepancyRow.kind, DiscrepancyRow.subject, DiscrepancyRow.actual)).all()
-    assert [tuple(row) for row in rows] == [("message_shape", f"{HOSPITAL}:Patient.maritalText", "new")]
+        notice = NoticeRow
+        rows = session.execute(sa.select(notice.kind, notice.partner, notice.subject, notice.detail)).all()
+        assert session.scalars(sa.select(DiscrepancyRow)).all() == []
+        (concern,) = [shown for shown in views.board(session, city.now(), city.policy).concerns
+                      if shown.kind == "notice:message_shape"]
+    assert [tuple(row) for row in rows] == [("message_shape", HOSPITAL, "Patient.maritalText", "new")]
+    assert [example.note for example in concern.examples] == [f"{HOSPITAL} Patient.maritalText: 新出现 new"]
 
 
 def test_an_element_that_everybody_sent_and_nobody_sends_any_more_is_told(city: City) -> None:

@@ -7,7 +7,7 @@ grows as a whole: docs/explanation/history.md.
 from infra.db.views.boards import (
     DIFFERENCES,
     LASTING,
-    PARKED_FILE,
+    NOTICES,
     Board,
     Concern,
     DayMoney,
@@ -21,6 +21,7 @@ from infra.db.views.boards import (
 from infra.db.views.books import (
     discrepancies,
     ledger,
+    notices,
     prescriptions_page,
     ready,
     reconciliations,
@@ -32,7 +33,7 @@ from infra.db.views.dossiers import Dossier, dossier, history_export, listed, ru
 __all__ = [
     "DIFFERENCES",
     "LASTING",
-    "PARKED_FILE",
+    "NOTICES",
     "Board",
     "Concern",
     "DayMoney",
@@ -47,6 +48,7 @@ __all__ = [
     "listed",
     "need_words",
     "needing_people",
+    "notices",
     "prescriptions_page",
     "ready",
     "reconciliations",

@@ -1,6 +1,6 @@
 """The board of operations: what is where, what is stuck and why, and today's money.
 
-It looks at what is alive, at today's ends and at the last week's differences; its cost does not grow with history.
+It looks at what is alive, at today's ends and at the last week's differences and notices; its cost does not grow with history.
 """
 
 from collections import defaultdict
@@ -19,6 +19,7 @@ from domain.policy import CityPolicy
 from domain.words import PARKED, SHARED_TROUBLES, Two, trouble_of
 from infra.db import drawings, mapping
 from infra.db.ledger import SIDES
+from infra.db.notices import NoticeKind
 from infra.db.rows import (
     ENDED,
     OVERDUE,
@@ -28,6 +29,7 @@ from infra.db.rows import (
     DrawingRow,
     HistoryRow,
     IntentRow,
+    NoticeRow,
     OutboxRow,
     PostingRow,
     PrescriptionRow,
@@ -129,12 +131,29 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
     "expected_vs_settlement": ("预结算与结算不符", "what was expected against the settlement, in fen"),
     "late_word_from_chain": ("办结后收到药店消息", "a chain's word after the end"),
     "day_total": ("与医保的日总额不符", "a day's total against the fund's"),
-    "quote_left_out": ("药店报价不符约定，未参与分配", "a store's quote broke the contract and was left out"),
-    "message_shape": ("医院报文结构变化", "elements that are new or gone in a hospital's messages"),
 }
 """By kind of discrepancy."""
-PARKED_FILE = "file_parked"
-"""Kind of the discrepancy that is a file in a hospital's box which nobody could take."""
+
+NOTICES: dict[NoticeKind, Words] = {
+    NoticeKind.FILE_PARKED: (
+        True, "近七日医院文件箱中无法接收的文件，已移入 parked/",
+        "in the last seven days: files in a hospital's box that nobody could take",
+        "看 parked/ 中同编号的 .why.txt 说明，请医院改正后重新放入 in/",
+        "read the note of that number in parked/ (.why.txt) and have the hospital put it right and hand it over again"),
+    NoticeKind.MESSAGE_SHAPE: (
+        True, "近七日医院报文结构变化", "in the last seven days: elements that are new or gone in a hospital's messages",
+        "问医院是否换了系统版本；新出现的内容若与用药有关，核对平台是否读取",
+        "ask the hospital whether its system has a new version; see whether we read what is new and matters for the medicine"),
+    NoticeKind.QUOTE_LEFT_OUT: (
+        True, "近七日药店报价不符约定，未参与分配",
+        "in the last seven days: a store's quote broke the contract and was left out",
+        "请连锁按约定改正该处；改正前该报价不参与分配",
+        "have the chain put that place right; until then the quote takes no part in the allocation"),
+}
+"""By kind of notice."""
+SHAPES: dict[str, Two] = {"new": Two("新出现", "new"), "gone": Two("不再出现", "gone")}
+"""What has become of an element of a hospital's messages."""
+
 
 def trouble_words(code: str, attempts: int) -> Words:
     """What a trouble code means after so many attempts."""
@@ -327,26 +346,32 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
             "在“差异”中逐笔核对，修正后重跑对账", "go through the discrepancies, then reconcile the day again",
             len(differ), min(one.since for one in differ), tuple(differ[:SHOWN]))
 
-    found = DiscrepancyRow
-    lately = found.found_at > now - timedelta(days=7)
-    yield from _cases(session, "parked", (
-        True, "近七日医院文件箱中无法接收的文件，已移入 parked/",
-        "in the last seven days: files in a hospital's box that nobody could take",
-        "看 parked/ 中同编号的 .why.txt 说明，请医院改正后重新放入 in/",
-        "read the note of that number in parked/ (.why.txt) and have the hospital put it right and hand it over again"),
-        sa.and_(lately, found.kind == PARKED_FILE), of=found.prescription_id, since=found.found_at,
-        note=(found.subject, found.actual),
-        written=lambda subject, reason: f"{subject}: {' '.join(PARKED.get(reason, (reason,)))}")
+    week_ago = now - timedelta(days=7)
+    notice = NoticeRow
+    for notice_kind, words in NOTICES.items():
+        yield from _cases(
+            session, f"notice:{notice_kind}", words, sa.and_(notice.noted_at > week_ago, notice.kind == notice_kind),
+            of=sa.literal(""), since=notice.noted_at, note=(notice.kind, notice.partner, notice.subject, notice.detail),
+            written=_notice_words)
+
+    difference = DiscrepancyRow
+    lately = difference.found_at > week_ago
     for kind, count, oldest in session.execute(
-            sa.select(found.kind, sa.func.count(), sa.func.min(found.found_at)).where(lately, found.kind != PARKED_FILE)
-            .group_by(found.kind).order_by(found.kind)).all():
+            sa.select(difference.kind, sa.func.count(), sa.func.min(difference.found_at)).where(lately)
+            .group_by(difference.kind).order_by(difference.kind)).all():
         what, what_en = DIFFERENCES.get(kind, (kind, ""))
         yield Concern(
             f"discrepancy:{kind}", True, f"近七日差异：{what}", f"in the last seven days: {what_en}",
             "逐笔核对，与合作方确认谁对", "go through them one by one and settle with the partner who is right", count, oldest,
-            _examples(session, sa.and_(lately, found.kind == kind), of=found.prescription_id, since=found.found_at,
-                      note=(found.subject, found.expected, found.actual),
+            _examples(session, sa.and_(lately, difference.kind == kind), of=difference.prescription_id,
+                      since=difference.found_at, note=(difference.subject, difference.expected, difference.actual),
                       written=lambda subject, *sides: f"{subject.rpartition(':')[2]}: {' ≠ '.join(sides)}"))
+
+
+def _notice_words(kind: str, partner: str, subject: str, detail: str) -> str:
+    """Whose, what and why, the codes in both languages."""
+    words = {NoticeKind.FILE_PARKED: PARKED, NoticeKind.MESSAGE_SHAPE: SHAPES}.get(NoticeKind(kind), {})
+    return f"{partner} {subject}: {' '.join(words.get(detail, (detail,)))}"
 
 
 def _prescriptions(session: Session, kind: str, words: Words, where: sa.ColumnElement[bool], *,

@@ -1,4 +1,4 @@
-"""The books, page by page: prescriptions, the ledger, the proof of both, differences and answers of the fund.
+"""The books, page by page: prescriptions, the ledger, the proof of both, differences, answers of the fund, and notices.
 
 Everything here grows for ever, so everything has a limit and goes on where the page before stopped.
 """
@@ -24,6 +24,7 @@ from infra.db.rows import (
     DiscrepancyRow,
     HistoryRow,
     HopRow,
+    NoticeRow,
     OrderRow,
     PostingRow,
     PrescriptionRow,
@@ -190,6 +191,13 @@ def discrepancies(session: Session, before: int | None, limit: int) -> list[Plai
     rows = sa.select(DiscrepancyRow).order_by(DiscrepancyRow.id.desc()).limit(limit)
     return [discrepancy(found) for found in session.scalars(
         rows if before is None else rows.where(DiscrepancyRow.id < before))]
+
+
+def notices(session: Session, before: int | None, limit: int) -> list[Plain]:
+    """What partners sent or left that a person should look at, the newest first; `before` is the id of the last one seen."""
+    rows = sa.select(NoticeRow).order_by(NoticeRow.id.desc()).limit(limit)
+    return [picked(row, "id", "kind", "partner", "subject", "detail", "noted_at")
+            for row in session.scalars(rows if before is None else rows.where(NoticeRow.id < before))]
 
 
 def reconciliations(session: Session, before: int | None, limit: int) -> list[Plain]:
