@@ -16,10 +16,12 @@ from adapters.dialects.cda import Inquiry
 from adapters.messages import Outcome
 from domain.events import Event, Wait
 from domain.findings import Severity
+from domain.ledger.transfers import BusinessEvent
 from domain.lifecycle import CANCEL_ANSWERS, FINAL, REPORTED, Deadline, Money, Notice, Owner, Status, reported
 from domain.orders import OrderStatus
 from domain.prescription import Approval, Handover, RxKind, SkinTestResult
 from infra.cities import load_knowledge
+from infra.db.notices import NoticeKind
 from tasks.doctor import Grade
 from tasks.review import DECISIONS
 
@@ -41,6 +43,7 @@ TABLES: Mapping[str, Iterable[str]] = {
     # An emergency prescription needs a reason from the first day on.
     "domain.audit.rules.prescribing.DAYS_WITHOUT_REASON": set(RxKind) - {RxKind.LONG_TERM},
     "domain.events.ARGUMENTS": Event,
+    "domain.ledger.templates.TEMPLATES": BusinessEvent,
     "domain.lifecycle.DEADLINES": Status,
     "domain.lifecycle.MONEY_TRANSITIONS": Money,
     "domain.lifecycle.ORDER_TRANSITIONS": OrderStatus,
@@ -64,6 +67,9 @@ TABLES: Mapping[str, Iterable[str]] = {
     "fhir_profiles.answers._SEVERITY": Severity,
     "flows.doctor._MARKS": Grade,
     "gateway.words.MONEY": Money,
+    "gateway.words.POSTINGS": BusinessEvent,
+    "infra.db.views.boards.DETAILS": NoticeKind,
+    "infra.db.views.boards.NOTICES": NoticeKind,
     "tasks.line.STEPS": set(Status) - FINAL,
     "tasks.review._DECIDED": set(DECISIONS.values()),
 }

@@ -17,7 +17,6 @@ from gateway import words
 from gateway.pages import HERE, Pages
 from infra.cities import load_knowledge
 from infra.db import views
-from infra.db.notices import NoticeKind
 from tasks import reports
 from tasks.city import City
 from tests.city import make_settings
@@ -90,10 +89,6 @@ def test_every_kind_of_discrepancy_has_words() -> None:
     sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tasks").glob("*.py"))
     kinds = set(re.findall(r'kind="(\w+)", subject', sources))
     assert kinds == views.DIFFERENCES.keys()
-
-
-def test_every_kind_of_notice_has_words() -> None:
-    assert views.NOTICES.keys() == set(NoticeKind)
 
 
 def test_whatever_a_partner_is_asked_to_do_is_a_step_with_words() -> None:

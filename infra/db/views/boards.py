@@ -4,7 +4,7 @@ It looks at what is alive, at today's ends and at the last week's differences an
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -151,8 +151,12 @@ NOTICES: dict[NoticeKind, Words] = {
         "have the chain put that place right; until then the quote takes no part in the allocation"),
 }
 """By kind of notice."""
-SHAPES: dict[str, Two] = {"new": Two("新出现", "new"), "gone": Two("不再出现", "gone")}
-"""What has become of an element of a hospital's messages."""
+DETAILS: dict[NoticeKind, Mapping[str, Two]] = {
+    NoticeKind.FILE_PARKED: PARKED,
+    NoticeKind.MESSAGE_SHAPE: {"new": Two("新出现", "new"), "gone": Two("不再出现", "gone")},
+    NoticeKind.QUOTE_LEFT_OUT: {},  # A place in the chain's answer, which is no code.
+}
+"""Words of the codes that a notice of each kind has as its detail."""
 
 
 def trouble_words(code: str, attempts: int) -> Words:
@@ -370,8 +374,7 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
 
 def _notice_words(kind: str, partner: str, subject: str, detail: str) -> str:
     """Whose, what and why, the codes in both languages."""
-    words = {NoticeKind.FILE_PARKED: PARKED, NoticeKind.MESSAGE_SHAPE: SHAPES}.get(NoticeKind(kind), {})
-    return f"{partner} {subject}: {' '.join(words.get(detail, (detail,)))}"
+    return f"{partner} {subject}: {' '.join(DETAILS[NoticeKind(kind)].get(detail, (detail,)))}"
 
 
 def _prescriptions(session: Session, kind: str, words: Words, where: sa.ColumnElement[bool], *,
