@@ -28,6 +28,12 @@ TABLES = ("item", "audit_run", "review", "pharmacy_order", "claim", "posting", "
 OF_POSTINGS = {"transfer": "seq, source, destination, amount_fen", "entry": "seq, account, amount_fen"}
 """What hangs on a posting, and its other columns."""
 
+NOTICES = """
+    INSERT INTO notice (kind, partner, subject, detail, noted_at)
+    SELECT 'quote_left_out', 'ankang', g.n || ':CHN-01:AK02', 'stores[1].minutes', t.received_at - g.past
+    FROM g JOIN t_prescription t ON t.id = g.id WHERE g.n % 8 = 0"""
+"""They belong to no prescription: one with every eighth copy."""
+
 OTHERWISE = {
     ("pharmacy_order", "id"): "replace(t.id, g.stem, g.fresh)",
     ("pharmacy_order", "content"): "replace(t.content::text, g.stem, g.fresh)::json",
@@ -158,7 +164,7 @@ def _statements() -> list[str]:
         f"JOIN t_posting p ON p.prescription_id = g.id JOIN t_{table} t ON t.posting_id = p.id"
         for table, columns in OF_POSTINGS.items()]
     return [history, f"INSERT INTO history ({', '.join(columns)}) SELECT {', '.join(columns)} FROM fresh_history",
-            prescription, *(_copy(table) for table in TABLES), *of_postings]
+            prescription, *(_copy(table) for table in TABLES), *of_postings, NOTICES]
 
 
 def _copy(table: str, *, join: str = "t.prescription_id = g.id", more: str = "",
