@@ -99,10 +99,10 @@ class Parked:
 
 @dataclass(frozen=True)
 class Fetched:
-    """One message taken from a hospital that is asked for its messages."""
+    """One message taken from a partner that is asked for its messages."""
 
     ref: str
-    """The hospital's own name for it; what `Polled.settle` is told."""
+    """The partner's own name for it; what `Polled.hand_back` is told."""
     raw: bytes = field(repr=False)
     whole: bytes = field(default=b"", repr=False)
     """The file it was cut from, where one file holds several; to be archived as it is."""

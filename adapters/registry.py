@@ -56,6 +56,8 @@ class Manifest(BaseModel):
     per_second: float = Field(default=20.0, gt=0)
     """Requests we send at most, on average."""
     breaker: BreakerFacts = BreakerFacts()
+    poll_seconds: float = Field(default=30.0, gt=0)
+    """Between two looks at what it has for us, where it is asked for its messages."""
 
 
 class HospitalManifest(Manifest):
@@ -63,8 +65,6 @@ class HospitalManifest(Manifest):
     """What only this hospital's translation needs, such as its identifier systems."""
     columns: Mapping[str, str] = {}
     """Heading of its tables, or name of its XML elements -> field of ours, where it hands over files."""
-    poll_seconds: float = Field(default=30.0, gt=0)
-    """Between two looks at what it has for us, where it is asked for its messages."""
 
 
 class ChainManifest(Manifest):

@@ -15,7 +15,7 @@ from infra.settings import get_settings
 from tasks import upkeep
 from tasks.anchors import of_city
 from tasks.board import board_markdown
-from tasks.polling import poll_hospital, polled
+from tasks.polling import poll_partner, polled
 from tasks.settlement import reconcile_day, unreconciled_days
 from tasks.traffic import watch_shapes
 
@@ -76,7 +76,7 @@ async def anchor() -> State:
 
 @flow(name="poll", flow_run_name="poll {hospital}", persist_result=False, result_storage=NOWHERE)
 async def poll(hospital: str = "all", limit: int = 500) -> State:
-    """Ask a hospital for its messages now: its slug, or `all` that are asked. Harmless at any time."""
+    """Ask a partner for its messages now: the slug of a hospital or of a chain, or `all` that are asked. Harmless at any time."""
     home = city()
     there = polled(home)
     if hospital != "all" and hospital not in there:
@@ -84,7 +84,7 @@ async def poll(hospital: str = "all", limit: int = 500) -> State:
     settled, failed = 0, []
     for slug in there if hospital == "all" else [hospital]:
         try:
-            settled += await poll_hospital(home, slug, limit)
+            settled += await poll_partner(home, slug, limit)
         except RxError as error:
             failed.append(f"{slug} {type(error).__name__}:{error.code}")
     if failed:

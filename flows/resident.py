@@ -22,7 +22,6 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.states import Failed
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
-from adapters.registry import manifest
 from domain.errors import NeedsOperator, RxError
 from flows import automations, saved_filters
 from flows.dead import tidy
@@ -34,7 +33,7 @@ from infra.log import configure, get_logger
 from infra.settings import get_settings
 from infra.topology import Kind
 from tasks.city import City
-from tasks.polling import poll_hospital, polled
+from tasks.polling import poll_partner, polled, seconds_between
 
 log = get_logger(__name__)
 
@@ -183,18 +182,18 @@ async def _keep_drawing() -> None:
 
 
 async def keep_polling(home: City, slug: str) -> None:
-    """Ask one hospital for its messages, again and again; Prefect is not needed for it, and no other hospital waits."""
-    pause = max(manifest("hospitals", slug).poll_seconds / home.hurry, LEAST_PAUSE_SECONDS)
+    """Ask one partner for its messages, again and again; Prefect is not needed for it, and no other partner waits."""
+    pause = max(seconds_between(home, slug) / home.hurry, LEAST_PAUSE_SECONDS)
     kept: set[str] = set()
     while True:
         try:
             # A full helping means that there may be more.
-            if await poll_hospital(home, slug, HELPING, kept) >= HELPING:
+            if await poll_partner(home, slug, HELPING, kept) >= HELPING:
                 continue
         except RxError as error:
-            log.warning("poll.waiting", hospital=slug, error=type(error).__name__, code=error.code)
+            log.warning("poll.waiting", partner=slug, error=type(error).__name__, code=error.code)
         except Exception as error:
-            log.error("poll.broken", hospital=slug, error=type(error).__name__)
+            log.error("poll.broken", partner=slug, error=type(error).__name__)
         await asyncio.sleep(pause)
 
 

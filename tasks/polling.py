@@ -1,17 +1,18 @@
-"""Hospitals that are asked for their messages: fetch, take in, hand over the answer. Safe to start as often as you like."""
+"""Partners that are asked for their messages: fetch, take in, hand back the answer. Safe to start as often as you like."""
 
 import asyncio
 import math
-from collections.abc import Collection
-from typing import cast
+from collections.abc import Collection, Mapping
 
 from adapters.messages import Fetched, Reply
-from adapters.protocols import Boxed, Polled
+from adapters.protocols import Boxed, Polled, WritesUpdates
+from adapters.registry import manifest
+from domain.errors import NeedsOperator
 from infra import metrics
 from infra.db.notices import NoticeKind, note
 from infra.log import get_logger
 from infra.objects import key_of
-from tasks import intake
+from tasks import intake, updates
 from tasks.city import City
 
 log = get_logger(__name__)
@@ -20,43 +21,49 @@ KEPT = 1000
 """Files that are remembered as kept."""
 
 
-def polled(city: City) -> list[str]:
-    """The hospitals that are asked for their messages, in alphabetical order."""
-    return sorted(slug for slug, hospital in city.hospitals.items() if hasattr(hospital, "poll"))
+def polled(city: City) -> Mapping[str, Polled]:
+    """The partners that are asked for their messages, by slug, in alphabetical order. No two partners share a slug."""
+    everyone = {**city.hospitals, **city.chains}
+    return {slug: partner for slug, partner in sorted(everyone.items()) if isinstance(partner, Polled)}
 
 
-async def poll_hospital(city: City, slug: str, limit: int = 50, kept: set[str] | None = None) -> int:
-    """Take in what a hospital has for us, at most `limit` messages; returns how many were settled.
+def seconds_between(city: City, slug: str) -> float:
+    """How long to wait between two polls of a partner, as its manifest says."""
+    facts = manifest("chains", slug) if slug in city.chains else manifest("hospitals", slug)
+    return facts.poll_seconds
 
-    A message that fails is offered again at the next poll, and keeps no other waiting. What is beyond the hospital's share of
+
+async def poll_partner(city: City, slug: str, limit: int = 50, kept: set[str] | None = None) -> int:
+    """Take in what one of `polled` has for us, at most `limit` messages; returns how many were answered.
+
+    A message that fails is offered again at the next poll, and keeps no other waiting. What is beyond the partner's share of
     the hour stays with it until there is room. `kept` are the archive's keys of files that hold several messages, and the files
-    parked that the board has; whoever polls again and again hands in the same set, and a file of a thousand messages is kept, and
-    counts, once. Raises what asking the
-    hospital raises, usually `Transient`: it comes again as well.
+    parked that the board has. A caller that polls repeatedly hands in the same set: a file of a thousand messages is then archived,
+    and counts, once. Raises what asking the partner raises, usually `Transient`: its messages come again as well.
     """
-    hospital = cast(Polled, city.hospitals[slug])
+    partner = polled(city)[slug]
     kept = set() if kept is None else kept
     if len(kept) > KEPT:
         kept.clear()
-    if hasattr(hospital, "parked"):
-        await _note_parked(city, cast(Boxed, hospital), slug, kept)
-    settled = 0
+    if isinstance(partner, Boxed):
+        await _note_parked(city, partner, slug, kept)
+    answered = 0
     failed: set[str] = set()
     # As many may fail as are wanted: a few that always do must not hide those behind them.
-    while settled < limit and len(failed) < limit:
-        fresh = [message for message in await hospital.poll(limit - settled + len(failed)) if message.ref not in failed]
+    while answered < limit and len(failed) < limit:
+        fresh = [message for message in await partner.poll(limit - answered + len(failed)) if message.ref not in failed]
         if not fresh:
             break
         for message in fresh:
             if _beyond_share(city, slug, message, kept):
-                return settled
-            if await _take(city, hospital, slug, message, kept):
-                settled += 1
+                return answered
+            if await _take(city, partner, slug, message, kept):
+                answered += 1
             else:
                 failed.add(message.ref)
-    if settled or failed:
-        log.info("poll.done", hospital=slug, settled=settled, failed=len(failed))
-    return settled
+    if answered or failed:
+        log.info("poll.done", partner=slug, answered=answered, failed=len(failed))
+    return answered
 
 
 async def _note_parked(city: City, hospital: Boxed, slug: str, kept: set[str]) -> None:
@@ -75,39 +82,54 @@ async def _note_parked(city: City, hospital: Boxed, slug: str, kept: set[str]) -
 
 
 def _beyond_share(city: City, slug: str, message: Fetched, kept: Collection[str]) -> bool:
-    """Whether the hospital has had its share of the hour."""
+    """Whether the partner has had its share of the hour."""
     size = len(message.raw) + (len(message.whole) if message.whole and key_of(message.whole) not in kept else 0)
-    seconds = city.share.wait(_whose(slug), size) if city.share else 0.0
+    sender = _sender(city, slug)
+    seconds = city.share.wait(sender, size) if city.share else 0.0
     if seconds:
-        log.warning("poll.quota", sender=_whose(slug), seconds=math.ceil(seconds))
+        log.warning("poll.quota", sender=sender, seconds=math.ceil(seconds))
         metrics.partner_spared(slug, "poll")
     return seconds > 0
 
 
 def _count(city: City, slug: str, kept: bytes) -> None:
-    """What is in the archive now is of the hospital's share; what could not be put there is not."""
+    """What was archived counts against the partner's share; what could not be archived does not."""
     if city.share:
-        city.share.take(_whose(slug), len(kept))
+        city.share.take(_sender(city, slug), len(kept))
 
 
-def _whose(slug: str) -> str:
-    return f"hospital:{slug}"
+def _sender(city: City, slug: str) -> str:
+    return f"chain:{slug}" if slug in city.chains else f"hospital:{slug}"
 
 
-async def _take(city: City, hospital: Polled, slug: str, message: Fetched, kept: set[str]) -> bool:
-    """One message: archived and answered by intake, its answer handed over. Whether all of that worked."""
+async def _take(city: City, partner: Polled, slug: str, message: Fetched, kept: set[str]) -> bool:
+    """One message: archived, acted on, its answer handed back. Whether all of that worked."""
     try:
         # What it was cut out of is kept as it came, once; the message's own bytes are kept by intake.
         if message.whole and key_of(message.whole) not in kept:
             key = await asyncio.to_thread(city.archive.put, message.whole)
             kept.add(key)
             _count(city, slug, message.whole)
-            log.info("poll.archived", hospital=slug, archive=key)
-        answer = await asyncio.to_thread(intake.receive, city, slug, message.raw)
+            log.info("poll.archived", partner=slug, archive=key)
+        answer = await asyncio.to_thread(_receive, city, slug, partner, message.raw)
         _count(city, slug, message.raw)
-        await hospital.settle(message.ref, Reply(answer.body, answer.status, answer.media))
+        if answer.status >= 500:
+            # Not done and not remembered: the message stays with the partner and is offered again.
+            log.info("poll.not_now", partner=slug, status=answer.status)
+            return False
+        await partner.hand_back(message.ref, answer)
     except Exception as error:
-        # Also our own defects: the message stays with the hospital, and the others go on.
-        log.warning("poll.failed", hospital=slug, error=type(error).__name__, code=getattr(error, "code", ""))
+        # Also our own defects: the message stays with the partner, and the others go on.
+        log.warning("poll.failed", partner=slug, error=type(error).__name__, code=getattr(error, "code", ""))
         return False
     return True
+
+
+def _receive(city: City, slug: str, partner: Polled, raw: bytes) -> Reply:
+    """A hospital's message goes to intake, a chain's is its word about an order."""
+    if slug in city.hospitals:
+        answer = intake.receive(city, slug, raw)
+        return Reply(answer.body, answer.status, answer.media)
+    if not isinstance(partner, WritesUpdates):
+        raise NeedsOperator(f"chains/{slug}: it is polled, and its adapter has no parse_update", code="no_parse_update")
+    return updates.receive(city, slug, partner, raw)

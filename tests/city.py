@@ -30,8 +30,8 @@ from infra.objects import LocalArchive
 from infra.settings import Settings
 from tasks import review
 from tasks.allocation import open_secrets
+from tasks.callbacks import receive_callback
 from tasks.city import City
-from tasks.delivery import receive_update
 from tasks.intake import Answer, receive_cancel, receive_prescription
 from tests.fakes import FakeChain, FakePayer
 
@@ -220,7 +220,7 @@ def pass_review(city: City, rx_id: str, pharmacist: str = PHARMACIST) -> None:
     review.decide(city, rx_id, pharmacist, review.Decision("pass", reasons=reasons))
 
 
-def say(city: City, rx_id: str, status: OrderStatus, **said: Any) -> Answer:
+def say(city: City, rx_id: str, status: OrderStatus, **said: Any) -> Reply:
     """The chain of the newest order moves it on and calls back, signed, with the right secrets.
 
     `said` is for `FakeChain.update`; `lines=(1,)` and `reason="quality"`, for instance.
@@ -233,7 +233,7 @@ def say(city: City, rx_id: str, status: OrderStatus, **said: Any) -> Answer:
         said.setdefault("pickup_code", open_secrets(city, placed)["pickup_code"])
     body = chain.body(chain.update(placed.id, status, at=city.now(), **said))
     headers = chain.headers(body, city.now())
-    return receive_update(city, chain.slug, timestamp=headers["Sanyi-Timestamp"], nonce=headers["Sanyi-Nonce"],
+    return receive_callback(city, chain.slug, timestamp=headers["Sanyi-Timestamp"], nonce=headers["Sanyi-Nonce"],
                           signature=headers["Sanyi-Signature"], body=body)
 
 

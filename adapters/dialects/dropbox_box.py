@@ -155,9 +155,9 @@ class Box:
         """See `adapters.protocols.Polled`."""
         return await self._line.work("poll", lambda: self._poll(limit))
 
-    async def settle(self, ref: str, reply: Reply) -> None:
+    async def hand_back(self, ref: str, reply: Reply) -> None:
         """See `adapters.protocols.Polled`."""
-        await self._line.work("settle", lambda: self._settle(ref, reply.body))
+        await self._line.work("hand_back", lambda: self._hand_back(ref, reply.body))
 
     async def report(self, key: str, body: bytes) -> None:
         """Write a report file under the report's key."""
@@ -297,7 +297,7 @@ class Box:
         left = self._left[dropped.name, dropped.digest] = set(dropped.numbers) - answered
         return set(left)
 
-    def _settle(self, ref: str, body: bytes) -> None:
+    def _hand_back(self, ref: str, body: bytes) -> None:
         name, digest, number = ref.rsplit("#", 2)
         self._files.put(f"work/{digest}/{number}.json", body)
         left = self._left.get((name, digest))

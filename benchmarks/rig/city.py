@@ -22,8 +22,8 @@ from domain.policy import CityPolicy
 from infra.db import orders
 from infra.objects import key_of
 from tasks.allocation import open_secrets
+from tasks.callbacks import receive_callback
 from tasks.city import City
-from tasks.delivery import receive_update
 from tests.city import HOSPITAL, bundle, make_city, pass_review
 from tests.fakes import FakeChain, FakePayer
 
@@ -125,7 +125,7 @@ def hand_over(city: City, rx_id: str) -> None:
         body = chain.body(OrderUpdate(f"ev-{number}", placed.id, status, opened["claim_secret"], city.now(),
                                       pickup_code=code))
         headers = chain.headers(body, city.now(), nonce=f"nonce-{number}")
-        answer = receive_update(city, chain.slug, timestamp=headers["Sanyi-Timestamp"],
+        answer = receive_callback(city, chain.slug, timestamp=headers["Sanyi-Timestamp"],
                                 nonce=headers["Sanyi-Nonce"], signature=headers["Sanyi-Signature"], body=body)
         assert answer.status == 200, f"{placed.id}: {answer.status}"
 

@@ -916,8 +916,8 @@ async def test_documents_are_fetched_as_they_are_and_stay_until_they_are_settled
     assert [one.ref for one in await hospital.poll(1)] == ["a"]
 
     reply = hospital.answer(None, Verdict(Outcome.ACCEPTED, AT, SLUG, "rx_1", "RX0001", "received"))
-    await hospital.settle("a", reply)
-    await hospital.settle("a", reply)
+    await hospital.hand_back("a", reply)
+    await hospital.hand_back("a", reply)
     assert [one.ref for one in await hospital.poll(10)] == ["b"]
     assert etree.fromstring(line.acknowledged["a"]).findtext("{*}prescriptionId") == "rx_1"
 
@@ -940,7 +940,7 @@ async def test_a_document_that_is_no_base64_reaches_intake_and_is_refused_there(
 
 async def test_settling_says_what_was_answered() -> None:
     line = Offering(a="")
-    await adapter(line).settle("a", Reply(cda.result(Outcome.REFUSED, AT, findings=[replace(
+    await adapter(line).hand_back("a", Reply(cda.result(Outcome.REFUSED, AT, findings=[replace(
         cda.RULES[0].finding("x"), spot=Spot("/a", 3, 4))])))
 
     assert etree.fromstring(line.acknowledged["a"]).findtext("{*}finding/{*}line") == "3"

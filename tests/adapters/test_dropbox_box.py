@@ -58,7 +58,7 @@ class Line:
         count = 0
         while fetched := await self.adapter.poll(limit):
             for message in fetched:
-                await self.adapter.settle(message.ref, self.take(message))
+                await self.adapter.hand_back(message.ref, self.take(message))
                 count += 1
         return count
 
@@ -139,7 +139,7 @@ async def test_the_file_stays_until_all_of_it_is_answered(tmp_path):
     drop(tmp_path, "rx.csv", csv_file(rx(1) + rx(2)))
     line = Line(county.adapter(tmp_path))
     first, _ = await line.adapter.poll(10)
-    await line.adapter.settle(first.ref, line.take(first))
+    await line.adapter.hand_back(first.ref, line.take(first))
     assert (tmp_path / "in" / "rx.csv").exists()
     # Another process, or this one after its death, goes on where it stopped.
     again = Line(county.adapter(tmp_path))
@@ -282,7 +282,7 @@ async def test_who_comes_second_leaves_nothing_of_a_finished_file_behind(tmp_pat
     fetched = [(line, await line.adapter.poll(10)) for line in (one, two)]
     for line, messages in fetched:
         for message in messages:
-            await line.adapter.settle(message.ref, line.take(message))
+            await line.adapter.hand_back(message.ref, line.take(message))
     assert sorted(tree(tmp_path)) == ["done/1.csv", "done/1.csv.answer.csv"]
 
 
@@ -290,9 +290,9 @@ async def test_who_comes_too_late_leaves_nothing_though_the_name_holds_another_f
     drop(tmp_path, "1.csv", csv_file(rx(1)))
     one, two = Line(county.adapter(tmp_path)), Line(county.adapter(tmp_path))
     (fetched,), (late,) = await one.adapter.poll(10), await two.adapter.poll(10)
-    await one.adapter.settle(fetched.ref, one.take(fetched))
+    await one.adapter.hand_back(fetched.ref, one.take(fetched))
     drop(tmp_path, "1.csv", csv_file(rx(2)))
-    await two.adapter.settle(late.ref, two.take(late))
+    await two.adapter.hand_back(late.ref, two.take(late))
     assert not tree(tmp_path / "work")
     assert await one.run() == 1
 
@@ -341,9 +341,9 @@ async def test_an_answer_that_somebody_forged_is_thrown_away_and_given_again(tmp
     line = Line(county.adapter(tmp_path))
     first, second = await line.adapter.poll(10)
     _, digest, _ = first.ref.split("#")
-    await line.adapter.settle(first.ref, line.take(first))
+    await line.adapter.hand_back(first.ref, line.take(first))
     (tmp_path / "work" / digest / "1.json").write_bytes(forged)
-    await line.adapter.settle(second.ref, line.take(second))
+    await line.adapter.hand_back(second.ref, line.take(second))
     await line.run()
     assert [row["结果代码 / Outcome"] for row in answers(tmp_path / "done", "rx.csv")] == ["accepted", "accepted"]
 

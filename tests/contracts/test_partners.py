@@ -8,6 +8,8 @@ import json
 import logging
 import re
 import tomllib
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -37,6 +39,10 @@ HOSPITALS = registry.slugs("hospitals")
 
 NOT_REPEATABLE = ("hold", "place", "place_home", "cancel")
 NONSENSE = (b"", b"<rx/>", b"[]", b"null", b"{}", b'{"code":0,"data":null}', b'{"infcode":0,"output":[]}', b"\xff")
+
+
+def adapter_class(kind: str, slug: str) -> Any:
+    return importlib.import_module(f"adapters.{kind}.{slug}.adapter").Adapter
 
 
 def samples(kind: str, slug: str) -> Path:
@@ -417,13 +423,41 @@ def test_every_accepted_code_is_one_of_ours_and_somebody_accepted_it(slug: str) 
 # All adapters keep their Protocol, to the name of a parameter
 
 
-@pytest.mark.parametrize(("kind", "slug"), EVERYONE)
-def test_every_adapter_has_the_verbs_of_its_protocol(kind: str, slug: str) -> None:
-    promised = {"hospitals": protocols.Hospital, "chains": protocols.Chain, "payers": protocols.Payer}[kind]
-    adapter = importlib.import_module(f"adapters.{kind}.{slug}.adapter").Adapter
+PROTOCOLS: Mapping[str, type] = {"hospitals": protocols.Hospital, "chains": protocols.Chain, "payers": protocols.Payer}
+CAPABILITIES: tuple[type, ...] = (protocols.WritesUpdates, protocols.CallsBack, protocols.Polled, protocols.Boxed)
+PROMISES = [(kind, slug, PROTOCOLS[kind]) for kind, slug in EVERYONE] + [
+    (kind, slug, capability) for kind, slug in EVERYONE for capability in CAPABILITIES
+    if issubclass(adapter_class(kind, slug), capability)]
+
+
+def keeps(adapter: type, promised: type) -> None:
+    """Every verb, by the same parameters, and asynchronous where the promised one is."""
     for name, verb in inspect.getmembers(promised, inspect.isfunction):
         if name.startswith("_"):
             continue
         own = getattr(adapter, name)
         assert list(inspect.signature(own).parameters) == list(inspect.signature(verb).parameters), name
         assert asyncio.iscoroutinefunction(own) == asyncio.iscoroutinefunction(verb), name
+
+
+@pytest.mark.parametrize(("kind", "slug", "promised"), PROMISES,
+                         ids=[f"{slug}-{promised.__name__}" for _, slug, promised in PROMISES])
+def test_every_adapter_has_the_verbs_of_its_protocol_and_of_its_capabilities(kind: str, slug: str, promised: type) -> None:
+    keeps(adapter_class(kind, slug), promised)
+
+
+def test_every_capability_is_some_adapters() -> None:
+    assert {promised for _, _, promised in PROMISES} == {*PROTOCOLS.values(), *CAPABILITIES}
+
+
+@pytest.mark.parametrize("slug", CHAINS)
+def test_a_chains_word_has_a_way_to_us(slug: str) -> None:
+    """It calls back, or it is polled and its bytes can be read."""
+    adapter = adapter_class("chains", slug)
+    assert issubclass(adapter, protocols.CallsBack) or (
+        issubclass(adapter, protocols.Polled) and issubclass(adapter, protocols.WritesUpdates))
+
+
+def test_no_two_partners_share_a_slug() -> None:
+    """Addresses, secrets and polls go by the slug alone."""
+    assert [slug for slug, times in Counter(slug for _, slug in EVERYONE).items() if times > 1] == []

@@ -29,7 +29,7 @@ class Asked(FakeHospital):
             raise self.troubles.pop(0)
         return [Fetched(ref, raw) for ref, raw in self.waiting.items()][:limit]
 
-    async def settle(self, ref: str, reply: Reply) -> None:
+    async def hand_back(self, ref: str, reply: Reply) -> None:
         self.settled.append(ref)
         self.waiting.pop(ref, None)
 

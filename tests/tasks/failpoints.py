@@ -314,7 +314,7 @@ class World:
 
     def poll(self) -> None:
         """The hospital's box is looked into."""
-        self._until_done(lambda: asyncio.run(polling.poll_hospital(self.city, HOSPITAL)))
+        self._until_done(lambda: asyncio.run(polling.poll_partner(self.city, HOSPITAL)))
 
     def redrive(self) -> None:
         """An operator presses Retry. A lease that it left behind lasts five minutes."""

@@ -4,15 +4,15 @@ import asyncio
 import itertools
 from dataclasses import dataclass, field
 
+from adapters.messages import Reply
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
 from infra.db import orders, prescriptions
 from infra.db.orders import Placed
 from tasks import review
 from tasks.allocation import open_secrets
+from tasks.callbacks import receive_callback
 from tasks.city import City
-from tasks.delivery import receive_update
-from tasks.intake import Answer
 from tasks.line import Hop, hop
 from tasks.reports import deliver_due
 from tests.city import PHARMACIST, Clock
@@ -64,7 +64,7 @@ class Line:
         with self.city.db.reading() as session:
             return orders.of(session, rx_id)[-1]
 
-    def say(self, rx_id: str, status: OrderStatus, *, order: Placed | None = None, **more: object) -> Answer:
+    def say(self, rx_id: str, status: OrderStatus, *, order: Placed | None = None, **more: object) -> Reply:
         """The chain of an order (the newest) sends a callback; a handover shows the pickup code."""
         placed = order or self.order(rx_id)
         chain = self.chain(placed.order.chain)
@@ -73,10 +73,10 @@ class Line:
         update = chain.update(placed.id, status, at=self.city.now(), **more)  # type: ignore[arg-type]
         return self.send(placed.order.chain, chain.body(update))
 
-    def send(self, slug: str, body: bytes) -> Answer:
+    def send(self, slug: str, body: bytes) -> Reply:
         """Deliver a callback's bytes, signed, under a fresh nonce."""
         headers = self.chain(slug).headers(body, self.city.now(), nonce=f"nonce-{next(self._nonce):020d}")
-        return receive_update(self.city, slug, timestamp=headers["Sanyi-Timestamp"], nonce=headers["Sanyi-Nonce"],
+        return receive_callback(self.city, slug, timestamp=headers["Sanyi-Timestamp"], nonce=headers["Sanyi-Nonce"],
                               signature=headers["Sanyi-Signature"], body=body)
 
     def to_fulfilling(self, rx_id: str) -> Placed:

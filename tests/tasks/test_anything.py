@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from adapters.messages import Reply
 from domain.errors import Refused, RxError, Transient
 from domain.findings import Severity
 from domain.lifecycle import FINAL, OWNERS, Owner, Status, may_move
@@ -39,9 +40,9 @@ from infra.db.rows import (
 )
 from tasks import review, upkeep
 from tasks.allocation import open_secrets
+from tasks.callbacks import receive_callback
 from tasks.city import City
-from tasks.delivery import receive_update
-from tasks.intake import Answer, receive_cancel, receive_prescription
+from tasks.intake import receive_cancel, receive_prescription
 from tasks.line import hop
 from tasks.reports import deliver_due
 from tasks.settlement import reconcile_day
@@ -204,14 +205,14 @@ class Anything(RuleBasedStateMachine):
         self.clock.at += by
         self.payer.day = self.city.today()
 
-    def send(self, word: Word) -> Answer | None:
+    def send(self, word: Word) -> Reply | None:
         headers = self.chain[word.chain].headers(word.body, self.clock())
-        answer = self.do(lambda: receive_update(
+        answer = self.do(lambda: receive_callback(
             self.city, word.chain, timestamp=headers["Sanyi-Timestamp"], nonce=headers["Sanyi-Nonce"],
             signature=headers["Sanyi-Signature"], body=word.body))
         if answer and answer.status < 500:
             word.acknowledged = True
-            again = receive_update(
+            again = receive_callback(
                 self.city, word.chain, timestamp=headers["Sanyi-Timestamp"], nonce=headers["Sanyi-Nonce"],
                 signature=headers["Sanyi-Signature"], body=word.body)
             assert again.status == 401, "a nonce is spent once"

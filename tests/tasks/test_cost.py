@@ -10,7 +10,7 @@ from tests.city import admit, make_city
 from tests.tasks.line import Line
 
 TRANSACTIONS = ["audit.recorded", "review.opened", "hop.recorded", "review.claimed", "review.decided", "allocation.started",
-                "order.made", "hold.answered", "claim.pre_settled", "place.answered", "hop.recorded", "callback.received",
+                "order.made", "hold.answered", "claim.pre_settled", "place.answered", "hop.recorded", "update.received",
                 "delivery.fulfilled", "settle.intended", "settle.answered", "hop.recorded"]
 """From intake to settled, with one word of the pharmacy, where nothing goes wrong."""
 STATEMENTS = 89

@@ -19,7 +19,7 @@ from infra.db import prescriptions, views
 from infra.db.rows import PrescriptionRow
 from infra.limits import Measure
 from infra.objects import key_of
-from tasks.polling import poll_hospital, polled
+from tasks.polling import poll_partner, polled
 from tasks.reports import deliver_due
 from tests.adapters import county
 from tests.adapters.county import SLUG, cancel, csv_file, drop, rx
@@ -42,7 +42,7 @@ class Asked(FakeHospital):
             raise self.trouble
         return [Fetched(ref, raw) for ref, raw in self.waiting.items()][:limit]
 
-    async def settle(self, ref: str, reply: Reply) -> None:
+    async def hand_back(self, ref: str, reply: Reply) -> None:
         if ref in self.unsettling:
             raise Transient("away")
         self.settled[ref] = reply
@@ -66,26 +66,26 @@ def asked(tmp_path):
 
 
 def test_only_hospitals_that_are_asked_are_asked(tmp_path):
-    assert polled(make_city(tmp_path)) == []
-    assert polled(with_hospital(tmp_path, county.adapter(tmp_path))) == [SLUG]
+    assert list(polled(make_city(tmp_path))) == []
+    assert list(polled(with_hospital(tmp_path, county.adapter(tmp_path)))) == [SLUG]
 
 
 async def test_what_a_hospital_has_is_taken_in_and_answered(asked):
     hospital, city = asked
     hospital.waiting = {"1": bundle(1), "2": bundle(2)}
-    assert await poll_hospital(city, HOSPITAL) == 2
+    assert await poll_partner(city, HOSPITAL) == 2
     assert taken(city) == ["RX0001", "RX0002"]
     assert [reply.status for reply in hospital.settled.values()] == [201, 201]
-    assert await poll_hospital(city, HOSPITAL) == 0
+    assert await poll_partner(city, HOSPITAL) == 0
 
 
 async def test_an_answer_that_did_not_arrive_is_given_again_and_nothing_is_taken_twice(asked):
     hospital, city = asked
     hospital.waiting = {"1": bundle(1)}
     hospital.unsettling = frozenset({"1"})
-    assert await poll_hospital(city, HOSPITAL) == 0
+    assert await poll_partner(city, HOSPITAL) == 0
     hospital.unsettling = frozenset()
-    assert await poll_hospital(city, HOSPITAL) == 1
+    assert await poll_partner(city, HOSPITAL) == 1
     assert taken(city) == ["RX0001"]
 
 
@@ -93,14 +93,14 @@ async def test_messages_that_always_fail_hide_none_behind_them(asked):
     hospital, city = asked
     hospital.waiting = {str(number): bundle(number) for number in range(1, 8)}
     hospital.unsettling = frozenset({"1", "2", "3"})
-    assert await poll_hospital(city, HOSPITAL, limit=4) == 4
+    assert await poll_partner(city, HOSPITAL, limit=4) == 4
     assert set(hospital.settled) == {"4", "5", "6", "7"}
 
 
 async def test_no_more_are_taken_than_were_asked_for(asked):
     hospital, city = asked
     hospital.waiting = {str(number): bundle(number) for number in range(1, 8)}
-    assert await poll_hospital(city, HOSPITAL, limit=3) == 3
+    assert await poll_partner(city, HOSPITAL, limit=3) == 3
     assert len(hospital.waiting) == 4
 
 
@@ -108,7 +108,7 @@ async def test_a_hospital_that_is_away_is_asked_again_later(asked):
     hospital, city = asked
     hospital.trouble = Transient("away")
     with pytest.raises(Transient):
-        await poll_hospital(city, HOSPITAL)
+        await poll_partner(city, HOSPITAL)
 
 
 async def test_what_is_beyond_a_hospitals_share_stays_with_it_until_there_is_room(asked):
@@ -117,11 +117,11 @@ async def test_what_is_beyond_a_hospitals_share_stays_with_it_until_there_is_roo
     size = max(len(bundle(number)) for number in range(1, 4))
     city = replace(city, share=Measure(2 * size, 3600, clock=lambda: now[0]))
     hospital.waiting = {str(number): bundle(number) for number in range(1, 4)}
-    assert await poll_hospital(city, HOSPITAL) == 2
-    assert await poll_hospital(city, HOSPITAL) == 0
+    assert await poll_partner(city, HOSPITAL) == 2
+    assert await poll_partner(city, HOSPITAL) == 0
     assert taken(city) == ["RX0001", "RX0002"]
     now[0] = 3600.0
-    assert await poll_hospital(city, HOSPITAL) == 1
+    assert await poll_partner(city, HOSPITAL) == 1
     assert taken(city) == ["RX0001", "RX0002", "RX0003"]
 
 
@@ -137,7 +137,7 @@ async def test_each_prescription_of_a_file_is_a_message_of_its_own(tmp_path):
     city = with_hospital(tmp_path, county.adapter(tmp_path))
     raw = csv_file(rx(1) + rx(2, 数量="很多") + rx(3, 药品编码="YP77777"))
     drop(tmp_path, "rx.csv", raw)
-    assert await poll_hospital(city, SLUG) == 3
+    assert await poll_partner(city, SLUG) == 3
     assert answers(tmp_path / "done", "rx.csv") == {"M0001": "accepted", "M0002": "refused", "M0003": "waiting"}
     assert taken(city) == ["XY0001"]
     assert city.archive.get(key_of(raw)) == raw
@@ -150,7 +150,7 @@ async def test_a_file_of_many_prescriptions_counts_once_however_often_it_is_poll
     drop(tmp_path, "rx.csv", raw)
     kept: set[str] = set()
     for _ in range(3):
-        assert await poll_hospital(city, SLUG, 2, kept) == 2
+        assert await poll_partner(city, SLUG, 2, kept) == 2
     assert kept == {key_of(raw)}
     slices = sum(path.stat().st_size for path in (tmp_path / "archive").rglob("*") if re.fullmatch("[0-9a-f]{64}", path.name))
     assert share.wait(f"hospital:{SLUG}", 1_000_000) * 1_000_000 / 3600 == pytest.approx(slices)
@@ -162,7 +162,7 @@ async def test_what_nobody_could_take_is_on_the_board_once_with_its_reason_and_w
     drop(tmp_path, "rx.csv", csv_file(rx(1)))
     for name in ("患者张三.exe", "b.py"):
         (tmp_path / "in" / name).write_bytes(b"x")
-    await poll_hospital(city, SLUG)
+    await poll_partner(city, SLUG)
     for _ in range(2):
         # Whatever process looks next, and whatever else lies there.
         (tmp_path / "parked" / "0123abcd-forged.csv.why.txt").write_bytes("患者张三".encode())
@@ -170,7 +170,7 @@ async def test_what_nobody_could_take_is_on_the_board_once_with_its_reason_and_w
         again = replace(city, hospitals={SLUG: county.adapter(tmp_path)})
         kept: set[str] = set()
         for _ in range(2):
-            await poll_hospital(again, SLUG, kept=kept)
+            await poll_partner(again, SLUG, kept=kept)
     with city.db.reading() as session:
         (concern,) = [one for one in views.board(session, city.now(), city.policy).concerns if one.kind == "notice:file_parked"]
     marks = sorted(path.name[:8] for path in (tmp_path / "parked").iterdir() if path.name.endswith(("exe", "py")))
@@ -189,7 +189,7 @@ async def test_a_box_whose_parked_files_cannot_be_listed_keeps_no_message_waitin
         raise Transient("away")
 
     monkeypatch.setattr(adapter, "parked", away)
-    assert await poll_hospital(city, SLUG) == 1
+    assert await poll_partner(city, SLUG) == 1
 
 
 def test_every_reason_a_file_is_parked_for_has_words():
@@ -199,11 +199,11 @@ def test_every_reason_a_file_is_parked_for_has_words():
 async def test_the_same_prescription_in_another_file_is_the_same_message(tmp_path):
     city = with_hospital(tmp_path, county.adapter(tmp_path))
     drop(tmp_path, "monday.csv", csv_file(rx(1)))
-    await poll_hospital(city, SLUG)
+    await poll_partner(city, SLUG)
     drop(tmp_path, "tuesday.csv", csv_file(rx(5) + rx(1), encoding="utf-8", headings=county.HEADINGS[::-1]))
-    await poll_hospital(city, SLUG)
+    await poll_partner(city, SLUG)
     drop(tmp_path, "changed.csv", csv_file(rx(1, 住址="别处")))
-    await poll_hospital(city, SLUG)
+    await poll_partner(city, SLUG)
     assert answers(tmp_path / "done", "tuesday.csv") == {"M0005": "accepted", "M0001": "accepted"}
     assert answers(tmp_path / "refused", "changed.csv") == {"M0001": "conflict"}
     assert taken(city) == ["XY0001", "XY0005"]
@@ -212,7 +212,7 @@ async def test_the_same_prescription_in_another_file_is_the_same_message(tmp_pat
 async def test_a_cancel_in_the_same_file_comes_after_its_prescription(tmp_path):
     city = with_hospital(tmp_path, county.adapter(tmp_path))
     drop(tmp_path, "rx.csv", csv_file(rx(1) + cancel(1), headings=[*county.HEADINGS, "撤销原因", "撤销时间"]))
-    await poll_hospital(city, SLUG)
+    await poll_partner(city, SLUG)
     with city.db.reading() as session:
         row = prescriptions.find(session, SLUG, "XY0001")
         assert row is not None
@@ -228,9 +228,9 @@ async def test_a_death_between_intake_and_the_answer_takes_nothing_twice(tmp_pat
     drop(tmp_path, "rx.csv", csv_file(rx(1) + rx(2)))
     plug.pull_at(boundary)
     try:
-        await poll_hospital(city, SLUG)
+        await poll_partner(city, SLUG)
     except SimulatedCrash:
         plug.pull_at(0)
-        await poll_hospital(replace(city, hospitals={SLUG: county.adapter(tmp_path)}), SLUG)
+        await poll_partner(replace(city, hospitals={SLUG: county.adapter(tmp_path)}), SLUG)
     assert taken(city) == ["XY0001", "XY0002"]
     assert answers(tmp_path / "done", "rx.csv") == {"M0001": "accepted", "M0002": "accepted"}

@@ -14,7 +14,7 @@ from infra.http import Request, Response, Transport
 
 
 class Adapter:
-    """See `adapters.protocols.Chain`."""
+    """See `adapters.protocols.Chain` and `CallsBack`."""
 
     SECRETS = ("token", "callback")
 

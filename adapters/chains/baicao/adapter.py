@@ -15,7 +15,7 @@ _OK, _BAD_REQUEST, _BUSY = 0, 4000, 5000
 
 
 class Adapter:
-    """See `adapters.protocols.Chain`."""
+    """See `adapters.protocols.Chain` and `CallsBack`."""
 
     SECRETS = ("token", "callback")
 

@@ -36,5 +36,5 @@ class Adapter:
     async def parked(self) -> Sequence[Parked]:
         return await self._box.parked()
 
-    async def settle(self, ref: str, reply: Reply) -> None:
-        await self._box.settle(ref, reply)
+    async def hand_back(self, ref: str, reply: Reply) -> None:
+        await self._box.hand_back(ref, reply)

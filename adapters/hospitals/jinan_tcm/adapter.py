@@ -70,7 +70,7 @@ class Adapter:
             raise trouble
         return fetched
 
-    async def settle(self, ref: str, reply: Reply) -> None:
+    async def hand_back(self, ref: str, reply: Reply) -> None:
         await self._ask("AcknowledgeDocument", self._element("AcknowledgeDocument", etree.fromstring(reply.body), ref=ref))
 
     def _element(self, operation: str, *inner: Element, **given: str) -> bytes:

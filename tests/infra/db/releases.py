@@ -295,7 +295,7 @@ def fill(folder: Path, url: str) -> None:
     assert isinstance(hospital, FakeHospital)
     hospital.trouble = Transient("down")
     asyncio.run(deliver_due(city, 200))
-    asyncio.run(polling.poll_hospital(city, "jinan_county"))
+    asyncio.run(polling.poll_partner(city, "jinan_county"))
     traffic.watch_shapes(city, recent=2, earlier=4, fewest=1)
     asyncio.run(Window(city, make_settings(folder)).draw(FakePrefect()))  # type: ignore[arg-type]
     with city.db.transaction() as session:

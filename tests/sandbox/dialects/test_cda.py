@@ -194,7 +194,7 @@ async def test_every_third_document_is_offered_fetched_answered_and_not_offered_
         assert not sending.done()
         answer = await asyncio.to_thread(intake.receive, city, SLUG, document.raw)
         reply = house.adapter.answer(None, _verdict(answer.body))
-        await polled.settle(document.ref, replace(reply, body=answer.body))
+        await polled.hand_back(document.ref, replace(reply, body=answer.body))
         heard = await asyncio.wait_for(sending, 60)
         assert list(await polled.poll(10)) == []
 
@@ -202,7 +202,7 @@ async def test_every_third_document_is_offered_fetched_answered_and_not_offered_
         await asyncio.sleep(0)
         (document,) = await polled.poll(10)
         again = await asyncio.to_thread(intake.receive, city, SLUG, document.raw)
-        await polled.settle(document.ref, replace(reply, body=again.body))
+        await polled.hand_back(document.ref, replace(reply, body=again.body))
 
         assert again.replayed
         assert heard

@@ -18,7 +18,7 @@ from sandbox.dialects import Line, Site, dropbox, install
 from sandbox.facts import Diagnosed, Facts, Medicine
 from sandbox.people import resident_id
 from tasks.intake import check
-from tasks.polling import poll_hospital
+from tasks.polling import poll_partner
 from tests.adapters.county import CODES, SLUG, adapter
 from tests.city import make_city
 
@@ -119,7 +119,7 @@ async def platform(tmp_path: Path, url: str, secrets: dict[str, str] | None = No
 
     async def poll() -> None:
         while True:
-            await poll_hospital(city, SLUG)
+            await poll_partner(city, SLUG)
             await asyncio.sleep(0.05)
 
     going = asyncio.create_task(poll())

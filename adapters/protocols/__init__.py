@@ -1,0 +1,12 @@
+"""What the platform may ask of a hospital, a chain and a payer, and how a partner's own messages reach it.
+
+An adapter can be written from these files alone. Any method may raise `Transient`, `NeedsOperator` or `InvalidPayload`; what else
+it may raise, it says.
+"""
+
+from adapters.protocols.capabilities import Boxed, CallsBack, Polled, WritesUpdates
+from adapters.protocols.chain import Chain
+from adapters.protocols.hospital import Hospital
+from adapters.protocols.payer import Payer
+
+__all__ = ["Boxed", "CallsBack", "Chain", "Hospital", "Payer", "Polled", "WritesUpdates"]

@@ -1,0 +1,48 @@
+"""How a partner's messages reach the platform, apart from what kind of partner it is.
+
+An adapter has a capability if it has its methods: `isinstance(adapter, Polled)` asks for them by name.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from adapters.messages import Fetched, Parked, Reply
+from domain.orders import OrderUpdate
+
+
+@runtime_checkable
+class WritesUpdates(Protocol):
+    """A chain that tells us of an order in bytes of its own."""
+
+    def parse_update(self, body: bytes) -> OrderUpdate:
+        """An update in our words. A status word we do not know is `InvalidPayload`, never a guess; so is a return that
+        does not name its lines."""
+
+
+@runtime_checkable
+class CallsBack(WritesUpdates, Protocol):
+    """A chain that sends its updates to our address, signed (contracts, 2.1)."""
+
+    def verify(self, timestamp: str, nonce: str, body: bytes, signature: str, now: datetime) -> None:
+        """Check a callback's HMAC and age. Raises `Refused` (code `bad_signature`, `stale`).
+        Spends nothing: the nonce is spent by the caller after this."""
+
+
+@runtime_checkable
+class Polled(Protocol):
+    """A hospital or a chain that is asked for its messages. A chain that is polled is `WritesUpdates` as well."""
+
+    async def poll(self, limit: int) -> Sequence[Fetched]:
+        """The oldest messages it has for us that were not answered yet. Repeatable: they stay until they are."""
+
+    async def hand_back(self, ref: str, reply: Reply) -> None:
+        """Hand over our answer to one of them; it is not offered again. Repeatable."""
+
+
+@runtime_checkable
+class Boxed(Polled, Protocol):
+    """A partner that is polled, and whose messages are files in a box that people put other things into as well."""
+
+    async def parked(self) -> Sequence[Parked]:
+        """Files that could not be taken and that still lie there. Repeatable."""
