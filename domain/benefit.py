@@ -33,7 +33,7 @@ class BenefitLine:
 
 
 @dataclass(frozen=True)
-class Terms:
+class BenefitTerms:
     """One benefit policy as it applies to one claim: ratio and cap are already chosen."""
 
     policy: BenefitPolicy
@@ -43,13 +43,13 @@ class Terms:
     """Which cap it is: the disease's code, or the empty text for ordinary outpatient."""
 
     @classmethod
-    def of(cls, policy: BenefitPolicy, level: int, retired: bool, cap: Fen | None = None, disease: str = "") -> "Terms":
+    def of(cls, policy: BenefitPolicy, level: int, retired: bool, cap: Fen | None = None, disease: str = "") -> "BenefitTerms":
         """The policy at a hospital of that level; a disease's cap replaces the policy's own."""
         return cls(policy, policy.ratio(level, retired), policy.cap if cap is None else cap, disease)
 
 
 @dataclass(frozen=True)
-class Person:
+class Insured:
     """What depends on the person and not on the claim. Amounts in fen."""
 
     civil_ratio: Decimal = Decimal(0)
@@ -82,7 +82,7 @@ def split(line: BenefitLine) -> Split:
     return Split(Fen(0), Fen(line.amount - allowed), first_pay, Fen(allowed - first_pay))
 
 
-def settle(lines: Sequence[BenefitLine], terms: Terms, person: Person, used: Accumulators) -> Settlement:
+def calculate(lines: Sequence[BenefitLine], terms: BenefitTerms, person: Insured, used: Accumulators) -> Settlement:
     """Compute one claim in fen, in the order of funds of F-15.
 
     Of what is used up, the cap of the claim itself counts, not those of other diseases (B-46). Never pays more
@@ -130,14 +130,14 @@ def settle(lines: Sequence[BenefitLine], terms: Terms, person: Person, used: Acc
     )
 
 
-def cap_may_end(lines: Sequence[BenefitLine], terms: Terms, used: Accumulators) -> bool:
+def cap_may_end(lines: Sequence[BenefitLine], terms: BenefitTerms, used: Accumulators) -> bool:
     """Whether the yearly cap could be less than what the lines cost: only then can it change what the pool pays."""
     if terms.cap is None or terms.policy.cap_basis is CapBasis.NONE:
         return False
     return _sum(line.amount for line in lines) > _left(terms.cap, used.against(terms.cap_name).cap_used)
 
 
-def _pool(base: Fen, terms: Terms, used: Accumulators) -> Fen:
+def _pool(base: Fen, terms: BenefitTerms, used: Accumulators) -> Fen:
     """The pool's part of what is left after the deductible, within the cap (F-08, F-09)."""
     if terms.cap is None or terms.policy.cap_basis is CapBasis.NONE:
         return share(base, terms.ratio)
@@ -172,7 +172,7 @@ def _sum(amounts: Iterable[int]) -> Fen:
     return Fen(sum(amounts))
 
 
-def applicable(policy: CityPolicy, level: int, entitlement: Entitlement, disease_code: str) -> Terms | None:
+def applicable(policy: CityPolicy, level: int, entitlement: Entitlement, disease_code: str) -> BenefitTerms | None:
     """The terms that apply to a claim, or None when the fund pays nothing at all.
 
     Chronic when the person holds the claimed disease's qualification, else ordinary outpatient (B-44); the
@@ -185,7 +185,7 @@ def applicable(policy: CityPolicy, level: int, entitlement: Entitlement, disease
     for benefit in policy.benefits:
         if (benefit.insutype, benefit.scope) == (entitlement.insutype, scope):
             cap = policy.disease_caps[disease_code] if chronic else None
-            return Terms.of(benefit, level, entitlement.retired, cap, disease_code if chronic else "")
+            return BenefitTerms.of(benefit, level, entitlement.retired, cap, disease_code if chronic else "")
     return None
 
 
@@ -222,5 +222,5 @@ def forecast(
         total = _sum(line.amount for line in lines)
         return Settlement(total=total, own=total, over=Fen(0), first_pay=Fen(0), eligible=Fen(0), deductible=Fen(0),
                           pool=Fen(0), cash=total, line_pool=(Fen(0),) * len(lines))
-    person = Person(civil_ratio=terms.policy.civil_ratio if entitlement.civil_servant else Decimal(0))
-    return settle(lines, terms, person, entitlement.used)
+    person = Insured(civil_ratio=terms.policy.civil_ratio if entitlement.civil_servant else Decimal(0))
+    return calculate(lines, terms, person, entitlement.used)

@@ -116,7 +116,7 @@ class Dispatcher:
         full = [lane for lane, count in Counter(lane for _, lane in self._held.values()).items()
                 if count >= 2 * self._settings.batch_limit]
         with self._city.db.transaction("lease.claimed") as session:
-            due = prescriptions.claim_due(session, token, at=self._city.now(), lease=self._lease,
+            due = prescriptions.lease_due(session, token, at=self._city.now(), lease=self._lease,
                                           limit=self._settings.batch_limit, without=full)
         # What we still hold has lost its lease to a stall of ours: it keeps the new one, and does not run twice.
         fresh = [one for one in due if one.id not in self._held]

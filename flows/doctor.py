@@ -28,7 +28,7 @@ from flows.resident import POOL, declared
 from infra import log
 from infra.settings import Settings, get_settings
 from infra.topology import judge_prefect
-from tasks.doctor import Grade, Verdict, act, examine, fine, watch, worst_first
+from tasks.doctor import CheckResult, Grade, act, examine, fine, watch, worst_first
 
 PATIENCE = 20.0
 """Seconds for everything asked of Prefect."""
@@ -41,13 +41,13 @@ _PASSWORD = act("prefect", "prefect-setup", "Prefect 拒绝了我们的口令", 
                 "set PREFECT_API_AUTH_STRING to the server's PREFECT_SERVER_API_AUTH_STRING")
 
 
-async def diagnose(settings: Settings) -> list[Verdict]:
+async def diagnose(settings: Settings) -> list[CheckResult]:
     """Every verdict about the installation of these settings, the worst first."""
     ours, theirs = await asyncio.gather(examine(settings), check_prefect(settings))
     return worst_first([*ours, *theirs])
 
 
-async def check_prefect(settings: Settings) -> list[Verdict]:
+async def check_prefect(settings: Settings) -> list[CheckResult]:
     """Prefect as the workers see it: the server, and whether it knows everything it should."""
     address = PREFECT_API_URL.value() or f"{settings.prefect_ui_url}/api"
     began = time.monotonic()
@@ -67,7 +67,7 @@ async def check_prefect(settings: Settings) -> list[Verdict]:
     return [replace(one, milliseconds=round((time.monotonic() - began) * 1000)) for one in found]
 
 
-async def _ask(client: PrefectClient) -> list[Verdict]:
+async def _ask(client: PrefectClient) -> list[CheckResult]:
     server = await client.api_version()
     facts = await prefect_server.ask()
     found = [act("prefect", "prefect-setup", one.text, one.text_en, one.cure, one.cure_en)
@@ -83,7 +83,7 @@ async def _ask(client: PrefectClient) -> list[Verdict]:
     return found or [fine("prefect", f"{server}，{len(deployed)} 个部署", f"{server}, {len(deployed)} deployments")]
 
 
-def check_deployments(declared: Sequence[Mapping[str, Any]], there: Mapping[str, DeploymentResponse]) -> list[Verdict]:
+def check_deployments(declared: Sequence[Mapping[str, Any]], there: Mapping[str, DeploymentResponse]) -> list[CheckResult]:
     """Whether Prefect knows each deployment of prefect.yaml as it is now, with its schedule running."""
     found = []
     missing = [one["name"] for one in declared if one["name"] not in there]
@@ -103,7 +103,7 @@ def check_deployments(declared: Sequence[Mapping[str, Any]], there: Mapping[str,
     return found
 
 
-async def _automations(client: PrefectClient) -> list[Verdict]:
+async def _automations(client: PrefectClient) -> list[CheckResult]:
     wanted = {one.name for one in automations.declared(uuid4())}
     there = {one.name: one for one in await client.read_automations(
         automations=AutomationFilter(tags=AutomationFilterTags(all_=[automations.TAG])), limit=200)}
@@ -121,7 +121,7 @@ async def _automations(client: PrefectClient) -> list[Verdict]:
     return found
 
 
-async def _pool(client: PrefectClient) -> list[Verdict]:
+async def _pool(client: PrefectClient) -> list[CheckResult]:
     try:
         pool = await client.read_work_pool(POOL)
     except ObjectNotFound:
@@ -140,7 +140,7 @@ async def _pool(client: PrefectClient) -> list[Verdict]:
 _MARKS = {Grade.ACT: ("×", "red"), Grade.WATCH: ("!", "yellow"), Grade.FINE: ("✓", "green")}
 
 
-def show(found: Sequence[Verdict], console: Console) -> None:
+def show(found: Sequence[CheckResult], console: Console) -> None:
     """The worst first, each with its cure and its page; what is fine needs only a line."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
@@ -158,7 +158,7 @@ def show(found: Sequence[Verdict], console: Console) -> None:
                   "\n一切正常 everything is fine")
 
 
-def _page(one: Verdict) -> str:
+def _page(one: CheckResult) -> str:
     return f"docs/runbooks/{one.page}.md" if one.page else ""
 
 
@@ -166,12 +166,12 @@ def _both(text: str, text_en: str) -> str:
     return text if text == text_en else f"{text}  {text_en}"
 
 
-def bad_settings(error: NeedsOperator) -> list[Verdict]:
+def bad_settings(error: NeedsOperator) -> list[CheckResult]:
     """The one thing that can be said before there are settings."""
     return [_bad_setting(part) for part in re.split(r"; (?=SANYI_)", str(error).removeprefix("settings: "))]
 
 
-def _bad_setting(fault: str) -> Verdict:
+def _bad_setting(fault: str) -> CheckResult:
     """`SANYI_BATCH_LIMIT: Input should be … Set it right (…) and start again`: the variable is the same in any language."""
     variable = re.match(r"SANYI_\w+", fault)
     meant = re.search(r"did you mean (SANYI_\w+)\?", fault)

@@ -44,7 +44,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True)
-class Person:
+class SignedIn:
     """Somebody of ours who has signed in."""
 
     id: str
@@ -85,7 +85,7 @@ class Guard:
         (self._of_programs if program else self._of_pages).take(address)
         self._of_all.take("all")
 
-    def passed(self, address: str, person: "Person") -> None:
+    def passed(self, address: str, person: "SignedIn") -> None:
         log.info("sign_in.taken", address=address, person=person.id, role=person.role)
         self._known[address] = None
         while len(self._known) > KEYS:
@@ -99,7 +99,7 @@ class Desk:
         self._city = city
         self._people = {
             # Names from the environment come in small letters, and C-03 compares them with physicians' codes.
-            Person(name.upper(), role): token.get_secret_value()
+            SignedIn(name.upper(), role): token.get_secret_value()
             for role, tokens in ((Role.PHARMACIST, settings.pharmacists), (Role.OPERATOR, settings.operators))
             for name, token in tokens.items()
         }
@@ -112,7 +112,7 @@ class Desk:
         """Whether the cookie may travel over TLS only."""
         return self._own.scheme == "https"
 
-    def sign_in(self, request: Request, token: str) -> Person | None:
+    def sign_in(self, request: Request, token: str) -> SignedIn | None:
         """Whoever has this token, or nobody. Raises 429 after too many errors. Written to the log either way."""
         address = network(request.client.host if request.client else "")
         self.guard.check(address, program=False)
@@ -123,7 +123,7 @@ class Desk:
             self.guard.passed(address, person)
         return person
 
-    def by_token(self, token: str) -> Person | None:
+    def by_token(self, token: str) -> SignedIn | None:
         """Whoever has this token. Takes as long for a wrong one as for a right one, whatever their lengths."""
         holder, shown = None, _digest(token)
         for person, known in self._people.items():
@@ -131,7 +131,7 @@ class Desk:
                 holder = person
         return holder
 
-    def by_bearer(self, request: Request) -> Person | None:
+    def by_bearer(self, request: Request) -> SignedIn | None:
         """Whoever has the token in the Authorization header. Raises 429 after too many errors from one address."""
         address = network(request.client.host if request.client else "")
         self.guard.check(address, program=True)
@@ -140,7 +140,7 @@ class Desk:
             self.guard.failed(address, program=True)
         return person
 
-    def cookie(self, person: Person) -> str:
+    def cookie(self, person: SignedIn) -> str:
         """Sign the person in for `STAYS`: a random value, of which we keep the hash. It ends with the person's token too."""
         value, now = secrets.token_urlsafe(32), self._city.now()
         with self._city.db.transaction("person.signed_in") as session:
@@ -148,7 +148,7 @@ class Desk:
             sign_ins.begin(session, _key(value), person=person.id, role=person.role, token=self._mark(person), until=now + STAYS)
         return value
 
-    def by_cookie(self, value: str) -> Person | None:
+    def by_cookie(self, value: str) -> SignedIn | None:
         """Whose sign-in this is, if it is one and its time is not over. Asks the database."""
         if not re.fullmatch(r"[\w-]{43}", value, re.ASCII):
             return None
@@ -161,7 +161,7 @@ class Desk:
         if row.until <= self._latest:
             self.sign_out(value)
             return None
-        person = Person(row.person, Role(row.role))
+        person = SignedIn(row.person, Role(row.role))
         if person not in self._people or not hmac.compare_digest(row.token, self._mark(person)):
             return None
         return person
@@ -171,10 +171,10 @@ class Desk:
         with self._city.db.transaction("person.signed_out") as session:
             sign_ins.end(session, _key(value))
 
-    def _mark(self, person: Person) -> str:
+    def _mark(self, person: SignedIn) -> str:
         return self._city.cipher.lookup(f"gateway session\n{self._people[person]}")
 
-    async def staff(self, request: Request) -> Person:
+    async def staff(self, request: Request) -> SignedIn:
         """A pharmacist or an operator."""
         person = await self._who(request)
         if person is None:
@@ -183,13 +183,13 @@ class Desk:
         request.state.person = person
         return person
 
-    async def pharmacist(self, request: Request) -> Person:
+    async def pharmacist(self, request: Request) -> SignedIn:
         return _only(Role.PHARMACIST, await self.staff(request))
 
-    async def operator(self, request: Request) -> Person:
+    async def operator(self, request: Request) -> SignedIn:
         return _only(Role.OPERATOR, await self.staff(request))
 
-    async def _who(self, request: Request) -> Person | None:
+    async def _who(self, request: Request) -> SignedIn | None:
         if "authorization" in request.headers:
             return self.by_bearer(request)
         person = await in_thread(self.by_cookie, request.cookies.get(COOKIE, ""))
@@ -217,7 +217,7 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def _only(role: Role, person: Person) -> Person:
+def _only(role: Role, person: SignedIn) -> SignedIn:
     if person.role is not role:
         raise denied(403, "forbidden", "您的身份无权进行此操作", f"this needs a {role}")
     return person

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from adapters.kit.suggest import OPEN, listed, suggest
 from domain.errors import Refused
-from gateway.access import Desk, Form, Person, denied, form
+from gateway.access import Desk, Form, SignedIn, denied, form
 from gateway.pages import Pages
 from gateway.people import PeoplesRoute
 from gateway.trouble import json_answer
@@ -38,10 +38,10 @@ def screened(code: rows.Wanted) -> rows.Wanted:
 def mapping_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
     """`/mapping` for people, `/api/ops/mapping` for programs; both for operators."""
     door = APIRouter(route_class=PeoplesRoute)
-    Operator = Annotated[Person, Depends(desk.operator)]
+    Operator = Annotated[SignedIn, Depends(desk.operator)]
     Fields = Annotated[Form, Depends(form)]
 
-    def shown(who: Person, status: int = 200, *, refusal: tuple[str, str] = ("", ""), done: int = -1) -> Response:
+    def shown(who: SignedIn, status: int = 200, *, refusal: tuple[str, str] = ("", ""), done: int = -1) -> Response:
         with city.db.reading() as session:
             wanted, decided = rows.wanted(session), rows.decisions(session, 20)
         codes = [(code, suggest(city.knowledge, code.table, code.theirs, code.name)) for code in map(screened, wanted[:MOST])]
@@ -76,7 +76,7 @@ def mapping_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
         except Refused as no:
             raise denied(422, no.code, *_REFUSED[no.code]) from None
 
-    def said(who: Person, given: dict[str, Any]) -> list[str]:
+    def said(who: SignedIn, given: dict[str, Any]) -> list[str]:
         ours = given.get("other", "").strip() or given.get("ours", "")
         return mapping.accept(city, given.get("hospital", ""), given.get("table", ""), given.get("theirs", ""), ours,
                               who.id, name=given.get("name", "")[:200])

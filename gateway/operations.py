@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Response
 
 from domain.errors import Refused
-from gateway.access import Desk, Person, denied
+from gateway.access import Desk, SignedIn, denied
 from gateway.people import PeoplesRoute
 from gateway.review import unknown_prescription
 from gateway.trouble import json_answer
@@ -24,8 +24,8 @@ Id = Annotated[int, Query(ge=0, le=2**31 - 1)]
 def operations_door(city: City, desk: Desk) -> APIRouter:
     """`/api/ops/…` for operators, `/api/rx/…` for pharmacists too."""
     door = APIRouter(prefix="/api", route_class=PeoplesRoute)
-    Operator = Annotated[Person, Depends(desk.operator)]
-    Staff = Annotated[Person, Depends(desk.staff)]
+    Operator = Annotated[SignedIn, Depends(desk.operator)]
+    Staff = Annotated[SignedIn, Depends(desk.staff)]
 
     def read(view: Callable[[Any], Any]) -> Response:
         with city.db.reading() as session:
@@ -107,7 +107,7 @@ def dossier_of(city: City, rx_id: str) -> tuple[views.Dossier, dict[str, Any]]:
         return dossier, review_page_facts(prescriptions.load(session, rx_id))
 
 
-def wake(city: City, rx_id: str, operator: Person) -> str:
+def wake(city: City, rx_id: str, operator: SignedIn) -> str:
     """Have it looked at now, with a note of who asked. What ends a wait is still decided by the step that waits."""
     try:
         return redrive(city, rx_id, operator.id)

@@ -24,7 +24,7 @@ from domain.money import yuan
 from domain.ranking import REASONS
 from domain.words import Two
 from gateway import words
-from gateway.access import COOKIE, STAYS, Desk, Form, Person, Role, denied, form
+from gateway.access import COOKIE, STAYS, Desk, Form, Role, SignedIn, denied, form
 from gateway.operations import dossier_of, wake
 from gateway.people import PeoplesRoute
 from gateway.review import given, queue, unknown_prescription
@@ -68,7 +68,7 @@ class Pages:
             cancelling=_table(names.CANCEL_REASONS), posting=_table(words.POSTINGS),
             differing=lambda kind: Two(*views.DIFFERENCES.get(kind, (kind, ""))))
 
-    def html(self, name: str, person: Person | None, status: int = 200, **given: Any) -> HTMLResponse:
+    def html(self, name: str, person: SignedIn | None, status: int = 200, **given: Any) -> HTMLResponse:
         text = self._templates.get_template(name).render(person=person, now=self._city.now(), **given)
         return HTMLResponse(text, status)
 
@@ -140,9 +140,9 @@ def _partner_names(city: City) -> dict[str, Two]:
 def page_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
     """Every page and every form."""
     door = APIRouter(default_response_class=HTMLResponse, route_class=PeoplesRoute)
-    Staff = Annotated[Person, Depends(desk.staff)]
-    Pharmacist = Annotated[Person, Depends(desk.pharmacist)]
-    Operator = Annotated[Person, Depends(desk.operator)]
+    Staff = Annotated[SignedIn, Depends(desk.staff)]
+    Pharmacist = Annotated[SignedIn, Depends(desk.pharmacist)]
+    Operator = Annotated[SignedIn, Depends(desk.operator)]
     Fields = Annotated[Form, Depends(form)]
 
     # --- Coming in ---
@@ -228,7 +228,7 @@ def page_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
     @door.post("/review/{rx_id}/claim")
     def claim(rx_id: str, who: Pharmacist) -> Response:
         try:
-            review.claim(city, rx_id, who.id)
+            review.assign(city, rx_id, who.id)
         except KeyError:
             raise unknown_prescription() from None
         except review.ReviewRefused as no:
@@ -248,7 +248,7 @@ def page_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
             return reviewing(rx_id, who, said=said, refusal=no)
         return RedirectResponse(f"/review?{urlencode({'done': rx_id})}", 303)
 
-    def reviewing(rx_id: str, who: Person, said: Mapping[str, Any] | None = None,
+    def reviewing(rx_id: str, who: SignedIn, said: Mapping[str, Any] | None = None,
                   refusal: review.ReviewRefused | None = None) -> Response:
         """One prescription at the desk, with what was filled in and what is wrong with it."""
         with city.db.reading() as session:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.access import Desk, Person, denied, small
+from gateway.access import Desk, SignedIn, denied, small
 from gateway.people import PeoplesRoute
 from gateway.trouble import json_answer
 from infra.db import audits, prescriptions, reviews
@@ -28,7 +28,7 @@ class Said(BaseModel):
 def review_desk(city: City, desk: Desk) -> APIRouter:
     """The queue, a claim, a decision."""
     door = APIRouter(prefix="/api/review", route_class=PeoplesRoute)
-    Pharmacist = Annotated[Person, Depends(desk.pharmacist)]
+    Pharmacist = Annotated[SignedIn, Depends(desk.pharmacist)]
 
     @door.get("/queue")
     def waiting(_: Pharmacist) -> Response:
@@ -37,7 +37,7 @@ def review_desk(city: City, desk: Desk) -> APIRouter:
     @door.post("/{rx_id}/claim")
     def claim(rx_id: str, who: Pharmacist) -> Response:
         try:
-            until = review.claim(city, rx_id, who.id)
+            until = review.assign(city, rx_id, who.id)
         except KeyError:
             raise unknown_prescription() from None
         with city.db.reading() as session:

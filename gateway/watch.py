@@ -14,7 +14,7 @@ from infra.db import figures
 from infra.log import get_logger
 from infra.settings import Settings
 from tasks.city import City
-from tasks.doctor import Verdict, asked, check_archive, check_database, check_prefect, within
+from tasks.doctor import CheckResult, asked, check_archive, check_database, check_prefect, within
 
 log = get_logger(__name__)
 
@@ -31,9 +31,9 @@ class Checks:
         self._city = city
         self._prefect = prefect
         self._one_at_a_time = asyncio.Lock()
-        self._found: tuple[float, list[Verdict]] = (0.0, [])
+        self._found: tuple[float, list[CheckResult]] = (0.0, [])
 
-    async def __call__(self) -> list[Verdict]:
+    async def __call__(self) -> list[CheckResult]:
         async with self._one_at_a_time:
             at, found = self._found
             if not found or time.monotonic() - at > KEPT_SECONDS:
@@ -91,7 +91,7 @@ def watch_door(city: City, settings: Settings, desk: Desk) -> APIRouter:
     return door
 
 
-def _said(one: Verdict) -> dict[str, object]:
+def _said(one: CheckResult) -> dict[str, object]:
     return {"check": one.area, "fine": one.fine, "needed": one.area in NEEDED, "ms": one.milliseconds, "text": one.text,
             "text_en": one.text_en, "cure": one.cure, "cure_en": one.cure_en,
             "runbook": f"docs/runbooks/{one.page}.md" if one.page else ""}

@@ -26,7 +26,7 @@ from infra.db.discrepancies import disagree
 from infra.db.effects import Effect, Intent
 from infra.db.history import Head
 from infra.db.notices import NoticeKind, note
-from infra.db.orders import Placed, Terms
+from infra.db.orders import OrderTerms, Placed
 from infra.db.prescriptions import Loaded, canonical
 from infra.db.stored import RECEIPT
 from infra.log import get_logger
@@ -231,7 +231,7 @@ def _ordered(city: City, session: Session, loaded: Loaded, order: PharmacyOrder,
              pickup_code: str) -> Head:
     """The chain has the order, and by now may have said more about it."""
     rx, now = loaded.prescription, city.now()
-    terms = Terms(answer.cash, receipt.reference, accept_by=now + city.policy.accept_within,
+    terms = OrderTerms(answer.cash, receipt.reference, accept_by=now + city.policy.accept_within,
                   fulfil_by=min(now + city.policy.fulfil_within, rx.issued_at + timedelta(hours=72)))
     fresh, placed = prescriptions.load(session, loaded.id), orders.get(session, order.id)
     if fresh.status is not Status.ALLOCATING or placed is None:

@@ -50,7 +50,7 @@ class Grade(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckResult:
     """What one check has found. Codes, names of settings and partners, counts; nothing about a person, no secret."""
 
     area: str
@@ -69,16 +69,16 @@ class Verdict:
         return self.grade is not Grade.ACT
 
 
-def fine(area: str, text: str, text_en: str) -> Verdict:
-    return Verdict(area, Grade.FINE, text, text_en)
+def fine(area: str, text: str, text_en: str) -> CheckResult:
+    return CheckResult(area, Grade.FINE, text, text_en)
 
 
-def watch(area: str, page: str, text: str, text_en: str, cure: str, cure_en: str) -> Verdict:
-    return Verdict(area, Grade.WATCH, text, text_en, cure, cure_en, page)
+def watch(area: str, page: str, text: str, text_en: str, cure: str, cure_en: str) -> CheckResult:
+    return CheckResult(area, Grade.WATCH, text, text_en, cure, cure_en, page)
 
 
-def act(area: str, page: str, text: str, text_en: str, cure: str, cure_en: str) -> Verdict:
-    return Verdict(area, Grade.ACT, text, text_en, cure, cure_en, page)
+def act(area: str, page: str, text: str, text_en: str, cure: str, cure_en: str) -> CheckResult:
+    return CheckResult(area, Grade.ACT, text, text_en, cure, cure_en, page)
 
 
 async def within(seconds: float, call: Callable[[], T]) -> T:
@@ -86,7 +86,7 @@ async def within(seconds: float, call: Callable[[], T]) -> T:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 
-    def settle(set_: Callable[[Any], None], outcome: object) -> None:
+    def resolve(set_: Callable[[Any], None], outcome: object) -> None:
         if not answer.done():
             set_(outcome)
 
@@ -98,14 +98,14 @@ async def within(seconds: float, call: Callable[[], T]) -> T:
         else:
             told = (answer.set_result, outcome)
         if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, *told)
+            loop.call_soon_threadsafe(resolve, *told)
 
     # Not the loop's own threads: those would be waited for at the end, and a dead disk never answers.
     Thread(target=run, daemon=True, name="check").start()
     return await asyncio.wait_for(answer, seconds)
 
 
-async def asked(area: str, page: str, call: Callable[[], list[Verdict]], seconds: float = PATIENCE) -> list[Verdict]:
+async def asked(area: str, page: str, call: Callable[[], list[CheckResult]], seconds: float = PATIENCE) -> list[CheckResult]:
     """The verdicts of a blocking check, with the milliseconds it took. Whatever goes wrong is a verdict too."""
     began = time.monotonic()
     try:
@@ -124,7 +124,7 @@ async def asked(area: str, page: str, call: Callable[[], list[Verdict]], seconds
 _SEE = "见所列页面", "see the page"
 
 
-def told(area: str, page: str, error: RxError) -> Verdict:
+def told(area: str, page: str, error: RxError) -> CheckResult:
     """The verdict of an error of ours. Its words are English and say what to do; its code and the names in it are for all."""
     named = re.findall(r"\bSANYI_[A-Z0-9_]*[A-Z0-9]|\b[\w/-]+\.(?:toml|csv)\b", str(error))
     what = "、".join(dict.fromkeys(named))
@@ -138,7 +138,7 @@ def _file(db: Database) -> Path:
 # --- what the gateway asks as well ---
 
 
-def check_database(db: Database) -> list[Verdict]:
+def check_database(db: Database) -> list[CheckResult]:
     """Whether the database answers, and has at least what this release needs. During an upgrade a newer release has
     migrated it already; what still runs goes on, because migrations only add."""
     needed = max(schema.known())
@@ -163,7 +163,7 @@ def check_database(db: Database) -> list[Verdict]:
     return [fine("database", f"可用，结构 {there}", f"answers, schema {there}")]
 
 
-def check_archive(archive: Archive) -> list[Verdict]:
+def check_archive(archive: Archive) -> list[CheckResult]:
     """Whether something could be archived now."""
     try:
         archive.probe()
@@ -173,7 +173,7 @@ def check_archive(archive: Archive) -> list[Verdict]:
     return [fine("archive", "可写", "writable")]
 
 
-async def check_prefect(api: str) -> list[Verdict]:
+async def check_prefect(api: str) -> list[CheckResult]:
     """Whether Prefect's API answers at all. The gateway does without; hops do not."""
     seen = await look(f"{api}/health", seconds=3)
     if seen.status == 200:
@@ -189,7 +189,7 @@ async def check_prefect(api: str) -> list[Verdict]:
 # --- the whole installation ---
 
 
-async def examine(settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> list[Verdict]:
+async def examine(settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> list[CheckResult]:
     """Everything but Prefect's own insides. Each part is checked though another is broken."""
     found = [*check_settings(settings)]
     ciphers: list[Cipher] = []
@@ -207,7 +207,7 @@ async def examine(settings: Settings, now: Callable[[], datetime] = lambda: date
             *await _gateway(settings)]
 
 
-def check_settings(settings: Settings) -> list[Verdict]:
+def check_settings(settings: Settings) -> list[CheckResult]:
     """What can be set so that everything starts and still is wrong."""
     found = []
     if not settings.pharmacists:
@@ -233,12 +233,12 @@ def check_settings(settings: Settings) -> list[Verdict]:
     return found or [fine("settings", "齐全", "complete")]
 
 
-def _keys(settings: Settings, made: list[Cipher]) -> list[Verdict]:
+def _keys(settings: Settings, made: list[Cipher]) -> list[CheckResult]:
     made.append(make_cipher(settings))
     return [fine("keys", "已设置", "set")]
 
 
-async def _database(settings: Settings, ciphers: Sequence[Cipher], now: Callable[[], datetime]) -> list[Verdict]:
+async def _database(settings: Settings, ciphers: Sequence[Cipher], now: Callable[[], datetime]) -> list[CheckResult]:
     db = Database(settings.database_url)
     try:
         found = await asked("database", "database-down", lambda: check_database(db))
@@ -257,7 +257,7 @@ async def _database(settings: Settings, ciphers: Sequence[Cipher], now: Callable
         db.close()
 
 
-def _server(db: Database, now: datetime) -> list[Verdict]:
+def _server(db: Database, now: datetime) -> list[CheckResult]:
     if db.sqlite:
         return _disk("database", "database-down", _file(db).parent)
     with db.reading() as session:
@@ -279,7 +279,7 @@ def _server(db: Database, now: datetime) -> list[Verdict]:
                           f"PostgreSQL {server.version}, {server.megabytes} MB")]
 
 
-def _opens(db: Database, cipher: Cipher) -> list[Verdict]:
+def _opens(db: Database, cipher: Cipher) -> list[CheckResult]:
     """Whether the key is the one the rows were sealed with; what was opened is forgotten at once."""
     with db.reading() as session:
         newest = figures.newest_sealed(session)
@@ -289,7 +289,7 @@ def _opens(db: Database, cipher: Cipher) -> list[Verdict]:
     return [fine("keys", "可打开最近的处方", "open the newest prescription")]
 
 
-def _archive(settings: Settings) -> list[Verdict]:
+def _archive(settings: Settings) -> list[CheckResult]:
     if settings.archive.kind != "local":
         return check_archive(make_archive(settings))
     folder = settings.archive.folder or settings.home / "archive"
@@ -300,7 +300,7 @@ def _archive(settings: Settings) -> list[Verdict]:
     return found + _disk("archive", "archive-down", folder) if found[0].fine else found
 
 
-def _anchors(settings: Settings, policy: CityPolicy, now: Callable[[], datetime]) -> list[Verdict]:
+def _anchors(settings: Settings, policy: CityPolicy, now: Callable[[], datetime]) -> list[CheckResult]:
     """Whether the histories of the last days are what their roots say."""
     if not settings.anchor_key.get_secret_value():
         return [watch("anchors", "settings", "履历未锚定：能改数据库的人可改写履历",
@@ -323,7 +323,7 @@ def _anchors(settings: Settings, policy: CityPolicy, now: Callable[[], datetime]
     return [fine("anchors", "与每日锚定一致", "the last days agree with their roots")]
 
 
-def _disk(area: str, page: str, folder: Path) -> list[Verdict]:
+def _disk(area: str, page: str, folder: Path) -> list[CheckResult]:
     usage = shutil.disk_usage(folder)
     free = usage.free * 100 // usage.total
     text, text_en = f"磁盘剩余 {free}%", f"{free} % of the disk is free"
@@ -332,7 +332,7 @@ def _disk(area: str, page: str, folder: Path) -> list[Verdict]:
     return [fine(area, text, text_en)]
 
 
-def _skew(area: str, theirs: datetime | None, ours: datetime) -> list[Verdict]:
+def _skew(area: str, theirs: datetime | None, ours: datetime) -> list[CheckResult]:
     if theirs is None:
         return []
     off = abs(theirs - ours)
@@ -344,7 +344,7 @@ def _skew(area: str, theirs: datetime | None, ours: datetime) -> list[Verdict]:
                 "用 NTP 校准时钟：租约与签名都按时钟判断", "set the clocks by NTP: leases and signatures go by them")]
 
 
-def check_processes(db: Database, now: datetime) -> list[Verdict]:
+def check_processes(db: Database, now: datetime) -> list[CheckResult]:
     """Who is alive, and whether the whole way through Prefect was gone lately."""
     with db.reading() as session:
         alive = [one for one in processes.alive(session, now) if one.kind != canary.KIND]
@@ -378,7 +378,7 @@ _PAGES = {"overdue": "queue-old", "forgotten": "queue-old", "open_intent": "effe
 """Runbook page by kind of the board's concern; any other is about a prescription that does not move."""
 
 
-def check_work(db: Database, policy: CityPolicy, now: datetime) -> list[Verdict]:
+def check_work(db: Database, policy: CityPolicy, now: datetime) -> list[CheckResult]:
     """What does not move as it should, with its reason: the concerns of the board."""
     with db.reading() as session:
         board = views.board(session, now, policy)
@@ -395,7 +395,7 @@ def check_work(db: Database, policy: CityPolicy, now: datetime) -> list[Verdict]
 # --- partners and the gateway ---
 
 
-async def check_partners(settings: Settings, policy: CityPolicy, now: Callable[[], datetime]) -> list[Verdict]:
+async def check_partners(settings: Settings, policy: CityPolicy, now: Callable[[], datetime]) -> list[CheckResult]:
     """Whether each partner of the city has an address and its secrets, answers, and has the right time."""
     wanted: list[tuple[registry.Kind, str]] = [
         *(("chains", slug) for slug in policy.chains), ("payers", policy.payer),
@@ -404,7 +404,7 @@ async def check_partners(settings: Settings, policy: CityPolicy, now: Callable[[
     return [one for found in answers for one in found]
 
 
-async def _partner(settings: Settings, kind: registry.Kind, slug: str, now: Callable[[], datetime]) -> list[Verdict]:
+async def _partner(settings: Settings, kind: registry.Kind, slug: str, now: Callable[[], datetime]) -> list[CheckResult]:
     area, address = f"partner {slug}", settings.partner_urls.get(slug)
     secrets = {name: secret.get_secret_value() for name, secret in settings.partner_secrets.get(slug, {}).items()}
     lacks = [] if address else [f"SANYI_PARTNER_URLS__{slug.upper()}"]
@@ -427,7 +427,7 @@ async def _partner(settings: Settings, kind: registry.Kind, slug: str, now: Call
     return [replace(one, milliseconds=round(seen.seconds * 1000)) for one in found]
 
 
-async def _breakers(settings: Settings) -> list[Verdict]:
+async def _breakers(settings: Settings) -> list[CheckResult]:
     """Whom the worker of this host has stopped asking; only its own page knows."""
     if not settings.metrics_port:
         return []
@@ -438,14 +438,14 @@ async def _breakers(settings: Settings) -> list[Verdict]:
     return open_breakers(seen.body.decode("utf-8", "replace"))
 
 
-def open_breakers(page: str) -> list[Verdict]:
+def open_breakers(page: str) -> list[CheckResult]:
     """A verdict for each partner whose breaker a page of metrics calls open."""
     return [act(f"partner {slug}", "breaker-open", "熔断：连续失败，暂停调用", "its breaker is open: it failed too often in a row",
                 "联系合作方；恢复后自动重试", "call the partner; it is asked again by itself")
             for slug in re.findall(r'^sanyi_breaker\{partner="([^"]+)",state="open"\} 1\.0$', page, re.M)]
 
 
-async def _gateway(settings: Settings) -> list[Verdict]:
+async def _gateway(settings: Settings) -> list[CheckResult]:
     seen = await look(f"{settings.gateway_url}/ready", seconds=PATIENCE)
     if seen.status == 200:
         found = fine("gateway", "就绪", "ready")
@@ -456,7 +456,7 @@ async def _gateway(settings: Settings) -> list[Verdict]:
     return [replace(found, milliseconds=round(seen.seconds * 1000))]
 
 
-def worst_first(found: Iterable[Verdict]) -> list[Verdict]:
+def worst_first(found: Iterable[CheckResult]) -> list[CheckResult]:
     """What needs a person, then what is worth knowing, then the rest."""
     order: Mapping[Grade, int] = {Grade.ACT: 0, Grade.WATCH: 1, Grade.FINE: 2}
     return sorted(found, key=lambda one: order[one.grade])

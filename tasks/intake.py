@@ -139,7 +139,7 @@ def take_waiting(city: City, hospital: str, key: str) -> Verdict | None:
             return None
         arrived = mapping_queue.arrived(session, hospital, key)
         verdict = _decide(city, session, hospital, reading, key, archive_key, arrived)
-        mapping_queue.settle(session, hospital, key)
+        mapping_queue.take(session, hospital, key)
         if verdict.outcome is Outcome.REFUSED:
             inbox.refuse(session, f"hospital:{hospital}", key)
         reports.answer_late(session, city, key, reading.message, verdict)

@@ -68,7 +68,7 @@ async def await_review(city: City, prescription_id: str) -> Head:
     return expire(city, loaded)
 
 
-def claim(city: City, prescription_id: str, pharmacist: str) -> datetime:
+def assign(city: City, prescription_id: str, pharmacist: str) -> datetime:
     """Lock a review for one pharmacist (C-02); returns until when. Claiming one's own again extends it.
 
     Raises `ReviewRefused`: not_in_review, own_prescription (C-03), already_claimed. `KeyError` for an unknown id.
@@ -80,7 +80,7 @@ def claim(city: City, prescription_id: str, pharmacist: str) -> datetime:
             raise ReviewRefused(409, "not_in_review", f"处方状态为 {loaded.status} / it is {loaded.status}")
         if loaded.prescription.prescriber.id == pharmacist:
             raise ReviewRefused(409, "own_prescription", "不得审核本人开具的处方 (C-03) / never one's own prescription")
-        if not reviews.claim(session, prescription_id, pharmacist, at=city.now(), until=until):
+        if not reviews.assign(session, prescription_id, pharmacist, at=city.now(), until=until):
             raise ReviewRefused(409, "already_claimed", "已被其他药师领取 / another pharmacist has claimed it")
     return until
 

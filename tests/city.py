@@ -213,7 +213,7 @@ def cancel_by_hospital(city: City, number: int, *, key: str = "") -> Answer:
 
 def pass_review(city: City, rx_id: str, pharmacist: str = PHARMACIST) -> None:
     """A pharmacist claims it and lets it pass, with a reason for every warning."""
-    review.claim(city, rx_id, pharmacist)
+    review.assign(city, rx_id, pharmacist)
     with city.db.reading() as session:
         reasons = {finding.code: "已与医师核对确认" for finding in audits.findings(session, rx_id)
                    if finding.severity is Severity.WARN}

@@ -38,8 +38,7 @@ from domain.lifecycle import (
     diagram,
 )
 from domain.orders import OrderStatus
-from fhir_profiles.catalogue import Rule as MessageRule
-from fhir_profiles.catalogue import catalogue_page
+from fhir_profiles.catalogue import MessageRule, catalogue_page
 from gateway import words
 from gateway.trouble import RETRY_AFTER
 from infra.db.views import LASTING, trouble_words

@@ -12,7 +12,7 @@ from adapters.dialects import fhir_r4
 from adapters.mapping import CodeMap
 from adapters.messages import Message, Reply, Verdict
 from domain import benefit
-from domain.benefit import Person, applicable, benefit_line
+from domain.benefit import Insured, applicable, benefit_line
 from domain.claims import Claim, ClaimLine, Settlement
 from domain.errors import NeedsOperator
 from domain.knowledge import Knowledge
@@ -93,7 +93,7 @@ class NullPayer(FakePayer):
             entitled = replace(self.entitlement_answer, insutype=claim.insutype)
             terms = applicable(self.policy, self.policy.hospital(HOSPITAL).level, entitled, claim.disease_code)
             assert terms
-            self._splits[claim.lines] = benefit.settle(lines, terms, Person(), entitled.used)
+            self._splits[claim.lines] = benefit.calculate(lines, terms, Insured(), entitled.used)
         return replace(self._splits[claim.lines], day=self.day)
 
 

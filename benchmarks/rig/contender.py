@@ -79,7 +79,7 @@ async def plain(city: City, ids: list[str], stop: asyncio.Event, ready: Callable
     async with _outbox_delivered(city, stop):
         while not stop.is_set():
             with city.db.transaction() as session:
-                due = prescriptions.claim_due(session, settings.worker, at=city.now(), lease=lease,
+                due = prescriptions.lease_due(session, settings.worker, at=city.now(), lease=lease,
                                               limit=settings.batch_limit)
             await asyncio.gather(*(one(claimed.id) for claimed in due))
             with city.db.transaction() as session:

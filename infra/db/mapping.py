@@ -103,7 +103,7 @@ def park(session: Session, hospital: str, key: str, *, archive_key: str, unmappe
     session.flush()
 
 
-def settle(session: Session, hospital: str, key: str) -> None:
+def take(session: Session, hospital: str, key: str) -> None:
     """The message waits no more; what became of it was reported to the hospital."""
     session.execute(sa.update(WaitingMessageRow)
                     .where(WaitingMessageRow.hospital == hospital, WaitingMessageRow.key == key)

@@ -48,7 +48,7 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Terms:
+class OrderTerms:
     """What is known once the chain has taken the order."""
 
     patient_due: Fen
@@ -103,7 +103,7 @@ def of(session: Session, prescription_id: str) -> list[Placed]:
 
 
 def advance(session: Session, seen: Placed, to: OrderStatus, *, at: datetime, reason: str = "",
-            returned: Sequence[int] = (), terms: Terms | None = None) -> bool:
+            returned: Sequence[int] = (), terms: OrderTerms | None = None) -> bool:
     """Move an order and its items forward; False when that is no step forward (a late or repeated word).
 
     `terms` are kept either way. Raises `StaleStatus` if it is no longer in the status it was `seen` in.

@@ -134,7 +134,7 @@ class Due:
         return self.lane.partition("/")[2]
 
 
-def claim_due(session: Session, owner: str, *, at: datetime, lease: timedelta, limit: int,
+def lease_due(session: Session, owner: str, *, at: datetime, lease: timedelta, limit: int,
               without: Collection[str] = ()) -> list[Due]:
     """Claim up to `limit` prescriptions that are due and that nobody else is working on.
 

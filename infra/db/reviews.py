@@ -74,7 +74,7 @@ def queue(session: Session, at: datetime, soon: timedelta, limit: int = 200) -> 
                    row.warnings) for row in rows]
 
 
-def claim(session: Session, prescription_id: str, pharmacist: str, *, at: datetime, until: datetime) -> bool:
+def assign(session: Session, prescription_id: str, pharmacist: str, *, at: datetime, until: datetime) -> bool:
     """Lock a review for one pharmacist; False if another holds it. A claim that ran out counts as a lapse."""
     return run(session, _CLAIM, {"id": prescription_id, "who": pharmacist, "at": at, "until": until}).rowcount == 1
 

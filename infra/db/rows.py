@@ -97,7 +97,7 @@ class PrescriptionRow(Base):
     lease_owner: Mapped[str | None] = mapped_column(sa.String(60))
     lease_until: Mapped[datetime | None]
     lane: Mapped[str] = mapped_column(sa.String(81), server_default="")
-    """`hospital/chain`: whose work it is, `hospital/` before a pharmacy has it. Lanes take turns (`claim_due`)."""
+    """`hospital/chain`: whose work it is, `hospital/` before a pharmacy has it. Lanes take turns (`lease_due`)."""
     drawn: Mapped[int | None] = mapped_column(default=0, server_default="0")
     """So many of its history rows are drawn in Prefect, negative: were, and all is to be drawn anew; empty for what had ended
     before anything was."""

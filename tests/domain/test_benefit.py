@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.benefit import BenefitLine, Person, Terms, forecast, settle
+from domain.benefit import BenefitLine, BenefitTerms, Insured, calculate, forecast
 from domain.claims import Accumulators
 from domain.errors import NeedsOperator
 from domain.money import Fen, fen, line_amount
@@ -21,10 +21,10 @@ from tests.domain.factories import CITY, KNOWLEDGE, entitlement, item, ordinary,
 CASES = json.loads((Path(__file__).parent / "settlement_cases.json").read_text(encoding="utf-8"))
 
 
-def terms(policy: dict[str, Any]) -> Terms:
+def terms(policy: dict[str, Any]) -> BenefitTerms:
     ratio = Decimal(policy["ratio"])
     cap = fen(policy["cap"]) if "cap" in policy else None
-    return Terms(BenefitPolicy(
+    return BenefitTerms(BenefitPolicy(
         id="case", insutype="310", scope=Scope.CHRONIC, ratios=(ratio, ratio, ratio), deductible=fen(policy["ded"]),
         cap_basis=CapBasis(policy.get("cap_basis", "NONE")), cap=cap,
         pool_cap=fen(policy["pool_cap"]) if "pool_cap" in policy else None,
@@ -49,11 +49,11 @@ def accumulators(case: dict[str, str]) -> Accumulators:
 @pytest.mark.parametrize("case", CASES, ids=[case["case_id"] for case in CASES])
 def test_a_reference_case_comes_out_to_the_fen(case: dict[str, Any]) -> None:
     before = case["accumulators_before"]
-    person = Person(aid_ratio=Decimal(case["person"].get("maf_ratio", "0")),
+    person = Insured(aid_ratio=Decimal(case["person"].get("maf_ratio", "0")),
                     aid_deductible=fen(case["person"].get("maf_ded", "0")),
                     aid_left=Fen(fen(case["person"].get("maf_cap", "0")) - fen(before.get("maf_used", "0"))),
                     family=fen(before.get("family", "0")))
-    paid = settle([line(one) for one in case["lines"]], terms(case["policy"]), person, accumulators(before))
+    paid = calculate([line(one) for one in case["lines"]], terms(case["policy"]), person, accumulators(before))
     expected = case["expected"]
     assert {
         "medfee_sumamt": paid.total, "fulamt_ownpay_amt": paid.own, "overlmt_selfpay": paid.over,
@@ -78,16 +78,16 @@ POLICIES = st.builds(
     cap_basis=st.sampled_from(CapBasis), cap=st.none() | MONEY,
     pool_cap=st.none() | MONEY, large_ratio=RATIO, account_scope=st.sampled_from(AccountScope),
     serious_counts=st.booleans(), serious_threshold=MONEY, serious_ratio=RATIO, civil_ratio=RATIO)
-PEOPLE = st.builds(Person, civil_ratio=RATIO, aid_ratio=RATIO, aid_deductible=MONEY, aid_left=MONEY, family=MONEY)
+PEOPLE = st.builds(Insured, civil_ratio=RATIO, aid_ratio=RATIO, aid_deductible=MONEY, aid_left=MONEY, family=MONEY)
 USED = st.builds(Accumulators, MONEY, MONEY, MONEY, MONEY, MONEY)
 
 
 @settings(max_examples=400, deadline=None)
 @given(lines=LINES, policy=POLICIES, person=PEOPLE, before=USED, level=st.integers(1, 3), retired=st.booleans())
 def test_whatever_the_claim_the_books_balance_and_the_fund_pays_no_more_than_is_eligible(
-    lines: list[BenefitLine], policy: BenefitPolicy, person: Person, before: Accumulators, level: int, retired: bool,
+    lines: list[BenefitLine], policy: BenefitPolicy, person: Insured, before: Accumulators, level: int, retired: bool,
 ) -> None:
-    paid = settle(lines, Terms.of(policy, level, retired), person, before)
+    paid = calculate(lines, BenefitTerms.of(policy, level, retired), person, before)
     assert paid.total == sum(one.amount for one in lines)
     assert paid.total == paid.own + paid.over + paid.first_pay + paid.eligible  # F-02
     assert paid.total == paid.fund + paid.account + paid.family + paid.cash  # F-17
@@ -105,9 +105,9 @@ def test_whatever_the_claim_the_books_balance_and_the_fund_pays_no_more_than_is_
     assert not any(denied)
 
 
-def plain(**changes: Any) -> Terms:
+def plain(**changes: Any) -> BenefitTerms:
     policy = BenefitPolicy("p", "310", Scope.CHRONIC, (Decimal("0.9"), Decimal("0.85"), Decimal("0.8")))
-    return Terms.of(replace(policy, **changes), 3, False)
+    return BenefitTerms.of(replace(policy, **changes), 3, False)
 
 
 def one(amount: int) -> list[BenefitLine]:
@@ -116,28 +116,28 @@ def one(amount: int) -> list[BenefitLine]:
 
 def test_above_the_pools_yearly_cap_the_large_sum_scheme_pays_its_own_ratio() -> None:
     # 100 yuan at 0.8: 80; only 20 left. The 60 stand for 75 eligible, of which large-sum pays 0.9.
-    paid = settle(one(10000), plain(pool_cap=Fen(100000), large_ratio=Decimal("0.9")), Person(), used(pool_used=98000))
+    paid = calculate(one(10000), plain(pool_cap=Fen(100000), large_ratio=Decimal("0.9")), Insured(), used(pool_used=98000))
     assert (paid.pool, paid.large, paid.fund) == (2000, 6750, 8750)
 
 
 def test_an_eligible_cap_counts_money_before_the_ratio() -> None:
-    paid = settle(one(10000), plain(cap_basis=CapBasis.ELIGIBLE, cap=Fen(5000)), Person(), used(cap_used=1000))
+    paid = calculate(one(10000), plain(cap_basis=CapBasis.ELIGIBLE, cap=Fen(5000)), Insured(), used(cap_used=1000))
     assert paid.pool == 3200
 
 
 def test_a_civil_servant_gets_part_of_the_eligible_remainder() -> None:
-    paid = settle(one(10000), plain(), Person(civil_ratio=Decimal("0.5")), used())
+    paid = calculate(one(10000), plain(), Insured(civil_ratio=Decimal("0.5")), used())
     assert (paid.pool, paid.civil, paid.cash) == (8000, 1000, 1000)
 
 
 def test_the_family_account_comes_after_the_persons_own() -> None:
-    paid = settle(one(10000), plain(), Person(family=Fen(700)), used(account=1000))
+    paid = calculate(one(10000), plain(), Insured(family=Fen(700)), used(account=1000))
     assert (paid.account, paid.family, paid.cash) == (1000, 700, 300)
 
 
 def test_an_account_for_eligible_money_only_leaves_the_rest_to_cash() -> None:
     lines = [BenefitLine(Fen(10000), Decimal(1), "乙", Decimal("0.1"))]
-    paid = settle(lines, plain(account_scope=AccountScope.ELIGIBLE_ONLY), Person(), used(account=99999))
+    paid = calculate(lines, plain(account_scope=AccountScope.ELIGIBLE_ONLY), Insured(), used(account=99999))
     assert (paid.fund, paid.account, paid.cash) == (7200, 1800, 1000)
 
 

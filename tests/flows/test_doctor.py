@@ -20,7 +20,7 @@ from flows import automations, doctor
 from flows.doctor import check_prefect, show
 from flows.resident import POOL, ResidentWorker, declared
 from infra.settings import get_settings
-from tasks.doctor import Grade, Verdict, act, fine
+from tasks.doctor import CheckResult, Grade, act, fine
 from tests.city import make_settings
 
 WANTED = declared()
@@ -39,11 +39,11 @@ async def client(prefect_server) -> AsyncIterator[PrefectClient]:
             await made.delete_work_pool(pool.name)
 
 
-async def verdicts(tmp_path: Path) -> list[Verdict]:
+async def verdicts(tmp_path: Path) -> list[CheckResult]:
     return await check_prefect(make_settings(tmp_path))
 
 
-def said(found: list[Verdict]) -> str:
+def said(found: list[CheckResult]) -> str:
     return "\n".join(f"{one.text_en} | {one.cure_en}" for one in found)
 
 

@@ -156,7 +156,7 @@ async def test_the_dispatcher_drives_what_is_due_and_lets_go_of_its_leases(line,
     assert {status(line, rx_id) for rx_id in ids} == {Status.IN_REVIEW}
     line.clock.advance(days=4)
     with line.city.db.transaction() as session:
-        free = prescriptions.claim_due(session, "other", at=line.city.now(), lease=timedelta(seconds=1), limit=9)
+        free = prescriptions.lease_due(session, "other", at=line.city.now(), lease=timedelta(seconds=1), limit=9)
     assert sorted(one.id for one in free) == sorted(ids)
 
 
@@ -187,7 +187,7 @@ async def test_a_slow_partner_holds_up_neither_its_batch_nor_the_queue(line, tmp
         line.clock.advance(seconds=0.4)
         await asyncio.sleep(0.5)
     with line.city.db.transaction() as session:
-        assert prescriptions.claim_due(session, "other", at=line.city.now(), lease=timedelta(seconds=1), limit=9) == []
+        assert prescriptions.lease_due(session, "other", at=line.city.now(), lease=timedelta(seconds=1), limit=9) == []
     answers.set()
     stop.set()
     await running
@@ -212,4 +212,4 @@ async def test_without_prefect_the_rows_stay_due_and_the_leases_are_given_back(l
     await running
     assert status(line, rx_id) is Status.RECEIVED
     with line.city.db.transaction() as session:
-        assert prescriptions.claim_due(session, "other", at=line.city.now(), lease=timedelta(seconds=1), limit=9)
+        assert prescriptions.lease_due(session, "other", at=line.city.now(), lease=timedelta(seconds=1), limit=9)

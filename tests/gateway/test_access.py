@@ -7,7 +7,7 @@ import pytest
 from fastapi import HTTPException
 from fastapi.testclient import TestClient
 
-from gateway.access import COOKIE, Desk, Guard, Person, Role
+from gateway.access import COOKIE, Desk, Guard, Role, SignedIn
 from gateway.app import create_app
 from tasks.city import City
 from tasks.upkeep import sweep
@@ -68,7 +68,7 @@ def test_a_sign_in_ends_with_the_shift(client: TestClient, clock: Clock) -> None
 
 
 def test_a_new_token_ends_every_sign_in_of_the_old_one(city: City, tmp_path: Path) -> None:
-    someone = Person("O001", Role.OPERATOR)
+    someone = SignedIn("O001", Role.OPERATOR)
     value = Desk(city, make_settings(tmp_path)).cookie(someone)
 
     assert Desk(city, make_settings(tmp_path)).by_cookie(value) == someone
@@ -79,7 +79,7 @@ def test_a_new_token_ends_every_sign_in_of_the_old_one(city: City, tmp_path: Pat
 def test_names_from_the_environment_are_the_physicians_codes_again(city: City, tmp_path: Path) -> None:
     desk = Desk(city, make_settings(tmp_path, pharmacists={"d370100000001": "token-of-the-doctor"}))
 
-    assert desk.by_token("token-of-the-doctor") == Person("D370100000001", Role.PHARMACIST)
+    assert desk.by_token("token-of-the-doctor") == SignedIn("D370100000001", Role.PHARMACIST)
 
 
 def test_a_wrong_code_is_said_and_signs_nobody_in(client: TestClient) -> None:
@@ -197,7 +197,7 @@ def test_a_token_that_is_guessed_at_the_programs_door_is_slowed_down_too(client:
 def test_a_crowd_of_guesses_from_everywhere_slows_strangers_and_not_those_who_were_here(clock: Clock) -> None:
     now = 0.0
     guard = Guard(lambda: now)
-    guard.passed("10.0.0.1", Person("P001", Role.PHARMACIST))
+    guard.passed("10.0.0.1", SignedIn("P001", Role.PHARMACIST))
     for number in range(300):
         guard.check(f"10.1.{number // 250}.{number % 250}", program=False)
         guard.failed(f"10.1.{number // 250}.{number % 250}", program=False)

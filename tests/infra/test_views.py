@@ -85,7 +85,7 @@ def test_what_nobody_works_on_is_noticed_after_a_minute(city: City, clock: Clock
     clock.advance(seconds=1)
     assert kinds(city) == {"overdue": 2}
     with city.db.transaction() as session:
-        prescriptions.claim_due(session, "worker", at=clock(), lease=timedelta(seconds=30), limit=1)
+        prescriptions.lease_due(session, "worker", at=clock(), lease=timedelta(seconds=30), limit=1)
     assert kinds(city) == {"overdue": 1}
 
 

@@ -107,7 +107,7 @@ class Town:
     def hop(self, *ids: str) -> None:
         """One run of this batch, as a worker does it."""
         with self.city.db.transaction() as session:
-            prescriptions.claim_due(session, "worker", at=self.clock(), lease=timedelta(minutes=1), limit=BATCH)
+            prescriptions.lease_due(session, "worker", at=self.clock(), lease=timedelta(minutes=1), limit=BATCH)
         with log.bind(run=str(uuid4())):
             for rx_id in ids:
                 done = self.runner.run(hop(self.city, rx_id), context=copy_context())
@@ -184,7 +184,7 @@ class Town:
         refused = self.admit(2)
         self.hop(*refused)
         for rx_id in refused:
-            review.claim(self.city, rx_id, COLLEAGUE)
+            review.assign(self.city, rx_id, COLLEAGUE)
             review.decide(self.city, rx_id, COLLEAGUE, review.Decision("return", ("2-5",), "请核对用量"))
         closed = self.to_settled(24)
         for rx_id in closed[:2]:

@@ -56,7 +56,7 @@ class Line:
             return prescriptions.load(session, rx_id).status
 
     def review(self, rx_id: str, decision: str = "pass", pharmacist: str = PHARMACIST, **more: object) -> Status:
-        review.claim(self.city, rx_id, pharmacist)
+        review.assign(self.city, rx_id, pharmacist)
         return review.decide(self.city, rx_id, pharmacist, review.Decision(decision, **more))  # type: ignore[arg-type]
 
     def order(self, rx_id: str) -> Placed:

@@ -190,7 +190,7 @@ class Anything(RuleBasedStateMachine):
 
         def claim() -> list[prescriptions.Due]:
             with self.city.db.transaction() as session:
-                return prescriptions.claim_due(session, owner, at=self.clock(), lease=lease, limit=10)
+                return prescriptions.lease_due(session, owner, at=self.clock(), lease=lease, limit=10)
 
         crash, self.crash_at = self.crash_at, 0
         due = claim()
@@ -559,7 +559,7 @@ class Anything(RuleBasedStateMachine):
 
     def pharmacist(self, rx_id: str, who: str, decision: str) -> None:
         def work() -> None:
-            review.claim(self.city, rx_id, who)
+            review.assign(self.city, rx_id, who)
             if decision:
                 with self.city.db.reading() as session:
                     reasons = {found.code: "已与医师核对确认" for found in audits.findings(session, rx_id)

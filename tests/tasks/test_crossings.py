@@ -51,7 +51,7 @@ def open_intents(line):
 
 def due(line):
     with line.city.db.transaction() as session:
-        return [one.id for one in prescriptions.claim_due(session, "worker", at=line.city.now(),
+        return [one.id for one in prescriptions.lease_due(session, "worker", at=line.city.now(),
                                                           lease=timedelta(0), limit=10)]
 
 

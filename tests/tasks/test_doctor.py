@@ -22,7 +22,7 @@ from infra.db import Database, canary, processes
 from infra.db.processes import Process
 from infra.settings import ArchiveSettings, Settings
 from tasks import doctor
-from tasks.doctor import Grade, Verdict, examine
+from tasks.doctor import CheckResult, Grade, examine
 from tests.city import admit, make_city
 from tests.services import _free_ports
 
@@ -99,7 +99,7 @@ def changed(settings: Settings, **changes: Any) -> Settings:
     return settings.model_copy(update=changes)
 
 
-def grave(settings: Settings, **options: Any) -> list[Verdict]:
+def grave(settings: Settings, **options: Any) -> list[CheckResult]:
     """What the doctor wants a person to do; each with a cure or a page, and the page is there."""
     found = asyncio.run(examine(settings, **options))
     for one in found:
@@ -109,7 +109,7 @@ def grave(settings: Settings, **options: Any) -> list[Verdict]:
     return [one for one in found if one.grade is Grade.ACT]
 
 
-def only(found: list[Verdict]) -> Verdict:
+def only(found: list[CheckResult]) -> CheckResult:
     assert len(found) == 1, found
     return found[0]
 
@@ -147,7 +147,7 @@ def test_a_missing_key_is_named_with_its_cure(well):
     assert "SANYI_LOOKUP_KEY" in found.cure
 
 
-def in_chinese(found: Verdict) -> None:
+def in_chinese(found: CheckResult) -> None:
     """Its Chinese is Chinese, and it says what to do in both languages."""
     assert found.text != found.text_en
     assert all(re.search(r"[\u4e00-\u9fff]", said) for said in (found.text, found.cure))

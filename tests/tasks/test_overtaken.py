@@ -44,7 +44,7 @@ def reports(line: Line) -> dict[str, dict[str, Any]]:
 
 def due(line: Line) -> list[str]:
     with line.city.db.transaction() as session:
-        return [one.id for one in prescriptions.claim_due(session, "w", at=line.city.now(), lease=timedelta(0), limit=10)]
+        return [one.id for one in prescriptions.lease_due(session, "w", at=line.city.now(), lease=timedelta(0), limit=10)]
 
 
 def cancelled_while_the_chain_thinks(line: Line, rx: str, call: str) -> Hop:

@@ -53,26 +53,26 @@ def events(line, rx_id):
 
 
 def test_a_claim_lasts_ten_minutes_and_keeps_colleagues_away(line, rx_id):
-    until = review.claim(line.city, rx_id, PHARMACIST)
+    until = review.assign(line.city, rx_id, PHARMACIST)
     assert until == line.clock.at + line.city.policy.review_claim
-    assert refusal(review.claim, line.city, rx_id, COLLEAGUE) == (409, "already_claimed")
+    assert refusal(review.assign, line.city, rx_id, COLLEAGUE) == (409, "already_claimed")
     line.clock.advance(minutes=9, seconds=59)
-    assert refusal(review.claim, line.city, rx_id, COLLEAGUE) == (409, "already_claimed")
+    assert refusal(review.assign, line.city, rx_id, COLLEAGUE) == (409, "already_claimed")
 
 
 def test_claiming_ones_own_again_extends_it(line, rx_id):
-    review.claim(line.city, rx_id, PHARMACIST)
+    review.assign(line.city, rx_id, PHARMACIST)
     line.clock.advance(minutes=9)
-    assert review.claim(line.city, rx_id, PHARMACIST) == line.clock.at + line.city.policy.review_claim
+    assert review.assign(line.city, rx_id, PHARMACIST) == line.clock.at + line.city.policy.review_claim
     line.clock.advance(minutes=9)
     assert review.decide(line.city, rx_id, PHARMACIST, Decision("pass")) is Status.REVIEWED
 
 
 def test_a_claim_that_ran_out_lets_a_colleague_in_and_its_holder_out(line, rx_id):
-    review.claim(line.city, rx_id, PHARMACIST)
+    review.assign(line.city, rx_id, PHARMACIST)
     line.clock.advance(minutes=10)
     assert refusal(review.decide, line.city, rx_id, PHARMACIST, Decision("pass")) == (409, "claim_expired")
-    review.claim(line.city, rx_id, COLLEAGUE)
+    review.assign(line.city, rx_id, COLLEAGUE)
     assert refusal(review.decide, line.city, rx_id, PHARMACIST, Decision("pass")) == (409, "not_claimed")
     assert review.decide(line.city, rx_id, COLLEAGUE, Decision("pass")) is Status.REVIEWED
     with line.city.db.reading() as session:
@@ -80,13 +80,13 @@ def test_a_claim_that_ran_out_lets_a_colleague_in_and_its_holder_out(line, rx_id
 
 
 def test_nobody_reviews_an_own_prescription(line, rx_id):
-    assert refusal(review.claim, line.city, rx_id, PRESCRIBER) == (409, "own_prescription")
+    assert refusal(review.assign, line.city, rx_id, PRESCRIBER) == (409, "own_prescription")
     assert refusal(review.decide, line.city, rx_id, PRESCRIBER, Decision("pass")) == (409, "own_prescription")
     assert line.status(rx_id) is Status.IN_REVIEW
 
 
 def test_an_unknown_id_is_a_key_error(line):
-    for work in (lambda: review.claim(line.city, "rx_x", PHARMACIST),
+    for work in (lambda: review.assign(line.city, "rx_x", PHARMACIST),
                  lambda: review.decide(line.city, "rx_x", PHARMACIST, Decision("pass"))):
         with pytest.raises(KeyError):
             work()
@@ -95,13 +95,13 @@ def test_an_unknown_id_is_a_key_error(line):
 def test_what_is_not_in_the_queue_cannot_be_claimed_or_decided(line):
     (early,) = admit(line.city)
     for _ in range(2):
-        assert refusal(review.claim, line.city, early, PHARMACIST) == (409, "not_in_review")
+        assert refusal(review.assign, line.city, early, PHARMACIST) == (409, "not_in_review")
         assert refusal(review.decide, line.city, early, PHARMACIST, Decision("pass")) == (409, "not_in_review")
         cancel_by_hospital(line.city, 1)
 
 
 def test_a_cancel_while_a_pharmacist_reads_wins(line, rx_id):
-    review.claim(line.city, rx_id, PHARMACIST)
+    review.assign(line.city, rx_id, PHARMACIST)
     cancel_by_hospital(line.city, 1)
     assert refusal(review.decide, line.city, rx_id, PHARMACIST, Decision("pass")) == (409, "not_in_review")
     assert line.status(rx_id) is Status.CANCELLED
@@ -112,7 +112,7 @@ def test_a_cancel_while_a_pharmacist_reads_wins(line, rx_id):
 
 def test_who_has_not_claimed_cannot_decide(line, rx_id):
     assert refusal(review.decide, line.city, rx_id, PHARMACIST, Decision("pass")) == (409, "not_claimed")
-    review.claim(line.city, rx_id, COLLEAGUE)
+    review.assign(line.city, rx_id, COLLEAGUE)
     assert refusal(review.decide, line.city, rx_id, PHARMACIST, Decision("pass")) == (409, "not_claimed")
 
 
@@ -131,7 +131,7 @@ def test_who_has_not_claimed_cannot_decide(line, rx_id):
 ])
 def test_a_decision_that_says_too_little_changes_nothing(line, rx_id, decision, code):
     warn(line, rx_id, "W1", "W2")
-    review.claim(line.city, rx_id, PHARMACIST)
+    review.assign(line.city, rx_id, PHARMACIST)
     before = events(line, rx_id)
     assert refusal(review.decide, line.city, rx_id, PHARMACIST, decision) == (422, code)
     assert (line.status(rx_id), events(line, rx_id)) == (Status.IN_REVIEW, before)
@@ -159,7 +159,7 @@ def test_a_no_needs_no_reasons_for_warnings_ends_it_and_tells_the_hospital(line,
 
 
 def test_the_same_decision_again_has_the_same_answer_and_no_effect(line, rx_id):
-    review.claim(line.city, rx_id, PHARMACIST)
+    review.assign(line.city, rx_id, PHARMACIST)
     given = Decision("return", codes=[CODE], text="请核对用量")
     assert review.decide(line.city, rx_id, PHARMACIST, given) is Status.RETURNED
     before = events(line, rx_id)
@@ -180,7 +180,7 @@ def test_another_decision_afterwards_is_too_late(line, rx_id, who, other):
 
 
 def test_a_pass_keeps_its_answer_after_the_prescription_has_gone_on(line, rx_id):
-    review.claim(line.city, rx_id, PHARMACIST)
+    review.assign(line.city, rx_id, PHARMACIST)
     review.decide(line.city, rx_id, PHARMACIST, Decision("pass"))
     line.hop(rx_id)
     assert line.status(rx_id) is Status.FULFILLING
@@ -192,7 +192,7 @@ def test_a_pass_keeps_its_answer_after_the_prescription_has_gone_on(line, rx_id)
 
 
 def test_what_nobody_reviews_in_time_expires(line, rx_id):
-    review.claim(line.city, rx_id, PHARMACIST)
+    review.assign(line.city, rx_id, PHARMACIST)
     line.clock.advance(days=4)
     line.hop(rx_id)
     assert line.status(rx_id) is Status.EXPIRED
@@ -222,7 +222,7 @@ def test_two_pharmacists_at_once_one_gets_it(tmp_path, database_url):
     line = Line(make_city(tmp_path, database_url))
     (rx_id,) = admit(line.city)
     line.hop(rx_id)
-    found = at_once(*(lambda who=who: review.claim(line.city, rx_id, who) for who in (PHARMACIST, COLLEAGUE)))
+    found = at_once(*(lambda who=who: review.assign(line.city, rx_id, who) for who in (PHARMACIST, COLLEAGUE)))
     assert sorted(getattr(one, "code", "claimed") for one in found) == ["already_claimed", "claimed"]
     line.city.db.close()
 
@@ -231,7 +231,7 @@ def test_one_pharmacist_in_two_windows_decides_once(tmp_path, database_url):
     line = Line(make_city(tmp_path, database_url))
     (rx_id,) = admit(line.city)
     line.hop(rx_id)
-    review.claim(line.city, rx_id, PHARMACIST)
+    review.assign(line.city, rx_id, PHARMACIST)
     no = Decision("reject", codes=[CODE], text="请核对")
     at_once(*(lambda given=given: review.decide(line.city, rx_id, PHARMACIST, given) for given in (Decision("pass"), no)))
     assert events(line, rx_id).count(f"pharmacist:{PHARMACIST}") == 1
@@ -242,7 +242,7 @@ def test_one_pharmacist_in_two_windows_decides_once(tmp_path, database_url):
 
 
 def test_a_return_tells_the_doctor_the_pharmacists_words_without_a_persons_number(line, rx_id):
-    review.claim(line.city, rx_id, PHARMACIST)
+    review.assign(line.city, rx_id, PHARMACIST)
     text = "二甲双胍剂量请核对,eGFR 未知;联系 138 1234 5678 或 ３70102199001011234"
     review.decide(line.city, rx_id, PHARMACIST, Decision("return", ("2-1",), text))
     line.deliver()

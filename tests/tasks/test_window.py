@@ -184,7 +184,7 @@ def test_work_goes_on_while_a_worker_has_what_was_due_and_the_drawing_can_wait(l
     assert not window.work_goes_on(line.city, 30)
     line.clock.advance(seconds=3)
     with line.city.db.transaction() as session:
-        prescriptions.claim_due(session, "worker-1", at=line.city.now(), lease=timedelta(seconds=60), limit=1)
+        prescriptions.lease_due(session, "worker-1", at=line.city.now(), lease=timedelta(seconds=60), limit=1)
     assert window.work_goes_on(line.city, 30)
     assert not window.work_goes_first(line.city, 30), "nobody waits for a worker"
     assert not window.work_goes_on(line.city, 2), "the drawing has waited too long"

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from domain.audit.case import Case
 from domain.audit.rulebook import BLOCK, SELFPAY, WARN, Hit, Phase, hit, rule
-from domain.benefit import Person, applicable, benefit_line, cap_may_end, settle
+from domain.benefit import Insured, applicable, benefit_line, calculate, cap_may_end
 from domain.money import line_amount, yuan
 from domain.orders import OrderLine
 from domain.words import Two
@@ -56,9 +56,9 @@ def cap_left(case: Case) -> Iterator[Hit]:
     ]
     if not cap_may_end(lines, terms, entitlement.used):
         return
-    person = Person(civil_ratio=terms.policy.civil_ratio if entitlement.civil_servant else Decimal(0))
-    with_cap = settle(lines, terms, person, entitlement.used)
-    without = settle(lines, replace(terms, cap=None), person, entitlement.used)
+    person = Insured(civil_ratio=terms.policy.civil_ratio if entitlement.civil_servant else Decimal(0))
+    with_cap = calculate(lines, terms, person, entitlement.used)
+    without = calculate(lines, replace(terms, cap=None), person, entitlement.used)
     if without.pool > with_cap.pool:
         yield hit("CAP_EXCEED", Two("本年度限额不足,患者预计多负担 {more} 元",
                                     "the yearly cap ends here; the patient pays about {more} yuan more"),

@@ -220,7 +220,7 @@ def fill(folder: Path, url: str) -> None:
     town.say(back[1], OrderStatus.RETURNED, reason="quality")
     rejected, sent_back = town.in_review(), town.in_review("home_delivery")
     for rx_id, decision in ((rejected, "reject"), (sent_back, "return")):
-        review.claim(city, rx_id, PHARMACIST)
+        review.assign(city, rx_id, PHARMACIST)
         review.decide(city, rx_id, PHARMACIST, review.Decision(
             decision, codes=[sorted(city.knowledge.review_items)[0]], text="请核对"))
         town.work(rx_id)
@@ -259,7 +259,7 @@ def fill(folder: Path, url: str) -> None:
     _with_every_fact(town)
     town.in_review("child")
     held = town.in_review()
-    review.claim(city, held, PHARMACIST)
+    review.assign(city, held, PHARMACIST)
     town.at_the_pharmacy()
     town.say(town.at_the_pharmacy(), OrderStatus.ACCEPTED, OrderStatus.PREPARED)
     asyncio.run(audit_prescription(city, town.prescribe()))

@@ -49,7 +49,7 @@ def test_what_is_settled_waits_no_more_and_its_neighbours_do(db: Database) -> No
     park(db, "M2", "W1")
     with db.transaction() as session:
         assert mapping.waiting(session, "h", "M1") == "a-M1"
-        mapping.settle(session, "h", "M1")
+        mapping.take(session, "h", "M1")
         assert mapping.waiting(session, "h", "M1") is None
     with db.reading() as session:
         assert [one.key for one in mapping.queue(session, "h")] == ["M2"]

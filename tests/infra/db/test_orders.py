@@ -141,7 +141,7 @@ def test_a_word_that_was_decided_on_an_older_status_is_stale(postgres_db: Databa
 def test_terms_are_kept_even_if_the_chain_has_said_more_by_then(db: Database, ord_id: str, already: bool) -> None:
     if already:
         advance(db, ord_id, O.ACCEPTED)
-    terms = orders.Terms(order("rx_x").total, "AK-1", accept_by=NOW, fulfil_by=NOW + MINUTE)
+    terms = orders.OrderTerms(order("rx_x").total, "AK-1", accept_by=NOW, fulfil_by=NOW + MINUTE)
     with db.transaction() as session:
         moved = orders.advance(session, seen(session, ord_id), O.ORDERED, at=NOW, terms=terms)
     placed = now(db, ord_id)

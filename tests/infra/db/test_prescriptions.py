@@ -15,7 +15,7 @@ from tests.infra.db.records import MINUTE, NOW, admit, admitted, at_once
 
 def take(db: Database, owner: str = "a", *, at: datetime = NOW, lease: timedelta = MINUTE, limit: int = 10) -> list[str]:
     with db.transaction() as session:
-        return [due.id for due in prescriptions.claim_due(session, owner, at=at, lease=lease, limit=limit)]
+        return [due.id for due in prescriptions.lease_due(session, owner, at=at, lease=lease, limit=limit)]
 
 
 def end(db: Database, owner: str, *ids: str) -> None:
@@ -75,11 +75,11 @@ def test_a_flood_from_one_hospital_leaves_the_others_their_share(db: Database) -
 def test_an_event_may_move_a_prescription_to_a_chains_lane(db: Database) -> None:
     head = admitted(db, 1)
     with db.transaction() as session:
-        assert prescriptions.claim_due(session, "a", at=NOW, lease=MINUTE, limit=1)[0].chain == ""
+        assert prescriptions.lease_due(session, "a", at=NOW, lease=MINUTE, limit=1)[0].chain == ""
         history.append(session, head, actor="platform", event=Event.QUEUED, at=NOW, wake_at=NOW,
                        also={"lane": "jinan_first/ankang"})
         prescriptions.release(session, "a", [head.id])
-        (due,) = prescriptions.claim_due(session, "a", at=NOW, lease=MINUTE, limit=1)
+        (due,) = prescriptions.lease_due(session, "a", at=NOW, lease=MINUTE, limit=1)
         assert (due.chain, due.lane) == ("ankang", f"{due.hospital}/ankang")
 
 
@@ -87,7 +87,7 @@ def test_a_lane_that_is_full_is_left_alone(db: Database) -> None:
     admitted(db, 1, hospital="slow")
     other = admitted(db, 2, hospital="other").id
     with db.transaction() as session:
-        due = prescriptions.claim_due(session, "a", at=NOW, lease=MINUTE, limit=9, without=["slow/"])
+        due = prescriptions.lease_due(session, "a", at=NOW, lease=MINUTE, limit=9, without=["slow/"])
     assert [one.id for one in due] == [other]
 
 
@@ -157,7 +157,7 @@ def test_a_worker_does_not_wait_for_rows_another_is_claiming(postgres_db: Databa
     db = postgres_db
     first, second = admitted(db, 1, at=NOW - MINUTE), admitted(db, 2)
     with db.transaction() as session:
-        prescriptions.claim_due(session, "a", at=NOW, lease=MINUTE, limit=1)
+        prescriptions.lease_due(session, "a", at=NOW, lease=MINUTE, limit=1)
         assert take(db, "b") == [second.id]
     assert take(db, "c", at=NOW + 2 * MINUTE) == [first.id, second.id]
 
@@ -197,5 +197,5 @@ def test_what_cannot_be_read_is_set_aside_with_its_trouble(db: Database) -> None
         prescriptions.set_aside(session, head.id, until=NOW + MINUTE, trouble="ValidationError")
     assert take(db) == []
     with db.transaction() as session:
-        (due,) = prescriptions.claim_due(session, "a", at=NOW + MINUTE, lease=MINUTE, limit=1)
+        (due,) = prescriptions.lease_due(session, "a", at=NOW + MINUTE, lease=MINUTE, limit=1)
     assert (due.id, due.attempts) == (head.id, 1)

@@ -25,7 +25,7 @@ def queue_up(db: Database, number: int = 1, *, opened: datetime = NOW, valid: ti
 
 def claim(db: Database, rx_id: str, who: str, at: datetime = NOW) -> bool:
     with db.transaction() as session:
-        return reviews.claim(session, rx_id, who, at=at, until=at + 10 * MINUTE)
+        return reviews.assign(session, rx_id, who, at=at, until=at + 10 * MINUTE)
 
 
 def lapses(db: Database, rx_id: str) -> int:
