@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import html
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from domain.orders import OrderStatus
+from infra.db import views
 from infra.db.notices import NoticeKind, note
 from tasks.city import City
 from tasks.line import hop
@@ -192,6 +194,24 @@ def test_notices_are_listed_apart_from_the_discrepancies(
     assert (newest["partner"], newest["subject"], newest["detail"]) == ("jinan_county", "89abcdef", "broke")
     assert get(client, operator, f"notices?before={newest['id']}") == [older]
     assert get(client, operator, "discrepancies") == []
+
+
+@pytest.mark.parametrize(("kind", "subject", "detail", "shown"), [
+    (NoticeKind.FILE_PARKED, "0123abcd", "untaken", "jinan_county 0123abcd: 不是可读取的文件类型 a kind of file nobody reads"),
+    (NoticeKind.MESSAGE_SHAPE, "Patient.language", "gone", "jinan_county Patient.language: 不再出现 gone"),
+    (NoticeKind.QUOTE_LEFT_OUT, "2026-11-22:CHN-01:AK02", "stores[1].minutes",
+     "jinan_county 2026-11-22:CHN-01:AK02: stores[1].minutes"),
+])
+def test_a_notice_is_on_the_board_in_both_languages(
+        client: TestClient, operator: dict[str, str], city: City, clock: Clock, kind: NoticeKind, subject: str,
+        detail: str, shown: str) -> None:
+    with city.db.transaction() as session:
+        note(session, kind=kind, partner="jinan_county", subject=subject, detail=detail, at=clock.at)
+
+    page = html.unescape(client.get("/", headers=operator).text)
+
+    _, *words = views.NOTICES[kind]
+    assert [text for text in (*words, shown) if text not in page] == []
 
 
 def test_the_board_is_plain_data_too(client: TestClient, operator: dict[str, str], day: list[str]) -> None:
