@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from adapters.chains import wire
+from adapters.messages import Fetched, Reply
 from domain.claims import Accumulators, Claim, DayTotals, Entitlement, Identity, Reconciled, Reversal, Settlement
 from domain.errors import InvalidPayload, OutcomeUnknown, Refused
 from domain.findings import Finding, Severity
@@ -105,8 +106,8 @@ _TOO_LATE = {
 
 
 @dataclass
-class FakeChain(_Line):
-    """A chain with one store, in memory; keeps `adapters.protocols.Chain`."""
+class FakePageChain(_Line):
+    """A chain with one store, in memory, whose people enter their updates on a page of ours; keeps `adapters.protocols.Chain`."""
 
     slug: str = "fake"
     store: str = "F01"
@@ -117,7 +118,6 @@ class FakeChain(_Line):
     minutes: int = 20
     says_yes_at_once: bool = False
     """Placing answers `accepted` instead of `ordered`."""
-    secret: str = "fake-callback-secret"
     book: dict[str, _Held] = field(default_factory=dict)
     """By order id: what the chain has. One entry per order, however often it was asked."""
     arrived: list[tuple[str, str]] = field(default_factory=list)
@@ -183,26 +183,6 @@ class FakeChain(_Line):
         self.notices[notice.order_id] = notice
         self._answer()
 
-    def verify(self, timestamp: str, nonce: str, body: bytes, signature: str, now: datetime) -> None:
-        wire.verify(self.secret, timestamp, nonce, body, signature, now)
-
-    def parse_update(self, body: bytes) -> OrderUpdate:
-        try:
-            given = json.loads(body)
-            return OrderUpdate(
-                event_id=given["event_id"],
-                order_id=given["order_id"],
-                status=OrderStatus(given["status"]),
-                claim_secret=given["claim_secret"],
-                at=datetime.fromisoformat(given["at"]),
-                reason=given["reason"],
-                lines=tuple(given["lines"]),
-                pickup_code=given["pickup_code"],
-            )
-        except (ValueError, KeyError, TypeError):
-            broken = Finding("CHAIN_CONTRACT", Severity.BLOCK, "CHN-03", "$", "报文不符约定", "not as agreed")
-        raise InvalidPayload([broken])
-
     def update(
         self,
         order_id: str,
@@ -237,27 +217,6 @@ class FakeChain(_Line):
             pickup_code=pickup_code,
         )
 
-    def body(self, update: OrderUpdate) -> bytes:
-        """The update as the bytes `parse_update` understands."""
-        return json.dumps(
-            {
-                "event_id": update.event_id,
-                "order_id": update.order_id,
-                "status": update.status.value,
-                "claim_secret": update.claim_secret,
-                "at": update.at.isoformat(),
-                "reason": update.reason,
-                "lines": list(update.lines),
-                "pickup_code": update.pickup_code,
-            }
-        ).encode()
-
-    def headers(self, body: bytes, now: datetime, nonce: str = "") -> dict[str, str]:
-        """The headers of a signed callback; a fresh nonce unless told otherwise."""
-        timestamp, nonce = str(int(now.timestamp())), nonce or f"nonce-{next(self._events):016d}"
-        signature = wire.sign(self.secret, timestamp, nonce, body)
-        return {"Sanyi-Timestamp": timestamp, "Sanyi-Nonce": nonce, "Sanyi-Signature": signature}
-
     def _left(self, drug: str) -> Decimal:
         return self.stock.get(drug, Decimal("Infinity"))
 
@@ -279,6 +238,86 @@ class FakeChain(_Line):
 
     def _receipt(self, order_id: str) -> Receipt:
         return Receipt(f"REF-{order_id}", self.book[order_id].status)
+
+
+@dataclass
+class _WritingChain(FakePageChain):
+    """A chain that puts its updates into bytes of its own; keeps `adapters.protocols.WritesUpdates`."""
+
+    def parse_update(self, body: bytes) -> OrderUpdate:
+        try:
+            given = json.loads(body)
+            return OrderUpdate(
+                event_id=given["event_id"],
+                order_id=given["order_id"],
+                status=OrderStatus(given["status"]),
+                claim_secret=given["claim_secret"],
+                at=datetime.fromisoformat(given["at"]),
+                reason=given["reason"],
+                lines=tuple(given["lines"]),
+                pickup_code=given["pickup_code"],
+            )
+        except (ValueError, KeyError, TypeError):
+            broken = Finding("CHAIN_CONTRACT", Severity.BLOCK, "CHN-03", "$", "报文不符约定", "not as agreed")
+        raise InvalidPayload([broken])
+
+    def body(self, update: OrderUpdate) -> bytes:
+        """The update as the bytes `parse_update` understands."""
+        return json.dumps(
+            {
+                "event_id": update.event_id,
+                "order_id": update.order_id,
+                "status": update.status.value,
+                "claim_secret": update.claim_secret,
+                "at": update.at.isoformat(),
+                "reason": update.reason,
+                "lines": list(update.lines),
+                "pickup_code": update.pickup_code,
+            }
+        ).encode()
+
+
+@dataclass
+class FakeChain(_WritingChain):
+    """A chain that calls back; keeps `adapters.protocols.CallsBack`."""
+
+    secret: str = "fake-callback-secret"
+
+    def verify(self, timestamp: str, nonce: str, body: bytes, signature: str, now: datetime) -> None:
+        wire.verify(self.secret, timestamp, nonce, body, signature, now)
+
+    def headers(self, body: bytes, now: datetime, nonce: str = "") -> dict[str, str]:
+        """The headers of a signed callback; a fresh nonce unless told otherwise."""
+        timestamp, nonce = str(int(now.timestamp())), nonce or f"nonce-{next(self._events):016d}"
+        signature = wire.sign(self.secret, timestamp, nonce, body)
+        return {"Sanyi-Timestamp": timestamp, "Sanyi-Nonce": nonce, "Sanyi-Signature": signature}
+
+
+@dataclass
+class FakePolledChain(_WritingChain):
+    """A chain that never calls: it is asked for its updates; keeps `adapters.protocols.Polled`."""
+
+    waiting: dict[str, bytes] = field(default_factory=dict)
+    """Updates that were not answered yet, by the chain's own name for them, oldest first."""
+    answers: list[Reply] = field(default_factory=list)
+    """What was handed back, in order."""
+
+    def offer(self, update: OrderUpdate) -> None:
+        """Have an update ready for the next poll."""
+        self.waiting[f"{update.event_id}.{len(self.waiting)}"] = self.body(update)
+
+    async def poll(self, limit: int) -> Sequence[Fetched]:
+        self.calls.append("poll")
+        self._ask()
+        self._answer()
+        return [Fetched(ref, raw) for ref, raw in self.waiting.items()][:limit]
+
+    async def hand_back(self, ref: str, reply: Reply) -> None:
+        self.calls.append("hand_back")
+        self._ask()
+        self.answers.append(reply)
+        self.waiting.pop(ref, None)
+        self._answer()
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ from decimal import Decimal
 
 import pytest
 
-from adapters.protocols import Chain, Payer
+from adapters.messages import Reply
+from adapters.protocols import CallsBack, Chain, Payer, Polled, WritesUpdates
 from domain.errors import InvalidPayload, OutcomeUnknown, Refused
 from domain.orders import OrderStatus
 from domain.prescription import Handover
 from infra.http import Transport
 from tests.contracts.examples import ASKED, AT, DAY, NOTICE, PLACE, claim, order
-from tests.fakes import FakeChain, FakePayer, Replay
+from tests.fakes import FakeChain, FakePageChain, FakePayer, FakePolledChain, Replay
 
 
 def test_the_fakes_have_the_shape_of_the_real_ones() -> None:
@@ -21,6 +22,24 @@ def test_the_fakes_have_the_shape_of_the_real_ones() -> None:
     transport: Transport = Replay()
     assert (chain.slug, payer.slug) == ("fake", "fake_centre")
     assert transport
+
+
+@pytest.mark.parametrize(("chain", "capabilities"), [
+    (FakeChain(), {WritesUpdates, CallsBack}), (FakePolledChain(), {WritesUpdates, Polled}), (FakePageChain(), set())])
+def test_each_fake_chain_can_do_what_its_kind_can(chain: Chain, capabilities: set[type]) -> None:
+    assert {capability for capability in (WritesUpdates, CallsBack, Polled) if isinstance(chain, capability)} == capabilities
+
+
+async def test_a_polled_chain_keeps_an_update_until_its_answer_is_handed_back() -> None:
+    chain = FakePolledChain()
+    await chain.hold(order())
+    chain.offer(chain.update("ord_sample1", OrderStatus.ACCEPTED))
+    (fetched,) = await chain.poll(10)
+    assert await chain.poll(10) == [fetched]
+    assert chain.parse_update(fetched.raw).status is OrderStatus.ACCEPTED
+    for _ in range(2):
+        await chain.hand_back(fetched.ref, Reply(b"{}"))
+    assert await chain.poll(10) == []
 
 
 async def test_the_fake_chain_sells_what_it_has() -> None:
