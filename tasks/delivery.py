@@ -13,7 +13,7 @@ from tasks.city import City
 
 
 async def await_delivery(city: City, prescription_id: str) -> Head:
-    """fulfilling and awake: the pharmacy said something, the hospital cancels, or somebody was silent too long."""
+    """fulfilling and due: the pharmacy has moved the order, the hospital cancels, or an answer or the receipt is overdue."""
     with city.db.reading() as session:
         loaded = prescriptions.load(session, prescription_id, expected=Status.FULFILLING)
         placed = orders.of(session, prescription_id)[-1]
@@ -25,28 +25,28 @@ async def await_delivery(city: City, prescription_id: str) -> Head:
     if placed.status not in ALIVE:
         overdue = placed.status is OrderStatus.CANCELLED and placed.reason == "expired"
         if overdue and placed.fulfil_by and now >= placed.fulfil_by and not loaded.cancel_reason:
-            return ends.expire(city, loaded)  # We took it back for that, and crashed before we wrote it down.
+            return ends.expire(city, loaded)  # The order was taken back for that, but the process died before it was recorded.
         return _look_again(city, loaded, placed)
     if loaded.cancel_reason:
         return await _cancel(city, loaded, placed)
-    said_yes = placed.status is not OrderStatus.ORDERED
-    if unfinished or (not said_yes and placed.accept_by and now >= placed.accept_by):
-        now_it_is = await withdraw(city, placed, "no_answer")
-        if now_it_is is OrderStatus.CANCELLED:
+    has_answered = placed.status is not OrderStatus.ORDERED
+    if unfinished or (not has_answered and placed.accept_by and now >= placed.accept_by):
+        status = await withdraw(city, placed, "no_answer")
+        if status is OrderStatus.CANCELLED:
             return _note(city, loaded, placed, Event.NO_ANSWER)
-        # It can't be taken back, and its word has not come yet: that word is asked for again, not raced for.
-        if now_it_is is not placed.status:
-            return _note(city, loaded, placed, Event.WORD_MISSED, status=now_it_is)
+        # The order cannot be taken back, and the update about it has not come yet: wait for it, and ask again later.
+        if status is not placed.status:
+            return _note(city, loaded, placed, Event.WORD_MISSED, status=status)
         with city.db.transaction("delivery.overdue") as session:
             return history.wait(session, loaded.head, until=now + city.policy.ask_again_after,
                                 waiting_for=Wait.ACCEPTANCE_OVERDUE)
     until, waiting_for = next_look(placed.status, placed.accept_by, placed.fulfil_by)
-    if said_yes and placed.fulfil_by and now >= placed.fulfil_by:
-        now_it_is = await withdraw(city, placed, "expired")
-        if now_it_is is OrderStatus.CANCELLED:
+    if has_answered and placed.fulfil_by and now >= placed.fulfil_by:
+        status = await withdraw(city, placed, "expired")
+        if status is OrderStatus.CANCELLED:
             return ends.expire(city, loaded)
-        # A timer never rewrites a fact: what cannot be taken back may still be handed over, or has been.
-        until = now + city.policy.ask_again_after if now_it_is in ALIVE else now
+        # The order cannot be taken back: it may still be handed over, or has been. A timer never changes a fact.
+        until = now + city.policy.ask_again_after if status in ALIVE else now
         waiting_for = Wait.RECEIPT_OVERDUE
     with city.db.transaction("delivery.awaited") as session:
         return history.wait(session, loaded.head, until=until, waiting_for=waiting_for)
@@ -65,7 +65,7 @@ def _fulfilled(city: City, loaded: Loaded, placed: Placed) -> Head:
 
 
 def _look_again(city: City, loaded: Loaded, placed: Placed) -> Head:
-    """The order is over without medicine: back to the market, unless the hospital has cancelled it meanwhile."""
+    """The order has ended without medicine: another pharmacy is looked for, unless the hospital has cancelled meanwhile."""
     rx = loaded.prescription
     with city.db.transaction("delivery.reopened") as session:
         if reason := inbox.cancel_wished(session, rx.hospital, rx.external_id):
@@ -81,7 +81,7 @@ def _look_again(city: City, loaded: Loaded, placed: Placed) -> Head:
 
 
 async def _cancel(city: City, loaded: Loaded, placed: Placed) -> Head:
-    """The hospital cancels an order under way; the chain has the last word on whether it still can be."""
+    """The hospital cancels an order under way; the chain decides whether that is still possible."""
     assert loaded.cancel_reason is not None
     rx = loaded.prescription
     if await withdraw(city, placed, "cancelled") is OrderStatus.CANCELLED:
