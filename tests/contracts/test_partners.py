@@ -446,6 +446,16 @@ def test_every_adapter_has_the_verbs_of_its_protocol_and_of_its_capabilities(kin
     keeps(adapter_class(kind, slug), promised)
 
 
+@pytest.mark.parametrize(("kind", "slug"), EVERYONE)
+def test_no_adapter_has_half_a_capability(kind: str, slug: str) -> None:
+    """One that has `poll` and no `hand_back` would never be polled, and nothing would say so."""
+    adapter = adapter_class(kind, slug)
+    for capability in CAPABILITIES:
+        own = [name for name, verb in inspect.getmembers(capability, inspect.isfunction)
+               if not name.startswith("_") and name in vars(capability)]
+        assert len({hasattr(adapter, name) for name in own}) == 1, capability.__name__
+
+
 def test_every_capability_is_some_adapters() -> None:
     assert {promised for _, _, promised in PROMISES} == {*PROTOCOLS.values(), *CAPABILITIES}
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from adapters.mapping import CodeMap
-from adapters.messages import Fetched, Message, Parked, Unmapped
+from adapters.messages import Fetched, Message, Parked, Reply, Unmapped
 from domain.errors import Transient
 from domain.events import Event
 from domain.findings import Finding, Severity
@@ -327,6 +327,9 @@ class WithABox(FakeHospital):
 
     async def poll(self, limit: int) -> Sequence[Fetched]:
         return ()
+
+    async def hand_back(self, ref: str, reply: Reply) -> None:
+        raise AssertionError("nothing was taken from it")
 
     async def parked(self) -> Sequence[Parked]:
         return [Parked("0123abcd", "broke")]

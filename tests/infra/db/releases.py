@@ -127,6 +127,9 @@ class Spoken(FakeHospital):
     async def poll(self, limit: int) -> tuple[Fetched, ...]:
         return ()
 
+    async def hand_back(self, ref: str, reply: Reply) -> None:
+        raise AssertionError("nothing was taken from it")
+
     async def parked(self) -> list[Parked]:
         return [Parked("0123abcd", "broke")]
 
