@@ -168,10 +168,10 @@ def test_two_independent_computations_agree_to_the_fen(person, drugs, quantity):
     chosen = next(one for one in policy.benefits if one.insutype == person["insutype"]
                   and one.scope == ("CHRONIC" if disease else "OUTPATIENT"))
     used = person["used"]
-    ours = benefit.settle(
+    ours = benefit.calculate(
         [benefit.BenefitLine(line_amount(price, Decimal(quantity)), Decimal(quantity), catalogue[drug].category,
                              catalogue[drug].first_selfpay, catalogue[drug].pay_standard) for drug in drugs],
-        benefit.Terms.of(chosen, 3, person["psn_type"] == "12", policy.disease_caps.get(disease)), benefit.Person(),
+        benefit.BenefitTerms.of(chosen, 3, person["psn_type"] == "12", policy.disease_caps.get(disease)), benefit.Insured(),
         Accumulators(fen(used["ded_used"]), fen(used["cap_used"].get(cap_key, "0")), fen(used["pool_used"]),
                      fen(used["sb_cum"]), fen(person["balance"])))
     assert {name: getattr(ours, name) for name in ("total", "own", "over", "deductible", "pool", "serious", "fund",
