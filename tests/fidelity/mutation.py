@@ -47,8 +47,13 @@ class Values:
 
     def others(self, place: str, value: str) -> list[str]:
         """Up to two other values for a place: one from another sample, and one made from this."""
-        known = [one for one in self._seen.get(place, ()) if one != value]
+        known = [one for one in self._seen.get(place, ()) if _spelled(one) != _spelled(value)]
         return list(dict.fromkeys([*known[:1], changed(value)]))
+
+
+def _spelled(value: str) -> str:
+    """A day in one spelling: a workbook's cell holds midnight where a text holds the day alone, and says no other day."""
+    return re.sub(r"(\d{4}-\d\d-\d\d)[T ]00:00(:00)?", r"\1", value)
 
 
 def changed(value: str) -> str:
