@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from domain.claims import Accumulators, Entitlement, Settlement
-from domain.knowledge import Knowledge
+from domain.knowledge.tables import Knowledge
 from domain.money import Fen, line_amount, share
 from domain.orders import OrderLine
 from domain.policy import AccountScope, BenefitPolicy, CapBasis, CityPolicy, Scope

@@ -105,8 +105,9 @@ class Pages:
         return names.waiting(stored, self._partner)
 
     def _frequency(self, code: str) -> Two:
+        # A city may have frequencies of its own, for which we have no English: the code stands for it.
         known = self._city.knowledge.frequencies.get(code)
-        return Two(known.name if known else code, words.FREQUENCIES_EN[code] if known else code)
+        return Two(known.name if known else code, words.FREQUENCIES_EN.get(code, code))
 
 
 def _failed(row: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from adapters.dialects import cda, cda_soap
+from adapters.dialects import cda, cda_answers, cda_soap
 from gateway.access import denied, hospital_token, speakers
 from gateway.bodies import Bodies
 from gateway.trouble import headers_of, http_error, spoken
@@ -50,8 +50,8 @@ def _serve(city: City, hospital: str, raw: bytes) -> bytes:
     call = cda_soap.call(raw)
     if call.operation == "QueryStatus":
         prescription = intake.where_is(city, hospital, call.number)
-        answer = (cda.result(cda.Inquiry.KNOWN, city.now(), prescription.id, call.number, prescription.status)
-                  if prescription else cda.result(cda.Inquiry.UNKNOWN, city.now()))
+        answer = (cda_answers.result(cda_answers.Inquiry.KNOWN, city.now(), prescription.id, call.number, prescription.status)
+                  if prescription else cda_answers.result(cda_answers.Inquiry.UNKNOWN, city.now()))
         return cda_soap.response(call.operation, answer)
     kind = "Bundle" if call.operation == "SubmitPrescription" else "Task"
     return cda_soap.response(call.operation, intake.receive(city, hospital, call.raw, expect=kind).body)

@@ -6,6 +6,7 @@ Bad data is `NeedsOperator`, naming file, row, field and cure, so that it stops 
 import csv
 import hashlib
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 
 from domain.errors import NeedsOperator
 from domain.findings import Severity
-from domain.knowledge import (
+from domain.knowledge.rows import (
     AgeSexLimit,
     AllergyGroup,
     CatalogueEntry,
@@ -27,12 +28,12 @@ from domain.knowledge import (
     Frequency,
     Interaction,
     InUse,
-    Knowledge,
     LabLimit,
     PaymentRestriction,
     PregnancyRow,
     ReviewItem,
 )
+from domain.knowledge.tables import Knowledge
 from domain.money import Fen, fen
 from domain.policy import AccountScope, BenefitPolicy, CapBasis, CityPolicy, HospitalTerms, Scope
 from domain.prescription import DrugKind, Sex
@@ -179,6 +180,11 @@ def load_policy(slug: str, root: Path = CITIES) -> CityPolicy:
         raise NeedsOperator(f"{slug}/policy.toml: {error}; compare with cities/jinan/policy.toml") from None
     if policy.slug != slug:
         raise NeedsOperator(f"{slug}/policy.toml: slug is {policy.slug!r}; write the folder's name")
+    # Addresses, secrets and polls go by a partner's slug alone.
+    partners = Counter([policy.payer, *policy.chains, *(terms.slug for terms in policy.hospitals)])
+    for partner, count in partners.items():
+        if count > 1:
+            raise NeedsOperator(f"{slug}/policy.toml: {partner} names two partners; rename the folder of one of them")
     return policy
 
 

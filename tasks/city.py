@@ -9,7 +9,7 @@ from adapters import registry
 from adapters.mapping import CodeMap, read_tables
 from adapters.protocols import Chain, Hospital, Payer
 from domain.errors import NeedsOperator
-from domain.knowledge import Knowledge
+from domain.knowledge.tables import Knowledge
 from domain.policy import CityPolicy, scaled
 from infra.cities import load_knowledge, load_policy
 from infra.crypto import Cipher, make_cipher

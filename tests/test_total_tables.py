@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from adapters.dialects import erx, hl7v2
-from adapters.dialects.cda import Inquiry
+from adapters.dialects.cda_answers import Inquiry
 from adapters.messages import Outcome
 from domain.events import Event, Wait
 from domain.findings import Severity
@@ -30,14 +30,14 @@ PACKAGES = ("adapters", "domain", "fhir_profiles", "flows", "gateway", "infra", 
 
 TABLES: Mapping[str, Iterable[str]] = {
     "adapters.chains.baicao.translation._TAKE_WAY": Handover,
-    "adapters.dialects.cda.WORDS": (*Outcome, *Inquiry),
+    "adapters.dialects.cda_answers.WORDS": (*Outcome, *Inquiry),
     "adapters.dialects.dropbox.OUTCOME_WORDS": Outcome,
     "adapters.dialects.erx.CODES": (*REPORTED, *erx.Before),
     "adapters.dialects.hl7v2.CANCEL_CONTROLS": CANCEL_ANSWERS,
     "adapters.dialects.hl7v2.HTTP_STATUS": Outcome,
     "adapters.dialects.hl7v2.SEVERITIES": Severity,
-    "adapters.hospitals.jinan_central.translation.NOTE_SEVERITIES": Severity,
-    "adapters.hospitals.jinan_central.translation.PROGRESS": REPORTED,
+    "adapters.hospitals.jinan_central.reports.NOTE_SEVERITIES": Severity,
+    "adapters.hospitals.jinan_central.reports.PROGRESS": REPORTED,
     # The other two notices are answers to a cancel, which in this dialect never waits and so is never reported.
     "adapters.hospitals.jinan_tcm.translation.STATUS_WORDS": (*Status, Notice.INVALID, Notice.CANCEL_REFUSED),
     # An emergency prescription needs a reason from the first day on.

@@ -12,13 +12,7 @@ import binascii
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from decimal import Decimal
-from enum import StrEnum
 from fractions import Fraction
-from typing import Any
-
-from lxml import etree
 
 from adapters.dialects.cda_grammar import (
     DATA_ELEMENTS,
@@ -30,6 +24,8 @@ from adapters.dialects.cda_grammar import (
     LOINC,
     MEDICATION,
     OF_A_DRUG,
+    SERVICE,
+    SOAP,
     SUPPLEMENT,
     TYPES,
     UNREAD,
@@ -37,23 +33,19 @@ from adapters.dialects.cda_grammar import (
     XSI,
     step,
 )
-from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
+from adapters.dialects.cda_rules import BY_CODE, RULES
+from adapters.dialects.cda_values import decimal, one_line
 from adapters.xml import Element, local, parse, shown, spot, xpath
 from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
 from domain.units import factor
 from fhir_profiles import drafts
-from fhir_profiles.catalogue import MessageRule
 from fhir_profiles.drafts import NOTHING, Said
 from fhir_profiles.message import KEY
 
-__all__ = ["DATA_ELEMENTS", "LEFT_OUT", "LOINC", "SUPPLEMENT", "V3", "xpath"]
+__all__ = ["DATA_ELEMENTS", "LEFT_OUT", "LOINC", "RULES", "SERVICE", "SUPPLEMENT", "V3", "xpath"]
 
 DIALECT = "cda"
-
-SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
-SERVICE = "urn:sanyi:prescription:v1"
-"""Namespace of our own SOAP service; its WSDL is `cda.wsdl` beside this file."""
 
 TEMPLATES: Mapping[str, tuple[str, bool]] = {
     "2.16.156.10011.2.1.1.24": ("C0004", False),
@@ -69,115 +61,6 @@ MAX_STATEMENTS = 150
 
 MAX_FINDINGS = 10
 """Findings of one rule in one document."""
-
-BEIJING = "+08:00"
-
-_WST = "WS/T 500.5-2016, 500.6-2016"
-_HL7 = "HL7 CDA R2"
-
-RULES: tuple[MessageRule, ...] = (
-    MessageRule("CDA-001", "CDA_ROOT", "structure", _WST,
-         "既不是 CDA 文档，也不是撤销请求", "This is neither a CDA document nor a cancel.",
-         "根元素用 urn:hl7-org:v3 的 ClinicalDocument", "Let the root be ClinicalDocument of urn:hl7-org:v3."),
-    MessageRule("CDA-002", "CDA_TEMPLATE", "value", _WST,
-         "templateId 不是西药处方或中药处方", "The templateId is not that of a prescription.",
-         "西药处方用 2.16.156.10011.2.1.1.24，中药处方用 2.16.156.10011.2.1.1.25",
-         "Send 2.16.156.10011.2.1.1.24 (western) or 2.16.156.10011.2.1.1.25 (Chinese medicine)."),
-    MessageRule("CDA-003", "CDA_CODE", "code-invalid", _WST,
-         "文档代码与模板不一致", "The document code is not that of the template.",
-         "西药处方用 C0004，中药处方用 C0005", "Send C0004 (western) or C0005 (Chinese medicine)."),
-    MessageRule("CDA-004", "CDA_DOCUMENT_ID", "required", _WST,
-         "缺少文档流水号，或其 root 不符", "The document id is missing or has another root.",
-         "填 id，root 为 2.16.156.10011.1.1，extension 为文档流水号",
-         "Send id with root 2.16.156.10011.1.1 and the document's own number as extension."),
-    MessageRule("CDA-005", "CDA_VERSION", "value", _WST,
-         "versionNumber 不是 1 至 9999 的整数", "The versionNumber is not a whole number from 1 to 9999.",
-         "填整数；首版为 1，可不填", "Send a whole number; the first version is 1 and need not say so."),
-    MessageRule("CDA-006", "CDA_REPLACES", "conflict", _WST,
-         "文档声明替换另一份文档，处方不能就地替换",
-         "The document replaces another one; a prescription is never replaced in place.",
-         "先用 CancelPrescription 撤销原处方，再以新处方编号发送新文档，不带 relatedDocument",
-         "Cancel the earlier prescription by CancelPrescription, then send a new document under a new prescription number, "
-         "without relatedDocument.", actor="prescriber"),
-    MessageRule("CDA-007", "CDA_TOO_MANY", "too-long", _WST,
-         "文档条目过多", "The document has too many entries.",
-         "一份文档只放一张处方", "Send one prescription per document."),
-    MessageRule("CDA-008", "CDA_DOCUMENT", "structure", "cda.wsdl",
-         "document 不是 Base64", "`document` is not Base64.",
-         "将整个 CDA 文件按字节做 Base64 编码", "Encode the bytes of the whole CDA file as Base64."),
-    MessageRule("CDA-009", "CDA_NEGATED", "business-rule", _HL7,
-         "声明带否定（negationInd）", "The statement is negated (negationInd).",
-         "处方只写要执行的内容；不用的药品不要写入", "Say only what is ordered, and leave out what is not.", actor="prescriber"),
-    MessageRule("CDA-010", "CDA_STATUS", "business-rule", _HL7,
-         "声明的状态不是有效医嘱，或标为未知（nullFlavor）却有内容",
-         "The status is not that of an order that stands, or what is filled in is marked as not known (nullFlavor).",
-         "statusCode 用 active 或 completed，或不填；有内容的元素不带 nullFlavor；已停止、已撤销的内容不要写入",
-         "Send statusCode active, completed or none, no nullFlavor on what has content; "
-         "leave out what was stopped or withdrawn.",
-         actor="prescriber"),
-    MessageRule("CDA-011", "CDA_MOOD", "business-rule", _HL7,
-         "声明的语气（moodCode）不是医嘱", "The statement's moodCode is not that of an order.",
-         "moodCode 用 EVN（标准所用），或 INT、RQO", "Send moodCode EVN (as the standard has it), INT or RQO.",
-         actor="prescriber"),
-    MessageRule("CDA-012", "CDA_UNREACHED", "structure", _WST,
-         "药品或其用法、诊断、补充信息不在标准规定的位置，平台读不到",
-         "A drug, its use, a diagnosis or a supplement stands where the standard has no place for it and nobody reads it.",
-         "每个药品用 substanceAdministration，直接放在用药章节（10160-0）的 entry 下；诊断放在 29548-5，不套 organizer，不嵌套",
-         "Put each drug as a substanceAdministration directly under an entry of section 10160-0, a diagnosis under 29548-5; "
-         "no organizer, no nesting."),
-    MessageRule("CDA-013", "CDA_REPEATED", "multiple-matches", _WST,
-         "只能有一个的内容出现了多次", "What can count only once stands several times.",
-         "只保留一个；一份文档只有一位患者、一位开方医师、一张处方",
-         "Keep one; a document is of one patient, one prescriber and one prescription."),
-    MessageRule("CDA-014", "CDA_UNREAD", "not-supported", _HL7,
-         "这里填有内容，而平台不读取它", "This is filled in, and the platform does not read it.",
-         "按标准的数据元或 README 所列的补充信息书写；不能写明的不要流转；空着的元素不受影响",
-         "Say it with the standard's data elements or the supplements the README lists; what they cannot say cannot circulate. "
-         "Elements without content do no harm.", actor="prescriber"),
-    MessageRule("CDA-015", "CDA_CONTRADICTION", "conflict", _WST,
-         "文档对同一事实有两种说法", "The document says two things about one fact.",
-         "核对两处，改为一致，或只保留正确的一处", "Compare the two, and make them agree or keep the one that is right.",
-         actor="prescriber"),
-    MessageRule("CDA-016", "CDA_FIXED", "value", _HL7,
-         "结构属性不是标准规定的值", "A structural attribute has another value than the standard's.",
-         "classCode、typeCode、xsi:type、codeSystem 等照标准的样例填写",
-         "Send classCode, typeCode, xsi:type, codeSystem and the like as the standard's examples have them."),
-    MessageRule("CDA-017", "CDA_UNIT", "value", _WST,
-         "数值的单位缺失，或不是这一项所用的单位", "The number has no unit, or one that this element cannot have.",
-         "天数用 天 或 周，年龄用 岁、月、周、天或小时，剂数用 剂；月不能换算成天，请写天数",
-         "Give durations in 天 (days) or 周 (weeks), ages in 岁, 月, 周, 天 or 小时, decoctions in 剂; "
-         "months are no number of days: send days."),
-    MessageRule("CDA-018", "CDA_NOT_CURRENT", "value", _HL7,
-         "给出的姓名、地址或电话没有一个是现用的", "None of the names, addresses or telephone numbers given is a current one.",
-         "给出现用的一个；旧的标 use=\"BAD\" 或填有效期，不要只给旧的",
-         "Give the current one; mark old ones by use=\"BAD\" or their period, and never give these alone.", actor="registration"),
-    MessageRule("CDA-019", "CDA_DECEASED", "business-rule", _HL7,
-         "文档说患者已去世", "The document says that the patient has died.",
-         "核对患者；标错的去掉 deceasedInd 后重发", "Check who the patient is; if the mark is wrong, send it without deceasedInd.",
-         actor="registration"),
-    MessageRule("CDA-020", "CDA_AGE", "conflict", _WST,
-         "年龄与出生日期（或身份证号）不符", "The age is not that of the birth date (or of the id number).",
-         "核对患者是谁；年龄按开具当日的周岁（婴儿按月、天）填写",
-         "Check who the patient is; the age is in completed years (months or days of an infant) on the day of issue.",
-         actor="registration"),
-    MessageRule("CDA-021", "CDA_TITLE", "value", _WST,
-         "标题不是处方的标题", "The title is not that of a prescription.",
-         "标题用 西药处方 或 中药处方；作废、草稿、测试文档不要发送",
-         "Let the title be 西药处方 or 中药处方, and do not send what is void, a draft or a test."),
-    MessageRule("CDA-022", "CDA_CONFIDENTIAL", "security", _HL7,
-         "文档的保密级别不允许流转", "The document's confidentiality does not let it circulate.",
-         "处方要由药师、药店和医保看到：confidentialityCode 用 N；需保密的处方不要流转",
-         "Pharmacist, pharmacy and insurance see a prescription: send confidentialityCode N, "
-         "and do not circulate what is restricted.",
-         actor="prescriber"),
-    MessageRule("CDA-023", "CDA_SIGNATURE", "value", _HL7,
-         "签名不是电子签名，或文档尚未签署", "The signature is no electronic signature, or the document is not signed yet.",
-         "signatureText 填 Base64 的签名值（64 至 60000 字节）并写明 time，signatureCode 用 S；没有签名就不填",
-         "Send the signature in Base64 (64 to 60,000 bytes) with its time and signatureCode S, or none at all."),
-)
-"""Why bytes are no document of this dialect. What a document says is judged by the checker."""
-
-BY_CODE = {rule.code: rule for rule in RULES}
 
 
 # What comes in.
@@ -696,144 +579,3 @@ def place(node: Element, attribute: str = "", de: str = "") -> Spot:
 
 def found(code: str, node: Element) -> Finding:
     return replace(BY_CODE[code].finding(xpath(node)), spot=place(node))
-
-
-# Values.
-
-_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:\.\d{1,6})?(?:([+-]\d\d):?(\d\d))?")
-_DAY = re.compile(r"(\d{4})(\d\d)(\d\d)(?:\d{4}(?:\d\d(?:\.\d{1,6})?)?(?:[+-]\d{4})?)?")
-
-
-def moment(said: Said) -> Said:
-    """A time of HL7 (yyyyMMddHHmmss, Beijing time where it has no offset) as ISO 8601; anything else as it is."""
-    if not (found := _TIME.fullmatch(said.value)):
-        return said
-    year, month, day_, hour, minute, second, east, minutes = found.groups()
-    offset = f"{east}:{minutes}" if east else BEIJING
-    return replace(said, value=f"{year}-{month}-{day_}T{hour}:{minute}:{second or '00'}{offset}")
-
-
-def day(said: Said) -> Said:
-    """The day of a time of HL7 as ISO 8601; anything else as it is."""
-    found = _DAY.fullmatch(said.value)
-    return replace(said, value="-".join(found.groups())) if found else said
-
-
-def days_after(start: Said, days: Said) -> Said:
-    """The moment so many days after another; what cannot be counted stays as it is, for the checker to refuse."""
-    try:
-        end = datetime.fromisoformat(start.value) + timedelta(days=int(days.value))
-    except (ValueError, OverflowError):
-        return days
-    return replace(days, value=end.isoformat())
-
-
-def decimal(text: str) -> Decimal | None:
-    """A plain number, or None."""
-    return Decimal(text) if _NUMBER.fullmatch(text) else None
-
-
-def plain(number: Decimal) -> str:
-    """A number without needless zeros: `30` for 30.0."""
-    return f"{number.normalize():f}"
-
-
-_NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
-_CJK = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
-_LINE_BREAKS = re.compile("[\\r\\n]+")
-_ENDS_CHINESE, _BEGINS_CHINESE = re.compile(f"[{_CJK}]\\Z"), re.compile(f"[{_CJK}]")
-
-
-def unindented(text: str) -> str:
-    """A text without the line breaks and indentation of a pretty printer; Chinese characters need no blank in their place."""
-    pieces: list[str] = []
-    for line in filter(None, (line.strip() for line in _LINE_BREAKS.split(text))):
-        if pieces and not (_ENDS_CHINESE.search(pieces[-1][-1:]) and _BEGINS_CHINESE.match(line)):
-            pieces.append(" ")
-        pieces.append(line)
-    return "".join(pieces)
-
-
-def one_line(texts: Iterable[Any]) -> str:
-    """Words of a narrative block on one line."""
-    return " ".join(line for text in texts for line in (unindented(str(text)),) if line)
-
-
-# What goes out.
-
-def element(namespace: str, name: str, *inner: Element | str, **attributes: str) -> Element:
-    """A new element; a character that XML cannot hold is left out of its texts."""
-    prefixes: Any = {None: namespace}
-    made = etree.Element(f"{{{namespace}}}{name}", {key: _printable(text) for key, text in attributes.items()},
-                         nsmap=prefixes)
-    for one in inner:
-        if isinstance(one, str):
-            made.text = _printable(one)
-        else:
-            made.append(one)
-    return made
-
-
-def _printable(text: str) -> str:
-    return "".join(char for char in text if char == "\t" or (char >= " " and not "\ud800" <= char <= "\udfff"
-                                                             and char not in "\ufffe\uffff"))
-
-
-class Inquiry(StrEnum):
-    """The answer to a question about a prescription (QueryStatus)."""
-
-    KNOWN = "known"
-    UNKNOWN = "unknown"
-
-
-WORDS: Mapping[Outcome | Inquiry, tuple[str, str]] = {
-    Outcome.ACCEPTED: ("已接收", "accepted"),
-    Outcome.REFUSED: ("不符合约定，未接收；请按所列问题修改后重发", "refused; correct what is listed and send it again"),
-    Outcome.CONFLICT: ("同一文档或处方已收到过，内容不同；先撤销原处方，再以新编号发送",
-                       "the document or prescription came before with another content; cancel that one, then send the new one "
-                       "under new numbers"),
-    Outcome.WAITING: ("已保存，待人工对照编码；结果另行通知", "kept until its codes are mapped; you will be told"),
-    Inquiry.KNOWN: ("处方现状", "where the prescription is"),
-    Inquiry.UNKNOWN: ("没有收到过该处方", "no such prescription came"),
-}
-
-
-def answer(_: Message | None, verdict: Verdict) -> Reply:
-    """The verdict as a `result` element, with every finding by data element, XPath and line."""
-    return Reply(result(
-        verdict.outcome, verdict.at, verdict.prescription_id, verdict.external_id, verdict.status,
-        verdict.findings, verdict.unmapped), 200, "text/xml; charset=utf-8")
-
-
-def result(outcome: Outcome | Inquiry, at: datetime, prescription_id: str = "", number: str = "", status: str = "",
-           findings: Sequence[Finding] = (), unmapped: Sequence[Unmapped] = ()) -> bytes:
-    """A `result` element of our service (cda.wsdl)."""
-    text, text_en = WORDS[outcome]
-    said = {"outcome": str(outcome), "text": text, "textEn": text_en, "at": at.isoformat(timespec="seconds")}
-    about = {"prescriptionId": prescription_id, "prescriptionNumber": number, "status": status}
-    return bytes(etree.tostring(element(
-        SERVICE, "result", *_texts(said), *_texts(about), *map(_finding, findings), *map(_unmapped, unmapped)),
-        encoding="utf-8"))
-
-
-def _finding(finding: Finding) -> Element:
-    said = {"code": finding.code, "rule": finding.rule, "severity": finding.severity.value, "path": finding.path}
-    words = {"text": finding.text, "textEn": finding.text_en, "cure": finding.cure, "cureEn": finding.cure_en,
-             "source": finding.source, "actor": finding.actor}
-    return element(SERVICE, "finding", *_texts(said), *_place(finding.spot), *_texts(words))
-
-
-def _unmapped(one: Unmapped) -> Element:
-    return element(SERVICE, "unmapped", *_texts({"table": one.table, "code": one.theirs[:100]}), *_place(one.spot))
-
-
-def _place(spot: Spot | None) -> list[Element]:
-    """Data element, XPath, line and column, as far as they are known."""
-    if spot is None:
-        return []
-    de, _, path = spot.name.rpartition(" ")
-    return _texts({"dataElement": de, "xpath": path, "line": str(spot.line or ""), "column": str(spot.column or "")})
-
-
-def _texts(given: Mapping[str, str]) -> list[Element]:
-    return [element(SERVICE, name, text) for name, text in given.items() if text]

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 V3 = "urn:hl7-org:v3"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
+SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
+SERVICE = "urn:sanyi:prescription:v1"
+"""Namespace of our own SOAP service; its WSDL is `cda.wsdl` beside this file."""
 
 # Object identifiers of the standard.
 DOCUMENT_ID = "2.16.156.10011.1.1"

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
-from adapters.dialects.cda import Document, children, day, decimal, find, unindented
+from adapters.dialects.cda import Document, children, find
 from adapters.dialects.cda_grammar import RESIDENT_ID
+from adapters.dialects.cda_values import day, decimal, unindented
 from adapters.xml import Element, local
 from fhir_profiles.drafts import NOTHING, GuardianDraft, Said
 

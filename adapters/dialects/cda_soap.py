@@ -8,7 +8,9 @@ from pathlib import Path
 from lxml import etree
 
 from adapters.dialects import cda
-from adapters.dialects.cda import BY_CODE, MAX_TAGS, SERVICE, SOAP, found
+from adapters.dialects.cda import MAX_TAGS, found
+from adapters.dialects.cda_grammar import SERVICE, SOAP
+from adapters.dialects.cda_rules import BY_CODE
 from adapters.xml import Element, local, parse
 from domain.errors import InvalidPayload
 

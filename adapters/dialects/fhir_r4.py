@@ -41,7 +41,6 @@ from fhir_profiles.message import (
 from fhir_profiles.positions import Place, find, json_positions
 
 FHIR = "http://hl7.org/fhir"
-XHTML = "http://www.w3.org/1999/xhtml"
 JSON_MEDIA = "application/fhir+json"
 XML_MEDIA = "application/fhir+xml"
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-from domain.knowledge import Knowledge
+from domain.knowledge.tables import Knowledge
 from fhir_profiles import codes
 
 ROUTES = {"PO": "口服", "SC": "皮下注射", "SL": "舌下含服", "INH": "吸入", "OPH": "滴眼"}

@@ -17,7 +17,7 @@ from adapters.kit import samples
 from adapters.kit.suggest import is_ours, suggest
 from adapters.mapping import COLUMNS, TABLES
 from domain.errors import NeedsOperator
-from domain.knowledge import Knowledge
+from domain.knowledge.tables import Knowledge
 from infra.cities import load_knowledge, load_policy
 from infra.db import Database
 from infra.db import mapping as queue

@@ -15,7 +15,7 @@ from domain import benefit
 from domain.benefit import Insured, applicable, benefit_line
 from domain.claims import Claim, ClaimLine, Settlement
 from domain.errors import NeedsOperator
-from domain.knowledge import Knowledge
+from domain.knowledge.tables import Knowledge
 from domain.lifecycle import Status
 from domain.orders import OrderLine, OrderStatus, OrderUpdate
 from domain.policy import CityPolicy

@@ -7,7 +7,7 @@ from domain.audit.case import Case, resolve
 from domain.audit.rulebook import AuditReason, AuditRun, Phase, Result, Rule, Rulebook, selfpay_lines
 from domain.audit.rules import dosing, entitlement, interactions, payment, persons, prescribing
 from domain.findings import Finding
-from domain.knowledge import codes, index
+from domain.knowledge import codes, index, tables
 
 __all__ = [
     "RULEBOOK", "RULES", "AuditReason", "AuditRun", "Case", "Phase", "Result", "Rule", "Rulebook", "audit", "resolve",
@@ -32,7 +32,7 @@ RULES: tuple[Rule, ...] = (
 )
 """In the order in which their findings are shown."""
 
-RULEBOOK = Rulebook(RULES, computed_with=(cases, benefit, codes, dosage, index, rulebook, units))
+RULEBOOK = Rulebook(RULES, computed_with=(cases, benefit, codes, dosage, index, rulebook, tables, units))
 
 
 def audit(case: Case) -> list[Finding]:

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from domain.claims import Entitlement
 from domain.dosage import dose_in_window
-from domain.knowledge import CatalogueEntry, Drug, Frequency, Knowledge
+from domain.knowledge.rows import CatalogueEntry, Drug, Frequency
+from domain.knowledge.tables import Knowledge
 from domain.orders import Dispensed
 from domain.policy import CityPolicy
 from domain.prescription import DrugKind, Item, PatientFacts, Prescription

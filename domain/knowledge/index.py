@@ -7,20 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from domain.knowledge.codes import diagnosis_matches, pattern_parts
-from domain.knowledge.rows import (
-    AgeSexLimit,
-    CatalogueEntry,
-    ChronicGroup,
-    Contraindication,
-    DiagnosisLimit,
-    Drug,
-    DuplicateGroup,
-    Interaction,
-    InUse,
-    LabLimit,
-    PaymentRestriction,
-    PregnancyRow,
-)
+from domain.knowledge.rows import Drug
 
 Row = TypeVar("Row")
 
@@ -84,37 +71,3 @@ class ByDiagnosis(Generic[Row]):
                      for position in self._by_prefix.get(code[:length], ())}
         positions.update(position for position, patterns in self._others if diagnosis_matches(codes, patterns))
         return tuple(self._rows[position] for position in sorted(positions))
-
-
-class Index:
-    """The tables of a `Knowledge`, by drug and by diagnosis."""
-
-    def __init__(
-        self, *, interactions: Sequence[Interaction], contraindications: Sequence[Contraindication],
-        pregnancy: Sequence[PregnancyRow], limits: Sequence[AgeSexLimit], diagnosis_limits: Sequence[DiagnosisLimit],
-        in_use: Sequence[InUse], duplicates: Sequence[DuplicateGroup], labs: Sequence[LabLimit],
-        restrictions: Sequence[PaymentRestriction], chronic: Sequence[ChronicGroup], catalogue: Iterable[CatalogueEntry],
-    ) -> None:
-        self.contraindications = ByDrug(contraindications, lambda row: row.patterns)
-        self.pregnancy = ByDrug(pregnancy, lambda row: row.patterns)
-        self.limits = ByDrug(limits, lambda row: row.patterns)
-        self.in_use = ByDrug(in_use, lambda row: row.patterns)
-        self.labs = ByDrug(labs, lambda row: row.patterns)
-        self.duplicates = ByDrug(duplicates, lambda row: ("*",) if row.match == "INGREDIENT" else row.patterns)
-        """A group of match INGREDIENT concerns every drug."""
-        self.restrictions = ByDrug(restrictions, lambda row: (f"DRUG:{row.drug}",))
-        self.diagnosis_limits = ByDiagnosis(diagnosis_limits, lambda row: row.diagnoses)
-        self.chronic = ByDiagnosis((group for group in chronic if group.chronic), lambda row: row.diagnoses)
-        """Without the groups that are not chronic."""
-        self.products: dict[str, list[CatalogueEntry]] = {}
-        """Products of the catalogue by the id of their drug."""
-        for entry in catalogue:
-            self.products.setdefault(entry.drug, []).append(entry)
-        self._first = ByDrug(interactions, lambda row: row.a_patterns)
-        self._second = ByDrug(interactions, lambda row: row.b_patterns)
-
-    def interactions(self, drug: Drug, other: Drug) -> tuple[Interaction, ...]:
-        """The rows of which one drug is on either side and the other on the other."""
-        positions = (self._first.positions(drug) & self._second.positions(other)
-                     | self._first.positions(other) & self._second.positions(drug))
-        return self._first.at(positions) if positions else ()

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 
-from domain.knowledge.index import Index
+from domain.knowledge.index import ByDiagnosis, ByDrug
 from domain.knowledge.rows import (
     AgeSexLimit,
     AllergyGroup,
@@ -52,14 +52,40 @@ class Knowledge:
         return self.drugs.get(entry.drug if entry else code)
 
     @cached_property
-    def index(self) -> Index:
+    def index(self) -> "Index":
         """Which rows of these tables concern a drug, a pair of drugs or a diagnosis; made when it is first asked for."""
-        return Index(
-            interactions=self.interactions, contraindications=self.contraindications, pregnancy=self.pregnancy,
-            limits=self.limits, diagnosis_limits=self.diagnosis_limits, in_use=self.in_use, duplicates=self.duplicates,
-            labs=self.labs, restrictions=self.restrictions, chronic=self.chronic, catalogue=self.catalogue.values())
+        return Index(self)
 
     @cached_property
     def ceilings(self) -> dict[str, Decimal]:
         """Catalogue code -> highest price in yuan per counted unit (D-04)."""
         return {code: entry.ceiling for code, entry in self.catalogue.items()}
+
+
+class Index:
+    """The tables of a `Knowledge`, by drug and by diagnosis."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self.contraindications = ByDrug(knowledge.contraindications, lambda row: row.patterns)
+        self.pregnancy = ByDrug(knowledge.pregnancy, lambda row: row.patterns)
+        self.limits = ByDrug(knowledge.limits, lambda row: row.patterns)
+        self.in_use = ByDrug(knowledge.in_use, lambda row: row.patterns)
+        self.labs = ByDrug(knowledge.labs, lambda row: row.patterns)
+        self.duplicates = ByDrug(knowledge.duplicates, lambda row: ("*",) if row.match == "INGREDIENT" else row.patterns)
+        """A group of match INGREDIENT concerns every drug."""
+        self.restrictions = ByDrug(knowledge.restrictions, lambda row: (f"DRUG:{row.drug}",))
+        self.diagnosis_limits = ByDiagnosis(knowledge.diagnosis_limits, lambda row: row.diagnoses)
+        self.chronic = ByDiagnosis((group for group in knowledge.chronic if group.chronic), lambda row: row.diagnoses)
+        """Without the groups that are not chronic."""
+        self.products: dict[str, list[CatalogueEntry]] = {}
+        """Products of the catalogue by the id of their drug."""
+        for entry in knowledge.catalogue.values():
+            self.products.setdefault(entry.drug, []).append(entry)
+        self._first = ByDrug(knowledge.interactions, lambda row: row.a_patterns)
+        self._second = ByDrug(knowledge.interactions, lambda row: row.b_patterns)
+
+    def interactions(self, drug: Drug, other: Drug) -> tuple[Interaction, ...]:
+        """The rows of which one drug is on either side and the other on the other."""
+        positions = (self._first.positions(drug) & self._second.positions(other)
+                     | self._first.positions(other) & self._second.positions(drug))
+        return self._first.at(positions) if positions else ()

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from adapters.dialects import cda, cda_soap
+from adapters.dialects import cda, cda_answers, cda_soap
 from adapters.dialects.cda_grammar import ABSENT
 from adapters.hospitals.jinan_tcm import translation
 from adapters.hospitals.jinan_tcm.adapter import Adapter
@@ -940,7 +940,7 @@ async def test_a_document_that_is_no_base64_reaches_intake_and_is_refused_there(
 
 async def test_settling_says_what_was_answered() -> None:
     line = Offering(a="")
-    await adapter(line).hand_back("a", Reply(cda.result(Outcome.REFUSED, AT, findings=[replace(
+    await adapter(line).hand_back("a", Reply(cda_answers.result(Outcome.REFUSED, AT, findings=[replace(
         cda.RULES[0].finding("x"), spot=Spot("/a", 3, 4))])))
 
     assert etree.fromstring(line.acknowledged["a"]).findtext("{*}finding/{*}line") == "3"
@@ -953,7 +953,7 @@ async def test_settling_says_what_was_answered() -> None:
     (cda_soap.envelope(b'<a xmlns="urn:x"/>'), "Client"), (cda_soap.envelope(b"<SubmitPrescription/>"), "Client"),
     (cda_soap.envelope(f'<SubmitPrescription xmlns="{cda.SERVICE}"><document>*</document></SubmitPrescription>'.encode()),
      "Client"),
-    (cda_soap.envelope(b"<x/>").replace(cda.SOAP.encode(), b"http://www.w3.org/2003/05/soap-envelope"), "VersionMismatch"),
+    (cda_soap.envelope(b"<x/>").replace(cda_soap.SOAP.encode(), b"http://www.w3.org/2003/05/soap-envelope"), "VersionMismatch"),
     (cda_soap.envelope(b"<x/>").replace(b"<soap:Body>", b'<soap:Header><w soap:mustUnderstand="1"/></soap:Header><soap:Body>'),
      "MustUnderstand"),
     (b'<!DOCTYPE a [<!ENTITY b "b">]>' + cda_soap.envelope(b"<x/>"), "Client"),

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.knowledge import ByDiagnosis, ByDrug, Drug, diagnosis_matches
+from domain.knowledge.codes import diagnosis_matches
+from domain.knowledge.index import ByDiagnosis, ByDrug
+from domain.knowledge.rows import Drug
 from tests.domain.factories import KNOWLEDGE
 
 DRUGS = tuple(KNOWLEDGE.drugs.values())

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
 
 from domain.findings import Finding, Severity
+from domain.knowledge.rows import Frequency
 from domain.prescription import (
     Approval,
     Decoction,
@@ -271,6 +272,19 @@ def test_everything_the_prescriber_said_is_on_the_page(city: City, desk: TestCli
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
     for words in SHOWN:
         assert words in text, words
+
+
+@pytest.mark.parametrize("path", ["/review/", "/rx/"])
+def test_a_frequency_of_a_citys_own_table_is_shown_though_we_have_no_english_for_it(
+    city: City, desk: TestClient, rx_id: str, path: str
+) -> None:
+    city.knowledge.frequencies["q3w"] = Frequency("q3w", "每三周一次", 1, 21)
+    try:
+        tell(city, rx_id, item={"frequency": "q3w"})
+        page = desk.get(f"{path}{rx_id}")
+    finally:
+        del city.knowledge.frequencies["q3w"]
+    assert (page.status_code, "每三周一次" in page.text) == (200, True)
 
 
 @pytest.mark.parametrize(("patient", "shown", "not_shown"), [

@@ -48,6 +48,13 @@ def test_a_city_in_a_hurry_scales_every_duration_but_the_quote_deadline() -> Non
         scaled(city, 0)
 
 
+@pytest.mark.parametrize("slug", ["jinan_first", "jinan_centre"])
+def test_a_name_that_two_partners_share_is_refused(root: Path, slug: str) -> None:
+    spoil(root / "jinan" / "policy.toml", '"baicao"', f'"{slug}"')
+    with pytest.raises(NeedsOperator, match=rf"jinan/policy.toml: {slug} names two partners"):
+        load_policy("jinan", root)
+
+
 def test_every_product_of_the_catalogue_is_a_known_drug_below_its_ceiling() -> None:
     knowledge = load_knowledge("jinan")
     for code, entry in knowledge.catalogue.items():

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from adapters.dialects import hl7v2
-from adapters.hospitals.jinan_central import translation
+from adapters.hospitals.jinan_central import reports, translation
 from adapters.mapping import CodeMap
 from adapters.messages import Message, Reply, Verdict
 from adapters.registry import HospitalManifest
@@ -37,6 +37,6 @@ class Adapter:
         return hl7v2.acknowledge(self.ends, message, verdict)
 
     async def report(self, key: str, body: bytes) -> None:
-        control, message = translation.report(self.ends, key, body)
+        control, message = reports.report(self.ends, key, body)
         answer = await self._transport.send(Request("MLLP", "/", message, repeatable=True, operation="MLLP report"))
         hl7v2.taken(self.ends, self.slug, control, answer.body)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from lxml import etree
 
-from adapters.dialects import cda, cda_soap
+from adapters.dialects import cda, cda_answers, cda_soap
 from adapters.hospitals.jinan_tcm import translation
 from adapters.mapping import CodeMap, Codes
 from adapters.messages import Fetched, Message, Reply, Verdict
@@ -49,7 +49,7 @@ class Adapter:
                        findings=tuple(received.findings))
 
     def answer(self, message: Message | None, verdict: Verdict) -> Reply:
-        return cda.answer(message, verdict)
+        return cda_answers.answer(message, verdict)
 
     async def report(self, key: str, body: bytes) -> None:
         await self._ask("ReportStatus", translation.report(body, self._namespace))
@@ -74,8 +74,8 @@ class Adapter:
         await self._ask("AcknowledgeDocument", self._element("AcknowledgeDocument", etree.fromstring(reply.body), ref=ref))
 
     def _element(self, operation: str, *inner: Element, **given: str) -> bytes:
-        texts = (cda.element(self._namespace, name, text) for name, text in given.items())
-        return bytes(etree.tostring(cda.element(self._namespace, operation, *texts, *inner), encoding="utf-8"))
+        texts = (cda_answers.element(self._namespace, name, text) for name, text in given.items())
+        return bytes(etree.tostring(cda_answers.element(self._namespace, operation, *texts, *inner), encoding="utf-8"))
 
     async def _ask(self, operation: str, payload: bytes) -> Element:
         """One call of the hospital's service; all of them may be repeated."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from lxml import etree
 
-from adapters.dialects import cda, cda_patient, cda_words
+from adapters.dialects import cda, cda_answers, cda_patient, cda_values, cda_words
 from adapters.dialects import cda_grammar as names
 from adapters.mapping import Codes
 from adapters.messages import reason_words
@@ -82,7 +82,7 @@ def prescription(document: cda.Document, hospital: str, piece_category: str, the
     role, author = cda.find(root, "recordTarget/patientRole"), cda.find(root, "author")
     custodian = cda.find(root, "custodian/assignedCustodian/representedCustodianOrganization")
     written = document.said(cda.find(author, "time"), "value")
-    issued = cda.moment(written)
+    issued = cda_values.moment(written)
     number = document.identifier(role, names.PRESCRIPTION_NUMBER, "DE01.00.020.00")
     medication = document.sections(names.MEDICATION)
     department = cda.find(role, "providerOrganization")
@@ -109,7 +109,7 @@ def prescription(document: cda.Document, hospital: str, piece_category: str, the
         hospital=hospital,
         key=document.key,
         number=number,
-        sent=cda.moment(document.said(cda.find(root, "effectiveTime"), "value")),
+        sent=cda_values.moment(document.said(cda.find(root, "effectiveTime"), "value")),
         issued=issued,
         valid_until=_valid_until(document, issued, medication),
         rx_kind=_extra(extra, "prescription-kind"),
@@ -126,7 +126,7 @@ def prescription(document: cda.Document, hospital: str, piece_category: str, the
         diagnoses=diagnoses,
         items=items,
         chronic_disease=_extra(extra, "chronic-disease"),
-        proof_issued=cda.day(_extra(extra, "proof-issued")),
+        proof_issued=cda_values.day(_extra(extra, "proof-issued")),
         proof_diagnoses=extra.get("proof-diagnosis", ()),
         independent_years=_extra(extra, "independent-years"),
         extend_reason=_extra(extra, "extend-reason"),
@@ -142,8 +142,8 @@ def prescription(document: cda.Document, hospital: str, piece_category: str, the
         visit_number=visit,
         decoction=decoction,
         renewal_first=_extra(extra, "renewal-first"),
-        renewal_start=cda.day(_extra(extra, "renewal-start")),
-        renewal_end=cda.day(_extra(extra, "renewal-end")),
+        renewal_start=cda_values.day(_extra(extra, "renewal-start")),
+        renewal_end=cda_values.day(_extra(extra, "renewal-end")),
         readings=readings,
         signature=signature,
     )
@@ -254,7 +254,7 @@ def _item(document: cda.Document, one: Element, line: int, number: Said, kind: S
     rate = cda.find(one, "rateQuantity")
     times = document.said(rate, "value", "DE06.00.133.00")
     per = document.said(rate, "unit", "DE06.00.133.00")
-    count = cda.decimal(times.value)
+    count = cda_values.decimal(times.value)
     document.take(cda.find(one, "id"), "root")
     own_number = document.said(cda.find(one, "id"), "extension")
     dose = cda.find(one, "doseQuantity")
@@ -297,7 +297,7 @@ def _item(document: cda.Document, one: Element, line: int, number: Said, kind: S
         dose=single,
         dose_unit=dose_unit,
         frequency=theirs.ours("frequency", replace(
-            times, value=f"{times.value if count is None else cda.plain(count)}{per.value}")),
+            times, value=f"{times.value if count is None else cda_values.plain(count)}{per.value}")),
         route=ours,
         quantity=quantity,
         unit=unit,
@@ -306,7 +306,7 @@ def _item(document: cda.Document, one: Element, line: int, number: Said, kind: S
         overdose_reason=document.observed(one, "overdose-reason", names.SUPPLEMENT),
         decoction_mark=mark,
         skin_test=NOTHING if skin_test is None else document.value(skin_test),
-        skin_test_at=NOTHING if skin_test is None else cda.moment(
+        skin_test_at=NOTHING if skin_test is None else cda_values.moment(
             document.said(cda.find(skin_test, "effectiveTime"), "value")),
         skin_test_exemption=document.observed(one, "skin-test-exemption", names.SUPPLEMENT),
         approval=document.observed(one, "approval", names.SUPPLEMENT),
@@ -343,7 +343,7 @@ def _decoction(document: cda.Document, section: Element, extra: Extra) -> Decoct
 def _pieces_agree(document: cda.Document, words: Said, items: Sequence[ItemDraft]) -> None:
     """The words of a prescription of pieces (黄芪30g) against its entries."""
     given, _ = cda_words.pieces(words.value)
-    doses = [(item.name.value, cda.decimal(item.dose.value)) for item in items]
+    doses = [(item.name.value, cda_values.decimal(item.dose.value)) for item in items]
     for piece, grams in given:
         named = [dose for name, dose in doses if piece in name or name in piece]
         if not named or grams not in named:
@@ -363,7 +363,7 @@ def _valid_until(document: cda.Document, issued: Said, medication: Sequence[Elem
     for one in stated:
         document.value(one, "DE06.00.294.00")
     days = document.agreed(document.days(cda.find(one, "value"), "DE06.00.294.00") for one in stated)
-    return cda.days_after(issued, days)
+    return cda_values.days_after(issued, days)
 
 
 # Words, and what else is said.
@@ -418,7 +418,7 @@ def _loinc(document: cda.Document, statement: Element) -> Said:
 
 
 def _at(document: cda.Document, statement: Element) -> Said:
-    return cda.moment(document.said(cda.find(statement, "effectiveTime"), "value"))
+    return cda_values.moment(document.said(cda.find(statement, "effectiveTime"), "value"))
 
 
 def _measured(document: cda.Document, observation: Element) -> tuple[Said, Said]:
@@ -436,7 +436,7 @@ def _signature(document: cda.Document) -> SignatureDraft | None:
     if node is None or not (data := document.words(node)).value:
         return None
     document.take(node, "mediaType", "representation")
-    at = cda.moment(document.said(cda.find(signer, "time"), "value"))
+    at = cda_values.moment(document.said(cda.find(signer, "time"), "value"))
     if not cda.could_be_signature(data.value) or not at.value:
         document.fault("CDA_SIGNATURE", data)
         return None
@@ -458,8 +458,8 @@ def _labelled(label: str, said: Said) -> Said:
 
 def _times(dose: Said, doses: Said) -> Said:
     """Grams of a dose times the number of doses."""
-    grams, times = cda.decimal(dose.value), cda.decimal(doses.value)
-    return NOTHING if grams is None or times is None else replace(doses, value=cda.plain(grams * times))
+    grams, times = cda_values.decimal(dose.value), cda_values.decimal(doses.value)
+    return NOTHING if grams is None or times is None else replace(doses, value=cda_values.plain(grams * times))
 
 
 def _together(parts: Sequence[Said]) -> Said:
@@ -483,7 +483,7 @@ def report(body: bytes, namespace: str) -> bytes:
     code, word = STATUS_WORDS[reported(given["status"])]
 
     def make(name: str, *inner: Element | str, **attributes: str) -> Element:
-        return cda.element(namespace, name, *inner, **attributes)
+        return cda_answers.element(namespace, name, *inner, **attributes)
 
     def finding(one: Mapping[str, Any]) -> Element:
         about = {"line": one.get("line"), "place": one.get("spot")}

@@ -7,7 +7,7 @@ from fractions import Fraction
 from domain.audit.case import Case, KnownLine, plain
 from domain.audit.rulebook import BLOCK, INFO, WARN, Hit, Phase, hit, rule
 from domain.dosage import denser, required_units, whole_packs
-from domain.knowledge import CatalogueEntry, Frequency
+from domain.knowledge.rows import CatalogueEntry, Frequency
 from domain.units import same_unit
 from domain.words import Two
 

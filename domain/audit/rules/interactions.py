@@ -6,7 +6,7 @@ from itertools import combinations
 from domain.audit.case import Case, same_ingredient
 from domain.audit.rulebook import INFO, TABLE, WARN, Hit, Phase, hit, rule
 from domain.findings import Severity
-from domain.knowledge import diagnosis_matches
+from domain.knowledge.codes import diagnosis_matches
 from domain.words import Two
 
 KEEP_ONE = Two("请保留其中一种", "keep one of them")

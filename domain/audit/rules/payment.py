@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from domain.audit.case import Case, KnownLine, within_months
 from domain.audit.rulebook import BLOCK, INFO, SELFPAY, WARN, Hit, Phase, hit, rule
-from domain.knowledge import PaymentRestriction, diagnosis_matches
+from domain.knowledge.codes import diagnosis_matches
+from domain.knowledge.rows import PaymentRestriction
 from domain.prescription import Approval, Channel, RxKind
 from domain.words import Two
 

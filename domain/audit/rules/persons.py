@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from domain.audit.case import Case
 from domain.audit.rulebook import BLOCK, INFO, TABLE, WARN, Hit, Phase, hit, rule
 from domain.findings import Severity
-from domain.knowledge import trimester
+from domain.knowledge.codes import trimester
 from domain.prescription import Sex
 from domain.units import converted
 from domain.words import Two

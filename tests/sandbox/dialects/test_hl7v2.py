@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapters import registry
-from adapters.hospitals.jinan_central import translation
+from adapters.hospitals.jinan_central import reports
 from adapters.hospitals.jinan_central.adapter import Adapter
 from adapters.mapping import read_tables
 from adapters.messages import Outcome, Verdict
@@ -210,7 +210,7 @@ async def test_what_is_no_report_is_refused() -> None:
     def hear(key: str, report: dict[str, Any]) -> None:
         raise KeyError("no such prescription")
 
-    _, body = translation.report(
+    _, body = reports.report(
         ADAPTER.ends, "k", b'{"id":"rx_1","prescription":"X","status":"closed","at":"2026-11-22T01:30:00Z"}')
     assert b"\rMSA|AE|" in speaker(hear=hear)._take(body)
     assert b"\rMSA|AE|" in speaker()._take(b"MSH|^~\\&|||||||ADT^A01|1")
