@@ -68,7 +68,8 @@ class Sample:
     mb: float
     """The same, with their indexes."""
     oldest: float
-    """Seconds since the oldest event came. A stage that is drawn late says when it happened, which may be long before."""
+    """Seconds since the oldest event. One that came after its retention, of a stage that is drawn late, is as old as its
+    retention when it comes: the next vacuum must take it."""
     paused: int
     running_long: int
     fired: frozenset[tuple[str, str]]
@@ -147,7 +148,8 @@ def _look(processes: Processes, book: psycopg.Connection, own: psycopg.Connectio
     counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in TABLES)
     sizes = " + ".join(f"pg_total_relation_size('{table}')" for table in TABLES)
     *rows, size, oldest, paused, running_long = _row(book, f"""
-        SELECT {counts}, {sizes}, extract(epoch FROM now() - (SELECT min(received) FROM events)),
+        SELECT {counts}, {sizes},
+               extract(epoch FROM now() - (SELECT min(greatest(occurred, received - interval '{RETENTION} s')) FROM events)),
                (SELECT count(*) FROM flow_run WHERE state_type = 'PAUSED'),
                (SELECT count(*) FROM flow_run WHERE state_type = 'RUNNING' AND start_time < now() - interval '15 minutes')""")
     (closed,) = _row(own, "SELECT count(*) FROM prescription WHERE status IN "
