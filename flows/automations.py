@@ -42,7 +42,7 @@ log = get_logger(__name__)
 TAG = "sanyi"
 """On every automation of ours; without it an automation is somebody else's."""
 BLOCK = "sanyi-alert"
-"""Prefect's webhook block with the address of the gateway's bell (gateway/alerts.py)."""
+"""Prefect's webhook block with the address of the gateway's bell (gateway/doors/alerts.py)."""
 
 ZOMBIE_AFTER = timedelta(seconds=200)
 """More than three heartbeats (`PREFECT_FLOWS_HEARTBEAT_FREQUENCY` in infra/deploy/prefect-client.env). A thread of its

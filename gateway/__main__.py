@@ -7,7 +7,7 @@ import sys
 import uvicorn
 
 from gateway.app import create_app
-from gateway.line import HEADER_BYTES, Line
+from gateway.web.time_limits import HEADER_BYTES, Line
 from infra import log
 from infra.settings import get_settings, loopback
 from infra.topology import Kind, joined

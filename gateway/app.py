@@ -10,22 +10,22 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request
 
-from gateway import mllp
-from gateway.access import Desk, denied
-from gateway.alerts import alert_door
-from gateway.bodies import Bodies
-from gateway.chains import chain_door
-from gateway.erx import erx_door
-from gateway.hospitals import hospital_door
-from gateway.line import InTime
-from gateway.mapping import mapping_door
-from gateway.messages import message_door
-from gateway.operations import operations_door
-from gateway.pages import HERE, Pages, page_door
-from gateway.review import review_desk
-from gateway.soap import soap_door
-from gateway.trouble import install
-from gateway.watch import Counted, watch_door
+from gateway.desk.room import desk_room
+from gateway.doors import mllp
+from gateway.doors.alerts import alert_door
+from gateway.doors.bodies import Bodies
+from gateway.doors.chains import chain_door
+from gateway.doors.erx import erx_door
+from gateway.doors.health import Counted, health_door
+from gateway.doors.hospitals import hospital_door
+from gateway.doors.messages import message_door
+from gateway.doors.soap import soap_door
+from gateway.operations.room import operations_room
+from gateway.web.access import Desk, denied
+from gateway.web.errors import install
+from gateway.web.render import WEB, Pages
+from gateway.web.sign_in import sign_in_pages
+from gateway.web.time_limits import InTime
 from infra.settings import Settings
 from tasks.city import City
 
@@ -56,18 +56,17 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
     desk = Desk(city, settings)
     pages = Pages(city, settings)
 
-    app.include_router(watch_door(city, settings, desk))
+    app.include_router(health_door(city, settings, desk))
     app.include_router(hospital_door(city, settings, bodies))
     app.include_router(erx_door(city, settings, bodies))
     app.include_router(soap_door(city, settings, bodies))
     app.include_router(message_door(city, settings, bodies))
     app.include_router(chain_door(city))
     app.include_router(alert_door(city, settings))
-    app.include_router(review_desk(city, desk))
-    app.include_router(operations_door(city, desk))
-    app.include_router(page_door(city, desk, pages))
-    app.include_router(mapping_door(city, desk, pages))
-    app.mount("/static", StaticFiles(directory=HERE / "static"))
+    app.include_router(sign_in_pages(desk, pages))
+    app.include_router(desk_room(city, desk, pages))
+    app.include_router(operations_room(city, desk, pages))
+    app.mount("/static", StaticFiles(directory=WEB / "static"))
     app.state.quota = city.share
     app.add_middleware(InTime)
     install(app, pages.trouble)

@@ -9,8 +9,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from adapters import registry
-from gateway.bodies import Bodies
-from gateway.erx import erx_door
+from gateway.doors.bodies import Bodies
+from gateway.doors.erx import erx_door
 from infra.http import Transport
 from sandbox.dialects import Line, Site
 from sandbox.dialects.erx import Speaker, install

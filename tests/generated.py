@@ -39,8 +39,8 @@ from domain.lifecycle import (
 )
 from domain.orders import OrderStatus
 from fhir_profiles.catalogue import MessageRule, catalogue_page
-from gateway import words
-from gateway.trouble import RETRY_AFTER
+from gateway.web import words
+from gateway.web.errors import RETRY_AFTER
 from infra.db.views import LASTING, trouble_words
 from infra.http import MAX_WAIT_SECONDS
 from infra.settings import DELIMITER, PREFIX, Settings, describe

@@ -13,8 +13,8 @@ import yaml
 from domain import words as names
 from domain.lifecycle import STAGES, Money, Owner, Status
 from domain.orders import OrderStatus
-from gateway import words
-from gateway.access import Role
+from gateway.web import words
+from gateway.web.access import Role
 from infra.settings import DELIMITER, describe
 from tests import generated
 

@@ -10,7 +10,7 @@ import yaml
 
 import infra.http  # noqa: F401  its figures are registered by the import
 from domain.lifecycle import STAGES, Status
-from gateway.trouble import Door
+from gateway.web.errors import Door
 from infra import metrics
 from infra.db.figures import Figures
 from infra.http import BreakerState
@@ -93,7 +93,7 @@ def test_a_page_says_what_it_means_how_to_look_and_what_to_do(page):
 
 
 def test_every_page_the_doctor_names_is_there():
-    code = "".join((ROOT / name).read_text() for name in ("tasks/doctor.py", "flows/doctor.py", "gateway/watch.py"))
+    code = "".join((ROOT / name).read_text() for name in ("tasks/doctor.py", "flows/doctor.py", "gateway/doors/health.py"))
     named = set(re.findall(r'(?:act|watch|say|asked|_disk)\(\s*(?:area|"[a-z]+"), "([a-z-]+)"', code))
     named |= set(re.findall(r': "([a-z-]+-[a-z-]+)"', code))
     assert len(named) > 10

@@ -66,8 +66,8 @@ TABLES: Mapping[str, Iterable[str]] = {
     "fhir_profiles.answers.TASK_STATUS": REPORTED,
     "fhir_profiles.answers._SEVERITY": Severity,
     "flows.doctor._MARKS": Grade,
-    "gateway.words.MONEY": Money,
-    "gateway.words.POSTINGS": BusinessEvent,
+    "gateway.web.words.MONEY": Money,
+    "gateway.web.words.POSTINGS": BusinessEvent,
     "infra.db.views.boards.DETAILS": NoticeKind,
     "infra.db.views.boards.NOTICES": NoticeKind,
     "tasks.line.STEPS": set(Status) - FINAL,
@@ -138,7 +138,7 @@ def test_no_table_writes_statuses_as_texts() -> None:
 def test_no_status_is_looked_up_with_a_silent_default() -> None:
     """`TABLE.get(status, default)` says something of a status that nobody thought of."""
     # Statuses of HTTP are an open set, and FHIR has a general code for the others.
-    allowed = ["gateway.trouble: _ISSUES.get(status, 'exception')"]
+    allowed = ["gateway.web.errors: _ISSUES.get(status, 'exception')"]
     silent = [f"{module}: {ast.unparse(node)}" for module, tree in MODULES.items() for node in ast.walk(tree)
               if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get"
               and len(node.args) == 2 and isinstance(node.func.value, ast.Name) and node.func.value.id.isupper()
@@ -161,7 +161,7 @@ def test_every_kind_of_rule_has_a_condition_of_hl7() -> None:
 
 
 def test_every_frequency_has_english_words() -> None:
-    from gateway.words import FREQUENCIES_EN
+    from gateway.web.words import FREQUENCIES_EN
 
     assert set(load_knowledge("jinan").frequencies) == set(FREQUENCIES_EN)
 

@@ -15,7 +15,7 @@ from gateway.app import create_app
 from infra.db.rows import PrescriptionRow
 from sandbox.processes import free_port
 from tests.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, make_city, make_settings
-from tests.gateway.test_review import TOLD, TOLD_OF_ITEM, tell
+from tests.gateway.desk.test_review import TOLD, TOLD_OF_ITEM, tell
 from tests.tasks.line import Line
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

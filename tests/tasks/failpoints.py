@@ -34,8 +34,8 @@ from domain.prescription import Place as Where
 from flows import canary, dispatcher, operations
 from flows.dispatcher import Dispatcher
 from flows.window import Window
-from gateway.access import COOKIE
 from gateway.app import create_app
+from gateway.web.access import COOKIE
 from infra import topology
 from infra.db import Database, Session, history, orders
 from infra.db.ledger import SIDES

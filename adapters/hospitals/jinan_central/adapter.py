@@ -15,7 +15,7 @@ class Adapter:
     """See `adapters.protocols.Hospital`."""
 
     SECRETS = ("sources",)
-    """The networks its interface engine calls from, for `gateway.mllp`: MLLP itself knows no password."""
+    """The networks its interface engine calls from, for `gateway.doors.mllp`: MLLP itself knows no password."""
 
     def __init__(self, manifest: HospitalManifest, transport: Transport, secrets: Mapping[str, str]) -> None:
         self.slug = manifest.slug

@@ -26,8 +26,8 @@ from domain.errors import InvalidPayload, NeedsOperator
 from domain.prescription import DrugKind
 from fhir_profiles.checker import check_data
 from fhir_profiles.reader import read_bundle_data
-from gateway.bodies import Bodies
-from gateway.soap import soap_door
+from gateway.doors.bodies import Bodies
+from gateway.doors.soap import soap_door
 from infra.http import HttpTransport
 from sandbox.dialects import Heard, Line, Site
 from sandbox.dialects.cda import STATUSES, Speaker, install

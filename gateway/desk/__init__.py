@@ -1,0 +1,1 @@
+"""The pharmacists' room: the queue, one prescription under review, the decision."""

@@ -1,0 +1,79 @@
+"""The review desk as an API (contract 4); its pages are in `gateway.desk.pages`."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.web.access import Desk, SignedIn, denied, small
+from gateway.web.errors import json_answer, unknown_prescription
+from gateway.web.threads import PeoplesRoute
+from infra.db import audits, prescriptions, reviews
+from tasks import review
+from tasks.city import City
+
+
+class Said(BaseModel):
+    """A decision as it is sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decision: str
+    codes: list[str] = Field(default=[], max_length=40)
+    text: str = Field(default="", max_length=2000)
+    reasons: dict[str, str] = {}
+
+
+def desk_api(city: City, desk: Desk) -> APIRouter:
+    """The queue, a claim, a decision."""
+    door = APIRouter(prefix="/api/review", route_class=PeoplesRoute)
+    Pharmacist = Annotated[SignedIn, Depends(desk.pharmacist)]
+
+    @door.get("/queue")
+    def waiting(_: Pharmacist) -> Response:
+        return json_answer({"items": queue(city)})
+
+    @door.post("/{rx_id}/claim")
+    def claim(rx_id: str, who: Pharmacist) -> Response:
+        try:
+            until = review.assign(city, rx_id, who.id)
+        except KeyError:
+            raise unknown_prescription() from None
+        with city.db.reading() as session:
+            loaded = prescriptions.load(session, rx_id)
+            findings = audits.findings(session, rx_id)
+        return json_answer({"id": rx_id, "expires_at": until, "prescription": review.review_page_facts(loaded),
+                            "findings": [finding.as_dict() for finding in findings]})
+
+    @door.post("/{rx_id}/decision")
+    def decide(rx_id: str, who: Pharmacist, body: Annotated[bytes, Depends(small)]) -> Response:
+        try:
+            said = Said.model_validate_json(body)
+        except ValidationError as error:
+            # The places only: what was written there may be about a person.
+            places = sorted({".".join(str(part) for part in fault["loc"][:1]) for fault in error.errors()})
+            raise denied(422, "invalid", f"请求不符约定: {', '.join(places)}", "not as agreed") from None
+        try:
+            status = review.decide(city, rx_id, who.id, given(said.model_dump()))
+        except KeyError:
+            raise unknown_prescription() from None
+        return json_answer({"id": rx_id, "status": status})
+
+    return door
+
+
+def queue(city: City) -> list[dict[str, Any]]:
+    """Who is waiting, in the order in which they should be reviewed (C-01)."""
+    now = city.now()
+    with city.db.reading() as session:
+        waiting = reviews.queue(session, now, city.policy.expiring_soon)
+    return [{"id": one.id, "position": position, "waiting_seconds": int((now - one.opened_at).total_seconds()),
+             "valid_until": one.valid_until, "hospital": one.hospital, "claimed_by": one.claimed_by,
+             "expedited": one.expedited, "warnings": one.warnings} for position, one in enumerate(waiting, 1)]
+
+
+def given(said: Mapping[str, Any]) -> review.Decision:
+    """A decision as the desk takes it. Reasons nobody filled in are none."""
+    reasons = {code: reason.strip() for code, reason in said["reasons"].items() if reason.strip()}
+    return review.Decision(said["decision"], tuple(said["codes"]), said["text"].strip(), reasons)

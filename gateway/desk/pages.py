@@ -1,0 +1,93 @@
+"""What pharmacists open: the queue, and one prescription with the form of the decision."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from domain.findings import Severity
+from gateway.desk.api import given, queue
+from gateway.web.access import Desk, Form, Role, SignedIn, form, last_value
+from gateway.web.errors import unknown_prescription
+from gateway.web.render import RX_ID, Pages
+from gateway.web.threads import PeoplesRoute
+from infra.db import audits, prescriptions, reviews
+from tasks import review
+from tasks.city import City
+
+
+def desk_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
+    """`/review…`."""
+    door = APIRouter(default_response_class=HTMLResponse, route_class=PeoplesRoute)
+    Staff = Annotated[SignedIn, Depends(desk.staff)]
+    Pharmacist = Annotated[SignedIn, Depends(desk.pharmacist)]
+    Fields = Annotated[Form, Depends(form)]
+
+    @door.get("/review")
+    def waiting(who: Staff, done: str = "") -> Response:
+        return pages.html("desk/queue.html", who, queue=queue(city), done=done if RX_ID.fullmatch(done) else "",
+                          target=city.policy.review_target.total_seconds(), done_status=_status(done))
+
+    @door.get("/review/{rx_id}")
+    def desk_of(rx_id: str, who: Staff) -> Response:
+        return reviewing(rx_id, who)
+
+    @door.post("/review/{rx_id}/claim")
+    def claim(rx_id: str, who: Pharmacist) -> Response:
+        try:
+            review.assign(city, rx_id, who.id)
+        except KeyError:
+            raise unknown_prescription() from None
+        except review.ReviewRefused as no:
+            return reviewing(rx_id, who, refusal=no)
+        return RedirectResponse(f"/review/{rx_id}", 303)
+
+    @door.post("/review/{rx_id}/decision")
+    def decide(rx_id: str, who: Pharmacist, fields: Fields) -> Response:
+        said = {"decision": last_value(fields, "decision"), "codes": fields.get("codes", []), "text": last_value(fields, "text"),
+                "reasons": {name.removeprefix("reason:"): values[-1] for name, values in fields.items()
+                            if name.startswith("reason:")}}
+        try:
+            review.decide(city, rx_id, who.id, given(said))
+        except KeyError:
+            raise unknown_prescription() from None
+        except review.ReviewRefused as no:
+            return reviewing(rx_id, who, said=said, refusal=no)
+        return RedirectResponse(f"/review?{urlencode({'done': rx_id})}", 303)
+
+    def reviewing(rx_id: str, who: SignedIn, said: Mapping[str, Any] | None = None,
+                  refusal: review.ReviewRefused | None = None) -> Response:
+        """One prescription at the desk, with what was filled in and what is wrong with it."""
+        with city.db.reading() as session:
+            try:
+                loaded = prescriptions.load(session, rx_id)
+            except KeyError:
+                raise unknown_prescription() from None
+            findings = audits.findings(session, rx_id)
+            row = reviews.get(session, rx_id)
+        now = city.now()
+        until = row.claim_until if row and row.pharmacist and row.claim_until and row.claim_until > now else None
+        groups = {severity: [finding for finding in findings if finding.severity is severity]
+                  for severity in (Severity.BLOCK, Severity.WARN, Severity.SELFPAY, Severity.INFO)}
+        items: dict[str, list[Any]] = {}
+        for item in city.knowledge.review_items.values():
+            items.setdefault(item.group, []).append(item)
+        return pages.html(
+            "desk/review.html", who, refusal.status if refusal else 200, rx=loaded, facts=review.review_page_facts(loaded),
+            row=row, until=until, mine=bool(until and row and row.pharmacist == who.id), groups=groups, items=items,
+            allergies=city.knowledge.allergies, said=said or {"decision": "", "codes": [], "text": "", "reasons": {}},
+            refusal=refusal, is_pharmacist=who.role is Role.PHARMACIST,
+            own=who.id == loaded.prescription.prescriber.id)
+
+    def _status(rx_id: str) -> str:
+        if not RX_ID.fullmatch(rx_id):
+            return ""
+        with city.db.reading() as session:
+            try:
+                return prescriptions.load(session, rx_id).status
+            except KeyError:
+                return ""
+
+    return door

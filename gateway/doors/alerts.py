@@ -1,0 +1,55 @@
+"""The bell: Prefect's server rings it, and the gateway tells the operators.
+
+Their address often holds a secret. Prefect shows its blocks to whoever may use its API, so the address stays in our
+environment and Prefect holds a key that rings this bell and opens nothing else.
+"""
+
+import hmac
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from domain.errors import Transient
+from gateway.web.access import bearer, denied, small
+from gateway.web.errors import json_answer
+from infra.log import get_logger
+from infra.settings import Settings
+from tasks.alerts import ALERTS, bell, ring
+from tasks.city import City
+
+log = get_logger(__name__)
+
+
+class Rung(BaseModel):
+    """What Prefect's server posts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    alert: str
+    about: str = ""
+
+
+def alert_door(city: City, settings: Settings) -> APIRouter:
+    """POST `/api/alerts` with `alert` and `about`: the operators' address hears of it, in our words."""
+    door = APIRouter(prefix="/api/alerts")
+    key, address = bell(city.cipher), settings.alert_webhook.get_secret_value()
+
+    @door.post("")
+    async def rung(request: Request, body: Annotated[bytes, Depends(small)]) -> Response:
+        if not hmac.compare_digest(key.encode(), bearer(request).encode()):
+            raise denied(401, "unauthorized", "需要告警令牌", "needs the key of the bell")
+        try:
+            said = Rung.model_validate_json(body)
+        except ValidationError:
+            raise denied(422, "invalid", "请求不符约定", "not as agreed") from None
+        if not address or said.alert not in ALERTS:
+            raise denied(404, "no_such_alert", "没有这个告警，或未设置接收地址", "no such alert, or nobody to tell")
+        try:
+            await ring(address, said.alert, said.about)
+        except Transient as error:
+            log.error("alert.not_told", alert=said.alert, error=str(error))
+            raise
+        return json_answer({"told": said.alert})
+
+    return door

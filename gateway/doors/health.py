@@ -1,0 +1,123 @@
+"""For whoever watches over the gateway: is it alive, can it work, and its figures for Prometheus."""
+
+import asyncio
+import hmac
+import time
+
+from fastapi import APIRouter, Request, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.web.access import Desk, Role, bearer
+from gateway.web.errors import door_of, json_answer
+from infra import metrics
+from infra.db import figures
+from infra.log import get_logger
+from infra.settings import Settings
+from tasks.city import City
+from tasks.doctor import CheckResult, asked, check_archive, check_database, check_prefect, within
+
+log = get_logger(__name__)
+
+KEPT_SECONDS = 5.0
+"""How old an answer of /ready may be: a hundred probes cost no more than one."""
+NEEDED = ("database", "archive")
+"""Without these the gateway can take nothing in. Without Prefect it can."""
+
+
+class Checks:
+    """What /ready asks, no more often than every few seconds, however many ask."""
+
+    def __init__(self, city: City, prefect: str) -> None:
+        self._city = city
+        self._prefect = prefect
+        self._one_at_a_time = asyncio.Lock()
+        self._found: tuple[float, list[CheckResult]] = (0.0, [])
+
+    async def __call__(self) -> list[CheckResult]:
+        async with self._one_at_a_time:
+            at, found = self._found
+            if not found or time.monotonic() - at > KEPT_SECONDS:
+                answers = await asyncio.gather(
+                    asked("database", "database-down", lambda: check_database(self._city.db), 3),
+                    asked("archive", "archive-down", lambda: check_archive(self._city.archive), 5),
+                    check_prefect(self._prefect))
+                self._found = (time.monotonic(), [one for answer in answers for one in answer])
+            return self._found[1]
+
+
+def health_door(city: City, settings: Settings, desk: Desk) -> APIRouter:
+    """`/health` and `/ready` for anybody, `/metrics` for an operator or whoever has the token of the metrics."""
+    door = APIRouter()
+    checks = Checks(city, settings.prefect_api)
+    token = settings.metrics_token.get_secret_value()
+
+    def measured() -> figures.Figures:
+        with city.db.reading() as session:
+            return figures.figures(session, city.now())
+
+    kept = metrics.Kept(measured, metrics.FIGURES_SECONDS)
+
+    @door.get("/health")
+    async def health() -> Response:
+        # Asks nobody: a gateway that waits for its database is alive, and killing it would not help.
+        return json_answer({"up": True})
+
+    @door.get("/ready")
+    async def ready() -> Response:
+        found = await checks()
+        reasons = [f"{one.area}: {one.text_en}" for one in found if not one.fine and one.area in NEEDED]
+        return json_answer({"ready": not reasons, "reasons": reasons, "checks": [_said(one) for one in found]},
+                           503 if reasons else 200)
+
+    @door.get("/metrics")
+    async def scraped(request: Request) -> Response:
+        shown = bearer(request)
+        known = bool(token) and hmac.compare_digest(token.encode(), shown.encode())
+        who = None if known or not shown else desk.by_bearer(request)
+        if not known and (who is None or who.role is not Role.OPERATOR):
+            # Not raised: a program that asks is not to be sent to the sign-in page.
+            said = {"code": "unauthorized", "text": "需要指标令牌或运维令牌",
+                    "text_en": "needs the token of the metrics, or an operator's"}
+            return json_answer({"error": said}, 401, {"WWW-Authenticate": "Bearer"})
+        found = {one.area: one.fine for one in await checks()}
+        try:
+            measures = await within(3, kept)
+        except Exception as error:
+            log.warning("metrics.without_database", error=type(error).__name__)
+            measures = None
+        page = metrics.page(metrics.FromChecks(lambda: found), metrics.FromDatabase(lambda: measures))
+        return Response(page, headers={"content-type": metrics.CONTENT_TYPE})
+
+    return door
+
+
+def _said(one: CheckResult) -> dict[str, object]:
+    return {"check": one.area, "fine": one.fine, "needed": one.area in NEEDED, "ms": one.milliseconds, "text": one.text,
+            "text_en": one.text_en, "cure": one.cure, "cure_en": one.cure_en,
+            "runbook": f"docs/runbooks/{one.page}.md" if one.page else ""}
+
+
+class Counted:
+    """Around everything: what was answered at which door, and how fast."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def heard(event: Message) -> None:
+            nonlocal status
+            if event["type"] == "http.response.start":
+                status = event["status"]
+            await send(event)
+
+        try:
+            await self._app(scope, receive, heard)
+        finally:
+            # 0: whoever asked was gone before there was an answer.
+            door = door_of(scope["path"] if scope["path"].startswith("/") else "/")
+            metrics.answered(door.name.lower(), status, time.perf_counter() - started)

@@ -1,0 +1,93 @@
+"""What operators open: the board, the prescriptions, one prescription's story, a run. Pharmacists may open the last two."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from domain.lifecycle import Status
+from gateway.operations.api import dossier_of, wake
+from gateway.web.access import Desk, Role, SignedIn, denied
+from gateway.web.render import RX_ID, Pages
+from gateway.web.threads import PeoplesRoute
+from infra.db import mapping, views
+from tasks.city import City
+
+PAGE = 50
+"""Prescriptions on one page of a list."""
+
+
+def operations_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
+    """`/`, `/rx…` and `/runs/…`."""
+    door = APIRouter(default_response_class=HTMLResponse, route_class=PeoplesRoute)
+    Staff = Annotated[SignedIn, Depends(desk.staff)]
+    Operator = Annotated[SignedIn, Depends(desk.operator)]
+
+    @door.get("/")
+    def board(who: Staff) -> Response:
+        if who.role is not Role.OPERATOR:
+            return RedirectResponse("/review", 303)
+        with city.db.reading() as session:
+            return pages.html("operations/board.html", who, board=views.board(session, city.now(), city.policy),
+                              unmapped=mapping.count_waiting(session))
+
+    @door.get("/rx")
+    def find(who: Operator, q: str = "", status: Annotated[list[str], Query()] = [],  # noqa: B006
+             before: str = "") -> Response:
+        chosen = [one for one in Status if one in status]
+        hospitals = [terms.slug for terms in city.policy.hospitals]
+        with city.db.reading() as session:
+            if text := q.strip()[:64]:
+                found, more = views.search(session, text, hospitals), ""
+            else:
+                found = views.listed(session, chosen or list(Status), _mark(before), PAGE + 1)
+                more = _more(found, chosen)
+        if text and len(found) == 1:
+            return RedirectResponse(f"/rx/{found[0]['id']}", 303)
+        return pages.html("operations/list.html", who, q=text, chosen=chosen, found=found[:PAGE], more=more)
+
+    @door.get("/rx/{rx_id}")
+    def why(rx_id: str, who: Staff) -> Response:
+        dossier, facts = dossier_of(city, rx_id)
+        names = {item["line"]: item for item in facts["items"]}
+        return pages.html("operations/rx.html", who, rx=dossier, facts=facts, named=names, allergies=city.knowledge.allergies)
+
+    @door.post("/rx/{rx_id}/wake")
+    def woken(rx_id: str, who: Operator) -> Response:
+        wake(city, rx_id, who)
+        return RedirectResponse(f"/rx/{rx_id}", 303)
+
+    @door.get("/runs/{run_id}")
+    def run(run_id: str, who: Staff) -> Response:
+        with city.db.reading() as session:
+            hops = views.run(session, run_id)
+        if not hops:
+            raise denied(404, "unknown_run", "没有处方经过这次运行", "no prescription was part of this run")
+        return pages.html("operations/run.html", who, run_id=run_id, hops=hops)
+
+    return door
+
+
+def _mark(before: str) -> tuple[datetime, str] | None:
+    """Where a list goes on, as `_more` says it: `<received_at>~<id>`; from its beginning if nothing is said."""
+    if not before:
+        return None
+    at, _, rx_id = before.partition("~")
+    try:
+        # A moment without a zone is none, and the last ones of the calendar have no UTC.
+        moment = datetime.fromisoformat(at)
+        if moment.tzinfo and RX_ID.fullmatch(rx_id):
+            return moment.astimezone(UTC), rx_id
+    except (ValueError, OverflowError):
+        pass
+    raise denied(400, "bad_mark", "页码不正确", "this is no place in the list")
+
+
+def _more(found: list[dict[str, Any]], chosen: list[Status]) -> str:
+    if len(found) <= PAGE:
+        return ""
+    last = found[PAGE - 1]
+    mark = f"{last['received_at'].isoformat()}~{last['id']}"
+    return "/rx?" + urlencode([("status", one.value) for one in chosen] + [("before", mark)])

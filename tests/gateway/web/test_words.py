@@ -1,0 +1,97 @@
+"""Every code that a page shows has words in both languages, whatever closed list it is from."""
+
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import pytest
+
+from domain.findings import Severity
+from domain.lifecycle import STAGES, Deadline, Money, Owner, Status
+from domain.orders import OrderStatus
+from domain.prescription import Approval, Channel, DrugKind, Handover, RxKind, Sex, SkinTestResult
+from domain.words import ENDINGS, Two
+from fhir_profiles import codes
+from fhir_profiles.definitions import codes_of
+from gateway.web import words
+from gateway.web.render import TEMPLATES, Pages
+from infra.cities import load_knowledge
+from infra.db import views
+from tasks import reports
+from tasks.city import City
+from tests.city import make_settings
+
+ROOT = Path(__file__).resolve().parents[3]
+STEPS = frozenset({"hold", "place", "cancel", "settle", "reverse"})
+"""What a partner is asked to do."""
+SHOWN: dict[str, Collection[str]] = {
+    "status": set(Status), "owner": set(Owner), "stage": set(STAGES.values()), "order": {*OrderStatus, "open"},
+    "money": set(Money), "severity": set(Severity), "decision": {"pass", "return", "reject"}, "deadline": set(Deadline),
+    "route": codes.ROUTES, "title": codes_of("title"), "guardianship": codes_of("guardianship"),
+    "reading": codes_of("home-reading"), "approval": set(Approval), "skin": set(SkinTestResult),
+    "method": codes_of("decoction-method"), "mark": codes_of("decoction-mark"), "cancelling": codes.CANCEL_REASONS,
+    "posting": {"settled", "reversed"}, "ending": ENDINGS.keys(), "differing": views.DIFFERENCES.keys(),
+    "code": {*Sex, *Channel, *DrugKind, *RxKind, *Handover, *STEPS, reports.REPORT, reports.SETTLED},
+}
+"""Filter of the templates -> every code it may be given."""
+
+
+@pytest.fixture
+def pages(city: City, tmp_path: Path) -> Pages:
+    return Pages(city, make_settings(tmp_path))
+
+
+def both(two: Two, code: str) -> bool:
+    """Whether a code is said in both, and in neither as the bare code where that is none."""
+    return bool(re.search("[\u4e00-\u9fff]", two.zh)) and bool(re.search("[A-Za-z]", two.en)) and two.zh != code
+
+
+@pytest.mark.parametrize("name", sorted(SHOWN))
+def test_every_code_a_page_may_be_given_has_words_in_both_languages(pages: Pages, name: str) -> None:
+    say: Callable[[str], Two] = pages._templates.filters[name]
+    assert SHOWN[name]
+    assert [code for code in SHOWN[name] if not both(say(str(code)), str(code))] == []
+
+
+def test_no_table_of_the_pages_is_left_out(pages: Pages) -> None:
+    """A filter that knows no word for a code gives it back: those are tables."""
+    of_tables = {name for name, say in pages._templates.filters.items()
+                 if getattr(say, "__module__", "").startswith("gateway") and _gives_back(say)}
+    assert of_tables - {"differing"} == set(SHOWN) - {"differing"}
+    used = {name for path in TEMPLATES.rglob("*.html") for name in re.findall(r"\|\s*(\w+)", path.read_text("utf-8"))}
+    assert set(SHOWN) <= used | {"route"}
+
+
+def _gives_back(say: Callable[[str], object]) -> bool:
+    try:
+        return say("no-such-code") == Two("no-such-code", "")
+    except (ValueError, TypeError, ArithmeticError):
+        return False
+
+
+def test_every_frequency_is_said_in_both_languages(pages: Pages) -> None:
+    listed = {*codes.FREQUENCIES, *load_knowledge("jinan").frequencies}
+    assert [code for code in listed if not both(pages._frequency(code), "") or pages._frequency(code).en == code] == []
+
+
+def test_whoever_acts_or_pays_is_said_in_both_languages() -> None:
+    sources = "\n".join(path.read_text("utf-8") for folder in ("tasks", "infra/db", "gateway")
+                        for path in (ROOT / folder).rglob("*.py"))
+    actors = set(re.findall(r'actor=f?"([a-z]+)', sources))
+    assert len(actors) >= 7
+    for kind in actors:
+        said = words.actor(f"{kind}:x")
+        assert re.search("[\u4e00-\u9fff]", said.zh)
+        assert re.search("[a-z]", said.en)
+
+
+def test_every_kind_of_discrepancy_has_words() -> None:
+    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tasks").glob("*.py"))
+    kinds = set(re.findall(r'kind="(\w+)", subject', sources))
+    assert kinds == views.DIFFERENCES.keys()
+
+
+def test_whatever_a_partner_is_asked_to_do_is_a_step_with_words() -> None:
+    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tasks").glob("*.py"))
+    named = set(re.findall(r'Effect\(\s*[\w.]+,\s*"(\w+)"', sources))
+    assert named == STEPS
