@@ -1,1 +1,1 @@
-"""Where machines come in: hospitals, chains, Prefect's bell, whoever watches. Each door answers in its partner's form."""
+"""Where machines come in: hospitals, chains, Prefect and monitoring. Each door answers in the form of its partner."""
