@@ -19,6 +19,7 @@ from domain.findings import Severity
 from domain.ledger.transfers import BusinessEvent
 from domain.lifecycle import CANCEL_ANSWERS, FINAL, REPORTED, Deadline, Money, Notice, Owner, Status, reported
 from domain.orders import OrderStatus
+from domain.people import Capability, Role
 from domain.prescription import Approval, Handover, RxKind, SkinTestResult
 from infra.cities import load_knowledge
 from infra.db.notices import NoticeKind
@@ -50,6 +51,10 @@ TABLES: Mapping[str, Iterable[str]] = {
     "domain.lifecycle.OWNERS": Status,
     "domain.lifecycle.STAGES": Status,
     "domain.lifecycle.TRANSITIONS": Status,
+    "domain.people.CAPABILITIES": Capability,
+    "domain.people.GRANTS": Role,
+    "domain.people.NEEDS_PLACE": (Role.PRESCRIBER, Role.SHOP, Role.COURIER, Role.VILLAGE_DOCTOR, Role.INTEGRATION_ENGINEER),
+    "domain.people.ROLES": Role,
     "domain.window.WORK": Status,
     "domain.window._IN_WORDS": Status,
     "domain.words.APPROVALS": Approval,

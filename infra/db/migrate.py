@@ -11,13 +11,15 @@ import sqlalchemy as sa
 from domain.errors import NeedsOperator
 from infra.db.engine import Database
 from infra.db.rows import AnchorRow, EntryRow, HistoryRow, MappingRow, PostingRow, TransferRow
+from infra.db.rows_people import AccessRow
 from infra.log import configure, get_logger
 from infra.settings import get_settings
 
 log = get_logger(__name__)
 
-APPEND_ONLY = tuple(row.__tablename__ for row in (HistoryRow, AnchorRow, PostingRow, TransferRow, EntryRow, MappingRow))
-"""What happened, its roots, money, and what people decided: written once."""
+APPEND_ONLY = tuple(row.__tablename__ for row in (HistoryRow, AnchorRow, PostingRow, TransferRow, EntryRow, MappingRow,
+                                               AccessRow))
+"""What happened, its roots, money, what people decided, and what they saw and did: written once."""
 
 
 def grant(db: Database, role: str) -> None:

@@ -528,20 +528,6 @@ class ProcessRow(Base):
     seen_at: Mapped[datetime]
 
 
-class SignInRow(Base):
-    """One person signed in at one browser, until then. Deleted at sign-out and when it is over."""
-
-    __tablename__ = "sign_in"
-
-    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    """SHA-256 of the cookie: whoever reads this table cannot make one."""
-    person: Mapped[str] = mapped_column(sa.String(80))
-    role: Mapped[str] = mapped_column(sa.String(16))
-    token: Mapped[str] = mapped_column(sa.String(64))
-    """Keyed hash of the token they signed in with: another token, and this is over."""
-    until: Mapped[datetime] = mapped_column(index=True)
-
-
 class AnchorRow(Base):
     """Where the root of one day of the histories is kept outside of this database. Append-only."""
 

@@ -6,17 +6,19 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra.db.engine import run, table
-from infra.db.rows import SignInRow
+from infra.db.rows_people import SignInRow
 
 _ROW = table(SignInRow).c
 _GET = sa.select(SignInRow).where(_ROW.id == sa.bindparam("key"))
 _END = sa.delete(SignInRow).where(_ROW.id == sa.bindparam("key"))
 _FORGET = sa.delete(SignInRow).where(_ROW.until <= sa.bindparam("now"))
+_SEEN = sa.update(SignInRow).where(_ROW.id == sa.bindparam("key")).values(seen_at=sa.bindparam("at"))
 
 
-def begin(session: Session, key: str, *, person: str, role: str, token: str, until: datetime) -> None:
-    """Write a sign-in down. `key` is the hash of the cookie, `token` a keyed hash of the person's token."""
-    session.add(SignInRow(id=key, person=person, role=role, token=token, until=until))
+def begin(session: Session, key: str, *, person: str, role: str, token: str, until: datetime, at: datetime | None = None,
+          method: str = "token") -> None:
+    """Write a sign-in down. `key` is the hash of the cookie, `token` a keyed hash of what the person signed in with."""
+    session.add(SignInRow(id=key, person=person, role=role, token=token, until=until, begun_at=at, seen_at=at, method=method))
     session.flush()
 
 
@@ -25,9 +27,24 @@ def get(session: Session, key: str) -> SignInRow | None:
     return session.scalar(_GET, {"key": key})
 
 
+def of(session: Session, person: str) -> list[SignInRow]:
+    """All of one person, the latest first."""
+    return list(session.scalars(sa.select(SignInRow).where(_ROW.person == person).order_by(_ROW.until.desc(), _ROW.id)))
+
+
+def seen(session: Session, key: str, at: datetime) -> None:
+    """They have just done something."""
+    run(session, _SEEN, {"key": key, "at": at})
+
+
 def end(session: Session, key: str) -> None:
     """No cookie with this hash is worth anything from now on."""
     run(session, _END, {"key": key})
+
+
+def end_all(session: Session, person: str, *, but: str = "") -> int:
+    """Every sign-in of a person, save that one."""
+    return run(session, sa.delete(SignInRow).where(_ROW.person == person, _ROW.id != but)).rowcount
 
 
 def forget(session: Session, now: datetime) -> int:
