@@ -160,7 +160,7 @@ RULES: dict[str, Rule] = {
         (nameless, "try: ...\nexcept E as it: ...", "try: ...\nexcept E as error: ..."),
         (long_sentences, f"# {'word ' * 26}", f"# {'word ' * 25}"),
         (long_sentences, f"# {'word ' * 20}\n# {'word ' * 20}", f"# {'word ' * 20}.\n# {'word ' * 20}"),
-        (long_sentences, f'"""{"word " * 26}"""', f'"""A sum.\n\n    {"word " * 26}\n"""'),
+        (long_sentences, f'"""{"word " * 26}"""', f'"""A sum.\n\nSample:\n    {"word " * 26}\n"""'),
         (long_sentences, f"class A:\n  b: int\n  'B {'c ' * 26}'", f"text = '# {'word ' * 26}'"),
         (riddles, "x = 1  # nobody reads that", "x = 1  # no client reads that"),
         (riddles, "# to and\n# fro", "# from `nobody` to the API"),
