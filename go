@@ -148,7 +148,7 @@ check() {
     try mypy "$VENV" -m mypy
     try import-linter .venv/bin/python -c 'from importlinter.cli import lint_imports_command as run; run()'
     try locks no_addresses
-    if [ -f tests/generated.py ]; then try generated "$VENV" -m tests.generated --check; fi
+    if [ -f docs/generated.py ]; then try generated "$VENV" -m docs.generated --check; fi
     [ -z "$failed" ] || stop "not fine:$failed"
     say "all fine  全部通过"
 }

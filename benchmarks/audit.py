@@ -22,7 +22,8 @@ from domain.audit import RULEBOOK, Case, resolve
 from domain.findings import Finding
 from domain.orders import Dispensed
 from domain.prescription import Prescription
-from tests.domain import audit_corpus, factories
+from tests.domain import audit_corpus
+from tests.support import factories
 
 TARGET_MS = 1.0
 LINES = 5

@@ -38,8 +38,8 @@ from benchmarks.rig.samples import summary
 from infra.log import configure
 from sandbox.processes import ROOT, Child, Processes, free_port
 from tasks.intake import receive_prescription
-from tests.city import HOSPITAL
-from tests.services import Postgres, postgres
+from tests.support.city import HOSPITAL
+from tests.support.services import Postgres, postgres
 
 NAMES = {"ours": "ours", "lagging": "ours with the window, work first", "prompt": "ours with the window, lag under 10 s",
          "plain": "(a) no orchestrator", "stock": "(b) stock Prefect on our tuned server", "dbos": "(c) DBOS",

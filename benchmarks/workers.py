@@ -26,7 +26,7 @@ from benchmarks.rig.cost import cpu_seconds, libpq, until_idle
 from benchmarks.rig.pace import pace
 from infra.log import configure
 from sandbox.processes import Processes
-from tests.services import postgres
+from tests.support.services import postgres
 
 WARM = 25
 """Prescriptions per worker before the clock starts: what a process does once, when it first meets Prefect and PostgreSQL,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio.abc
-import yaml  # type: ignore[import-untyped]  # comes with Prefect
+import yaml
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun

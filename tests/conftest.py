@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
-from tests import services
+from tests.support import services
 
 # The same examples every time: what fails in one place fails in all. `deep` looks for new ones.
 settings.register_profile("small", max_examples=50, deadline=None, derandomize=True)

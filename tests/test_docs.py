@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from docs import generated
 from domain import words as names
 from domain.lifecycle import STAGES, Money, Owner, Status
 from domain.orders import OrderStatus
 from gateway.web import words
 from gateway.web.access import Role
 from infra.settings import DELIMITER, describe
-from tests import generated
 
 ROOT = generated.ROOT
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -47,7 +47,7 @@ def anchors(page: Path) -> set[str]:
 @pytest.mark.parametrize("name", generated.PAGES)
 def test_a_generated_page_says_what_the_code_says(name: str) -> None:
     assert (generated.REFERENCE / name).read_text(encoding="utf-8") == generated.PAGES[name](), \
-        f"docs/reference/{name} is stale: run .venv/bin/python -m tests.generated --write"
+        f"docs/reference/{name} is stale: run .venv/bin/python -m docs.generated --write"
 
 
 def test_a_stale_page_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

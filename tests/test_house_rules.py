@@ -111,7 +111,7 @@ CLOCKS = {"process_time", "perf_counter", "thread_time", "monotonic", "time", "g
 def bounds_time(node: ast.AST) -> bool:
     """`assert monotonic() - began < 2`, and clocks that are good for nothing else: how long it takes is the machine's.
 
-    A test counts work (`tests.effort`); waiting until a deadline is a loop, and a lower bound holds on any machine.
+    A test counts work (`tests.support.effort`); waiting until a deadline is a loop, and a lower bound holds on any machine.
     """
     if isinstance(node, ast.Attribute | ast.Name | ast.alias):
         name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else node.name

@@ -24,8 +24,8 @@ from infra.objects import key_of
 from tasks.allocation import open_secrets
 from tasks.callbacks import receive_callback
 from tasks.city import City
-from tests.city import HOSPITAL, bundle, make_city, pass_review
-from tests.fakes import FakeChain, FakePayer
+from tests.support.city import HOSPITAL, bundle, make_city, pass_review
+from tests.support.fakes import FakeChain, FakePayer
 
 _events = count(1)
 _US = uuid4().hex[:8]

@@ -29,7 +29,7 @@ from infra.settings import get_settings
 from tasks import line
 from tasks.city import City
 from tasks.reports import deliver_due
-from tests.city import pass_review
+from tests.support.city import pass_review
 
 AT_ONCE = 10
 """Prescriptions a baseline works on at the same time, as many as one of our batches."""

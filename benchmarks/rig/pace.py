@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from infra.db.rows import HopRow, PrescriptionRow
-from tests.city import bundle
+from tests.support.city import bundle
 
 EVERY = 0.15
 """Seconds between two pieces of work."""

@@ -33,8 +33,8 @@ from fhir_profiles.checker import check_data
 from fhir_profiles.reader import read_bundle_data, read_cancel_data
 from infra.cities import load_knowledge
 from infra.http import Request, Response
-from tests.effort import growth
-from tests.fakes import Replay
+from tests.support.effort import growth
+from tests.support.fakes import Replay
 
 SLUG = "jinan_tcm"
 FOLDER = Path(__file__).parents[2] / "adapters" / "hospitals" / SLUG

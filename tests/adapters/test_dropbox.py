@@ -30,9 +30,9 @@ from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
 from fhir_profiles.checker import check_data
 from tasks.intake import check
-from tests.adapters import county
-from tests.adapters.county import CODES, SAMPLES, SLUG, cancel, csv_file, rx, workbook, xlsx_file, xml_file
-from tests.effort import growth
+from tests.support import county
+from tests.support.county import CODES, SAMPLES, SLUG, cancel, csv_file, rx, workbook, xlsx_file, xml_file
+from tests.support.effort import growth
 
 INVALID = tomllib.loads((SAMPLES / "invalid" / "index.toml").read_text(encoding="utf-8"))
 LAYOUT = layout(manifest("hospitals", SLUG))

@@ -25,8 +25,8 @@ from domain.errors import InvalidPayload, NeedsOperator, Transient
 from infra.dropbox import BoxTransport, FolderFiles
 from infra.http import open_client
 from tasks.intake import check
-from tests.adapters import county
-from tests.adapters.county import CODES, SLUG, csv_file, drop, rx, workbook, xlsx_file, xml_file
+from tests.support import county
+from tests.support.county import CODES, SLUG, csv_file, drop, rx, workbook, xlsx_file, xml_file
 
 AT = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 

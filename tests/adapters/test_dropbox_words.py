@@ -15,8 +15,8 @@ from adapters.registry import manifest
 from domain.errors import InvalidPayload
 from fhir_profiles.drafts import Draft
 from tasks.intake import check
-from tests.adapters import county
-from tests.adapters.county import CODES, HEADINGS, SLUG, csv_file, rx, workbook, xlsx_file, xml_file
+from tests.support import county
+from tests.support.county import CODES, HEADINGS, SLUG, csv_file, rx, workbook, xlsx_file, xml_file
 
 CASES = Path(__file__).parent / "dropbox_cases"
 LAYOUT = layout(manifest("hospitals", SLUG))

@@ -26,8 +26,8 @@ from fhir_profiles.checker import check_data
 from fhir_profiles.drafts import Draft, Said
 from sandbox.dialects.erx import precheck, upload
 from tasks.intake import check
-from tests.erx import SECRETS, SLUG, facts
-from tests.fakes import Replay
+from tests.support.erx import SECRETS, SLUG, facts
+from tests.support.fakes import Replay
 
 FOLDER = registry.HERE / "hospitals" / SLUG
 VALID = sorted((FOLDER / "samples").glob("*.json"))

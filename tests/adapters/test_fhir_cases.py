@@ -12,8 +12,8 @@ from domain.errors import InvalidPayload
 from fhir_profiles.checker import check_data
 from fhir_profiles.message import MAX_FINDINGS
 from fhir_profiles.reader import read_bundle_data
-from tests.effort import growth
-from tests.fhir_profiles.fhir_messages import ADDRESS, ISSUED, long_term, raw
+from tests.support.effort import growth
+from tests.support.fhir_messages import ADDRESS, ISSUED, long_term, raw
 
 CASES = Path(__file__).parent / "fhir_cases"
 HOSPITAL = "jinan_first"

@@ -19,8 +19,8 @@ from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
 from fhir_profiles.checker import check_data
 from tasks.intake import check
-from tests.effort import steps
-from tests.fhir_profiles.fhir_messages import (
+from tests.support.effort import steps
+from tests.support.fhir_messages import (
     HOSPITAL,
     ITEM,
     PATIENT,

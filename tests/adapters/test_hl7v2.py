@@ -25,9 +25,9 @@ from fhir_profiles.checker import check_data
 from fhir_profiles.drafts import Said
 from infra.http import Response
 from tasks.intake import check
-from tests.adapters.hl7_oracle import faults
-from tests.effort import steps
-from tests.fakes import Replay
+from tests.support.effort import steps
+from tests.support.fakes import Replay
+from tests.support.hl7_oracle import faults
 
 SLUG = "jinan_central"
 FOLDER = registry.HERE / "hospitals" / SLUG

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
+from docs.generated import dialect_rules
 from fhir_profiles.catalogue import CATALOGUE
-from tests.generated import dialect_rules
 
 EVERY = [*CATALOGUE, *(rule for rules in dialect_rules().values() for rule in rules)]
 

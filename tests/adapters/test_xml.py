@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adapters.xml import MAX_BYTES, local, parse, spot, xpath
 from domain.errors import InvalidPayload
 from domain.findings import Spot
-from tests.effort import growth, steps
+from tests.support.effort import growth, steps
 
 DECLARED = '<?xml version="1.0" encoding="{}"?>\n<病历 xmlns="urn:x"><患者/><诊断>糖尿病</诊断></病历>'
 LAUGHS = b"""<?xml version="1.0"?>

@@ -18,7 +18,7 @@ from infra.db import prescriptions
 from infra.db.rows import DiscrepancyRow
 from tasks.line import hop
 from tasks.reports import deliver_due
-from tests.city import admit
+from tests.support.city import admit
 
 
 def measured(name: str, seconds: float, size: float = 0) -> Measured:

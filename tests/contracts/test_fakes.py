@@ -12,8 +12,8 @@ from domain.errors import InvalidPayload, OutcomeUnknown, Refused
 from domain.orders import OrderStatus
 from domain.prescription import Handover
 from infra.http import Transport
-from tests.contracts.examples import ASKED, AT, DAY, NOTICE, PLACE, claim, order
-from tests.fakes import FakeChain, FakePageChain, FakePayer, FakePolledChain, Replay
+from tests.support.fakes import FakeChain, FakePageChain, FakePayer, FakePolledChain, Replay
+from tests.support.partner_examples import ASKED, AT, DAY, NOTICE, PLACE, claim, order
 
 
 def test_the_fakes_have_the_shape_of_the_real_ones() -> None:

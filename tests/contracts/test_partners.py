@@ -28,8 +28,8 @@ from fhir_profiles.checker import check_data
 from fhir_profiles.reader import read_bundle_data, read_cancel_data
 from infra.cities import load_knowledge
 from infra.http import UNANSWERED, Response
-from tests.contracts.examples import AT, CHAIN_CALLS, CHAIN_SECRETS, MARKS, PAYER_CALLS, PAYER_SECRETS
-from tests.fakes import Replay
+from tests.support.fakes import Replay
+from tests.support.partner_examples import AT, CHAIN_CALLS, CHAIN_SECRETS, MARKS, PAYER_CALLS, PAYER_SECRETS
 
 KINDS: tuple[registry.Kind, ...] = ("hospitals", "chains", "payers")
 EVERYONE = [(kind, slug) for kind in KINDS for slug in registry.slugs(kind)]

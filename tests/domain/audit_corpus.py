@@ -91,7 +91,7 @@ def _samples() -> Iterator[Recorded]:
     from adapters import registry
     from adapters.kit import samples
     from fhir_profiles.reader import read_bundle_data
-    from tests.domain.factories import entitlement
+    from tests.support.factories import entitlement
 
     for slug in registry.slugs("hospitals"):
         reader, codes, policy = samples.reader(slug), samples.tables(slug), load_policy("jinan")
@@ -105,8 +105,8 @@ def _samples() -> Iterator[Recorded]:
 
 
 def _day() -> Iterator[Recorded]:
-    from tests.domain.factories import entitlement
     from tests.sandbox.test_plan import DAY, NOW, admitted
+    from tests.support.factories import entitlement
 
     for planned in DAY.prescriptions:
         person = DAY.people[DAY.prescriptions.index(planned)]
@@ -115,8 +115,8 @@ def _day() -> Iterator[Recorded]:
 
 
 def _examples() -> Iterator[Recorded]:
-    from tests.domain.factories import CITY
     from tests.domain.test_audit import EXAMPLES
+    from tests.support.factories import CITY
 
     for place, (rule, passing, failing, code, _) in enumerate(EXAMPLES):
         for name, case in (("passes", passing), ("fails", failing)):
@@ -128,7 +128,7 @@ def _examples() -> Iterator[Recorded]:
 
 
 def _drawn() -> Iterator[Recorded]:
-    from tests.domain.factories import ISSUED, KNOWLEDGE, entitlement, item, rx
+    from tests.support.factories import ISSUED, KNOWLEDGE, entitlement, item, rx
 
     chance = random.Random(SEED)
     drugs = [*KNOWLEDGE.drugs, *KNOWLEDGE.catalogue]

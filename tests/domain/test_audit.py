@@ -27,7 +27,7 @@ from domain.prescription import (
     SkinTest,
     SkinTestResult,
 )
-from tests.domain.factories import CITY, ISSUED, KNOWLEDGE, ORDINARY, case, entitlement, item, ordinary, rx, used
+from tests.support.factories import CITY, ISSUED, KNOWLEDGE, ORDINARY, case, entitlement, item, ordinary, rx, used
 
 BLOCK, SELFPAY, WARN, INFO = Severity.BLOCK, Severity.SELFPAY, Severity.WARN, Severity.INFO
 

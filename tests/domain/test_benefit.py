@@ -16,7 +16,7 @@ from domain.errors import NeedsOperator
 from domain.money import Fen, fen, line_amount
 from domain.orders import OrderLine
 from domain.policy import AccountScope, BenefitPolicy, CapBasis, Scope
-from tests.domain.factories import CITY, KNOWLEDGE, entitlement, item, ordinary, rx, used
+from tests.support.factories import CITY, KNOWLEDGE, entitlement, item, ordinary, rx, used
 
 CASES = json.loads((Path(__file__).parent / "settlement_cases.json").read_text(encoding="utf-8"))
 

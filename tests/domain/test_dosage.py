@@ -11,7 +11,7 @@ from domain.audit import audit
 from domain.dosage import administrations, denser, dose_in_window, most_administrations, required_units, whole_packs
 from domain.findings import Severity
 from domain.units import converted, exact, factor, same_unit
-from tests.domain.factories import KNOWLEDGE, case, item, rx
+from tests.support.factories import KNOWLEDGE, case, item, rx
 
 FREQUENCIES = {code: often for code, often in KNOWLEDGE.frequencies.items() if often.fixed}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from domain.knowledge.codes import diagnosis_matches
 from domain.knowledge.index import ByDiagnosis, ByDrug
 from domain.knowledge.rows import Drug
-from tests.domain.factories import KNOWLEDGE
+from tests.support.factories import KNOWLEDGE
 
 DRUGS = tuple(KNOWLEDGE.drugs.values())
 PATTERNS = st.sampled_from(["", "*", "A", "A10", "A10BA02", "C09AA0", "DRUG:D001", "DRUG:D0", "DRUG:", "J01", "V", "A10BA020"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from domain.money import Fen
 from domain.orders import OrderLine, Quote
 from domain.ranking import REASONS, TERM_WORDS, WEIGHTS, rank
-from tests.domain.factories import CITY
+from tests.support.factories import CITY
 
 WANTED = [OrderLine(1, "D001", Decimal(60), "片"), OrderLine(2, "D010", Decimal(90), "片")]
 CEILINGS = {"D001": Decimal("1.00"), "D010": Decimal("60") / 90}

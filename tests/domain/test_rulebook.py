@@ -12,7 +12,7 @@ from domain.audit import RULEBOOK, RULES, Case, Phase, Rule, Rulebook, rules, se
 from domain.audit.rulebook import BLOCK, INFO, SELFPAY, TABLE, Hit, hit, rule
 from domain.words import Two
 from tests.domain.audit_corpus import case_of, load
-from tests.domain.factories import ISSUED, KNOWLEDGE, case, entitlement, item, ordinary, rx, used
+from tests.support.factories import ISSUED, KNOWLEDGE, case, entitlement, item, ordinary, rx, used
 
 CORPUS = load()
 WORDS = Two("说明 {name}", "it says {name}")

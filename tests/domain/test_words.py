@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters import registry
+from docs.generated import SIX
 from domain import words
 from domain.findings import Severity
 from domain.lifecycle import STAGES, Deadline, Owner, Status
@@ -15,7 +16,6 @@ from domain.orders import OrderStatus
 from domain.prescription import Approval, SkinTestResult
 from domain.words import CANCEL_REASONS, CAUSES, ENDINGS, TOLD, TROUBLES, Two
 from fhir_profiles import codes
-from tests.generated import SIX
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,8 +14,8 @@ from domain.lifecycle import Status
 from gateway.app import create_app
 from infra.db.rows import PrescriptionRow
 from sandbox.processes import free_port
-from tests.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, make_city, make_settings
 from tests.gateway.desk.test_review import TOLD, TOLD_OF_ITEM, tell
+from tests.support.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, make_city, make_settings
 from tests.tasks.line import Line
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

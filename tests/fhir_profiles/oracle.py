@@ -19,7 +19,7 @@ from typing import Any
 from fhir_profiles import structure
 from fhir_profiles.definitions import definitions
 from fhir_profiles.shapes import Element, Profiles, Shape
-from tests.fhir_profiles.mutants import Case, mutants, valid_cases
+from tests.support.fhir_mutants import Case, mutants, valid_cases
 
 HERE = Path(__file__).resolve().parent
 RECORDED = HERE / "verdicts.json"

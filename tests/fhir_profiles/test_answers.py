@@ -15,8 +15,8 @@ from domain.findings import Finding, Severity, Spot
 from fhir_profiles import answers
 from fhir_profiles.catalogue import CATALOGUE, RULES
 from fhir_profiles.patches import Change
-from tests.fhir_profiles.door import check_bundle
-from tests.fhir_profiles.fhir_messages import (
+from tests.support.fhir_door import check_bundle
+from tests.support.fhir_messages import (
     DELETE,
     DOCTOR,
     HOSPITAL,

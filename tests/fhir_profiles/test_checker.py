@@ -22,8 +22,8 @@ from fhir_profiles.checker import VERSIONS, check_bundle_data, check_data, valid
 from fhir_profiles.definitions import GENERATED
 from fhir_profiles.message import MAX_BYTES, Report
 from fhir_profiles.rules import Version
-from tests.fhir_profiles.door import check_bundle, check_cancel, read_bundle, read_cancel
-from tests.fhir_profiles.fhir_messages import (
+from tests.support.fhir_door import check_bundle, check_cancel, read_bundle, read_cancel
+from tests.support.fhir_messages import (
     ADDRESS,
     BASE,
     COVER,

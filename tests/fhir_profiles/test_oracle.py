@@ -6,8 +6,8 @@ from fhir_profiles import structure
 from fhir_profiles.definitions import definitions
 from fhir_profiles.shapes import Profiles
 from tests.fhir_profiles import oracle
-from tests.fhir_profiles.fhir_messages import changed
-from tests.fhir_profiles.mutants import Case, valid_cases
+from tests.support.fhir_messages import changed
+from tests.support.fhir_mutants import Case, valid_cases
 
 CASES = oracle.cases()
 

@@ -10,8 +10,8 @@ import pytest
 from fhir_profiles import patches
 from fhir_profiles.checker import check_data
 from fhir_profiles.message import KEY, Report, parse
-from tests.effort import steps
-from tests.fhir_profiles.fhir_messages import (
+from tests.support.effort import steps
+from tests.support.fhir_messages import (
     COVER,
     DELETE,
     DIAGNOSIS,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from domain.findings import Spot
 from fhir_profiles.message import Report, fhirpath, parse
 from fhir_profiles.positions import json_positions
-from tests.effort import growth
-from tests.fhir_profiles.fhir_messages import BASE, ITEM, PATIENT, SAMPLE, changed, home_delivery, long_term, raw, url
+from tests.support.effort import growth
+from tests.support.fhir_messages import BASE, ITEM, PATIENT, SAMPLE, changed, home_delivery, long_term, raw, url
 
 HANDOVER = f"{BASE}/StructureDefinition/handover"
 

@@ -22,8 +22,8 @@ from domain.prescription import (
 )
 from fhir_profiles.definitions import GENERATED
 from fhir_profiles.reader import months_between
-from tests.fhir_profiles.door import read_bundle, read_cancel
-from tests.fhir_profiles.fhir_messages import (
+from tests.support.fhir_door import read_bundle, read_cancel
+from tests.support.fhir_messages import (
     ADDRESS,
     DELETE,
     HOSPITAL,

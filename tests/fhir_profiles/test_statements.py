@@ -9,8 +9,8 @@ import pytest
 from fhir_profiles import closed
 from fhir_profiles.closed import LEFT_OUT, left_out, unread
 from fhir_profiles.current import counts, holds
-from tests.fhir_profiles.door import check_bundle, read_bundle
-from tests.fhir_profiles.fhir_messages import (
+from tests.support.fhir_door import check_bundle, read_bundle
+from tests.support.fhir_messages import (
     ADDRESS,
     BASE,
     COVER,

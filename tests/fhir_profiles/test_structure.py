@@ -15,8 +15,8 @@ from fhir_profiles.definitions import BASE, GENERATED, Definitions, definitions
 from fhir_profiles.primitives import PRIMITIVES
 from fhir_profiles.shapes import Profiles, profiles
 from fhir_profiles.structure import literal_type
-from tests.fhir_profiles.fhir_messages import changed, resident_id
-from tests.fhir_profiles.mutants import valid_cases
+from tests.support.fhir_messages import changed, resident_id
+from tests.support.fhir_mutants import valid_cases
 
 VALID = valid_cases()
 EXPRESSIONS = sorted({(c["key"], c["expression"]) for one in definitions().structures.values()

@@ -21,7 +21,7 @@ from flows.doctor import check_prefect, show
 from flows.resident import POOL, ResidentWorker, declared
 from infra.settings import get_settings
 from tasks.doctor import CheckResult, Grade, act, fine
-from tests.city import make_settings
+from tests.support.city import make_settings
 
 WANTED = declared()
 

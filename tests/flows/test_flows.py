@@ -24,7 +24,7 @@ from infra.db.prescriptions import Due
 from infra.settings import get_settings
 from sandbox.processes import free_port
 from tasks import line as line_of_work
-from tests.city import admit, make_city, make_settings
+from tests.support.city import admit, make_city, make_settings
 from tests.tasks.line import Line
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

@@ -14,7 +14,7 @@ from flows.dead import BATCH, tidy
 from infra.db import Database, canary
 from sandbox.processes import Processes
 from tasks.window import FLOW
-from tests.operations import Operations
+from tests.support.operations import Operations
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from domain.errors import Transient
 from flows import operations
 from flows.resident import keep_polling
 from infra.settings import get_settings
-from tests.city import FakeHospital, bundle, make_city
+from tests.support.city import FakeHospital, bundle, make_city
 
 
 @dataclass

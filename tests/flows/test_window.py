@@ -29,7 +29,7 @@ from flows.window import DEPLOYMENT, Window
 from tasks import window
 from tasks.line import hop
 from tasks.window import FLOW
-from tests.city import admit, make_city, make_settings
+from tests.support.city import admit, make_city, make_settings
 from tests.tasks.line import Line
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from gateway.app import create_app
 from infra import log
 from tasks.city import City
-from tests.city import HOSPITAL_TOKEN, OPERATOR_TOKEN, PHARMACIST_TOKEN, Clock, make_city, make_settings
+from tests.support.city import HOSPITAL_TOKEN, OPERATOR_TOKEN, PHARMACIST_TOKEN, Clock, make_city, make_settings
 
 log.configure("INFO")
 

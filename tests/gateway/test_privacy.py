@@ -17,7 +17,7 @@ from infra.log import bind
 from tasks.allocation import open_secrets
 from tasks.city import City
 from tasks.line import hop
-from tests.city import SAMPLES, admit, make_settings, pass_review, say
+from tests.support.city import SAMPLES, admit, make_settings, pass_review, say
 
 NAME, PHONE, ADDRESS = "王马克示踪", "13912345678", "示踪路八十八号"
 ID_NUMBER = json.loads((SAMPLES / "home_delivery.json").read_bytes())["entry"][0]["resource"]["identifier"][0]["value"]

@@ -13,7 +13,7 @@ from domain.errors import NeedsOperator, Refused, Transient
 from infra.dropbox import BoxTransport, Files, FolderFiles, open_files
 from infra.http import Request, open_client
 from infra.objects import S3Files
-from tests.services import S3
+from tests.support.services import S3
 
 SECRETS = {"access_key": "a", "secret_key": "s"}
 

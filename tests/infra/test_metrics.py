@@ -18,8 +18,8 @@ from infra.db.figures import figures
 from infra.db.processes import Process
 from infra.http import Breaker, HttpTransport, Request, look
 from tasks.line import hop
-from tests.city import Clock, admit, make_city
-from tests.services import _free_ports
+from tests.support.city import Clock, admit, make_city
+from tests.support.services import _free_ports
 
 
 def value(name: str, **labels: str) -> float:

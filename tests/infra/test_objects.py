@@ -13,7 +13,7 @@ from domain.errors import NeedsOperator, Refused, Transient
 from infra import objects
 from infra.objects import Archive, LocalArchive, S3Archive, key_of, make_archive
 from infra.settings import ArchiveSettings, Settings
-from tests.services import S3
+from tests.support.services import S3
 
 DAY = timedelta(days=1)
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 from domain.errors import NeedsOperator, Transient
 from infra.objects import MARKER, LocalArchive
 from tests.infra.test_objects import s3_archive
-from tests.services import S3
+from tests.support.services import S3
 
 DAY = timedelta(days=1)
 READ_ONLY = Path("/sys/kernel")

@@ -16,7 +16,7 @@ from infra.db.views import books
 from tasks.city import City
 from tasks.line import RED_AFTER, hop
 from tasks.settlement import reconcile_day
-from tests.city import Clock, admit, make_city, pass_review, say
+from tests.support.city import Clock, admit, make_city, pass_review, say
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from flows.automations import ALERTS
 from flows.dead import BATCH
 from sandbox.processes import ROOT, Processes
 from tasks.window import FLOW
-from tests import services
-from tests.operations import Operations
+from tests.support import services
+from tests.support.operations import Operations
 
 HEARTBEAT = 30
 """Seconds; the least Prefect allows."""

@@ -24,16 +24,17 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters import registry
+from adapters.kit import left_out as lists
 from adapters.kit import samples
 from fhir_profiles.reader import read_bundle_data, read_cancel_data
 from infra import log
 from tasks import intake
 from tasks.city import City
-from tests.city import make_city
-from tests.fidelity import lists, reach
-from tests.fidelity.contradictions import pairs
-from tests.fidelity.formats import mutations_of, places_of
-from tests.fidelity.mutation import MARK, Kind, Mutation, Values
+from tests.prove.mutations import reach
+from tests.prove.mutations.contradictions import pairs
+from tests.prove.mutations.formats import mutations_of, places_of
+from tests.prove.mutations.mutation import MARK, Kind, Mutation, Values
+from tests.support.city import make_city
 
 
 class Seen:

@@ -44,8 +44,8 @@ from tasks.line import hop
 from tasks.reports import deliver_due
 from tasks.settlement import reconcile_day, unreconciled_days
 from tasks.upkeep import sweep
-from tests import plans, services
-from tests.city import (
+from tests.support import plans, services
+from tests.support.city import (
     COLLEAGUE,
     HOSPITAL,
     HOSPITAL_TOKEN,
@@ -60,9 +60,9 @@ from tests.city import (
     rxno,
     say,
 )
-from tests.fakes import FakeChain, FakePayer
-from tests.past import bare_tables, multiply
-from tests.plans import Statements, listening
+from tests.support.fakes import FakeChain, FakePayer
+from tests.support.past import bare_tables, multiply
+from tests.support.plans import Statements, listening
 
 SAMPLES = ("long_term", "home_delivery")
 SHELVED = 20

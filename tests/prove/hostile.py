@@ -33,8 +33,8 @@ from sandbox.city import SandboxCity
 from sandbox.dialects import Line, cda, dropbox, erx, erx_crypto, fhir, speaker
 from sandbox.plan import make_plan
 from sandbox.processes import Processes
-from tests.hostile.inputs import Input, fuzzed, inputs
-from tests.hostile.meter import Meter, Used, settled
+from tests.prove.attacks.inputs import Input, fuzzed, inputs
+from tests.prove.attacks.meter import Meter, Used, settled
 
 CPU_SECONDS, MEMORY_MB = 2.0, 200.0
 """Of one request."""

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from sandbox.city import SandboxCity, Shape
 from sandbox.processes import Processes
-from tests.services import postgres
+from tests.support.services import postgres
 
 RETENTION = 60
 """Seconds that Prefect keeps things here, instead of days: days of an installation in minutes of a soak."""

@@ -29,7 +29,7 @@ from sandbox import tieout
 from sandbox.city import SandboxCity, Shape
 from sandbox.plan import Plan
 from sandbox.processes import ChildDied, Processes, free_port
-from tests.services import POSTGRES_BIN, missing
+from tests.support.services import POSTGRES_BIN, missing
 
 BAD_LINES = {"delay": 0.05, "reset_before": 0.01, "reset_after": 0.02, "cut_request": 0.005, "cut_answer": 0.01,
              "blackhole": 0.002}

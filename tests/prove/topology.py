@@ -27,7 +27,7 @@ from sandbox.city import SandboxCity, Shape
 from sandbox.day import assess, at_rest, reconcile
 from sandbox.plan import Plan
 from sandbox.processes import Processes
-from tests import services
+from tests.support import services
 
 DOWN_SECONDS = 2.0
 """How long a killed process is away before somebody starts it again."""

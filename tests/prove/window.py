@@ -27,7 +27,7 @@ from sandbox.city import SandboxCity, Shape
 from sandbox.day import at_rest, reconcile
 from sandbox.plan import Plan
 from sandbox.processes import Processes
-from tests.services import Postgres, postgres
+from tests.support.services import Postgres, postgres
 
 STATES = {
     "received": "RUNNING In audit", "audited": "RUNNING In review", "in_review": "RUNNING In review",

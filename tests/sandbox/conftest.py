@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from sandbox.faults import Faults
 from sandbox.loopback import NO_CERTIFICATES
 from sandbox.partner import Setting
-from tests.sandbox.sockets import SECRETS, serving
+from tests.support.sockets import SECRETS, serving
 
 
 @pytest.fixture

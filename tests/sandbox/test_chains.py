@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from sandbox import ankang, baicao
-from tests.sandbox.sockets import serving, until
+from tests.support.sockets import serving, until
 
 BEARER = {"Authorization": "Bearer ankang-token"}
 KEY = {"X-Api-Key": "baicao-key"}

@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.chaos import Control, Line
 from sandbox.faults import Faults, FaultyLine, by_bytes
-from tests.sandbox.sockets import free_port, until
+from tests.support.sockets import free_port, until
 
 
 class Partner:

@@ -15,7 +15,7 @@ from sandbox import ankang, hospital
 from sandbox.dialects import fhir
 from sandbox.faults import Faults, FaultyLine, by_bytes
 from sandbox.plan import make_plan
-from tests.sandbox.sockets import serving, until
+from tests.support.sockets import serving, until
 
 REPORTING = {"Authorization": "Bearer report-token"}
 

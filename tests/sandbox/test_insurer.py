@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from sandbox import insurer
-from tests.sandbox.sockets import serving
+from tests.support.sockets import serving
 
 PERSON = {
     "id_number": "370102195803020011", "name": "示范甲", "psn_no": "P001", "gender": "male", "birth_date": "1958-03-02",

@@ -11,9 +11,9 @@ from sandbox.insurer import CITIES, Centre, City
 from sandbox.partner import Setting
 from sandbox.people import person, registration
 from sandbox.plan import make_plan
-from tests.effort import steps
-from tests.sandbox.sockets import serving, until
 from tests.sandbox.test_chains import BEARER, hold, order
+from tests.support.effort import steps
+from tests.support.sockets import serving, until
 
 
 def test_no_two_people_of_a_large_day_share_an_id_number():

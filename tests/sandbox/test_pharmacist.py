@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from sandbox import pharmacist
 from sandbox.faults import Faults, FaultyLine, by_bytes
-from tests.sandbox.sockets import serving
+from tests.support.sockets import serving
 
 WARN = {"code": "OFF_LABEL", "rule": "B-28", "severity": "WARN", "text": "", "line": 1}
 OTHER = {"code": "ELDERLY", "rule": "B-32", "severity": "WARN", "text": "", "line": 1}

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.sandbox.sockets import SECRETS, free_port
+from tests.support.sockets import SECRETS, free_port
 
 ROOT = Path(__file__).parents[2]
 PARTNERS = ("ankang", "baicao", "insurer", "hospital", "pharmacist")

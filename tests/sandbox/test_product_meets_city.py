@@ -18,7 +18,7 @@ from infra.cities import load_knowledge, load_policy
 from infra.http import open_client
 from sandbox import ankang, baicao, benefits, insurer
 from sandbox.plan import make_plan
-from tests.sandbox.sockets import serving, until
+from tests.support.sockets import serving, until
 
 HERE = Place("370102", Decimal("36.67"), Decimal("117.03"))
 CHAINS = [

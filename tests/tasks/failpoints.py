@@ -59,8 +59,8 @@ from tasks.allocation import open_secrets
 from tasks.anchors import of_city
 from tasks.line import hops
 from tasks.settlement import reconcile_day
-from tests import erx
-from tests.city import (
+from tests.support import erx
+from tests.support.city import (
     HOSPITAL,
     HOSPITAL_TOKEN,
     OPERATOR_TOKEN,
@@ -74,7 +74,7 @@ from tests.city import (
     make_settings,
     rxno,
 )
-from tests.fakes import FakeChain, FakePayer, FakePrefect, Replay
+from tests.support.fakes import FakeChain, FakePayer, FakePrefect, Replay
 from tests.test_house_rules import PRODUCT, ROOT, sources
 
 PATIENCE = 10.0

@@ -15,8 +15,8 @@ from tasks.callbacks import receive_callback
 from tasks.city import City
 from tasks.line import Hop, hop
 from tasks.reports import deliver_due
-from tests.city import PHARMACIST, Clock
-from tests.fakes import FakeChain, FakePayer
+from tests.support.city import PHARMACIST, Clock
+from tests.support.fakes import FakeChain, FakePayer
 
 
 @dataclass

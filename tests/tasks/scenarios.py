@@ -14,7 +14,7 @@ from domain.lifecycle import Status
 from domain.orders import LeftOut, OrderStatus
 from infra.db import Session, history, prescriptions
 from infra.db.rows import OrderRow
-from tests.city import FakeHospital
+from tests.support.city import FakeHospital
 from tests.tasks.failpoints import World
 
 

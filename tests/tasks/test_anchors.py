@@ -15,7 +15,7 @@ from infra.db.rows import AnchorRow, HistoryRow, PrescriptionRow
 from infra.objects import key_of
 from tasks.anchors import Anchors
 from tasks.city import City
-from tests.city import Clock, admit, make_city
+from tests.support.city import Clock, admit, make_city
 
 KEY = bytes(range(32))
 

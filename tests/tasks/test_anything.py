@@ -46,7 +46,7 @@ from tasks.intake import receive_cancel, receive_prescription
 from tasks.line import hop
 from tasks.reports import deliver_due
 from tasks.settlement import reconcile_day
-from tests.city import (
+from tests.support.city import (
     COLLEAGUE,
     HOSPITAL,
     OPERATOR,
@@ -60,7 +60,7 @@ from tests.city import (
     cancel,
     make_city,
 )
-from tests.fakes import FakeChain, FakePayer, PayerRow
+from tests.support.fakes import FakeChain, FakePayer, PayerRow
 
 S, O = Status, OrderStatus  # noqa: E741
 T = TypeVar("T")

@@ -13,9 +13,9 @@ from domain.orders import OrderStatus
 from domain.prescription import prescription_id
 from infra.db import audits, orders, prescriptions
 from tasks.audit import audit_prescription, case_of
-from tests.city import admit, make_city
-from tests.domain.factories import entitlement, item, ordinary, rx
-from tests.infra.db.records import order
+from tests.support.city import admit, make_city
+from tests.support.factories import entitlement, item, ordinary, rx
+from tests.support.records import order
 
 EDOXABAN = {"diagnoses": ("I48.x00",), "disease": ""}
 

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from infra.db.rows import PrescriptionRow
-from tests.city import admit, make_city
+from tests.support.city import admit, make_city
 from tests.tasks.line import Line
 
 TRANSACTIONS = ["audit.recorded", "review.opened", "hop.recorded", "review.claimed", "review.decided", "allocation.started",

@@ -14,7 +14,7 @@ from infra.db.rows import HistoryRow, IntentRow
 from tasks import line as work
 from tasks.settlement import reconcile_day
 from tasks.upkeep import sweep
-from tests.city import Plug, SimulatedCrash, admit, cancel_by_hospital, make_city
+from tests.support.city import Plug, SimulatedCrash, admit, cancel_by_hospital, make_city
 from tests.tasks.line import Line
 
 

@@ -24,8 +24,8 @@ from infra.db.processes import Process
 from infra.settings import ArchiveSettings, Settings
 from tasks import doctor
 from tasks.doctor import CheckResult, Grade, examine
-from tests.city import admit, make_city
-from tests.services import _free_ports
+from tests.support.city import admit, make_city
+from tests.support.services import _free_ports
 
 ROOT = Path(__file__).parents[2]
 SLUGS = ("ankang", "baicao", "jinan_centre", "jinan_first", "jinan_second", "jinan_tcm", "jinan_central", "jinan_county")

@@ -13,7 +13,7 @@ from infra.db.rows import IntentRow
 from infra.db.stored import RECEIPT
 from tasks.city import City
 from tasks.effect import once
-from tests.city import Plug, SimulatedCrash, admit, make_city
+from tests.support.city import Plug, SimulatedCrash, admit, make_city
 
 DIES = SimulatedCrash("in the middle of a call")
 

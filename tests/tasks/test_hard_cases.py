@@ -18,7 +18,7 @@ from tasks.audit import open_patient
 from tasks.intake import receive_prescription
 from tasks.settlement import reconcile_day, unreconciled_days
 from tasks.upkeep import sweep
-from tests.city import HOSPITAL, admit, bundle, cancel_by_hospital, make_city
+from tests.support.city import HOSPITAL, admit, bundle, cancel_by_hospital, make_city
 from tests.tasks.line import Line
 
 

@@ -19,8 +19,8 @@ from tasks.audit import audit_prescription
 from tasks.delivery import await_delivery
 from tasks.intake import receive_cancel, receive_prescription, stored_answer
 from tasks.settlement import reconcile_day
-from tests.city import HOSPITAL, SAMPLES, Plug, SimulatedCrash, admit, bundle, cancel, make_city
-from tests.infra.db.records import at_once
+from tests.support.city import HOSPITAL, SAMPLES, Plug, SimulatedCrash, admit, bundle, cancel, make_city
+from tests.support.records import at_once
 from tests.tasks.line import Line
 
 INVALID = sorted((SAMPLES / "invalid").glob("*.json"))

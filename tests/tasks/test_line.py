@@ -8,7 +8,7 @@ from domain.lifecycle import Money, Status
 from domain.orders import OrderStatus
 from infra.db import claims, inbox
 from tasks.settlement import reconcile_day
-from tests.city import Clock, admit, cancel_by_hospital, make_city
+from tests.support.city import Clock, admit, cancel_by_hospital, make_city
 from tests.tasks.line import Line
 
 

@@ -20,7 +20,7 @@ from tasks.board import board_markdown
 from tasks.city import City
 from tasks.reports import deliver_due
 from tasks.upkeep import sweep
-from tests.city import HOSPITAL, FakeHospital, bundle, make_city, rxno
+from tests.support.city import HOSPITAL, FakeHospital, bundle, make_city, rxno
 
 
 @dataclass

@@ -17,7 +17,7 @@ from infra.db import claims, prescriptions
 from infra.db.rows import IntentRow, PrescriptionRow
 from tasks.ends import NOT_INSURED
 from tasks.line import Hop, hop
-from tests.city import HOSPITAL, FakeHospital, admit, cancel_by_hospital, make_city, pass_review
+from tests.support.city import HOSPITAL, FakeHospital, admit, cancel_by_hospital, make_city, pass_review
 from tests.tasks.line import Line
 
 

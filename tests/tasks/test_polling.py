@@ -21,9 +21,9 @@ from infra.limits import Measure
 from infra.objects import key_of
 from tasks.polling import poll_partner, polled
 from tasks.reports import deliver_due
-from tests.adapters import county
-from tests.adapters.county import SLUG, cancel, csv_file, drop, rx
-from tests.city import HOSPITAL, FakeHospital, Plug, SimulatedCrash, bundle, make_city
+from tests.support import county
+from tests.support.city import HOSPITAL, FakeHospital, Plug, SimulatedCrash, bundle, make_city
+from tests.support.county import SLUG, cancel, csv_file, drop, rx
 
 
 @dataclass

@@ -21,7 +21,7 @@ from infra.db.rows import OutboxRow
 from tasks.allocation import open_secrets
 from tasks.audit import audit_prescription
 from tasks.reports import REPORT, RETRY, deliver_due, report
-from tests.city import HOSPITAL, FakeHospital, Plug, SimulatedCrash, admit, cancel_by_hospital, make_city
+from tests.support.city import HOSPITAL, FakeHospital, Plug, SimulatedCrash, admit, cancel_by_hospital, make_city
 from tests.tasks.line import Line
 
 

@@ -9,8 +9,8 @@ from infra.db import prescriptions, reviews
 from infra.db.rows import HistoryRow
 from tasks import review
 from tasks.review import Decision, ReviewRefused
-from tests.city import COLLEAGUE, HOSPITAL, PHARMACIST, PRESCRIBER, admit, cancel_by_hospital, make_city
-from tests.infra.db.records import at_once, audited
+from tests.support.city import COLLEAGUE, HOSPITAL, PHARMACIST, PRESCRIBER, admit, cancel_by_hospital, make_city
+from tests.support.records import at_once, audited
 from tests.tasks.line import Line
 
 CODE = "1-1"

@@ -22,7 +22,7 @@ from infra.db.rows import DiscrepancyRow, NoticeRow
 from tasks import intake, traffic
 from tasks.city import City
 from tasks.traffic import People
-from tests.city import HOSPITAL, bundle, cancel, make_city
+from tests.support.city import HOSPITAL, bundle, cancel, make_city
 
 CIPHER = Cipher(b"i" * 32, b"l" * 32)
 

@@ -20,8 +20,8 @@ from tasks.allocation import open_secrets
 from tasks.callbacks import callers, receive_callback
 from tasks.city import City
 from tasks.polling import poll_partner, polled, seconds_between
-from tests.city import admit, make_city
-from tests.fakes import FakeChain, FakePageChain, FakePolledChain
+from tests.support.city import admit, make_city
+from tests.support.fakes import FakeChain, FakePageChain, FakePolledChain
 from tests.tasks.line import Line
 
 SLUG = "ankang"

@@ -13,7 +13,7 @@ from domain.orders import OrderStatus
 from infra.db import effects, history, inbox, orders, prescriptions
 from infra.db.rows import IntentRow, OrderRow, PrescriptionRow
 from tasks.upkeep import Swept, redrive, sweep
-from tests.city import OPERATOR, Plug, SimulatedCrash, admit, cancel_by_hospital, make_city
+from tests.support.city import OPERATOR, Plug, SimulatedCrash, admit, cancel_by_hospital, make_city
 from tests.tasks.line import Line
 
 NOTHING = Swept(0, 0, 0, 0, 0)

@@ -17,9 +17,9 @@ from domain.errors import InvalidPayload, Refused, Transient
 from domain.orders import Offers, OrderLine, OrderStatus
 from domain.prescription import Handover
 from infra.http import Response
-from tests.contracts.examples import ASKED, CHAIN_SECRETS, PLACE, order
 from tests.contracts.test_partners import chain_with
-from tests.fakes import Replay
+from tests.support.fakes import Replay
+from tests.support.partner_examples import ASKED, CHAIN_SECRETS, PLACE, order
 
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 

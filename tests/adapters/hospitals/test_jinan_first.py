@@ -11,7 +11,7 @@ from adapters.registry import HospitalManifest, manifest
 from domain.errors import InvalidPayload, NeedsOperator, Transient
 from fhir_profiles import reports
 from infra.http import Request, Response
-from tests.fhir_profiles.door import check_bundle, read_bundle, read_cancel
+from tests.support.fhir_door import check_bundle, read_bundle, read_cancel
 
 SLUG = "jinan_first"
 SAMPLES = Path(__file__).parents[3] / "adapters" / "hospitals" / SLUG / "samples"

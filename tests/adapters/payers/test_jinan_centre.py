@@ -17,9 +17,9 @@ from adapters.registry import manifest
 from domain.claims import CARRIED, CARRIED_DAYS
 from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Refused, RxError, Transient
 from infra.http import NOT_SENT, UNANSWERED, Response
-from tests.contracts.examples import AT, IDENTITY, PAYER_SECRETS, claim, reverse
 from tests.contracts.test_partners import sample
-from tests.fakes import Replay
+from tests.support.fakes import Replay
+from tests.support.partner_examples import AT, IDENTITY, PAYER_SECRETS, claim, reverse
 
 US = manifest("payers", "jinan_centre")
 

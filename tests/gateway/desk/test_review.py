@@ -29,8 +29,8 @@ from infra.db import audits, prescriptions
 from infra.db.rows import PrescriptionRow
 from tasks.city import City
 from tasks.line import hop
-from tests.city import COLLEAGUE_TOKEN, PHARMACIST_TOKEN, PRESCRIBER_TOKEN, Clock, admit
-from tests.infra.db.records import audited
+from tests.support.city import COLLEAGUE_TOKEN, PHARMACIST_TOKEN, PRESCRIBER_TOKEN, Clock, admit
+from tests.support.records import audited
 
 ME = {"Authorization": f"Bearer {PHARMACIST_TOKEN}"}
 COLLEAGUE = {"Authorization": f"Bearer {COLLEAGUE_TOKEN}"}

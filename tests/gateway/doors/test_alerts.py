@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from gateway.app import create_app
 from tasks.alerts import ALERTS, bell
 from tasks.city import City
-from tests.city import OPERATOR_TOKEN, make_settings
+from tests.support.city import OPERATOR_TOKEN, make_settings
 
 RUN = "prefect.flow-run.0199d3b4-0000-7000-8000-000000000001"
 

@@ -17,7 +17,7 @@ from adapters.messages import Message as Understood
 from gateway.app import create_app
 from gateway.doors.bodies import AT_ONCE, SMALL_BYTES, Bodies
 from tasks.city import City
-from tests.city import HOSPITAL, HOSPITAL_TOKEN, bundle, make_settings
+from tests.support.city import HOSPITAL, HOSPITAL_TOKEN, bundle, make_settings
 
 LARGE = SMALL_BYTES + 1
 LIMIT = 20_000_000

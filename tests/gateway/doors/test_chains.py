@@ -10,8 +10,8 @@ from infra.db import orders
 from tasks.allocation import open_secrets
 from tasks.city import City
 from tasks.line import hop
-from tests.city import Clock, admit, pass_review
-from tests.fakes import FakeChain
+from tests.support.city import Clock, admit, pass_review
+from tests.support.fakes import FakeChain
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
+from tests.gateway.loops import on_the_event_loop
 
 from adapters.dialects import erx
 from domain.errors import NeedsOperator, Transient
@@ -28,9 +29,10 @@ from sandbox.facts import Facts
 from tasks import erx as transactions
 from tasks.audit import audit_prescription
 from tasks.city import City
-from tests.city import PHARMACIST, STARTED
-from tests.effort import steps
-from tests.erx import (
+from tests.gateway.doors.loops import on_the_event_loop
+from tests.support.city import PHARMACIST, STARTED
+from tests.support.effort import steps
+from tests.support.erx import (
     GLICLAZIDE,
     GLIMEPIRIDE,
     INSTALLED,
@@ -43,8 +45,7 @@ from tests.erx import (
     facts,
     speaker,
 )
-from tests.fakes import FakePayer
-from tests.gateway.doors.loops import on_the_event_loop
+from tests.support.fakes import FakePayer
 from tests.tasks.line import Line
 
 BASE = "/epc/api/fixmedins"

@@ -13,8 +13,8 @@ from gateway.app import create_app
 from gateway.doors import health
 from infra.objects import LocalArchive
 from tasks.city import City
-from tests import services
-from tests.city import HOSPITAL, admit, make_city, make_settings
+from tests.support import services
+from tests.support.city import HOSPITAL, admit, make_city, make_settings
 
 READ_ONLY = Path("/sys/kernel")
 """A folder not even root can write to."""

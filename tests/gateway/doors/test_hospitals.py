@@ -16,7 +16,7 @@ from fhir_profiles.structure import faults
 from gateway.app import create_app
 from infra.limits import Measure
 from tasks.city import City
-from tests.city import HOSPITAL_TOKEN, SAMPLES, bundle, cancel, make_settings, rxno
+from tests.support.city import HOSPITAL_TOKEN, SAMPLES, bundle, cancel, make_settings, rxno
 
 BUNDLE, TASK = "/fhir/jinan_first/Bundle", "/fhir/jinan_first/Task"
 HEADERS = {"Authorization": f"Bearer {HOSPITAL_TOKEN}"}

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from gateway.app import create_app
 from gateway.doors import messages
 from tasks.city import City
-from tests.city import HOSPITAL, HOSPITAL_TOKEN, bundle, cancel, make_settings, rxno
+from tests.support.city import HOSPITAL, HOSPITAL_TOKEN, bundle, cancel, make_settings, rxno
 
 ADDRESS = f"/messages/{HOSPITAL}"
 

@@ -20,9 +20,9 @@ from infra.objects import key_of
 from sandbox.dialects import Line
 from sandbox.dialects.hl7v2 import Speaker
 from tasks.city import City
-from tests.city import make_settings
-from tests.fakes import Replay
 from tests.sandbox.dialects.test_hl7v2 import AT, EVEN, FACTS
+from tests.support.city import make_settings
+from tests.support.fakes import Replay
 
 SLUG = "jinan_central"
 SAMPLES = registry.HERE / "hospitals" / SLUG / "samples"

@@ -12,7 +12,7 @@ from fhir_profiles.definitions import GENERATED
 from fhir_profiles.structure import faults
 from infra.db import prescriptions
 from tasks.city import City
-from tests.city import HOSPITAL, SAMPLES
+from tests.support.city import HOSPITAL, SAMPLES
 
 EXAMPLES = {path.stem: path for path in sorted(GENERATED.glob("*-example-*.json"))}
 REPORTS = {name for name in EXAMPLES if name.startswith("Bundle-example-report-")}

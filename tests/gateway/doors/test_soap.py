@@ -24,10 +24,10 @@ from gateway.doors.soap import soap_door
 from infra import log
 from tasks import intake
 from tasks.city import City
-from tests.city import HOSPITAL_TOKEN, FakeHospital, make_city, make_settings
-from tests.fakes import Replay
 from tests.gateway.doors.loops import on_the_event_loop
-from tests.sandbox.sockets import serving
+from tests.support.city import HOSPITAL_TOKEN, FakeHospital, make_city, make_settings
+from tests.support.fakes import Replay
+from tests.support.sockets import serving
 
 log.configure("INFO")
 

@@ -15,7 +15,7 @@ from infra.db.notices import NoticeKind, note
 from tasks.city import City
 from tasks.line import hop
 from tasks.settlement import reconcile_day
-from tests.city import Clock, admit, cancel_by_hospital, pass_review, rxno, say
+from tests.support.city import Clock, admit, cancel_by_hospital, pass_review, rxno, say
 
 
 @pytest.fixture

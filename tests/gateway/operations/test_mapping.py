@@ -11,7 +11,7 @@ from adapters import registry
 from adapters.mapping import read_tables
 from infra.db import mapping
 from tasks.city import City
-from tests.city import HOSPITAL, OPERATOR_TOKEN, Clock, bundle
+from tests.support.city import HOSPITAL, OPERATOR_TOKEN, Clock, bundle
 
 ORIGIN = {"Origin": "http://testserver"}
 

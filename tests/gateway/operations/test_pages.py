@@ -18,7 +18,7 @@ from infra.log import bind
 from tasks.city import City
 from tasks.line import hop
 from tasks.reports import deliver_due
-from tests.city import OPERATOR_TOKEN, Clock, admit, make_settings, pass_review, rxno, say
+from tests.support.city import OPERATOR_TOKEN, Clock, admit, make_settings, pass_review, rxno, say
 
 RUN = "0b5c9d6e-1111-4222-8333-444455556666"
 
@@ -253,7 +253,7 @@ def test_a_list_shows_the_newest_first_page_by_page(page: TestClient, city: City
 
 def test_what_a_hospital_wrote_is_text_and_never_markup(page: TestClient, city: City, client: TestClient,
                                                         hospital: dict[str, str]) -> None:
-    from tests.city import bundle
+    from tests.support.city import bundle
 
     evil = bundle(1).replace("2型糖尿病".encode(), b"<script>alert(1)</script>")
     rx_id = client.post("/fhir/jinan_first/Bundle", content=evil, headers=hospital).json()["identifier"][0]["value"]

@@ -11,7 +11,7 @@ from gateway.app import create_app
 from gateway.web.access import COOKIE, Desk, Guard, Role, SignedIn
 from tasks.city import City
 from tasks.upkeep import sweep
-from tests.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, Clock, admit, make_settings
+from tests.support.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, Clock, admit, make_settings
 
 OURS = {"Origin": "http://testserver"}
 

@@ -16,7 +16,7 @@ from gateway.app import create_app
 from gateway.web.errors import http_error
 from infra.limits import Measure
 from tasks.city import City
-from tests.city import HOSPITAL_TOKEN, OPERATOR_TOKEN, bundle, make_settings
+from tests.support.city import HOSPITAL_TOKEN, OPERATOR_TOKEN, bundle, make_settings
 
 OURS = {"Origin": "http://testserver"}
 

@@ -19,7 +19,7 @@ from infra.cities import load_knowledge
 from infra.db import views
 from tasks import reports
 from tasks.city import City
-from tests.city import make_settings
+from tests.support.city import make_settings
 
 ROOT = Path(__file__).resolve().parents[3]
 STEPS = frozenset({"hold", "place", "cancel", "settle", "reverse"})

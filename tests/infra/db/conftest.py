@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.db import Database
-from tests import services
+from tests.support import services
 
 
 def _migrate(url: str) -> None:

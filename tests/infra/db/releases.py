@@ -2,7 +2,7 @@
 
 `python -m tests.infra.db.releases 0.1` runs a small city with the code of this checkout and writes its two dumps. A dump is
 written once, by the release it is named after, and never again: a later release is tested against what that one left.
-The people in it are those of the samples, who are invented; what is sealed opens with the keys of `tests.city`.
+The people in it are those of the samples, who are invented; what is sealed opens with the keys of `tests.support.city`.
 """
 
 import argparse
@@ -60,8 +60,8 @@ from tasks.intake import receive
 from tasks.line import hop
 from tasks.reports import deliver_due
 from tasks.settlement import reconcile_day
-from tests import services
-from tests.city import (
+from tests.support import factories, services
+from tests.support.city import (
     HOSPITAL,
     PHARMACIST,
     STARTED,
@@ -75,8 +75,7 @@ from tests.city import (
     rxno,
     say,
 )
-from tests.domain import factories
-from tests.fakes import FakeChain, FakePayer, FakePrefect, Replay
+from tests.support.fakes import FakeChain, FakePayer, FakePrefect, Replay
 
 HERE = Path(__file__).parent / "released"
 SAMPLES = Path(__file__).parents[3] / "adapters" / "hospitals"

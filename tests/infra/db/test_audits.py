@@ -7,7 +7,7 @@ from domain.audit import AuditReason, AuditRun, Result
 from domain.findings import Finding, Severity
 from infra.db import Database, audits
 from infra.db.rows import AuditRunRow
-from tests.infra.db.records import MINUTE, NOW, admitted, audited
+from tests.support.records import MINUTE, NOW, admitted, audited
 
 WARNING = Finding("OFF_LABEL", Severity.WARN, "B-28", "item[1].diagnoses", "诊断不符", "off label", line=1)
 REMARK = Finding("LAB_NEEDED", Severity.INFO, "B-36", "item[2].drug", "未见检验值", "no value", line=2)

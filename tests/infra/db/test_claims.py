@@ -13,7 +13,7 @@ from domain.money import Fen
 from infra.db import Database, claims, ledger, reconciliations
 from infra.db.discrepancies import disagree
 from infra.db.rows import ClaimRow, DiscrepancyRow, ReconciliationRow
-from tests.infra.db.records import (
+from tests.support.records import (
     DAY,
     NOW,
     admitted,

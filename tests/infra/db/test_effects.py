@@ -5,7 +5,7 @@ import pytest
 from domain.errors import NeedsOperator
 from infra.db import Database, effects, history, prescriptions
 from infra.db.effects import Effect, Intent
-from tests.infra.db.records import MINUTE, NOW, admitted
+from tests.support.records import MINUTE, NOW, admitted
 
 
 @pytest.fixture

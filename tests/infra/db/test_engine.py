@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from infra.db import Database
 from infra.db.engine import UtcDateTime, insert_new
 from infra.db.rows import NonceRow, PrescriptionRow
-from tests.city import Plug, SimulatedCrash
-from tests.infra.db.records import NOW, admit, admitted
+from tests.support.city import Plug, SimulatedCrash
+from tests.support.records import NOW, admit, admitted
 
 
 @pytest.mark.parametrize("before", [None, 0o644])

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import plans
-from tests.past import bare_tables, multiply
-from tests.plans import Statements
 from tests.prove.history import Town, _sampled, _town, look_around, signed_in
+from tests.support import plans
+from tests.support.past import bare_tables, multiply
+from tests.support.plans import Statements
 
 NEVER_LARGE = frozenset({"process", "alembic_version", "mapping", "drawer"})
 """One row per process, per code of a hospital that a person has mapped, and of who draws: none grows with prescriptions."""

@@ -12,7 +12,7 @@ from domain.lifecycle import Status
 from infra.db import Database, Session, history, prescriptions
 from infra.db.history import HASHED, Head
 from infra.db.rows import HistoryRow, PrescriptionRow
-from tests.infra.db.records import MINUTE, NOW, admitted, at_once
+from tests.support.records import MINUTE, NOW, admitted, at_once
 
 WAY = (Status.AUDITED, Status.IN_REVIEW, Status.REVIEWED, Status.ALLOCATING)
 

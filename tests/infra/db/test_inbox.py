@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from infra.db import Database, inbox
-from tests.infra.db.records import NOW, at_once
+from tests.support.records import NOW, at_once
 
 
 def remember(db: Database, answer: bytes = b"yes", event_id: str = "M1", source: str = "hospital:a") -> bool:

@@ -14,7 +14,7 @@ from domain.ledger.transfers import BusinessEvent, Posting, Transfer
 from domain.money import Fen
 from infra.db import Database, Session, claims, ledger
 from infra.db.rows import EntryRow, PostingRow, TransferRow
-from tests.infra.db.records import DAY, NOW, admitted, at_once, make_claim, split
+from tests.support.records import DAY, NOW, admitted, at_once, make_claim, split
 
 NEXT = DAY + timedelta(days=1)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from infra.db import Database, mapping
-from tests.infra.db.records import NOW, at_once
+from tests.support.records import NOW, at_once
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from domain import former_words
 from infra.db import Database
 from infra.db.engine import UtcDateTime
 from infra.db.rows import Base
-from tests.infra.db.records import NOW, admitted
+from tests.support.records import NOW, admitted
 
 ROOT = Path(__file__).parents[3]
 

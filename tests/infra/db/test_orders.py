@@ -14,8 +14,8 @@ from domain.prescription import PatientFacts, Sex
 from infra.db import Database, Session, effects, history, orders
 from infra.db.effects import Effect
 from infra.db.rows import ItemRow, OrderRow
-from tests.domain.factories import item
-from tests.infra.db.records import MINUTE, NOW, admitted, at_once, make_order, order
+from tests.support.factories import item
+from tests.support.records import MINUTE, NOW, admitted, at_once, make_order, order
 
 DAY = timedelta(days=1)
 

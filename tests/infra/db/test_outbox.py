@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from infra.db import Database, outbox
 from infra.db.rows import OutboxRow
-from tests.infra.db.records import MINUTE, NOW, admitted
+from tests.support.records import MINUTE, NOW, admitted
 
 
 @pytest.fixture

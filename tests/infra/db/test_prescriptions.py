@@ -10,7 +10,7 @@ from domain.lifecycle import Status
 from domain.prescription import RxKind
 from infra.db import Database, history, prescriptions
 from infra.db.rows import PrescriptionRow
-from tests.infra.db.records import MINUTE, NOW, admit, admitted, at_once
+from tests.support.records import MINUTE, NOW, admit, admitted, at_once
 
 
 def take(db: Database, owner: str = "a", *, at: datetime = NOW, lease: timedelta = MINUTE, limit: int = 10) -> list[str]:

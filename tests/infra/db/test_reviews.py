@@ -10,7 +10,7 @@ from domain.findings import Finding, Severity
 from domain.lifecycle import Status
 from domain.prescription import RxKind
 from infra.db import Database, audits, history, reviews
-from tests.infra.db.records import MINUTE, NOW, admitted, at_once, audited
+from tests.support.records import MINUTE, NOW, admitted, at_once, audited
 
 
 def queue_up(db: Database, number: int = 1, *, opened: datetime = NOW, valid: timedelta = timedelta(days=1),

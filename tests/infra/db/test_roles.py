@@ -18,8 +18,8 @@ from infra.db import Database, history
 from infra.db.migrate import APPEND_ONLY, grant
 from infra.db.rows import Base
 from infra.topology import Kind, joined
-from tests.infra.db.records import NOW, admitted
-from tests.services import Postgres
+from tests.support.records import NOW, admitted
+from tests.support.services import Postgres
 
 ROOT = Path(__file__).parents[3]
 ROLES = ("sanyi_owner", "sanyi", "prefect")

@@ -15,7 +15,7 @@ from infra.db.rows import AuditRunRow, PrescriptionRow
 from infra.db.stored import FINDING, KINDS, MARK, RECEIPT, Stored
 from tests.infra.db import goldens
 from tests.infra.db.goldens import UNMARKED, spelled
-from tests.infra.db.records import admitted, audited
+from tests.support.records import admitted, audited
 
 by_name = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 

@@ -29,8 +29,8 @@ from infra.db.stored import ENTITLEMENT, RECEIPT, REVERSAL, SETTLEMENT, Stored
 from tasks.audit import open_entitlement, open_patient
 from tasks.city import City
 from tasks.line import hop
-from tests.city import Clock, make_city, pass_review, say
 from tests.infra.db import releases
+from tests.support.city import Clock, make_city, pass_review, say
 
 RELEASES = sorted(path.name.removesuffix(".sqlite.sql.xz") for path in releases.HERE.glob("*.sqlite.sql.xz"))
 CIPHER = Cipher(b"i" * 32, b"l" * 32)

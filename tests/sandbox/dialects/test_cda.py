@@ -35,8 +35,8 @@ from sandbox.facts import Diagnosed, Facts, Medicine
 from sandbox.people import person
 from tasks import intake
 from tasks.city import City
-from tests.city import make_city, make_settings
-from tests.sandbox.sockets import serving, until
+from tests.support.city import make_city, make_settings
+from tests.support.sockets import serving, until
 
 SLUG = "jinan_tcm"
 TOKEN = "t0ken-of-the-hospital-of-chinese-medicine"

@@ -19,8 +19,8 @@ from sandbox.facts import Diagnosed, Facts, Medicine
 from sandbox.people import resident_id
 from tasks.intake import check
 from tasks.polling import poll_partner
-from tests.adapters.county import CODES, SLUG, adapter
-from tests.city import make_city
+from tests.support.city import make_city
+from tests.support.county import CODES, SLUG, adapter
 
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 BORN = date(1958, 3, 2)

@@ -25,8 +25,8 @@ from sandbox.dialects.erx import Speaker
 from tasks import mapping, reports
 from tasks.audit import audit_prescription
 from tasks.city import City
-from tests.city import Clock
-from tests.erx import (
+from tests.support.city import Clock
+from tests.support.erx import (
     DANSHEN,
     GLICLAZIDE,
     GLIMEPIRIDE,
@@ -41,8 +41,8 @@ from tests.erx import (
     facts,
     speaker,
 )
-from tests.fakes import Replay
-from tests.sandbox.sockets import serving
+from tests.support.fakes import Replay
+from tests.support.sockets import serving
 
 
 @pytest.fixture

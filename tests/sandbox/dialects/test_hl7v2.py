@@ -21,9 +21,9 @@ from fhir_profiles.reader import read_bundle_data
 from sandbox.dialects import Line, Site
 from sandbox.dialects.hl7v2 import Speaker, install
 from sandbox.facts import Diagnosed, Facts, Medicine
-from tests.adapters.hl7_oracle import faults
-from tests.fakes import Replay
-from tests.sandbox.sockets import free_port, until
+from tests.support.fakes import Replay
+from tests.support.hl7_oracle import faults
+from tests.support.sockets import free_port, until
 
 SLUG = "jinan_central"
 BEIJING = timezone(timedelta(hours=8))

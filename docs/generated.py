@@ -1,4 +1,4 @@
-"""The reference pages that are printed from the code: `python -m tests.generated --write` or `--check`."""
+"""The reference pages that are printed from the code: `python -m docs.generated --write` or `--check`."""
 
 import argparse
 import ast
@@ -18,6 +18,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
 from adapters import registry
+from adapters.kit.left_out import absent, left_out, of_cancels
 from domain import errors
 from domain import words as names
 from domain.audit import RULES, Rule
@@ -38,6 +39,7 @@ from domain.lifecycle import (
     diagram,
 )
 from domain.orders import OrderStatus
+from domain.words import Two
 from fhir_profiles.catalogue import MessageRule, catalogue_page
 from gateway.web import words
 from gateway.web.errors import RETRY_AFTER
@@ -46,7 +48,6 @@ from infra.http import MAX_WAIT_SECONDS
 from infra.settings import DELIMITER, PREFIX, Settings, describe
 from sandbox.conformance import requirements
 from tasks import line, reports
-from tests.fidelity import lists
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -205,8 +206,8 @@ def left_out_page() -> str:
     for slug in registry.slugs("hospitals"):
         manifest = registry.manifest("hospitals", slug)
         parts.append(f"## {manifest.name} {manifest.name_en}: `{manifest.dialect}`")
-        for heading, of in (("不保留的内容 Left out", lists.left_out), ("可以缺省的内容 May be absent", lists.absent),
-                            ("撤销消息中不读取的内容 Not read in a cancel", lists.of_cancels)):
+        for heading, of in (("不保留的内容 Left out", left_out), ("可以缺省的内容 May be absent", absent),
+                            ("撤销消息中不读取的内容 Not read in a cancel", of_cancels)):
             if given := of(slug):
                 parts += [f"### {heading}", _table(("place", "reason"), [(f"`{place}`", why) for place, why in given.items()])]
     return _page(
@@ -306,7 +307,7 @@ def _schedule(given: Mapping[str, Any]) -> str:
 
 def _page(title: str, source: str, *parts: str) -> str:
     named = re.sub(r"[\w./]*/[\w.]+|prefect\.yaml", lambda path: f"`{path[0]}`", source)
-    note = f"Generated from {named} by `python -m tests.generated --write`. Do not edit."
+    note = f"Generated from {named} by `python -m docs.generated --write`. Do not edit."
     return "\n\n".join((f"# {title}", note, *(part.strip("\n") for part in parts))) + "\n"
 
 
@@ -315,7 +316,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in lines)
 
 
-def _rows(kind: type[StrEnum], moves: Mapping[Any, frozenset[Any]], names: Mapping[str, words.Two],
+def _rows(kind: type[StrEnum], moves: Mapping[Any, frozenset[Any]], names: Mapping[str, Two],
           extra: Callable[[Any], str] | None = None) -> list[tuple[str, ...]]:
     meanings = _meanings(kind)
     return [(f"`{status}`", names[status].zh, *([extra(status)] if extra else []), _list(moves[status]),
@@ -353,7 +354,7 @@ def stale() -> dict[str, str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.generated", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m docs.generated", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--write", action="store_true", help="write the pages")
     what.add_argument("--check", action="store_true", help="exit 1 and name the pages that are stale")
@@ -364,7 +365,7 @@ def main() -> int:
             (REFERENCE / name).write_text(PAGES[name](), encoding="utf-8")
             print(f"docs/reference/{name}: written")
         else:
-            print(f"docs/reference/{name} is stale; run .venv/bin/python -m tests.generated --write\n{difference}")
+            print(f"docs/reference/{name} is stale; run .venv/bin/python -m docs.generated --write\n{difference}")
     return 1 if different and given.check else 0
 
 

@@ -15,7 +15,7 @@ from domain.money import Fen
 from domain.orders import OrderLine, PharmacyOrder
 from domain.prescription import Handover, prescription_id
 from infra.db import Database, Session, audits, claims, history, orders, prescriptions
-from tests.domain import factories
+from tests.support import factories
 
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 DAY = date(2026, 11, 22)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tests.fidelity.mutation import MARK, Kind, Mutation, Values
+from tests.prove.mutations.mutation import MARK, Kind, Mutation, Values
 
 Path = tuple[str | int, ...]
 Place = Callable[[Any, Path], str]

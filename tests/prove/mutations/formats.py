@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from tests.fidelity import csv_messages, hl7_messages, json_messages, workbooks, xml_messages
-from tests.fidelity.mutation import MARK, Kind, Mutation, Values
+from tests.prove.mutations import csv_messages, hl7_messages, json_messages, workbooks, xml_messages
+from tests.prove.mutations.mutation import MARK, Kind, Mutation, Values
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 OURS = "https://sanyi.example/fhir/StructureDefinition/"
 FHIR = "{http://hl7.org/fhir}"
 HL7 = "{urn:hl7-org:v3}"

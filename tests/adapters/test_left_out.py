@@ -7,9 +7,9 @@ import pytest
 
 from adapters import registry
 from adapters.kit import samples
-from tests.city import make_city
-from tests.fidelity.lists import absent, left_out, listed, of_cancels
+from adapters.kit.left_out import absent, left_out, listed, of_cancels
 from tests.prove.fidelity import Seen, try_all
+from tests.support.city import make_city
 
 HOSPITALS = registry.slugs("hospitals")
 

@@ -11,7 +11,7 @@ from openpyxl.comments import Comment
 from openpyxl.styles import Font
 from openpyxl.worksheet.worksheet import Worksheet
 
-from tests.fidelity.mutation import MARK, Kind, Mutation, Values
+from tests.prove.mutations.mutation import MARK, Kind, Mutation, Values
 
 Change = Callable[[Worksheet], object]
 

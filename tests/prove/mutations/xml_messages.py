@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any
 from xml.etree import ElementTree
 
-from tests.fidelity.mutation import MARK, Kind, Mutation, Values, changed
+from tests.prove.mutations.mutation import MARK, Kind, Mutation, Values, changed
 
 Element = ElementTree.Element
 Place = Callable[[tuple[Element, ...], str], str]

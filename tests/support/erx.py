@@ -16,8 +16,8 @@ from sandbox.dialects import Line, Site
 from sandbox.dialects.erx import Speaker, install
 from sandbox.facts import Diagnosed, Facts, Medicine
 from tasks.city import City
-from tests.city import STARTED, make_city, make_settings
-from tests.fakes import Replay
+from tests.support.city import STARTED, make_city, make_settings
+from tests.support.fakes import Replay
 
 SLUG = "jinan_second"
 BEIJING = timezone(timedelta(hours=8))

@@ -14,9 +14,9 @@ from domain.claims import Claim, Settlement
 from domain.lifecycle import Status
 from gateway.app import create_app
 from tasks import intake
-from tests.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, make_city, make_settings, pass_review
-from tests.fakes import FakePayer
-from tests.fidelity.mutation import MARK
+from tests.prove.mutations.mutation import MARK
+from tests.support.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, make_city, make_settings, pass_review
+from tests.support.fakes import FakePayer
 from tests.tasks.line import Line
 
 DESK, ORDER, RECIPIENT, NOBODY = "desk", "order", "recipient of the order", "nobody"

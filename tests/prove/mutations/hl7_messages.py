@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.fidelity.mutation import MARK, Kind, Mutation, Values
+from tests.prove.mutations.mutation import MARK, Kind, Mutation, Values
 
 MOST_FIELDS = 44
 """The longest segment of these messages has as many."""

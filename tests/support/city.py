@@ -33,9 +33,9 @@ from tasks.allocation import open_secrets
 from tasks.callbacks import receive_callback
 from tasks.city import City
 from tasks.intake import Answer, receive_cancel, receive_prescription
-from tests.fakes import FakeChain, FakePayer
+from tests.support.fakes import FakeChain, FakePayer
 
-SAMPLES = Path(__file__).parents[1] / "adapters" / "hospitals" / "jinan_first" / "samples"
+SAMPLES = Path(__file__).parents[2] / "adapters" / "hospitals" / "jinan_first" / "samples"
 HOSPITAL = "jinan_first"
 STARTED = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 """Nine in the morning in the city: two minutes after the samples were issued."""

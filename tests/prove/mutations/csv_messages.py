@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from tests.fidelity.mutation import MARK, Kind, Mutation, Values
+from tests.prove.mutations.mutation import MARK, Kind, Mutation, Values
 
 
 def mutations(raw: bytes, values: Values, headings: Sequence[str]) -> Iterator[Mutation]:

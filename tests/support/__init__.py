@@ -1,0 +1,1 @@
+"""What several tests stand on: a small city, fakes of partners, real services, messages and records."""
