@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
-from tests.gateway.loops import on_the_event_loop
 
 from adapters.dialects import erx
 from domain.errors import NeedsOperator, Transient
