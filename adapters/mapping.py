@@ -8,7 +8,7 @@ from pathlib import Path
 
 from adapters.messages import Unmapped
 from domain.errors import NeedsOperator
-from fhir_profiles.drafts import Said
+from fhir_profiles.drafts import Datum
 
 TABLES = ("drug", "route", "frequency", "unit", "diagnosis", "title")
 COLUMNS = ("theirs", "name", "ours", "accepted_by", "accepted_on")
@@ -43,14 +43,14 @@ class Codes:
         self._map = map
         self.unmapped: list[Unmapped] = []
 
-    def ours(self, table: str, said: Said, name: str = "") -> Said:
+    def ours(self, table: str, datum: Datum, name: str = "") -> Datum:
         """Our code in place of theirs, which they call `name`; theirs stays where there is none, and the message waits."""
-        if not said.value:
-            return said
-        ours = self._map.ours(table, said.value)
+        if not datum.value:
+            return datum
+        ours = self._map.ours(table, datum.value)
         if ours is None:
-            self.unmapped.append(Unmapped(table, said.value, name, said.spot))
-        return said if ours is None else replace(said, value=ours)
+            self.unmapped.append(Unmapped(table, datum.value, name, datum.spot))
+        return datum if ours is None else replace(datum, value=ours)
 
     def each_once(self) -> tuple[Unmapped, ...]:
         """Those nobody has mapped, each where it stood first."""

@@ -55,15 +55,15 @@ CANCEL_STATUS: Mapping[Reported, str] = {
 def operation_outcome(findings: Sequence[Finding], patched: str = "", changes: Sequence[Change] = ()) -> bytes:
     """Every finding as one issue of an OperationOutcome (contracts.md 1).
 
-    `patched` is where a file is offered, below the hospital's own address, in which all of it is put right; `changes`
-    is what was changed there.
+    `patched` is the address, below the hospital's own, of a file in which every finding is put right.
+    `changes` lists what was changed in that file.
     """
     outcome: Json = {"resourceType": "OperationOutcome", "issue": [issue(f, [f.path]) for f in findings] or [
         {"severity": "information", "code": "informational"}]}
     if patched:
         outcome["extension"] = [{"url": codes.extension("patched-message"), "extension": [
             {"url": "address", "valueUri": patched},
-            *({"url": "change", "valueString": f"{one.path}: {one.text} / {one.text_en}"} for one in changes)]}]
+            *({"url": "change", "valueString": f"{change.path}: {change.text} / {change.text_en}"} for change in changes)]}]
     return canonical(outcome)
 
 
@@ -110,8 +110,8 @@ def _differences(old: object, new: object, root: str, names: tuple[str | int, ..
             else:
                 yield fhirpath(root, (*names, name))
     elif isinstance(old, list) and isinstance(new, list):
-        for index, (one, other) in enumerate(zip(old, new, strict=False)):
-            yield from _differences(one, other, root, (*names, index))
+        for index, (earlier, other) in enumerate(zip(old, new, strict=False)):
+            yield from _differences(earlier, other, root, (*names, index))
         for index in range(min(len(old), len(new)), max(len(old), len(new))):
             yield fhirpath(root, (*names, index))
     # True equals 1 and 1.0 equals 1.00 in Python; in a message they are different texts.
@@ -122,19 +122,19 @@ def _differences(old: object, new: object, root: str, names: tuple[str | int, ..
 def issue(finding: Finding, paths: list[str]) -> Json:
     """A finding as an issue of an OperationOutcome."""
     rule = RULES.get(finding.code)
-    told: Json = {
+    issue_json: Json = {
         "severity": _SEVERITY[finding.severity],
         "code": rule.issue if rule else "business-rule",
         "details": {"coding": [{"system": codes.code_system("finding"), "code": finding.code}]},
     }
     if diagnostics := " ".join(part for part in (finding.rule and f"{finding.rule}:", finding.text_en, finding.cure_en) if part):
-        told["diagnostics"] = diagnostics
+        issue_json["diagnostics"] = diagnostics
     if finding.text:
-        told["details"]["text"] = f"{finding.text}；{finding.cure}" if finding.cure else finding.text
+        issue_json["details"]["text"] = f"{finding.text}；{finding.cure}" if finding.cure else finding.text
     if any(paths):
-        told["expression"] = [path for path in paths if path]
+        issue_json["expression"] = [path for path in paths if path]
     if finding.spot is not None and str(finding.spot):
-        told["location"] = [str(finding.spot)]
+        issue_json["location"] = [str(finding.spot)]
     extensions = _where(finding.spot)
     if finding.rule:
         extensions.append({"url": codes.extension("finding"), "extension": [
@@ -142,8 +142,8 @@ def issue(finding: Finding, paths: list[str]) -> Json:
                 ("rule", finding.rule), ("source", finding.source), ("actor", finding.actor), ("cure", finding.cure),
                 ("cure-en", finding.cure_en), ("patch", "mechanical" if rule and rule.patch else "")) if value]})
     if extensions:
-        told["extension"] = extensions
-    return told
+        issue_json["extension"] = extensions
+    return issue_json
 
 
 _TEXTS = frozenset({"source", "cure", "cure-en"})
@@ -164,7 +164,7 @@ def task(prescription_id: str, external_id: str, hospital: str, word: str, code:
     Raises ValueError for a word that is not in `domain.lifecycle.REPORTED`, KeyError for one that no cancel is answered with.
     """
     where = reported(word)
-    told: Json = {
+    resource: Json = {
         "resourceType": "Task",
         "status": (CANCEL_STATUS if code == "cancel" else TASK_STATUS)[where],
         "intent": "order",
@@ -173,8 +173,8 @@ def task(prescription_id: str, external_id: str, hospital: str, word: str, code:
         "focus": {"identifier": {"system": codes.own_system(hospital, "prescription"), "value": external_id}},
     }
     if prescription_id:
-        told["identifier"] = [{"system": codes.sid("prescription"), "value": prescription_id}]
-    return told
+        resource["identifier"] = [{"system": codes.sid("prescription"), "value": prescription_id}]
+    return resource
 
 
 _MODELS: Mapping[str, type[Bundle | OperationOutcome | Task]] = {

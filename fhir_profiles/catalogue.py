@@ -24,7 +24,7 @@ class MessageRule:
     cure: str
     cure_en: str
     actor: str = "interface"
-    """Who must act: `interface` (whoever runs the hospital's interface), `prescriber`, `registration` or `platform`."""
+    """Who must act: `interface` (the engineer of the hospital's interface), `prescriber`, `registration` or `platform`."""
     patch: bool = False
     """Whether there are cases that `fhir_profiles.patches` can put right by itself."""
     valid_from: date = date(2026, 1, 1)
@@ -356,7 +356,7 @@ CATALOGUE: tuple[MessageRule, ...] = (
     MessageRule("FHIR-110", "MESSAGE_CONFLICT", "conflict", "contracts.md 1",
          "同一消息编号已用于内容不同的消息", "This message key was used for a message with other bytes.",
          "内容有变请换新的消息编号", "Use a new message key for changed content."),
-    # Whatever the profiles say and no rule above says better.
+    # What the profiles refuse and no rule above describes better.
     MessageRule("FHIR-120", "ELEMENT_COUNT", "structure", _PROFILES,
          "元素或切片出现的次数不符", "An element or slice occurs more or less often than its profile says.",
          "按配置文件规定的次数发送；不允许的元素请去掉", "Send it as often as the profile says; leave out what it forbids."),

@@ -1,8 +1,8 @@
 """Whether a hospital's message keeps the contract: every finding in one pass, none of them with a value in it.
 
-What the published definitions say is enforced by `structure`; here are the rules that no definition can say: across
-elements and resources, about the hospital that sent the message, and about the day it was sent. Whatever arrives,
-the answer is a list of findings.
+`structure` enforces the published definitions. Here are the rules that no definition can express: across elements
+and resources, about the sending hospital, and about the day of the message. Nothing raises: for every message the
+answer is a list of findings.
 """
 
 import base64
@@ -68,7 +68,7 @@ def valid_resident_id(value: str) -> bool:
 
 # The versions of the contract.
 
-VERSIONS = tuple(Version(**one) for one in tomllib.loads(
+VERSIONS = tuple(Version(**fields) for fields in tomllib.loads(
     (Path(__file__).parent / "versions.toml").read_text(encoding="utf-8"))["version"])
 
 
@@ -77,7 +77,7 @@ VERSIONS = tuple(Version(**one) for one in tomllib.loads(
 def check_data(data: Json, hospital: str = "", institutions: Collection[str] = ()) -> list[Finding]:
     """Everything wrong with a Bundle or a cancel Task that is JSON already. Never raises.
 
-    `institutions` are the codes its hospital may prescribe under, none if nobody knows.
+    `institutions` are the codes its hospital may prescribe under; empty if they are not known.
     """
     report = Report()
     check_bundle_data(data, hospital, report, institutions=institutions)
@@ -92,51 +92,54 @@ def check_bundle_data(data: Json, hospital: str, report: Report, versions: Colle
         return
     cancel = data.get("resourceType") == "Task"
     message = Message(data, hospital, tuple(versions), institutions)
-    found = [(fault.path, fault.code) for fault in structure.faults(
+    flaws = [(fault.path, fault.code) for fault in structure.faults(
         "cancel" if cancel else "prescription-bundle", data, "Task" if cancel else "Bundle", message.types.get)]
-    said, told = set(found), {path for path, _ in found}
+    reported, paths = set(flaws), {path for path, _ in flaws}
     for code, broken in (CANCEL_RULES if cancel else BUNDLE_RULES):
         if message.on is None or RULES[code].in_force(message.on):
-            found += [(path, code) for path in broken(message) if (path, code) not in said
-                      and not (code in texts.CODES and _said_already(path, told))]
-    found += [(path, "ELEMENT_NOT_READ") for path in _not_read(message, {path for path, _ in found})]
-    if found:
-        found = _first_hand(found, data)
-    for index, path, code in sorted((message.place(path), path, code) for path, code in found):
+            flaws += [(path, code) for path in broken(message) if (path, code) not in reported
+                      and not (code in texts.CODES and _reported_already(path, paths))]
+    flaws += [(path, "ELEMENT_NOT_READ") for path in _not_read(message, {path for path, _ in flaws})]
+    if flaws:
+        flaws = _first_hand(flaws, data)
+    for index, path, code in sorted((message.place(path), path, code) for path, code in flaws):
         report.add(code, path, message.lines.get(index))
 
 
-def _said_already(path: str, told: set[str]) -> bool:
-    """Whether the definitions say something of a text, or of an element around it within its resource."""
-    return any(place in told for place in _places_around(path) if not place.endswith((".resource", "]", "Bundle", "Task")))
+def _reported_already(path: str, paths: set[str]) -> bool:
+    """Whether the definitions have a finding about a text, or about an element around it within its resource."""
+    return any(place in paths for place in _places_around(path) if not place.endswith((".resource", "]", "Bundle", "Task")))
 
 
-def _not_read(message: Message, told: set[str]) -> Places:
+def _not_read(message: Message, paths: set[str]) -> Places:
     """What would be lost (`closed`), unless something is said of it already: of it, or of something in it."""
-    around = {place for path in told for place in _places_around(path)}
+    around = {place for path in paths for place in _places_around(path)}
     for root, resource in message.resources():
         for names in unread(resource):
             path = fhirpath(root, names)
             # An entry of a list that is not one of ours: what is wrong with the list says why.
             above = _places_around(path) if isinstance(names[-1], int) else ()
-            if path not in around and not any(place in told for place in above if len(place) > len(root)):
+            if path not in around and not any(place in paths for place in above if len(place) > len(root)):
                 yield path
 
 
-def _first_hand(found: list[tuple[str, str]], data: Json) -> list[tuple[str, str]]:
-    """What does not only follow from what JSON alone made useless: not about that, nor about something around it within its
-    resource, nor about an extension or the end of a reference that it was to name, nor from comparing it with others."""
+def _first_hand(faults: list[tuple[str, str]], data: Json) -> list[tuple[str, str]]:
+    """Without the findings that only follow from a value that is no good JSON (`unsound`), which has a finding itself.
+
+    Such a finding is about that value, an element around it in its resource, or the extension or reference
+    it was to name. It may also come from comparing the value with other resources.
+    """
     flaws = [fhirpath(str(data["resourceType"]), names) for names in islice(unsound(data), MAX_FINDINGS)]
     if not flaws:
-        return found
+        return faults
     resources = [flaw[:flaw.rfind(".resource.") + len(".resource")] if ".resource." in flaw else "Bundle" for flaw in flaws]
     around = {place for flaw, resource in zip(flaws, resources, strict=True) for place in _places_around(flaw)
               if len(place) > len(resource)}
     nameless = [flaw.removesuffix(".url") for flaw in flaws if flaw.endswith(".url")]
-    named = tuple(start for one in nameless for start in (f"{one}.", f"{one[:one.rfind('[')]}('"))
+    named = tuple(start for place in nameless for start in (f"{place}.", f"{place[:place.rfind('[')]}('"))
     beside = {flaw.rpartition(".")[0] for flaw in flaws}
     lost = {"ITEMS_DISAGREE", "REFERENCE_BROKEN" if any(flaw.endswith(".fullUrl") for flaw in flaws) else ""}
-    return [(path, code) for path, code in found if not (
+    return [(path, code) for path, code in faults if not (
         path in around or path.startswith(named) or code in lost
         or (code == "UNIT_DISAGREES" and path.rpartition(".")[0] in beside))]
 
@@ -151,41 +154,41 @@ def _places_around(path: str) -> list[str]:
 @rule("PROFILE_VERSION", CANCEL_RULES)
 @rule("PROFILE_VERSION")
 def unknown_version(message: Message) -> Places:
-    known = {one.version for one in message.versions}
-    return (path for path, version in _versions(message) if version not in known)
+    published = {version.version for version in message.versions}
+    return (path for path, version in _versions(message) if version not in published)
 
 
 @rule("PROFILE_EXPIRED", CANCEL_RULES)
 @rule("PROFILE_EXPIRED")
-def version_out_of_time(message: Message) -> Places:
+def expired_version(message: Message) -> Places:
     for path, version in _versions(message):
-        life = [one for one in message.versions if one.version == version]
-        if message.on and life and not any(one.accepted(message.on) for one in life):
+        lives = [life for life in message.versions if life.version == version]
+        if message.on and lives and not any(life.accepted(message.on) for life in lives):
             yield path
 
 
 @rule("IDENTIFIER_SYSTEM")
-def systems_of_another_hospital(message: Message) -> Places:
-    given: list[tuple[object, str, str]] = [
+def foreign_identifier_systems(message: Message) -> Places:
+    systems: list[tuple[object, str, str]] = [
         (member(message.data, "identifier", "system"), "message", "Bundle.identifier.system")]
     for visit in message.all("Encounter"):
-        given.append((member(visit.resource, "identifier", "system"), "visit", f"{visit.path}.identifier[0].system"))
+        systems.append((member(visit.resource, "identifier", "system"), "visit", f"{visit.path}.identifier[0].system"))
     for item in message.items:
-        given += [(member(item.resource, "groupIdentifier", "system"), "prescription",
+        systems += [(member(item.resource, "groupIdentifier", "system"), "prescription",
                    f"{item.path}.groupIdentifier.system"),
                   (member(item.resource, "identifier", "system"), "item", f"{item.path}.identifier[0].system")]
-    return _of_another_hospital(message, given)
+    return _foreign_systems(message, systems)
 
 
 @rule("IDENTIFIER_SYSTEM", CANCEL_RULES)
-def cancel_of_another_hospital(message: Message) -> Places:
-    return _of_another_hospital(message, [
+def foreign_cancel_systems(message: Message) -> Places:
+    return _foreign_systems(message, [
         (member(message.data, "identifier", "system"), "message", "Task.identifier[0].system"),
         (member(message.data, "focus", "identifier", "system"), "prescription", "Task.focus.identifier.system")])
 
 
-def _of_another_hospital(message: Message, given: list[tuple[object, str, str]]) -> Places:
-    for system, name, path in given:
+def _foreign_systems(message: Message, systems: list[tuple[object, str, str]]) -> Places:
+    for system, name, path in systems:
         # What is not the system of any hospital is the profile's finding.
         somebody = isinstance(system, str) and re.fullmatch(f"urn:[a-z][a-z0-9_]{{0,63}}:{name}", system)
         if message.hospital and somebody and system != codes.own_system(message.hospital, name):
@@ -193,7 +196,7 @@ def _of_another_hospital(message: Message, given: list[tuple[object, str, str]])
 
 
 @rule("INSTITUTION_OF_ANOTHER")
-def institution_of_another_hospital(message: Message) -> Places:
+def foreign_institution(message: Message) -> Places:
     """One that is malformed or missing is the profile's finding."""
     for organization in message.all("Organization"):
         for identifier in members(organization.resource, "identifier"):
@@ -204,7 +207,7 @@ def institution_of_another_hospital(message: Message) -> Places:
 
 
 @rule("FULL_URL_DUPLICATE")
-def full_url_twice(message: Message) -> Places:
+def duplicate_full_url(message: Message) -> Places:
     seen: set[str] = set()
     for index, entry in enumerate(members(message.data, "entry")):
         url = member(entry, "fullUrl")
@@ -215,7 +218,7 @@ def full_url_twice(message: Message) -> Places:
 
 
 @rule("BIRTH_DATE")
-def born_after_the_issue(message: Message) -> Places:
+def birth_after_issue(message: Message) -> Places:
     for patient in message.all("Patient"):
         born = day(member(patient.resource, "birthDate"))
         if born and message.issued_on and born > message.issued_on:
@@ -223,7 +226,7 @@ def born_after_the_issue(message: Message) -> Places:
 
 
 @rule("ID_NUMBER")
-def born_on_no_day(message: Message) -> Places:
+def birth_date_invalid(message: Message) -> Places:
     """The check character is the profile's; that the calendar has the birth date in the number is said here."""
     for kind in ("Patient", "RelatedPerson"):
         for person in message.all(kind):
@@ -233,7 +236,7 @@ def born_on_no_day(message: Message) -> Places:
 
 
 @rule("BIRTH_DATE_MISMATCH")
-def born_on_another_day(message: Message) -> Places:
+def birth_date_mismatch(message: Message) -> Places:
     for patient in message.all("Patient"):
         value, born = _resident_id(patient.resource), day(member(patient.resource, "birthDate"))
         if valid_resident_id(value) and born and f"{born:%Y%m%d}" != value[6:14]:
@@ -241,7 +244,7 @@ def born_on_another_day(message: Message) -> Places:
 
 
 @rule("GENDER_MISMATCH")
-def of_another_sex(message: Message) -> Places:
+def sex_mismatch(message: Message) -> Places:
     for patient in message.all("Patient"):
         value, gender = _resident_id(patient.resource), member(patient.resource, "gender")
         if valid_resident_id(value) and gender in ("male", "female") and (gender == "male") != bool(int(value[16]) % 2):
@@ -249,24 +252,24 @@ def of_another_sex(message: Message) -> Places:
 
 
 @rule("HOME_PHONE")
-def home_without_a_phone(message: Message) -> Places:
+def home_phone_missing(message: Message) -> Places:
     for patient in message.all("Patient") if _goes_home(message) else []:
-        known = current_phone(patient.resource, message.issued_on)
-        if not _PHONE.fullmatch(text(known, "value")) and (known or not members(patient.resource, "telecom")):
+        phone = current_phone(patient.resource, message.issued_on)
+        if not _PHONE.fullmatch(text(phone, "value")) and (phone or not members(patient.resource, "telecom")):
             yield f"{patient.path}.telecom"
 
 
 @rule("HOME_ADDRESS")
-def home_without_a_door(message: Message) -> Places:
+def home_address_missing(message: Message) -> Places:
     for patient in message.all("Patient") if _goes_home(message) else []:
-        known = current_address(patient.resource, message.issued_on)
-        if not text(known, "text") and (known or not members(patient.resource, "address")):
+        address = current_address(patient.resource, message.issued_on)
+        if not text(address, "text") and (address or not members(patient.resource, "address")):
             yield f"{patient.path}.address"
 
 
 @rule("GUARDIAN")
-def guardian_of_nobody(message: Message) -> Places:
-    """A-12, A-13: a guardian is somebody else, and of a minor."""
+def guardian_invalid(message: Message) -> Places:
+    """A-12, A-13: a guardian is another person than the patient, and the patient is a minor."""
     for guardian in message.all("RelatedPerson"):
         for patient in message.all("Patient"):
             same = _resident_id(guardian.resource) == _resident_id(patient.resource) != ""
@@ -287,7 +290,7 @@ def allergies_disagree(message: Message) -> Places:
 
 
 @rule("ALLERGIES_DISAGREE")
-def words_of_an_allergy_where_none_is_known(message: Message) -> Places:
+def allergy_text_beside_none_known(message: Message) -> Places:
     """B-35: an allergy in a note counts like any other."""
     if not any(extended(patient.resource, "no-known-allergies", "valueBoolean") is True for patient in message.all("Patient")):
         return
@@ -298,7 +301,7 @@ def words_of_an_allergy_where_none_is_known(message: Message) -> Places:
 
 
 @rule("PREGNANT_MAN")
-def a_man_with_child(message: Message) -> Places:
+def pregnant_male(message: Message) -> Places:
     for patient in message.all("Patient"):
         if member(patient.resource, "gender") != "male":
             continue
@@ -310,7 +313,7 @@ def a_man_with_child(message: Message) -> Places:
 
 
 @rule("REVISIT_PROOF")
-def proof_after_the_issue(message: Message) -> Places:
+def proof_after_issue(message: Message) -> Places:
     for visit in message.all("Encounter"):
         for index, extension in enumerate(members(visit.resource, "extension")):
             if member(extension, "url") == codes.extension("revisit-proof"):
@@ -328,7 +331,7 @@ def visit_out_of_order(message: Message) -> Places:
 
 
 @rule("COVERAGE_NOT_IN_FORCE")
-def not_insured_on_the_day(message: Message) -> Places:
+def coverage_not_valid(message: Message) -> Places:
     for coverage in message.all("Coverage"):
         start, end = (_day_of(member(coverage.resource, "period", name)) for name in ("start", "end"))
         on = message.issued_on
@@ -344,13 +347,13 @@ def too_many_items(message: Message) -> Places:
 
 
 @rule("ITEM_NUMBER_DUPLICATE")
-def item_number_twice(message: Message) -> Places:
+def duplicate_item_number(message: Message) -> Places:
     seen: set[str] = set()
     for item in message.items:
-        given = text(item.resource, "identifier", "value")
-        if given and given in seen:
+        number = text(item.resource, "identifier", "value")
+        if number and number in seen:
             yield f"{item.path}.identifier[0].value"
-        seen.add(given)
+        seen.add(number)
 
 
 @rule("ITEMS_DISAGREE")
@@ -371,7 +374,7 @@ def issued_in_the_future(message: Message) -> Places:
 
 
 @rule("VALIDITY_PERIOD")
-def validity_of_another_length(message: Message) -> Places:
+def validity_days_mismatch(message: Message) -> Places:
     """A-01 in PLUS_HOURS mode: 24, 48 or 72 hours."""
     for item in message.items:
         period = _validity(item.resource)
@@ -380,7 +383,7 @@ def validity_of_another_length(message: Message) -> Places:
 
 
 @rule("VALIDITY_START")
-def validity_from_another_time(message: Message) -> Places:
+def validity_start_mismatch(message: Message) -> Places:
     """A-01 in PLUS_HOURS mode: from the moment of issue."""
     for item in message.items:
         period, issued = _validity(item.resource), moment(item.resource.get("authoredOn"))
@@ -389,7 +392,7 @@ def validity_from_another_time(message: Message) -> Places:
 
 
 @rule("UNIT_OF_KIND")
-def unit_of_another_kind(message: Message) -> Places:
+def unit_kind_mismatch(message: Message) -> Places:
     """A-20, A-21: pieces are weighed, 剂 (a dose of a decoction) is no unit of other drugs."""
     for item in message.items:
         quantity, dose = unit(member(item.resource, "dispenseRequest", "quantity")), unit(_dose(item))
@@ -403,28 +406,28 @@ def unit_of_another_kind(message: Message) -> Places:
 
 
 @rule("QUANTITY_ARITHMETIC")
-def quantity_of_another_sum(message: Message) -> Places:
+def quantity_mismatch(message: Message) -> Places:
     """A-21, where the message says what a unit holds; the audit asks the knowledge base where it does not."""
     for item in message.items:
         needed = _needed(item)
-        given = number(member(item.resource, "dispenseRequest", "quantity", "value"))
-        if needed is None or given is None:
+        quantity = number(member(item.resource, "dispenseRequest", "quantity", "value"))
+        if needed is None or quantity is None:
             continue
         least, most = needed
-        if not least <= given <= most:
+        if not least <= quantity <= most:
             yield f"{item.path}.dispenseRequest.quantity.value"
 
 
 @rule("DECOCTION_DISAGREES")
 def decoctions_disagree(message: Message) -> Places:
-    said = [(item, _decoction(item)) for item in message.items if _decoction(item)]
-    for item, decoction in said:
-        if decoction != said[0][1]:
+    decoctions = [(item, _decoction(item)) for item in message.items if _decoction(item)]
+    for item, decoction in decoctions:
+        if decoction != decoctions[0][1]:
             yield f"{item.path}.extension('{codes.extension('decoction')}')"
 
 
 @rule("SKIN_TEST")
-def skin_test_says_nothing(message: Message) -> Places:
+def skin_test_incomplete(message: Message) -> Places:
     """A-37: a result, with its time, or a reason why no test is needed; not both."""
     for item in message.items:
         test = parts(item.resource, "skin-test")
@@ -435,7 +438,7 @@ def skin_test_says_nothing(message: Message) -> Places:
 
 
 @rule("RENEWAL_WINDOW")
-def renewal_out_of_its_window(message: Message) -> Places:
+def renewal_outside_window(message: Message) -> Places:
     """A-35: within the window the first prescriber set, as a long-term prescription of a follow-up."""
     follow_up = any(coded(visit.resource.get("type"), codes.code_system("visit-type")) == "follow-up"
                     for visit in message.all("Encounter"))
@@ -451,8 +454,8 @@ def renewal_out_of_its_window(message: Message) -> Places:
 
 
 @rule("SIGNATURE_SCOPE")
-def signature_of_something_else(message: Message) -> Places:
-    """A-16: whoever signs, signs the whole prescription as it was issued."""
+def signature_mismatch(message: Message) -> Places:
+    """A-16: the signature covers the whole prescription as it was issued."""
     urls = {url for url, kind in message.types.items() if kind == "MedicationRequest"}
     for provenance in message.all("Provenance"):
         covered = {member(target, "reference") for target in members(provenance.resource, "target")
@@ -463,7 +466,7 @@ def signature_of_something_else(message: Message) -> Places:
 
 
 @rule("SIGNATURE_DATA")
-def signature_of_nothing(message: Message) -> Places:
+def signature_empty(message: Message) -> Places:
     """A-16: it is kept as not verified, but it must be one."""
     for provenance in message.all("Provenance"):
         for index, signature in enumerate(members(provenance.resource, "signature")):
@@ -473,7 +476,7 @@ def signature_of_nothing(message: Message) -> Places:
 
 
 @rule("READING_IN_FUTURE")
-def read_in_the_future(message: Message) -> Places:
+def reading_in_future(message: Message) -> Places:
     for reading in message.all("Observation"):
         at = moment(reading.resource.get("effectiveDateTime"))
         if at and message.sent and at - message.sent > CLOCK_SKEW:
@@ -481,18 +484,18 @@ def read_in_the_future(message: Message) -> Places:
 
 
 @rule("READINGS_DISAGREE")
-def read_twice_at_once(message: Message) -> Places:
+def duplicate_reading(message: Message) -> Places:
     first: dict[tuple[str, datetime], object] = {}
     for reading in message.all("Observation"):
         code, at = coded(reading.resource.get("code"), codes.LOINC), moment(reading.resource.get("effectiveDateTime"))
-        told = [member(reading.resource, "valueQuantity", "value"),
+        values = [member(reading.resource, "valueQuantity", "value"),
                 *(member(part, "valueQuantity", "value") for part in members(reading.resource, "component"))]
-        if code and at and first.setdefault((code, at), told) != told:
+        if code and at and first.setdefault((code, at), values) != values:
             yield reading.path
 
 
 @rule("KEY_PERSONAL")
-def keys_about_a_person(message: Message) -> Places:
+def personal_data_in_keys(message: Message) -> Places:
     """Keys stand in addresses, logs and the names of runs: nothing of a person may be in them."""
     private = [secret for kind in ("Patient", "RelatedPerson") for person in message.all(kind)
                for secret in (_resident_id(person.resource), *(text(t, "value") for t in members(person.resource, "telecom")))
@@ -517,9 +520,9 @@ def _versions(message: Message) -> Iterator[tuple[str, str]]:
             if isinstance(profile, str) and profile.startswith(codes.BASE):
                 address, _, version = profile.partition("|")
                 name = address.removeprefix(codes.extension(""))
-                known = name in profiles().ids()
-                if version or not known:
-                    yield f"{path}.meta.profile[{index}]", version if known else ""
+                exists = name in profiles().ids()
+                if version or not exists:
+                    yield f"{path}.meta.profile[{index}]", version if exists else ""
 
 
 def _resident_id(person: Json) -> str:

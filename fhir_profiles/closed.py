@@ -1,7 +1,7 @@
-"""What of a message is read, and what is knowingly left out; whatever else is filled in is refused, never passed over.
+"""Which elements of a message are read, and which are knowingly left out; every other element is refused, never ignored.
 
-FHIR lets a sender fill in any element of a type. A profile forbids some; this list closes the rest, so that no word about
-a patient, an allergy, a drug, a dose, a time or an order is lost between the sender and the pharmacist.
+FHIR lets a sender fill in any element of a type. A profile forbids some; this list closes the rest. So nothing about a
+patient, an allergy, a drug, a dose, a time or an order is lost between the sender and the pharmacist.
 """
 
 import re
@@ -118,7 +118,7 @@ def left_out(path: str) -> str:
 
 
 def unread(resource: Json) -> Iterator[Path]:
-    """Every element of a resource that nobody would read, the outermost of each; nothing for a type we do not take."""
+    """Every element of a resource that is not read, the outermost of each; nothing for a type we do not take."""
     kind = str(resource.get("resourceType"))
     if kind in _TREES:
         yield from _unread(resource, _TREES[kind], kind, ())

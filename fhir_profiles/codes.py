@@ -20,7 +20,7 @@ def extension(name: str) -> str:
 
 
 def sid(name: str) -> str:
-    """The system of an identifier whose values somebody else issues under our name for it."""
+    """The system of an identifier whose values another authority issues and that we named."""
     return f"{BASE}/sid/{name}"
 
 

@@ -1,7 +1,7 @@
 """Of several names, addresses or phones the one that counts on a day: never the first.
 
-What is marked as old, or whose period does not hold the day, does not count. Of the others the best by use and rank does;
-where two different ones are equally good, or none counts, nobody can say which was meant.
+An entry that is marked as old, or whose period does not hold the day, does not count. Of the others the best by use and
+rank counts. Where two different entries are equally good, or none counts, there is no answer.
 """
 
 import calendar

@@ -53,14 +53,14 @@ def system_concepts(code_system: str) -> Mapping[str, Json]:
 
 def published_displays() -> Mapping[Code, str]:
     """The words published with a code: in the code systems of ours, and beside others' codes in our value sets."""
-    found: dict[Code, str] = {}
+    displays: dict[Code, str] = {}
     for file in sorted(GENERATED.glob("CodeSystem-*.json")):
         system = _read(file)
-        found |= {(system["url"], c["code"]): c["display"] for c in system.get("concept", ()) if "display" in c}
+        displays |= {(system["url"], c["code"]): c["display"] for c in system.get("concept", ()) if "display" in c}
     for file in sorted(GENERATED.glob("ValueSet-*.json")):
         for include in _read(file)["compose"]["include"]:
-            found |= {(include["system"], c["code"]): c.get("display", c["code"]) for c in include.get("concept", ())}
-    return found
+            displays |= {(include["system"], c["code"]): c.get("display", c["code"]) for c in include.get("concept", ())}
+    return displays
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -75,12 +75,12 @@ def _read(file: Path) -> Json:
 
 
 def _expanded(value_set: Json, systems: Mapping[str, Json]) -> frozenset[Code]:
-    found: set[Code] = set()
+    concepts_of_all: set[Code] = set()
     compose = value_set["compose"]
     for include in compose["include"]:
         system = include["system"]
         concepts = include.get("concept") or (systems.get(system) or {}).get("concept")
         if not concepts or include.get("filter") or compose.get("exclude"):
             raise ValueError(f"{value_set['url']}: not written down code by code")
-        found |= {(system, concept["code"]) for concept in concepts}
-    return frozenset(found)
+        concepts_of_all |= {(system, concept["code"]) for concept in concepts}
+    return frozenset(concepts_of_all)

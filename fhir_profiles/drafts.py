@@ -1,8 +1,8 @@
 """What a hospital says of a prescription in any dialect, put into the Bundle of our contract.
 
 A translation fills in a draft: each value with the spot it came from. The Bundle is made here, once for all
-dialects, and remembers which spot each element came from, so that a finding about the Bundle can be shown in the file
-as sent. Nothing is judged here: what is missing or wrong goes into the Bundle as it is, and the checker says so.
+dialects. It remembers which spot each element came from, so that a finding can be shown in the file as sent.
+Nothing is judged here: what is missing or wrong goes into the Bundle as it is, and the checker reports it.
 """
 
 import re
@@ -18,97 +18,97 @@ from fhir_profiles.message import Json, fhirpath
 
 
 @dataclass(frozen=True)
-class Said:
+class Datum:
     """A value as the hospital wrote it, and where it stood."""
 
     value: str = field(repr=False)
     spot: Spot = NOWHERE
 
 
-NOTHING = Said("")
-"""The hospital said nothing about it: the element is left out."""
+NOTHING = Datum("")
+"""The hospital wrote nothing: the element is left out."""
 
 
 @dataclass(frozen=True)
 class PatientDraft:
-    id_number: Said = NOTHING
-    name: Said = NOTHING
-    gender: Said = NOTHING
+    id_number: Datum = NOTHING
+    name: Datum = NOTHING
+    gender: Datum = NOTHING
     """`male` or `female`."""
-    birth_date: Said = NOTHING
+    birth_date: Datum = NOTHING
     """YYYY-MM-DD."""
-    phone: Said = NOTHING
-    address: Said = NOTHING
-    district: Said = NOTHING
+    phone: Datum = NOTHING
+    address: Datum = NOTHING
+    district: Datum = NOTHING
     """Six-digit division code."""
-    latitude: Said = NOTHING
+    latitude: Datum = NOTHING
     """Degrees."""
-    longitude: Said = NOTHING
-    allergies: Sequence[Said] = ()
+    longitude: Datum = NOTHING
+    allergies: Sequence[Datum] = ()
     """allergy_id of allergy_groups.csv."""
-    pregnancy_weeks: Said = NOTHING
-    lactating: Said = NOTHING
+    pregnancy_weeks: Datum = NOTHING
+    lactating: Datum = NOTHING
     """`true` or `false`."""
-    guardian_confirmed: Said = NOTHING
-    allergy_words: Sequence[Said] = ()
+    guardian_confirmed: Datum = NOTHING
+    allergy_words: Sequence[Datum] = ()
     """Allergies in words, which no code of ours stands for."""
-    no_known_allergies: Said = NOTHING
+    no_known_allergies: Datum = NOTHING
     """`true` where the hospital says that none are known; nothing where it says nothing."""
-    credential: Said = NOTHING
+    credential: Datum = NOTHING
     """The insurance's electronic credential (医保电子凭证)."""
     guardian: "GuardianDraft | None" = None
 
 
 @dataclass(frozen=True)
 class GuardianDraft:
-    name: Said
-    id_number: Said
-    relationship: Said
+    name: Datum
+    id_number: Datum
+    relationship: Datum
     """Code of CodeSystem/guardianship."""
 
 
 @dataclass(frozen=True)
 class DiagnosisDraft:
-    code: Said
-    name: Said = NOTHING
+    code: Datum
+    name: Datum = NOTHING
 
 
 @dataclass(frozen=True)
 class ItemDraft:
     """One drug. Codes are ours already: the translation has mapped them."""
 
-    number: Said
+    number: Datum
     """The hospital's own item number."""
-    drug: Said
-    name: Said
-    kind: Said
+    drug: Datum
+    name: Datum
+    kind: Datum
     """`western`, `tcm_patent` or `tcm_piece`."""
-    dose: Said
-    dose_unit: Said
-    frequency: Said
-    route: Said
-    quantity: Said
-    unit: Said
-    days: Said
+    dose: Datum
+    dose_unit: Datum
+    frequency: Datum
+    route: Datum
+    quantity: Datum
+    unit: Datum
+    days: Datum
     """Days' supply."""
-    usage: Said = NOTHING
+    usage: Datum = NOTHING
     """Directions in words."""
-    overdose_reason: Said = NOTHING
-    note: Said = NOTHING
+    overdose_reason: Datum = NOTHING
+    note: Datum = NOTHING
     """What else the prescriber wrote to this line."""
-    decoction_mark: Said = NOTHING
+    decoction_mark: Datum = NOTHING
     """Code of CodeSystem/decoction-mark, of a piece."""
-    skin_test: Said = NOTHING
+    skin_test: Datum = NOTHING
     """`negative` or `positive` (A-37)."""
-    skin_test_at: Said = NOTHING
+    skin_test_at: Datum = NOTHING
     """ISO 8601 with an offset."""
-    skin_test_exemption: Said = NOTHING
+    skin_test_exemption: Datum = NOTHING
     """Why no test is needed, in words."""
-    approval: Said = NOTHING
+    approval: Datum = NOTHING
     """hospApprFlag: `1` covered, `0` not, `2` own expense (F-04)."""
-    strength: Said = NOTHING
+    strength: Datum = NOTHING
     """Content of one counted unit, a number in `dose_unit`s."""
-    pack_size: Said = NOTHING
+    pack_size: Datum = NOTHING
     """Counted units in one pack."""
 
 
@@ -116,11 +116,11 @@ class ItemDraft:
 class DecoctionDraft:
     """How a prescription of pieces is prepared and taken."""
 
-    doses: Said
+    doses: Datum
     """剂."""
-    method: Said
+    method: Datum
     """Code of CodeSystem/decoction-method."""
-    times: Said
+    times: Datum
     """Portions a day."""
 
 
@@ -128,22 +128,22 @@ class DecoctionDraft:
 class ReadingDraft:
     """A value measured at home, or a pair of them (blood pressure)."""
 
-    code: Said
+    code: Datum
     """LOINC."""
-    at: Said
+    at: Datum
     """ISO 8601 with an offset."""
-    value: Said = NOTHING
-    unit: Said = NOTHING
+    value: Datum = NOTHING
+    unit: Datum = NOTHING
     """UCUM."""
-    parts: Sequence[tuple[Said, Said, Said]] = ()
+    parts: Sequence[tuple[Datum, Datum, Datum]] = ()
     """LOINC, value and UCUM unit of each component."""
 
 
 @dataclass(frozen=True)
 class SignatureDraft:
-    at: Said
+    at: Datum
     """ISO 8601 with an offset."""
-    data: Said
+    data: Datum
     """Base64."""
 
 
@@ -153,58 +153,58 @@ class Draft:
 
     hospital: str
     """Slug."""
-    key: Said
-    number: Said
+    key: Datum
+    number: Datum
     """The hospital's prescription number."""
-    sent: Said
+    sent: Datum
     """ISO 8601 with an offset."""
-    issued: Said
-    valid_until: Said
-    rx_kind: Said
+    issued: Datum
+    valid_until: Datum
+    rx_kind: Datum
     """`general`, `emergency` or `long_term`."""
-    handover: Said
+    handover: Datum
     """`pickup` or `home`."""
     patient: PatientDraft
-    physician: Said
+    physician: Datum
     """National code of the physician, D and 12 digits."""
-    physician_name: Said
-    institution: Said
+    physician_name: Datum
+    institution: Datum
     """National code of the institution, H and 11 digits."""
-    institution_name: Said
-    visit_class: Said
+    institution_name: Datum
+    visit_class: Datum
     """`VR` internet, `AMB` outpatient."""
-    visit_type: Said
+    visit_type: Datum
     """`first` or `follow-up`."""
-    insutype: Said
-    insured_place: Said
+    insutype: Datum
+    insured_place: Datum
     diagnoses: Sequence[DiagnosisDraft]
     items: Sequence[ItemDraft]
-    chronic_disease: Said = NOTHING
-    proof_issued: Said = NOTHING
+    chronic_disease: Datum = NOTHING
+    proof_issued: Datum = NOTHING
     """YYYY-MM-DD of the stored proof of the earlier diagnosis (A-10)."""
-    proof_diagnoses: Sequence[Said] = ()
-    independent_years: Said = NOTHING
-    extend_reason: Said = NOTHING
-    long_term_assessed: Said = NOTHING
+    proof_diagnoses: Sequence[Datum] = ()
+    independent_years: Datum = NOTHING
+    extend_reason: Datum = NOTHING
+    long_term_assessed: Datum = NOTHING
     """`true` or `false`."""
-    patient_acknowledged: Said = NOTHING
-    valid_reason: Said = NOTHING
+    patient_acknowledged: Datum = NOTHING
+    valid_reason: Datum = NOTHING
     """Why it is valid for two or three days (A-01)."""
-    note: Said = NOTHING
+    note: Datum = NOTHING
     """What the prescriber wrote to the whole prescription."""
-    department: Said = NOTHING
+    department: Datum = NOTHING
     """Code of the department (诊疗科目, `07` paediatrics)."""
-    department_name: Said = NOTHING
-    title: Said = NOTHING
+    department_name: Datum = NOTHING
+    title: Datum = NOTHING
     """Code of CodeSystem/title."""
-    visit_number: Said = NOTHING
+    visit_number: Datum = NOTHING
     """The hospital's number of the visit."""
     decoction: DecoctionDraft | None = None
-    renewal_first: Said = NOTHING
+    renewal_first: Datum = NOTHING
     """The hospital's number of the prescription that this one renews."""
-    renewal_start: Said = NOTHING
+    renewal_start: Datum = NOTHING
     """YYYY-MM-DD."""
-    renewal_end: Said = NOTHING
+    renewal_end: Datum = NOTHING
     """YYYY-MM-DD."""
     readings: Sequence[ReadingDraft] = ()
     signature: SignatureDraft | None = None
@@ -213,12 +213,12 @@ class Draft:
 @dataclass(frozen=True)
 class CancelDraft:
     hospital: str
-    key: Said
-    number: Said
+    key: Datum
+    number: Datum
     """Of the prescription that is taken back."""
-    reason: Said
+    reason: Datum
     """Code of CodeSystem/cancel-reason."""
-    at: Said
+    at: Datum
 
 
 Spots = Mapping[str, Spot]
@@ -297,31 +297,31 @@ def locate(spots: Spots) -> Callable[[str], Spot | None]:
 
 # Resources.
 
-def _patient(said: PatientDraft) -> "_Node":
+def _patient(draft: PatientDraft) -> "_Node":
     patient = _Node("Patient")
-    patient.identifier(codes.RESIDENT_ID, said.id_number)
-    patient.identifier(codes.sid("insurance-credential"), said.credential)
-    patient.say("name[0].text", said.name)
-    patient.say("gender", said.gender)
-    patient.say("birthDate", said.birth_date)
-    if said.phone.value:
+    patient.identifier(codes.RESIDENT_ID, draft.id_number)
+    patient.identifier(codes.sid("insurance-credential"), draft.credential)
+    patient.say("name[0].text", draft.name)
+    patient.say("gender", draft.gender)
+    patient.say("birthDate", draft.birth_date)
+    if draft.phone.value:
         patient.say("telecom[0].system", "phone")
-        patient.say("telecom[0].value", said.phone)
-    patient.say("address[0].text", said.address)
-    patient.say("address[0].district", said.district)
-    if said.latitude.value or said.longitude.value:
+        patient.say("telecom[0].value", draft.phone)
+    patient.say("address[0].text", draft.address)
+    patient.say("address[0].district", draft.district)
+    if draft.latitude.value or draft.longitude.value:
         patient.say("address[0].extension[0].url", codes.GEOLOCATION)
-        for index, (name, degrees) in enumerate((("latitude", said.latitude), ("longitude", said.longitude))):
+        for index, (name, degrees) in enumerate((("latitude", draft.latitude), ("longitude", draft.longitude))):
             patient.say(f"address[0].extension[0].extension[{index}].url", name)
             patient.say(f"address[0].extension[0].extension[{index}].valueDecimal", degrees, number)
-    for allergy in said.allergies:
+    for allergy in draft.allergies:
         patient.extension("allergy-group", "valueCode", allergy)
-    for words in said.allergy_words:
+    for words in draft.allergy_words:
         patient.extension("allergy-text", "valueString", words)
-    patient.extension("no-known-allergies", "valueBoolean", said.no_known_allergies, flag)
-    patient.extension("pregnancy-weeks", "valueInteger", said.pregnancy_weeks, number)
-    patient.extension("lactating", "valueBoolean", said.lactating, flag)
-    patient.extension("guardian-confirmed", "valueBoolean", said.guardian_confirmed, flag)
+    patient.extension("no-known-allergies", "valueBoolean", draft.no_known_allergies, flag)
+    patient.extension("pregnancy-weeks", "valueInteger", draft.pregnancy_weeks, number)
+    patient.extension("lactating", "valueBoolean", draft.lactating, flag)
+    patient.extension("guardian-confirmed", "valueBoolean", draft.guardian_confirmed, flag)
     return patient
 
 
@@ -339,11 +339,11 @@ def _role(draft: Draft, refer: Mapping[str, Json]) -> "_Node":
     return role
 
 
-def _guardian(said: GuardianDraft, refer: Mapping[str, Json]) -> "_Node":
+def _guardian(draft: GuardianDraft, refer: Mapping[str, Json]) -> "_Node":
     guardian = _Node("RelatedPerson", patient=refer["patient"])
-    guardian.identifier(codes.RESIDENT_ID, said.id_number)
-    guardian.say("name[0].text", said.name)
-    guardian.code("relationship[0]", codes.code_system("guardianship"), said.relationship)
+    guardian.identifier(codes.RESIDENT_ID, draft.id_number)
+    guardian.say("name[0].text", draft.name)
+    guardian.code("relationship[0]", codes.code_system("guardianship"), draft.relationship)
     return guardian
 
 
@@ -439,24 +439,24 @@ def _item(draft: Draft, item: ItemDraft, refer: Mapping[str, Json], reasons: Seq
     return request
 
 
-def _reading(said: ReadingDraft, refer: Mapping[str, Json]) -> "_Node":
+def _reading(draft: ReadingDraft, refer: Mapping[str, Json]) -> "_Node":
     reading = _Node("Observation", status="final", subject=refer["patient"])
-    reading.code("code", codes.LOINC, said.code)
-    reading.say("effectiveDateTime", said.at)
-    reading.quantity("valueQuantity", said.value, said.unit)
-    for index, (code, value, unit) in enumerate(said.parts):
+    reading.code("code", codes.LOINC, draft.code)
+    reading.say("effectiveDateTime", draft.at)
+    reading.quantity("valueQuantity", draft.value, draft.unit)
+    for index, (code, value, unit) in enumerate(draft.parts):
         reading.code(f"component[{index}].code", codes.LOINC, code)
         reading.quantity(f"component[{index}].valueQuantity", value, unit)
     return reading
 
 
-def _signature(said: SignatureDraft, refer: Mapping[str, Json], targets: Sequence[Json]) -> "_Node":
+def _signature(draft: SignatureDraft, refer: Mapping[str, Json], targets: Sequence[Json]) -> "_Node":
     signature = _Node("Provenance", target=list(targets), agent=[{"who": refer["practitioner"]}],
                       signature=[{"type": [{"system": codes.SIGNATURE_TYPE, "code": codes.AUTHORS_SIGNATURE}],
                                   "who": refer["practitioner"]}])
-    signature.say("recorded", said.at)
-    signature.say("signature[0].when", said.at)
-    signature.say("signature[0].data", said.data)
+    signature.say("recorded", draft.at)
+    signature.say("signature[0].when", draft.at)
+    signature.say("signature[0].data", draft.data)
     return signature
 
 
@@ -495,16 +495,16 @@ class _Node:
         return ({fhirpath(root, names): spot for names, spot in self._spots.items()}
                 | {f"{root}.extension('{url}')": spot for url, spot in self._extensions.items()})
 
-    def say(self, path: str, said: Said | str, read: Callable[[str], Any] = str) -> None:
+    def say(self, path: str, datum: Datum | str, read: Callable[[str], Any] = str) -> None:
         """Put a value where the path says; nothing for one that was not said."""
-        if isinstance(said, str):
-            said = Said(said)
+        if isinstance(datum, str):
+            datum = Datum(datum)
         steps = [(name, int(index) if index else None) for name, index in _STEP.findall(path)]
-        if said.spot != NOWHERE:
+        if datum.spot != NOWHERE:
             # Also of what was left empty: that is where it should have stood.
             self._spots[tuple(part for name, index in steps for part in ((name,) if index is None else (name, index)))
-                        ] = said.spot
-        if not said.value:
+                        ] = datum.spot
+        if not datum.value:
             return
         node: Any = self._data
         for place, (name, index) in enumerate(steps):
@@ -514,14 +514,14 @@ class _Node:
                 while len(rows) <= index:
                     rows.append({})
                 if last:
-                    rows[index] = read(said.value)
+                    rows[index] = read(datum.value)
                 node = rows[index]
             elif last:
-                node[name] = read(said.value)
+                node[name] = read(datum.value)
             else:
                 node = node.setdefault(name, {})
 
-    def identifier(self, system: str, value: Said) -> None:
+    def identifier(self, system: str, value: Datum) -> None:
         """One more identifier."""
         if value.value:
             index = len(self._data.get("identifier", []))
@@ -531,14 +531,14 @@ class _Node:
             # Where another one stands, a finding is about that.
             self._spots.setdefault(("identifier",), value.spot)
 
-    def code(self, path: str, system: str, code: Said, display: Said = NOTHING) -> None:
+    def code(self, path: str, system: str, code: Datum, display: Datum = NOTHING) -> None:
         """A CodeableConcept with one coding."""
         if code.value:
             self.say(f"{path}.coding[0].system", system)
         self.say(f"{path}.coding[0].code", code)
         self.say(f"{path}.coding[0].display" if code.value else f"{path}.text", display)
 
-    def quantity(self, path: str, value: Said, unit: Said) -> None:
+    def quantity(self, path: str, value: Datum, unit: Datum) -> None:
         """A Quantity in a unit of UCUM."""
         self.say(f"{path}.value", value, number)
         if unit.value:
@@ -546,7 +546,7 @@ class _Node:
         self.say(f"{path}.unit", unit)
         self.say(f"{path}.code", unit)
 
-    def group(self, name: str, *parts: tuple[str, str, Said, Callable[[str], Any]]) -> None:
+    def group(self, name: str, *parts: tuple[str, str, Datum, Callable[[str], Any]]) -> None:
         """One more extension of ours around others: name, element, value and how it is read, of each."""
         spot = next((said.spot for _, _, said, _ in parts if said.spot != NOWHERE), NOWHERE)
         if spot != NOWHERE:
@@ -556,17 +556,17 @@ class _Node:
         around = f"extension[{len(self._data.get('extension', []))}]"
         self.say(f"{around}.url", codes.extension(name))
         places: dict[str, int] = {}
-        for part, element, said, read in parts:
-            if said.value:
+        for part, element, datum, read in parts:
+            if datum.value:
                 place = places.setdefault(part, len(places))
                 self.say(f"{around}.extension[{place}].url", part)
-                self.say(f"{around}.extension[{place}].{element}", said, read)
+                self.say(f"{around}.extension[{place}].{element}", datum, read)
 
-    def extension(self, name: str, element: str, said: Said, read: Callable[[str], Any] = str) -> None:
+    def extension(self, name: str, element: str, datum: Datum, read: Callable[[str], Any] = str) -> None:
         """One more extension of ours."""
-        if said.spot != NOWHERE:
-            self._extensions[codes.extension(name)] = said.spot
-        if said.value:
+        if datum.spot != NOWHERE:
+            self._extensions[codes.extension(name)] = datum.spot
+        if datum.value:
             index = len(self._data.get("extension", []))
             self.say(f"extension[{index}].url", codes.extension(name))
-            self.say(f"extension[{index}].{element}", said, read)
+            self.say(f"extension[{index}].{element}", datum, read)

@@ -24,26 +24,26 @@ class Element:
 @cache
 def elements(model: type[BaseModel]) -> Mapping[str, Element]:
     """The elements of a type by name, in their order."""
-    found = {}
+    by_name = {}
     for python_name, info in model.model_fields.items():
         name = info.alias or python_name
         kinds = list(_unwrapped(info.annotation))
-        known = next((kind for kind in kinds if kind is not list), str)
-        path = getattr(known, "_model_klass", "")
+        type_ = next((kind for kind in kinds if kind is not list), str)
+        path = getattr(type_, "_model_klass", "")
         if name in ("fhir_comments", "resource_type", "resourceType") or name.startswith("_"):
             continue
         if path:
             module, _, class_name = path.rpartition(".")
             kind = "resource" if class_name == "Resource" else "complex"
             target = None if kind == "resource" else getattr(importlib.import_module(module), class_name)
-            found[name] = Element(kind, list in kinds, target)
+            by_name[name] = Element(kind, list in kinds, target)
         else:
-            word = "boolean" if known is bool else "integer" if known is int else "decimal" if known is Decimal else "string"
+            word = "boolean" if type_ is bool else "integer" if type_ is int else "decimal" if type_ is Decimal else "string"
             if name == "div" and model.__name__ == "Narrative":
                 word = "xhtml"
-            found[name] = Element(word, list in kinds)
+            by_name[name] = Element(word, list in kinds)
     sequence = {name: place for place, name in enumerate(model.elements_sequence())}  # type: ignore[attr-defined]
-    return dict(sorted(found.items(), key=lambda item: sequence.get(item[0], len(sequence))))
+    return dict(sorted(by_name.items(), key=lambda item: sequence.get(item[0], len(sequence))))
 
 
 def _unwrapped(annotation: Any) -> Iterator[Any]:

@@ -52,7 +52,7 @@ class Invariant:
 
 
 def compiled(key: str, expression: str, where: str) -> Invariant:
-    """An invariant ready to be asked. Raises ValueError for an expression nobody here can evaluate."""
+    """An invariant ready to be evaluated. Raises ValueError for an expression that neither Python twin nor fhirpathpy covers."""
     return Invariant(key, expression, twin(expression) or by_fhirpath(expression, key, f"{where}: {key}"))
 
 
@@ -80,16 +80,16 @@ def by_fhirpath(expression: str, key: str = "FHIR-", where: str = "") -> Holds:
 
 def twin(expression: str) -> Holds | None:
     """The same in plain Python, where there is one: a single pattern, or one of the expressions below."""
-    if found := re.fullmatch(r"(?:toString\(\)\.)?matches\('((?:[^'\\]|\\.)*)'\)", expression):
-        pattern = re.sub(r"\\(.)", r"\1", found[1])
+    if match := re.fullmatch(r"(?:toString\(\)\.)?matches\('((?:[^'\\]|\\.)*)'\)", expression):
+        pattern = re.sub(r"\\(.)", r"\1", match[1])
         if pattern.startswith("^") and pattern.endswith("$"):
             # `$` would let a line feed at the end pass.
             fullmatch = re.compile(pattern[1:-1]).fullmatch
             return lambda value: type(value) is str and fullmatch(value) is not None
         search = re.compile(pattern).search
         return lambda value: type(value) is str and search(value) is not None
-    if found := re.fullmatch(r"(\w+)\.coding\.where\(system = '([^']*)'\)\.count\(\) = 1", expression):
-        name, system = found.groups()
+    if match := re.fullmatch(r"(\w+)\.coding\.where\(system = '([^']*)'\)\.count\(\) = 1", expression):
+        name, system = match.groups()
         return lambda value: sum(_codings(concept, system) for concept in value.get(name, ())) == 1
     if expression.startswith("iif(matches('^[1-9][0-9]{5}"):
         return resident_id

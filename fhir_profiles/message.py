@@ -24,7 +24,7 @@ from fhir_profiles.catalogue import RULES
 Json = dict[str, Any]
 
 MAX_BYTES = 20_000_000
-"""What the door takes, whatever the dialect: an answer says which limit of its own a message broke."""
+"""What an endpoint takes in any dialect; for a longer message the answer names the limit that the dialect itself has."""
 MAX_PRESCRIPTION = 1 << 20
 """Bytes of one prescription in FHIR."""
 MAX_DEPTH = 40
@@ -78,13 +78,13 @@ def text(node: object, *names: str) -> str:
 
 def coded(concepts: object, system: str) -> str:
     """The one code of a system in a CodeableConcept or a list of them; empty if there is none or more than one."""
-    found = [
+    values = [
         coding.get("code")
         for concept in (concepts if isinstance(concepts, list) else [concepts])
         for coding in members(concept, "coding")
         if isinstance(coding, dict) and coding.get("system") == system
     ]
-    return found[0] if len(found) == 1 and isinstance(found[0], str) else ""
+    return values[0] if len(values) == 1 and isinstance(values[0], str) else ""
 
 
 def named(concept: object, system: str) -> str:
@@ -135,10 +135,10 @@ def unit(node: object) -> str:
 
 def coordinates(geolocation: object) -> tuple[Decimal | None, Decimal | None]:
     """Latitude and longitude of a geolocation extension, in degrees."""
-    found = {name: number(member(part, "valueDecimal"))
+    values = {name: number(member(part, "valueDecimal"))
              for part in members(geolocation, "extension")
              for name in ("latitude", "longitude") if member(part, "url") == name}
-    return found.get("latitude"), found.get("longitude")
+    return values.get("latitude"), values.get("longitude")
 
 
 def proof(extension: object) -> tuple[date | None, tuple[str, ...]]:
@@ -222,10 +222,10 @@ _Twice = dict[int, tuple[Json, frozenset[str]]]
 
 
 def parse(raw: bytes, root: str, report: Report) -> Json | None:
-    """The message as JSON with exact numbers, and a finding for whatever in it is no good JSON; None if it cannot be read.
+    """The message as JSON with exact numbers, and a finding for each part that is no good JSON; None if it cannot be read.
 
-    In place of a number or text that is none, or of two, stands a `_Flaw`, which no element takes; of a key with two objects
-    or lists the first counts, for that is where a place leads to. Without a root, Bundle or Task.
+    A `_Flaw`, which no element takes, replaces a number or text that is invalid, or two values under one key.
+    Of two objects or lists under one key the first counts, because a place leads to the first. Without a root, Bundle or Task.
     """
     kinds = (root,) if root else ("Bundle", "Task")
     root = root or "Resource"
@@ -280,7 +280,7 @@ def parse(raw: bytes, root: str, report: Report) -> Json | None:
 
 def exact_json(data: Json, **style: Any) -> bytes:
     """A resource as JSON, with every decimal digit by digit as it is. `style` is for `json.dumps`."""
-    # No text can hold this mark of what must go out without quotes: whoever wrote it could not know it.
+    # Marks what must go out without quotes. Random, so that no text of a message can hold it.
     mark = secrets.token_hex(16)
     marked = json.dumps(data, ensure_ascii=False, default=lambda value: f"{mark}{value}{mark}", **style)
     return re.sub(f'"{mark}([^"]*){mark}"', r"\1", marked).encode()

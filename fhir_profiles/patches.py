@@ -1,9 +1,9 @@
 """Cures that need no judgement: a refused message put right where what it means is beyond doubt.
 
-Only the way a thing is written is changed: spaces, width, case, a system the contract fixes, a number in quotes, a
-character encoding. Never who a patient is, a drug, a dose, a quantity, a diagnosis or a date; and a patched message is
-offered only if the checker has nothing more to say about it. A prescription waits for the search, so only what is not
-much larger or more wrong than prescriptions are is searched, and every place in it once in a round.
+Only the way a value is written is changed: spaces, width, case, a system the contract fixes, a number in quotes, a
+character encoding. Never a patient's identity, a drug, a dose, a quantity, a diagnosis or a date. A patched message is
+offered only if the checker has no finding about it. The prescription waits for the search. So a message much larger or
+with far more findings than usual is not searched, and each place is tried once in a round.
 """
 
 import copy
@@ -65,7 +65,7 @@ def put_right(data: Json, hospital: str) -> tuple[Json | None, list[Change]]:
 
 
 def under_another_key(data: Json) -> Change | None:
-    """Give a message a key of its own, `-p` behind the old one: that one is the refused message's for ever.
+    """Give a message a new key, the old one with `-p` behind it: the old key belongs to the refused message for ever.
 
     None if it has no key.
     """
@@ -106,15 +106,15 @@ def bytes_put_right(raw: bytes) -> tuple[bytes, list[Change]]:
 
     def pairs(items: list[tuple[str, Any]]) -> Json:
         nonlocal twice
-        found: Json = {}
+        merged: Json = {}
         for name, value in items:
-            if name in found:
-                if _same(found[name], value):
+            if name in merged:
+                if _same(merged[name], value):
                     twice = True
                 else:
                     raise ValueError("two values under one key")
-            found[name] = value
-        return found
+            merged[name] = value
+        return merged
 
     try:
         data = json.loads(body, object_pairs_hook=pairs, parse_float=Decimal, parse_constant=_refuse)
@@ -132,8 +132,8 @@ def written(data: Json) -> bytes:
     return exact_json(data, indent=1) + b"\n"
 
 
-def _same(one: object, other: object) -> bool:
-    return type(one) is type(other) and repr(one) == repr(other)
+def _same(left: object, other: object) -> bool:
+    return type(left) is type(other) and repr(left) == repr(other)
 
 
 def _refuse(constant: str) -> Any:
@@ -147,8 +147,10 @@ _OF_PRESCRIPTIONS = re.compile(
 
 
 def _is_chinese(text: str) -> bool:
-    """Whether what was read as GB18030 without being declared is that: almost any bytes can be read so, and what is
-    Big5, Shift-JIS or EUC-KR gives another patient's name. Only common characters, and a word of prescriptions.
+    """Whether text that was decoded as GB18030 without a declaration is likely to be that.
+
+    Almost any bytes decode as GB18030; Big5, Shift-JIS or EUC-KR would then give a wrong patient name. So only common
+    characters are accepted, and a word that prescriptions use must be among them.
     """
     with suppress(UnicodeEncodeError):
         "".join(_HANZI.findall(text)).encode("gb2312")
@@ -212,11 +214,11 @@ class _Whole:
     @cached_property
     def references(self) -> dict[str, list["_At"]]:
         """Where each is referred to."""
-        found: dict[str, list[_At]] = {}
+        places: dict[str, list[_At]] = {}
         for at in _walk(self.data, self.root, {}):
             if at.name == "reference" and isinstance(at.value, str):
-                found.setdefault(at.value, []).append(at)
-        return found
+                places.setdefault(at.value, []).append(at)
+        return places
 
 
 @dataclass(frozen=True)
@@ -357,10 +359,10 @@ _TIMES = frozenset({"timestamp", "authoredOn", "start", "end"})
 
 def _time(at: _At) -> str:
     """A whole time with an offset in another writing; an offset is never added."""
-    if at.name in _TIMES and isinstance(at.value, str) and (found := _TIME.fullmatch(at.value)):
-        zone = found[5].upper()
+    if at.name in _TIMES and isinstance(at.value, str) and (match := _TIME.fullmatch(at.value)):
+        zone = match[5].upper()
         zone = zone if zone == "Z" or ":" in zone else f"{zone[:3]}:{zone[3:]}"
-        time = f"{found[1]}-{found[2]}-{found[3]}T{found[4]}{zone}"
+        time = f"{match[1]}-{match[2]}-{match[3]}T{match[4]}{zone}"
         if time != at.value:
             at.holder[at.key] = time
             return "时间改为 ISO 8601 写法|the time written as in ISO 8601"
@@ -388,7 +390,7 @@ def _system(at: _At) -> str:
     node, place = at.value, (at.kind, *at.names)
     if not isinstance(node, dict):
         return ""
-    given, wanted = node.get("system"), ""
+    system, wanted = node.get("system"), ""
     if place in _SYSTEMS and str(node.get("code")) in _OF_SYSTEM[_SYSTEMS[place]]:
         wanted = _SYSTEMS[place]
     elif place in _OWN and at.hospital and node.get("value"):
@@ -400,7 +402,7 @@ def _system(at: _At) -> str:
     elif place == ("Organization", "identifier") and re.fullmatch(r"H\d{11}", str(node.get("value")), re.ASCII):
         wanted = codes.sid("institution")
     # Another system than ours may mean another thing; one that is missing or misspelt by case cannot.
-    if wanted and wanted != given and (not given or str(given).strip().casefold() == wanted.casefold()):
+    if wanted and wanted != system and (not system or str(system).strip().casefold() == wanted.casefold()):
         node["system"] = wanted
         return "补上约定的 system|the agreed system filled in"
     return ""
@@ -409,9 +411,9 @@ def _system(at: _At) -> str:
 def _days(at: _At) -> str:
     node = at.value
     if at.name == "expectedSupplyDuration" and isinstance(node, dict):
-        said = {str(node[name]) for name in ("unit", "code") if node.get(name)}
+        words = {str(node[name]) for name in ("unit", "code") if node.get(name)}
         days = {"system": codes.UCUM, "code": "d"}
-        if said and said <= {"d", "天", "日", "D", "day", "days"} and str(node.get("system") or codes.UCUM) == codes.UCUM and (
+        if words and words <= {"d", "天", "日", "D", "day", "days"} and str(node.get("system") or codes.UCUM) == codes.UCUM and (
                 not days.items() <= node.items()):
             node |= days
             return "补上天数的单位代码 d|the unit code `d` of the days filled in"
@@ -446,20 +448,20 @@ def _extension(at: _At) -> str:
     node = at.value
     if at.name != "extension" or not isinstance(node, dict) or not isinstance(node.get("url"), str):
         return ""
-    known = _BY_URL.get(node["url"].strip().rstrip("/").casefold())
-    if known and node["url"] != known:
-        node["url"] = known
+    url = _BY_URL.get(node["url"].strip().rstrip("/").casefold())
+    if url and node["url"] != url:
+        node["url"] = url
         return "扩展地址改为约定的写法|the extension's address written as agreed"
     wanted = _VALUES.get(node["url"].removeprefix(codes.extension("")), "")
-    given = [name for name in node if name.startswith("value")]
-    if known and wanted and len(given) == 1 and given[0] != wanted:
-        value = node[given[0]]
+    values = [name for name in node if name.startswith("value")]
+    if url and wanted and len(values) == 1 and values[0] != wanted:
+        value = node[values[0]]
         if isinstance(value, str) and wanted in ("valueBoolean", "valueInteger"):
             value = _TRUTH.get(value) if wanted == "valueBoolean" else int(value) if _NUMBER.fullmatch(
                 value) and "." not in value else None
         fits = {"valueBoolean": bool, "valueInteger": int}.get(wanted, str)
         if type(value) is fits:
-            del node[given[0]]
+            del node[values[0]]
             node[wanted] = value
             return "扩展的取值放到约定的类型下|the extension's value put under the agreed type"
     return ""
@@ -483,10 +485,10 @@ def _url(at: _At) -> str:
     """A fullUrl with another prefix, together with every reference to it; or a reference in another writing."""
     if at.name not in ("fullUrl", "reference") or not isinstance(at.value, str):
         return ""
-    found = _BARE_UUID.fullmatch(at.value.strip())
-    if not found:
+    match = _BARE_UUID.fullmatch(at.value.strip())
+    if not match:
         return ""
-    old, new = at.value, f"urn:uuid:{found[2].lower()}"
+    old, new = at.value, f"urn:uuid:{match[2].lower()}"
     if at.name == "reference":
         new = str(at.message.urls.get(new, old))
     if new == old:
@@ -505,18 +507,18 @@ def _misspelt(at: _At) -> str:
     node = at.value
     if not isinstance(node, dict):
         return ""
-    known = resource_elements(at.kind)
+    kinds = resource_elements(at.kind)
     for name in at.names:
-        model = known[name].model if name in known else None
+        model = kinds[name].model if name in kinds else None
         if model is None:
             return ""
-        known = elements(model)
-    by_case = {name.casefold(): name for name in known}
-    wrong = {name: by_case[name.casefold()] for name in node if name not in known and name.casefold() in by_case}
+        kinds = elements(model)
+    by_case = {name.casefold(): name for name in kinds}
+    wrong = {name: by_case[name.casefold()] for name in node if name not in kinds and name.casefold() in by_case}
     wrong = {name: right for name, right in wrong.items() if right not in node}
     for name, right in wrong.items():
         value = node.pop(name)
-        node[right] = [value] if known[right].listed and not isinstance(value, list) else value
+        node[right] = [value] if kinds[right].listed and not isinstance(value, list) else value
     return "元素名改为 FHIR 的大小写|the element's name written in FHIR's case" if wrong else ""
 
 
@@ -554,15 +556,15 @@ def _places(whole: _Whole, finding: Finding) -> list[tuple[str, _At]]:
         if inner is not None:
             at, path = inner, f"{start}.{rest[:position]}"
             around.append((path, at))
-    found = around[-2:]
+    near = around[-2:]
     if there:
-        found = [*around[-3:], *((path, inner) for inner in _walk(at.value, at, whole.walked))]
+        near = [*around[-3:], *((path, inner) for inner in _walk(at.value, at, whole.walked))]
     fresh = []
-    for place, one in found:
-        mark = (id(one.holder), one.key)
+    for place, at_place in near:
+        mark = (id(at_place.holder), at_place.key)
         if mark not in whole.looked_at:
-            whole.looked_at[mark] = one.holder
-            fresh.append((place, one))
+            whole.looked_at[mark] = at_place.holder
+            fresh.append((place, at_place))
     return fresh
 
 

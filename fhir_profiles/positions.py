@@ -1,6 +1,6 @@
 """Where an element of a message stands in the file as it was sent: FHIRPath -> line, column, byte.
 
-Nobody asks before something is wrong, so nothing is kept while a message is read; the text is scanned again then.
+Positions are needed only for findings. So none are kept while a message is read; the text is scanned again for a finding.
 """
 
 import codecs
@@ -17,7 +17,7 @@ from domain.findings import Spot
 from fhir_profiles.message import TextSpots, fhirpath
 
 MAX_TOKENS = 200_000
-"""A full prescription has some thousands; whatever comes later is shown at what was found before."""
+"""A full prescription has some thousands. A later element is shown at the nearest place before the limit."""
 
 _TOKEN = re.compile(r'\s*+(?:("(?:[^"\\]|\\.)*+"?)|([\[\]{}:,])|([^\s"\[\]{}:,]++))', re.DOTALL)
 _STEP = re.compile(
@@ -27,7 +27,7 @@ _STEP = re.compile(
 
 @dataclass
 class Place:
-    """An element in the file, whatever the file is written in."""
+    """An element in the file, the same for JSON and XML."""
 
     at: Any
     """The way to its spot."""
@@ -62,13 +62,13 @@ def find(root: Place, path: str) -> Place:
     rest = path.partition(".")[2]
     here, at, many = [root], 0, False
     while at < len(rest) and (step := _STEP.match(rest, at)):
-        found = [place for one in here for place in _step(one, step)]
+        places = [place for around in here for place in _step(around, step)]
         if step["index"] is not None:
             index = int(step["index"])
-            found = found[index:index + 1]
-        if not found:
+            places = places[index:index + 1]
+        if not places:
             break
-        here, at, many = found, step.end(), step["call"] == "ofType"
+        here, at, many = places, step.end(), step["call"] == "ofType"
     # Where there may be one resource of a type, the last one is one too many.
     return here[-1 if many else 0]
 
@@ -76,7 +76,7 @@ def find(root: Place, path: str) -> Place:
 def _step(here: Place, step: re.Match[str]) -> Iterator[Place]:
     if step["call"] == "extension":
         url = step["argument"].strip("'\"")
-        yield from (place for place in here.named("extension") if (said := place.child("url")) and said.text == url)
+        yield from (place for place in here.named("extension") if (url_child := place.child("url")) and url_child.text == url)
     elif step["call"] == "ofType":
         if here.type in ("", step["argument"]):
             yield here

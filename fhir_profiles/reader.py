@@ -145,7 +145,7 @@ def read_bundle_data(data: Json, hospital: str, patient_id: Callable[[str], str]
         renewal=next((r for r in map(_renewal, requests) if r), None),
         readings=tuple(map(_home_reading, resources.get("Observation", ()))),
         signature=next(map(_signature, resources.get("Provenance", ())), None),
-        # An item that does not say so was not assessed, whatever the others say.
+        # Each item must say so: an item without the extension was not assessed.
         long_term_assessed=all(extended(r, "long-term-assessed", "valueBoolean") is True for r in requests),
         patient_acknowledged=all(extended(r, "patient-acknowledged", "valueBoolean") is True for r in requests),
     )
@@ -165,7 +165,7 @@ def read_cancel_data(data: Json) -> CancelRequest:
 def external_id(data: Json) -> str:
     """The hospital's prescription number in a Bundle or a Task; empty if it says none."""
     requests = (member(entry, "resource") for entry in members(data, "entry"))
-    numbers = [text(one, "groupIdentifier", "value") for one in requests] + [text(data, "focus", "identifier", "value")]
+    numbers = [text(request, "groupIdentifier", "value") for request in requests] + [text(data, "focus", "identifier", "value")]
     return next((number for number in numbers if number), "")
 
 
@@ -241,8 +241,8 @@ def _institution(organization: Json) -> str:
 
 def _visit(encounter: Json) -> Visit:
     proof_url = codes.extension("revisit-proof")
-    given = next((e for e in members(encounter, "extension") if e["url"] == proof_url), None)
-    proof_date, proof_codes = proof(given)
+    extension = next((e for e in members(encounter, "extension") if e["url"] == proof_url), None)
+    proof_date, proof_codes = proof(extension)
     return Visit(
         channel=_CHANNELS[encounter["class"]["code"]],
         follow_up=coded(encounter["type"], codes.code_system("visit-type")) == "follow-up",
@@ -280,22 +280,22 @@ def _place(address: Json | None) -> Place:
 
 def _shared(requests: Sequence[Json], name: str) -> str:
     """What the items say in an extension of ours, each thing once."""
-    said = (extended(request, name, "valueString") for request in requests)
-    return "；".join(dict.fromkeys(words for words in (word.strip() for word in said if word) if words))
+    values = (extended(request, name, "valueString") for request in requests)
+    return "；".join(dict.fromkeys(words for words in (word.strip() for word in values if word) if words))
 
 
 def _decoction(request: Json) -> Decoction | None:
-    said = parts(request, "decoction")
-    return Decoction(doses=said["doses"]["valuePositiveInt"], method=said["method"]["valueCode"],
-                     times=said["times"]["valuePositiveInt"]) if said else None
+    details = parts(request, "decoction")
+    return Decoction(doses=details["doses"]["valuePositiveInt"], method=details["method"]["valueCode"],
+                     times=details["times"]["valuePositiveInt"]) if details else None
 
 
 def _renewal(request: Json) -> Renewal | None:
-    said = parts(request, "renewal")
-    if not said:
+    renewal = parts(request, "renewal")
+    if not renewal:
         return None
-    window = said["window"]["valuePeriod"]
-    return Renewal(said["first"]["valueString"], cast(date, day(window["start"])), cast(date, day(window["end"])))
+    window = renewal["window"]["valuePeriod"]
+    return Renewal(renewal["first"]["valueString"], cast(date, day(window["start"])), cast(date, day(window["end"])))
 
 
 def _home_reading(observation: Json) -> Reading:
@@ -349,26 +349,26 @@ def _item(request: Json, line: int, diagnoses: Mapping[str, Diagnosis]) -> Item:
 
 def _directions(dosage: Json) -> str:
     """Everything the prescriber wrote on how to take it, each thing once."""
-    said = [text(dosage, "text"), *(text(words, "text") for words in members(dosage, "additionalInstruction")),
+    texts = [text(dosage, "text"), *(text(words, "text") for words in members(dosage, "additionalInstruction")),
             text(dosage, "site", "text"), text(dosage, "method", "text"), text(dosage, "patientInstruction")]
-    return "；".join(dict.fromkeys(words for words in said if words))
+    return "；".join(dict.fromkeys(words for words in texts if words))
 
 
 def _skin_test(request: Json) -> SkinTest | None:
-    said = parts(request, "skin-test")
-    if not said:
+    test = parts(request, "skin-test")
+    if not test:
         return None
-    result = text(said.get("result"), "valueCode")
+    result = text(test.get("result"), "valueCode")
     return SkinTest(
         result=SkinTestResult(result) if result else None,
-        at=moment(member(said.get("at"), "valueDateTime")),
-        exemption=text(said.get("exemption"), "valueString"),
+        at=moment(member(test.get("at"), "valueDateTime")),
+        exemption=text(test.get("exemption"), "valueString"),
     )
 
 
 def _pack(request: Json) -> Pack | None:
-    said = parts(request, "pack")
-    if not said:
+    pack = parts(request, "pack")
+    if not pack:
         return None
-    strength = said["strength"]["valueQuantity"]
-    return Pack(cast(Decimal, number(strength["value"])), unit(strength), member(said.get("size"), "valuePositiveInt"))
+    strength = pack["strength"]["valueQuantity"]
+    return Pack(cast(Decimal, number(strength["value"])), unit(strength), member(pack.get("size"), "valuePositiveInt"))

@@ -20,43 +20,43 @@ _PARTS = ("total", "fund", "account", "cash")
 _NOTHING = dict.fromkeys(_PARTS, "0.00")
 
 
-def report(hospital: str, given: Json) -> bytes:
+def report(hospital: str, notice: Json) -> bytes:
     """A report in our words (`tasks.reports.report`) as canonical JSON: the same report gives the same bytes.
 
     Raises `pydantic.ValidationError` for what would be no FHIR.
     """
-    key, at = given["key"], given["at"]
-    resources = [_status(hospital, given), *_dispenses(hospital, given), *_settlements(given), *_findings(given)]
+    key, at = notice["key"], notice["at"]
+    resources = [_status(hospital, notice), *_dispenses(hospital, notice), *_settlements(notice), *_findings(notice)]
     return canonical({
         "resourceType": "Bundle", "type": "collection", "identifier": _identifier("report", key), "timestamp": at,
         "entry": [{"fullUrl": f"urn:uuid:{uuid5(NAMESPACE_URL, f'{key}/{number}')}", "resource": resource}
                   for number, resource in enumerate(resources)]})
 
 
-def _status(hospital: str, given: Json) -> Json:
-    status = given["status"]
+def _status(hospital: str, notice: Json) -> Json:
+    status = notice["status"]
     # A cancel that was refused is the status of the cancel, not of the prescription.
-    told = task(given.get("id") or "", given["prescription"], hospital, *(
+    resource = task(notice.get("id") or "", notice["prescription"], hospital, *(
         (Notice.TOO_LATE, "cancel") if status == Notice.CANCEL_REFUSED else (status, "fulfil")))
-    told["lastModified"] = given["at"]
-    if reasons := [code.strip() for code in given.get("reason", "").split(",") if code.strip()]:
-        told["statusReason"] = {"coding": [{"system": codes.code_system("reason"), "code": code} for code in reasons]}
-    if notes := [given[name] for name in ("words", "words_en") if given.get(name)]:
-        told["note"] = [{"text": note} for note in notes]
-    if message := given.get("message"):
-        told["basedOn"] = [{"identifier": {"system": codes.own_system(hospital, "message"), "value": message}}]
-    if pickup := given.get("pickup"):
-        told["extension"] = [{"url": codes.extension("pickup"), "extension": [
+    resource["lastModified"] = notice["at"]
+    if reasons := [code.strip() for code in notice.get("reason", "").split(",") if code.strip()]:
+        resource["statusReason"] = {"coding": [{"system": codes.code_system("reason"), "code": code} for code in reasons]}
+    if notes := [notice[name] for name in ("words", "words_en") if notice.get(name)]:
+        resource["note"] = [{"text": note} for note in notes]
+    if message := notice.get("message"):
+        resource["basedOn"] = [{"identifier": {"system": codes.own_system(hospital, "message"), "value": message}}]
+    if pickup := notice.get("pickup"):
+        resource["extension"] = [{"url": codes.extension("pickup"), "extension": [
             {"url": name, "valueString": pickup[name]} for name in ("order", "chain", "store", "code")]}]
-    return told
+    return resource
 
 
-def _dispenses(hospital: str, given: Json) -> Iterator[Json]:
+def _dispenses(hospital: str, notice: Json) -> Iterator[Json]:
     """One for each line of the order; what came back is told again, as stopped."""
-    handed = given.get("dispense") or {}
+    handed = notice.get("dispense") or {}
     for line in handed.get("lines", ()):
         # Of a prescription stored before the numbers of its lines were kept, only its own number is known.
-        ordered = ("item", line["item"]) if line["item"] else ("prescription", given["prescription"])
+        ordered = ("item", line["item"]) if line["item"] else ("prescription", notice["prescription"])
         yield {
             "resourceType": "MedicationDispense",
             "identifier": [_identifier("dispense", f"{handed['order']}-{line['line']}")],
@@ -74,38 +74,38 @@ def _dispenses(hospital: str, given: Json) -> Iterator[Json]:
         }
 
 
-def _settlements(given: Json) -> Iterator[Json]:
+def _settlements(notice: Json) -> Iterator[Json]:
     """What the fund answered, and the settlement it takes the place of, as cancelled and with nothing left."""
-    told = given.get("settlement") or {}
-    for status, part, money in (("cancelled", "reverses", _NOTHING), ("active", "settled", given.get("money") or _NOTHING)):
-        if settled := told.get(part):
+    settlement = notice.get("settlement") or {}
+    for status, part, money in (("cancelled", "reverses", _NOTHING), ("active", "settled", notice.get("money") or _NOTHING)):
+        if settled := settlement.get(part):
             yield {
                 "resourceType": "ClaimResponse", "identifier": [_identifier("settlement", settled["id"])],
-                "status": status, "type": _CLAIM_TYPE, "use": "claim", "patient": PATIENT, "created": given["at"],
-                "insurer": {"identifier": _identifier("payer", told["payer"])},
+                "status": status, "type": _CLAIM_TYPE, "use": "claim", "patient": PATIENT, "created": notice["at"],
+                "insurer": {"identifier": _identifier("payer", settlement["payer"])},
                 "request": {"identifier": _identifier("claim", settled["reference"])}, "outcome": "complete",
                 "total": [{"category": {"coding": [{"system": codes.code_system("money-part"), "code": name}]},
                            "amount": {"value": _exact(money[name]), "currency": "CNY"}} for name in _PARTS],
             }
 
 
-def _findings(given: Json) -> Iterator[Json]:
-    if findings := given.get("findings"):
-        yield {"resourceType": "OperationOutcome", "issue": [_issue(one) for one in findings]}
+def _findings(notice: Json) -> Iterator[Json]:
+    if findings := notice.get("findings"):
+        yield {"resourceType": "OperationOutcome", "issue": [_issue(finding) for finding in findings]}
 
 
-def _issue(given: Json) -> Json:
+def _issue(finding: Json) -> Json:
     """A finding about an item says which one as the place of its MedicationRequest."""
-    line, path = given.get("line"), str(given.get("path") or "")
+    line, path = finding.get("line"), str(finding.get("path") or "")
     if line:
         path = f"Bundle.entry.resource.ofType(MedicationRequest)[{line - 1}]"
     elif not path.startswith(("Bundle", "Task")):
         path = ""
-    told = issue(Finding(given["code"], Severity(given["severity"]), given.get("rule", ""), path, given["text"],
-                         given.get("text_en", ""), given.get("cure", ""), given.get("cure_en", "")), [path])
-    if spot := given.get("spot"):
-        told["location"] = [spot]
-    return told
+    entry = issue(Finding(finding["code"], Severity(finding["severity"]), finding.get("rule", ""), path, finding["text"],
+                         finding.get("text_en", ""), finding.get("cure", ""), finding.get("cure_en", "")), [path])
+    if spot := finding.get("spot"):
+        entry["location"] = [spot]
+    return entry
 
 
 def _identifier(name: str, value: str) -> Json:

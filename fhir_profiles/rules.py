@@ -43,7 +43,7 @@ class Message:
         self.data = data
         self.hospital = hospital
         self.institutions = institutions
-        """Codes the hospital may prescribe under; none if nobody knows."""
+        """Codes the hospital may prescribe under; empty if they are not known."""
         self.versions = versions
         self.texts: list[tuple[str, str, str]] | None = None
         """What `texts` collected."""
@@ -58,10 +58,10 @@ class Message:
             if isinstance(url, str):
                 self.types.setdefault(url, kind if isinstance(kind, str) else "")
             if isinstance(kind, str) and isinstance(resource, dict):
-                found = self._entries.setdefault(kind, [])
-                found.append(Entry(f"Bundle.entry[{index}].resource", resource))
+                entries = self._entries.setdefault(kind, [])
+                entries.append(Entry(f"Bundle.entry[{index}].resource", resource))
                 if kind == "MedicationRequest":
-                    self.lines[index] = len(found)
+                    self.lines[index] = len(entries)
         self.sent = moment(member(data, "timestamp"))
         self.issued = next(
             (t for t in (moment(member(e.resource, "authoredOn")) for e in self.all("MedicationRequest")) if t), None)
@@ -83,8 +83,8 @@ class Message:
 
     def place(self, path: str) -> int:
         """The entry a path is about; -1 for the message as a whole."""
-        found = _ENTRY.match(path)
-        return int(found[1]) if found else -1
+        match = _ENTRY.match(path)
+        return int(match[1]) if match else -1
 
     @property
     def issued_on(self) -> date | None:

@@ -1,8 +1,8 @@
 """The published definitions, compiled once into what `structure` walks along.
 
-An element answers for a rule of the catalogue when its definition maps it (`mapping` with identity `finding`); an
-invariant does when its key begins with the rule (`FHIR-040`). What a definition says and nobody here can enforce is
-refused when it is compiled.
+An element belongs to a rule of the catalogue when its definition maps it (`mapping` with identity `finding`).
+An invariant belongs to a rule when its key begins with the rule's id (`FHIR-040`). A definition that uses a feature
+we cannot enforce is refused when it is compiled.
 """
 
 import re
@@ -20,7 +20,7 @@ from fhir_profiles.primitives import PRIMITIVES
 R4 = "http://hl7.org/fhir/StructureDefinition/"
 RULE_CODES = {rule.id: rule.code for rule in CATALOGUE}
 
-# What an element definition may say. Whatever else stands in a definition of ours is refused.
+# The properties an element definition may have. A definition of ours with any other property is refused.
 _UNDERSTOOD = frozenset({
     "id", "path", "sliceName", "short", "slicing", "min", "max", "base", "contentReference", "type", "condition",
     "constraint", "binding", "mapping",
@@ -111,7 +111,7 @@ class Element:
 class Profiles:
     """Every definition, compiled when it is first asked for.
 
-    Raises ValueError, naming element and feature, for what a definition says and nobody here can enforce.
+    Raises ValueError, naming element and feature, for a definition that we cannot enforce.
     """
 
     def __init__(self, published: Definitions) -> None:
@@ -146,8 +146,8 @@ class Profiles:
             shape.resource = structure["kind"] == "resource"
             shape.shared = not url.startswith(BASE) or shape.resource
             if shape.resource and url.startswith(BASE):
-                shape.special = [(self._carries(one), self._shape(one["url"]))
-                                 for one in self._published.structures.values() if one.get("baseDefinition") == url]
+                shape.special = [(self._carries(structure), self._shape(structure["url"]))
+                                 for structure in self._published.structures.values() if structure.get("baseDefinition") == url]
         return self._shapes[url]
 
     def _tree(self, url: str) -> "_Tree":
@@ -170,12 +170,12 @@ class Profiles:
                 shape.required.append(element)
 
     def _invariants(self, node: "_Node", tree: "_Tree") -> tuple[invariants.Invariant, ...]:
-        found = {}
-        for one in node.says.get("constraint", ()):
-            if one["severity"] == "error" and one["key"] not in invariants.SKIPPED:
-                found[one["key"], one["expression"]] = invariants.compiled(
-                    one["key"], one["expression"], f"{tree.url} {node.says['id']}")
-        return tuple(found.values())
+        checks = {}
+        for constraint in node.says.get("constraint", ()):
+            if constraint["severity"] == "error" and constraint["key"] not in invariants.SKIPPED:
+                checks[constraint["key"], constraint["expression"]] = invariants.compiled(
+                    constraint["key"], constraint["expression"], f"{tree.url} {node.says['id']}")
+        return tuple(checks.values())
 
     def _element(self, node: "_Node", tree: "_Tree") -> Element:
         says, where = node.says, f"{tree.url} {node.says['id']}"
@@ -207,11 +207,11 @@ class Profiles:
         self._targets(element, says)
         element.plain = not (element.checks or element.fixed or element.pattern or element.codes
                              or element.low is not None or element.high is not None or element.targets)
-        # `url` tells extensions apart everywhere; a list nobody slices takes any of others and none of ours.
+        # Extensions are identified by `url`. A list without slices accepts extensions of other organisations and rejects ours.
         if node.slices:
             element.slicing = self._slicing(element, node, tree)
-        asked = sum(part.min for part in element.slicing.required) if element.slicing else 0
-        element.least = element.min if element.min > asked else 0
+        required = sum(part.min for part in element.slicing.required) if element.slicing else 0
+        element.least = element.min if element.min > required else 0
         return element
 
     def _forms(self, element: Element, node: "_Node", tree: "_Tree") -> None:
@@ -221,7 +221,7 @@ class Profiles:
             element.forms[name] = self._nested(target, tree)
             return
         types = says.get("type", [])
-        more = {key for one in types for key in one} - {"code", "profile", "targetProfile"}
+        more = {key for type_ in types for key in type_} - {"code", "profile", "targetProfile"}
         if not types or more or (len(types) > 1 and node.children):
             raise ValueError(f"{tree.url} {says['id']}: cannot enforce these types {' '.join(sorted(more))}".rstrip())
         if not node.name.endswith("[x]"):
@@ -229,14 +229,14 @@ class Profiles:
             return
         for code in self._base_types(says):
             element.forms[name + code[0].upper() + code[1:]] = None
-        for one in types:
-            element.forms[name + one["code"][0].upper() + one["code"][1:]] = self._form(one, node, tree)
+        for type_ in types:
+            element.forms[name + type_["code"][0].upper() + type_["code"][1:]] = self._form(type_, node, tree)
 
     def _base_types(self, says: Json) -> list[str]:
-        """Every type FHIR gives a choice, whatever a profile leaves of it."""
+        """Every type FHIR gives a choice, also those that a profile removes."""
         path = says["base"]["path"]
         base = self._tree(R4 + path.partition(".")[0]).nodes[path]
-        return [one["code"] for one in base.says["type"]]
+        return [type_["code"] for type_ in base.says["type"]]
 
     def _form(self, type_: Json, node: "_Node", tree: "_Tree") -> Shape:
         code, profiles = type_["code"], type_.get("profile", [])
@@ -260,12 +260,12 @@ class Profiles:
         if node.shape is None:
             node.shape = Shape(node.name, shared=False)
             self._fill(node.shape, node, tree)
-            types = [one["code"] for one in node.says.get("type", ())]
+            types = [type_["code"] for type_ in node.says.get("type", ())]
             inherited: tuple[invariants.Invariant, ...] = ()
             if len(types) == 1 and R4 + types[0] in self._published.structures:
                 inherited = self._shape(R4 + types[0]).checks
-            said = {check.expression for check in node.shape.checks}
-            node.shape.checks += tuple(check for check in inherited if check.expression not in said)
+            expressions = {check.expression for check in node.shape.checks}
+            node.shape.checks += tuple(check for check in inherited if check.expression not in expressions)
         return node.shape
 
     def _binding(self, element: Element, says: Json, where: str) -> None:
@@ -278,7 +278,7 @@ class Profiles:
             if url not in _UNENUMERATED:
                 raise ValueError(f"{where}: cannot enforce the binding to {url}")
             return
-        kinds = {one["code"] for one in says["type"]}
+        kinds = {type_["code"] for type_ in says["type"]}
         if kinds <= {"code", "string", "uri"}:
             element.codes = frozenset(code for _, code in codes)
         elif kinds <= {"Coding", "CodeableConcept", "Quantity"}:
@@ -288,7 +288,7 @@ class Profiles:
         element.codes_ours = url.startswith(BASE)
 
     def _targets(self, element: Element, says: Json) -> None:
-        profiles = [url for one in says.get("type", ()) for url in one.get("targetProfile", ())]
+        profiles = [url for type_ in says.get("type", ()) for url in type_.get("targetProfile", ())]
         if not profiles or R4 + "Resource" in profiles:
             return
         element.targets = frozenset(
@@ -299,25 +299,25 @@ class Profiles:
     def _slicing(self, element: Element, node: "_Node", tree: "_Tree") -> Slicing:
         says, where = node.says, f"{tree.url} {node.says['id']}"
         discriminators = [(d["type"], d["path"]) for d in says["slicing"]["discriminator"]]
-        slices = [self._slice(one, node, tree) for one in node.slices]
+        slices = [self._slice(slice_, node, tree) for slice_ in node.slices]
         if len(discriminators) != 1 or says["slicing"].get("ordered"):
             raise ValueError(f"{where}: cannot tell slices apart by {discriminators}")
         kind, path = discriminators[0]
         kind = "value" if kind == "pattern" else kind
         if (kind, path) == ("value", "url") and element.extension:
-            table = {one.url: one for one in slices}
+            table = {slice_.url: slice_ for slice_ in slices}
             pick = _by_value("url", table)
-        elif (kind, path) == ("value", "$this") and all(one.codes for one in slices):
-            pick = _by_codes([(one.codes or frozenset(), one) for one in slices])
+        elif (kind, path) == ("value", "$this") and all(slice_.codes for slice_ in slices):
+            pick = _by_codes([(slice_.codes or frozenset(), slice_) for slice_ in slices])
         elif kind == "value" and path.isalpha():
             table = {}
-            for one in slices:
-                key = next((form.members[path] for form in one.forms.values() if form and path in form.members), None)
+            for slice_ in slices:
+                key = next((form.members[path] for form in slice_.forms.values() if form and path in form.members), None)
                 values = key and (key.fixed or key.pattern)
                 if not key or not values or not isinstance(values[0], str):
-                    raise ValueError(f"{where}: the slice {one.id} has no fixed {path}")
-                table[values[0]] = one
-                one.key_rule = key.rule
+                    raise ValueError(f"{where}: the slice {slice_.id} has no fixed {path}")
+                table[values[0]] = slice_
+                slice_.key_rule = key.rule
             pick = _by_value(path, table)
         elif (kind, path) == ("type", "resource"):
             pick = _by_type(slices, where)
@@ -342,7 +342,7 @@ class Profiles:
 
     def _in_context(self, element: Element, tree: "_Tree") -> None:
         """An extension of ours stands where its own definition says it may."""
-        contexts = {one["expression"] for one in self._published.structures[element.url]["context"]}
+        contexts = {context["expression"] for context in self._published.structures[element.url]["context"]}
         around = re.sub(r":[^.]+", "", element.id).removesuffix(".extension")
         if around not in contexts:
             raise ValueError(f"{tree.url} {element.id}: {element.url} may stand in {sorted(contexts)} only")
@@ -418,18 +418,18 @@ def _by_value(path: str, table: Mapping[str, Element]) -> Callable[[Any], Elemen
 
 
 def _by_codes(table: Sequence[tuple[frozenset[Any], Element]]) -> Callable[[Any], Element | None]:
-    return lambda item: next((one for codes, one in table if type(item) is dict and coded(item, codes)), None)
+    return lambda item: next((slice_ for codes, slice_ in table if type(item) is dict and coded(item, codes)), None)
 
 
 def _by_type(slices: Sequence[Element], where: str) -> Callable[[Any], Element | None]:
     table = {}
-    for one in slices:
-        inner = next(form for form in one.forms.values() if form)
+    for slice_ in slices:
+        inner = next(form for form in slice_.forms.values() if form)
         resource = inner.members["resource"].forms["resource"]
         if resource is None or resource.anything or resource.name in table:
-            raise ValueError(f"{where}: the slice {one.id} has no type of its own")
-        table[resource.name] = one
-        one.url = resource.name
+            raise ValueError(f"{where}: the slice {slice_.id} has no type of its own")
+        table[resource.name] = slice_
+        slice_.url = resource.name
 
     def pick(item: Any) -> Element | None:
         resource = item.get("resource") if type(item) is dict else None
@@ -442,8 +442,8 @@ def coded(value: Json, codes: frozenset[Any]) -> bool:
     """Whether a Coding, CodeableConcept or Quantity carries one of these codes."""
     codings = value.get("coding", (value,))
     return isinstance(codings, list | tuple) and any(
-        type(one) is dict and isinstance(one.get("system"), str) and isinstance(one.get("code"), str)
-        and (one["system"], one["code"]) in codes for one in codings)
+        type(coding) is dict and isinstance(coding.get("system"), str) and isinstance(coding.get("code"), str)
+        and (coding["system"], coding["code"]) in codes for coding in codings)
 
 
 def matches(value: Any, pattern: Any) -> bool:

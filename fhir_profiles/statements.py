@@ -50,7 +50,7 @@ At = tuple[str, Any]
 # Of several, the one that counts.
 
 @rule("NOT_CURRENT")
-def nobody_knows_which(message: Message) -> Places:
+def ambiguous_choice(message: Message) -> Places:
     on = message.issued_on
     for kind in ("Patient", "RelatedPerson"):
         for person in message.all(kind):
@@ -75,15 +75,15 @@ def name_in_parts(message: Message) -> Places:
     for kind in ("Patient", "RelatedPerson"):
         for person in message.all(kind):
             for index, name in enumerate(members(person.resource, "name")):
-                said = [text(name, "family"), *(part for part in members(name, "given") if isinstance(part, str))]
-                whole = "".join("".join(said).split())
+                words = [text(name, "family"), *(part for part in members(name, "given") if isinstance(part, str))]
+                whole = "".join("".join(words).split())
                 if whole and whole != "".join(text(name, "text").split()):
                     yield f"{person.path}.name[{index}].text"
 
 
 @rule("TEXT_DISAGREES", CANCEL_RULES)
 @rule("TEXT_DISAGREES")
-def words_of_another_code(message: Message) -> Places:
+def display_mismatch(message: Message) -> Places:
     for path in _CONCEPTS:
         kind, _, rest = path.partition(".")
         entries = [Entry("Task", message.data)] if kind == message.data.get("resourceType") == "Task" else message.all(kind)
@@ -93,18 +93,18 @@ def words_of_another_code(message: Message) -> Places:
 
 
 @rule("TEXT_DISAGREES")
-def directions_say_something_else(message: Message) -> Places:
+def directions_mismatch(message: Message) -> Places:
     """A-20: the prescriber's words go to the pharmacy as they are, so they must not say another dose."""
     for item in message.items:
-        said = _codes_of(item.resource)
+        stated = _codes_of(item.resource)
         for place, dosage in _each(item.path, item.resource, ["dosageInstruction"]):
             for name in ("text", "patientInstruction"):
-                if contradicts(text(dosage, name), said):
+                if contradicts(text(dosage, name), stated):
                     yield f"{place}.{name}"
             for name in ("additionalInstruction", "method", "site"):
                 for there, concept in _each(place, dosage, [name]):
                     words = text(concept, "text")
-                    if contradicts(words, said) or (name == "site" and "眼" in words and said.route not in ("", "OPH")):
+                    if contradicts(words, stated) or (name == "site" and "眼" in words and stated.route not in ("", "OPH")):
                         yield f"{there}.text"
 
 
@@ -131,8 +131,8 @@ def _another(coding: Json, words: str) -> bool:
     system, code = coding.get("system"), coding.get("code")
     if not words or not isinstance(system, str) or not isinstance(code, str):
         return False
-    known = codes.displays().get((system, code))
-    if known is None or words.casefold() in known:
+    displays = codes.displays().get((system, code))
+    if displays is None or words.casefold() in displays:
         return False
     often = _per_day(code) if system == codes.code_system("frequency") else None
     return often is None or rhythms(words) != [(often, often)]
@@ -160,8 +160,8 @@ def _per_day(frequency: str) -> Fraction | None:
 
 
 def _positive(value: object) -> Decimal | None:
-    said = number(value)
-    return said if said is not None and exact(said) is not None else None
+    amount = number(value)
+    return amount if amount is not None and exact(amount) is not None else None
 
 
 # Units beside codes.
@@ -181,22 +181,22 @@ def unit_and_code(message: Message) -> Places:
 
 def _one_unit(quantity: Json) -> bool:
     """Whether unit and code are the same; a system other than UCUM cannot be judged."""
-    said, code, system = unit(quantity), quantity.get("code"), quantity.get("system")
-    if not isinstance(code, str) or not said:
+    word, code, system = unit(quantity), quantity.get("code"), quantity.get("system")
+    if not isinstance(code, str) or not word:
         return system in (None, codes.UCUM)
     if system != codes.UCUM:
         return False
-    if said.casefold() == code.casefold() == code or said == code or said.casefold() in _WORDS.get(code, ()):
+    if word.casefold() == code.casefold() == code or word == code or word.casefold() in _WORDS.get(code, ()):
         return True
     if counted := _COUNTED.fullmatch(code):
-        return counted[1] == said
-    return code != "1" and factor(said, code) == 1
+        return counted[1] == word
+    return code != "1" and factor(word, code) == 1
 
 
 # The same fact in two resources.
 
 @rule("CHRONIC_DISAGREES")
-def chronic_disease_of_another_claim(message: Message) -> Places:
+def chronic_disease_mismatch(message: Message) -> Places:
     claimed = [extended(coverage.resource, "chronic-disease", "valueCode") for coverage in message.all("Coverage")]
     for condition in message.all("Condition"):
         for index, coding in enumerate(members(member(condition.resource, "code"), "coding")):
@@ -205,7 +205,7 @@ def chronic_disease_of_another_claim(message: Message) -> Places:
 
 
 @rule("REFERENCE_TYPE")
-def type_of_another_resource(message: Message) -> Places:
+def reference_type_mismatch(message: Message) -> Places:
     for path, node in _references(message):
         kind, named = message.types.get(str(member(node, "reference"))), member(node, "type")
         if kind and isinstance(named, str) and named != kind:
@@ -213,7 +213,7 @@ def type_of_another_resource(message: Message) -> Places:
 
 
 @rule("DAYS_SUPPLY")
-def supply_of_more_than_a_year(message: Message) -> Places:
+def supply_over_a_year(message: Message) -> Places:
     for item in message.items:
         days = supply_days(item.resource)
         value = number(member(item.resource, "dispenseRequest", "expectedSupplyDuration", "value"))

@@ -14,7 +14,7 @@ Place = tuple[Any, Any]
 Owner = tuple[str, Place, Any]
 """The rule an element answers for, where that is said, and the owner around it."""
 Resolve = Callable[[str], str | None]
-"""The type of resource a reference points to; empty if nobody can say, None if to nothing."""
+"""The type of resource a reference points to; empty if it cannot be known, None if it points to nothing."""
 
 
 class Step(str):
@@ -38,17 +38,17 @@ def faults(profile: str, resource: Json, root: str = "", resolve: Resolve | None
     `root` is the first name of the paths; `resolve` tells what a reference points to, by default what it says itself.
     Never raises for what a resource says.
     """
-    known = among or profiles()
-    shape = known.shape(profile)
-    check = _Check(known.extras, resolve or literal_type)
+    definitions = among or profiles()
+    shape = definitions.shape(profile)
+    check = _Check(definitions.extras, resolve or literal_type)
     check.resource(shape, resource, (None, root or shape.name))
     return check.faults
 
 
 def literal_type(reference: str) -> str | None:
     """The type a reference names itself, as in `Patient/1`; empty for any other reference."""
-    found = re.fullmatch(r"(?:https?://.*/)?([A-Z][A-Za-z]+)/[A-Za-z0-9.-]{1,64}(?:/_history/.*)?", reference)
-    return found[1] if found else ""
+    match = re.fullmatch(r"(?:https?://.*/)?([A-Z][A-Za-z]+)/[A-Za-z0-9.-]{1,64}(?:/_history/.*)?", reference)
+    return match[1] if match else ""
 
 
 class _Check:
@@ -254,7 +254,7 @@ class _Check:
                     self._content(self._extras, item, ((place, key), index), None)
 
     def _foreign(self, item: Any, place: Place) -> None:
-        """An extension nobody expects here: whatever it says would be lost."""
+        """An extension without a slice is a finding: its content would be lost."""
         if type(item) is dict and type(item.get("url")) is str:
             self._say("EXTENSION_UNKNOWN", place)
 

@@ -1,4 +1,4 @@
-"""One check of every text of a finished message, whatever dialect it came in: damage, what nobody sees, length, persons."""
+"""One check of every text of a finished message, the same for all dialects: damage, invisible characters, length, persons."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -87,19 +87,19 @@ def too_long(message: Message) -> Places:
 
 @rule("TEXT_PERSONAL")
 def about_a_person(message: Message) -> Places:
-    """Prescriptions are stored without persons: nobody is named in what a prescriber writes freely."""
+    """Prescriptions are stored without personal data, so a prescriber's free text must not name the patient."""
     names = ["".join(text(name, "text").split())
              for kind in ("Patient", "RelatedPerson") for person in message.all(kind)
              for name in members(person.resource, "name")]
-    for place, path, said in message_texts(message):
+    for place, path, words in message_texts(message):
         free = _any(path, _FREE)
-        named = free and any(len(name) > 1 and name in "".join(said.split()) for name in names)
-        if named or ((free or _any(path, _NAMES)) and personal(said)):
+        named = free and any(len(name) > 1 and name in "".join(words.split()) for name in names)
+        if named or ((free or _any(path, _NAMES)) and personal(words)):
             yield place
 
 
 def message_texts(message: Message) -> list[Found]:
-    """Every text of the message but narratives, which nobody reads; collected once."""
+    """Every text of the message except narratives, which are not read; collected once."""
     if message.texts is None:
         message.texts = [
             found for root, resource in message.resources()

@@ -40,7 +40,7 @@ from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
 from domain.units import factor
 from fhir_profiles import drafts
-from fhir_profiles.drafts import NOTHING, Said
+from fhir_profiles.drafts import NOTHING, Datum
 from fhir_profiles.message import KEY
 
 __all__ = ["DATA_ELEMENTS", "LEFT_OUT", "LOINC", "RULES", "SERVICE", "SUPPLEMENT", "V3", "xpath"]
@@ -69,10 +69,10 @@ MAX_FINDINGS = 10
 class Cancel:
     """A CancelPrescription request."""
 
-    key: Said
-    number: Said
-    reason: Said
-    at: Said
+    key: Datum
+    number: Datum
+    reason: Datum
+    at: Datum
     findings: tuple[Finding, ...] = ()
 
 
@@ -97,7 +97,7 @@ class Document:
         if node is not None:
             self._taken.update((node, attribute) for attribute in attributes)
 
-    def said(self, node: Element | None, attribute: str = "", de: str = "") -> Said:
+    def datum(self, node: Element | None, attribute: str = "", de: str = "") -> Datum:
         """What an element's text (or one of its attributes) says, and where; `de` is its data element.
 
         With a nullFlavor it says nothing.
@@ -106,20 +106,20 @@ class Document:
             return NOTHING
         self.take(node, attribute)
         value = node.get(attribute, "") if attribute else (node.text or "") + "".join(below.tail or "" for below in node)
-        return Said(value.strip(), place(node, attribute, de))
+        return Datum(value.strip(), place(node, attribute, de))
 
-    def words(self, node: Element | None, de: str = "") -> Said:
+    def words(self, node: Element | None, de: str = "") -> Datum:
         """The words of an element and all within it, on one line."""
         if node is None or node.get("nullFlavor"):
             return NOTHING
         self._taken.update((below, "") for below in node.iter("*"))
-        return Said(one_line(node.itertext()), place(node, "", de))
+        return Datum(one_line(node.itertext()), place(node, "", de))
 
-    def identifier(self, node: Element | None, root: str, de: str = "") -> Said:
+    def identifier(self, node: Element | None, root: str, de: str = "") -> Datum:
         """The extension of the node's id of that root."""
         one = next((one for one in children(node, "id") if one.get("root") == root), None)
         self.take(one, "root")
-        return self.said(one, "extension", de)
+        return self.datum(one, "extension", de)
 
     def sections(self, code: str, system: str = LOINC) -> list[Element]:
         """The sections of the structured body with that code."""
@@ -144,12 +144,12 @@ class Document:
         return next((one for link in ("entry", "entryRelationship") for below in children(node, link)
                      for one in children(below, "observation")[:1] if self._coded(one, code, system)), None)
 
-    def observed(self, node: Element | None, code: str, system: str = DATA_ELEMENTS) -> Said:
+    def observed(self, node: Element | None, code: str, system: str = DATA_ELEMENTS) -> Datum:
         """The value of the first of them."""
         one = self.observation(node, code, system)
         return NOTHING if one is None else self.value(one, code if system == DATA_ELEMENTS else "")
 
-    def value(self, observation: Element, de: str = "") -> Said:
+    def value(self, observation: Element, de: str = "") -> Datum:
         """The value of an observation: the code of a CD, the value of a quantity, a number or a time, the text of a ST."""
         node, about = find(observation, "value"), find(observation, "code")
         types = TYPES.get("" if about is None else about.get("code", ""), ("ST",))
@@ -158,14 +158,14 @@ class Document:
         kind = node.get(f"{{{XSI}}}type", types[0]).rpartition(":")[2]
         if kind not in types:
             self.fault("CDA_FIXED", node, f"{{{XSI}}}type")
-        return self.said(node, "code" if kind in _CODED else "" if kind in ("ST", "ED") else "value", de)
+        return self.datum(node, "code" if kind in _CODED else "" if kind in ("ST", "ED") else "value", de)
 
-    def unit_of(self, observation: Element, de: str = "") -> Said:
-        return self.said(find(observation, "value"), "unit", de)
+    def unit_of(self, observation: Element, de: str = "") -> Datum:
+        return self.datum(find(observation, "value"), "unit", de)
 
-    def days(self, node: Element | None, de: str = "") -> Said:
+    def days(self, node: Element | None, de: str = "") -> Datum:
         """The whole days of a quantity of time, whatever its unit; one that has no days is a finding, and says nothing."""
-        value, unit = self.said(node, "value", de), self.said(node, "unit", de)
+        value, unit = self.datum(node, "value", de), self.datum(node, "unit", de)
         number = decimal(value.value)
         if number is None:
             return value
@@ -182,7 +182,7 @@ class Document:
             if node.get("codeSystem") != system:
                 self.fault("CDA_FIXED", node, "codeSystem")
 
-    def agreed(self, statements: Iterable[Said]) -> Said:
+    def agreed(self, statements: Iterable[Datum]) -> Datum:
         """What several statements of one fact say; any that says something else is a contradiction."""
         first = NOTHING
         for one in statements:
@@ -192,9 +192,9 @@ class Document:
                 self.fault("CDA_CONTRADICTION", one)
         return first
 
-    def supplement(self) -> Mapping[str, Sequence[Said]]:
+    def supplement(self) -> Mapping[str, Sequence[Datum]]:
         """What the supplement sections say, by code: the first of what may stand once."""
-        found: dict[str, list[Said]] = {}
+        found: dict[str, list[Datum]] = {}
         for one in self.entries(self.sections("supplement", SUPPLEMENT), "observation"):
             code = find(one, "code")
             if code is None or code.get("codeSystem") != SUPPLEMENT:
@@ -211,19 +211,19 @@ class Document:
         return [one for section in self.sections("supplement", SUPPLEMENT)
                 for one in self.observations(section, code, SUPPLEMENT)]
 
-    def uncoded(self, coded: Element) -> list[Said]:
+    def uncoded(self, coded: Element) -> list[Datum]:
         """The words that stand where there is no code, whatever its nullFlavor."""
         found = [self.words(text) for text in children(coded, "originalText")]
         if coded.get("displayName"):
             self.take(coded, "displayName")
-            found.append(Said(coded.get("displayName", "").strip(), place(coded, "displayName")))
+            found.append(Datum(coded.get("displayName", "").strip(), place(coded, "displayName")))
         if any(one.value for one in found):
             self.take(coded, "nullFlavor")
         return [one for one in found if one.value]
 
-    def narratives(self) -> list[Said]:
+    def narratives(self) -> list[Datum]:
         """The words of sections that nobody read as something else, under their title where that is all they hold."""
-        body, found = find(self.root, "component/structuredBody"), list[Said]()
+        body, found = find(self.root, "component/structuredBody"), list[Datum]()
         for component in children(body, "component"):
             section = find(component, "section")
             text = find(section, "text")
@@ -239,16 +239,16 @@ class Document:
     def qualified(self, coded: Element | None) -> str:
         """What the qualifiers of a code say it is the code of."""
         names = [(name, self.words(name).value) for one in children(coded, "qualifier") for name in children(one, "name")]
-        return " ".join(text or self.said(name, "displayName").value for name, text in names)
+        return " ".join(text or self.datum(name, "displayName").value for name, text in names)
 
-    def labels(self, within: Element | None) -> list[Said]:
+    def labels(self, within: Element | None) -> list[Datum]:
         """What stands beside codes that were read, and nobody compared: their names, and the words they stand for."""
-        found: list[Said] = []
+        found: list[Datum] = []
         for node in () if within is None else within.iter("*"):
             if (node, "code") not in self._taken:
                 continue
             if (node, "displayName") not in self._taken and not _left_out(node, "displayName"):
-                found.append(self.said(node, "displayName"))
+                found.append(self.datum(node, "displayName"))
             found += [self.words(text) for text in children(node, "originalText") if (text, "") not in self._taken]
         return [one for one in found if one.value]
 
@@ -261,9 +261,9 @@ class Document:
 
     # What is wrong.
 
-    def fault(self, code: str, at: Element | Said, attribute: str = "") -> None:
+    def fault(self, code: str, at: Element | Datum, attribute: str = "") -> None:
         """One more finding, unless there are enough of its kind."""
-        where = at.spot if isinstance(at, Said) else place(at, attribute)
+        where = at.spot if isinstance(at, Datum) else place(at, attribute)
         finding = replace(BY_CODE[code].finding(where.name.rpartition(" ")[2]), spot=where)
         if sum(one.code == code for one in self.findings) < MAX_FINDINGS and finding not in self.findings:
             self.findings.append(finding)
@@ -430,7 +430,7 @@ def read(raw: bytes) -> Document | Cancel:
 
 def _cancel(wish: Element, around: Sequence[Element]) -> Cancel:
     """A cancel; what is said of its elements, or around it in the envelope, beside what is read, is a finding."""
-    given: dict[str, Said] = {}
+    given: dict[str, Datum] = {}
     findings = [found("CDA_UNREAD", node) for node in (*around, wish, *wish)
                 if any(not str(name).startswith("{") and text.strip() for name, text in node.items())]
     findings += [found("CDA_UNREAD", node) for node in around[1:] if node.tag != f"{{{SOAP}}}Body"]
@@ -439,7 +439,7 @@ def _cancel(wish: Element, around: Sequence[Element]) -> Cancel:
         if name in given:
             findings.append(found("CDA_REPEATED", node))
         elif node.tag == f"{{{SERVICE}}}{name}" and name in ("messageId", "prescriptionNumber", "reason", "at") and not len(node):
-            given[name] = Said((node.text or "").strip(), place(node))
+            given[name] = Datum((node.text or "").strip(), place(node))
         else:
             findings.append(found("CDA_UNREAD", node))
     key, number, reason, at = (given.get(name, NOTHING) for name in ("messageId", "prescriptionNumber", "reason", "at"))
@@ -485,7 +485,7 @@ def _head(document: Document) -> None:
         document.fault("CDA_TITLE", title)
     elif ("西药" if document.chinese else "中药") in title.value:
         document.fault("CDA_CONTRADICTION", title)
-    confidential = document.said(find(root, "confidentialityCode"), "code")
+    confidential = document.datum(find(root, "confidentialityCode"), "code")
     if confidential.value not in ("", "N", "L", "M", "U"):
         document.fault("CDA_CONFIDENTIAL", confidential)
 
@@ -493,13 +493,13 @@ def _head(document: Document) -> None:
 def _key(document: Document) -> None:
     root = document.root
     number = document.identifier(root, DOCUMENT_ID)
-    version = document.said(find(root, "versionNumber"), "value")
+    version = document.datum(find(root, "versionNumber"), "value")
     if not number.value:
-        number = Said("", place(next(iter(children(root, "id")), root)))
+        number = Datum("", place(next(iter(children(root, "id")), root)))
         document.fault("CDA_DOCUMENT_ID", number)
     if not re.fullmatch(r"[1-9][0-9]{0,3}", version.value or "1"):
         document.fault("CDA_VERSION", version)
-        number = Said("", version.spot)
+        number = Datum("", version.spot)
     document.key = replace(number, value=f"{number.value}-v{version.value or 1}" if number.value else "")
 
 
@@ -555,7 +555,7 @@ def could_be_signature(text: str) -> bool:
         return False
 
 
-def usable_key(key: Said) -> str | None:
+def usable_key(key: Datum) -> str | None:
     """A key of the hospital's as the platform may use it, or None."""
     return key.value if KEY.fullmatch(key.value) else None
 

@@ -12,7 +12,7 @@ from adapters.dialects.cda import Document, children, find
 from adapters.dialects.cda_grammar import RESIDENT_ID
 from adapters.dialects.cda_values import day, decimal, unindented
 from adapters.xml import Element, local
-from fhir_profiles.drafts import NOTHING, GuardianDraft, Said
+from fhir_profiles.drafts import NOTHING, Datum, GuardianDraft
 
 Ranks = Callable[[frozenset[str]], int | None]
 """The use of an element -> how much it is the one to take, the less the more; None for what is not current."""
@@ -29,7 +29,7 @@ _ADDRESS_PARTS = (
 _CHINESE = re.compile("[\u2e80-\u9fff]")
 
 
-def name(document: Document, person: Element | None, on: str, de: str = "") -> Said:
+def name(document: Document, person: Element | None, on: str, de: str = "") -> Datum:
     """The official name: in characters rather than spelt, legal rather than any. `on` is a day, yyyyMMdd."""
     def rank(uses: frozenset[str]) -> int | None:
         if uses & (_NOT_CURRENT | _ALIASES):
@@ -39,13 +39,13 @@ def name(document: Document, person: Element | None, on: str, de: str = "") -> S
     return _current(document, children(person, "name"), rank, on, lambda node: _name(document, node), "validTime", de)
 
 
-def address(document: Document, role: Element | None, on: str) -> Said:
+def address(document: Document, role: Element | None, on: str) -> Datum:
     """Where the patient lives now."""
     return _current(document, children(role, "addr"), _order({"HP": 0, "H": 0, "TMP": 2, "HV": 2, "WP": 3, "PST": 3}, 1), on,
                     lambda node: _address(document, node), "useablePeriod", "")
 
 
-def phone(document: Document, role: Element | None, on: str) -> Said:
+def phone(document: Document, role: Element | None, on: str) -> Datum:
     """The number to call the patient by now; electronic addresses and fax numbers are none."""
     numbers: list[Element] = []
     for one in children(role, "telecom"):
@@ -55,7 +55,7 @@ def phone(document: Document, role: Element | None, on: str) -> Said:
         else:
             numbers.append(one)
     return _current(document, numbers, _order({"MC": 0, "HP": 1, "H": 1, "HV": 2, "WP": 3, "AS": 4, "EC": 4}, 1), on,
-                    lambda node: re.sub("(?i)^tel:", "", document.said(node, "value").value).strip(), "useablePeriod", "",
+                    lambda node: re.sub("(?i)^tel:", "", document.datum(node, "value").value).strip(), "useablePeriod", "",
                     attribute="value")
 
 
@@ -66,15 +66,15 @@ def _order(ranks: Mapping[str, int], otherwise: int) -> Ranks:
 
 
 def _current(document: Document, nodes: Sequence[Element], rank: Ranks, on: str, text: Callable[[Element], str],
-             period: str, de: str, attribute: str = "") -> Said:
+             period: str, de: str, attribute: str = "") -> Datum:
     """What the best of the current ones says; two of them that differ are a contradiction."""
-    given: list[tuple[int | None, Element, Said]] = []
+    given: list[tuple[int | None, Element, Datum]] = []
     for node in nodes:
         words = text(node) if not node.get("nullFlavor") else ""
         if words:
             document.take(node, "use")
             current = _in_force(document, node, period, on)
-            place = replace(document.said(node, attribute, de), value=words)
+            place = replace(document.datum(node, attribute, de), value=words)
             given.append((rank(frozenset(node.get("use", "").split())) if current else None, node, place))
     usable = [(order, said) for order, _, said in given if order is not None]
     if not usable:
@@ -87,7 +87,7 @@ def _current(document: Document, nodes: Sequence[Element], rank: Ranks, on: str,
 
 
 def _in_force(document: Document, node: Element, period: str, on: str) -> bool:
-    low, high = (document.said(find(node, f"{period}/{bound}"), "value").value for bound in ("low", "high"))
+    low, high = (document.datum(find(node, f"{period}/{bound}"), "value").value for bound in ("low", "high"))
     return not (low[:8] > on[:len(low[:8])] or (high and high[:8] < on[:len(high[:8])]))
 
 
@@ -103,7 +103,7 @@ def _joined(document: Document, node: Element, parts: Sequence[str], *, ordered:
     """The text of an element written in parts, or at one go; Chinese in the order of `parts`, anything else as it stands."""
     document.take(node, "")
     own = unindented((node.text or "") + "".join(below.tail or "" for below in node))
-    pieces = [(local(below), document.said(below)) for below in node if local(below) in parts]
+    pieces = [(local(below), document.datum(below)) for below in node if local(below) in parts]
     texts = [(kind, unindented(said.value)) for kind, said in pieces if said.value]
     chinese = all(_CHINESE.search(text) for kind, text in texts if kind in ("family", "given", "city", "streetAddressLine"))
     if chinese and ordered:
@@ -121,10 +121,10 @@ _AGE_UNITS: Mapping[str, str] = {
     "天": "days", "日": "days", "d": "days", "小时": "hours", "时": "hours", "h": "hours", "分钟": "minutes", "min": "minutes"}
 
 
-def age(document: Document, person: Element | None, born: Said, issued: Said) -> None:
+def age(document: Document, person: Element | None, born: Datum, issued: Datum) -> None:
     """Compare the age with the birth date on the day of issue: completed years of a grown-up, months or days of an infant."""
     node = find(person, "age")
-    said, unit = document.said(node, "value", "DE02.01.026.00"), document.said(node, "unit")
+    said, unit = document.datum(node, "value", "DE02.01.026.00"), document.datum(node, "unit")
     if not said.value:
         return
     number, measure = decimal(said.value), _AGE_UNITS.get(unit.value, "")
@@ -150,13 +150,13 @@ def age(document: Document, person: Element | None, born: Said, issued: Said) ->
 def deceased(document: Document, person: Element | None) -> None:
     """Whoever has died gets no prescription, in whatever namespace the extension says so."""
     for node in () if person is None else person.iter("{*}deceasedInd", "{*}deceasedTime"):
-        if document.said(node, "value").value not in ("", "false", "0"):
+        if document.datum(node, "value").value not in ("", "false", "0"):
             document.fault("CDA_DECEASED", node)
 
 
-def birth_date(document: Document, person: Element | None, id_number: Said) -> Said:
+def birth_date(document: Document, person: Element | None, id_number: Datum) -> Datum:
     """The birth date, or where only the age is said, that of the id number; which the checker compares with the number."""
-    born = day(document.said(find(person, "birthTime"), "value"))
+    born = day(document.datum(find(person, "birthTime"), "value"))
     if not born.value and len(id_number.value) == 18:
         return day(replace(id_number, value=id_number.value[6:14]))
     return born
@@ -174,7 +174,7 @@ def guardian(document: Document, person: Element | None, on: str) -> GuardianDra
     node = find(person, "guardian")
     if node is None or not any((one.text or "").strip() or len(one.attrib) for one in node.iter("*") if one is not node):
         return None
-    relation = document.said(find(node, "code"), "code")
+    relation = document.datum(find(node, "code"), "code")
     document.take(find(node, "code"), "codeSystem")
     family = _FAMILY.fullmatch(relation.value)
     ours = {"5": "parent", "6": "grandparent", "7": "sibling"}[family[1]] if family else _RELATIONS.get(

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from fhir_profiles.drafts import Said
+from fhir_profiles.drafts import Datum
 
 BEIJING = "+08:00"
 
@@ -15,22 +15,22 @@ _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:\.\d{1,6})?(?:([+-
 _DAY = re.compile(r"(\d{4})(\d\d)(\d\d)(?:\d{4}(?:\d\d(?:\.\d{1,6})?)?(?:[+-]\d{4})?)?")
 
 
-def moment(said: Said) -> Said:
+def moment(datum: Datum) -> Datum:
     """A time of HL7 (yyyyMMddHHmmss, Beijing time where it has no offset) as ISO 8601; anything else as it is."""
-    if not (found := _TIME.fullmatch(said.value)):
-        return said
-    year, month, day_, hour, minute, second, east, minutes = found.groups()
+    if not (match := _TIME.fullmatch(datum.value)):
+        return datum
+    year, month, day_, hour, minute, second, east, minutes = match.groups()
     offset = f"{east}:{minutes}" if east else BEIJING
-    return replace(said, value=f"{year}-{month}-{day_}T{hour}:{minute}:{second or '00'}{offset}")
+    return replace(datum, value=f"{year}-{month}-{day_}T{hour}:{minute}:{second or '00'}{offset}")
 
 
-def day(said: Said) -> Said:
+def day(datum: Datum) -> Datum:
     """The day of a time of HL7 as ISO 8601; anything else as it is."""
-    found = _DAY.fullmatch(said.value)
-    return replace(said, value="-".join(found.groups())) if found else said
+    match = _DAY.fullmatch(datum.value)
+    return replace(datum, value="-".join(match.groups())) if match else datum
 
 
-def days_after(start: Said, days: Said) -> Said:
+def days_after(start: Datum, days: Datum) -> Datum:
     """The moment so many days after another; what cannot be counted stays as it is, for the checker to refuse."""
     try:
         end = datetime.fromisoformat(start.value) + timedelta(days=int(days.value))

@@ -56,11 +56,11 @@ _PACK = re.compile(r"(\d+(?:\.\d+)?)\s*([^\d\s*×xX/:：]+?)\s*(?:[*×xX]\s*(\d{
 
 def pack(words: str, dose_unit: str, unit: str) -> tuple[str, str]:
     """Content of a counted `unit` in `dose_unit`, and units of a pack: `0.5g*60片` in mg is 500 and 60; empty if unclear."""
-    found = _PACK.fullmatch(words.strip()) if len(words) <= MAX_WORDS else None
-    held = converted(Decimal(found[1]), found[2], dose_unit) if found and found[4] in (None, unit) else None
-    if found is None or held is None:
+    match = _PACK.fullmatch(words.strip()) if len(words) <= MAX_WORDS else None
+    held = converted(Decimal(match[1]), match[2], dose_unit) if match and match[4] in (None, unit) else None
+    if match is None or held is None:
         return "", ""
-    return _written(held), found[3] or ""
+    return _written(held), match[3] or ""
 
 
 def _written(number: Fraction) -> str:

@@ -32,7 +32,7 @@ from domain.lifecycle import reported
 from domain.units import factor, spellings
 from domain.words import REPORTS
 from fhir_profiles import drafts
-from fhir_profiles.drafts import NOTHING, CancelDraft, DiagnosisDraft, Draft, Said
+from fhir_profiles.drafts import NOTHING, CancelDraft, Datum, DiagnosisDraft, Draft
 from fhir_profiles.message import KEY
 
 RULES: Final = dropbox_cells.RULES
@@ -72,60 +72,60 @@ class Told(ABC):
         self.findings = findings
 
     @abstractmethod
-    def said(self, name: str) -> Said:
+    def datum(self, name: str) -> Datum:
         """What stands there as text; without text, the place where it should stand."""
 
-    def word(self, name: str, words: Mapping[str, str]) -> Said:
+    def word(self, name: str, words: Mapping[str, str]) -> Datum:
         """Their word in ours; one we do not know stays as it is."""
-        said = self.said(name)
-        text = normalize("NFKC", said.value).strip()
+        datum = self.datum(name)
+        text = normalize("NFKC", datum.value).strip()
         if text and text not in words and text not in words.values():
-            self.refuse("WORD_UNKNOWN", name, said)
-        return Said(words.get(text, text), said.spot)
+            self.refuse("WORD_UNKNOWN", name, datum)
+        return Datum(words.get(text, text), datum.spot)
 
-    def flag(self, name: str) -> Said:
+    def flag(self, name: str) -> Datum:
         """是 or 否, and other ways to say so -> `true` or `false`."""
-        said = self.said(name)
-        text = normalize("NFKC", said.value).strip()
+        datum = self.datum(name)
+        text = normalize("NFKC", datum.value).strip()
         if text and text.upper() not in _FLAGS:
-            self.refuse("FLAG_UNREADABLE", name, said)
-        return Said(_FLAGS.get(text.upper(), text), said.spot)
+            self.refuse("FLAG_UNREADABLE", name, datum)
+        return Datum(_FLAGS.get(text.upper(), text), datum.spot)
 
-    def number(self, name: str) -> Said:
+    def number(self, name: str) -> Datum:
         """A number without a unit."""
         return self.amount(name)
 
-    def amount(self, name: str, counted: Collection[str] = (), into: str = "") -> Said:
+    def amount(self, name: str, counted: Collection[str] = (), into: str = "") -> Datum:
         """A number; behind it may stand a word for what is counted, or a unit that converts `into` that of the column."""
-        said = self.said(name)
-        text = normalize("NFKC", said.value).strip()
+        datum = self.datum(name)
+        text = normalize("NFKC", datum.value).strip()
         read = _AMOUNT.fullmatch(text)
         unit = read[2].strip().casefold() if read else ""
         if not text or (read and not unit) or (read and unit in counted):
-            return Said(read[1] if read else text, said.spot)
+            return Datum(read[1] if read else text, datum.spot)
         if read and (times := factor(unit, into)) is not None:
-            return Said(_plain(Fraction(read[1]) * times), said.spot)
-        self.refuse("AMOUNT_UNREADABLE", name, said)
-        return Said(text, said.spot)
+            return Datum(_plain(Fraction(read[1]) * times), datum.spot)
+        self.refuse("AMOUNT_UNREADABLE", name, datum)
+        return Datum(text, datum.spot)
 
-    def day(self, name: str) -> Said:
+    def day(self, name: str) -> Datum:
         """YYYY-MM-DD."""
         return self._time(name, day)
 
-    def moment(self, name: str) -> Said:
+    def moment(self, name: str) -> Datum:
         """ISO 8601, Beijing's time where no offset is given."""
         return self._time(name, moment)
 
-    def _time(self, name: str, read: Callable[[str], str | None]) -> Said:
-        said = self.said(name)
-        value = read(said.value) if said.value else ""
+    def _time(self, name: str, read: Callable[[str], str | None]) -> Datum:
+        datum = self.datum(name)
+        value = read(datum.value) if datum.value else ""
         if value is None:
-            self.refuse("TIME_UNREADABLE", name, said)
-        return Said(said.value if value is None else value, said.spot)
+            self.refuse("TIME_UNREADABLE", name, datum)
+        return Datum(datum.value if value is None else value, datum.spot)
 
-    def refuse(self, code: str, name: str, said: Said) -> None:
+    def refuse(self, code: str, name: str, datum: Datum) -> None:
         """A finding about a field, at its place."""
-        self.findings.append(finding(code, name, said.spot))
+        self.findings.append(finding(code, name, datum.spot))
 
 
 class Line(Told):
@@ -150,32 +150,32 @@ class Line(Told):
             else:
                 self.cells[name] = cell
 
-    def said(self, name: str) -> Said:
+    def datum(self, name: str) -> Datum:
         if name not in self.cells:
             heading = self._row.headings.get(name) or self._layout.headings.get(name, "")
             spot = self._row.spot
-            return Said("", Spot(f"{spot.name}, {heading}", spot.line, spot.column) if heading else spot)
+            return Datum("", Spot(f"{spot.name}, {heading}", spot.line, spot.column) if heading else spot)
         cell = self.cells[name]
         text = re.sub(r"(?<=\d)\.0+$", "", normalize("NFKC", cell.text)) if name in _CODES else cell.text
-        return Said(text, cell.spot)
+        return Datum(text, cell.spot)
 
-    def refuse(self, code: str, name: str, said: Said) -> None:
-        self.findings.append(finding(code, f"item[{self._number}].{name}", said.spot, self._number))
+    def refuse(self, code: str, name: str, datum: Datum) -> None:
+        self.findings.append(finding(code, f"item[{self._number}].{name}", datum.spot, self._number))
 
-    def measure(self, name: str, unit_name: str, codes: Codes) -> tuple[Said, Said]:
+    def measure(self, name: str, unit_name: str, codes: Codes) -> tuple[Datum, Datum]:
         """A number and its unit in our code; the unit may stand behind the number instead, or agree with it there."""
-        said, unit = self.said(name), self.said(unit_name)
+        said, unit = self.datum(name), self.datum(unit_name)
         read = _AMOUNT.fullmatch(normalize("NFKC", said.value).strip())
         behind = read[2].strip() if read else ""
         if not read or not behind:
             return self.number(name), codes.ours("unit", unit)
         stated = codes.ours("unit", unit)
         if unit.value and behind in (unit.value, stated.value):
-            return Said(read[1], said.spot), stated
-        here = codes.ours("unit", Said(behind, said.spot))
+            return Datum(read[1], said.spot), stated
+        here = codes.ours("unit", Datum(behind, said.spot))
         if unit.value and here.value != stated.value:
             self.refuse("UNITS_DISAGREE", name, said)
-        return Said(read[1], said.spot), here
+        return Datum(read[1], said.spot), here
 
 
 class Paper(Told):
@@ -185,42 +185,42 @@ class Paper(Told):
         super().__init__([])
         self.items = [Line(number, row, layout, self.findings) for number, row in enumerate(rows, 1)]
 
-    def said(self, name: str) -> Said:
+    def datum(self, name: str) -> Datum:
         """What the first row that says anything says."""
-        told = [item.said(name) for item in self.items if name in item.cells]
-        return next((said for said in told if said.value), told[0] if told else self.items[0].said(name))
+        told = [item.datum(name) for item in self.items if name in item.cells]
+        return next((said for said in told if said.value), told[0] if told else self.items[0].datum(name))
 
     def faults(self) -> list[Finding]:
         """Cells that cannot be read, columns nobody agreed on, and rows that contradict each other."""
-        found: list[Finding] = []
+        findings: list[Finding] = []
         # Looked up once: to look for each cell among all rows would cost the square of their number.
         first: dict[str, str] = {}
         unknown: set[str] = set()
         for item in self.items:
-            first |= {name: item.said(name).value for name in item.cells if not first.get(name)}
+            first |= {name: item.datum(name).value for name in item.cells if not first.get(name)}
         for number, item in enumerate(self.items, 1):
             hidden = False
             for name, cell in item.cells.items():
                 shared = "" if name in ITEM_FIELDS else first[name]
-                disagree = shared and item.said(name).value not in ("", shared)
+                disagree = shared and item.datum(name).value not in ("", shared)
                 code = cell.fault or ("ROWS_DISAGREE" if disagree else "")
                 # A hidden row is one fault, however many cells it has.
                 if code and not (code == "ROW_HIDDEN" and hidden):
-                    found.append(finding(code, f"item[{number}].{name}", cell.spot, number))
+                    findings.append(finding(code, f"item[{number}].{name}", cell.spot, number))
                 hidden |= code == "ROW_HIDDEN"
             for cell in item.others:
                 if cell.heading not in unknown:
                     unknown.add(cell.heading)
-                    found.append(finding("COLUMN_UNKNOWN", f"item[{number}]", cell.spot, number))
-        found += self._incomplete()
+                    findings.append(finding("COLUMN_UNKNOWN", f"item[{number}]", cell.spot, number))
+        findings += self._incomplete()
         # Where cells are out of place, everything else would be a consequence.
-        return [one for one in found if one.code in ("ROW_TOO_LONG", "ROW_TOO_SHORT")] or found
+        return [one for one in findings if one.code in ("ROW_TOO_LONG", "ROW_TOO_SHORT")] or findings
 
     def _incomplete(self) -> list[Finding]:
         """Cells that would make a row say all that the first one says of the prescription, or nothing of it."""
         said = [{name for name, cell in item.cells.items() if (cell.text or cell.fault) and name not in ITEM_FIELDS | _IN_EACH}
                 for item in self.items]
-        return [finding("ROWS_INCOMPLETE", f"item[{number}].{name}", item.said(name).spot, number)
+        return [finding("ROWS_INCOMPLETE", f"item[{number}].{name}", item.datum(name).spot, number)
                 for number, (item, own) in enumerate(zip(self.items, said, strict=True), 1) if own
                 for name in sorted(own ^ said[0])]
 
@@ -241,51 +241,51 @@ def _plain(value: Fraction) -> str:
     return f"{(Decimal(value.numerator) / value.denominator).normalize():f}"
 
 
-def several(said: Said, separators: str = ";；、|,，\n") -> list[Said]:
+def several(datum: Datum, separators: str = ";；、|,，\n") -> list[Datum]:
     """The parts of a cell that holds several."""
-    return [Said(part.strip(), said.spot) for part in re.split(f"[{re.escape(separators)}]", said.value) if part.strip()]
+    return [Datum(part.strip(), datum.spot) for part in re.split(f"[{re.escape(separators)}]", datum.value) if part.strip()]
 
 
 def diagnoses(paper: Paper, codes: Codes) -> list[DiagnosisDraft]:
     """Code by code with its name. An official name may hold `、`: only what separates the codes as well separates names."""
-    given, named = paper.said("diagnoses"), paper.said("diagnosis_names")
+    given, named = paper.datum("diagnoses"), paper.datum("diagnosis_names")
     ours = several(given)
     names = [named] if len(ours) == 1 and named.value and not re.search("[;；|\n]", named.value) else several(named, ";；|\n")
     if len(names) == 1 and len(ours) > 1 and "、" in given.value:
         names = several(named, "、")
     if names and len(names) != len(ours):
         paper.refuse("DIAGNOSIS_COUNT", "diagnosis_names", named)
-    paired = [(code, names[index] if index < len(names) else Said("", named.spot)) for index, code in enumerate(ours)]
+    paired = [(code, names[index] if index < len(names) else Datum("", named.spot)) for index, code in enumerate(ours)]
     return [DiagnosisDraft(codes.ours("diagnosis", code, name.value), name) for code, name in paired or [(given, named)]]
 
 
 @dataclass(frozen=True)
 class Allergies:
-    groups: Sequence[Said] = ()
+    groups: Sequence[Datum] = ()
     """allergy_id of allergy_groups.csv."""
-    words: Sequence[Said] = ()
-    none: Said = NOTHING
+    words: Sequence[Datum] = ()
+    none: Datum = NOTHING
     """`true` where the hospital says that none are known."""
 
 
 def allergies(paper: Paper, *names: str) -> Allergies:
     """Codes as codes; what is not a code as it was written; nothing where nothing was written."""
-    groups: list[Said] = []
-    words: list[Said] = []
+    groups: list[Datum] = []
+    words: list[Datum] = []
     none = NOTHING
     for name in names:
-        said = paper.said(name)
+        datum = paper.datum(name)
         # 否认药物、食物过敏史 is one answer.
-        parts = [said] if none_known(said.value) else several(said)
+        parts = [datum] if none_known(datum.value) else several(datum)
         denied = [part for part in parts if none_known(part.value)]
         coded = [part for part in parts if _ALLERGY.fullmatch(_bare(part.value).upper())]
-        groups += [Said(_bare(part.value).upper(), part.spot) for part in coded]
+        groups += [Datum(_bare(part.value).upper(), part.spot) for part in coded]
         if len(denied) + len(coded) < len(parts):
-            words.append(said)
+            words.append(datum)
         elif denied:
-            none = Said("true", said.spot)
+            none = Datum("true", datum.spot)
         if denied and len(denied) < len(parts):
-            paper.refuse("ALLERGY_COLUMNS_DISAGREE", name, said)
+            paper.refuse("ALLERGY_COLUMNS_DISAGREE", name, datum)
     if none.value and (groups or words):
         paper.findings.append(finding("ALLERGY_COLUMNS_DISAGREE", "allergies", none.spot))
     return Allergies(list({one.value: one for one in groups}.values()), list({one.value: one for one in words}.values()), none)
@@ -296,13 +296,13 @@ def _bare(text: str) -> str:
     return re.sub(r"[\s。.!！：:]", "", normalize("NFKC", text))
 
 
-def check_age(paper: Paper, born: Said, issued: Said) -> None:
+def check_age(paper: Paper, born: Datum, issued: Datum) -> None:
     """Compare the age that is stated with the date of birth: two statements of one fact."""
-    said = paper.said("age")
+    datum = paper.datum("age")
     with suppress(ValueError):
-        if said.value and (agrees := age_agrees(said.value, date.fromisoformat(born.value),
+        if datum.value and (agrees := age_agrees(datum.value, date.fromisoformat(born.value),
                                                 datetime.fromisoformat(issued.value).astimezone(BEIJING).date())) is not True:
-            paper.refuse("AMOUNT_UNREADABLE" if agrees is None else "AGE_DISAGREES", "age", said)
+            paper.refuse("AMOUNT_UNREADABLE" if agrees is None else "AGE_DISAGREES", "age", datum)
 
 
 _AGE = re.compile(r"(?:(\d{1,3})(?:周?岁|Y|$))?(?:(\d{1,3})(?:个月|月龄|月|M))?(?:零?(\d{1,4})(?:天|日龄|日|D))?")
@@ -355,18 +355,18 @@ def _date(found: "re.Match[str]") -> datetime:
     return datetime(int(year), int(dashed or slashed or dotted or worded or bare), int(of_month), tzinfo=BEIJING)
 
 
-def later(start: Said, days: Said) -> Said:
+def later(start: Datum, days: Datum) -> Datum:
     """That many days after a moment. Where either cannot be read it takes its place, because that is where to mend it."""
     try:
         begun = datetime.fromisoformat(start.value)
         if begun.tzinfo is None:
-            return Said("", start.spot)
+            return Datum("", start.spot)
     except ValueError:
-        return Said("", start.spot)
+        return Datum("", start.spot)
     with suppress(ValueError, OverflowError, InvalidOperation):
         number = Decimal(days.value)
         if number == int(number):
-            return Said((begun + timedelta(days=int(number))).isoformat(), days.spot)
+            return Datum((begun + timedelta(days=int(number))).isoformat(), days.spot)
     return days
 
 
@@ -395,11 +395,11 @@ def to_fhir(raw: bytes, codes: CodeMap, layout: Layout, translation: Translation
     faults = paper.faults()
     if any(one.code in ("ROW_TOO_LONG", "ROW_TOO_SHORT") for one in faults):
         raise InvalidPayload(faults[:MAX_FINDINGS])
-    asked = paper.said("action")
-    action = layout.actions.get(asked.value) if asked.value else "prescription"
+    datum = paper.datum("action")
+    action = layout.actions.get(datum.value) if datum.value else "prescription"
     if not action:
-        raise InvalidPayload([finding("ACTION", "item[1].action", asked.spot), *faults[:MAX_FINDINGS]])
-    key = paper.said("key")
+        raise InvalidPayload([finding("ACTION", "item[1].action", datum.spot), *faults[:MAX_FINDINGS]])
+    key = paper.datum("key")
     good = _good_key(paper)
     if key.value and not good:
         # Without a key it keeps the bytes' own digest at intake.
@@ -411,7 +411,7 @@ def to_fhir(raw: bytes, codes: CodeMap, layout: Layout, translation: Translation
     if action != "cancel":
         faults += _empty(paper)
     return Message(key.value if good else None, resource, drafts.locate(spots), tuple(ours.unmapped),
-                   {"number": paper.said("number").value, "key": key.value}, _bounded([*faults, *paper.findings]))
+                   {"number": paper.datum("number").value, "key": key.value}, _bounded([*faults, *paper.findings]))
 
 
 FAULTS: Final = frozenset(rule.code for rule in RULES)
@@ -447,10 +447,10 @@ def _empty(paper: Paper) -> list[Finding]:
     """Cells that every drug must have; a unit may stand behind its number instead."""
 
     def missing(item: Line, name: str) -> bool:
-        number = _AMOUNT.fullmatch(normalize("NFKC", item.said(_UNIT_OF.get(name, "")).value).strip()) if name in _UNIT_OF else None
-        return not item.said(name).value and not (number and number[2].strip())
+        number = _AMOUNT.fullmatch(normalize("NFKC", item.datum(_UNIT_OF[name]).value).strip()) if name in _UNIT_OF else None
+        return not item.datum(name).value and not (number and number[2].strip())
 
-    return [finding("CELL_EMPTY", f"item[{number}].{name}", item.said(name).spot, number)
+    return [finding("CELL_EMPTY", f"item[{number}].{name}", item.datum(name).spot, number)
             for number, item in enumerate(paper.items, 1) for name in REQUIRED_FIELDS if missing(item, name)]
 
 
@@ -460,10 +460,10 @@ _UNIT_OF: Final = {"dose_unit": "dose", "unit": "quantity"}
 def _good_key(paper: Paper) -> bool:
     """Whether the serial number can be a key: keys stand in addresses and logs, so nothing of a person may be in them."""
     private_fields = ("id_number", "phone", "guardian_id")
-    key, *said = (re.sub(r"[^0-9A-Z]", "", paper.said(name).value.upper()) for name in ("key", *private_fields))
+    key, *said = (re.sub(r"[^0-9A-Z]", "", paper.datum(name).value.upper()) for name in ("key", *private_fields))
     # However the phone is written, with its country or without.
     private = [secret for secret in (said[0], said[1][-11:], said[2]) if len(secret) >= 6]
-    return bool(KEY.fullmatch(paper.said("key").value)) and not any(secret in key for secret in private)
+    return bool(KEY.fullmatch(paper.datum("key").value)) and not any(secret in key for secret in private)
 
 
 def cut(rows: Sequence[Row], layout: Layout) -> list[list[Row]]:
@@ -477,7 +477,7 @@ def cut(rows: Sequence[Row], layout: Layout) -> list[list[Row]]:
     last: dict[str, str] = {}
     for place, row in enumerate(rows):
         line = Line(1, row, layout, [])
-        name, asked = line.said("number").value, line.said("action").value
+        name, asked = line.datum("number").value, line.datum("action").value
         action = last[name] = layout.actions.get(asked, asked) if asked else last.get(name, "prescription")
         found.setdefault((name, action, 0 if name else place + 1), []).append(row)
         unnumbered += not name

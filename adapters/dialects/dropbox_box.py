@@ -441,15 +441,15 @@ def _answer_sheet(dropped: Dropped, answers: Sequence[Mapping[str, Any]], layout
 
 
 def _first(rows: Iterable[Row], name: str, layout: Layout) -> str:
-    return next((said.value for row in rows if (said := Line(1, row, layout, []).said(name)).value), "")
+    return next((said.value for row in rows if (said := Line(1, row, layout, []).datum(name)).value), "")
 
 
 def _place_in_file(place: str, rows: Sequence[Row], layout: Layout) -> str:
     """A place within a prescription as one in its file: `item 2, 用量` -> `row 7, 用量`."""
-    found = _SLICED.fullmatch(place)
-    if not found or not 0 < int(found[1]) <= len(rows):
+    match = _SLICED.fullmatch(place)
+    if not match or not 0 < int(match[1]) <= len(rows):
         return place
-    row, heading = rows[int(found[1]) - 1], found[2] or ""
+    row, heading = rows[int(match[1]) - 1], match[2] or ""
     if heading in row.cells:
         spot = row.cells[heading].spot
         return (spot if spot != NOWHERE else Spot(place)).name

@@ -180,10 +180,10 @@ _AGE = re.compile(r"(?:(\d{1,3})个?月龄?)?(?:零|又)?(?:(\d{1,3})(?:天|日�
 
 def _age(words: str) -> tuple[int | None, int | None] | None:
     """Months and days of `12天`, `2月`, `1月5天`, `36小时`; None if it says no unit."""
-    found = _AGE.fullmatch(re.sub(r"\s", "", words))
-    if not found or not any(found.groups()):
+    match = _AGE.fullmatch(re.sub(r"\s", "", words))
+    if not match or not any(match.groups()):
         return None
-    months, days, hours = (int(one) if one else None for one in found.groups())
+    months, days, hours = (int(one) if one else None for one in match.groups())
     return months, days if hours is None else (days or 0) + hours // 24
 
 

@@ -129,18 +129,18 @@ def misshapen(said: Node, transaction: str) -> list[Finding]:
     """Where there are no fields to look at: an object or a list in each other's place, a list without end."""
     if not isinstance(said.value, dict):
         return [finding("ERX_FIELD_TYPE", said)]
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for table in tables(transaction):
         node = said[table.node]
         if table.repeats and node.value is not None and not isinstance(node.value, list):
-            found.append(finding("ERX_NOT_A_LIST", node))
+            findings.append(finding("ERX_NOT_A_LIST", node))
         elif table.repeats and len(list(node)) > MAX_ROWS:
-            found.append(finding("ERX_TOO_MANY_ROWS", node))
+            findings.append(finding("ERX_TOO_MANY_ROWS", node))
         elif table.repeats:
-            found += [finding("ERX_FIELD_TYPE", row) for row in node if not isinstance(row.value, dict)]
+            findings += [finding("ERX_FIELD_TYPE", row) for row in node if not isinstance(row.value, dict)]
         elif table.node == "mdtrtinfo" and not isinstance(node.value, dict):
-            found.append(finding("ERX_FIELD_TYPE" if filled(node) else "ERX_FIELD_MISSING", node))
-    return found
+            findings.append(finding("ERX_FIELD_TYPE" if filled(node) else "ERX_FIELD_MISSING", node))
+    return findings
 
 
 def faults(said: Node, transaction: str) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
 from fhir_profiles.catalogue import RULES
-from fhir_profiles.drafts import Said
+from fhir_profiles.drafts import Datum
 
 MAX_BYTES = 20 << 20
 MAX_DEPTH = 40
@@ -117,8 +117,8 @@ class Node:
         return steps(self.trail)
 
     @property
-    def said(self) -> Said:
-        return Said(self.text, self.spot)
+    def datum(self) -> Datum:
+        return Datum(self.text, self.spot)
 
     @property
     def spot(self) -> Spot:

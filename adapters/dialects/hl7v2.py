@@ -33,7 +33,7 @@ from adapters.registry import HospitalManifest
 from domain.errors import InvalidPayload, NeedsOperator, Transient
 from domain.findings import Finding, Severity, Spot
 from domain.lifecycle import Notice, Reported, Status, reported
-from fhir_profiles.drafts import Said
+from fhir_profiles.drafts import Datum
 from fhir_profiles.message import KEY
 
 RULES: Final = segments.RULES
@@ -179,21 +179,21 @@ def asked(raw: bytes, ends: Ends) -> Parsed | None:
 
 def cancels(message: Parsed) -> bool:
     """Whether a message `read` takes back what it names."""
-    return message.one("ORC").said(1).value == "CA"
+    return message.one("ORC").datum(1).value == "CA"
 
 
 def key(message: Parsed) -> str | None:
     """MSH-10, if it can be used as a key."""
-    control = message.one("MSH").said(10).value
+    control = message.one("MSH").datum(10).value
     return control if KEY.fullmatch(control) else None
 
 
 def context(message: Parsed) -> dict[str, str]:
     """What `acknowledge` must know of the message it answers."""
     header = message.one("MSH")
-    return {"control": header.said(10).value, "version": header.said(12).value, "type": message.type,
+    return {"control": header.datum(10).value, "version": header.datum(12).value, "type": message.type,
             "charset": {"utf-8": "UNICODE UTF-8", "gb18030": "GB 18030-2000"}.get(message.charset, ""),
-            "number": message.one("ORC").said(4).value, "order": message.one("ORC").said(1).value}
+            "number": message.one("ORC").datum(4).value, "order": message.one("ORC").datum(1).value}
 
 
 def passed_over(message: Parsed, left_out: Mapping[str, str]) -> Iterator[Finding]:
@@ -236,24 +236,24 @@ _HOPELESS = ("HL7_MESSAGE_TYPE", "HL7_SENDER", "HL7_FRAGMENT")
 
 def _header_findings(message: Parsed, ends: Ends, types: Container[str]) -> Iterator[Finding]:
     header = message.one("MSH")
-    structure = header.said(9, 3)
+    structure = header.datum(9, 3)
     if message.type not in types:
-        yield found("HL7_MESSAGE_TYPE", header.said(9).spot)
+        yield found("HL7_MESSAGE_TYPE", header.datum(9).spot)
     elif structure.value not in ("", message.type.replace("^", "_")):
         yield found("HL7_CONTRADICTION", structure.spot)
-    header.said(18)  # the bytes were read by it; a second one is another statement
-    if not header.said(12).value.startswith(VERSIONS):
-        yield found("HL7_VERSION", header.said(12).spot)
+    header.datum(18)  # the bytes were read by it; a second one is another statement
+    if not header.datum(12).value.startswith(VERSIONS):
+        yield found("HL7_VERSION", header.datum(12).spot)
     for component, expected in ((1, ("P",)), (2, ("", "T"))):
-        if header.said(11, component).value not in expected:
-            yield found("HL7_PROCESSING", header.said(11, component).spot)
+        if header.datum(11, component).value not in expected:
+            yield found("HL7_PROCESSING", header.datum(11, component).spot)
     for number, name in ((3, ends.application), (4, ends.facility)):
-        if header.said(number).value != name:
-            yield found("HL7_SENDER", header.said(number).spot)
+        if header.datum(number).value != name:
+            yield found("HL7_SENDER", header.datum(number).spot)
     for number, name in ((5, ends.own_application), (6, ends.own_facility)):
-        if header.said(number).value not in ("", name):
-            yield found("HL7_RECEIVER", header.said(number).spot)
-    for continued in (header.said(14), *(it.said(1) for it in message.all("DSC"))):
+        if header.datum(number).value not in ("", name):
+            yield found("HL7_RECEIVER", header.datum(number).spot)
+    for continued in (header.datum(14), *(it.datum(1) for it in message.all("DSC"))):
         if continued.value:
             yield found("HL7_FRAGMENT", continued.spot)
 
@@ -266,8 +266,8 @@ def _order_findings(message: Parsed) -> Iterator[Finding]:
     numbers: set[str] = set()
     for order in message.orders:
         control = order.one("ORC")
-        kind, number, status = control.said(1), control.said(2), control.said(5)
-        if kind.value not in ("NW", "CA") or kind.value != first.said(1).value:
+        kind, number, status = control.datum(1), control.datum(2), control.datum(5)
+        if kind.value not in ("NW", "CA") or kind.value != first.datum(1).value:
             yield found("HL7_ORDER_CONTROL", kind.spot)
         if number.value in numbers:
             yield found("HL7_REPEATED", number.spot)
@@ -310,20 +310,20 @@ def _detail_findings(order: Group, detail: str) -> Iterator[Finding]:
     timing, control = encoded.one("TQ1"), order.one("ORC")
     # Nothing but what a prescription without them means too.
     for said, same in (
-        (segment.said(most), ("", segment.said(least).value)), (segment.said(refills), ("", "0")),
-        (timing.said(2), ("", "1")), (timing.said(9), ("", "R")), (timing.said(9, 2), ("", "Routine", "常规")),
-        (timing.said(9, 3), ("", "HL70485")),
+        (segment.datum(most), ("", segment.datum(least).value)), (segment.datum(refills), ("", "0")),
+        (timing.datum(2), ("", "1")), (timing.datum(9), ("", "R")), (timing.datum(9, 2), ("", "Routine", "常规")),
+        (timing.datum(9, 3), ("", "HL70485")),
     ):
         if said.value not in same:
             yield found("HL7_NOT_SUPPORTED", said.spot)
-    if _later_than(timing.said(7), control.said(9)):
-        yield found("HL7_NOT_SUPPORTED", timing.said(7).spot)
+    if _later_than(timing.datum(7), control.datum(9)):
+        yield found("HL7_NOT_SUPPORTED", timing.datum(7).spot)
     for name, pairs in _ASKED_AND_ENCODED.items():
         for early in asked.all(name)[:1]:
             yield from _asked_otherwise(early, encoded.one("RXE" if name == "RXO" else name), pairs)
 
 
-def _later_than(begin: Said, issued: Said) -> bool:
+def _later_than(begin: Datum, issued: Datum) -> bool:
     """Whether a course begins on another day than that of issue, later on that day, or at no time at all."""
     if not begin.value or begin.value == issued.value[:8]:
         return False
@@ -332,9 +332,9 @@ def _later_than(begin: Said, issued: Said) -> bool:
     return first is None or begin.value[:8] != issued.value[:8] or (then is not None and first > then)
 
 
-def _instant(said: Said) -> datetime | None:
+def _instant(datum: Datum) -> datetime | None:
     try:
-        return datetime.fromisoformat(timestamp(said).value)
+        return datetime.fromisoformat(timestamp(datum).value)
     except ValueError:
         return None
 
@@ -355,9 +355,9 @@ def _asked_otherwise(early: Segment, late: Segment, pairs: Mapping[int, int]) ->
     for number, other in pairs.items():
         asked = early.filled.get(number, {})
         for part in {*asked, *([(1, 1, 1)] if number in _ASKED_FOR[early.name] else [])}:
-            said = early.said(number, part[1], part[2], part[0])
-            if late.seen(other, part).value != said.value:
-                yield found("HL7_CONTRADICTION", said.spot)
+            datum = early.datum(number, part[1], part[2], part[0])
+            if late.seen(other, part).value != datum.value:
+                yield found("HL7_CONTRADICTION", datum.spot)
 
 
 def before(order: Group, detail: str) -> Group:
@@ -431,7 +431,7 @@ def located(ends: Ends, question: Parsed, prescription_id: str, status: str, at:
         lines += [write("ORC", {1: "SR", 3: compose(prescription_id, "SANYI"), 4: compose(given["number"]),
                                 25: compose(status, "", "SANYI")}), "RXO|"]
     else:
-        lines.append(write("ERR", {2: _location(question.one("ORC").said(4).spot), 3: compose(*CONDITIONS["unknown"], "HL70357"),
+        lines.append(write("ERR", {2: _location(question.one("ORC").datum(4).spot), 3: compose(*CONDITIONS["unknown"], "HL70357"),
                                    4: "E", 7: text("no such prescription"), 8: text("没有收到过该处方")}))
     return encode(lines, charset)
 
@@ -452,9 +452,9 @@ def taken(ends: Ends, partner: str, control: str, answer: bytes) -> None:
     what is no answer to it.
     """
     message = parse(answer, ends.charset)
-    said, condition = message.one("MSA").said(1), message.one("ERR").said(3).value
-    if message.one("MSA").said(2).value != control:
-        raise InvalidPayload([found("HL7_ANSWER", message.one("MSA").said(2).spot)])
+    said, condition = message.one("MSA").datum(1), message.one("ERR").datum(3).value
+    if message.one("MSA").datum(2).value != control:
+        raise InvalidPayload([found("HL7_ANSWER", message.one("MSA").datum(2).spot)])
     if said.value in ("AR", "CR") and condition == "207":
         raise Transient(f"{partner}: cannot take {control} now", code="207")
     if said.value not in ("AA", "CA"):

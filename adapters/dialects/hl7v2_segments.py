@@ -14,7 +14,7 @@ from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
 from fhir_profiles import catalogue
 from fhir_profiles.catalogue import MessageRule
-from fhir_profiles.drafts import Said
+from fhir_profiles.drafts import Datum
 from fhir_profiles.message import BEIJING
 
 MAX_BYTES: Final = 1 << 20
@@ -202,12 +202,12 @@ class Segment:
     charset: str
     _read: set[tuple[int, Part]] = field(default_factory=set, repr=False, compare=False)
 
-    def said(self, number: int, component: int = 1, sub: int = 1, repetition: int = 1) -> Said:
+    def datum(self, number: int, component: int = 1, sub: int = 1, repetition: int = 1) -> Datum:
         """What stands there, without escapes; an empty text if nothing does, or `""`, HL7's word for nothing."""
         self._read.add((number, (repetition, component, sub)))
         return self.seen(number, (repetition, component, sub))
 
-    def seen(self, number: int, part: Part) -> Said:
+    def seen(self, number: int, part: Part) -> Datum:
         """The same, without counting as read."""
         pieces = self._pieces(number)
         repetition, component, sub = part
@@ -215,7 +215,7 @@ class Segment:
         piece = next((pieces[it] for it in near if it in pieces), self._end)
         name = f"{number}[{repetition}]" if repetition > 1 else str(number)
         name += f".{component}.{sub}" if sub > 1 else f".{component}"
-        return Said(self._value(pieces[part].raw) if part in pieces else "", self._spot(name, piece))
+        return Datum(self._value(pieces[part].raw) if part in pieces else "", self._spot(name, piece))
 
     def repetitions(self, number: int) -> list[int]:
         """The numbers of a field's repetitions that say anything."""
@@ -349,7 +349,7 @@ class Parsed(Group):
     def type(self) -> str:
         """`RDE^O11`."""
         header = self.one("MSH")
-        return f"{header.said(9).value}^{header.said(9, 2).value}"
+        return f"{header.datum(9).value}^{header.datum(9, 2).value}"
 
     @cached_property
     def head(self) -> Group:
@@ -409,20 +409,20 @@ def found(code: str, spot: Spot) -> Finding:
     return replace(BY_CODE[code].finding(spot.name or f"segment {spot.line}"), spot=spot)
 
 
-def timestamp(said: Said) -> Said:
+def timestamp(datum: Datum) -> Datum:
     """HL7's time as ISO 8601, Beijing time if it has no offset; what is none stays as it is."""
-    match = _TIME.fullmatch(said.value)
+    match = _TIME.fullmatch(datum.value)
     if not match:
-        return said
+        return datum
     year, month, day, hour, minute, second, fraction, offset = match.groups()
     zone = f"{offset[:3]}:{offset[3:]}" if offset else "+08:00"
-    return replace(said, value=f"{year}-{month}-{day}T{hour}:{minute}:{second or '00'}{fraction or ''}{zone}")
+    return replace(datum, value=f"{year}-{month}-{day}T{hour}:{minute}:{second or '00'}{fraction or ''}{zone}")
 
 
-def date(said: Said) -> Said:
+def date(datum: Datum) -> Datum:
     """The day of an HL7 date or time as ISO 8601; what is none stays as it is."""
-    match = _DATE.fullmatch(said.value)
-    return replace(said, value="-".join(match.groups()[:3])) if match else said
+    match = _DATE.fullmatch(datum.value)
+    return replace(datum, value="-".join(match.groups()[:3])) if match else datum
 
 
 def unescape(raw: str, marks: Marks, charset: str) -> str:

@@ -83,22 +83,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("kind", choices=["hospital"])
     parser.add_argument("name", help="医院代号 slug, e.g. lixia_clinic")
     parser.add_argument("--like", default="", help="方言或医院代号 a dialect or a hospital that is there")
-    given = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     try:
-        if given.like:
-            for made in new_hospital(given.name, like(given.like)):
+        if options.like:
+            for made in new_hospital(options.name, like(options.like)):
                 print(f"+ {made.relative_to(registry.HERE.parent)}")
-        elif given.name not in registry.slugs("hospitals"):
+        elif options.name not in registry.slugs("hospitals"):
             raise NeedsOperator("请用 --like 指明照哪一家 say with --like which one to copy", code="no_model")
-        left = steps.left(given.name)
+        left = steps.left(options.name)
     except NeedsOperator as error:
         print(f"× {error}", file=sys.stderr)
         return 2
     for name, todo in left.items():
         print(f"□ {name}\n  " + todo.replace("\n", "\n  "))
     done = not left
-    print("✓ 全部完成 all done: ./go conformance " + given.name if done else
-          f"再次查看 to see what is left: ./go new hospital {given.name}   测试 tests: ./go test {TESTS}/test_{given.name}.py")
+    print("✓ 全部完成 all done: ./go conformance " + options.name if done else
+          f"再次查看 to see what is left: ./go new hospital {options.name}   测试 tests: ./go test {TESTS}/test_{options.name}.py")
     return 0
 
 

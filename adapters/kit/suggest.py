@@ -113,10 +113,10 @@ def _score(knowledge: Knowledge, table: str, theirs: str, name: str, ours: str, 
 
 def _cut(theirs: str) -> list[Suggestion]:
     """A clinical code is an insurance code with an extension: `E11.900x001` is `E11.900`."""
-    found = re.match(r"([A-Z]\d\d)(\.\d{1,3})?", _folded(theirs).upper())
-    if not found:
+    match = re.match(r"([A-Z]\d\d)(\.\d{1,3})?", _folded(theirs).upper())
+    if not match:
         return []
-    code = found[0] if "." not in found[0] else found[0].ljust(7, "0")
+    code = match[0] if "." not in match[0] else match[0].ljust(7, "0")
     return [Suggestion(code, "同一编码的医保版 the same code in the insurance version", 95 if "." in code else 60)]
 
 

@@ -120,21 +120,21 @@ def waiting(slug: str) -> list[queue.Code]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    given = _arguments(argv)
-    folder = registry.HERE / "hospitals" / given.hospital
+    options = _arguments(argv)
+    folder = registry.HERE / "hospitals" / options.hospital
     if not (folder / "manifest.toml").exists():
-        print(f"× 没有这家医院 no such hospital: {given.hospital}; {', '.join(registry.slugs('hospitals'))}", file=sys.stderr)
+        print(f"× 没有这家医院 no such hospital: {options.hospital}; {', '.join(registry.slugs('hospitals'))}", file=sys.stderr)
         return 2
-    knowledge, policy = load_knowledge(given.city), load_policy(given.city)
+    knowledge, policy = load_knowledge(options.city), load_policy(options.city)
     try:
-        codes: list[queue.Code] = [*samples.unmapped(given.hospital), *(waiting(given.hospital) if given.queue else ())]
+        codes: list[queue.Code] = [*samples.unmapped(options.hospital), *(waiting(options.hospital) if options.queue else ())]
         tables = suggested(with_codes(read(folder), codes), knowledge)
         count = 0
-        if given.accept or given.accept_from <= 100:
-            if not given.by:
+        if options.accept or options.accept_from <= 100:
+            if not options.by:
                 raise NeedsOperator("采纳须写明何人 --by: somebody must answer for it", code="mapping")
             today = datetime.now(ZoneInfo(policy.timezone)).date()
-            tables, count = accepted(tables, knowledge, given.accept, given.accept_from, given.by, today)
+            tables, count = accepted(tables, knowledge, options.accept, options.accept_from, options.by, today)
     except NeedsOperator as error:
         print(f"× {error}", file=sys.stderr)
         return 2
@@ -143,10 +143,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for table, row in left:
         hint = f"→ {row.suggested} ({row.score})" if row.suggested else "→ ?"
         print(f"{table:10} {row.theirs:24} {row.name}  {hint}")
-    print(f"采纳 accepted {count}，待对照 left {len(left)}；表格 tables: adapters/hospitals/{given.hospital}/mapping/")
+    print(f"采纳 accepted {count}，待对照 left {len(left)}；表格 tables: adapters/hospitals/{options.hospital}/mapping/")
     if left:
-        print(f"逐条采纳 one by one:  ./go map {given.hospital} --accept {left[0][0]}:{left[0][1].theirs}=… --by 姓名\n"
-              f"按分采纳 by score:    ./go map {given.hospital} --accept-from 95 --by 姓名")
+        print(f"逐条采纳 one by one:  ./go map {options.hospital} --accept {left[0][0]}:{left[0][1].theirs}=… --by 姓名\n"
+              f"按分采纳 by score:    ./go map {options.hospital} --accept-from 95 --by 姓名")
     return 0
 
 

@@ -234,7 +234,7 @@ class Door:
         if question is None:
             answer = intake.receive(self._city, self._slug, raw)
             return answer.status, answer.body
-        prescription = intake.where_is(self._city, self._slug, question.one("ORC").said(4).value)
+        prescription = intake.where_is(self._city, self._slug, question.one("ORC").datum(4).value)
         about = (prescription.id, str(prescription.status)) if prescription else ("", "")
         return 200 if prescription else 404, hl7v2.located(self._ends, question, *about, self._city.now())
 

@@ -81,7 +81,7 @@ def test_the_allergy_of_a_heading_that_was_not_known_arrives():
 
 def test_every_column_of_the_manifest_is_read_by_the_translation(monkeypatch):
     asked: set[str] = set()
-    real = dropbox.Line.said
+    real = dropbox.Line.datum
 
     def watched(line, name):
         asked.add(name)

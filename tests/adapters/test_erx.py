@@ -23,7 +23,7 @@ from domain.errors import InvalidPayload
 from domain.findings import Finding
 from domain.lifecycle import REPORTED
 from fhir_profiles.checker import check_data
-from fhir_profiles.drafts import Draft, Said
+from fhir_profiles.drafts import Datum, Draft
 from sandbox.dialects.erx import precheck, upload
 from tasks.intake import check
 from tests.support.erx import SECRETS, SLUG, facts
@@ -685,7 +685,7 @@ def told(adapter: erx.Adapter, codes: CodeMap, body: Mapping[str, Any]) -> tuple
 
 def unplaced(value: Any) -> Any:
     """A draft without the places of its values."""
-    if isinstance(value, Said):
+    if isinstance(value, Datum):
         return value.value
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [unplaced(one) for one in value]

@@ -22,7 +22,7 @@ from domain.findings import Finding, Severity, Spot
 from domain.lifecycle import REPORTED
 from fhir_profiles.catalogue import RULES as CATALOGUE
 from fhir_profiles.checker import check_data
-from fhir_profiles.drafts import Said
+from fhir_profiles.drafts import Datum
 from infra.http import Response
 from tasks.intake import check
 from tests.support.effort import steps
@@ -153,7 +153,7 @@ def test_a_spot_leads_to_the_very_bytes(name: str) -> None:
         for number in range(1, 45):
             for repetition in segment.repetitions(number):
                 for component in range(1, 15):
-                    said = segment.said(number, component, repetition=repetition)
+                    said = segment.datum(number, component, repetition=repetition)
                     if said.value and said.value.isascii():
                         assert raw[said.spot.offset:].startswith(said.value.encode())
                         assert raw[:said.spot.offset].count(b"\r") == said.spot.line - 1
@@ -164,10 +164,10 @@ def test_a_spot_leads_to_the_very_bytes(name: str) -> None:
 
 def test_places_have_the_names_the_sender_knows() -> None:
     message = read(sample("omp_home_delivery.hl7"), ENDS)
-    assert message.orders[1].one("RXO").said(1).spot.name == "RXO[2]-1.1"
-    assert message.orders[0].one("RXO").said(20, 2, repetition=2).spot.name == "RXO-20[2].2"
-    assert message.one("TQ1").said(3, 1, 2).spot.name == "TQ1-3.1.2"
-    assert message.one("MSH").said(10).value == "JZ20261122000002"
+    assert message.orders[1].one("RXO").datum(1).spot.name == "RXO[2]-1.1"
+    assert message.orders[0].one("RXO").datum(20, 2, repetition=2).spot.name == "RXO-20[2].2"
+    assert message.one("TQ1").datum(3, 1, 2).spot.name == "TQ1-3.1.2"
+    assert message.one("MSH").datum(10).value == "JZ20261122000002"
 
 
 def test_a_code_nobody_has_mapped_waits_with_its_name_and_place() -> None:
@@ -189,7 +189,7 @@ def test_a_key_nobody_can_use_is_none_and_is_refused_in_its_place() -> None:
 
 def test_hl7_null_is_nothing() -> None:
     message = parse(f'{UTF8}\rPID|1||""'.encode(), ENDS.charset)
-    assert message.one("PID").said(3).value == ""
+    assert message.one("PID").datum(3).value == ""
 
 
 def test_other_delimiters_are_the_senders_right() -> None:
@@ -303,7 +303,7 @@ def test_whatever_comes_is_read_or_refused(body: bytes) -> None:
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]) | st.sampled_from("|^~\\&\n")))
 def test_what_is_written_reads_the_same(given_text: str) -> None:
-    said = parse(f"{UTF8}\rNTE|1||示{text(given_text)}示".encode(), ENDS.charset).one("NTE").said(3)
+    said = parse(f"{UTF8}\rNTE|1||示{text(given_text)}示".encode(), ENDS.charset).one("NTE").datum(3)
     assert said.value == f"示{given_text}示"
 
 
@@ -329,13 +329,13 @@ def test_hexadecimal_escapes_are_bytes_of_the_message() -> None:
     ("202611220900", "2026-11-22T09:00:00+08:00"), ("20261122010000.25+0000", "2026-11-22T01:00:00.25+00:00"),
     ("20261122", "20261122"), ("2026-11-22 09:00", "2026-11-22 09:00"), ("", "")])
 def test_a_time_keeps_its_offset_and_what_is_none_stays_as_it_is(theirs: str, ours: str) -> None:
-    assert hl7v2_segments.timestamp(Said(theirs)).value == ours
+    assert hl7v2_segments.timestamp(Datum(theirs)).value == ours
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [
     ("19580302", "1958-03-02"), ("19580302000000", "1958-03-02"), ("195803", "195803"), ("1958-03-02", "1958-03-02")])
 def test_a_day_is_a_whole_day_or_stays_as_it_is(theirs: str, ours: str) -> None:
-    assert hl7v2_segments.date(Said(theirs)).value == ours
+    assert hl7v2_segments.date(Datum(theirs)).value == ours
 
 
 # Answering.

@@ -12,6 +12,7 @@ from domain.prescription import Approval, Decoction, Pack, Reading, Renewal, Ski
 from fhir_profiles.checker import check_data
 from fhir_profiles.drafts import (
     CancelDraft,
+    Datum,
     DecoctionDraft,
     DiagnosisDraft,
     Draft,
@@ -19,7 +20,6 @@ from fhir_profiles.drafts import (
     ItemDraft,
     PatientDraft,
     ReadingDraft,
-    Said,
     SignatureDraft,
     bundle,
     cancel,
@@ -31,8 +31,8 @@ from fhir_profiles.reader import read_bundle_data, read_cancel_data
 HOSPITAL = "jinan_any"
 
 
-def said(value: str, place: str) -> Said:
-    return Said(value, Spot(place, line=len(place)))
+def said(value: str, place: str) -> Datum:
+    return Datum(value, Spot(place, line=len(place)))
 
 
 DRAFT = Draft(
@@ -57,11 +57,11 @@ DRAFT = Draft(
     extend_reason=said("病情稳定", "L-12"), long_term_assessed=said("true", "L-13"), patient_acknowledged=said("true", "L-14"))
 
 
-def item(**other: Said) -> Draft:
+def item(**other: Datum) -> Draft:
     return replace(DRAFT, items=[replace(DRAFT.items[0], **other)])
 
 
-def patient(**other: Said) -> Draft:
+def patient(**other: Datum) -> Draft:
     return replace(DRAFT, patient=replace(DRAFT.patient, **other))
 
 
@@ -163,7 +163,7 @@ def test_what_was_left_empty_is_shown_where_it_should_have_stood(field: str, cod
 
 
 def test_what_was_not_said_is_left_out_and_its_finding_shown_nearby() -> None:
-    data, spots = bundle(item(frequency=Said("")))
+    data, spots = bundle(item(frequency=Datum("")))
     found = check_data(data, HOSPITAL)
     assert {finding.code for finding in found} >= {"FREQUENCY"}
     spot = locate(spots)(next(one.path for one in found if one.code == "FREQUENCY"))

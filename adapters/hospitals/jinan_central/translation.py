@@ -27,6 +27,7 @@ from domain.units import factor, same_unit
 from fhir_profiles.drafts import (
     NOTHING,
     CancelDraft,
+    Datum,
     DecoctionDraft,
     DiagnosisDraft,
     Draft,
@@ -34,7 +35,6 @@ from fhir_profiles.drafts import (
     ItemDraft,
     PatientDraft,
     ReadingDraft,
-    Said,
     SignatureDraft,
 )
 from fhir_profiles.drafts import number as number_of
@@ -163,7 +163,7 @@ class Translation:
         self._names = codes.names
         self._message = message
         self._detail = hl7v2.DETAIL[message.type]
-        day = message.one("ORC").said(9).value[:8]
+        day = message.one("ORC").datum(9).value[:8]
         self._day = day if day.isdecimal() and len(day) == 8 else ""
 
     @property
@@ -181,92 +181,92 @@ class Translation:
         header, visit, insurance, rx = (message.one(name) for name in ("MSH", "PV1", "IN1", "ZRX"))
         order = message.orders[0].one("ORC")
         department, department_name = self._department(order, visit)
-        self._expect(order.said(21, 2), "L")
+        self._expect(order.datum(21, 2), "L")
         orders = [it for it in message.orders if it.all(self._detail)]
         items = [self._item(it) for it in orders]
         if 14 in rx.filled and not any(it.kind.value == "tcm_piece" for it in items):
-            self._find("HL7_CONTRADICTION", rx.said(14).spot)
+            self._find("HL7_CONTRADICTION", rx.datum(14).spot)
         for each in message.all("OBX"):
-            if each.said(3).value not in {*READINGS, *(self._facts[it] for it in (
+            if each.datum(3).value not in {*READINGS, *(self._facts[it] for it in (
                     "pregnancy_weeks", "lactating", "skin_test", "skin_test_exemption", "approval"))}:
-                self._find("HL7_NOT_READ", each.said(3).spot)
+                self._find("HL7_NOT_READ", each.datum(3).spot)
                 each.leave_out()
         return Draft(
             hospital=self._hospital,
-            key=header.said(10),
+            key=header.datum(10),
             number=self._number(order, 4),
-            sent=timestamp(header.said(7)),
-            issued=timestamp(order.said(9)),
-            valid_until=timestamp(rx.said(3)),
-            rx_kind=self._word("rx_kind", rx.said(1)),
-            handover=self._word("handover", rx.said(2)),
+            sent=timestamp(header.datum(7)),
+            issued=timestamp(order.datum(9)),
+            valid_until=timestamp(rx.datum(3)),
+            rx_kind=self._word("rx_kind", rx.datum(1)),
+            handover=self._word("handover", rx.datum(2)),
             patient=self._patient(),
-            physician=order.said(12),
+            physician=order.datum(12),
             physician_name=_joined(order, 12, 2, 3),
-            institution=order.said(21, 10),
-            institution_name=order.said(21),
-            visit_class=self._word("visit", visit.said(2)),
-            visit_type=self._word("revisit", visit.said(13)),
+            institution=order.datum(21, 10),
+            institution_name=order.datum(21),
+            visit_class=self._word("visit", visit.datum(2)),
+            visit_type=self._word("revisit", visit.datum(13)),
             insutype=self._insurance(insurance),
-            insured_place=insurance.said(3),
+            insured_place=insurance.datum(3),
             diagnoses=self._diagnoses(orders),
             items=items,
-            chronic_disease=insurance.said(35),
-            proof_issued=date(rx.said(4)),
-            proof_diagnoses=[rx.said(5, repetition=it) for it in rx.repetitions(5)],
-            independent_years=rx.said(6),
-            extend_reason=rx.said(7),
-            long_term_assessed=self._word("flag", rx.said(8)),
-            patient_acknowledged=self._word("flag", rx.said(9)),
-            valid_reason=rx.said(12),
+            chronic_disease=insurance.datum(35),
+            proof_issued=date(rx.datum(4)),
+            proof_diagnoses=[rx.datum(5, repetition=it) for it in rx.repetitions(5)],
+            independent_years=rx.datum(6),
+            extend_reason=rx.datum(7),
+            long_term_assessed=self._word("flag", rx.datum(8)),
+            patient_acknowledged=self._word("flag", rx.datum(9)),
+            valid_reason=rx.datum(12),
             note=_together(self._notes(message.head).get("", [])),
             department=department,
             department_name=department_name,
-            title=self._codes.ours("title", order.said(12, 21)),
-            visit_number=visit.said(19),
-            decoction=DecoctionDraft(rx.said(14), self._word("decoction", rx.said(14, 2)), rx.said(14, 3))
+            title=self._codes.ours("title", order.datum(12, 21)),
+            visit_number=visit.datum(19),
+            decoction=DecoctionDraft(rx.datum(14), self._word("decoction", rx.datum(14, 2)), rx.datum(14, 3))
             if 14 in rx.filled else None,
-            renewal_first=rx.said(13),
-            renewal_start=date(rx.said(13, 2)),
-            renewal_end=date(rx.said(13, 3)),
+            renewal_first=rx.datum(13),
+            renewal_start=date(rx.datum(13, 2)),
+            renewal_end=date(rx.datum(13, 3)),
             readings=self._readings(),
-            signature=SignatureDraft(timestamp(rx.said(15)), rx.said(15, 2)) if 15 in rx.filled else None,
+            signature=SignatureDraft(timestamp(rx.datum(15)), rx.datum(15, 2)) if 15 in rx.filled else None,
         )
 
     def cancel(self) -> CancelDraft:
         header, order = self._message.one("MSH"), self._message.one("ORC")
         for each in self._message.all("ORC"):
             self._number(each, 2)
-        return CancelDraft(self._hospital, header.said(10), self._number(order, 4), self._coded_word("reason", order, 16),
-                           timestamp(order.said(9)))
+        return CancelDraft(self._hospital, header.datum(10), self._number(order, 4), self._coded_word("reason", order, 16),
+                           timestamp(order.datum(9)))
 
     # The visit.
 
-    def _department(self, order: Segment, visit: Segment) -> tuple[Said, Said]:
+    def _department(self, order: Segment, visit: Segment) -> tuple[Datum, Datum]:
         code, name = self._concept("department", order, 17)
-        service = visit.said(10)
+        service = visit.datum(10)
         if code.value and service.value not in ("", code.value):
             self._find("HL7_CONTRADICTION", service.spot)
         return (code if code.value else service), name
 
-    def _insurance(self, insurance: Segment) -> Said:
-        if insurance.said(3, 4).value not in ("", self._facts["system.insured_place"]):
-            self._find("HL7_CODE_SYSTEM", insurance.said(3, 4).spot)
+    def _insurance(self, insurance: Segment) -> Datum:
+        if insurance.datum(3, 4).value not in ("", self._facts["system.insured_place"]):
+            self._find("HL7_CODE_SYSTEM", insurance.datum(3, 4).spot)
         return self._concept("insutype", insurance, 2)[0]
 
     def _diagnoses(self, orders: Sequence[Group]) -> list[DiagnosisDraft]:
         """What all the drugs are given for, and DG1 where they send it, which v2.5.1 does not have here."""
         general = self._general_diagnoses()
-        given: list[tuple[Said, Said]] = []
+        given: list[tuple[Datum, Datum]] = []
         for order in orders:
             detail = order.one(self._detail)
             field = DETAILS[self._detail].indication
             stated = [self._concept("diagnosis", detail, field, repetition=it) for it in detail.repetitions(field)]
             if not stated and not general:
                 # Each drug says what it is for: what stands here is refused as a diagnosis that is missing.
-                given.append((Said("", detail.spot(field)), NOTHING))
+                given.append((Datum("", detail.spot(field)), NOTHING))
             given += stated
-        named: dict[str, tuple[Said, Said]] = {}
+        named: dict[str, tuple[Datum, Datum]] = {}
         for code, name in (*general, *given):
             first = named.setdefault(code.value, (code, name))
             if first[1].value != name.value:
@@ -275,20 +275,20 @@ class Translation:
                 self._find("HL7_CONTRADICTION", code.spot)
         return [DiagnosisDraft(self._codes.ours("diagnosis", code, name.value), name) for code, name in named.values()]
 
-    def _general_diagnoses(self) -> list[tuple[Said, Said]]:
-        kept: list[tuple[Said, Said]] = []
+    def _general_diagnoses(self) -> list[tuple[Datum, Datum]]:
+        kept: list[tuple[Datum, Datum]] = []
         deleted: set[str] = set()
         for row in self._message.all("DG1"):
-            action, code = row.said(21), row.said(3)
+            action, code = row.datum(21), row.datum(3)
             self._expect(action, "A", "U", "X", "D")
             if action.value == "D":
                 deleted.add(code.value)
                 row.leave_out()
                 continue
-            if row.said(6).value == "W":
-                self._find("HL7_NOT_FINAL", row.said(6).spot)
+            if row.datum(6).value == "W":
+                self._find("HL7_NOT_FINAL", row.datum(6).spot)
             else:
-                self._expect(row.said(6), "A", "F")
+                self._expect(row.datum(6), "A", "F")
             kept.append(self._concept("diagnosis", row, 3))
         for code, _ in kept:
             if code.value in deleted:
@@ -299,82 +299,82 @@ class Translation:
 
     def _patient(self) -> PatientDraft:
         person, rx = self._message.one("PID"), self._message.one("ZRX")
-        if person.said(29).value:
-            self._find("HL7_DECEASED", person.said(29).spot)
-        elif person.said(30).value == "Y":
-            self._find("HL7_DECEASED", person.said(30).spot)
-        self._expect(person.said(30), "Y", "N")
-        for it in person.repetitions(3):
-            if person.said(3, 5, repetition=it).value not in ("", self._facts["id_type"], self._facts["credential_type"]):
-                person.leave_out(3, it)
+        if person.datum(29).value:
+            self._find("HL7_DECEASED", person.datum(29).spot)
+        elif person.datum(30).value == "Y":
+            self._find("HL7_DECEASED", person.datum(30).spot)
+        self._expect(person.datum(30), "Y", "N")
+        for repetition in person.repetitions(3):
+            if person.datum(3, 5, repetition=repetition).value not in ("", self._facts["id_type"], self._facts["credential_type"]):
+                person.leave_out(3, repetition)
         address, district = self._address(person)
         codes, words, none = self._allergies()
         return PatientDraft(
             id_number=self._identity(person, 3, self._facts["id_type"]),
             name=self._name(person, 5),
-            gender=self._word("gender", person.said(8)),
-            birth_date=date(person.said(7)),
+            gender=self._word("gender", person.datum(8)),
+            birth_date=date(person.datum(7)),
             phone=self._phone(person),
             address=address,
             district=district,
-            latitude=rx.said(11),
-            longitude=rx.said(11, 2),
+            latitude=rx.datum(11),
+            longitude=rx.datum(11, 2),
             allergies=codes,
             allergy_words=words,
             no_known_allergies=none,
             pregnancy_weeks=self._weeks(),
             lactating=self._lactating(),
-            guardian_confirmed=self._word("flag", rx.said(10)),
+            guardian_confirmed=self._word("flag", rx.datum(10)),
             credential=self._identity(person, 3, self._facts["credential_type"], optional=True),
             guardian=self._guardian(),
         )
 
-    def _identity(self, segment: Segment, number: int, kind: str, *, optional: bool = False) -> Said:
+    def _identity(self, segment: Segment, number: int, kind: str, *, optional: bool = False) -> Datum:
         """The number of a type; an empty one where its type, or it, should have stood."""
         given = []
-        for it in segment.repetitions(number):
-            if segment.seen(number, (it, 5, 1)).value == kind:
-                given.append(segment.said(number, repetition=it))
-                segment.said(number, 5, repetition=it)
-                authority = segment.said(number, 4, repetition=it)
+        for repetition in segment.repetitions(number):
+            if segment.seen(number, (repetition, 5, 1)).value == kind:
+                given.append(segment.datum(number, repetition=repetition))
+                segment.datum(number, 5, repetition=repetition)
+                authority = segment.datum(number, 4, repetition=repetition)
                 if not optional and authority.value not in ("", self._facts["id_authority"]):
                     self._find("HL7_CODE_SYSTEM", authority.spot)
         if given or optional:
             return self._only(given) or NOTHING
         if segment.repetitions(number):
-            self._find("HL7_VALUE", segment.said(number, 5).spot)
+            self._find("HL7_VALUE", segment.datum(number, 5).spot)
             segment.leave_out(number)
-        return Said("", segment.said(number, 5 if segment.repetitions(number) else 1).spot)
+        return Datum("", segment.datum(number, 5 if segment.repetitions(number) else 1).spot)
 
-    def _name(self, segment: Segment, number: int) -> Said:
+    def _name(self, segment: Segment, number: int) -> Datum:
         given = []
-        for it in segment.repetitions(number):
-            kind, writing = segment.said(number, 7, repetition=it), segment.said(number, 8, repetition=it)
-            if kind.value in NAME_TYPES and writing.value in WRITINGS and self._in_force(segment, number, it, 12, 13):
+        for repetition in segment.repetitions(number):
+            kind, writing = segment.datum(number, 7, repetition=repetition), segment.datum(number, 8, repetition=repetition)
+            if kind.value in NAME_TYPES and writing.value in WRITINGS and self._in_force(segment, number, repetition, 12, 13):
                 rank = (WRITINGS.index(writing.value or "I"), NAME_TYPES.index(kind.value))
-                given.append((rank, it, _joined(segment, number, 1, 2, repetition=it)))
+                given.append((rank, repetition, _joined(segment, number, 1, 2, repetition=repetition)))
         return self._current(segment, number, given)
 
-    def _address(self, person: Segment) -> tuple[Said, Said]:
+    def _address(self, person: Segment) -> tuple[Datum, Datum]:
         """Address and division; the largest unit first, as addresses are written here."""
         given = []
-        for it in person.repetitions(11):
-            use = person.said(11, 7, repetition=it)
-            if use.value in ADDRESS_USES and self._in_force(person, 11, it, 13, 14):
-                given.append(((ADDRESS_USES.index(use.value),), it, _joined(person, 11, 4, 3, 1, 2, repetition=it)))
+        for repetition in person.repetitions(11):
+            use = person.datum(11, 7, repetition=repetition)
+            if use.value in ADDRESS_USES and self._in_force(person, 11, repetition, 13, 14):
+                given.append(((ADDRESS_USES.index(use.value),), repetition, _joined(person, 11, 4, 3, 1, 2, repetition=repetition)))
         address = self._current(person, 11, given)
         best = min((rank for rank, _, _ in given), default=())
-        districts = [person.said(11, 9, repetition=it) for rank, it, _ in given if rank == best]
-        for country in [person.said(11, 6, repetition=it) for rank, it, _ in given if rank == best]:
+        districts = [person.datum(11, 9, repetition=it) for rank, it, _ in given if rank == best]
+        for country in [person.datum(11, 6, repetition=it) for rank, it, _ in given if rank == best]:
             self._expect(country, "CHN")
-        return address, self._only(districts) or (NOTHING if person.repetitions(11) else person.said(11, 9))
+        return address, self._only(districts) or (NOTHING if person.repetitions(11) else person.datum(11, 9))
 
-    def _phone(self, person: Segment) -> Said:
+    def _phone(self, person: Segment) -> Datum:
         """The number that is reached first. Numbers at work count after all others."""
         given, numbers = [], [(field, it) for field in (13, 14) for it in person.repetitions(field)]
         for field, it in numbers:
-            use, kind = person.said(field, 2, repetition=it), person.said(field, 3, repetition=it)
-            preferred = person.said(field, 18, repetition=it).value
+            use, kind = person.datum(field, 2, repetition=it), person.datum(field, 3, repetition=it)
+            preferred = person.datum(field, 18, repetition=it).value
             if use.value in PHONE_USES and kind.value in PHONES and self._in_force(person, field, it, 13, 14):
                 rank = (int(preferred) if preferred.isdecimal() and len(preferred) < 4 else 1000, field,
                         PHONE_USES.index(use.value), PHONES.index(kind.value))
@@ -384,7 +384,7 @@ class Translation:
                 person.leave_out(field)
             if numbers:
                 self._find("HL7_NONE_CURRENT", person.spot(numbers[0][0]))
-            return Said("", person.spot(numbers[0][0] if numbers else 13))
+            return Datum("", person.spot(numbers[0][0] if numbers else 13))
         best = min(rank for rank, _, _ in given)
         chosen = [self._digits(person, field, it) for rank, field, it in given if rank == best]
         kept = {(field, it) for rank, field, it in given if rank == best}
@@ -393,27 +393,27 @@ class Translation:
                 person.leave_out(field, it)
         return self._only(chosen) or NOTHING
 
-    def _digits(self, person: Segment, field: int, repetition: int) -> Said:
+    def _digits(self, person: Segment, field: int, repetition: int) -> Datum:
         """The number as it is dialled: whole, or area and local number."""
-        whole, old = person.said(field, 12, repetition=repetition), person.said(field, 1, repetition=repetition)
+        whole, old = person.datum(field, 12, repetition=repetition), person.datum(field, 1, repetition=repetition)
         if whole.value and old.value not in ("", whole.value):
             self._find("HL7_CONTRADICTION", old.spot)
         if whole.value or old.value:
             return whole if whole.value else old
-        country, area, local = (person.said(field, it, repetition=repetition) for it in (5, 6, 7))
+        country, area, local = (person.datum(field, it, repetition=repetition) for it in (5, 6, 7))
         self._expect(country, "86", "+86")
         return replace(local, value="-".join(it.value for it in (area, local) if it.value))
 
     def _in_force(self, segment: Segment, number: int, repetition: int, start: int, end: int) -> bool:
         """Whether a repetition is in use on the day of issue, by the days in two of its components."""
-        first, last = (segment.said(number, it, repetition=repetition) for it in (start, end))
+        first, last = (segment.datum(number, it, repetition=repetition) for it in (start, end))
         for each in (first, last):
             if each.value and not (each.value[:8].isdecimal() and len(each.value) >= 8):
                 self._find("HL7_VALUE", each.spot)
                 return True
         return not self._day or (first.value[:8] <= self._day and (not last.value or self._day <= last.value[:8]))
 
-    def _current(self, segment: Segment, number: int, given: Sequence[tuple[tuple[int, ...], int, Said]]) -> Said:
+    def _current(self, segment: Segment, number: int, given: Sequence[tuple[tuple[int, ...], int, Datum]]) -> Datum:
         """The value that counts, by rank; the repetitions that do not count are left out."""
         filled = segment.repetitions(number)
         best = min((rank for rank, _, _ in given), default=())
@@ -423,10 +423,10 @@ class Translation:
                 segment.leave_out(number, it)
         if filled and not chosen:
             self._find("HL7_NONE_CURRENT", segment.spot(number))
-            return Said("", segment.spot(number))
-        return self._only(list(chosen.values())) or segment.said(number)
+            return Datum("", segment.spot(number))
+        return self._only(list(chosen.values())) or segment.datum(number)
 
-    def _only(self, given: Sequence[Said]) -> Said | None:
+    def _only(self, given: Sequence[Datum]) -> Datum | None:
         """The one that all of them are."""
         for other in given[1:]:
             if other.value != given[0].value:
@@ -451,16 +451,16 @@ class Translation:
 
     # Allergies.
 
-    def _allergies(self) -> tuple[list[Said], list[Said], Said]:
+    def _allergies(self) -> tuple[list[Datum], list[Datum], Datum]:
         """Those a code of ours stands for, those in words, and whether the hospital says that none are known.
 
         What no code says stands in the words: reaction, severity, type, and a name other than that of the code.
         """
-        codes: dict[str, Said] = {}
-        words: list[Said] = []
-        none: list[Said] = []
+        codes: dict[str, Datum] = {}
+        words: list[Datum] = []
+        none: list[Datum] = []
         deleted: set[str] = set()
-        kept: list[tuple[str, Said]] = []
+        kept: list[tuple[str, Datum]] = []
         for row in (it for it in self._message.segments if it.name in ("AL1", "IAM")):
             code, name = self._concept("allergy", row, 3)
             if row.name == "IAM" and self._taken_back(row):
@@ -488,14 +488,14 @@ class Translation:
                 shown = name.value or agreed or code.value
                 if not ours and code.value and name.value:
                     shown += f"（{code.value}）"
-                words.append(Said("；".join([shown, *more]), (name if name.value else code).spot))
+                words.append(Datum("；".join([shown, *more]), (name if name.value else code).spot))
         contradicted = [each for allergen, each in kept if allergen in deleted - {""}] + (none if codes or words else [])
         for each in contradicted:
             self._find("HL7_CONTRADICTION", each.spot)
         return list(codes.values()), words, (replace(none[0], value="true") if none else NOTHING)
 
     def _taken_back(self, row: Segment) -> bool:
-        action, status = row.said(6), row.said(17)
+        action, status = row.datum(6), row.datum(17)
         if action.value not in ("A", "U", "X", "D"):
             self._find("HL7_VALUE", action.spot)
         return action.value == "D" or status.value == "E"
@@ -509,7 +509,7 @@ class Translation:
                 shown = self._facts.get(f"{table}_name.{code.value}", "") or name.value or code.value
                 if shown and shown != "-":
                     yield f"{label}：{shown}"
-        if reactions := [row.said(5, repetition=it).value for it in row.repetitions(5)]:
+        if reactions := [row.datum(5, repetition=it).value for it in row.repetitions(5)]:
             yield "反应：" + "、".join(reactions)
 
     # Observations.
@@ -518,12 +518,12 @@ class Translation:
         """The observations of a kind that count: final ones and what corrected them, nothing that was deleted."""
         counted: list[Segment] = []
         for row in group.all("OBX"):
-            if row.said(3).value != code:
+            if row.datum(3).value != code:
                 continue
             self._same_words("observation", *self._concept("loinc" if _LOINC.fullmatch(code) else "observation", row, 3))
-            status, place = row.said(11), row.said(4).value
+            status, place = row.datum(11), row.datum(4).value
             if status.value in ("C", "D", "W"):
-                for earlier in [it for it in counted if it.said(4).value == place]:
+                for earlier in [it for it in counted if it.datum(4).value == place]:
                     earlier.leave_out()
                     counted.remove(earlier)
             if status.value in ("D", "W", *UNSAID):
@@ -534,28 +534,28 @@ class Translation:
             elif status.value not in ("C", "F"):
                 self._find("HL7_VALUE", status.spot)
             if not row.repetitions(5):
-                self._find("HL7_VALUE", row.said(5).spot)
+                self._find("HL7_VALUE", row.datum(5).spot)
             counted.append(row)
         return counted
 
-    def _agreeing(self, given: Sequence[Said]) -> Said:
+    def _agreeing(self, given: Sequence[Datum]) -> Datum:
         """What all observations of one fact say."""
         for other in given[1:]:
             if other.value != given[0].value:
                 self._find("HL7_CONTRADICTION", other.spot)
         return given[0] if given else NOTHING
 
-    def _lactating(self) -> Said:
+    def _lactating(self) -> Datum:
         rows = self._counted(self._message, self._facts["lactating"])
         self._of_today(rows)
         return self._agreeing([self._coded_word("flag", row, 5) for row in rows])
 
-    def _weeks(self) -> Said:
+    def _weeks(self) -> Datum:
         """Completed weeks of pregnancy."""
         rows, weeks = self._counted(self._message, self._facts["pregnancy_weeks"]), []
         self._of_today(rows)
         for row in rows:
-            given, unit = row.said(5), self._observed_unit(row)
+            given, unit = row.datum(5), self._observed_unit(row)
             if same_unit(unit.value, "d") and given.value.isdecimal() and len(given.value) < 6:
                 given = replace(given, value=str(int(given.value) // 7))
             elif unit.value and not same_unit(unit.value, "wk"):  # without a unit they are weeks, as the code itself says
@@ -563,7 +563,7 @@ class Translation:
             weeks.append(given)
         return self._agreeing(weeks)
 
-    def _observed_unit(self, row: Segment) -> Said:
+    def _observed_unit(self, row: Segment) -> Datum:
         code, words = self._concept("observation_unit", row, 6)
         self._same_words("observation_unit", code, words)
         return code
@@ -571,8 +571,8 @@ class Translation:
     def _of_today(self, rows: Sequence[Segment]) -> None:
         """Pregnancy and lactation change: what was seen on another day is not what is."""
         for row in rows:
-            if row.said(14).value[:8] not in ("", self._day):
-                self._find("HL7_NOT_SUPPORTED", row.said(14).spot)
+            if row.datum(14).value[:8] not in ("", self._day):
+                self._find("HL7_NOT_SUPPORTED", row.datum(14).spot)
 
     def _readings(self) -> list[ReadingDraft]:
         """Systolic and diastolic of one time and OBX-4 are one reading."""
@@ -580,11 +580,11 @@ class Translation:
         for code in READINGS:
             for row in self._counted(self._message, code):
                 name = PRESSURE if code in (SYSTOLIC, DIASTOLIC) else code
-                readings.setdefault((name, row.said(14).value, row.said(4).value), []).append(row)
+                readings.setdefault((name, row.datum(14).value, row.datum(4).value), []).append(row)
         drafts = []
         for (name, _, _), rows in readings.items():
-            at = timestamp(rows[0].said(14))
-            parts = [(row.said(3), row.said(5), self._observed_unit(row)) for row in rows]
+            at = timestamp(rows[0].datum(14))
+            parts = [(row.datum(3), row.datum(5), self._observed_unit(row)) for row in rows]
             if name == PRESSURE:
                 drafts.append(ReadingDraft(replace(parts[0][0], value=PRESSURE), at, parts=parts))
                 continue
@@ -598,14 +598,14 @@ class Translation:
         group = hl7v2.after(order, self._detail)
         detail, timing, route = order.one(self._detail), group.one("TQ1"), group.one("RXR")
         at = DETAILS[self._detail]
-        if self._detail == "RXE" and detail.said(15).value not in ("", order.one("ORC").said(4).value):
-            self._find("HL7_CONTRADICTION", detail.said(15).spot)
+        if self._detail == "RXE" and detail.datum(15).value not in ("", order.one("ORC").datum(4).value):
+            self._find("HL7_CONTRADICTION", detail.datum(15).spot)
         code, name = self._concept("drug", detail, at.drug)
         drug = self._codes.ours("drug", code, name.value)
         dose_unit, unit = self._code("unit", detail, at.dose_unit), self._code("unit", detail, at.unit)
         mark, remarks = self._special(detail, at.special)
         notes = self._notes(order)
-        usage = [detail.said(at.usage, 2, repetition=it) for it in detail.repetitions(at.usage)]
+        usage = [detail.datum(at.usage, 2, repetition=it) for it in detail.repetitions(at.usage)]
         test, exemption, approval = (self._counted(order, self._facts[it])
                                      for it in ("skin_test", "skin_test_exemption", "approval"))
         return ItemDraft(
@@ -613,30 +613,30 @@ class Translation:
             drug=drug,
             name=name,
             kind=self._coded_word("kind", detail, at.kind),
-            dose=detail.said(at.dose),
+            dose=detail.datum(at.dose),
             dose_unit=dose_unit,
             frequency=self._code("frequency", timing, 3, INSIDE),
             route=self._code("route", route, 1),
-            quantity=detail.said(at.quantity),
+            quantity=detail.datum(at.quantity),
             unit=unit,
             days=self._days(timing),
-            usage=_together([*usage, *notes.get("PI", [])]) if usage or notes.get("PI") else detail.said(at.usage, 2),
+            usage=_together([*usage, *notes.get("PI", [])]) if usage or notes.get("PI") else detail.datum(at.usage, 2),
             overdose_reason=_together(notes.get(self._facts["overdose_note"], [])),
             note=_together([*remarks, *notes.get("", [])]),
             decoction_mark=mark,
             skin_test=self._agreeing([self._coded_word("skin_test", it, 5) for it in test]),
-            skin_test_at=self._agreeing([timestamp(it.said(14)) for it in test]),
-            skin_test_exemption=self._agreeing([it.said(5) for it in exemption]),
+            skin_test_at=self._agreeing([timestamp(it.datum(14)) for it in test]),
+            skin_test_exemption=self._agreeing([it.datum(5) for it in exemption]),
             approval=self._agreeing([self._coded_word("approval", it, 5) for it in approval]),
             strength=self._strength(detail, at, dose_unit),
             pack_size=self._pack_size(detail, unit) if self._detail == "RXE" else NOTHING,
         )
 
-    def _special(self, detail: Segment, number: int) -> tuple[Said, list[Said]]:
+    def _special(self, detail: Segment, number: int) -> tuple[Datum, list[Datum]]:
         """How a piece is decocted, which has a code, and whatever else the pharmacy must do, in words."""
         marks, remarks = [], []
-        for it in detail.repetitions(number):
-            code, words = self._concept("mark", detail, number, repetition=it)
+        for repetition in detail.repetitions(number):
+            code, words = self._concept("mark", detail, number, repetition=repetition)
             if code.value:
                 marks.append(self._word("mark", code))
                 self._same_words("mark", code, words)
@@ -644,32 +644,32 @@ class Translation:
                 remarks.append(words)
         return self._only(marks) or NOTHING, remarks
 
-    def _notes(self, group: Group) -> dict[str, list[Said]]:
+    def _notes(self, group: Group) -> dict[str, list[Datum]]:
         """Kind of a note (NTE-4; empty for a plain one) -> what it says."""
-        notes: dict[str, list[Said]] = {}
+        notes: dict[str, list[Datum]] = {}
         ordered = bool(group.all("ORC"))
         for row in group.all("NTE"):
-            self._expect(row.said(2), "P")
+            self._expect(row.datum(2), "P")
             kind, words = self._concept("note", row, 4)
             self._same_words("note", kind, words)
             known = (self._facts["overdose_note"], "PI") if ordered else ()
             self._expect(kind, "RE", "GI", "AI", *known)
             notes.setdefault(kind.value if kind.value in known else "", []).extend(
-                row.said(3, repetition=it) for it in row.repetitions(3))
+                row.datum(3, repetition=it) for it in row.repetitions(3))
         return notes
 
-    def _days(self, timing: Segment) -> Said:
+    def _days(self, timing: Segment) -> Datum:
         """TQ1-6 in days; what cannot be converted is left for the checker to refuse, never guessed at."""
-        length, unit = timing.said(6), timing.said(6, 2)
+        length, unit = timing.datum(6), timing.datum(6, 2)
         given = number_of(length.value)
         days = None if isinstance(given, str) else factor(unit.value, "d")
         if days is not None and (Fraction(given) * days).denominator == 1:
             return replace(length, value=str(Fraction(given) * days))
         return replace(length, value=f"{length.value} {unit.value}") if length.value else length
 
-    def _strength(self, detail: Segment, at: Detail, dose_unit: Said) -> Said:
+    def _strength(self, detail: Segment, at: Detail, dose_unit: Datum) -> Datum:
         """Content of one counted unit, in the unit of the dose."""
-        strength, unit = detail.said(at.strength), self._code("unit", detail, at.strength_unit)
+        strength, unit = detail.datum(at.strength), self._code("unit", detail, at.strength_unit)
         if bool(strength.value) != bool(unit.value):
             self._find("HL7_UNIT", (unit if strength.value else strength).spot)
         if not strength.value or not unit.value:
@@ -683,8 +683,8 @@ class Translation:
         self._find("HL7_UNIT", unit.spot)
         return strength
 
-    def _pack_size(self, detail: Segment, unit: Said) -> Said:
-        size, of = detail.said(PACK_SIZE), self._code("unit", detail, PACK_UNIT)
+    def _pack_size(self, detail: Segment, unit: Datum) -> Datum:
+        size, of = detail.datum(PACK_SIZE), self._code("unit", detail, PACK_UNIT)
         if bool(size.value) != bool(of.value) or (of.value and of.value != unit.value):
             self._find("HL7_UNIT", (of if size.value else size).spot)
         return size
@@ -694,22 +694,22 @@ class Translation:
     def _find(self, code: str, spot: Spot) -> None:
         self._message.findings.append(found(code, spot))
 
-    def _expect(self, said: Said, *values: str) -> None:
+    def _expect(self, datum: Datum, *values: str) -> None:
         """Nothing, or one of these."""
-        if said.value not in ("", *values):
-            self._find("HL7_VALUE", said.spot)
+        if datum.value not in ("", *values):
+            self._find("HL7_VALUE", datum.spot)
 
-    def _number(self, segment: Segment, field: int) -> Said:
+    def _number(self, segment: Segment, field: int) -> Datum:
         """A number the hospital gave, of its own system."""
-        issuer = segment.said(field, 2)
+        issuer = segment.datum(field, 2)
         if issuer.value not in ("", self._facts["sending_application"]):
             self._find("HL7_CODE_SYSTEM", issuer.spot)
-        return segment.said(field)
+        return segment.datum(field)
 
     def _concept(self, table: str, segment: Segment, number: int, parts: Parts = CONCEPT, repetition: int = 1
-                 ) -> tuple[Said, Said]:
+                 ) -> tuple[Datum, Datum]:
         """Code and words of a field; a code of another table than the agreed one is a finding."""
-        code, words, system = (segment.said(number, component, sub, repetition) for component, sub in parts)
+        code, words, system = (segment.datum(number, component, sub, repetition) for component, sub in parts)
         if system.value not in ("", *self._facts.get(f"system.{table}", "").split()):
             self._find("HL7_CODE_SYSTEM", system.spot)
         elif table in _WORDS_COUNT_ALONE or code.value or not words.value:
@@ -719,23 +719,23 @@ class Translation:
             self._find("HL7_NOT_READ", words.spot)
         return code, words
 
-    def _code(self, table: str, segment: Segment, number: int, parts: Parts = CONCEPT) -> Said:
+    def _code(self, table: str, segment: Segment, number: int, parts: Parts = CONCEPT) -> Datum:
         """Our code for theirs, whose words must be the name it has in the folder's table."""
         code, words = self._concept(table, segment, number, parts)
         self._same_words(table, code, words)
         return self._codes.ours(table, code, words.value)
 
-    def _word(self, table: str, said: Said) -> Said:
+    def _word(self, table: str, datum: Datum) -> Datum:
         """One of their fixed words in ours."""
-        return replace(said, value=self._facts.get(f"{table}.{said.value}", said.value))
+        return replace(datum, value=self._facts.get(f"{table}.{datum.value}", datum.value))
 
-    def _coded_word(self, table: str, segment: Segment, number: int) -> Said:
+    def _coded_word(self, table: str, segment: Segment, number: int) -> Datum:
         """The same of a field that has words beside the code."""
         code, words = self._concept(table, segment, number)
         self._same_words(table, code, words)
         return self._word(table, code)
 
-    def _same_words(self, table: str, code: Said, words: Said) -> None:
+    def _same_words(self, table: str, code: Datum, words: Datum) -> None:
         agreed = self._names.get(table, {}).get(code.value) or self._facts.get(f"{table}_name.{code.value}")
         if not words.value or words.value == agreed:
             return
@@ -750,13 +750,13 @@ _WORDS_COUNT_ALONE: Final = ("allergy", "allergy_type", "severity", "sensitivity
 """Tables where words without a code are carried, or refused as a code that is missing."""
 
 
-def _together(given: Sequence[Said]) -> Said:
+def _together(given: Sequence[Datum]) -> Datum:
     """Several texts as one."""
     filled = [it for it in given if it.value]
     return replace(filled[0], value="；".join(it.value for it in filled)) if filled else NOTHING
 
 
-def _joined(segment: Segment, field: int, *components: int, repetition: int = 1) -> Said:
-    parts = [segment.said(field, it, repetition=repetition) for it in components]
+def _joined(segment: Segment, field: int, *components: int, repetition: int = 1) -> Datum:
+    parts = [segment.datum(field, it, repetition=repetition) for it in components]
     spot = next((part.spot for part in parts if part.value), parts[0].spot)
-    return Said("".join(part.value for part in parts), spot)
+    return Datum("".join(part.value for part in parts), spot)

@@ -23,13 +23,13 @@ from adapters.registry import HospitalManifest
 from domain.units import spellings
 from fhir_profiles.drafts import (
     CancelDraft,
+    Datum,
     DecoctionDraft,
     Draft,
     GuardianDraft,
     ItemDraft,
     PatientDraft,
     ReadingDraft,
-    Said,
     SignatureDraft,
 )
 
@@ -105,7 +105,7 @@ _UNIT_WORDS: Final = frozenset({
 
 
 def prescription(paper: Paper, codes: Codes) -> Draft:
-    said = paper.said
+    said = paper.datum
     issued = paper.moment("issued")
     patient = _patient(paper)
     check_age(paper, patient.birth_date, issued)
@@ -152,7 +152,7 @@ def prescription(paper: Paper, codes: Codes) -> Draft:
 
 
 def _patient(paper: Paper) -> PatientDraft:
-    said = paper.said
+    said = paper.datum
     known = allergies(paper, "allergies", "allergy_history")
     return PatientDraft(
         id_number=said("id_number"),
@@ -177,7 +177,7 @@ def _patient(paper: Paper) -> PatientDraft:
 
 def _guardian(paper: Paper) -> GuardianDraft | None:
     name, number, relation = (
-        paper.said("guardian_name"), paper.said("guardian_id"), paper.word("guardianship", GUARDIANSHIPS))
+        paper.datum("guardian_name"), paper.datum("guardian_id"), paper.word("guardianship", GUARDIANSHIPS))
     return GuardianDraft(name, number, relation) if name.value or number.value or relation.value else None
 
 
@@ -200,23 +200,23 @@ def _readings(paper: Paper) -> list[ReadingDraft]:
     systolic, diastolic, glucose = (paper.number(name) for name in ("systolic", "diastolic", "glucose"))
     found = []
     if systolic.value or diastolic.value:
-        parts = [(Said(loinc, said.spot), said, Said("mm[Hg]", said.spot))
+        parts = [(Datum(loinc, said.spot), said, Datum("mm[Hg]", said.spot))
                  for loinc, said in (("8480-6", systolic), ("8462-4", diastolic))]
-        found.append(ReadingDraft(Said("85354-9", systolic.spot), at, parts=parts))
+        found.append(ReadingDraft(Datum("85354-9", systolic.spot), at, parts=parts))
     if glucose.value:
-        found.append(ReadingDraft(Said("15074-8", glucose.spot), at, glucose, Said("mmol/L", glucose.spot)))
+        found.append(ReadingDraft(Datum("15074-8", glucose.spot), at, glucose, Datum("mmol/L", glucose.spot)))
     if at.value and not found:
         paper.refuse("READING_INCOMPLETE", "measured_at", at)
     return found
 
 
 def _signature(paper: Paper) -> SignatureDraft | None:
-    at, data = paper.moment("signed_at"), paper.said("signature")
+    at, data = paper.moment("signed_at"), paper.datum("signature")
     return SignatureDraft(at, data) if at.value or data.value else None
 
 
 def _item(line: Line, codes: Codes) -> ItemDraft:
-    said = line.said
+    said = line.datum
     dose, dose_unit = line.measure("dose", "dose_unit", codes)
     quantity, unit = line.measure("quantity", "unit", codes)
     return ItemDraft(
@@ -245,7 +245,7 @@ def _item(line: Line, codes: Codes) -> ItemDraft:
 
 
 def cancel(paper: Paper) -> CancelDraft:
-    said = paper.said
+    said = paper.datum
     return CancelDraft(SLUG, said("key"), said("number"), paper.word("cancel_reason", CANCEL_REASONS),
                        paper.moment("cancelled_at"))
 

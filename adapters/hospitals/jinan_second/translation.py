@@ -17,6 +17,7 @@ from domain.units import converted
 from fhir_profiles.drafts import (
     NOTHING,
     CancelDraft,
+    Datum,
     DecoctionDraft,
     DiagnosisDraft,
     Draft,
@@ -24,7 +25,6 @@ from fhir_profiles.drafts import (
     ItemDraft,
     PatientDraft,
     ReadingDraft,
-    Said,
     SignatureDraft,
 )
 from fhir_profiles.message import KEY
@@ -72,49 +72,49 @@ def prescription(parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: s
     upload = parts.get("D003")
     visit, extras = rx["mdtrtinfo"], rx["mdtrtinfo"]["extras"]
     ours = Codes(codes)
-    hospital_number = rx["hospRxno"].said
-    trace = upload["rxTraceCode"].said if upload else Said(trace_code(slug, rx.raw), rx["hospRxno"].spot)
+    hospital_number = rx["hospRxno"].datum
+    trace = upload["rxTraceCode"].datum if upload else Datum(trace_code(slug, rx.raw), rx["hospRxno"].spot)
     draft = Draft(
         hospital=slug,
         # Where the number is none, that is where the key is none.
-        key=Said(f"{trace.value}-{hospital_number.value}",
+        key=Datum(f"{trace.value}-{hospital_number.value}",
                  trace.spot if KEY.fullmatch(hospital_number.value) else hospital_number.spot),
         number=hospital_number,
         # The hospital's pharmacist checks it last of all; before that there is only the time it was written.
         sent=_moment(upload["pharChkTime"] if upload else rx["prscTime"]),
         issued=_moment(rx["prscTime"]),
-        valid_until=_moment(rx["valiEndTime"]) if moment(rx["prscTime"]) else Said(
+        valid_until=_moment(rx["valiEndTime"]) if moment(rx["prscTime"]) else Datum(
             _moment(rx["valiEndTime"]).value, rx["prscTime"].spot),
         rx_kind=_rx_kind(rx),
-        handover=_word(extras["takeWay"].said, HANDOVERS),
+        handover=_word(extras["takeWay"].datum, HANDOVERS),
         patient=_patient(rx, visit, extras),
-        physician=visit["drCode"].said,
-        physician_name=visit["prscDrName"].said,
-        institution=visit["fixmedinsCode"].said,
-        institution_name=visit["fixmedinsName"].said,
-        visit_class=_word(rx["bizTypeCode"].said, VISIT_CLASSES),
-        visit_type=_word(visit["fstdiagFlag"].said, VISIT_TYPES),
-        insutype=extras["insutype"].said,
-        insured_place=rx["insuPlcNo"].said,
+        physician=visit["drCode"].datum,
+        physician_name=visit["prscDrName"].datum,
+        institution=visit["fixmedinsCode"].datum,
+        institution_name=visit["fixmedinsName"].datum,
+        visit_class=_word(rx["bizTypeCode"].datum, VISIT_CLASSES),
+        visit_type=_word(visit["fstdiagFlag"].datum, VISIT_TYPES),
+        insutype=extras["insutype"].datum,
+        insured_place=rx["insuPlcNo"].datum,
         diagnoses=[_diagnosis(row, ours) for row in _main_first(rx["diseinfo"]) if not _is_chinese(row)],
         items=[_item(rx, row, line, ours) for line, row in enumerate(rx["rxdrugdetail"], 1)],
-        chronic_disease=visit["diseCodg"].said,
-        proof_issued=extras["fstDiagDate"].said,
-        proof_diagnoses=[one.said for one in listed(extras["fstDiagCodes"])],
-        independent_years=extras["drPracYears"].said,
-        extend_reason=extras["longRxRea"].said,
-        long_term_assessed=_word(extras["longRxAsmtFlag"].said, FLAGS),
-        patient_acknowledged=_word(extras["patnCfmFlag"].said, FLAGS),
-        valid_reason=extras["valiDaysRea"].said,
+        chronic_disease=visit["diseCodg"].datum,
+        proof_issued=extras["fstDiagDate"].datum,
+        proof_diagnoses=[one.datum for one in listed(extras["fstDiagCodes"])],
+        independent_years=extras["drPracYears"].datum,
+        extend_reason=extras["longRxRea"].datum,
+        long_term_assessed=_word(extras["longRxAsmtFlag"].datum, FLAGS),
+        patient_acknowledged=_word(extras["patnCfmFlag"].datum, FLAGS),
+        valid_reason=extras["valiDaysRea"].datum,
         note=_words(_note(rx, visit)),
         department=_department(visit["prscDeptCode"]),
-        department_name=visit["prscDeptName"].said,
-        title=ours.ours("title", visit["drProfttlCodg"].said, visit["drProfttlName"].text),
-        visit_number=visit["iptOtpNo"].said,
+        department_name=visit["prscDeptName"].datum,
+        title=ours.ours("title", visit["drProfttlCodg"].datum, visit["drProfttlName"].text),
+        visit_number=visit["iptOtpNo"].datum,
         decoction=_decoction(rx, codes) if any(map(_is_piece, rx["rxdrugdetail"])) else None,
-        renewal_first=rx["initRxno"].said,
-        renewal_start=extras["renewBegnDate"].said,
-        renewal_end=extras["renewEndDate"].said,
+        renewal_first=rx["initRxno"].datum,
+        renewal_start=extras["renewBegnDate"].datum,
+        renewal_end=extras["renewEndDate"].datum,
         readings=_readings(rx, visit),
         signature=_signature(upload) if upload else None,
     )
@@ -122,42 +122,42 @@ def prescription(parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: s
 
 
 def revocation(parts: Parts, facts: Mapping[str, str], slug: str) -> CancelDraft:
-    undo, number = parts["D004"], parts["D001"]["hospRxno"].said
+    undo, number = parts["D004"], parts["D001"]["hospRxno"].datum
     at = undo["undoTime"]
     digits = "".join(filter(str.isdecimal, at.text))
     words = undo["undoRea"]
     reason = next((ours for word, ours in REASONS.items() if word in words.text), "prescriber")
-    return CancelDraft(slug, Said(f"undo-{hi_rxno(slug, number.value)}-{digits}", undo["hiRxno"].spot),
-                       number, Said(reason, words.spot), _moment(at))
+    return CancelDraft(slug, Datum(f"undo-{hi_rxno(slug, number.value)}-{digits}", undo["hiRxno"].spot),
+                       number, Datum(reason, words.spot), _moment(at))
 
 
 # The patient.
 
 def _patient(rx: Node, visit: Node, extras: Node) -> PatientDraft:
-    certno, algs_his = visit["certno"].said, visit["algsHis"]
+    certno, algs_his = visit["certno"].datum, visit["algsHis"]
     born = certno.value[6:14]
     none_known = allergies.none_known(algs_his.text)
     return PatientDraft(
         # Of another document its kind is what is wrong, not its number.
         id_number=certno if visit["psnCertType"].text == RESIDENT_ID else replace(certno, spot=visit["psnCertType"].spot),
-        name=visit["patnName"].said,
-        gender=_word(visit["gend"].said, GENDERS),
+        name=visit["patnName"].datum,
+        gender=_word(visit["gend"].datum, GENDERS),
         # The interface carries an age only; the resident id holds the birthday.
-        birth_date=Said(f"{born[:4]}-{born[4:6]}-{born[6:]}", certno.spot) if len(born) == 8 else NOTHING,
-        phone=extras["tel"].said,
-        address=extras["addr"].said,
-        district=extras["addrAdmdvs"].said,
-        latitude=extras["lat"].said,
-        longitude=extras["lng"].said,
-        allergies=[one.said for one in listed(extras["algsCodes"])],
+        birth_date=Datum(f"{born[:4]}-{born[4:6]}-{born[6:]}", certno.spot) if len(born) == 8 else NOTHING,
+        phone=extras["tel"].datum,
+        address=extras["addr"].datum,
+        district=extras["addrAdmdvs"].datum,
+        latitude=extras["lat"].datum,
+        longitude=extras["lng"].datum,
+        allergies=[one.datum for one in listed(extras["algsCodes"])],
         allergy_words=[] if none_known else [
-            Said(words, algs_his.spot) for words in _pieces(algs_his.text)],
-        no_known_allergies=Said("true", algs_his.spot) if none_known else NOTHING,
-        pregnancy_weeks=visit["gesoVal"].said,
-        lactating=_word(visit["suckPrdFlag"].said, FLAGS),
-        guardian_confirmed=_word(extras["grdnCfmFlag"].said, FLAGS),
+            Datum(words, algs_his.spot) for words in _pieces(algs_his.text)],
+        no_known_allergies=Datum("true", algs_his.spot) if none_known else NOTHING,
+        pregnancy_weeks=visit["gesoVal"].datum,
+        lactating=_word(visit["suckPrdFlag"].datum, FLAGS),
+        guardian_confirmed=_word(extras["grdnCfmFlag"].datum, FLAGS),
         credential=_credential(rx),
-        guardian=GuardianDraft(extras["grdnName"].said, extras["grdnCertno"].said, _word(extras["grdnRlts"].said, GUARDIANS))
+        guardian=GuardianDraft(extras["grdnName"].datum, extras["grdnCertno"].datum, _word(extras["grdnRlts"].datum, GUARDIANS))
         if any(filled(extras[name]) for name in ("grdnName", "grdnCertno", "grdnRlts")) else None,
     )
 
@@ -167,16 +167,16 @@ def _pieces(words: str) -> list[str]:
     return [words[at:at + ALLERGY_TEXT] for at in range(0, min(len(words), 2 * ALLERGY_TEXT), ALLERGY_TEXT)]
 
 
-def _credential(rx: Node) -> Said:
+def _credential(rx: Node) -> Datum:
     """The token of the electronic credential, where that is what the visit was opened with."""
     token = rx["ecToken"] if filled(rx["ecToken"]) else rx["mdtrtCertNo"]
-    return token.said if rx["mdtrtCertType"].text == INSURANCE_CODE and filled(token) else NOTHING
+    return token.datum if rx["mdtrtCertType"].text == INSURANCE_CODE and filled(token) else NOTHING
 
 
 def _readings(rx: Node, visit: Node) -> list[ReadingDraft]:
     at = _moment(visit["mdtrtTime"] if filled(visit["mdtrtTime"]) else rx["prscTime"])
     weight = visit["patnWt"]
-    return [ReadingDraft(Said("29463-7", weight.spot), at, weight.said, Said("kg", weight.spot))] if filled(weight) else []
+    return [ReadingDraft(Datum("29463-7", weight.spot), at, weight.datum, Datum("kg", weight.spot))] if filled(weight) else []
 
 
 # The whole prescription.
@@ -196,7 +196,7 @@ def _note(rx: Node, visit: Node) -> Iterator[tuple[Node, str]]:
 def _signature(upload: Node) -> SignatureDraft | None:
     """What D002 gave. The door takes no upload whose signDigest is not that; a message that is read apart from it may."""
     digest = upload["signDigest"]
-    return SignatureDraft(_moment(upload["pharChkTime"]), digest.said) if is_base64(digest.text) else None
+    return SignatureDraft(_moment(upload["pharChkTime"]), digest.datum) if is_base64(digest.text) else None
 
 
 def _is_chinese(row: Node) -> bool:
@@ -208,19 +208,19 @@ def _main_first(rows: Node) -> list[Node]:
 
 
 def _diagnosis(row: Node, codes: Codes) -> DiagnosisDraft:
-    return DiagnosisDraft(codes.ours("diagnosis", row["diagCode"].said, row["diagName"].text), row["diagName"].said)
+    return DiagnosisDraft(codes.ours("diagnosis", row["diagCode"].datum, row["diagName"].text), row["diagName"].datum)
 
 
-def _department(node: Node) -> Said:
+def _department(node: Node) -> Datum:
     """诊疗科目: the insurance writes an A before it."""
-    return Said(re.sub(r"^A(?=[0-9]{2})", "", node.text), node.spot)
+    return Datum(re.sub(r"^A(?=[0-9]{2})", "", node.text), node.spot)
 
 
-def _rx_kind(rx: Node) -> Said:
+def _rx_kind(rx: Node) -> Datum:
     if rx["longRxFlag"].text == "1":
-        return Said("long_term", rx["longRxFlag"].spot)
+        return Datum("long_term", rx["longRxFlag"].spot)
     kind = rx["rxTypeCode"]
-    return Said("emergency" if kind.text in EMERGENCIES else "general", kind.spot)
+    return Datum("emergency" if kind.text in EMERGENCIES else "general", kind.spot)
 
 
 def _is_piece(row: Node) -> bool:
@@ -230,8 +230,8 @@ def _is_piece(row: Node) -> bool:
 def _decoction(rx: Node, codes: CodeMap) -> DecoctionDraft:
     frequency = rx["rxFrquCodg"]
     ours = codes.ours("frequency", frequency.text) or frequency.text  # that nobody has mapped it, the items say
-    return DecoctionDraft(rx["rxDrugCnt"].said, _word(rx["rxUsedWayName"].said, DECOCTION_METHODS),
-                          Said(PORTIONS.get(ours, ours), frequency.spot))
+    return DecoctionDraft(rx["rxDrugCnt"].datum, _word(rx["rxUsedWayName"].datum, DECOCTION_METHODS),
+                          Datum(PORTIONS.get(ours, ours), frequency.spot))
 
 
 # One drug.
@@ -241,27 +241,27 @@ def _item(rx: Node, row: Node, line: int, codes: Codes) -> ItemDraft:
     whole = _is_piece(row)
     frequency, frequency_name = (rx["rxFrquCodg"], rx["rxFrquName"]) if whole else (row["usedFrquCodg"], row["usedFrquName"])
     route, route_name = (rx["rxUsedWayCodg"], rx["rxUsedWayName"]) if whole else (row["medcWayCodg"], row["medcWayDscr"])
-    prescription_number, extras, foot = rx["hospRxno"].said, row["extras"], row["tcmherbFoote"]
+    prescription_number, extras, foot = rx["hospRxno"].datum, row["extras"], row["tcmherbFoote"]
     return ItemDraft(
-        number=Said(f"{prescription_number.value}-{line}", prescription_number.spot),
-        drug=codes.ours("drug", row["medListCodg"].said, row["drugGenname"].text),
-        name=row["drugGenname"].said,
-        kind=_word(row["rxItemTypeCode"].said, KINDS),
-        dose=_piece_dose(rx, row) if whole else row["sinDoscnt"].said,
-        dose_unit=codes.ours("unit", (row["drugDosunt"] if whole and not filled(row["sinDosunt"]) else row["sinDosunt"]).said),
-        frequency=codes.ours("frequency", frequency.said, frequency_name.text),
-        route=codes.ours("route", route.said, route_name.text),
-        quantity=row["drugCnt"].said,
-        unit=codes.ours("unit", row["drugDosunt"].said),
-        days=row["medcDays"].said,
+        number=Datum(f"{prescription_number.value}-{line}", prescription_number.spot),
+        drug=codes.ours("drug", row["medListCodg"].datum, row["drugGenname"].text),
+        name=row["drugGenname"].datum,
+        kind=_word(row["rxItemTypeCode"].datum, KINDS),
+        dose=_piece_dose(rx, row) if whole else row["sinDoscnt"].datum,
+        dose_unit=codes.ours("unit", (row["drugDosunt"] if whole and not filled(row["sinDosunt"]) else row["sinDosunt"]).datum),
+        frequency=codes.ours("frequency", frequency.datum, frequency_name.text),
+        route=codes.ours("route", route.datum, route_name.text),
+        quantity=row["drugCnt"].datum,
+        unit=codes.ours("unit", row["drugDosunt"].datum),
+        days=row["medcDays"].datum,
         usage=_words(_directions(rx, row)),
-        overdose_reason=extras["overDosRea"].said,
+        overdose_reason=extras["overDosRea"].datum,
         note=_words(_remarks(rx, row)),
-        decoction_mark=_word(foot.said, DECOCTION_MARKS) if whole and foot.text in DECOCTION_MARKS else NOTHING,
-        skin_test=_word(extras["sknTstRslt"].said, SKIN_TESTS),
+        decoction_mark=_word(foot.datum, DECOCTION_MARKS) if whole and foot.text in DECOCTION_MARKS else NOTHING,
+        skin_test=_word(extras["sknTstRslt"].datum, SKIN_TESTS),
         skin_test_at=_moment(extras["sknTstTime"]),
-        skin_test_exemption=extras["sknTstExmpRea"].said,
-        approval=row["hospApprFlag"].said,
+        skin_test_exemption=extras["sknTstExmpRea"].datum,
+        approval=row["hospApprFlag"].datum,
         **_pack(row),
     )
 
@@ -279,12 +279,12 @@ def _directions(rx: Node, row: Node) -> Iterator[tuple[Node, str]]:
         yield rx["rxDoscnt"], f"每次 {rx['rxDoscnt'].text} {rx['rxDosunt'].text}"
 
 
-def _piece_dose(rx: Node, row: Node) -> Said:
+def _piece_dose(rx: Node, row: Node) -> Datum:
     """Of a piece in one 剂: as said, or its part of the whole."""
     total, doses = number(row["drugCnt"]), number(rx["rxDrugCnt"])
     if filled(row["sinDoscnt"]) or total is None or not doses or doses < 0:
-        return row["sinDoscnt"].said
-    return Said(f"{(total / doses).quantize(Decimal('0.0001')).normalize():f}", row["drugCnt"].spot)
+        return row["sinDoscnt"].datum
+    return Datum(f"{(total / doses).quantize(Decimal('0.0001')).normalize():f}", row["drugCnt"].spot)
 
 
 _SPEC = re.compile(
@@ -292,7 +292,7 @@ _SPEC = re.compile(
 """0.5g*60片, 500mg×20片/盒, 0.5g/片."""
 
 
-def _pack(row: Node) -> dict[str, Said]:
+def _pack(row: Node) -> dict[str, Datum]:
     """What one counted unit holds, in the unit of the dose, and how many are in a pack; nothing where drugSpec or the unit of
     the quantity speaks of something else."""
     spec = row["drugSpec"]
@@ -303,7 +303,7 @@ def _pack(row: Node) -> dict[str, Said]:
     if held is None:
         return {}
     strength = Decimal(held.numerator) / Decimal(held.denominator)
-    return {"strength": Said(f"{strength.normalize():f}", spec.spot), "pack_size": Said(said[3] or "", spec.spot)}
+    return {"strength": Datum(f"{strength.normalize():f}", spec.spot), "pack_size": Datum(said[3] or "", spec.spot)}
 
 
 def _remarks(rx: Node, row: Node) -> Iterator[tuple[Node, str]]:
@@ -331,16 +331,16 @@ def _labelled(label: str, node: Node) -> str:
     return f"{label}：{node.text}" if filled(node) else ""
 
 
-def _words(said: Iterator[tuple[Node, str]] | Sequence[tuple[Node, str]]) -> Said:
+def _words(said: Iterator[tuple[Node, str]] | Sequence[tuple[Node, str]]) -> Datum:
     """Several words as one text, at the place of the first."""
     kept = [(node, words) for node, words in said if words]
-    return Said("；".join(dict.fromkeys(words for _, words in kept)), kept[0][0].spot) if kept else NOTHING
+    return Datum("；".join(dict.fromkeys(words for _, words in kept)), kept[0][0].spot) if kept else NOTHING
 
 
-def _moment(node: Node) -> Said:
+def _moment(node: Node) -> Datum:
     """A time of the interface is Beijing time without saying so."""
-    return Said(f"{node.text.replace(' ', 'T')}+08:00", node.spot) if node.text else node.said
+    return Datum(f"{node.text.replace(' ', 'T')}+08:00", node.spot) if node.text else node.datum
 
 
-def _word(said: Said, words: Mapping[str, str]) -> Said:
-    return Said(words.get(said.value, said.value), said.spot)
+def _word(datum: Datum, words: Mapping[str, str]) -> Datum:
+    return Datum(words.get(datum.value, datum.value), datum.spot)

@@ -22,13 +22,13 @@ from domain.lifecycle import Notice, Reported, Status, reported
 from fhir_profiles.drafts import (
     NOTHING,
     CancelDraft,
+    Datum,
     DecoctionDraft,
     DiagnosisDraft,
     Draft,
     ItemDraft,
     PatientDraft,
     ReadingDraft,
-    Said,
     SignatureDraft,
 )
 
@@ -70,7 +70,7 @@ STATUS_WORDS: Mapping[Reported, tuple[str, str]] = {
 No report says `CANCELLING` or `TOO_LATE`: a cancel in this dialect has no codes to be mapped, so it is answered at once.
 """
 
-Extra = Mapping[str, Sequence[Said]]
+Extra = Mapping[str, Sequence[Datum]]
 
 
 def prescription(document: cda.Document, hospital: str, piece_category: str, theirs: Codes) -> Draft:
@@ -81,7 +81,7 @@ def prescription(document: cda.Document, hospital: str, piece_category: str, the
     root, extra = document.root, document.supplement()
     role, author = cda.find(root, "recordTarget/patientRole"), cda.find(root, "author")
     custodian = cda.find(root, "custodian/assignedCustodian/representedCustodianOrganization")
-    written = document.said(cda.find(author, "time"), "value")
+    written = document.datum(cda.find(author, "time"), "value")
     issued = cda_values.moment(written)
     number = document.identifier(role, names.PRESCRIPTION_NUMBER, "DE01.00.020.00")
     medication = document.sections(names.MEDICATION)
@@ -100,7 +100,7 @@ def prescription(document: cda.Document, hospital: str, piece_category: str, the
                  for one in document.observations(section, "DE05.01.024.00")]
     allergy_words, none_known = _allergies(document, extra)
     patient = _patient(document, role, extra, issued)
-    title = theirs.ours("title", document.said(cda.find(author, "assignedAuthor/code"), "code"))
+    title = theirs.ours("title", document.datum(cda.find(author, "assignedAuthor/code"), "code"))
     readings, signature = _readings(document), _signature(document)
     named = [_labelled(document.value(group).value, one) for group in document.observations_of("allergy-group")
              for one in document.labels(group)]
@@ -109,7 +109,7 @@ def prescription(document: cda.Document, hospital: str, piece_category: str, the
         hospital=hospital,
         key=document.key,
         number=number,
-        sent=cda_values.moment(document.said(cda.find(root, "effectiveTime"), "value")),
+        sent=cda_values.moment(document.datum(cda.find(root, "effectiveTime"), "value")),
         issued=issued,
         valid_until=_valid_until(document, issued, medication),
         rx_kind=_extra(extra, "prescription-kind"),
@@ -157,11 +157,11 @@ def cancel(request: cda.Cancel, hospital: str) -> CancelDraft:
 
 # The patient.
 
-def _patient(document: cda.Document, role: Element | None, extra: Extra, issued: Said) -> PatientDraft:
+def _patient(document: cda.Document, role: Element | None, extra: Extra, issued: Datum) -> PatientDraft:
     person, on = cda.find(role, "patient"), issued.value[:10].replace("-", "")
     id_number = document.identifier(person, names.RESIDENT_ID, "DE02.01.030.00")
     coded = cda.find(person, "administrativeGenderCode")
-    gender = document.said(coded, "code", "DE02.01.040.00")
+    gender = document.datum(coded, "code", "DE02.01.040.00")
     document.of_system(coded, names.GENDER_CODES)
     _compared(document, coded, GENDER_WORDS, gender.value)
     born = cda_patient.birth_date(document, person, id_number)
@@ -186,7 +186,7 @@ def _patient(document: cda.Document, role: Element | None, extra: Extra, issued:
     )
 
 
-def _weeks(document: cda.Document, extra: Extra) -> Said:
+def _weeks(document: cda.Document, extra: Extra) -> Datum:
     """Weeks of pregnancy, a bare number or a quantity in weeks."""
     weeks = _extra(extra, "pregnancy-weeks")
     for one in document.observations_of("pregnancy-weeks"):
@@ -196,7 +196,7 @@ def _weeks(document: cda.Document, extra: Extra) -> Said:
     return weeks
 
 
-def _allergies(document: cda.Document, extra: Extra) -> tuple[list[Said], Said]:
+def _allergies(document: cda.Document, extra: Extra) -> tuple[list[Datum], Datum]:
     """Allergies in words, and whether it is said that none are known."""
     words = [one for one in extra.get("allergy-words", ()) if one.value]
     none_known = _extra(extra, "no-known-allergies")
@@ -225,7 +225,7 @@ def _allergies(document: cda.Document, extra: Extra) -> tuple[list[Said], Said]:
 
 # The drugs.
 
-def _items(document: cda.Document, section: Element, number: Said, piece_category: str, theirs: Codes) -> list[ItemDraft]:
+def _items(document: cda.Document, section: Element, number: Datum, piece_category: str, theirs: Codes) -> list[ItemDraft]:
     """The drugs of one section: all western, all patent medicine, or all pieces of one decoction."""
     stated = document.observations(section, "DE08.50.032.00")
     category = document.agreed(document.value(one, "DE08.50.032.00") for one in stated)
@@ -240,26 +240,26 @@ def _items(document: cda.Document, section: Element, number: Said, piece_categor
     decoction = document.observation(section, "DE08.50.049.00")
     doses = _doses(document, decoction) if pieces else NOTHING
     usage = _together([document.observed(decoction, "DE08.50.047.00"), document.observed(decoction, "DE06.00.136.00")])
-    items = [_item(document, one, line, number, Said(kind, category.spot), doses, usage, theirs)
+    items = [_item(document, one, line, number, Datum(kind, category.spot), doses, usage, theirs)
              for line, one in enumerate(document.entries([section], "substanceAdministration"), 1)]
     if pieces:
         _pieces_agree(document, document.value(decoction, "DE08.50.049.00") if decoction is not None else NOTHING, items)
     return items
 
 
-def _item(document: cda.Document, one: Element, line: int, number: Said, kind: Said, doses: Said, usage: Said,
+def _item(document: cda.Document, one: Element, line: int, number: Datum, kind: Datum, doses: Datum, usage: Datum,
           theirs: Codes) -> ItemDraft:
     drug = cda.find(one, "consumable/manufacturedProduct/manufacturedLabeledDrug")
     name = document.words(cda.find(drug, "name"), "DE08.50.022.00")
     rate = cda.find(one, "rateQuantity")
-    times = document.said(rate, "value", "DE06.00.133.00")
-    per = document.said(rate, "unit", "DE06.00.133.00")
+    times = document.datum(rate, "value", "DE06.00.133.00")
+    per = document.datum(rate, "unit", "DE06.00.133.00")
     count = cda_values.decimal(times.value)
     document.take(cda.find(one, "id"), "root")
-    own_number = document.said(cda.find(one, "id"), "extension")
+    own_number = document.datum(cda.find(one, "id"), "extension")
     dose = cda.find(one, "doseQuantity")
-    single = document.said(dose, "value", "DE08.50.023.00")
-    dose_unit = theirs.ours("unit", document.said(dose, "unit", "DE08.50.024.00"))
+    single = document.datum(dose, "value", "DE08.50.023.00")
+    dose_unit = theirs.ours("unit", document.datum(dose, "unit", "DE08.50.024.00"))
     total = document.observation(one, "DE06.00.135.00")
     quantity, unit = (_times(single, doses), dose_unit) if doses.value else (NOTHING, NOTHING)
     if total is not None:
@@ -269,12 +269,12 @@ def _item(document: cda.Document, one: Element, line: int, number: Said, kind: S
         document.fault("CDA_FIXED", period, f"{{{names.XSI}}}type")
     days = document.days(cda.find(period, "width"))
     route = cda.find(one, "routeCode")
-    ours = theirs.ours("route", document.said(route, "code", "DE06.00.134.00"))
+    ours = theirs.ours("route", document.datum(route, "code", "DE06.00.134.00"))
     document.of_system(route, names.ROUTE_CODES)
     _compared(document, route, ROUTE_WORDS, ours.value)
     form = cda.find(one, "administrationUnitCode")
     document.of_system(form, names.FORM_CODES)
-    form_code = document.said(form, "code")
+    form_code = document.datum(form, "code")
     size = document.observed(one, "DE08.50.043.00")
     strength, pack_size = cda_words.pack(size.value, dose_unit.value, unit.value) if kind.value != "tcm_piece" else ("", "")
     directions = [document.words(cda.find(one, "text")), *(
@@ -291,7 +291,7 @@ def _item(document: cda.Document, one: Element, line: int, number: Said, kind: S
     item = ItemDraft(
         # The standard gives the drugs of a prescription no number of their own.
         number=own_number if own_number.value else replace(number, value=f"{number.value}-{line}" if number.value else ""),
-        drug=theirs.ours("drug", document.said(cda.find(drug, "code"), "code", "DE08.50.022.00"), name.value),
+        drug=theirs.ours("drug", document.datum(cda.find(drug, "code"), "code", "DE08.50.022.00"), name.value),
         name=name,
         kind=kind,
         dose=single,
@@ -307,7 +307,7 @@ def _item(document: cda.Document, one: Element, line: int, number: Said, kind: S
         decoction_mark=mark,
         skin_test=NOTHING if skin_test is None else document.value(skin_test),
         skin_test_at=NOTHING if skin_test is None else cda_values.moment(
-            document.said(cda.find(skin_test, "effectiveTime"), "value")),
+            document.datum(cda.find(skin_test, "effectiveTime"), "value")),
         skin_test_exemption=document.observed(one, "skin-test-exemption", names.SUPPLEMENT),
         approval=document.observed(one, "approval", names.SUPPLEMENT),
         strength=replace(size, value=strength),
@@ -316,7 +316,7 @@ def _item(document: cda.Document, one: Element, line: int, number: Said, kind: S
     return replace(item, note=_together(_each_once([*notes, *document.labels(one)])))
 
 
-def _doses(document: cda.Document, decoction: Element | None) -> Said:
+def _doses(document: cda.Document, decoction: Element | None) -> Datum:
     stated = document.observation(decoction, "DE08.50.050.00")
     if stated is None:
         return NOTHING
@@ -340,7 +340,7 @@ def _decoction(document: cda.Document, section: Element, extra: Extra) -> Decoct
     return DecoctionDraft(doses, method, times) if doses.value and method.value and times.value else None
 
 
-def _pieces_agree(document: cda.Document, words: Said, items: Sequence[ItemDraft]) -> None:
+def _pieces_agree(document: cda.Document, words: Datum, items: Sequence[ItemDraft]) -> None:
     """The words of a prescription of pieces (黄芪30g) against its entries."""
     given, _ = cda_words.pieces(words.value)
     doses = [(item.name.value, cda_values.decimal(item.dose.value)) for item in items]
@@ -352,12 +352,12 @@ def _pieces_agree(document: cda.Document, words: Said, items: Sequence[ItemDraft
 
 def _diagnosis(document: cda.Document, observation: Element, theirs: Codes) -> DiagnosisDraft:
     coded = cda.find(observation, "value")
-    name = document.said(coded, "displayName", "DE05.01.024.00")
+    name = document.datum(coded, "displayName", "DE05.01.024.00")
     document.of_system(coded, names.ICD10)
     return DiagnosisDraft(theirs.ours("diagnosis", document.value(observation, "DE05.01.024.00"), name.value), name)
 
 
-def _valid_until(document: cda.Document, issued: Said, medication: Sequence[Element]) -> Said:
+def _valid_until(document: cda.Document, issued: Datum, medication: Sequence[Element]) -> Datum:
     """The end of the validity, however often the document says how long it is."""
     stated = [one for section in medication for one in document.observations(section, "DE06.00.294.00")]
     for one in stated:
@@ -368,9 +368,9 @@ def _valid_until(document: cda.Document, issued: Said, medication: Sequence[Elem
 
 # Words, and what else is said.
 
-def _remarks(document: cda.Document, medication: Sequence[Element]) -> list[Said]:
+def _remarks(document: cda.Document, medication: Sequence[Element]) -> list[Datum]:
     """What the prescriber wrote to the whole prescription: remarks, Chinese diagnosis, and the words of sections."""
-    said: list[Said] = []
+    said: list[Datum] = []
     for section in (*medication, *document.sections(names.PLAN)):
         said += [document.value(one, "DE06.00.179.00") for one in document.observations(section, "DE06.00.179.00")]
         said += [_labelled("治则治法", document.value(one, "DE06.00.300.00"))
@@ -383,14 +383,14 @@ def _remarks(document: cda.Document, medication: Sequence[Element]) -> list[Said
         for one in document.observations(section, "DE05.10.130.00"):
             coded = cda.find(one, "value")
             document.of_system(coded, names.CHINESE_DIAGNOSES)
-            name, code = document.said(coded, "displayName"), document.value(one, "DE05.10.130.00")
+            name, code = document.datum(coded, "displayName"), document.value(one, "DE05.10.130.00")
             both = " ".join(part.value for part in (name, code) if part.value)
             said.append(_labelled(document.qualified(coded) or "中医诊断", replace(code, value=both)))
     document.sections(names.PAYMENT)
     return [one for one in (*said, *document.narratives()) if one.value]
 
 
-def _department(document: cda.Document, organization: Element | None, extra: Extra) -> Said:
+def _department(document: cda.Document, organization: Element | None, extra: Extra) -> Datum:
     """The 诊疗科目: of the supplement, or the department's number where that is one."""
     own = document.identifier(organization, names.DEPARTMENT)
     return document.agreed([_extra(extra, "department"), own if DEPARTMENT.fullmatch(own.value) else NOTHING])
@@ -411,32 +411,32 @@ def _reading(document: cda.Document, entry: Element) -> Iterator[ReadingDraft]:
         yield ReadingDraft(_loinc(document, group), _at(document, group), parts=parts)
 
 
-def _loinc(document: cda.Document, statement: Element) -> Said:
+def _loinc(document: cda.Document, statement: Element) -> Datum:
     code = cda.find(statement, "code")
     document.of_system(code, names.LOINC)
-    return document.said(code, "code")
+    return document.datum(code, "code")
 
 
-def _at(document: cda.Document, statement: Element) -> Said:
-    return cda_values.moment(document.said(cda.find(statement, "effectiveTime"), "value"))
+def _at(document: cda.Document, statement: Element) -> Datum:
+    return cda_values.moment(document.datum(cda.find(statement, "effectiveTime"), "value"))
 
 
-def _measured(document: cda.Document, observation: Element) -> tuple[Said, Said]:
+def _measured(document: cda.Document, observation: Element) -> tuple[Datum, Datum]:
     node = cda.find(observation, "value")
-    value, unit = document.said(node, "value"), document.said(node, "unit")
+    value, unit = document.datum(node, "value"), document.datum(node, "unit")
     return value, replace(unit, value=READING_UNITS.get(unit.value, unit.value))
 
 
 def _signature(document: cda.Document) -> SignatureDraft | None:
     signer = cda.find(document.root, "legalAuthenticator")
-    code = document.said(cda.find(signer, "signatureCode"), "code")
+    code = document.datum(cda.find(signer, "signatureCode"), "code")
     node = None if signer is None else next(signer.iter("{*}signatureText"), None)
     if code.value not in ("", "S"):
         document.fault("CDA_SIGNATURE", code)
     if node is None or not (data := document.words(node)).value:
         return None
     document.take(node, "mediaType", "representation")
-    at = cda_values.moment(document.said(cda.find(signer, "time"), "value"))
+    at = cda_values.moment(document.datum(cda.find(signer, "time"), "value"))
     if not cda.could_be_signature(data.value) or not at.value:
         document.fault("CDA_SIGNATURE", data)
         return None
@@ -452,26 +452,26 @@ def _compared(document: cda.Document, node: Element | None, words: Mapping[str, 
             document.fault("CDA_CONTRADICTION", node, "displayName")
 
 
-def _labelled(label: str, said: Said) -> Said:
-    return replace(said, value=f"{label}：{said.value}") if said.value else NOTHING
+def _labelled(label: str, datum: Datum) -> Datum:
+    return replace(datum, value=f"{label}：{datum.value}") if datum.value else NOTHING
 
 
-def _times(dose: Said, doses: Said) -> Said:
+def _times(dose: Datum, doses: Datum) -> Datum:
     """Grams of a dose times the number of doses."""
     grams, times = cda_values.decimal(dose.value), cda_values.decimal(doses.value)
     return NOTHING if grams is None or times is None else replace(doses, value=cda_values.plain(grams * times))
 
 
-def _together(parts: Sequence[Said]) -> Said:
+def _together(parts: Sequence[Datum]) -> Datum:
     given = [part for part in parts if part.value]
     return replace(given[0], value="；".join(part.value for part in given)) if given else NOTHING
 
 
-def _each_once(parts: Sequence[Said]) -> list[Said]:
+def _each_once(parts: Sequence[Datum]) -> list[Datum]:
     return list({part.value: part for part in reversed(parts) if part.value}.values())[::-1]
 
 
-def _extra(extra: Extra, name: str) -> Said:
+def _extra(extra: Extra, name: str) -> Datum:
     return next(iter(extra.get(name, ())), NOTHING)
 
 
