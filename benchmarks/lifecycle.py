@@ -1,6 +1,8 @@
 """The whole line against null partners, beside four baselines: no orchestrator, stock Prefect, DBOS, Absurd.
 
-Timed: from the start, when every prescription is due at once, until the last is settled and every message about it
+Before the clock starts every worker process of every contender takes a few prescriptions from their first step to the last:
+what a process does once (first contact with Prefect, connections, statements made and prepared) is no part of what one costs.
+Timed: from the start, when every other prescription is due at once, until the last is settled and every message about it
 is delivered. Inside, and the same for all: all steps of `tasks.line`, our own database, the outbox, and what people
 do through the functions the gateway uses (a pharmacist's claim and decision, three signed callbacks of a chain).
 Before, and not timed: the real FHIR intake, once, into a database each contender gets a copy of.
@@ -16,7 +18,6 @@ time (`benchmarks/rig/pace.py`), and what the ratio would be at equal pace stand
 import argparse
 import os
 import random
-import secrets
 import sys
 import tempfile
 import time
@@ -35,11 +36,12 @@ from benchmarks.rig.contender import prepare_absurd
 from benchmarks.rig.cost import cpu_seconds, libpq, percentile, rows_and_bytes, until_idle
 from benchmarks.rig.pace import pace
 from benchmarks.rig.samples import summary
+from benchmarks.rig.servers import STALLED, WARM, Rig, until_finished
 from infra.log import configure
-from sandbox.processes import ROOT, Child, Processes, free_port
+from sandbox.processes import Child, Processes
 from tasks.intake import receive_prescription
 from tests.support.city import HOSPITAL
-from tests.support.services import Postgres, postgres
+from tests.support.services import postgres
 
 NAMES = {"ours": "ours", "lagging": "ours with the window, work first", "prompt": "ours with the window, lag under 10 s",
          "plain": "(a) no orchestrator", "stock": "(b) stock Prefect on our tuned server", "dbos": "(c) DBOS",
@@ -59,13 +61,6 @@ IDLE_SECONDS = 1.5
 BYTES = 5_000
 """Left in Prefect's database per prescription, in bulk, at most."""
 CORES = len(os.sched_getaffinity(0))
-PASSWORD = "bench:" + secrets.token_urlsafe(18)
-"""Opens the Prefect server of this run."""
-STALLED = 60
-"""Seconds without any progress after which a run is given up."""
-
-UNFINISHED = """SELECT (SELECT count(*) FROM prescription WHERE status <> 'settled' OR wake_at <= now())
-                     + (SELECT count(*) FROM outbox WHERE due_at IS NOT NULL)"""
 
 
 @dataclass(frozen=True)
@@ -113,62 +108,9 @@ class Measured:
         return self.cpu / self.piece * other.piece
 
 
-@dataclass(frozen=True)
-class Rig:
-    """What is there for every contender."""
-
-    folder: Path
-    processes: Processes
-    server: Postgres
-
-    @property
-    def postmaster(self) -> int:
-        return int((self.server.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
-
-    def database(self, prescriptions: int) -> str:
-        """A fresh copy of a database with that many prescriptions taken in."""
-        return self.server.fresh(self.server.template(f"city_{prescriptions}", lambda url: _take_in(url, prescriptions)))
-
-    @contextmanager
-    def prefect(self, name: str) -> Iterator[tuple[str, str, int]]:
-        """A Prefect server with its own database: API address, database, process."""
-        database, port = self.server.fresh(), free_port()
-        child = self.processes.start(
-            f"prefect-{name}", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port),
-            env={"PREFECT_HOME": str(self.folder / f"prefect-{name}"), **_environment("prefect-server.env"),
-                 "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,
-                 "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.replace("+psycopg", "+asyncpg")})
-        self.processes.wait_for(f"http://127.0.0.1:{port}/api/health", name=child.name, seconds=150)
-        yield f"http://127.0.0.1:{port}/api", database, child.process.pid
-        self.processes.kill(child.name)
-
-    @contextmanager
-    def contender(self, kind: str, name: str, database: str, *options: str, api: str = "", **more: str) -> Iterator[Child]:
-        """A contender, ready to go, a worker of that name; it is told to end after the block."""
-        folder = self.folder / name
-        folder.mkdir()
-        env = {"SANYI_HOME": str(folder), "SANYI_DATABASE_URL": database, "SANYI_WORKER": name,
-               "SANYI_LOG_LEVEL": "ERROR", "PREFECT_HOME": str(folder / "prefect"), "PREFECT_API_URL": api,
-               "PREFECT_API_AUTH_STRING": PASSWORD, "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", **more}
-        if kind in ("ours", "window"):
-            env |= _environment("prefect-client.env")
-        child = self.processes.start(name, "-m", "benchmarks.rig.contender", kind, str(folder), *options, env=env,
-                                     errand=True)
-        while not (folder / "ready").exists():
-            self.processes.check()
-            time.sleep(0.05)
-        yield child
-        (folder / "stop").touch()
-        child.process.wait(60)
-        self.processes.check()
-
-    def go(self, name: str) -> None:
-        (self.folder / name / "go").touch()
-
-
 def measure(rig: Rig, kind: str, count: int, workers: int, samples: Path | None = None) -> Measured:
     """One contender, `count` prescriptions, so many worker processes. Raises `TimeoutError` when nothing moves any more."""
-    database = rig.database(count)
+    database = rig.database(count + WARM * workers)
     if kind in LIBRARIES:
         theirs = rig.server.fresh()
         if kind == "absurd":
@@ -209,6 +151,12 @@ def _undrawn(connection: "psycopg.Connection[tuple[int]]") -> int:
     return row[0]
 
 
+def _never_drawn(database: str) -> None:
+    """The prescriptions of the warm-up are over before anything is drawn, and no part of what drawing costs."""
+    with psycopg.connect(libpq(database)) as connection:
+        connection.execute("UPDATE prescription SET drawn = NULL WHERE status = 'settled'")
+
+
 def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs: str, server: int | None, api: str,
            samples: Path | None) -> Measured:
     """`theirs`: the orchestrator's own database; `server`: its own process, if it has one."""
@@ -218,23 +166,29 @@ def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs:
         drawer = stack.enter_context(_drawer(rig, kind, database, api))
         children = []
         for part in range(workers):
-            options = ["--part", str(part), str(workers), *(["--orchestrator-database", theirs] if kind in LIBRARIES else []),
+            options = ["--part", str(part), str(workers), "--warm", str(WARM * workers),
+                       *(["--orchestrator-database", theirs] if kind in LIBRARIES else []),
                        *(["--samples", str(samples)] if samples and part == 0 else [])]
             children.append(stack.enter_context(
                 rig.contender(runs, f"worker-{kind}-{part + 1}", database, *options, api=api)))
+        names = [child.name for child in children]
+        rig.warm_up(database, names, WARM * workers)
+        if drawer:
+            _never_drawn(database)
+        if drawer and kind == "prompt":  # What was taken in before the clock starts is drawn by then, as on any day.
+            rig.tell(drawer.name, "go")
+            _until_drawn(rig, database)
         until_idle(beside)
         kept = rows_and_bytes(libpq(theirs)) if theirs else (0, 0)
         ours = [child.process.pid for child in children]
         draws = [drawer.process.pid] if drawer else []
         cpu = {pid: cpu_seconds(pid) for pid in (*ours, *draws, *beside)}
-        if drawer and kind == "prompt":  # What was taken in before the clock starts is drawn by then, as on any day.
-            rig.go(drawer.name)
-            _until_drawn(rig, database)
         started = datetime.now(UTC)
         begin = time.monotonic()
         with pace() as paced:
-            for child in (*([drawer] if drawer else []), *children):
-                rig.go(child.name)
+            if drawer:
+                rig.tell(drawer.name, "go")
+            rig.start(database, names)
             until_finished(rig, database)
         seconds = time.monotonic() - begin
         worked = sum(cpu_seconds(pid) - cpu[pid] for pid in ours)
@@ -275,7 +229,7 @@ def idle(rig: Rig, count: int) -> list[float]:
     city = null_city(rig.folder, database, people=False)
     with (rig.prefect("idle") as (api, _, _), rig.contender("ours", "worker-idle", database, api=api) as child,
           psycopg.connect(libpq(database), autocommit=True) as connection):
-        rig.go(child.name)
+        rig.tell(child.name, "go")
         for number in range(1, count + 2):
             time.sleep(random.uniform(0.3, 1.3))  # noqa: S311  # not to keep step with the worker's own clock
             raw = message(number, datetime.now(UTC))
@@ -292,48 +246,13 @@ def idle(rig: Rig, count: int) -> list[float]:
     return seconds[1:]
 
 
-def _take_in(url: str, count: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        city = null_city(Path(folder), url, people=False)
-        now = datetime.now(UTC)
-        for number in range(1, count + 1):
-            answer = receive_prescription(city, HOSPITAL, message(number, now))
-            assert answer.status == 201, answer.body.decode()
-        city.db.close()
-    with psycopg.connect(libpq(url), autocommit=True) as connection:
-        connection.execute("VACUUM ANALYZE")
-
-
-def until_finished(rig: Rig, database: str) -> None:
-    """Until all is settled and delivered. Raises `TimeoutError`, saying where things are, when nothing moves any more."""
-    left, changed = -1, time.monotonic()
-    with psycopg.connect(libpq(database), autocommit=True) as connection:
-        while True:
-            row = connection.execute(UNFINISHED).fetchone()
-            assert row
-            if row[0] == 0:
-                return
-            if row[0] != left:
-                left, changed = row[0], time.monotonic()
-            if time.monotonic() - changed > STALLED:
-                where = connection.execute("SELECT status, trouble, waiting_for, count(*) FROM prescription "
-                                           "GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 5").fetchall()
-                raise TimeoutError(f"nothing moved for {STALLED} s; {left} unfinished; most are {where}")
-            rig.processes.check()
-            time.sleep(0.1)
-
-
 def _settled_after(database: str, started: datetime) -> list[float]:
-    """Seconds from the start to settled, of every prescription."""
+    """Seconds from the start to settled, of every prescription that was settled after it."""
     with psycopg.connect(libpq(database), autocommit=True) as connection:
         rows = connection.execute("SELECT min(at) FROM history WHERE to_status = 'settled' AND from_status <> 'settled' "
                                   "GROUP BY prescription_id").fetchall()
-    return [(datetime.fromisoformat(at) - started).total_seconds() for at, in rows]
-
-
-def _environment(file: str) -> dict[str, str]:
-    lines = (ROOT / "infra" / "deploy" / file).read_text(encoding="utf-8").splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    after = [(datetime.fromisoformat(at) - started).total_seconds() for at, in rows]
+    return [seconds for seconds in after if seconds >= 0]
 
 
 def show(console: Console, measured: dict[str, Measured]) -> None:

@@ -21,16 +21,13 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.lifecycle import Rig, until_finished
 from benchmarks.rig.cost import cpu_seconds, libpq, until_idle
 from benchmarks.rig.pace import pace
+from benchmarks.rig.servers import WARM, Rig, until_finished
 from infra.log import configure
 from sandbox.processes import Processes
 from tests.support.services import postgres
 
-WARM = 25
-"""Prescriptions per worker before the clock starts: what a process does once, when it first meets Prefect and PostgreSQL,
-is no part of what a prescription costs."""
 CORES = len(os.sched_getaffinity(0))
 """Of this machine, for all of it: workers, Prefect, PostgreSQL."""
 OVERLAPS = """SELECT count(*) FROM hop a JOIN hop b ON a.prescription_id = b.prescription_id AND a.ctid < b.ctid
@@ -79,8 +76,6 @@ def measure(rig: Rig, kind: str, workers: int, count: int) -> Measured:
     """So many processes of a kind, `ours` or `plain`; `count` prescriptions."""
     warm = WARM * workers
     database = rig.database(count + warm)
-    later = f"id NOT IN (SELECT id FROM prescription ORDER BY id LIMIT {warm})"  # noqa: S608
-    _wake(database, "now() + interval '1 day'", later)
     with ExitStack() as stack:
         api, prefects, server = stack.enter_context(rig.prefect(f"workers-{workers}")) if kind == "ours" else ("", "", None)
         names = [f"{kind}-{number}-of-{workers}" for number in range(1, workers + 1)]
@@ -91,15 +86,11 @@ def measure(rig: Rig, kind: str, workers: int, count: int) -> Measured:
         def used() -> tuple[float, float, float]:
             return sum(map(cpu_seconds, pids)), cpu_seconds(server) if server else 0.0, cpu_seconds(rig.postmaster)
 
-        for name in names:
-            rig.go(name)
-        while _count(database, "SELECT count(*) FROM prescription WHERE status = 'settled'") < warm:
-            rig.processes.check()
-            time.sleep(0.1)
+        rig.warm_up(database, names, warm)
         until_idle(beside)
         before, commits, begin = used(), _commits(database), time.monotonic()
         with pace() as paced:
-            _wake(database, "now()", "status = 'received'")
+            rig.start(database, names)
             until_finished(rig, database)
         seconds, at_end = time.monotonic() - begin, used()
         commits = _commits(database) - commits
@@ -121,11 +112,6 @@ def _count(database: str, statement: str) -> int:
         row = connection.execute(statement).fetchone()
     assert row
     return int(row[0])
-
-
-def _wake(database: str, when: str, which: str) -> None:
-    with psycopg.connect(libpq(database)) as connection:
-        connection.execute(f"UPDATE prescription SET wake_at = {when} WHERE {which}")  # noqa: S608
 
 
 def _commits(database: str) -> int:

@@ -15,8 +15,10 @@ from domain.lifecycle import STAGES
 from flows.batch import SLOW, batch_of_prescriptions
 from infra.db import prescriptions
 from infra.db.prescriptions import Due
+from infra.db.queue import look, portion
 from infra.log import get_logger
 from infra.settings import Settings
+from infra.topology import Kind
 from tasks.city import City
 from tasks.line import Hop
 from tasks.reports import deliver_to, waited_for
@@ -64,6 +66,7 @@ class Dispatcher:
         self._city = city
         self._settings = settings
         self._lease = timedelta(seconds=settings.lease_seconds)
+        self._name = settings.worker[:40]
         self._held: dict[str, tuple[str, str]] = {}
         """Token and lane of every prescription we have a lease on."""
         self._ready: deque[Batch] = deque()
@@ -110,18 +113,27 @@ class Dispatcher:
         return sum(not slow for slow in self._runs.values()) < at_once and len(self._runs) < SLOW_RUNS * at_once
 
     def _claim(self) -> list[Batch]:
+        if not (count := self._portion()):
+            return []
         # A token per claim: a lease that ran out while we were busy is not given back by its former holder.
-        token = f"{self._settings.worker[:40]}/{secrets.token_hex(6)}"
+        token = f"{self._name}/{secrets.token_hex(6)}"
         # A partner that keeps us waiting may hold so many, and no more: the room is for the others.
         full = [lane for lane, count in Counter(lane for _, lane in self._held.values()).items()
                 if count >= 2 * self._settings.batch_limit]
         with self._city.db.transaction("lease.claimed") as session:
             due = prescriptions.lease_due(session, token, at=self._city.now(), lease=self._lease,
-                                          limit=self._settings.batch_limit, without=full)
+                                          limit=count, without=full)
         # What we still hold has lost its lease to a stall of ours: it keeps the new one, and does not run twice.
         fresh = [one for one in due if one.id not in self._held]
         self._held |= {one.id: (token, one.lane) for one in due}
         return batches(fresh, self._settings.batch_limit)
+
+    def _portion(self) -> int:
+        """How many of those due are ours to take; a look that finds nothing commits nothing."""
+        slow = len(self._beside) + sum(not hop.done() for hops in self._runs.values() for hop in hops.values())
+        with self._city.db.reading() as session:
+            queue = look(session, self._name, kind=Kind.WORKER, at=self._city.now(), room=self._settings.batch_limit)
+        return portion(queue, self._settings.batch_limit, slow)
 
     def _start(self, batch: Batch) -> None:
         slow: dict[str, asyncio.Task[Hop]] = {}

@@ -1,6 +1,8 @@
 """One contender as a process of its own: says when it is ready, waits for the start, works until it is stopped.
 
-It watches its folder for the files `go` and `stop`, not for signals: a Prefect flow run takes SIGTERM for itself.
+It watches its folder for the files `go`, `start` and `stop`, not for signals: a Prefect flow run takes SIGTERM for itself.
+At `go` it warms up with a few prescriptions that count for nobody, from their first step to the last; who has a queue finds
+the others in it once they are due, who has none waits for `start`.
 
 All of them run the same steps on the same kind of city and deliver the same outbox; they differ in who says what
 comes next. `ours` and `plain` meet pharmacists and chains as the product does, through the queue. `stock`, `dbos`
@@ -11,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -26,6 +29,7 @@ from infra.db import prescriptions
 from infra.db.rows import PrescriptionRow
 from infra.log import configure
 from infra.settings import get_settings
+from infra.topology import Kind
 from tasks import line
 from tasks.city import City
 from tasks.reports import deliver_due
@@ -37,17 +41,49 @@ AT_ONCE = 10
 Advance = Callable[[line.Step, str], Awaitable[Any]]
 
 
-async def ours(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
+@dataclass(frozen=True)
+class Errand:
+    """What one contender's process is to do, and the words it waits for."""
+
+    folder: Path
+    warm: list[str]
+    """Prescriptions before the clock starts."""
+    ids: list[str]
+    """Those that count, if there is no queue to find them in."""
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def word(self, word: str) -> None:
+        while not (self.folder / word).exists():  # noqa: ASYNC110  # the word comes from another process
+            await asyncio.sleep(0.05)
+
+    async def ready(self) -> None:
+        (self.folder / "ready").touch()
+        await self.word("go")
+
+    async def stopped(self) -> None:
+        await self.word("stop")
+        self.stop.set()
+
+    async def each(self, run: Callable[[str], Awaitable[Any]]) -> None:
+        """Warm up, wait for the start, do what counts; `AT_ONCE` at the same time."""
+        await _all(self.warm, run)
+        await self.word("start")
+        await _all(self.ids, run)
+        await self.stop.wait()
+
+
+async def ours(city: City, errand: Errand) -> None:
     """The product: dispatcher, batches, flow runs."""
     from flows import home
     home.city = lambda: city  # type: ignore[assignment]  # before any flow asks for it
     from flows.dispatcher import Dispatcher
-    async with home.prefect_clients():
-        await ready()
-        await Dispatcher(city, get_settings()).run(stop)
+    from flows.prefect_server import part_of
+    async with home.prefect_clients(), part_of(city, Kind.WORKER):
+        await errand.ready()
+        await Dispatcher(city, get_settings()).run(errand.stop)
 
 
-async def window(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
+async def window(city: City, errand: Errand) -> None:
     """Who draws each prescription in Prefect, beside our workers."""
     from prefect.client.orchestration import get_client
 
@@ -57,15 +93,15 @@ async def window(city: City, ids: list[str], stop: asyncio.Event, ready: Callabl
     async with home.prefect_clients():
         async with get_client() as client:
             await client.create_deployment(await client.create_flow_from_name(FLOW), DEPLOYMENT, enforce_parameter_schema=False)
-        await ready()
+        await errand.ready()
         drawing = asyncio.create_task(Window(city, get_settings()).keep_drawing())
-        await stop.wait()
+        await errand.stop.wait()
         drawing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await drawing
 
 
-async def plain(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
+async def plain(city: City, errand: Errand) -> None:
     """(a) No orchestrator: claim what is due, hop, let go."""
     settings = get_settings()
     lease = timedelta(seconds=settings.lease_seconds)
@@ -75,9 +111,9 @@ async def plain(city: City, ids: list[str], stop: asyncio.Event, ready: Callable
         async with turns:
             await line.hop(city, rx_id)
 
-    await ready()
-    async with _outbox_delivered(city, stop):
-        while not stop.is_set():
+    await errand.ready()
+    async with _outbox_delivered(city, errand.stop):
+        while not errand.stop.is_set():
             with city.db.transaction() as session:
                 due = prescriptions.lease_due(session, settings.worker, at=city.now(), lease=lease,
                                               limit=settings.batch_limit)
@@ -87,7 +123,7 @@ async def plain(city: City, ids: list[str], stop: asyncio.Event, ready: Callable
             await asyncio.sleep(0 if due else settings.poll_seconds)
 
 
-async def stock(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
+async def stock(city: City, errand: Errand) -> None:
     """(b) Prefect as it comes: a flow run per prescription, a task run per step, default settings."""
     from prefect import flow, task
 
@@ -104,14 +140,12 @@ async def stock(city: City, ids: list[str], stop: asyncio.Event, ready: Callable
     async def one_prescription(rx_id: str) -> None:
         await _to_settled(city, rx_id, lambda step, rx_id: tasks[step](rx_id))
 
-    await ready()
-    async with _outbox_delivered(city, stop):
-        await _all(ids, one_prescription)
-        await stop.wait()
+    await errand.ready()
+    async with _outbox_delivered(city, errand.stop):
+        await errand.each(one_prescription)
 
 
-async def dbos(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[[], Awaitable[None]],
-               *, database: str) -> None:
+async def dbos(city: City, errand: Errand, *, database: str) -> None:
     """(c) DBOS: a durable workflow per prescription, its id as the workflow's, a durable step per step.
 
     Started in this process without a queue, which saves it a write and a poll.
@@ -139,15 +173,13 @@ async def dbos(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[
         await handle.get_result()
 
     DBOS.launch()
-    await ready()
-    async with _outbox_delivered(city, stop):
-        await _all(ids, start)
-        await stop.wait()
+    await errand.ready()
+    async with _outbox_delivered(city, errand.stop):
+        await errand.each(start)
     DBOS.destroy()
 
 
-async def absurd(city: City, ids: list[str], stop: asyncio.Event, ready: Callable[[], Awaitable[None]],
-                 *, database: str) -> None:
+async def absurd(city: City, errand: Errand, *, database: str) -> None:
     """(d) Absurd: a durable task per prescription in a queue that all its workers share, a checkpoint per step."""
     from absurd_sdk import AsyncAbsurd, AsyncTaskContext
 
@@ -165,12 +197,10 @@ async def absurd(city: City, ids: list[str], stop: asyncio.Event, ready: Callabl
 
         await _to_settled(city, rx_id, advance)
 
-    await ready()
-    async with _outbox_delivered(city, stop):
-        for rx_id in ids:
-            await app.spawn("one-prescription", {"prescription": rx_id}, idempotency_key=rx_id)
+    await errand.ready()
+    async with _outbox_delivered(city, errand.stop):
         working = asyncio.create_task(app.start_worker(concurrency=AT_ONCE, poll_interval=get_settings().poll_seconds))
-        await stop.wait()
+        await errand.each(lambda rx_id: app.spawn("one-prescription", {"prescription": rx_id}, idempotency_key=rx_id))
         app.stop_worker()
         await working
     await app.close()
@@ -236,35 +266,23 @@ async def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--orchestrator-database", default="", help="of one that is a library on PostgreSQL")
     parser.add_argument("--samples", type=Path)
+    parser.add_argument("--warm", type=int, default=0, help="so many of all are for the warm-up")
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), help="which part of how many is its own, if there is no queue")
     given = parser.parse_args()
     settings = get_settings()
     configure(settings.log_level)
-    stop = asyncio.Event()
     city = null_city(given.folder, settings.database_url, people=given.contender in ("ours", "window", "plain"))
     with city.db.reading() as session:
         part, parts = given.part
-        ids = list(session.scalars(sa.select(PrescriptionRow.id).order_by(PrescriptionRow.id)))[part::parts]
-
-    async def told(word: str) -> None:
-        while not (given.folder / word).exists():  # noqa: ASYNC110  # the word comes from another process
-            await asyncio.sleep(0.05)
-
-    async def stopped() -> None:
-        await told("stop")
-        stop.set()
-
-    async def ready() -> None:
-        (given.folder / "ready").touch()
-        await told("go")
-
+        ids = list(session.scalars(sa.select(PrescriptionRow.id).order_by(PrescriptionRow.id)))
+    errand = Errand(given.folder, ids[:given.warm][part::parts], ids[given.warm:][part::parts])
     run = CONTENDERS[given.contender]
     if given.orchestrator_database:
         run = partial(run, database=given.orchestrator_database)
     with sampling(given.samples):
         async with asyncio.TaskGroup() as beside:
-            beside.create_task(stopped())
-            await run(city, ids, stop, ready)
+            beside.create_task(errand.stopped())
+            await run(city, errand)
     city.db.close()
 
 
