@@ -1,4 +1,4 @@
-"""The whole line against null partners, beside four baselines: no orchestrator, stock Prefect, DBOS, Absurd.
+"""The whole line against null partners, beside four baselines and a floor: no orchestrator, stock Prefect, DBOS, Absurd.
 
 Before the clock starts every worker process of every contender takes a few prescriptions from their first step to the last:
 what a process does once (first contact with Prefect, connections, statements made and prepared) is no part of what one costs.
@@ -10,6 +10,9 @@ Each contender has as many worker processes as the machine has cores (`--workers
 others get an equal part of the prescriptions each. PostgreSQL and the Prefect server are beside them. PostgreSQL runs
 without fsync for all of them: what is compared is CPU, not a disk. Stock Prefect is stock on the client's side only: its
 server is ours, tuned by infra/deploy/prefect-server.env, which is in its favour.
+
+The floor (e) is no way to do it: PostgreSQL counts the commits and statements of ours, and raw prepared psycopg does as many on
+the same schema, so it prints what the database and its driver alone would cost (`benchmarks/rig/floor.py`).
 
 The machine is shared and twice as slow at one moment as at another: what a fixed piece of work costs is measured all the
 time (`benchmarks/rig/pace.py`), and what the ratio would be at equal pace stands beside it. Targets are judged by the clock.
@@ -23,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +37,7 @@ from rich.table import Table
 from benchmarks.rig.city import message, null_city
 from benchmarks.rig.contender import prepare_absurd
 from benchmarks.rig.cost import cpu_seconds, libpq, percentile, rows_and_bytes, until_idle
+from benchmarks.rig.floor import Load, counting, load_of
 from benchmarks.rig.pace import pace
 from benchmarks.rig.samples import summary
 from benchmarks.rig.servers import STALLED, WARM, Rig, until_finished
@@ -45,13 +49,15 @@ from tests.support.services import postgres
 
 NAMES = {"ours": "ours", "lagging": "ours with the window, work first", "prompt": "ours with the window, lag under 10 s",
          "plain": "(a) no orchestrator", "stock": "(b) stock Prefect on our tuned server", "dbos": "(c) DBOS",
-         "absurd": "(d) Absurd"}
+         "absurd": "(d) Absurd", "floor": "(e) the floor: as many statements, raw"}
 LIBRARIES = ("dbos", "absurd")
 """Orchestrators that are libraries on a PostgreSQL database of their own."""
 TARGETS = {"plain": 0.9, "stock": 10.0, "dbos": 1.2, "absurd": 0.0}
 """Our prescriptions/s without the window over theirs, at least; nothing was promised of (d)."""
 WINDOWS = {"lagging": (3600.0, 0.8), "prompt": (10.0, 0.5)}
 """With the window: seconds it may lag behind, and our rate over that of (a), at least."""
+ABOVE_FLOOR = 2.5
+"""Our CPU per prescription over that of (e), at most."""
 DRAWING = 150.0
 """CPU-ms of everything that the window costs per prescription, at most."""
 CATCHING_UP = 8.0
@@ -83,6 +89,8 @@ class Measured:
     """Left in the orchestrator's own database, per prescription."""
     size: float
     """Bytes, likewise."""
+    load: Load = field(default_factory=Load)
+    """What our database was asked; in Prefect's there is more."""
     drawing: float = 0.0
     """CPU-ms per prescription of the process that draws; in `server` and `postgres` is what it makes them do."""
     catching_up: float = 0.0
@@ -116,7 +124,7 @@ def measure(rig: Rig, kind: str, count: int, workers: int, samples: Path | None 
         if kind == "absurd":
             prepare_absurd(theirs)
         return _drive(rig, kind, count, workers, database, theirs, None, "", samples)
-    if kind == "plain":
+    if kind in ("plain", "floor"):
         return _drive(rig, kind, count, workers, database, "", None, "", samples)
     with rig.prefect(kind) as (api, prefects, pid):
         return _drive(rig, kind, count, workers, database, prefects, pid, api, samples)
@@ -168,6 +176,7 @@ def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs:
         for part in range(workers):
             options = ["--part", str(part), str(workers), "--warm", str(WARM * workers),
                        *(["--orchestrator-database", theirs] if kind in LIBRARIES else []),
+                       *(["--load", str(rig.load)] if kind == "floor" else []),
                        *(["--samples", str(samples)] if samples and part == 0 else [])]
             children.append(stack.enter_context(
                 rig.contender(runs, f"worker-{kind}-{part + 1}", database, *options, api=api)))
@@ -183,6 +192,7 @@ def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs:
         ours = [child.process.pid for child in children]
         draws = [drawer.process.pid] if drawer else []
         cpu = {pid: cpu_seconds(pid) for pid in (*ours, *draws, *beside)}
+        counting(libpq(database))
         started = datetime.now(UTC)
         begin = time.monotonic()
         with pace() as paced:
@@ -192,6 +202,9 @@ def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs:
             until_finished(rig, database)
         seconds = time.monotonic() - begin
         worked = sum(cpu_seconds(pid) - cpu[pid] for pid in ours)
+        load = load_of(libpq(database), count)
+        if kind == "ours":
+            load.save(rig.load)
         catching_up, lag = _caught_up(rig, database, started) if drawer else (0.0, 0.0)
         # What the Prefect server has put off is part of the price.
         until_idle(beside)
@@ -205,7 +218,7 @@ def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs:
         kind, count, seconds, 1000 * worked / count, 1000 * cpu[server] / count if server else 0.0,
         1000 * cpu[rig.postmaster] / count, paced.mean, percentile(settled, 0.5), percentile(settled, 0.95),
         (left[0] - kept[0]) / count, (left[1] - kept[1]) / count,
-        1000 * sum(cpu[pid] for pid in draws) / count, catching_up, lag)
+        load, 1000 * sum(cpu[pid] for pid in draws) / count, catching_up, lag)
 
 
 def _caught_up(rig: Rig, database: str, started: datetime) -> tuple[float, float]:
@@ -257,12 +270,13 @@ def _settled_after(database: str, started: datetime) -> list[float]:
 
 def show(console: Console, measured: dict[str, Measured]) -> None:
     """The table."""
-    table = Table("", "N", "rx/s", "CPU-ms/rx: worker", "drawing", "Prefect", "PostgreSQL", "a piece", "s since all were due: p50",
-                  "p95", "rows left/rx", "bytes left/rx",
+    table = Table("", "N", "rx/s", "CPU-ms/rx: worker", "drawing", "Prefect", "PostgreSQL", "a piece", "commits", "statements",
+                  "s since all were due: p50", "p95", "rows left/rx", "bytes left/rx",
                   title="all due at once; rows and bytes: in the orchestrator's own database")
     for one in measured.values():
         table.add_row(NAMES[one.contender], str(one.count), f"{one.rate:.1f}", f"{one.worker:.1f}", f"{one.drawing:.1f}",
-                      f"{one.server:.1f}", f"{one.postgres:.1f}", f"{one.piece:.1f}", f"{one.p50:.1f}", f"{one.p95:.1f}",
+                      f"{one.server:.1f}", f"{one.postgres:.1f}", f"{one.piece:.1f}",
+                      f"{one.load.commits:.1f}", f"{one.load.statements:.0f}", f"{one.p50:.1f}", f"{one.p95:.1f}",
                       f"{one.rows:.1f}", f"{one.size:,.0f}")
     console.print(table)
 
@@ -279,6 +293,12 @@ def verdict(measured: dict[str, Measured], waits: list[float]) -> tuple[str, int
             words.append(f"{ratio:.2f} {unit} ({us.faster_than(them):.2f} at equal pace, {them.cpu_at(us) / us.cpu:.2f} in CPU)")
         elif kind not in measured:
             missing.append(NAMES[kind])
+    if us and "floor" in measured:
+        floor = measured["floor"]
+        held &= us.cpu <= ABOVE_FLOOR * floor.cpu
+        words.append(f"{us.cpu / floor.cpu:.2f} times (e) in CPU ({us.cpu_at(floor) / floor.cpu:.2f} at equal pace)")
+    else:
+        missing.append(NAMES["floor"])
     for kind, (allowed, least) in WINDOWS.items():
         if not us or kind not in measured or "plain" not in measured:
             missing.append(NAMES[kind])
@@ -315,13 +335,15 @@ def main() -> int:
     parser.add_argument("--profile", action="store_true", help="where our worker spends its CPU")
     given = parser.parse_args()
     configure("ERROR")
-    console = Console(highlight=False, width=150)
+    console = Console(highlight=False, width=180)
     measured: dict[str, Measured] = {}
     waits: list[float] = []
     with (tempfile.TemporaryDirectory(prefix="sybench") as name, Processes(Path(name) / "logs") as processes,
-          postgres() as server):
+          postgres(shared_preload_libraries="pg_stat_statements") as server):
         rig = Rig(Path(name), processes, server)
         for kind in given.only:
+            if kind == "floor" and "ours" not in measured:
+                continue
             samples = Path(name) / "samples.json" if given.profile and kind == "ours" else None
             count = given.stock if kind == "stock" else given.prescriptions
             console.print(f"· {NAMES[kind]}: {count} prescriptions")

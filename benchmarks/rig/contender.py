@@ -23,6 +23,7 @@ import sqlalchemy as sa
 
 from benchmarks.rig.city import Act, hand_over, null_city
 from benchmarks.rig.cost import libpq
+from benchmarks.rig.floor import Floor, Load
 from benchmarks.rig.samples import sampling
 from domain.lifecycle import Status
 from infra.db import prescriptions
@@ -55,6 +56,10 @@ class Errand:
     async def word(self, word: str) -> None:
         while not (self.folder / word).exists():  # noqa: ASYNC110  # the word comes from another process
             await asyncio.sleep(0.05)
+
+    async def at_start(self, then: Callable[[], None]) -> None:
+        await self.word("start")
+        then()
 
     async def ready(self) -> None:
         (self.folder / "ready").touch()
@@ -121,6 +126,18 @@ async def plain(city: City, errand: Errand) -> None:
             with city.db.transaction() as session:
                 prescriptions.release(session, settings.worker, [claimed.id for claimed in due])
             await asyncio.sleep(0 if due else settings.poll_seconds)
+
+
+async def floor(city: City, errand: Errand, *, load: Path) -> None:
+    """(e) The same number of commits and statements with raw psycopg."""
+    raw = Floor(libpq(get_settings().database_url), Load.read(load))
+
+    async def settle(rx_id: str) -> None:
+        raw.settle(rx_id)
+
+    await errand.ready()
+    await errand.each(settle)
+    raw.close()
 
 
 async def stock(city: City, errand: Errand) -> None:
@@ -257,7 +274,7 @@ async def _outbox_delivered(city: City, stop: asyncio.Event) -> Any:
 
 
 CONTENDERS: Mapping[str, Callable[..., Awaitable[None]]] = {
-    "ours": ours, "window": window, "plain": plain, "stock": stock, "dbos": dbos, "absurd": absurd}
+    "ours": ours, "window": window, "plain": plain, "floor": floor, "stock": stock, "dbos": dbos, "absurd": absurd}
 
 
 async def main() -> None:
@@ -266,6 +283,7 @@ async def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--orchestrator-database", default="", help="of one that is a library on PostgreSQL")
     parser.add_argument("--samples", type=Path)
+    parser.add_argument("--load", type=Path, help="what the floor does, as ours was counted")
     parser.add_argument("--warm", type=int, default=0, help="so many of all are for the warm-up")
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), help="which part of how many is its own, if there is no queue")
     given = parser.parse_args()
@@ -279,9 +297,12 @@ async def main() -> None:
     run = CONTENDERS[given.contender]
     if given.orchestrator_database:
         run = partial(run, database=given.orchestrator_database)
-    with sampling(given.samples):
+    if given.load:
+        run = partial(run, load=given.load)
+    with sampling(given.samples) as sample:
         async with asyncio.TaskGroup() as beside:
             beside.create_task(errand.stopped())
+            beside.create_task(errand.at_start(sample))
             await run(city, errand)
     city.db.close()
 

@@ -3,7 +3,7 @@
 import json
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,16 +42,19 @@ class Samples:
 
 
 @contextmanager
-def sampling(path: Path | None) -> Iterator[None]:
-    """Sample until the end of the block and save to `path`; None: do nothing."""
+def sampling(path: Path | None) -> Iterator[Callable[[], None]]:
+    """Sample from the call of what it gives until the end of the block, and save to `path`; None: do nothing."""
     if path is None:
-        yield
+        yield lambda: None
         return
     samples = Samples()
+
+    def begin() -> None:
+        signal.setitimer(signal.ITIMER_PROF, EVERY, EVERY)
+
     signal.signal(signal.SIGPROF, samples.take)
-    signal.setitimer(signal.ITIMER_PROF, EVERY, EVERY)
     try:
-        yield
+        yield begin
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         samples.save(path)

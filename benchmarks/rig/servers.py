@@ -25,7 +25,7 @@ WARM = 20
 STALLED = 60
 """Seconds without any progress after which a run is given up."""
 
-UNFINISHED = """SELECT (SELECT count(*) FROM prescription WHERE status <> 'settled' OR wake_at <= now())
+UNFINISHED = """SELECT /* bench */ (SELECT count(*) FROM prescription WHERE status <> 'settled' OR wake_at <= now())
                      + (SELECT count(*) FROM outbox WHERE due_at IS NOT NULL)"""
 
 
@@ -36,6 +36,11 @@ class Rig:
     folder: Path
     processes: Processes
     server: Postgres
+
+    @property
+    def load(self) -> Path:
+        """Where what ours asks of the database is kept for the floor."""
+        return self.folder / "load.json"
 
     @property
     def postmaster(self) -> int:
@@ -133,14 +138,14 @@ def until_finished(rig: Rig, database: str) -> None:
 def wake(database: str, when: str, which: str) -> None:
     """Set when prescriptions are due; both are SQL."""
     with psycopg.connect(libpq(database)) as connection:
-        connection.execute(f"UPDATE prescription SET wake_at = {when} WHERE {which}")  # noqa: S608
+        connection.execute(f"UPDATE /* bench */ prescription SET wake_at = {when} WHERE {which}")  # noqa: S608
 
 
 def _warm(database: str, count: int) -> bool:
     """Whether so many are settled and nothing waits to be delivered."""
     with psycopg.connect(libpq(database)) as connection:
-        row = connection.execute("SELECT (SELECT count(*) FROM prescription WHERE status = 'settled') = %s AND NOT EXISTS "
-                                 "(SELECT FROM outbox WHERE due_at IS NOT NULL)", [count]).fetchone()
+        row = connection.execute("SELECT /* bench */ (SELECT count(*) FROM prescription WHERE status = 'settled') = %s "
+                                 "AND NOT EXISTS (SELECT FROM outbox WHERE due_at IS NOT NULL)", [count]).fetchone()
     assert row
     return bool(row[0])
 

@@ -4,21 +4,26 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
 from benchmarks.lifecycle import Measured, verdict
 from benchmarks.rig import contender
 from benchmarks.rig.city import null_city
-from benchmarks.rig.cost import cpu_seconds, percentile
+from benchmarks.rig.cost import cpu_seconds, libpq, percentile
+from benchmarks.rig.floor import Floor, Load, counting, load_of, transactions, verb_of
+from benchmarks.rig.servers import _take_in
 from domain.lifecycle import Status
 from infra.db import prescriptions
 from infra.db.rows import DiscrepancyRow
 from tasks.line import hop
 from tasks.reports import deliver_due
 from tests.support.city import admit
+from tests.support.services import postgres
 
 
 def measured(name: str, seconds: float, size: float = 0) -> Measured:
@@ -87,13 +92,51 @@ def every(**more: Measured) -> dict[str, Measured]:
     return {"ours": measured("ours", 10.0), "lagging": replace(measured("lagging", 11.0), **drawn),
             "prompt": replace(measured("prompt", 15.0), **drawn), "plain": measured("plain", 9.5),
             "stock": measured("stock", 200.0), "dbos": measured("dbos", 15.0),
-            "absurd": measured("absurd", 9.0)} | more
+            "absurd": measured("absurd", 9.0), "floor": replace(measured("floor", 2.0), worker=0.0005)} | more
+
+
+@pytest.mark.parametrize(("floor", "code"), [(0.0004, 0), (0.00039, 1)])
+def test_more_than_two_and_a_half_times_the_cpu_of_the_floor_fails_the_benchmark(floor, code):
+    every_one = every()
+    said, found = verdict(every_one | {"floor": replace(every_one["floor"], worker=floor)}, [1.0])
+    assert found == code
+    assert "times (e) in CPU" in said
+
+
+def test_the_floor_spreads_what_was_counted_over_as_many_transactions_and_moves_the_prescription_in_the_last():
+    spread = transactions(Load(commits=3.2, select=4.4, insert=1.6, update=2, delete=0.1))
+    assert len(spread) == 3
+    assert Counter(verb for verbs in spread for verb in verbs) == {"select": 4, "insert": 2, "update": 2}
+    assert max(map(len, spread)) - min(map(len, spread)) <= 1
+    assert "update" in spread[-1]
+
+
+@pytest.mark.parametrize(("query", "verb"), [
+    ("SELECT 1", "select"), ("WITH RECURSIVE x AS (SELECT 1) SELECT 1", "select"), ("COMMIT", "commit"),
+    ("INSERT INTO x VALUES ($1)", "insert"), ("update\n x SET y = $1", "update")])
+def test_a_statement_is_counted_by_its_verb(query, verb):
+    assert verb_of(query) == verb
+
+
+def test_the_floor_settles_a_prescription_with_as_many_commits_and_statements_as_were_counted():
+    with postgres(shared_preload_libraries="pg_stat_statements") as server:
+        url = server.fresh(server.template("one", lambda url: _take_in(url, 1)))
+        load, database = Load(commits=4, select=5, insert=2, update=3), libpq(url)
+        with psycopg.connect(database) as connection:
+            (rx_id,) = connection.execute("SELECT id FROM prescription").fetchone()
+        floor = Floor(database, load)
+        counting(database)
+        floor.settle(rx_id)
+        assert load_of(database, 1) == load
+        with psycopg.connect(database) as connection:
+            assert connection.execute("SELECT status FROM prescription").fetchone() == ("settled",)
+        floor.close()
 
 
 def test_a_target_that_was_not_measured_does_not_hold():
     found = {"ours": measured("ours", 10.0), "plain": measured("plain", 9.5)}
     said, code = verdict(found, [])
     assert code == 2
-    assert said.endswith("(b) stock Prefect on our tuned server, (c) DBOS, (d) Absurd, "
+    assert said.endswith("(b) stock Prefect on our tuned server, (c) DBOS, (d) Absurd, (e) the floor: as many statements, raw, "
                          "ours with the window, work first, ours with the window, lag under 10 s, idle")
     assert verdict({}, [])[1] == 2

@@ -101,8 +101,8 @@ class Postgres:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL 15 without fsync, gone at the end. As root it runs as user `postgres`."""
+def postgres(**more: str) -> Iterator[Postgres]:
+    """A PostgreSQL 15 without fsync, with `more` settings, gone at the end. As root it runs as user `postgres`."""
     if not (POSTGRES_BIN / "initdb").exists():
         missing(["postgresql-15"])
     root = os.geteuid() == 0
@@ -122,6 +122,7 @@ def postgres() -> Iterator[Postgres]:
             "synchronous_commit": "off",
             "full_page_writes": "off",
             "timezone": "UTC",
+            **more,
         }
         arguments = [text for name, value in settings.items() for text in ("-c", f"{name}={value}")]
         # SIGINT asks PostgreSQL to disconnect everybody and stop.
