@@ -54,10 +54,10 @@ class Codes:
 
     def each_once(self) -> tuple[Unmapped, ...]:
         """Those nobody has mapped, each where it stood first."""
-        found: dict[tuple[str, str], Unmapped] = {}
-        for one in self.unmapped:
-            found.setdefault((one.table, one.theirs), one)
-        return tuple(found.values())
+        first: dict[tuple[str, str], Unmapped] = {}
+        for code in self.unmapped:
+            first.setdefault((code.table, code.theirs), code)
+        return tuple(first.values())
 
 
 @cache
@@ -76,14 +76,14 @@ def _read(file: Path) -> tuple[dict[str, str], dict[str, str]]:
         rows = csv.DictReader(lines)
         if missing := set(COLUMNS[:3]) - set(rows.fieldnames or ()):
             raise NeedsOperator(f"{where}: column {', '.join(sorted(missing))} is missing", code="mapping")
-        found: dict[str, str] = {}
+        by_theirs: dict[str, str] = {}
         names: dict[str, str] = {}
         for row in rows:
             theirs, ours = row["theirs"].strip(), row["ours"].strip()
-            if not theirs or found.get(theirs, ours) != ours:
+            if not theirs or by_theirs.get(theirs, ours) != ours:
                 raise NeedsOperator(f"{where}, row {rows.line_num}: `theirs` must be there, and stand for one code of ours",
                                     code="mapping")
             if ours:
-                found[theirs] = ours  # without ours the row is a suggestion nobody has accepted
+                by_theirs[theirs] = ours  # without ours the row is a suggestion nobody has accepted
                 names[theirs] = row["name"].strip()
-        return found, names
+        return by_theirs, names

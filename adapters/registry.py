@@ -124,11 +124,11 @@ def read_manifest(kind: Kind, path: Path) -> Manifest:
     """The manifest in a file, checked. Raises `NeedsOperator` naming file, field and cure."""
     where = "/".join(path.parts[-4:])
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise NeedsOperator(f"{where}: not TOML ({error}); correct the syntax") from None
     try:
-        facts = _MANIFESTS[kind].model_validate(given)
+        facts = _MANIFESTS[kind].model_validate(table)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {_cure(e['type'], e['msg'])}" for e in error.errors())
         raise NeedsOperator(f"{where}: {faults}") from None

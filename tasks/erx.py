@@ -85,7 +85,7 @@ async def take(city: City, adapter: erx.Adapter, transaction: str, around: Node,
         return await asyncio.to_thread(_refused, city, adapter, list(invalid.findings))
     except Refused as refused:
         log.warning("erx.refused", hospital=adapter.slug, transaction=transaction, code=refused.code)
-        findings = erx.told([finding("ERX_SIGNATURE", around["signData"])])
+        findings = erx.findings_json([finding("ERX_SIGNATURE", around["signData"])])
         return await asyncio.to_thread(
             adapter.reply, city.now(), erx.SIGNATURE, "验签不通过", {"extras": {"findings": findings}})
     except (Transient, StaleStatus):
@@ -131,7 +131,7 @@ async def _advice(city: City, hospital: str, message: Message) -> dict[str, Any]
         return {"audit": "skipped"}  # whatever keeps the fund from answering is no fault of the prescription
     findings = audit(await asyncio.to_thread(case_of, city, rx, entitlement))
     return {"audit": str(worst(findings) or "pass"),
-            "findings": erx.told([finding for finding in findings if finding.severity is not Severity.INFO])}
+            "findings": erx.findings_json([finding for finding in findings if finding.severity is not Severity.INFO])}
 
 
 def _changed(city: City, adapter: erx.Adapter, heard: inbox.Heard, said: Node) -> Reply:

@@ -110,16 +110,16 @@ class QuotedLine(Protocol):
 
 
 def quoted_lines(
-    asked: Sequence[OrderLine], given: Sequence[QuotedLine], path: str
+    order_lines: Sequence[OrderLine], quoted_rows: Sequence[QuotedLine], path: str
 ) -> tuple[list[OrderLine], list[Finding]]:
     """The asked lines with their prices, and every reason not to believe them.
 
     A chain answers by drug and quantity; two equal lines are served one after the other.
     """
-    left = list(asked)
+    left = list(order_lines)
     lines: list[OrderLine] = []
     findings: list[Finding] = []
-    for index, quoted in enumerate(given):
+    for index, quoted in enumerate(quoted_rows):
         drug, quantity, price, amount = quoted.as_quoted
         line = next((it for it in left if it.drug == drug and it.quantity == quantity), None)
         if line is None:
@@ -145,7 +145,7 @@ def offers(rows: Sequence[object], path: str, shape: type[W], store: str,
     for index, row in enumerate(rows):
         where = f"{path}.{index}"
         name = str(row.get(store, "")) if isinstance(row, dict) else ""
-        number = "" if (known := shown(name)) == WITHHELD else known
+        number = "" if (masked := shown(name)) == WITHHELD else masked
         try:
             quote, faults = offer(shape.model_validate(row), where)
         except ValidationError as error:
@@ -187,8 +187,8 @@ def verify(secret: str, timestamp: str, nonce: str, body: bytes, signature: str,
 
     Raises `Refused` (code `bad_signature`, then `stale`). Says nothing about the nonce having been used.
     """
-    known = hmac.compare_digest(sign(secret, timestamp, nonce, body).encode(), signature.lower().encode())
-    if not known or not 16 <= len(nonce) <= 64 or not _is_epoch(timestamp):
+    matches = hmac.compare_digest(sign(secret, timestamp, nonce, body).encode(), signature.lower().encode())
+    if not matches or not 16 <= len(nonce) <= 64 or not _is_epoch(timestamp):
         raise Refused("callback: bad signature", code="bad_signature")
     if abs(now.timestamp() - int(timestamp)) > CALLBACK_AGE_SECONDS:
         raise Refused(f"callback: older or newer than {CALLBACK_AGE_SECONDS} s", code="stale")

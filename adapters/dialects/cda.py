@@ -117,37 +117,37 @@ class Document:
 
     def identifier(self, node: Element | None, root: str, de: str = "") -> Datum:
         """The extension of the node's id of that root."""
-        one = next((one for one in children(node, "id") if one.get("root") == root), None)
-        self.take(one, "root")
-        return self.datum(one, "extension", de)
+        identifier = next((identifier for identifier in children(node, "id") if identifier.get("root") == root), None)
+        self.take(identifier, "root")
+        return self.datum(identifier, "extension", de)
 
     def sections(self, code: str, system: str = LOINC) -> list[Element]:
         """The sections of the structured body with that code."""
-        found = [find(one, "section") for one in children(find(self.root, "component/structuredBody"), "component")]
-        return [one for one in found if one is not None and self._coded(one, code, system)]
+        sections = [find(component, "section") for component in children(find(self.root, "component/structuredBody"), "component")]
+        return [section for section in sections if section is not None and self._coded(section, code, system)]
 
     def entries(self, nodes: Sequence[Element], statement: str) -> Iterator[Element]:
         """The statements (`substanceAdministration`, `observation`) directly under the entries of some sections."""
         for node in nodes:
             for entry in children(node, "entry"):
-                for one in children(entry, statement)[:1]:
-                    self._reached.add(one)
-                    yield one
+                for inner in children(entry, statement)[:1]:
+                    self._reached.add(inner)
+                    yield inner
 
     def observations(self, node: Element | None, code: str, system: str = DATA_ELEMENTS) -> list[Element]:
         """The observations with that code directly under a section or a statement."""
-        return [one for link in ("entry", "entryRelationship") for below in children(node, link)
-                for one in children(below, "observation")[:1] if self._coded(one, code, system)]
+        return [observation for link in ("entry", "entryRelationship") for below in children(node, link)
+                for observation in children(below, "observation")[:1] if self._coded(observation, code, system)]
 
     def observation(self, node: Element | None, code: str, system: str = DATA_ELEMENTS) -> Element | None:
         """The first of them; another one is left to be found."""
-        return next((one for link in ("entry", "entryRelationship") for below in children(node, link)
-                     for one in children(below, "observation")[:1] if self._coded(one, code, system)), None)
+        return next((observation for link in ("entry", "entryRelationship") for below in children(node, link)
+                     for observation in children(below, "observation")[:1] if self._coded(observation, code, system)), None)
 
     def observed(self, node: Element | None, code: str, system: str = DATA_ELEMENTS) -> Datum:
         """The value of the first of them."""
-        one = self.observation(node, code, system)
-        return NOTHING if one is None else self.value(one, code if system == DATA_ELEMENTS else "")
+        observation = self.observation(node, code, system)
+        return NOTHING if observation is None else self.value(observation, code if system == DATA_ELEMENTS else "")
 
     def value(self, observation: Element, de: str = "") -> Datum:
         """The value of an observation: the code of a CD, the value of a quantity, a number or a time, the text of a ST."""
@@ -185,45 +185,45 @@ class Document:
     def agreed(self, statements: Iterable[Datum]) -> Datum:
         """What several statements of one fact say; any that says something else is a contradiction."""
         first = NOTHING
-        for one in statements:
+        for statement in statements:
             if not first.value:
-                first = one
-            elif one.value not in ("", first.value):
-                self.fault("CDA_CONTRADICTION", one)
+                first = statement
+            elif statement.value not in ("", first.value):
+                self.fault("CDA_CONTRADICTION", statement)
         return first
 
     def supplement(self) -> Mapping[str, Sequence[Datum]]:
         """What the supplement sections say, by code: the first of what may stand once."""
-        found: dict[str, list[Datum]] = {}
-        for one in self.entries(self.sections("supplement", SUPPLEMENT), "observation"):
-            code = find(one, "code")
+        by_code: dict[str, list[Datum]] = {}
+        for observation in self.entries(self.sections("supplement", SUPPLEMENT), "observation"):
+            code = find(observation, "code")
             if code is None or code.get("codeSystem") != SUPPLEMENT:
                 continue
             name = code.get("code", "")
             if name in TYPES and name not in OF_A_DRUG and not name.startswith("DE") and (
-                    name in _LISTS or name not in found):
+                    name in _LISTS or name not in by_code):
                 self.take(code, "code", "codeSystem")
-                found.setdefault(name, []).append(self.value(one))
-        return found
+                by_code.setdefault(name, []).append(self.value(observation))
+        return by_code
 
     def observations_of(self, code: str) -> list[Element]:
         """The observations of a supplement code."""
-        return [one for section in self.sections("supplement", SUPPLEMENT)
-                for one in self.observations(section, code, SUPPLEMENT)]
+        return [observation for section in self.sections("supplement", SUPPLEMENT)
+                for observation in self.observations(section, code, SUPPLEMENT)]
 
     def uncoded(self, coded: Element) -> list[Datum]:
         """The words that stand where there is no code, whatever its nullFlavor."""
-        found = [self.words(text) for text in children(coded, "originalText")]
+        texts = [self.words(text) for text in children(coded, "originalText")]
         if coded.get("displayName"):
             self.take(coded, "displayName")
-            found.append(Datum(coded.get("displayName", "").strip(), place(coded, "displayName")))
-        if any(one.value for one in found):
+            texts.append(Datum(coded.get("displayName", "").strip(), place(coded, "displayName")))
+        if any(text.value for text in texts):
             self.take(coded, "nullFlavor")
-        return [one for one in found if one.value]
+        return [text for text in texts if text.value]
 
     def narratives(self) -> list[Datum]:
         """The words of sections that nobody read as something else, under their title where that is all they hold."""
-        body, found = find(self.root, "component/structuredBody"), list[Datum]()
+        body, texts = find(self.root, "component/structuredBody"), list[Datum]()
         for component in children(body, "component"):
             section = find(component, "section")
             text = find(section, "text")
@@ -233,30 +233,31 @@ class Document:
                 title = self.words(find(section, "title"))
             if text is not None and (text, "") not in self._taken:
                 words = self.words(text)
-                found.append(replace(words, value=f"{title.value}：{words.value}" if title.value and words.value else words.value))
-        return found
+                texts.append(replace(words, value=f"{title.value}：{words.value}" if title.value and words.value else words.value))
+        return texts
 
     def qualified(self, coded: Element | None) -> str:
         """What the qualifiers of a code say it is the code of."""
-        names = [(name, self.words(name).value) for one in children(coded, "qualifier") for name in children(one, "name")]
+        names = [(name, self.words(name).value)
+                 for qualifier in children(coded, "qualifier") for name in children(qualifier, "name")]
         return " ".join(text or self.datum(name, "displayName").value for name, text in names)
 
     def labels(self, within: Element | None) -> list[Datum]:
         """What stands beside codes that were read, and nobody compared: their names, and the words they stand for."""
-        found: list[Datum] = []
+        texts: list[Datum] = []
         for node in () if within is None else within.iter("*"):
             if (node, "code") not in self._taken:
                 continue
             if (node, "displayName") not in self._taken and not _left_out(node, "displayName"):
-                found.append(self.datum(node, "displayName"))
-            found += [self.words(text) for text in children(node, "originalText") if (text, "") not in self._taken]
-        return [one for one in found if one.value]
+                texts.append(self.datum(node, "displayName"))
+            texts += [self.words(text) for text in children(node, "originalText") if (text, "") not in self._taken]
+        return [text for text in texts if text.value]
 
     def _coded(self, node: Element, code: str, system: str) -> bool:
-        one = find(node, "code")
-        if one is None or one.get("code") != code or one.get("codeSystem") != system:
+        coded = find(node, "code")
+        if coded is None or coded.get("code") != code or coded.get("codeSystem") != system:
             return False
-        self.take(one, "code", "codeSystem")
+        self.take(coded, "code", "codeSystem")
         return True
 
     # What is wrong.
@@ -265,19 +266,19 @@ class Document:
         """One more finding, unless there are enough of its kind."""
         where = at.spot if isinstance(at, Datum) else place(at, attribute)
         finding = replace(BY_CODE[code].finding(where.name.rpartition(" ")[2]), spot=where)
-        if sum(one.code == code for one in self.findings) < MAX_FINDINGS and finding not in self.findings:
+        if sum(earlier.code == code for earlier in self.findings) < MAX_FINDINGS and finding not in self.findings:
             self.findings.append(finding)
 
     def passed_over(self) -> None:
         """Findings for whatever is filled in, was not read, and is not left out knowingly; and for what says the opposite."""
         touched: set[Element] = set()
         """Elements of which something was read, and those around them."""
-        for one, _ in self._taken:
-            around: Element | None = one
+        for node_read, _ in self._taken:
+            around: Element | None = node_read
             while around is not None and around not in touched:
                 touched.add(around)
                 around = around.getparent()
-        told: set[Element] = set()
+        reported: set[Element] = set()
         repeated: dict[Element, set[tuple[str, ...]]] = {}
 
         def loose(node: Element, attribute: str) -> None:
@@ -287,25 +288,25 @@ class Document:
                 return
             while (above := node.getparent()) is not None and above not in touched:
                 node = above
-            if node in told:
+            if node in reported:
                 return
-            told.add(node)
+            reported.add(node)
             if above is not None and above not in repeated:
-                repeated[above] = {_signature(one) for one in above if one in touched}
+                repeated[above] = {_signature(sibling) for sibling in above if sibling in touched}
             statement = _statement(node)
             if above is not None and _signature(node) in repeated[above]:
                 self.fault("CDA_REPEATED", node)
-            elif _about(statement) in _READ or any(local(one) in _DRUGS for one in node.iter("*")):
+            elif _about(statement) in _READ or any(local(inner) in _DRUGS for inner in node.iter("*")):
                 self.fault("CDA_UNREACHED", node)
             else:
                 self.fault("CDA_UNREAD", node)
 
-        for one in self.root.iter("{*}substanceAdministration"):
-            if "moodCode" not in one.attrib:
-                self.fault("CDA_MOOD", one)
-        for one in self.root.iter("{*}substanceAdministration", "{*}supply"):
-            if one not in self._reached:
-                loose(one, "")
+        for node in self.root.iter("{*}substanceAdministration"):
+            if "moodCode" not in node.attrib:
+                self.fault("CDA_MOOD", node)
+        for node in self.root.iter("{*}substanceAdministration", "{*}supply"):
+            if node not in self._reached:
+                loose(node, "")
         waiting = [self.root]
         while waiting:
             node = waiting.pop()
@@ -334,14 +335,14 @@ class Document:
 
 def _steps(node: Element) -> Iterator[str]:
     """The path of an element as `UNREAD` writes it, from the element up."""
-    for one in (node, *node.iterancestors()):
-        yield step(local(one), _code(one))
+    for above in (node, *node.iterancestors()):
+        yield step(local(above), _code(above))
 
 
 def _code(node: Element) -> str:
     """The code of a statement, or of the one that an element is around."""
     while local(node) in ("component", "entry", "entryRelationship"):
-        inner = next((one for one in node if local(one) in ("section", "observation")), None)
+        inner = next((below for below in node if local(below) in ("section", "observation")), None)
         if inner is None:
             return ""
         node = inner
@@ -359,7 +360,7 @@ def _left_out(node: Element, attribute: str) -> bool:
     if {(last,), (name, last), (around, name, last)} & _ANYWHERE:
         return True
     if own in _LAID_OUT and any(
-            local(one) == "text" for one in (node, *node.iterancestors())):
+            local(above) == "text" for above in (node, *node.iterancestors())):
         return True
     # Only what ends like one of them is worth its whole path.
     return (name, last) in _ENDS and "/".join(("", *reversed(list(_steps(node))), *filter(None, (last,)))) in UNREAD
@@ -387,7 +388,7 @@ _WRAPPERS = frozenset({"entry", "entryRelationship", "component", "organizer", "
 def _statement(node: Element) -> Element:
     """What is said in an entry: the first statement in it that is none itself but a wrapper around others."""
     while local(node) in _WRAPPERS:
-        inner = next((one for one in node if local(one) in _WRAPPERS or local(one) in (*_DRUGS, "observation")), None)
+        inner = next((below for below in node if local(below) in _WRAPPERS or local(below) in (*_DRUGS, "observation")), None)
         if inner is None:
             break
         node = inner
@@ -400,7 +401,7 @@ def _signature(node: Element) -> tuple[str, ...]:
     Drugs beside each other are two.
     """
     statement = _statement(node)
-    around = [local(one) for one in statement.iterancestors()] if statement is not node else []
+    around = [local(above) for above in statement.iterancestors()] if statement is not node else []
     about = str(id(statement)) if local(statement) in _DRUGS - {"manufacturedProduct"} else (
         _about(statement)[1] or statement.get("root", ""))
     return *around, local(statement), about
@@ -422,50 +423,50 @@ def read(raw: bytes) -> Document | Cancel:
         bodies = root.findall(f"{{{SOAP}}}Body")
         # Two calls in one envelope are two wishes: nobody can tell which is meant.
         wish = bodies[0][0] if len(bodies) == 1 and len(bodies[0]) == 1 else root
-        around = [root, *(one for one in root if one.tag != f"{{{SOAP}}}Header")]
+        around = [root, *(child for child in root if child.tag != f"{{{SOAP}}}Header")]
     if wish.tag != f"{{{SERVICE}}}CancelPrescription":
-        raise InvalidPayload([found("CDA_ROOT", root)])
+        raise InvalidPayload([finding("CDA_ROOT", root)])
     return _cancel(wish, around)
 
 
 def _cancel(wish: Element, around: Sequence[Element]) -> Cancel:
     """A cancel; what is said of its elements, or around it in the envelope, beside what is read, is a finding."""
-    given: dict[str, Datum] = {}
-    findings = [found("CDA_UNREAD", node) for node in (*around, wish, *wish)
+    values: dict[str, Datum] = {}
+    findings = [finding("CDA_UNREAD", node) for node in (*around, wish, *wish)
                 if any(not str(name).startswith("{") and text.strip() for name, text in node.items())]
-    findings += [found("CDA_UNREAD", node) for node in around[1:] if node.tag != f"{{{SOAP}}}Body"]
+    findings += [finding("CDA_UNREAD", node) for node in around[1:] if node.tag != f"{{{SOAP}}}Body"]
     for node in wish:
         name = local(node)
-        if name in given:
-            findings.append(found("CDA_REPEATED", node))
+        if name in values:
+            findings.append(finding("CDA_REPEATED", node))
         elif node.tag == f"{{{SERVICE}}}{name}" and name in ("messageId", "prescriptionNumber", "reason", "at") and not len(node):
-            given[name] = Datum((node.text or "").strip(), place(node))
+            values[name] = Datum((node.text or "").strip(), place(node))
         else:
-            findings.append(found("CDA_UNREAD", node))
-    key, number, reason, at = (given.get(name, NOTHING) for name in ("messageId", "prescriptionNumber", "reason", "at"))
+            findings.append(finding("CDA_UNREAD", node))
+    key, number, reason, at = (values.get(name, NOTHING) for name in ("messageId", "prescriptionNumber", "reason", "at"))
     return Cancel(key, number, reason, at, tuple(findings[:MAX_FINDINGS]))
 
 
 def _document(root: Element) -> Document:
     statements = list(root.iter(f"{{{V3}}}substanceAdministration", f"{{{V3}}}observation"))
     if len(statements) > MAX_STATEMENTS:
-        raise InvalidPayload([found("CDA_TOO_MANY", statements[MAX_STATEMENTS])])
+        raise InvalidPayload([finding("CDA_TOO_MANY", statements[MAX_STATEMENTS])])
     document = Document(root)
     _head(document)
     _key(document)
     # Many systems print the whole template, with nothing in it where nothing is replaced.
     for related in children(root, "relatedDocument"):
-        parent = next((one for one in related.iter("*") if one is not related and _says(one)), None)
+        parent = next((inner for inner in related.iter("*") if inner is not related and _says(inner)), None)
         if parent is not None:
             document.fault("CDA_REPLACES", parent)
-            for one in related.iter("*"):
-                document.take(one, "", *map(str, one.keys()))
+            for inner in related.iter("*"):
+                document.take(inner, "", *map(str, inner.keys()))
     return document
 
 
 def _head(document: Document) -> None:
     root = document.root
-    templates = [one for one in children(root, "templateId") if one.get("root") in TEMPLATES]
+    templates = [template for template in children(root, "templateId") if template.get("root") in TEMPLATES]
     code = find(root, "code")
     document.take(code, "code", "codeSystem")
     written = "" if code is None else code.get("code", "")
@@ -475,7 +476,7 @@ def _head(document: Document) -> None:
     else:
         document.take(templates[0], "root")
         expected, document.chinese = TEMPLATES[templates[0].get("root", "")]
-        if any(one.get("root") != templates[0].get("root") for one in templates):
+        if any(template.get("root") != templates[0].get("root") for template in templates):
             document.fault("CDA_CONTRADICTION", templates[1])
         if written != expected:
             document.fault("CDA_CODE", root if code is None else code)
@@ -508,8 +509,8 @@ _TITLE = re.compile(r"(?!.*(?:作废|撤销|取消|草稿|测试|样例|示例|�
 
 def _filled(node: Element) -> bool:
     """Whether there is more in an element than how it is marked."""
-    return any((one.text or "").strip() or any(
-        text.strip() and name not in _MARKS and name not in FIXED for name, text in one.items()) for one in node.iter("*"))
+    return any((inner.text or "").strip() or any(
+        text.strip() and name not in _MARKS and name not in FIXED for name, text in inner.items()) for inner in node.iter("*"))
 
 
 _MARKS = frozenset({"nullFlavor", f"{{{XSI}}}type", "codeSystem", "codeSystemName", "root"})
@@ -577,5 +578,5 @@ def place(node: Element, attribute: str = "", de: str = "") -> Spot:
     return spot(node, f"{de} {path}" if de else path)
 
 
-def found(code: str, node: Element) -> Finding:
+def finding(code: str, node: Element) -> Finding:
     return replace(BY_CODE[code].finding(xpath(node)), spot=place(node))

@@ -18,11 +18,11 @@ def element(namespace: str, name: str, *inner: Element | str, **attributes: str)
     prefixes: Any = {None: namespace}
     made = etree.Element(f"{{{namespace}}}{name}", {key: _printable(text) for key, text in attributes.items()},
                          nsmap=prefixes)
-    for one in inner:
-        if isinstance(one, str):
-            made.text = _printable(one)
+    for part in inner:
+        if isinstance(part, str):
+            made.text = _printable(part)
         else:
-            made.append(one)
+            made.append(part)
     return made
 
 
@@ -61,22 +61,22 @@ def result(outcome: Outcome | Inquiry, at: datetime, prescription_id: str = "", 
            findings: Sequence[Finding] = (), unmapped: Sequence[Unmapped] = ()) -> bytes:
     """A `result` element of our service (cda.wsdl)."""
     text, text_en = WORDS[outcome]
-    said = {"outcome": str(outcome), "text": text, "textEn": text_en, "at": at.isoformat(timespec="seconds")}
+    facts = {"outcome": str(outcome), "text": text, "textEn": text_en, "at": at.isoformat(timespec="seconds")}
     about = {"prescriptionId": prescription_id, "prescriptionNumber": number, "status": status}
     return bytes(etree.tostring(element(
-        SERVICE, "result", *_texts(said), *_texts(about), *map(_finding, findings), *map(_unmapped, unmapped)),
+        SERVICE, "result", *_texts(facts), *_texts(about), *map(_finding, findings), *map(_unmapped, unmapped)),
         encoding="utf-8"))
 
 
 def _finding(finding: Finding) -> Element:
-    said = {"code": finding.code, "rule": finding.rule, "severity": finding.severity.value, "path": finding.path}
+    facts = {"code": finding.code, "rule": finding.rule, "severity": finding.severity.value, "path": finding.path}
     words = {"text": finding.text, "textEn": finding.text_en, "cure": finding.cure, "cureEn": finding.cure_en,
              "source": finding.source, "actor": finding.actor}
-    return element(SERVICE, "finding", *_texts(said), *_place(finding.spot), *_texts(words))
+    return element(SERVICE, "finding", *_texts(facts), *_place(finding.spot), *_texts(words))
 
 
-def _unmapped(one: Unmapped) -> Element:
-    return element(SERVICE, "unmapped", *_texts({"table": one.table, "code": one.theirs[:100]}), *_place(one.spot))
+def _unmapped(unmapped: Unmapped) -> Element:
+    return element(SERVICE, "unmapped", *_texts({"table": unmapped.table, "code": unmapped.theirs[:100]}), *_place(unmapped.spot))
 
 
 def _place(spot: Spot | None) -> list[Element]:
@@ -87,5 +87,5 @@ def _place(spot: Spot | None) -> list[Element]:
     return _texts({"dataElement": de, "xpath": path, "line": str(spot.line or ""), "column": str(spot.column or "")})
 
 
-def _texts(given: Mapping[str, str]) -> list[Element]:
-    return [element(SERVICE, name, text) for name, text in given.items() if text]
+def _texts(texts: Mapping[str, str]) -> list[Element]:
+    return [element(SERVICE, name, text) for name, text in texts.items() if text]

@@ -48,12 +48,12 @@ def address(document: Document, role: Element | None, on: str) -> Datum:
 def phone(document: Document, role: Element | None, on: str) -> Datum:
     """The number to call the patient by now; electronic addresses and fax numbers are none."""
     numbers: list[Element] = []
-    for one in children(role, "telecom"):
-        scheme, colon, _ = one.get("value", "").partition(":")
+    for telecom in children(role, "telecom"):
+        scheme, colon, _ = telecom.get("value", "").partition(":")
         if colon and scheme.lower() != "tel":
-            document.take(one, "value", "use")
+            document.take(telecom, "value", "use")
         else:
-            numbers.append(one)
+            numbers.append(telecom)
     return _current(document, numbers, _order({"MC": 0, "HP": 1, "H": 1, "HV": 2, "WP": 3, "AS": 4, "EC": 4}, 1), on,
                     lambda node: re.sub("(?i)^tel:", "", document.datum(node, "value").value).strip(), "useablePeriod", "",
                     attribute="value")
@@ -68,19 +68,19 @@ def _order(ranks: Mapping[str, int], otherwise: int) -> Ranks:
 def _current(document: Document, nodes: Sequence[Element], rank: Ranks, on: str, text: Callable[[Element], str],
              period: str, de: str, attribute: str = "") -> Datum:
     """What the best of the current ones says; two of them that differ are a contradiction."""
-    given: list[tuple[int | None, Element, Datum]] = []
+    candidates: list[tuple[int | None, Element, Datum]] = []
     for node in nodes:
         words = text(node) if not node.get("nullFlavor") else ""
         if words:
             document.take(node, "use")
             current = _in_force(document, node, period, on)
             place = replace(document.datum(node, attribute, de), value=words)
-            given.append((rank(frozenset(node.get("use", "").split())) if current else None, node, place))
-    usable = [(order, said) for order, _, said in given if order is not None]
+            candidates.append((rank(frozenset(node.get("use", "").split())) if current else None, node, place))
+    usable = [(order, said) for order, _, said in candidates if order is not None]
     if not usable:
-        if given:
-            document.fault("CDA_NOT_CURRENT", given[0][2])
-            return replace(given[0][2], value="")
+        if candidates:
+            document.fault("CDA_NOT_CURRENT", candidates[0][2])
+            return replace(candidates[0][2], value="")
         return NOTHING
     best = min(order for order, _ in usable)
     return document.agreed(said for order, said in usable if order == best)
@@ -124,12 +124,12 @@ _AGE_UNITS: Mapping[str, str] = {
 def age(document: Document, person: Element | None, born: Datum, issued: Datum) -> None:
     """Compare the age with the birth date on the day of issue: completed years of a grown-up, months or days of an infant."""
     node = find(person, "age")
-    said, unit = document.datum(node, "value", "DE02.01.026.00"), document.datum(node, "unit")
-    if not said.value:
+    stated, unit = document.datum(node, "value", "DE02.01.026.00"), document.datum(node, "unit")
+    if not stated.value:
         return
-    number, measure = decimal(said.value), _AGE_UNITS.get(unit.value, "")
+    number, measure = decimal(stated.value), _AGE_UNITS.get(unit.value, "")
     if not measure:
-        document.fault("CDA_UNIT", said)
+        document.fault("CDA_UNIT", stated)
         return
     try:
         birth, on = date.fromisoformat(born.value), date.fromisoformat(issued.value[:10])
@@ -144,7 +144,7 @@ def age(document: Document, person: Element | None, born: Datum, issued: Datum) 
     else:
         agrees = number == completed.get(measure)
     if not agrees:
-        document.fault("CDA_AGE", said)
+        document.fault("CDA_AGE", stated)
 
 
 def deceased(document: Document, person: Element | None) -> None:
@@ -172,7 +172,7 @@ _FAMILY = re.compile("([5-7])[0-9]?")
 def guardian(document: Document, person: Element | None, on: str) -> GuardianDraft | None:
     """The guardian named in a document (`patient/guardian`)."""
     node = find(person, "guardian")
-    if node is None or not any((one.text or "").strip() or len(one.attrib) for one in node.iter("*") if one is not node):
+    if node is None or not any((inner.text or "").strip() or len(inner.attrib) for inner in node.iter("*") if inner is not node):
         return None
     relation = document.datum(find(node, "code"), "code")
     document.take(find(node, "code"), "codeSystem")

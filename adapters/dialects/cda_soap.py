@@ -8,7 +8,7 @@ from pathlib import Path
 from lxml import etree
 
 from adapters.dialects import cda
-from adapters.dialects.cda import MAX_TAGS, found
+from adapters.dialects.cda import MAX_TAGS, finding
 from adapters.dialects.cda_grammar import SERVICE, SOAP
 from adapters.dialects.cda_rules import BY_CODE
 from adapters.xml import Element, local, parse
@@ -55,21 +55,21 @@ def call(raw: bytes) -> Call:
     if root.tag != f"{{{SOAP}}}Envelope":
         raise Fault("VersionMismatch", "只支持 SOAP 1.1", "only SOAP 1.1 is spoken here")
     header, body = root.find(f"{{{SOAP}}}Header"), root.find(f"{{{SOAP}}}Body")
-    if header is not None and any(one.get(f"{{{SOAP}}}mustUnderstand") in ("1", "true") for one in header):
+    if header is not None and any(entry.get(f"{{{SOAP}}}mustUnderstand") in ("1", "true") for entry in header):
         raise Fault("MustUnderstand", "不支持必须理解的 SOAP 头", "a header that must be understood is not")
-    given = body[0] if body is not None and len(body) else None
+    wish = body[0] if body is not None and len(body) else None
     if len(root.findall(f"{{{SOAP}}}Body")) > 1 or (body is not None and len(body) > 1):
         raise Fault("Client", "一个信封只能有一次调用", "an envelope holds one call")
-    operation = local(given) if given is not None and given.tag == f"{{{SERVICE}}}{local(given)}" else ""
-    if given is None or operation not in OPERATIONS:
-        known = ", ".join(OPERATIONS)
-        raise Fault("Client", f"没有这个操作；可用 {known}", f"no such operation; there are {known}")
+    operation = local(wish) if wish is not None and wish.tag == f"{{{SERVICE}}}{local(wish)}" else ""
+    if wish is None or operation not in OPERATIONS:
+        operations = ", ".join(OPERATIONS)
+        raise Fault("Client", f"没有这个操作；可用 {operations}", f"no such operation; there are {operations}")
     if operation == "SubmitPrescription":
-        if len(given) > 1:
+        if len(wish) > 1:
             raise Fault("Client", "SubmitPrescription 中只能有一个 document", "a SubmitPrescription holds one document")
-        return Call(operation, decoded(given.findtext(f"{{{SERVICE}}}document") or ""))
-    same = bytes(etree.tostring(given, method="c14n", exclusive=True, with_tail=False))
-    return Call(operation, same, (given.findtext(f"{{{SERVICE}}}prescriptionNumber") or "").strip())
+        return Call(operation, decoded(wish.findtext(f"{{{SERVICE}}}document") or ""))
+    same = bytes(etree.tostring(wish, method="c14n", exclusive=True, with_tail=False))
+    return Call(operation, same, (wish.findtext(f"{{{SERVICE}}}prescriptionNumber") or "").strip())
 
 
 def decoded(text: str) -> bytes:
@@ -95,8 +95,8 @@ def response(operation: str, payload: bytes) -> bytes:
 def fault(code: str, text: str, text_en: str) -> bytes:
     """A SOAP 1.1 fault; `code` is `Client`, `Server`, `VersionMismatch` or `MustUnderstand`."""
     made = etree.Element(f"{{{SOAP}}}Fault", nsmap={"soap": SOAP})
-    for name, said in (("faultcode", f"soap:{code}"), ("faultstring", f"{text} / {text_en}")):
-        etree.SubElement(made, name).text = said
+    for name, words in (("faultcode", f"soap:{code}"), ("faultstring", f"{text} / {text_en}")):
+        etree.SubElement(made, name).text = words
     return envelope(bytes(etree.tostring(made, encoding="utf-8")))
 
 
@@ -112,5 +112,5 @@ def body(raw: bytes, namespace: str, name: str) -> Element:
     root = parse(raw, "Envelope")
     answer: Element | None = root.find(f"{{{SOAP}}}Body/{{{namespace}}}{name}")
     if answer is None:
-        raise InvalidPayload([found("CDA_ROOT", root)])
+        raise InvalidPayload([finding("CDA_ROOT", root)])
     return answer

@@ -33,8 +33,8 @@ def decoction_method(words: str) -> str:
 
 def decoction_times(words: str) -> int:
     """Portions a day: 分早晚两次温服 is 2; 0 if the words do not say."""
-    said = {_NUMBERS[found[1]] if found[1] else 1 if found[3] else 3 if found[2] else 2 for found in _TIMES.finditer(words)}
-    return said.pop() if len(said) == 1 else 0
+    times = {_NUMBERS[match[1]] if match[1] else 1 if match[3] else 3 if match[2] else 2 for match in _TIMES.finditer(words)}
+    return times.pop() if len(times) == 1 else 0
 
 
 def decoction_mark(words: str) -> str:
@@ -45,8 +45,8 @@ def decoction_mark(words: str) -> str:
 
 def pieces(words: str) -> tuple[list[tuple[str, Decimal]], str]:
     """Names and grams in the words of a prescription of pieces (黄芪30g 丹参15g), and the words that are neither."""
-    found = [(match[1], Decimal(match[2])) for match in _PIECE.finditer(words)]
-    return found, _PIECE.sub(" ", words).strip(" \t，,、；;。")
+    named = [(match[1], Decimal(match[2])) for match in _PIECE.finditer(words)]
+    return named, _PIECE.sub(" ", words).strip(" \t，,、；;。")
 
 
 # A pack.

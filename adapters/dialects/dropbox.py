@@ -164,18 +164,18 @@ class Line(Told):
 
     def measure(self, name: str, unit_name: str, codes: Codes) -> tuple[Datum, Datum]:
         """A number and its unit in our code; the unit may stand behind the number instead, or agree with it there."""
-        said, unit = self.datum(name), self.datum(unit_name)
-        read = _AMOUNT.fullmatch(normalize("NFKC", said.value).strip())
+        datum, unit = self.datum(name), self.datum(unit_name)
+        read = _AMOUNT.fullmatch(normalize("NFKC", datum.value).strip())
         behind = read[2].strip() if read else ""
         if not read or not behind:
             return self.number(name), codes.ours("unit", unit)
         stated = codes.ours("unit", unit)
         if unit.value and behind in (unit.value, stated.value):
-            return Datum(read[1], said.spot), stated
-        here = codes.ours("unit", Datum(behind, said.spot))
+            return Datum(read[1], datum.spot), stated
+        here = codes.ours("unit", Datum(behind, datum.spot))
         if unit.value and here.value != stated.value:
-            self.refuse("UNITS_DISAGREE", name, said)
-        return Datum(read[1], said.spot), here
+            self.refuse("UNITS_DISAGREE", name, datum)
+        return Datum(read[1], datum.spot), here
 
 
 class Paper(Told):
@@ -187,8 +187,8 @@ class Paper(Told):
 
     def datum(self, name: str) -> Datum:
         """What the first row that says anything says."""
-        told = [item.datum(name) for item in self.items if name in item.cells]
-        return next((said for said in told if said.value), told[0] if told else self.items[0].datum(name))
+        stated = [item.datum(name) for item in self.items if name in item.cells]
+        return next((said for said in stated if said.value), stated[0] if stated else self.items[0].datum(name))
 
     def faults(self) -> list[Finding]:
         """Cells that cannot be read, columns nobody agreed on, and rows that contradict each other."""
@@ -214,15 +214,15 @@ class Paper(Told):
                     findings.append(finding("COLUMN_UNKNOWN", f"item[{number}]", cell.spot, number))
         findings += self._incomplete()
         # Where cells are out of place, everything else would be a consequence.
-        return [one for one in findings if one.code in ("ROW_TOO_LONG", "ROW_TOO_SHORT")] or findings
+        return [fault for fault in findings if fault.code in ("ROW_TOO_LONG", "ROW_TOO_SHORT")] or findings
 
     def _incomplete(self) -> list[Finding]:
         """Cells that would make a row say all that the first one says of the prescription, or nothing of it."""
-        said = [{name for name, cell in item.cells.items() if (cell.text or cell.fault) and name not in ITEM_FIELDS | _IN_EACH}
+        stated = [{name for name, cell in item.cells.items() if (cell.text or cell.fault) and name not in ITEM_FIELDS | _IN_EACH}
                 for item in self.items]
         return [finding("ROWS_INCOMPLETE", f"item[{number}].{name}", item.datum(name).spot, number)
-                for number, (item, own) in enumerate(zip(self.items, said, strict=True), 1) if own
-                for name in sorted(own ^ said[0])]
+                for number, (item, own) in enumerate(zip(self.items, stated, strict=True), 1) if own
+                for name in sorted(own ^ stated[0])]
 
 
 _IN_EACH: Final = frozenset({"action", "key", "number"})
@@ -248,15 +248,15 @@ def several(datum: Datum, separators: str = ";；、|,，\n") -> list[Datum]:
 
 def diagnoses(paper: Paper, codes: Codes) -> list[DiagnosisDraft]:
     """Code by code with its name. An official name may hold `、`: only what separates the codes as well separates names."""
-    given, named = paper.datum("diagnoses"), paper.datum("diagnosis_names")
-    ours = several(given)
+    coded, named = paper.datum("diagnoses"), paper.datum("diagnosis_names")
+    ours = several(coded)
     names = [named] if len(ours) == 1 and named.value and not re.search("[;；|\n]", named.value) else several(named, ";；|\n")
-    if len(names) == 1 and len(ours) > 1 and "、" in given.value:
+    if len(names) == 1 and len(ours) > 1 and "、" in coded.value:
         names = several(named, "、")
     if names and len(names) != len(ours):
         paper.refuse("DIAGNOSIS_COUNT", "diagnosis_names", named)
     paired = [(code, names[index] if index < len(names) else Datum("", named.spot)) for index, code in enumerate(ours)]
-    return [DiagnosisDraft(codes.ours("diagnosis", code, name.value), name) for code, name in paired or [(given, named)]]
+    return [DiagnosisDraft(codes.ours("diagnosis", code, name.value), name) for code, name in paired or [(coded, named)]]
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,8 @@ def allergies(paper: Paper, *names: str) -> Allergies:
             paper.refuse("ALLERGY_COLUMNS_DISAGREE", name, datum)
     if none.value and (groups or words):
         paper.findings.append(finding("ALLERGY_COLUMNS_DISAGREE", "allergies", none.spot))
-    return Allergies(list({one.value: one for one in groups}.values()), list({one.value: one for one in words}.values()), none)
+    groups, words = (list({datum.value: datum for datum in data}.values()) for data in (groups, words))
+    return Allergies(groups, words, none)
 
 
 _ALLERGY = re.compile(r"AL[0-9]{2,3}")
@@ -333,25 +334,25 @@ _A_MOMENT = re.compile(rf"{_DAY}{_TIME}(Z|[+-]\d\d:?\d\d)?")
 
 def day(text: str) -> str | None:
     """A date as people and Excel write it -> YYYY-MM-DD; None for anything else."""
-    if found := _A_DAY.fullmatch(normalize("NFKC", text).strip()):
+    if match := _A_DAY.fullmatch(normalize("NFKC", text).strip()):
         with suppress(ValueError):
-            return _date(found).date().isoformat()
+            return _date(match).date().isoformat()
     return None
 
 
 def moment(text: str) -> str | None:
     """A time as people and Excel write it, Beijing's where no offset is given -> ISO 8601; None for anything else."""
-    if found := _A_MOMENT.fullmatch(normalize("NFKC", text).strip()):
-        hour, minute, second, offset = found.groups()[-4:]
+    if match := _A_MOMENT.fullmatch(normalize("NFKC", text).strip()):
+        hour, minute, second, offset = match.groups()[-4:]
         with suppress(ValueError):
-            at = _date(found).replace(hour=int(hour), minute=int(minute), second=int(second or 0))
+            at = _date(match).replace(hour=int(hour), minute=int(minute), second=int(second or 0))
             zone = datetime.fromisoformat(f"2000-01-01T00:00:00{offset}").tzinfo if offset else BEIJING
             return at.replace(tzinfo=zone).isoformat()
     return None
 
 
-def _date(found: "re.Match[str]") -> datetime:
-    year, dashed, slashed, dotted, worded, bare, of_month = found.groups()[:7]
+def _date(match: "re.Match[str]") -> datetime:
+    year, dashed, slashed, dotted, worded, bare, of_month = match.groups()[:7]
     return datetime(int(year), int(dashed or slashed or dotted or worded or bare), int(of_month), tzinfo=BEIJING)
 
 
@@ -393,7 +394,7 @@ def to_fhir(raw: bytes, codes: CodeMap, layout: Layout, translation: Translation
         raise InvalidPayload([finding("TOO_MANY_ROWS", "file", rows[MAX_ROWS].spot)])
     paper = Paper(rows, layout)
     faults = paper.faults()
-    if any(one.code in ("ROW_TOO_LONG", "ROW_TOO_SHORT") for one in faults):
+    if any(fault.code in ("ROW_TOO_LONG", "ROW_TOO_SHORT") for fault in faults):
         raise InvalidPayload(faults[:MAX_FINDINGS])
     datum = paper.datum("action")
     action = layout.actions.get(datum.value) if datum.value else "prescription"
@@ -430,7 +431,7 @@ LEFT_OUT_OF_CANCELS: Final[Mapping[str, str]] = {
 def _bounded(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Each once: where a cell is refused already, what cannot be read of it is a consequence."""
     first: dict[Spot | None, Finding] = {}
-    kept = [one for one in findings if one.spot is None or first.setdefault(one.spot, one) is one]
+    kept = [fault for fault in findings if fault.spot is None or first.setdefault(fault.spot, fault) is fault]
     if len(kept) <= MAX_FINDINGS:
         return tuple(kept)
     return (*kept[:MAX_FINDINGS], finding("MORE_FINDINGS", "file"))
@@ -460,9 +461,9 @@ _UNIT_OF: Final = {"dose_unit": "dose", "unit": "quantity"}
 def _good_key(paper: Paper) -> bool:
     """Whether the serial number can be a key: keys stand in addresses and logs, so nothing of a person may be in them."""
     private_fields = ("id_number", "phone", "guardian_id")
-    key, *said = (re.sub(r"[^0-9A-Z]", "", paper.datum(name).value.upper()) for name in ("key", *private_fields))
+    key, *parts = (re.sub(r"[^0-9A-Z]", "", paper.datum(name).value.upper()) for name in ("key", *private_fields))
     # However the phone is written, with its country or without.
-    private = [secret for secret in (said[0], said[1][-11:], said[2]) if len(secret) >= 6]
+    private = [secret for secret in (parts[0], parts[1][-11:], parts[2]) if len(secret) >= 6]
     return bool(KEY.fullmatch(paper.datum("key").value)) and not any(secret in key for secret in private)
 
 
@@ -473,19 +474,19 @@ def cut(rows: Sequence[Row], layout: Layout) -> list[list[Row]]:
     Raises `InvalidPayload` for a file with too many of either.
     """
     unnumbered = 0
-    found: dict[tuple[str, str, int], list[Row]] = {}
+    prescriptions: dict[tuple[str, str, int], list[Row]] = {}
     last: dict[str, str] = {}
     for place, row in enumerate(rows):
         line = Line(1, row, layout, [])
-        name, asked = line.datum("number").value, line.datum("action").value
-        action = last[name] = layout.actions.get(asked, asked) if asked else last.get(name, "prescription")
-        found.setdefault((name, action, 0 if name else place + 1), []).append(row)
+        name, word = line.datum("number").value, line.datum("action").value
+        action = last[name] = layout.actions.get(word, word) if word else last.get(name, "prescription")
+        prescriptions.setdefault((name, action, 0 if name else place + 1), []).append(row)
         unnumbered += not name
         if unnumbered > MAX_UNNUMBERED:
             raise InvalidPayload([finding("ROWS_UNNUMBERED", "file", row.spot)])
-        if len(found) > MAX_PRESCRIPTIONS:
+        if len(prescriptions) > MAX_PRESCRIPTIONS:
             raise InvalidPayload([finding("FILE_TOO_COMPLEX", "file", row.spot)])
-    return list(found.values())
+    return list(prescriptions.values())
 
 
 def answer(message: Message | None, verdict: Verdict) -> Reply:
@@ -495,17 +496,17 @@ def answer(message: Message | None, verdict: Verdict) -> Reply:
         "number": verdict.external_id or context.get("number", ""), "key": context.get("key", ""),
         "outcome": str(verdict.outcome), "id": verdict.prescription_id, "status": str(verdict.status),
         "at": verdict.at.isoformat(),
-        "findings": [{"place": one.spot.name if one.spot else "", "rule": one.rule, "code": one.code, "text": one.text,
-                      "text_en": one.text_en, "cure": one.cure, "cure_en": one.cure_en}
-                     for one in verdict.findings[:2 * MAX_FINDINGS]]
-        + [{"place": one.spot.name if one.spot else "", "rule": "", "code": f"UNMAPPED_{one.table.upper()}",
+        "findings": [{"place": fault.spot.name if fault.spot else "", "rule": fault.rule, "code": fault.code, "text": fault.text,
+                      "text_en": fault.text_en, "cure": fault.cure, "cure_en": fault.cure_en}
+                     for fault in verdict.findings[:2 * MAX_FINDINGS]]
+        + [{"place": unmapped.spot.name if unmapped.spot else "", "rule": "", "code": f"UNMAPPED_{unmapped.table.upper()}",
             "text": "院内编码尚未对照，待平台人工对照", "text_en": "Your code is not mapped yet; a person will do it.",
-            "cure": "无需重发", "cure_en": "No need to send it again."} for one in verdict.unmapped[:2 * MAX_FINDINGS]],
+            "cure": "无需重发", "cure_en": "No need to send it again."} for unmapped in verdict.unmapped[:2 * MAX_FINDINGS]],
     }), media="application/json")
 
 
-def as_json(given: Any) -> bytes:
-    return json.dumps(given, ensure_ascii=False, sort_keys=True).encode()
+def as_json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True).encode()
 
 
 # What we write: CSV that Excel opens as it is.
@@ -560,10 +561,10 @@ def report_sheet(report: Mapping[str, Any]) -> bytes:
     nothing: dict[str, Any] = {}
     rows = zip_longest(report.get("findings") or [nothing], handed.get("lines") or [nothing], fillvalue=nothing)
     return sheet(REPORT_HEADINGS, [
-        [*start, one.get("code", ""), one.get("severity", ""), one.get("text", ""), one.get("spot") or one.get("line") or "",
+        [*start, *(fault.get(name, "") for name in ("code", "severity", "text")), fault.get("spot") or fault.get("line") or "",
          report.get("message", ""), *(line.get(name, "") for name in ("line", "item", "drug", "name", "quantity", "unit")),
          *((handed["handover"], handed["at"], "是 / yes" if line["returned"] else "否 / no") if line else ("", "", "")), *settled]
-        for one, line in rows])
+        for fault, line in rows])
 
 
 def status_words(status: str) -> str:

@@ -169,7 +169,7 @@ class Box:
         return await self._line.work("parked", self._parked)
 
     def _parked(self) -> list[Parked]:
-        found = []
+        parked = []
         for name in self._files.names("parked")[-MAX_PARKED:]:
             if note := _NOTE.fullmatch(name):
                 if name not in self._why:
@@ -177,13 +177,13 @@ class Box:
                         # The hospital may write here too: what is no note of ours is none.
                         self._why[name] = _REASONS.get(self._files.read(f"parked/{name}", 2_000), "")
                 if reason := self._why.get(name):
-                    found.append(Parked(note[1], reason))
+                    parked.append(Parked(note[1], reason))
         if len(self._why) > 4 * MAX_PARKED:
             self._why.clear()
-        return found
+        return parked
 
     def _poll(self, limit: int) -> list[Fetched]:
-        found: list[Fetched] = []
+        fetched: list[Fetched] = []
         troubles: list[RxError] = []
 
         def alone(step: Callable[[str], None], name: str) -> None:
@@ -199,7 +199,7 @@ class Box:
             if dropped is None:
                 return
             left = self._unanswered(dropped)
-            found.extend(dropped.fetched(number) for number in sorted(left)[:limit - len(found)])
+            fetched.extend(dropped.fetched(number) for number in sorted(left)[:limit - len(fetched)])
             if not left:
                 self._finish(dropped)
 
@@ -209,13 +209,13 @@ class Box:
         for name in others:
             alone(self._set_aside, name)
         for name in whole:
-            if len(found) < limit:
+            if len(fetched) < limit:
                 alone(look, name)
-        if troubles and not found:
+        if troubles and not fetched:
             raise troubles[0]
         for error in troubles:
             log.warning("dropbox.skipped", hospital=self.slug, error=type(error).__name__, code=error.code)
-        return found
+        return fetched
 
     def _sorted(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
         """What has been handed over, and what has not or never can be."""
@@ -257,9 +257,9 @@ class Box:
         """The file, read; None if it was parked because reading it does not end."""
         # One byte more than may be: then it is too large, and nobody reads the rest.
         raw = self._files.read(f"in/{name}", tables.MAX_BYTES + 1)
-        known = self._read.get(name)
-        if known and known.raw == raw:
-            return known
+        dropped = self._read.get(name)
+        if dropped and dropped.raw == raw:
+            return dropped
         # Noted before, and taken away after: who dies over a file leaves the note behind.
         note = f"work/{_digest(raw)}.reading"
         begun = self._begun(note)
@@ -320,13 +320,13 @@ class Box:
         answers: list[dict[str, Any]] = []
         room = MAX_ANSWER_ROWS
         for number in dropped.numbers:
-            given = self._answer(dropped, number)
-            if not given:
+            answer = self._answer(dropped, number)
+            if not answer:
                 return  # What was not ours is gone: that prescription is offered again.
-            given["findings"] = given["findings"][:max(1, room)]
-            room -= len(given["findings"])
-            answers.append(given)
-        taken = any(one["outcome"] in (Outcome.ACCEPTED, Outcome.WAITING) for one in answers)
+            answer["findings"] = answer["findings"][:max(1, room)]
+            room -= len(answer["findings"])
+            answers.append(answer)
+        taken = any(answer["outcome"] in (Outcome.ACCEPTED, Outcome.WAITING) for answer in answers)
         to = self._place("done" if taken else "refused", dropped)
         self._files.put(f"{to}.answer.csv", _answer_sheet(dropped, answers, self._layout))
         # From here on the file counts as answered even without its marker, which must be gone before the file is:
@@ -337,10 +337,10 @@ class Box:
     def _answer(self, dropped: Dropped, number: int) -> dict[str, Any]:
         """Our answer to one prescription of a file; empty, and gone, if what lies there is none of ours."""
         name = f"work/{dropped.digest}/{number}.json"
-        given = _object(self._files.read(name, MAX_WORK_BYTES))
-        if (given.get("outcome") in list(Outcome) and all(isinstance(given.get(text), str) for text in _ANSWER_TEXTS)
-                and _are_objects(given.get("findings"))):
-            return given
+        answer = _object(self._files.read(name, MAX_WORK_BYTES))
+        if (answer.get("outcome") in list(Outcome) and all(isinstance(answer.get(text), str) for text in _ANSWER_TEXTS)
+                and _are_objects(answer.get("findings"))):
+            return answer
         self._files.delete(name)
         return {}
 
@@ -410,17 +410,17 @@ def _digest(raw: bytes) -> str:
 def _object(raw: bytes) -> dict[str, Any]:
     """What a file of ours holds; empty if it is none: the hospital's account can write there too."""
     with suppress(ValueError, RecursionError):
-        found = json.loads(raw)
-        if isinstance(found, dict):
-            return found
+        value = json.loads(raw)
+        if isinstance(value, dict):
+            return value
     return {}
 
 
 _ANSWER_TEXTS: Final = ("number", "key", "outcome", "id", "status", "at")
 
 
-def _are_objects(given: object) -> bool:
-    return isinstance(given, list) and all(isinstance(one, dict) for one in given)
+def _are_objects(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
 
 
 _SLICED = re.compile(r"item (\d{1,6})(?:, (.+))?", re.DOTALL)
@@ -428,20 +428,20 @@ _SLICED = re.compile(r"item (\d{1,6})(?:, (.+))?", re.DOTALL)
 
 def _answer_sheet(dropped: Dropped, answers: Sequence[Mapping[str, Any]], layout: Layout) -> bytes:
     rows: list[list[object]] = []
-    for number, one in enumerate(answers, 1):
+    for number, answer in enumerate(answers, 1):
         of_file = dropped.slices[number - 1] if dropped.slices else []
-        start = [_first(of_file, "number", layout) or one["number"], _first(of_file, "key", layout) or one["key"],
-                 OUTCOME_WORDS[Outcome(one["outcome"])], one["outcome"], one["id"],
-                 status_words(one["status"]) if one["status"] else "", one["status"]]
-        for found in one["findings"] or [{}]:
-            rows.append([*start, _place_in_file(str(found.get("place", "")), of_file, layout),
-                         *(found.get(name, "") for name in ("rule", "code", "text", "text_en", "cure", "cure_en")),
-                         one["at"]])
+        start = [_first(of_file, "number", layout) or answer["number"], _first(of_file, "key", layout) or answer["key"],
+                 OUTCOME_WORDS[Outcome(answer["outcome"])], answer["outcome"], answer["id"],
+                 status_words(answer["status"]) if answer["status"] else "", answer["status"]]
+        for fault in answer["findings"] or [{}]:
+            rows.append([*start, _place_in_file(str(fault.get("place", "")), of_file, layout),
+                         *(fault.get(name, "") for name in ("rule", "code", "text", "text_en", "cure", "cure_en")),
+                         answer["at"]])
     return sheet(ANSWER_HEADINGS, rows)
 
 
 def _first(rows: Iterable[Row], name: str, layout: Layout) -> str:
-    return next((said.value for row in rows if (said := Line(1, row, layout, []).datum(name)).value), "")
+    return next((datum.value for row in rows if (datum := Line(1, row, layout, []).datum(name)).value), "")
 
 
 def _place_in_file(place: str, rows: Sequence[Row], layout: Layout) -> str:

@@ -35,13 +35,13 @@ WALL_SECONDS: Final = 60.0
 
 def read(raw: bytes, layout: Layout) -> list[Row]:
     """The rows of a file. Raises `InvalidPayload` for the file as a whole, also where reading it had to be stopped."""
-    asked = _asked(layout)
-    digest = hashlib.sha256(asked + b"\n" + raw).digest()
+    request = _asked(layout)
+    digest = hashlib.sha256(request + b"\n" + raw).digest()
     if findings := _refused.pop(digest, ()):
         raise InvalidPayload(findings)
     try:
         apart = len(raw) <= tables.MAX_BYTES and (tables.is_workbook(raw) or tables.is_xml(raw))
-        return _from_child(asked, raw) if apart else tables.read(raw, layout)
+        return _from_child(request, raw) if apart else tables.read(raw, layout)
     except InvalidPayload as invalid:
         _refused[digest] = invalid.findings
         while len(_refused) > _MOST_REFUSED:
@@ -62,10 +62,10 @@ def _asked(layout: Layout) -> bytes:
                        "unit_words": sorted(layout.unit_words)}).encode()
 
 
-def _from_child(asked: bytes, raw: bytes) -> list[Row]:
+def _from_child(request: bytes, raw: bytes) -> list[Row]:
     try:
         done = subprocess.run(
-            [sys.executable, "-m", __spec__.name], input=asked + b"\n" + raw, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            [sys.executable, "-m", __spec__.name], input=request + b"\n" + raw, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             env={}, cwd=Path(__file__).parents[2], timeout=WALL_SECONDS, check=False)
         if done.returncode == 0:
             return _told(done.stdout)
@@ -84,14 +84,14 @@ def _told(answer: bytes) -> list[Row]:
     return [_row(json.loads(line)) for line in lines]
 
 
-def _row(given: Any) -> Row:
-    (name, line, column), cells, headings = given
+def _row(record: Any) -> Row:
+    (name, line, column), cells, headings = record
     return Row(Spot(name, line, column), {cell[3]: Cell(*cell) for cell in cells}, headings)
 
 
-def _finding(given: dict[str, Any]) -> Finding:
-    spot = given.pop("spot")
-    return Finding(**given | {"severity": Severity(given["severity"]), "spot": Spot(**spot) if spot else None})
+def _finding(fields: dict[str, Any]) -> Finding:
+    spot = fields.pop("spot")
+    return Finding(**fields | {"severity": Severity(fields["severity"]), "spot": Spot(**spot) if spot else None})
 
 
 # The process that reads.
@@ -113,15 +113,15 @@ def _answer(raw: bytes, layout: dict[str, Any]) -> Iterator[bytes]:
     try:
         rows: Sequence[Row] = tables.read(raw, Layout(**layout, units=units, unit_words=words))
     except InvalidPayload as invalid:
-        yield _json({"rows": 0, "findings": [asdict(one) for one in invalid.findings]})
+        yield _json({"rows": 0, "findings": [asdict(finding) for finding in invalid.findings]})
         return
     yield _json({"rows": len(rows), "findings": []})
     for row in rows:
         yield _json([[row.spot.name, row.spot.line, row.spot.column], list(row.cells.values()), dict(row.headings)])
 
 
-def _json(given: Any) -> bytes:
-    return json.dumps(given, separators=(",", ":")).encode()
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _limit() -> None:

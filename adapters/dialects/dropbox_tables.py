@@ -68,10 +68,10 @@ class Layout:
     @cached_property
     def headings(self) -> Mapping[str, str]:
         """Field -> the first heading that the manifest gives it."""
-        found: dict[str, str] = {}
+        headings: dict[str, str] = {}
         for heading, name in self.columns.items():
-            found.setdefault(name, heading)
-        return found
+            headings.setdefault(name, heading)
+        return headings
 
     @cached_property
     def _hints(self) -> re.Pattern[str]:
@@ -92,8 +92,8 @@ class Layout:
         text = text[:MAX_HEADING]
         before, *behind = re.split(r"[/(（\n]", text, maxsplit=1)
         bare = before.strip()
-        known = bare in self.columns or bare in self.left_out
-        return bare if known and self._hints.fullmatch("".join(behind)) else text
+        agreed = bare in self.columns or bare in self.left_out
+        return bare if agreed and self._hints.fullmatch("".join(behind)) else text
 
     def unit_of(self, text: str) -> str:
         """The unit that stands behind a heading: `mg` of `单次用量(mg)`; empty where there is none."""
@@ -146,10 +146,10 @@ def read_slice(raw: bytes, faults: frozenset[str]) -> list[Row] | None:
     if not raw.startswith(b'{"dropbox":1,'):
         return None
     try:
-        given = json.loads(raw)["rows"]
+        rows = json.loads(raw)["rows"]
         return [Row(Spot(f"item {number}"), {
             heading: _sliced(cell, f"item {number}", heading, faults) for heading, cell in row.items()
-        }) for number, row in enumerate(given, 1)]
+        }) for number, row in enumerate(rows, 1)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -177,8 +177,8 @@ def _table(lines: Iterator[Line], layout: Layout) -> list[Row]:
     for number, cells, columns in lines:
         if not headings:
             named = {column: layout.named(cell.text) for column, cell in cells.items() if cell.text}
-            known = [layout.columns[heading] for heading in named.values() if heading in layout.columns]
-            if layout.required <= set(known):
+            fields = [layout.columns[heading] for heading in named.values() if heading in layout.columns]
+            if layout.required <= set(fields):
                 headings, width = named, max(named) if columns else 0
                 _require_plain(headings, cells, number, layout)
                 own = {layout.columns[heading]: heading for heading in headings.values() if heading in layout.columns}
@@ -192,15 +192,17 @@ def _table(lines: Iterator[Line], layout: Layout) -> list[Row]:
         if len(rows) == MAX_ROWS or characters > MAX_CHARACTERS:
             raise InvalidPayload([finding("FILE_TOO_COMPLEX", "file", Spot(f"row {number}", number, 1))])
         name = f"row {number}"
-        found = {headings[column]: Cell(cell.text, cell.fault, name, headings[column], number, column)
+        by_heading = {headings[column]: Cell(cell.text, cell.fault, name, headings[column], number, column)
                  for column, cell in cells.items() if column in headings}
         beyond = [column for column in cells if column not in headings]
         if width and columns < width:
-            # Which cell is missing cannot be known; said of the number's, because every row needs that one.
-            found[first] = Cell(found[first].text if first in found else "", "ROW_TOO_SHORT", name, "", number, columns + 1)
+            # Which cell is missing cannot be known. The finding is put at the number's cell, because every row needs a number.
+            text = by_heading[first].text if first in by_heading else ""
+            by_heading[first] = Cell(text, "ROW_TOO_SHORT", name, "", number, columns + 1)
         elif beyond:
-            found[first] = Cell(found[first].text if first in found else "", "ROW_TOO_LONG", name, "", number, beyond[0])
-        rows.append(Row(Spot(name, number, 1), found, own))
+            text = by_heading[first].text if first in by_heading else ""
+            by_heading[first] = Cell(text, "ROW_TOO_LONG", name, "", number, beyond[0])
+        rows.append(Row(Spot(name, number, 1), by_heading, own))
     if not headings:
         raise InvalidPayload([finding("HEADING_MISSING", "headings", Spot("row 1", 1, 1))])
     return rows
@@ -228,12 +230,12 @@ def _csv(raw: bytes, layout: Layout) -> Iterator[Line]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     number, count = 0, 0
     try:
-        for number, given in enumerate(reader, 1):
-            count += len(given)
-            if count > MAX_CELLS or len(given) > MAX_COLUMNS:
+        for number, record in enumerate(reader, 1):
+            count += len(record)
+            if count > MAX_CELLS or len(record) > MAX_COLUMNS:
                 raise InvalidPayload([finding("FILE_TOO_COMPLEX", "file", Spot(f"row {number}", number, 1))])
-            yield number, {column: _csv_cell(cell, read_as) for column, cell in enumerate(given, 1)
-                           if cell and not cell.isspace()}, len(given)
+            yield number, {column: _csv_cell(cell, read_as) for column, cell in enumerate(record, 1)
+                           if cell and not cell.isspace()}, len(record)
     except csv.Error:
         raise InvalidPayload([finding("FILE_BROKEN", "file", Spot(f"row {number + 1}", number + 1, 1))]) from None
 
@@ -256,11 +258,11 @@ def _separator(text: str, layout: Layout) -> str:
     """The one that shows most headings we know among the first lines."""
     lines = [line[:MAX_TEXT * 4] for line in text[:MAX_TEXT * 40].split("\n", HEADING_ROWS)[:HEADING_ROWS]]
 
-    def known(separator: str) -> int:
+    def headings_known(separator: str) -> int:
         return max(sum(layout.named(part.strip('\r" ')) in layout.columns for part in line.split(separator)[:MAX_COLUMNS])
                    for line in lines)
 
-    return max((",", ";", "\t"), key=known)
+    return max((",", ";", "\t"), key=headings_known)
 
 
 _AS_TEXT = re.compile(r'="((?:[^"]|"")*)"', re.DOTALL)
@@ -319,8 +321,8 @@ def _prescriptions(element: xml.Element, layout: Layout) -> Iterator[xml.Element
     if xml.local(element) == layout.prescription:
         yield element
         return
-    said = [name for name, _ in _attributes(element)] + [xml.local(element)] * bool(_own_text(element))
-    if any(name not in layout.left_out for name in said):
+    names = [name for name, _ in _attributes(element)] + [xml.local(element)] * bool(_own_text(element))
+    if any(name not in layout.left_out for name in names):
         raise InvalidPayload([finding("COLUMN_UNKNOWN", "file", _line(element))])
     for child in element:
         yield from _prescriptions(child, layout)
@@ -328,15 +330,15 @@ def _prescriptions(element: xml.Element, layout: Layout) -> Iterator[xml.Element
 
 def _leaves(element: xml.Element, layout: Layout, items: list[xml.Element] | None) -> dict[str, Cell]:
     """What an element says in its own leaves; its drugs go into `items`. What stands deeper is nobody's: it keeps its path."""
-    found: dict[str, Cell] = {}
+    cells: dict[str, Cell] = {}
 
     def add(name: str, text: str, at: xml.Element) -> None:
         place = _line(at)
         read = text_cell(text) if len(name) <= MAX_HEADING else Cell("", "CELL_TOO_LONG")
         name = name[:MAX_HEADING]
         # The same element twice: which one counts nobody can say.
-        fault = "HEADING_TWICE" if name in found else read.fault
-        found[name] = Cell(read.text, fault, place.name, name, place.line, place.column)
+        fault = "HEADING_TWICE" if name in cells else read.fault
+        cells[name] = Cell(read.text, fault, place.name, name, place.line, place.column)
 
     def gather(within: xml.Element, path: str) -> None:
         for name, text in _attributes(within):
@@ -353,7 +355,7 @@ def _leaves(element: xml.Element, layout: Layout, items: list[xml.Element] | Non
                 gather(child, f"{path}{name}/")
 
     gather(element, "")
-    return found
+    return cells
 
 
 def _agreed(shared: Cell | None, own: Cell) -> Cell:

@@ -72,16 +72,16 @@ class _Book:
                 self._read(target, texts)
             elif kind == "styles":
                 self._read(target, formats)
-        found = []
+        sheets = []
         for relation in book.visible:
             kind, target = related.parts.get(relation, ("", ""))
             if kind == "worksheet":
-                sheet = _Worksheet(texts.found, texts.struck, formats, book.from_1904, self._cells)
+                sheet = _Worksheet(texts.texts, texts.struck, formats, book.from_1904, self._cells)
                 self._read(target, sheet)
                 self._comments(target, sheet)
                 self._cells = sheet.left
-                found.append(sheet.merged())
-        return found
+                sheets.append(sheet.merged())
+        return sheets
 
     def _comments(self, name: str, sheet: "_Worksheet") -> None:
         """Which cells of a sheet somebody has written a comment on."""
@@ -95,7 +95,7 @@ class _Book:
             if kind in ("comments", "threadedComment"):
                 comments = _Comments()
                 self._read(target, comments)
-                sheet.comment(comments.found)
+                sheet.comment(comments.places)
 
     def _read(self, name: str, into: "_Part") -> None:
         self._bytes -= self._sizes.get(name, MAX_UNPACKED)
@@ -159,7 +159,7 @@ class _Workbook(_Part):
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         name = _local(tag)
         if name == "sheet" and attributes.get("state", "visible") == "visible":
-            self.visible += [attributes[one] for one in _ID if one in attributes][:1]
+            self.visible += [attributes[name] for name in _ID if name in attributes][:1]
         elif name == "workbookPr":
             self.from_1904 = attributes.get("date1904", "0") in ("1", "true")
 
@@ -178,20 +178,20 @@ class _Related(_Part):
 
 class _Comments(_Part):
     def __init__(self) -> None:
-        self.found: set[tuple[int, int]] = set()
+        self.places: set[tuple[int, int]] = set()
         """Row and column of each cell with a comment."""
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         # A thread of comments has a namespace of its own.
         if tag.rpartition("}")[2] in ("comment", "threadedComment") and "ref" in attributes:
-            self.found.add(_place(attributes["ref"]))
+            self.places.add(_place(attributes["ref"]))
 
 
 class _Texts(_Part):
     """sharedStrings: each text without its phonetic help."""
 
     def __init__(self) -> None:
-        self.found: list[str] = []
+        self.texts: list[str] = []
         self.struck: set[int] = set()
         """Numbers of the texts of which something is struck through."""
         self._pieces: list[str] = []
@@ -202,7 +202,7 @@ class _Texts(_Part):
         if name == "si":
             self._pieces = []
         elif name == "strike" and _on(attributes):
-            self.struck.add(len(self.found))
+            self.struck.add(len(self.texts))
         self._in_text = name == "t"
         self._phonetic += name == "rPh"
 
@@ -215,7 +215,7 @@ class _Texts(_Part):
         self._in_text = False
         self._phonetic -= name == "rPh"
         if name == "si":
-            self.found.append(_unescaped("".join(self._pieces)))
+            self.texts.append(_unescaped("".join(self._pieces)))
 
 
 class _Formats(_Part):

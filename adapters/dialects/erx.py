@@ -199,11 +199,11 @@ def as_signed(node: Node) -> bytes | None:
     """The bytes of `originalValue`, if they are what D003's `original_value` will be: compact, of its fields, all texts."""
     try:
         raw = base64.b64decode(node.text, validate=True)
-        said = read(raw, "originalValue")
+        original = read(raw, "originalValue")
     except (ValueError, InvalidPayload):
         return None
-    good = set(said.value) <= set(_signed_fields()) and all(isinstance(one.value, str) for one in said.value.values())
-    return raw if good and sm.compact(said.plain).encode() == raw else None
+    good = set(original.value) <= set(_signed_fields()) and all(isinstance(node.value, str) for node in original.value.values())
+    return raw if good and sm.compact(original.plain).encode() == raw else None
 
 
 def _signed_fields() -> Sequence[str]:
@@ -217,8 +217,8 @@ def differences(old: Node, new: Node) -> Iterator[Node]:
         for name in {**old.value, **new.value}:
             yield from differences(old[name], new[name])
     elif isinstance(old.value, list) and isinstance(new.value, list) and len(old.value) == len(new.value):
-        for one, other in zip(old, new, strict=True):
-            yield from differences(one, other)
+        for earlier, other in zip(old, new, strict=True):
+            yield from differences(earlier, other)
     elif old.plain != new.plain:
         yield new
 
@@ -302,15 +302,15 @@ def check_status(status: str) -> dict[str, str]:
     return {"rxChkStasCodg": code, "rxChkStasName": CHECK_STATUS[code]}
 
 
-def told(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+def findings_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """Findings for the hospital's people: codes, places and cures."""
-    return [{"code": one.code, "severity": str(one.severity), "rule": one.rule, "path": one.path,
-             "place": str(one.spot or ""), "line": one.line, "text": one.text, "textEn": one.text_en,
-             "cure": one.cure, "cureEn": one.cure_en, "actor": one.actor, "source": one.source} for one in findings]
+    return [{"code": item.code, "severity": str(item.severity), "rule": item.rule, "path": item.path,
+             "place": str(item.spot or ""), "line": item.line, "text": item.text, "textEn": item.text_en,
+             "cure": item.cure, "cureEn": item.cure_en, "actor": item.actor, "source": item.source} for item in findings]
 
 
 def waiting_for(unmapped: Sequence[Unmapped]) -> list[dict[str, str]]:
-    return [{"table": one.table, "code": one.theirs, "name": one.name, "place": str(one.spot or "")} for one in unmapped]
+    return [{"table": code.table, "code": code.theirs, "name": code.name, "place": str(code.spot or "")} for code in unmapped]
 
 
 # The adapter all hospitals of this dialect have.
@@ -333,7 +333,7 @@ _MEANT = {".medication": ".medication.coding[0].display", ".validityPeriod": ".v
 """Of what is made of several fields, the one that a finding is about: the code of a drug is mapped, prscTime is what it is."""
 
 
-def _places(d001: Node, spots: Spots, told: Collection[Spot | None]) -> Callable[[str], Spot | None]:
+def _places(d001: Node, spots: Spots, wrong: Collection[Spot | None]) -> Callable[[str], Spot | None]:
     """Where an element stood; of a kind of resource, the list it is made from.
 
     Of what is made of several fields one of which is wrong (`told`), that one: the rest is its consequence.
@@ -344,7 +344,7 @@ def _places(d001: Node, spots: Spots, told: Collection[Spot | None]) -> Callable
         if (kind := _KIND.search(path)) and kind[1] in _LISTS:
             return d001[_LISTS[kind[1]]].spot
         path = _CALL.sub("", path)
-        cause = next((spot for known, spot in spots.items() if spot in told and known.startswith((f"{path}.", f"{path}["))), None)
+        cause = next((spot for known, spot in spots.items() if spot in wrong and known.startswith((f"{path}.", f"{path}["))), None)
         meant = next((path.removesuffix(end) + whole for end, whole in _MEANT.items() if path.endswith(end)), path)
         return cause or nearest(meant)
     return where
@@ -386,8 +386,8 @@ class Adapter:
             place = next(iter(parts.values()))
             raise InvalidPayload([finding("ERX_TRANSACTION", replace(place, trail=()))])
         judged = {name: part for name, part in parts.items() if transaction != "D004" or name == "D004"}
-        if broken := [one for name, part in judged.items() for one in misshapen(part, name)]:
-            wrong = (one for name, part in judged.items() if isinstance(part.value, dict) for one in faults(part, name))
+        if broken := [fault for name, part in judged.items() for fault in misshapen(part, name)]:
+            wrong = (fault for name, part in judged.items() if isinstance(part.value, dict) for fault in faults(part, name))
             raise InvalidPayload(bounded(dict.fromkeys([*broken, *wrong])))
         unmapped: Sequence[Unmapped] = ()
         if transaction == "D004":
@@ -397,19 +397,20 @@ class Adapter:
             draft, unmapped = self.translation.prescription(parts, codes, self.facts, self.slug)
             number, key, (resource, spots) = draft.number, draft.key, bundle(draft)
         # A revocation is judged by itself: its D001 was judged when it was pre-checked, whatever the rules are today.
-        found = [one for name, part in judged.items() for one in faults(part, name)]
-        told = {one.spot for one in found}
-        found += [one for one in _unusable(parts["D001"]) if "D001" in judged and one.spot not in told]
-        told = {one.spot for one in found}
-        if number.spot not in told:
-            found += [finding("ERX_PARTS_DISAGREE", part["hiRxno"]) for name, part in judged.items() if name != "D001"
-                      and part["hiRxno"].text != hi_rxno(self.slug, number.value) and part["hiRxno"].spot not in told]
-        found += [one for one in disagreements(parts, {one.spot for one in found}) if one.path.partition(".")[0] in judged]
-        if len(found) > MAX_FINDINGS:
-            raise InvalidPayload(bounded(found))
-        where = _places(parts["D001"], spots, {one.spot for one in found})
+        findings = [fault for name, part in judged.items() for fault in faults(part, name)]
+        spots_named = {fault.spot for fault in findings}
+        findings += [fault for fault in _unusable(parts["D001"]) if "D001" in judged and fault.spot not in spots_named]
+        spots_named = {fault.spot for fault in findings}
+        if number.spot not in spots_named:
+            findings += [finding("ERX_PARTS_DISAGREE", part["hiRxno"]) for name, part in judged.items() if name != "D001"
+                         and part["hiRxno"].text != hi_rxno(self.slug, number.value) and part["hiRxno"].spot not in spots_named]
+        findings += [fault for fault in disagreements(parts, {fault.spot for fault in findings})
+                     if fault.path.partition(".")[0] in judged]
+        if len(findings) > MAX_FINDINGS:
+            raise InvalidPayload(bounded(findings))
+        where = _places(parts["D001"], spots, {fault.spot for fault in findings})
         return Message(key.value if KEY.fullmatch(key.value) else None, resource, where,
-                       tuple(unmapped), {"transaction": transaction, "number": number.value}, tuple(found))
+                       tuple(unmapped), {"transaction": transaction, "number": number.value}, tuple(findings))
 
     def answer(self, message: Message | None, verdict: Verdict) -> Reply:
         number = verdict.external_id or (message.context.get("number", "") if message else "")
@@ -434,7 +435,7 @@ class Adapter:
             case _:
                 code, words = INVALID, f"共 {len(verdict.findings)} 处不符"
         if verdict.findings:
-            extras["findings"] = told(verdict.findings)
+            extras["findings"] = findings_json(verdict.findings)
         return self.reply(verdict.at, code, words, data | {"extras": extras})
 
     def reply(self, at: datetime, code: int, words: str, data: Mapping[str, Any]) -> Reply:
@@ -450,15 +451,15 @@ class Adapter:
         return sm.sm2_verify(original, digest, sm.public_key(self.envelope.own_key), self.envelope.user_id)
 
     async def report(self, key: str, body: bytes) -> None:
-        said = json.loads(body)
-        status = str(said["status"])
-        data = {"hiRxno": hi_rxno(self.slug, str(said["prescription"])), **rx_status(status), "extras": said}
+        report = json.loads(body)
+        status = str(report["status"])
+        data = {"hiRxno": hi_rxno(self.slug, str(report["prescription"])), **rx_status(status), "extras": report}
         kind = codes_of(status).notice
         if kind == "7108":
-            data |= {**check_status(status), "rxChkOpnn": str(said.get("words") or said.get("reason", ""))}
+            data |= {**check_status(status), "rxChkOpnn": str(report.get("words") or report.get("reason", ""))}
         if kind == "7109":
             data |= used_status(status)
-        sent = self.envelope.seal(datetime.fromisoformat(said["at"]), data, transType=kind)
+        sent = self.envelope.seal(datetime.fromisoformat(report["at"]), data, transType=kind)
         answer = await self._transport.send(Request(
             "POST", self.facts["notify_path"], sent, {"content-type": MEDIA, "sanyi-key": key}, repeatable=True))
         if answer.status != 200:

@@ -38,12 +38,12 @@ SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
 def disagreements(parts: Parts, wrong: Collection[Spot | None] = ()) -> Iterator[Finding]:
     """Every contradiction, at the statement that is the less likely one; nothing at a place that is `wrong` by itself."""
-    told = set(wrong)
+    reported = set(wrong)
     for code, check in CHECKS:
         for node in check(parts):
             spot = node.spot
-            if spot not in told:
-                told.add(spot)
+            if spot not in reported:
+                reported.add(spot)
                 yield finding(code, node)
 
 
@@ -104,7 +104,8 @@ def upload_of_something_else(parts: Parts) -> Places:
     visit = parts["D001"]["mdtrtinfo"]
     for name, repeated in (("D003", _IN_UPLOAD), ("D004", ("fixmedinsCode",))):
         if name in parts:
-            yield from (parts[name][one] for one in repeated if visit[one].text and parts[name][one].text != visit[one].text)
+            yield from (parts[name][field] for field in repeated
+                        if visit[field].text and parts[name][field].text != visit[field].text)
 
 
 @rule("ERX_TIME_ORDER")
@@ -133,11 +134,11 @@ def another_document(parts: Parts) -> Places:
 @rule("ERX_CREDENTIAL")
 def credential_of_another(parts: Parts) -> Places:
     rx, certno = parts["D001"], parts["D001"]["mdtrtinfo"]["certno"]
-    kind, given, token = rx["mdtrtCertType"].text, rx["mdtrtCertNo"], rx["ecToken"]
-    if kind == "02" and filled(given) and _CERTNO.fullmatch(certno.text) and given.text.upper() != certno.text.upper():
-        yield given
-    if kind == "01" and filled(given) and filled(token) and given.text != token.text:
-        yield given
+    kind, number, token = rx["mdtrtCertType"].text, rx["mdtrtCertNo"], rx["ecToken"]
+    if kind == "02" and filled(number) and _CERTNO.fullmatch(certno.text) and number.text.upper() != certno.text.upper():
+        yield number
+    if kind == "01" and filled(number) and filled(token) and number.text != token.text:
+        yield number
     if kind in ("02", "03") and filled(token):
         yield token
 
@@ -157,7 +158,7 @@ def of_another_age(parts: Parts) -> Places:
         yield visit["patnAge"]
     if flag.text == "1" and days > NEWBORN_DAYS:
         yield flag
-    elif filled(words) and (said := _age(words.text)) and not _fits(said, born, on):
+    elif filled(words) and (stated := _age(words.text)) and not _fits(stated, born, on):
         yield words
 
 
@@ -183,12 +184,12 @@ def _age(words: str) -> tuple[int | None, int | None] | None:
     match = _AGE.fullmatch(re.sub(r"\s", "", words))
     if not match or not any(match.groups()):
         return None
-    months, days, hours = (int(one) if one else None for one in match.groups())
+    months, days, hours = (int(group) if group else None for group in match.groups())
     return months, days if hours is None else (days or 0) + hours // 24
 
 
-def _fits(said: tuple[int | None, int | None], born: date, on: date) -> bool:
-    months, days = said
+def _fits(age: tuple[int | None, int | None], born: date, on: date) -> bool:
+    months, days = age
     if months is None:
         return abs((on - born).days - (days or 0)) <= 1  # the day of birth may count as the first
     return months_between(born, on) == months or (
@@ -320,7 +321,7 @@ def renewal_of_nothing(parts: Parts) -> Places:
             yield first
     else:
         yield from ([flag] if flag.text == "1" else [])
-        yield from (one for one in window if filled(one) and not filled(first))
+        yield from (node for node in window if filled(node) and not filled(first))
     if (begin := day(window[0])) and (end := day(window[1])) and end < begin:
         yield window[1]
 
@@ -333,8 +334,8 @@ def usage_of_the_whole(parts: Parts) -> Places:
         yield from (rx[name] for name in WHOLE_USAGE if filled(rx[name]))
     for row in rows:
         if row["rxItemTypeCode"].text == HERBS:
-            yield from (row[one] for one, whole in (("medcWayCodg", "rxUsedWayCodg"), ("usedFrquCodg", "rxFrquCodg"))
-                        if filled(row[one]) and row[one].text != rx[whole].text)
+            yield from (row[name] for name, whole in (("medcWayCodg", "rxUsedWayCodg"), ("usedFrquCodg", "rxFrquCodg"))
+                        if filled(row[name]) and row[name].text != rx[whole].text)
 
 
 @rule("ERX_MEDICATION_TIME")
@@ -347,8 +348,8 @@ def days_disagree(parts: Parts) -> Places:
             yield row["medcBegntime"]
         elif begin and end and days is not None and 0 <= days < 10_000:
             # The last day may count up to its begin, its end, or as a date.
-            given = timedelta(days=float(days))
-            if not given - DAY <= end - begin <= given + SECOND or end < begin:
+            length = timedelta(days=float(days))
+            if not length - DAY <= end - begin <= length + SECOND or end < begin:
                 yield row["medcEndtime"]
 
 
@@ -388,7 +389,7 @@ def chronic_and_not(parts: Parts) -> Places:
         if flag.text == "0":
             yield flag
     elif visit["medType"].text not in CHRONIC_VISITS:  # else it is missing, which is said of itself
-        yield from (one for one in (flag, visit["diseName"]) if filled(one) and one.text != "0")
+        yield from (node for node in (flag, visit["diseName"]) if filled(node) and node.text != "0")
 
 
 @rule("ERX_MAIN_DIAGNOSIS")

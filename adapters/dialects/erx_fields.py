@@ -111,27 +111,27 @@ class Table:
 @cache
 def tables(transaction: str, direction: str = "request") -> tuple[Table, ...]:
     """What the interface lists for a transaction, with our `extras` (`erx_fields.csv`)."""
-    found: dict[tuple[str, bool], list[Field]] = {}
+    by_node: dict[tuple[str, bool], list[Field]] = {}
     with (HERE / "erx_fields.csv").open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
             if (row["transaction"], row["direction"]) == (transaction, direction):
                 length, _, decimals = row["length"].partition(",")
-                found.setdefault((row["node"], row["repeats"] == "Y"), []).append(Field(
+                by_node.setdefault((row["node"], row["repeats"] == "Y"), []).append(Field(
                     row["field"], row["type"], int(length or 0), int(decimals or 0), row["required"] == "Y"))
-    return tuple(Table(node, repeats, tuple(fields)) for (node, repeats), fields in found.items())
+    return tuple(Table(node, repeats, tuple(fields)) for (node, repeats), fields in by_node.items())
 
 
 MAX_ROWS = 50
 """Of drugs, of diagnoses, of codes in a list; a prescription of pieces has up to 40."""
 
 
-def misshapen(said: Node, transaction: str) -> list[Finding]:
+def misshapen(request: Node, transaction: str) -> list[Finding]:
     """Where there are no fields to look at: an object or a list in each other's place, a list without end."""
-    if not isinstance(said.value, dict):
-        return [finding("ERX_FIELD_TYPE", said)]
+    if not isinstance(request.value, dict):
+        return [finding("ERX_FIELD_TYPE", request)]
     findings: list[Finding] = []
     for table in tables(transaction):
-        node = said[table.node]
+        node = request[table.node]
         if table.repeats and node.value is not None and not isinstance(node.value, list):
             findings.append(finding("ERX_NOT_A_LIST", node))
         elif table.repeats and len(list(node)) > MAX_ROWS:
@@ -143,16 +143,16 @@ def misshapen(said: Node, transaction: str) -> list[Finding]:
     return findings
 
 
-def faults(said: Node, transaction: str) -> Iterator[Finding]:
+def faults(request: Node, transaction: str) -> Iterator[Finding]:
     """Where a request does not keep the field tables: missing, too long, not of its type, unknown."""
     for table in tables(transaction):
-        for row in _rows(said, transaction, table.node):
+        for row in _rows(request, transaction, table.node):
             for spec in table.fields:
-                yield from _fault(said, row, table, spec)
+                yield from _fault(request, row, table, spec)
             if transaction in CLOSED:
-                known = {spec.name for spec in table.fields} | _below(transaction, table.node)
+                names = {spec.name for spec in table.fields} | _below(transaction, table.node)
                 yield from (finding("ERX_FIELD_UNKNOWN", node) for name, node in row.value.items()
-                            if name not in known and filled(node))
+                            if name not in names and filled(node))
 
 
 def filled(node: Node) -> bool:
@@ -192,24 +192,24 @@ def _below(transaction: str, node: str) -> set[str]:
             if table.node.startswith(prefix) and table.node != node}
 
 
-def _rows(said: Node, transaction: str, path: str) -> list[Node]:
+def _rows(request: Node, transaction: str, path: str) -> list[Node]:
     """The objects a table is about; none where they are not of the shape that `misshapen` asks for."""
     lists = {table.node for table in tables(transaction) if table.repeats}
-    rows = [said]
+    rows = [request]
     for step in path.split(".") if path else ():
-        rows = [one for row in rows for one in (row[step] if step in lists else [row[step]])]
+        rows = [below for row in rows for below in (row[step] if step in lists else [row[step]])]
         if len(rows) > MAX_ROWS:
             return []
     return [row for row in rows if isinstance(row.value, dict)]
 
 
-def _fault(said: Node, row: Node, table: Table, spec: Field) -> Iterator[Finding]:
+def _fault(request: Node, row: Node, table: Table, spec: Field) -> Iterator[Finding]:
     node = row[spec.name]
     if not filled(node):
-        if _needed(said, row, table.node, spec):
+        if _needed(request, row, table.node, spec):
             yield finding("ERX_FIELD_MISSING", node)
     elif spec.kind == "JSON":
-        if said.source.name in CLOSED:
+        if request.source.name in CLOSED:
             yield finding("ERX_FIELD_UNKNOWN", node)
     elif not _is(node, spec):
         yield finding("ERX_FIELD_TYPE", node)
@@ -224,15 +224,15 @@ CHRONIC_VISITS = frozenset({"14", "140104", "140201"})
 _USAGE = frozenset({"medcWayCodg", "medcWayDscr", "sinDosunt", "sinDoscnt", "usedFrquCodg", "usedFrquName"})
 
 
-def _needed(said: Node, row: Node, node: str, spec: Field) -> bool:
+def _needed(request: Node, row: Node, node: str, spec: Field) -> bool:
     """Whether a field must be there, also where the interface says so in words only."""
     match node, spec.name:
         case "", "cardSn":
-            return said["mdtrtCertType"].text == "03"
+            return request["mdtrtCertType"].text == "03"
         case "", "authNo":
-            return said["bizTypeCode"].text == "02" and said["mdtrtCertType"].text == "01"
+            return request["bizTypeCode"].text == "02" and request["mdtrtCertType"].text == "01"
         case "", name if name in WHOLE_USAGE:
-            return any(drug["rxItemTypeCode"].text == HERBS for drug in said["rxdrugdetail"])
+            return any(drug["rxItemTypeCode"].text == HERBS for drug in request["rxdrugdetail"])
         case "rxdrugdetail", name if name in _USAGE:
             return spec.required and row["rxItemTypeCode"].text != HERBS
         case "rxdrugdetail", "selfPayRea":
@@ -261,7 +261,7 @@ def _is(node: Node, spec: Field) -> bool:
         case "OBJ":
             return isinstance(node.value, dict)
         case "LIST":
-            return (isinstance(node.value, str) or all(isinstance(one.value, str) for one in node)) and (
+            return (isinstance(node.value, str) or all(isinstance(inner.value, str) for inner in node)) and (
                 isinstance(node.value, str | list) and len(listed(node)) <= MAX_ROWS)
         case "C" | "TEXT":
             return isinstance(node.value, str)
@@ -271,6 +271,6 @@ def _is(node: Node, spec: Field) -> bool:
 def listed(node: Node) -> list[Node]:
     """What a `LIST` holds: its texts, or those of one text with commas between them; never many more than `MAX_ROWS`."""
     if isinstance(node.value, list):
-        return [one for one in node if filled(one)][:MAX_ROWS + 1]
+        return [inner for inner in node if filled(inner)][:MAX_ROWS + 1]
     return [Node(text, node.source, node.trail, node.start, node.end)
             for text in re.split(r"[,，、;；|\s]+", node.text, maxsplit=MAX_ROWS) if text]

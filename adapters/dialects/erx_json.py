@@ -67,13 +67,13 @@ class Source:
     @cached_property
     def _lines(self) -> list[int]:
         """Where each line begins. A message may have thousands of places, and is walked through once."""
-        return [self.start, *(one.end() for one in re.compile(rb"\n").finditer(self.raw, self.start))]
+        return [self.start, *(match.end() for match in re.compile(rb"\n").finditer(self.raw, self.start))]
 
     @cached_property
     def _counted(self) -> list[int]:
         """Characters before each `_STEP` of bytes."""
         steps = range(self.start, len(self.raw), _STEP)
-        return [0, *accumulate(_begun(self.raw[one:one + _STEP]) for one in steps)]
+        return [0, *accumulate(_begun(self.raw[start:start + _STEP]) for start in steps)]
 
 
 @dataclass(frozen=True, repr=False, slots=True)
@@ -89,8 +89,8 @@ class Node:
 
     def __getitem__(self, name: str) -> "Node":
         """The value under a name."""
-        found = self.value.get(name) if isinstance(self.value, dict) else None
-        return found if found is not None else Node(None, self.source, (self.trail, name), self.start)
+        node = self.value.get(name) if isinstance(self.value, dict) else None
+        return node if node is not None else Node(None, self.source, (self.trail, name), self.start)
 
     def __iter__(self) -> Iterator["Node"]:
         return iter(self.value if isinstance(self.value, list) else ())
@@ -169,11 +169,11 @@ def read_parts(raw: bytes) -> Mapping[str, Node]:
 
 def steps(trail: Trail) -> list[str | int]:
     """The steps of a trail, the first one first."""
-    found: list[str | int] = []
+    path: list[str | int] = []
     while trail:
         trail, step = trail
-        found.append(step)
-    return found[::-1]
+        path.append(step)
+    return path[::-1]
 
 
 def written(trail: Trail) -> str:
@@ -210,21 +210,21 @@ class _Reader:
 
     def parts(self) -> dict[str, Node]:
         whole = self._source
-        found: dict[str, Node] = {}
+        parts: dict[str, Node] = {}
         self._take(b"{")
         while True:
             name = self._string((), 0)
             self._take(b":")
             self._space()
-            if name in found or not _NAME.fullmatch(name):
+            if name in parts or not _NAME.fullmatch(name):
                 raise _Broken
             self._source = Source(name, whole.raw, self._at)
-            found[name] = self._value((), 1)
+            parts[name] = self._value((), 1)
             self._source = whole
             if not self._more(b"}"):
                 break
         self._end()
-        return found
+        return parts
 
     def checked(self, work: Callable[[], T]) -> T:
         """What the work reads, if the bytes are JSON. Raises `InvalidPayload`."""
@@ -271,10 +271,10 @@ class _Reader:
 
     def _object(self, trail: Trail, depth: int) -> dict[str, Node]:
         self._deeper(depth)
-        found: dict[str, Node] = {}
+        members: dict[str, Node] = {}
         self._at += 1
         if self._closes(b"}"):
-            return found
+            return members
         while True:
             self._space()
             start = self._at
@@ -283,22 +283,22 @@ class _Reader:
             below: Trail = (trail, name) if _NAME.fullmatch(name) else trail
             self._take(b":")
             node = self._value(below, depth + 1)
-            if name in found:
+            if name in members:
                 self._fault("JSON_DUPLICATE_KEY", below, start)
-            found[name] = node
+            members[name] = node
             if not self._more(b"}"):
-                return found
+                return members
 
     def _list(self, trail: Trail, depth: int) -> list[Node]:
         self._deeper(depth)
-        found: list[Node] = []
+        elements: list[Node] = []
         self._at += 1
         if self._closes(b"]"):
-            return found
+            return elements
         while True:
-            found.append(self._value((trail, len(found)), depth + 1))
+            elements.append(self._value((trail, len(elements)), depth + 1))
             if not self._more(b"]"):
-                return found
+                return elements
 
     def _string(self, trail: Trail, start: int) -> str:
         self._space()

@@ -146,8 +146,8 @@ def _answer(message: Message | None, verdict: Verdict) -> tuple[int, bytes]:
             return 409, answers.conflict([finding.path for finding in verdict.findings])
         case Outcome.WAITING:
             return 202, answers.operation_outcome([])
-    found = {finding.code for finding in verdict.findings}
-    status = 413 if "MSG_TOO_LARGE" in found else 400 if found & {"MSG_NOT_JSON", "MSG_NOT_XML"} else 422
+    codes = {finding.code for finding in verdict.findings}
+    status = 413 if "MSG_TOO_LARGE" in codes else 400 if codes & {"MSG_NOT_JSON", "MSG_NOT_XML"} else 422
     offer, changes = "", list[patches.Change]()
     # A write transaction is open: no search in what is wrong in too many places.
     if isinstance(message, FhirMessage) and len(verdict.findings) <= patches.MAX_FAULTS and (
@@ -163,7 +163,7 @@ def _from_json(raw: bytes) -> FhirMessage:
     report = Report()
     data = parse(raw, "", report)
     locate = json_positions(raw)
-    findings = tuple(replace(one, spot=one.spot or locate(one.path)) for one in report.findings)
+    findings = tuple(replace(finding, spot=finding.spot or locate(finding.path)) for finding in report.findings)
     if data is None:
         raise InvalidPayload(list(findings))
     return FhirMessage(message_key(data), data, locate, context={"format": "json"}, findings=findings, raw=raw)
@@ -199,8 +199,8 @@ def _mapped(message: FhirMessage, tables: CodeMap) -> FhirMessage:
         if isinstance(theirs, str) and table in tables.tables:
             mapped = tables.ours(table, theirs)
             if mapped is None:
-                found = Unmapped(table, theirs, text(node, "display"), message.locate(f"{path}.{name}"))
-                unmapped.setdefault((table, theirs), found)
+                missing = Unmapped(table, theirs, text(node, "display"), message.locate(f"{path}.{name}"))
+                unmapped.setdefault((table, theirs), missing)
             else:
                 node[name] = mapped
 
@@ -233,13 +233,13 @@ class _Reading:
         self._attributes(element, (), names)
         return {"resourceType": kind, **self._members(element, resource_elements(kind), names)}
 
-    def _members(self, element: xml.Element, known: Mapping[str, Element], names: tuple[str | int, ...]) -> Json:
+    def _members(self, element: xml.Element, types: Mapping[str, Element], names: tuple[str | int, ...]) -> Json:
         out: Json = {}
         children = [(xml.local(child), child) for child in element]
         counts = Counter(name for name, _ in children)
         extras: dict[str, list[Json | None]] = {}
         for name, child in children:
-            kind = known.get(name) or _guessed(child, counts[name])
+            kind = types.get(name) or _guessed(child, counts[name])
             many = kind.listed or counts[name] > 1
             seen = len(out.get(name, ())) if many else 0
             value, extra = self._value(child, kind, (*names, name, seen) if many else (*names, name))
@@ -265,27 +265,27 @@ class _Reading:
             if len(element) != 1 or _words(element):
                 self._odd(element, names)
             return (self.resource(element[0], names) if len(element) else {}), {}
-        known = elements(kind.model) if kind.model else EXTENSIBLE
+        types = elements(kind.model) if kind.model else EXTENSIBLE
         if kind.kind == "complex":
             self._attributes(element, ("id", "url"), names)
-            return {**_attributes(element, "id", "url"), **self._members(element, known, names)}, {}
+            return {**_attributes(element, "id", "url"), **self._members(element, types, names)}, {}
         self._attributes(element, ("id", "value"), names)
         extra = _attributes(element, "id")
         if len(element) or element.text:
-            extra |= self._members(element, known, names)
-        said = element.get("value")
-        return (None if said is None else self._simple(said, kind.kind, element, names)), extra
+            extra |= self._members(element, types, names)
+        value = element.get("value")
+        return (None if value is None else self._simple(value, kind.kind, element, names)), extra
 
-    def _simple(self, said: str, kind: str, element: xml.Element, names: tuple[str | int, ...]) -> Any:
+    def _simple(self, text: str, kind: str, element: xml.Element, names: tuple[str | int, ...]) -> Any:
         if kind == "boolean":
-            return {"true": True, "false": False}.get(said, said)
-        if kind not in ("integer", "decimal") or not (_INTEGER if kind == "integer" else _DECIMAL).fullmatch(said):
-            return said
-        value = Decimal(said) if len(said) <= MAX_NUMBER + 6 else None
+            return {"true": True, "false": False}.get(text, text)
+        if kind not in ("integer", "decimal") or not (_INTEGER if kind == "integer" else _DECIMAL).fullmatch(text):
+            return text
+        value = Decimal(text) if len(text) <= MAX_NUMBER + 6 else None
         if value is None or abs(value.adjusted()) > MAX_NUMBER:
             self._found("JSON_NUMBER_TOO_LONG", element, names)
-            return said
-        return int(said) if _INTEGER.fullmatch(said) else value
+            return text
+        return int(text) if _INTEGER.fullmatch(text) else value
 
     def _namespace(self, element: xml.Element, names: tuple[str | int, ...]) -> None:
         if not str(element.tag).startswith(_OF_FHIR):
@@ -341,9 +341,9 @@ def to_xml(resource: Json) -> bytes:
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
-def _write(parent: xml.Element, node: Json, known: Mapping[str, Element], *, is_resource: bool = False) -> None:
+def _write(parent: xml.Element, node: Json, types: Mapping[str, Element], *, is_resource: bool = False) -> None:
     names = {name.removeprefix("_"): None for name in node if name != "resourceType"}
-    for name in sorted(names, key=lambda name: _order(known, name)):
+    for name in sorted(names, key=lambda name: _order(types, name)):
         if name in ("id", "url") and not is_resource and isinstance(node.get(name), str) and (
                 name == "id" or parent.tag.endswith("}extension") or parent.tag.endswith("}modifierExtension")):
             parent.set(name, node[name])
@@ -354,7 +354,7 @@ def _write(parent: xml.Element, node: Json, known: Mapping[str, Element], *, is_
         for index in range(max(len(rows), len(more))):
             value = rows[index] if index < len(rows) else None
             extra = more[index] if index < len(more) else None
-            _write_one(parent, name, value, extra, known.get(name))
+            _write_one(parent, name, value, extra, types.get(name))
 
 
 def _write_one(parent: xml.Element, name: str, value: Any, extra: Any, kind: Element | None) -> None:
@@ -373,5 +373,5 @@ def _write_one(parent: xml.Element, name: str, value: Any, extra: Any, kind: Ele
         _write(child, extra, EXTENSIBLE)
 
 
-def _order(known: Mapping[str, Element], name: str) -> int:
-    return next((place for place, known_name in enumerate(known) if known_name == name), len(known))
+def _order(types: Mapping[str, Element], name: str) -> int:
+    return next((place for place, known_name in enumerate(types) if known_name == name), len(types))

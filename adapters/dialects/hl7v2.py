@@ -21,7 +21,7 @@ from adapters.dialects.hl7v2_segments import (
     compose,
     digest,
     encode,
-    found,
+    finding,
     parse,
     stamp,
     text,
@@ -144,10 +144,10 @@ def read(raw: bytes, ends: Ends) -> Parsed:
     message.findings.extend(_header_findings(message, ends, DETAIL))
     hopeless = [it for it in message.findings if it.code in _HOPELESS]
     if len(message.orders) > MAX_ORDERS:
-        hopeless.append(found("HL7_TOO_LARGE", message.orders[MAX_ORDERS].one("ORC").spot()))
+        hopeless.append(finding("HL7_TOO_LARGE", message.orders[MAX_ORDERS].first("ORC").spot()))
     elif not any(cancels(message) or order.all(DETAIL.get(message.type, "")) for order in message.orders):
-        orders = [order.one("ORC").spot() for order in message.orders]
-        hopeless += [found("HL7_NO_DETAIL", spot) for spot in orders] or [found("HL7_NO_ORDER", Spot("ORC"))]
+        orders = [order.first("ORC").spot() for order in message.orders]
+        hopeless += [finding("HL7_NO_DETAIL", spot) for spot in orders] or [finding("HL7_NO_ORDER", Spot("ORC"))]
     if hopeless:
         only = [it for it in hopeless if it.code in ("HL7_MESSAGE_TYPE", "HL7_SENDER")]
         raise InvalidPayload(in_order(only or [*message.findings, *hopeless]))
@@ -162,7 +162,7 @@ class Speaker(Protocol):
     ends: Ends
 
 
-def asked(raw: bytes, ends: Ends) -> Parsed | None:
+def status_question(raw: bytes, ends: Ends) -> Parsed | None:
     """The question where a prescription (ORC-4) is: ORM^O01 with SS in ORC-1; None for any other message.
 
     Raises `InvalidPayload` for one that is not from this hospital.
@@ -179,21 +179,21 @@ def asked(raw: bytes, ends: Ends) -> Parsed | None:
 
 def cancels(message: Parsed) -> bool:
     """Whether a message `read` takes back what it names."""
-    return message.one("ORC").datum(1).value == "CA"
+    return message.first("ORC").datum(1).value == "CA"
 
 
 def key(message: Parsed) -> str | None:
     """MSH-10, if it can be used as a key."""
-    control = message.one("MSH").datum(10).value
+    control = message.first("MSH").datum(10).value
     return control if KEY.fullmatch(control) else None
 
 
 def context(message: Parsed) -> dict[str, str]:
     """What `acknowledge` must know of the message it answers."""
-    header = message.one("MSH")
+    header = message.first("MSH")
     return {"control": header.datum(10).value, "version": header.datum(12).value, "type": message.type,
             "charset": {"utf-8": "UNICODE UTF-8", "gb18030": "GB 18030-2000"}.get(message.charset, ""),
-            "number": message.one("ORC").datum(4).value, "order": message.one("ORC").datum(1).value}
+            "number": message.first("ORC").datum(4).value, "order": message.first("ORC").datum(1).value}
 
 
 def passed_over(message: Parsed, left_out: Mapping[str, str]) -> Iterator[Finding]:
@@ -210,17 +210,17 @@ def passed_over(message: Parsed, left_out: Mapping[str, str]) -> Iterator[Findin
                 continue
             code = "HL7_NOT_SUPPORTED" if segment.name in _OF_THE_ORDER or field == "ORC-7" else "HL7_NOT_READ"
             if not segment.reads():
-                yield found(code, segment.spot())
+                yield finding(code, segment.spot())
                 break
             if not segment.reads(number):
-                yield found(code, segment.spot(number))
+                yield finding(code, segment.spot(number))
                 continue
             repetitions = sorted({part[0] for part in parts})
             for repetition in repetitions:
                 if segment.reads(number, repetition):
-                    yield from (found(code, segment.seen(number, part).spot) for part in parts if part[0] == repetition)
+                    yield from (finding(code, segment.seen(number, part).spot) for part in parts if part[0] == repetition)
                 else:
-                    yield found(code, segment.spot(number, repetition))
+                    yield finding(code, segment.spot(number, repetition))
 
 
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -235,45 +235,45 @@ _HOPELESS = ("HL7_MESSAGE_TYPE", "HL7_SENDER", "HL7_FRAGMENT")
 
 
 def _header_findings(message: Parsed, ends: Ends, types: Container[str]) -> Iterator[Finding]:
-    header = message.one("MSH")
+    header = message.first("MSH")
     structure = header.datum(9, 3)
     if message.type not in types:
-        yield found("HL7_MESSAGE_TYPE", header.datum(9).spot)
+        yield finding("HL7_MESSAGE_TYPE", header.datum(9).spot)
     elif structure.value not in ("", message.type.replace("^", "_")):
-        yield found("HL7_CONTRADICTION", structure.spot)
+        yield finding("HL7_CONTRADICTION", structure.spot)
     header.datum(18)  # the bytes were read by it; a second one is another statement
     if not header.datum(12).value.startswith(VERSIONS):
-        yield found("HL7_VERSION", header.datum(12).spot)
+        yield finding("HL7_VERSION", header.datum(12).spot)
     for component, expected in ((1, ("P",)), (2, ("", "T"))):
         if header.datum(11, component).value not in expected:
-            yield found("HL7_PROCESSING", header.datum(11, component).spot)
+            yield finding("HL7_PROCESSING", header.datum(11, component).spot)
     for number, name in ((3, ends.application), (4, ends.facility)):
         if header.datum(number).value != name:
-            yield found("HL7_SENDER", header.datum(number).spot)
+            yield finding("HL7_SENDER", header.datum(number).spot)
     for number, name in ((5, ends.own_application), (6, ends.own_facility)):
         if header.datum(number).value not in ("", name):
-            yield found("HL7_RECEIVER", header.datum(number).spot)
+            yield finding("HL7_RECEIVER", header.datum(number).spot)
     for continued in (header.datum(14), *(it.datum(1) for it in message.all("DSC"))):
         if continued.value:
-            yield found("HL7_FRAGMENT", continued.spot)
+            yield finding("HL7_FRAGMENT", continued.spot)
 
 
 def _order_findings(message: Parsed) -> Iterator[Finding]:
     for name in ("PID", "PV1", "IN1", "ZRX"):
         yield from _repeated(message.all(name)[1:])
-    first = message.orders[0].one("ORC")
+    first = message.orders[0].first("ORC")
     taken_back = cancels(message)
     numbers: set[str] = set()
     for order in message.orders:
-        control = order.one("ORC")
+        control = order.first("ORC")
         kind, number, status = control.datum(1), control.datum(2), control.datum(5)
         if kind.value not in ("NW", "CA") or kind.value != first.datum(1).value:
-            yield found("HL7_ORDER_CONTROL", kind.spot)
+            yield finding("HL7_ORDER_CONTROL", kind.spot)
         if number.value in numbers:
-            yield found("HL7_REPEATED", number.spot)
+            yield finding("HL7_REPEATED", number.spot)
         numbers |= {number.value} - {""}
         if status.value not in (("", "CA") if taken_back else ("", "IP", "SC")):
-            yield found("HL7_ORDER_STATUS", status.spot)
+            yield finding("HL7_ORDER_STATUS", status.spot)
         if control is not first:
             yield from _disagreeing(first, control)
         if not taken_back:
@@ -283,7 +283,7 @@ def _order_findings(message: Parsed) -> Iterator[Finding]:
 def _repeated(extra: Sequence[Segment]) -> Iterator[Finding]:
     for segment in extra:
         segment.leave_out()
-        yield found("HL7_REPEATED", segment.spot())
+        yield finding("HL7_REPEATED", segment.spot())
 
 
 def _disagreeing(first: Segment, control: Segment) -> Iterator[Finding]:
@@ -292,7 +292,7 @@ def _disagreeing(first: Segment, control: Segment) -> Iterator[Finding]:
         control.leave_out(number)
         ours, theirs = first.filled.get(number, {}), control.filled.get(number, {})
         if ours != theirs:
-            yield from (found("HL7_ORDERS_DISAGREE", control.seen(number, part).spot)
+            yield from (finding("HL7_ORDERS_DISAGREE", control.seen(number, part).spot)
                         for part in sorted({*ours, *theirs}) if ours.get(part) != theirs.get(part))
 
 
@@ -300,27 +300,27 @@ def _detail_findings(order: Group, detail: str) -> Iterator[Finding]:
     if not order.all(detail):
         for segment in order.segments[1:]:
             segment.leave_out()
-        yield found("HL7_NO_DETAIL", order.one("ORC").spot())
+        yield finding("HL7_NO_DETAIL", order.first("ORC").spot())
         return
-    asked, encoded = before(order, detail), after(order, detail)
-    for group in (asked, encoded):
+    as_asked, encoded = before(order, detail), after(order, detail)
+    for group in (as_asked, encoded):
         for name in ("RXO", "RXE", "TQ1", "RXR"):
             yield from _repeated(group.all(name)[1:])
-    segment, (least, most, refills) = order.one(detail), ((3, 4, 12) if detail == "RXE" else (2, 3, 13))
-    timing, control = encoded.one("TQ1"), order.one("ORC")
+    segment, (least, most, refills) = order.first(detail), ((3, 4, 12) if detail == "RXE" else (2, 3, 13))
+    timing, control = encoded.first("TQ1"), order.first("ORC")
     # Nothing but what a prescription without them means too.
-    for said, same in (
+    for datum, same in (
         (segment.datum(most), ("", segment.datum(least).value)), (segment.datum(refills), ("", "0")),
         (timing.datum(2), ("", "1")), (timing.datum(9), ("", "R")), (timing.datum(9, 2), ("", "Routine", "常规")),
         (timing.datum(9, 3), ("", "HL70485")),
     ):
-        if said.value not in same:
-            yield found("HL7_NOT_SUPPORTED", said.spot)
+        if datum.value not in same:
+            yield finding("HL7_NOT_SUPPORTED", datum.spot)
     if _later_than(timing.datum(7), control.datum(9)):
-        yield found("HL7_NOT_SUPPORTED", timing.datum(7).spot)
+        yield finding("HL7_NOT_SUPPORTED", timing.datum(7).spot)
     for name, pairs in _ASKED_AND_ENCODED.items():
-        for early in asked.all(name)[:1]:
-            yield from _asked_otherwise(early, encoded.one("RXE" if name == "RXO" else name), pairs)
+        for early in as_asked.all(name)[:1]:
+            yield from _asked_otherwise(early, encoded.first("RXE" if name == "RXO" else name), pairs)
 
 
 def _later_than(begin: Datum, issued: Datum) -> bool:
@@ -353,11 +353,11 @@ _ASKED_FOR: Final[Mapping[str, tuple[int, ...]]] = {"RXO": (1, 2, 4), "TQ1": (3,
 def _asked_otherwise(early: Segment, late: Segment, pairs: Mapping[int, int]) -> Iterator[Finding]:
     """What a prescriber asked for and whoever encoded it did not take over, or what nobody asked for."""
     for number, other in pairs.items():
-        asked = early.filled.get(number, {})
-        for part in {*asked, *([(1, 1, 1)] if number in _ASKED_FOR[early.name] else [])}:
+        filled = early.filled.get(number, {})
+        for part in {*filled, *([(1, 1, 1)] if number in _ASKED_FOR[early.name] else [])}:
             datum = early.datum(number, part[1], part[2], part[0])
             if late.seen(other, part).value != datum.value:
-                yield found("HL7_CONTRADICTION", datum.spot)
+                yield finding("HL7_CONTRADICTION", datum.spot)
 
 
 def before(order: Group, detail: str) -> Group:
@@ -381,7 +381,7 @@ def acknowledge(ends: Ends, message: Message | None, verdict: Verdict) -> Reply:
 
     ACK with an empty MSA-2 for what could not be read: `addressed` fills it in.
     """
-    given = message.context if message else {}
+    about = message.context if message else {}
     locate: Callable[[str], Spot | None] = message.locate if message else lambda _: None
     errors = [_error(finding, finding.spot or locate(finding.path)) for finding in verdict.findings[:MAX_FINDINGS]]
     errors += [write("ERR", {2: _location(it.spot), 3: compose("103", "Table value not found", "HL70357"), 4: "W",
@@ -390,18 +390,18 @@ def acknowledge(ends: Ends, message: Message | None, verdict: Verdict) -> Reply:
     taken = verdict.outcome in (Outcome.ACCEPTED, Outcome.WAITING)
     rejected = any(_condition(finding)[0].startswith("2") for finding in verdict.findings)
     code = "AA" if taken else "AR" if rejected else "AE"
-    event = ACKNOWLEDGED.get(given.get("type", ""), "ACK^O11^ACK" if given else "ACK")
+    event = ACKNOWLEDGED.get(about.get("type", ""), "ACK^O11^ACK" if about else "ACK")
     order = [write("ORC", {
-        1: _order_control(given, verdict, taken), 3: compose(verdict.prescription_id, "SANYI") if taken else "",
-        4: compose(verdict.external_id or given.get("number", "")),
+        1: _order_control(about, verdict, taken), 3: compose(verdict.prescription_id, "SANYI") if taken else "",
+        4: compose(verdict.external_id or about.get("number", "")),
         25: compose(_status(verdict), "", "SANYI") if taken else ""})]
     lines = [
-        header(ends, event, digest(verdict.hospital, given.get("control", ""), verdict.outcome, verdict.at.isoformat()),
-               verdict.at, given.get("charset") or ends.charset, given.get("version") or "2.5.1"),
-        write("MSA", {1: code, 2: text(given.get("control", ""))}), *errors,
+        header(ends, event, digest(verdict.hospital, about.get("control", ""), verdict.outcome, verdict.at.isoformat()),
+               verdict.at, about.get("charset") or ends.charset, about.get("version") or "2.5.1"),
+        write("MSA", {1: code, 2: text(about.get("control", ""))}), *errors,
         *(order if event.startswith(("RRE", "ORP")) else []),
     ]
-    return Reply(encode(lines, given.get("charset") or ends.charset), HTTP_STATUS[verdict.outcome], "application/hl7-v2")
+    return Reply(encode(lines, about.get("charset") or ends.charset), HTTP_STATUS[verdict.outcome], "application/hl7-v2")
 
 
 def addressed(answer: bytes, raw: bytes) -> bytes:
@@ -422,16 +422,16 @@ def addressed(answer: bytes, raw: bytes) -> bytes:
 
 def located(ends: Ends, question: Parsed, prescription_id: str, status: str, at: datetime) -> bytes:
     """ORR^O02 to what `asked` read: SR with our number and status, or AE if we have no such prescription."""
-    given = context(question)
-    charset = given["charset"] or ends.charset
-    lines = [header(ends, "ORR^O02^ORR_O02", digest(ends.facility, given["control"], at.isoformat()), at, charset),
-             write("MSA", {1: "AA" if prescription_id else "AE", 2: text(given["control"])})]
+    about = context(question)
+    charset = about["charset"] or ends.charset
+    lines = [header(ends, "ORR^O02^ORR_O02", digest(ends.facility, about["control"], at.isoformat()), at, charset),
+             write("MSA", {1: "AA" if prescription_id else "AE", 2: text(about["control"])})]
     if prescription_id:
         # ORR^O02 has a detail segment after ORC; all of RXO is optional, and nothing of it was asked for.
-        lines += [write("ORC", {1: "SR", 3: compose(prescription_id, "SANYI"), 4: compose(given["number"]),
+        lines += [write("ORC", {1: "SR", 3: compose(prescription_id, "SANYI"), 4: compose(about["number"]),
                                 25: compose(status, "", "SANYI")}), "RXO|"]
     else:
-        lines.append(write("ERR", {2: _location(question.one("ORC").datum(4).spot), 3: compose(*CONDITIONS["unknown"], "HL70357"),
+        lines.append(write("ERR", {2: _location(question.first("ORC").datum(4).spot), 3: compose(*CONDITIONS["unknown"], "HL70357"),
                                    4: "E", 7: text("no such prescription"), 8: text("没有收到过该处方")}))
     return encode(lines, charset)
 
@@ -452,13 +452,13 @@ def taken(ends: Ends, partner: str, control: str, answer: bytes) -> None:
     what is no answer to it.
     """
     message = parse(answer, ends.charset)
-    said, condition = message.one("MSA").datum(1), message.one("ERR").datum(3).value
-    if message.one("MSA").datum(2).value != control:
-        raise InvalidPayload([found("HL7_ANSWER", message.one("MSA").datum(2).spot)])
-    if said.value in ("AR", "CR") and condition == "207":
+    code_said, condition = message.first("MSA").datum(1), message.first("ERR").datum(3).value
+    if message.first("MSA").datum(2).value != control:
+        raise InvalidPayload([finding("HL7_ANSWER", message.first("MSA").datum(2).spot)])
+    if code_said.value in ("AR", "CR") and condition == "207":
         raise Transient(f"{partner}: cannot take {control} now", code="207")
-    if said.value not in ("AA", "CA"):
-        code = said.value if said.value in ("AE", "CE", "AR", "CR") else "no_msa"
+    if code_said.value not in ("AA", "CA"):
+        code = code_said.value if code_said.value in ("AE", "CE", "AR", "CR") else "no_msa"
         raise NeedsOperator(f"{partner}: {code} to {control}; check versions and its log", code=code)
 
 
@@ -469,9 +469,9 @@ def header(ends: Ends, event: str, control: str, at: datetime, charset: str, ver
         6: text(ends.facility), 7: stamp(at), 9: event, 10: control, 11: "P", 12: text(version), 18: charset})
 
 
-def _order_control(given: Mapping[str, str], verdict: Verdict, taken: bool) -> str:
+def _order_control(about: Mapping[str, str], verdict: Verdict, taken: bool) -> str:
     """ORC-1, table 0119."""
-    if given.get("order") != "CA":
+    if about.get("order") != "CA":
         return "OK" if taken else "UA"
     if verdict.outcome is Outcome.ACCEPTED:
         return CANCEL_CONTROLS[reported(verdict.status)]

@@ -263,7 +263,7 @@ class Segment:
         for number in range(3 if self._header else 1, len(self._fields) + self._header):
             for part, piece in self._pieces(number).items():
                 if code := _flaw(piece.raw, self.marks, self.charset, MAX_DATA if self.name[0] == "Z" else MAX_TEXT):
-                    yield found(code, self.seen(number, part).spot)
+                    yield finding(code, self.seen(number, part).spot)
 
     def _value(self, raw: str) -> str:
         bare = raw.strip()
@@ -332,7 +332,7 @@ class Group:
     def all(self, name: str) -> list[Segment]:
         return [segment for segment in self.segments if segment.name == name]
 
-    def one(self, name: str) -> Segment:
+    def first(self, name: str) -> Segment:
         """The first of this name; one in which nothing is said if there is none."""
         return next((it for it in self.segments if it.name == name), Segment(name, 1, 0, 0, name, Marks(), "ascii"))
 
@@ -348,7 +348,7 @@ class Parsed(Group):
     @property
     def type(self) -> str:
         """`RDE^O11`."""
-        header = self.one("MSH")
+        header = self.first("MSH")
         return f"{header.datum(9).value}^{header.datum(9, 2).value}"
 
     @cached_property
@@ -372,28 +372,28 @@ def parse(raw: bytes, default: str) -> Parsed:
     no HL7 v2 message, or are not in the character set they say.
     """
     if len(raw) > MAX_BYTES:
-        raise InvalidPayload([found("HL7_TOO_LARGE", Spot("MSH"))])
+        raise InvalidPayload([finding("HL7_TOO_LARGE", Spot("MSH"))])
     if raw[:3] != b"MSH":
-        raise InvalidPayload([found("HL7_NO_HEADER", Spot("MSH", 1, 1, 0))])
+        raise InvalidPayload([finding("HL7_NO_HEADER", Spot("MSH", 1, 1, 0))])
     charset = _charset(raw, default)
     text = raw.decode(charset)
     marks = _marks(text)
     if sum(map(text.count, (marks.field, marks.component, marks.repetition, marks.sub, marks.escape))) > MAX_DELIMITERS:
-        raise InvalidPayload([found("HL7_TOO_LARGE", Spot("MSH", 1, 1, 0))])
+        raise InvalidPayload([finding("HL7_TOO_LARGE", Spot("MSH", 1, 1, 0))])
     segments: list[Segment] = []
     findings: list[Finding] = []
     seen, offset, end = dict[str, int](), 0, 0
     for line, match in enumerate(_LINE.finditer(text), 1):
         if line > MAX_SEGMENTS or (line > 1 and match[0].count(marks.repetition) > MAX_REPETITIONS):
-            raise InvalidPayload([found("HL7_TOO_LARGE", Spot("", line, 1, offset))])
+            raise InvalidPayload([finding("HL7_TOO_LARGE", Spot("", line, 1, offset))])
         # Bytes are counted segment by segment: counting from the start each time would cost the square of the size.
         offset += match.start() - end
         content, end = match[0], match.end()
         name = content[:3]
         if not _NAME.fullmatch(name) or (len(content) > 3 and content[3] != marks.field) or (name == "MSH") != (line == 1):
-            findings.append(found("HL7_SEGMENT", Spot("", line, 1, offset)))
+            findings.append(finding("HL7_SEGMENT", Spot("", line, 1, offset)))
         elif _misread(content):
-            raise InvalidPayload([found("HL7_CHARSET", segments[0].spot(18) if segments else Spot("MSH-18", 1, 1, 0))])
+            raise InvalidPayload([finding("HL7_CHARSET", segments[0].spot(18) if segments else Spot("MSH-18", 1, 1, 0))])
         else:
             seen[name] = seen.get(name, 0) + 1
             segments.append(Segment(name, seen[name], line, offset, content, marks, charset))
@@ -404,7 +404,7 @@ def parse(raw: bytes, default: str) -> Parsed:
     return Parsed(tuple(segments), charset, findings)
 
 
-def found(code: str, spot: Spot) -> Finding:
+def finding(code: str, spot: Spot) -> Finding:
     """A rule of ours broken at a place."""
     return replace(BY_CODE[code].finding(spot.name or f"segment {spot.line}"), spot=spot)
 
@@ -429,7 +429,7 @@ def unescape(raw: str, marks: Marks, charset: str) -> str:
     """The text behind the escapes. What is no known escape stays as it is; `parse` has refused it."""
     if marks.escape not in raw:
         return raw
-    return _escapes(marks).sub(lambda it: it[0] if (meant := _meant(it[1], marks, charset)) is None else meant, raw)
+    return _escapes(marks).sub(lambda escape: escape[0] if (meant := _meant(escape[1], marks, charset)) is None else meant, raw)
 
 
 def _flaw(raw: str, marks: Marks, charset: str, longest: int) -> str:
@@ -438,7 +438,7 @@ def _flaw(raw: str, marks: Marks, charset: str, longest: int) -> str:
         return "HL7_TOO_LONG"
     left = raw
     if marks.escape in raw:
-        left = _escapes(marks).sub(lambda it: marks.escape if _meant(it[1], marks, charset) is None else "", raw)
+        left = _escapes(marks).sub(lambda escape: marks.escape if _meant(escape[1], marks, charset) is None else "", raw)
         if marks.escape in left:
             return "HL7_ESCAPE"
         left = unescape(raw, marks, charset).replace("\n", "")
@@ -473,12 +473,12 @@ def _escapes(marks: Marks) -> re.Pattern[str]:
 
 def _meant(code: str, marks: Marks, charset: str) -> str | None:
     """What an escape sequence stands for; None if we do not know."""
-    known = {"F": marks.field, "S": marks.component, "T": marks.sub, "R": marks.repetition, "E": marks.escape,
+    characters = {"F": marks.field, "S": marks.component, "T": marks.sub, "R": marks.repetition, "E": marks.escape,
              ".br": "\n", "H": "", "N": ""}
-    if code not in known and re.fullmatch(r"X(?:[0-9A-Fa-f]{2})+", code):
+    if code not in characters and re.fullmatch(r"X(?:[0-9A-Fa-f]{2})+", code):
         with suppress(UnicodeDecodeError):
             return bytes.fromhex(code[1:]).decode(charset).replace("\r\n", "\n").replace("\r", "\n")
-    return known.get(code)
+    return characters.get(code)
 
 
 def _charset(raw: bytes, default: str) -> str:
@@ -496,13 +496,13 @@ def _charset(raw: bytes, default: str) -> str:
         if CHARSETS.get(re.split(r"[~^]", named)[0].strip() or default) == codec:
             break
     else:
-        raise InvalidPayload([found("HL7_CHARSET", Spot("MSH-18", 1, 1, 0))])
+        raise InvalidPayload([finding("HL7_CHARSET", Spot("MSH-18", 1, 1, 0))])
     try:
         raw.decode(codec)
     except UnicodeDecodeError as error:
         lines = re.split(rb"[\r\n]+", raw[:error.start])
         spot = Spot("", len(lines), len(lines[-1].decode(codec)) + 1, error.start)
-        raise InvalidPayload([found("HL7_CHARSET", spot)]) from None
+        raise InvalidPayload([finding("HL7_CHARSET", spot)]) from None
     return codec
 
 
@@ -514,7 +514,7 @@ def _marks(text: str) -> Marks:
     # The fifth one, for truncation, came with 2.7.
     good = len(declared) in (4, 5) and len(set(marks)) == len(marks)
     if not good or any(mark.isalnum() or mark.isspace() or not mark.isprintable() or ord(mark) > 126 for mark in marks):
-        raise InvalidPayload([found("HL7_NO_HEADER", Spot("MSH-2", 1, 5, 4))])
+        raise InvalidPayload([finding("HL7_NO_HEADER", Spot("MSH-2", 1, 5, 4))])
     return Marks(separator, declared[0], declared[1], declared[2], declared[3])
 
 

@@ -65,15 +65,15 @@ def invalid(slug: str) -> list[Sample]:
 def unmapped(slug: str) -> list[Unmapped]:
     """Codes in the valid samples that stand for none of ours, each once."""
     adapter, codes = reader(slug), tables(slug)
-    found: dict[tuple[str, str], Unmapped] = {}
+    first: dict[tuple[str, str], Unmapped] = {}
     for sample in valid(slug):
         try:
             message = adapter.to_fhir(sample.raw, codes)
         except InvalidPayload:
             continue  # the tests say what is wrong with it
-        for one in message.unmapped:
-            found.setdefault((one.table, one.theirs), one)
-    return list(found.values())
+        for code in message.unmapped:
+            first.setdefault((code.table, code.theirs), code)
+    return list(first.values())
 
 
 def tables(slug: str) -> CodeMap:

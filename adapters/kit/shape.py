@@ -21,22 +21,22 @@ def shape(raw: bytes) -> frozenset[str]:
     """
     start = raw.lstrip()[:4]
     if start.startswith((b"{", b"[")):
-        found = _json(raw)
+        paths = _json(raw)
     elif start.startswith(b"MSH"):
-        found = _hl7(raw)
+        paths = _hl7(raw)
     elif start.startswith((b"<", b"\xef\xbb\xbf<")):
-        found = _xml(raw)
+        paths = _xml(raw)
     else:
-        found = _table(raw)
-    return frozenset(path for path, _ in zip(found, range(MOST), strict=False))
+        paths = _table(raw)
+    return frozenset(path for path, _ in zip(paths, range(MOST), strict=False))
 
 
 def _json(raw: bytes) -> Iterator[str]:
     try:
-        told = json.loads(raw)
+        document = json.loads(raw)
     except (ValueError, RecursionError):
         return
-    yield from _below(told, "")
+    yield from _below(document, "")
 
 
 def _below(node: Any, path: str) -> Iterator[str]:
@@ -49,8 +49,8 @@ def _below(node: Any, path: str) -> Iterator[str]:
             else:
                 yield from _below(value, below)
     elif isinstance(node, list):
-        for one in node:
-            yield from _below(one, path)
+        for item in node:
+            yield from _below(item, path)
     elif path:
         yield path
 

@@ -32,7 +32,7 @@ def manifest(slug: str) -> str:
 def own_samples(slug: str) -> str:
     """The samples are this hospital's."""
     copied = _copied(slug)
-    left = [one.name for one in samples.valid(slug) if copied.get(one.name) == _digest(one.raw)]
+    left = [sample.name for sample in samples.valid(slug) if copied.get(sample.name) == _digest(sample.raw)]
     if not left and samples.valid(slug):
         return ""
     return (f"把医院提供的处方和撤销报文放进 adapters/hospitals/{slug}/samples/（先脱敏），删除复制来的 "
@@ -44,16 +44,16 @@ def own_samples(slug: str) -> str:
 def translated(slug: str) -> str:
     """Every sample can be read and breaks no rule."""
     adapter, codes = samples.reader(slug), samples.tables(slug)
-    for one in samples.valid(slug):
+    for sample in samples.valid(slug):
         try:
-            message = adapter.to_fhir(one.raw, codes)
-            found = [] if message.unmapped else check_data(message.resource, slug)
-            places = [(it, it.spot or message.locate(it.path)) for it in found]
+            message = adapter.to_fhir(sample.raw, codes)
+            findings = [] if message.unmapped else check_data(message.resource, slug)
+            places = [(it, it.spot or message.locate(it.path)) for it in findings]
         except InvalidPayload as invalid:
             places = [(it, it.spot) for it in invalid.findings]
         if places:
             finding, spot = places[0]
-            return (f"samples/{one.name}: {finding.text}（{finding.code}，{spot or finding.path}）；{finding.cure}\n"
+            return (f"samples/{sample.name}: {finding.text}（{finding.code}，{spot or finding.path}）；{finding.cure}\n"
                     f"{finding.text_en} Change adapters/hospitals/{slug}/translation.py or the manifest until it is read")
     return ""
 
@@ -63,7 +63,7 @@ def mapped(slug: str) -> str:
     left = samples.unmapped(slug)
     if not left:
         return ""
-    few = "、".join(f"{one.table} {one.theirs} {one.name}".strip() for one in left[:5])
+    few = "、".join(f"{code.table} {code.theirs} {code.name}".strip() for code in left[:5])
     return (f"{len(left)} 个编码未对照：{few}。运行 ./go map {slug}，由人员核对后采纳\n"
             f"{len(left)} codes are not mapped: run ./go map {slug} and have a person accept what is right")
 
@@ -71,7 +71,7 @@ def mapped(slug: str) -> str:
 def mistakes(slug: str) -> str:
     """Its typical mistakes are samples too."""
     copied = _copied(slug)
-    kept = [one.name for one in samples.invalid(slug) if copied.get(f"invalid/{one.name}") == _digest(one.raw)]
+    kept = [sample.name for sample in samples.invalid(slug) if copied.get(f"invalid/{sample.name}") == _digest(sample.raw)]
     if not kept and len(samples.invalid(slug)) >= 2:
         return ""
     return (f"在 samples/invalid/ 放入至少两条这家医院的错误报文，在 index.toml 写明各自应引起的问题；删除复制来的 "
@@ -83,8 +83,8 @@ def mistakes(slug: str) -> str:
 def city(slug: str) -> str:
     """A city has a contract with it."""
     for policy in (registry.HERE.parent / "cities").glob("*/policy.toml"):
-        told = tomllib.loads(policy.read_text(encoding="utf-8"))
-        if slug in [one.get("slug") for one in told.get("hospitals", [])]:
+        policy_table = tomllib.loads(policy.read_text(encoding="utf-8"))
+        if slug in [hospital.get("slug") for hospital in policy_table.get("hospitals", [])]:
             return ""
     return (f'在 cities/<城市>/policy.toml 末尾加上 [[hospitals]]，slug = "{slug}"，以及 level 和 contracted\n'
             f'Add a [[hospitals]] with slug = "{slug}", level and contracted to the city\'s policy.toml')

@@ -88,27 +88,28 @@ def suggest(knowledge: Knowledge, table: str, theirs: str, name: str = "", limit
               for ours, words in listed(knowledge, table).items()]
     if table == "diagnosis":
         scored += _cut(theirs)
-    likely = sorted((one for one in scored if one.score >= 40), key=lambda one: (-one.score, one.ours))
-    return list({one.ours: one for one in reversed(likely)}.values())[::-1][:limit]
+    likely = sorted((suggestion for suggestion in scored if suggestion.score >= 40),
+                    key=lambda suggestion: (-suggestion.score, suggestion.ours))
+    return list({suggestion.ours: suggestion for suggestion in reversed(likely)}.values())[::-1][:limit]
 
 
 def _score(knowledge: Knowledge, table: str, theirs: str, name: str, ours: str, words: str) -> int:
     plain = (lambda text: _often(_plain(text))) if table == "frequency" else _plain
-    said = [plain(text) for text in (name, theirs) if text]
+    texts = [plain(text) for text in (name, theirs) if text]
     if table == "drug":
         # A trade name or a manufacturer may stand before it, apart: 某牌 苯磺酸氨氯地平片.
         parts = [_plain(part) for part in _folded(name).split() if len(part) > 2]
         amounts = _medicine(_plain(name)).amounts
-        return max((_drug_score(knowledge, text, amounts, ours) for text in (*said, *parts)), default=0)
+        return max((_drug_score(knowledge, text, amounts, ours) for text in (*texts, *parts)), default=0)
     if table == "diagnosis":
         if _ICD.match(theirs) and not theirs.startswith(ours):
             return 0
         near = _alike(_plain(name), _plain(words)) if name else 0
         return min(89, near)  # a group of codes is not the code itself
-    meant = {plain(one) for one in (ours, words, *_SAME.get(table, {}).get(ours, ()))}
-    if meant & set(said):
+    meant = {plain(text) for text in (ours, words, *_SAME.get(table, {}).get(ours, ()))}
+    if meant & set(texts):
         return 100
-    return min(89, max((_alike(text, one) for text in said for one in meant), default=0))
+    return min(89, max((_alike(text, meaning) for text in texts for meaning in meant), default=0))
 
 
 def _cut(theirs: str) -> list[Suggestion]:
@@ -134,12 +135,12 @@ def _drug_score(knowledge: Knowledge, text: str, amounts: frozenset[Decimal], ou
     drug = knowledge.drug(ours)
     if drug is None:
         return 0
-    asked, known = _medicine(text), _medicine(_plain(drug.name))
+    theirs, listed = _medicine(text), _medicine(_plain(drug.name))
     # One character more is another substance (左氨氯地平): only what is the same can look certain.
-    same = 100 if asked.stem == known.stem else 95 if _unsalted(asked.stem) == _unsalted(known.stem) else 0
-    score = same or min(_alike(asked.stem, known.stem), 85)
-    strengths = known.amounts or _amounts_of(drug.strength, drug.dose_unit)
-    if asked.form and asked.form != known.form:
+    same = 100 if theirs.stem == listed.stem else 95 if _unsalted(theirs.stem) == _unsalted(listed.stem) else 0
+    score = same or min(_alike(theirs.stem, listed.stem), 85)
+    strengths = listed.amounts or _amounts_of(drug.strength, drug.dose_unit)
+    if theirs.form and theirs.form != listed.form:
         score = min(score - 20, 69)
     if amounts and strengths and not amounts & strengths:
         score = min(score - 15, 79)
@@ -164,10 +165,10 @@ def _unsalted(stem: str) -> str:
     return stem
 
 
-def _alike(one: str, other: str) -> int:
-    if not one or not other:
+def _alike(left: str, other: str) -> int:
+    if not left or not other:
         return 0
-    return round(100 * SequenceMatcher(None, one, other, autojunk=False).ratio())
+    return round(100 * SequenceMatcher(None, left, other, autojunk=False).ratio())
 
 
 @lru_cache(maxsize=4096)

@@ -44,12 +44,12 @@ Tables = dict[str, list[Row]]
 
 def read(folder: Path) -> Tables:
     """The tables of a folder as they are, suggestions included."""
-    found: Tables = {}
+    tables: Tables = {}
     for file in sorted((folder / "mapping").glob("*.csv")):
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            found[file.stem] = [Row(score=int(row.get("score") or 0), **{
+            tables[file.stem] = [Row(score=int(row.get("score") or 0), **{
                 name: (row.get(name) or "").strip() for name in HEAD[:6]}) for row in csv.DictReader(lines)]
-    return found
+    return tables
 
 
 def write(folder: Path, tables: Tables) -> None:
@@ -65,12 +65,12 @@ def write(folder: Path, tables: Tables) -> None:
 
 def with_codes(tables: Tables, codes: Iterable[queue.Code]) -> Tables:
     """The tables with a line for each of these codes."""
-    found = {table: list(rows) for table, rows in tables.items()}
+    filled = {table: list(rows) for table, rows in tables.items()}
     for code in codes:
-        rows = found.setdefault(code.table, [])
+        rows = filled.setdefault(code.table, [])
         if code.theirs not in [row.theirs for row in rows]:
             rows.append(Row(code.theirs, code.name))
-    return found
+    return filled
 
 
 def suggested(tables: Tables, knowledge: Knowledge) -> Tables:
@@ -93,7 +93,7 @@ def accepted(tables: Tables, knowledge: Knowledge, words: Iterable[str], least: 
     for word in words:
         table, _, rest = word.partition(":")
         theirs, _, ours = rest.partition("=")
-        row = next((one for one in tables.get(table, ()) if one.theirs == theirs), None)
+        row = next((candidate for candidate in tables.get(table, ()) if candidate.theirs == theirs), None)
         if row is None:
             raise NeedsOperator(f"{word}: 表中没有这一行 there is no such line", code="mapping")
         ours = ours or row.suggested
@@ -114,7 +114,7 @@ def waiting(slug: str) -> list[queue.Code]:
     database = Database(get_settings().database_url)
     try:
         with database.reading() as session:
-            return [one for one in queue.wanted(session) if one.hospital == slug]
+            return [entry for entry in queue.wanted(session) if entry.hospital == slug]
     finally:
         database.close()
 

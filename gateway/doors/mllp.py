@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from adapters.dialects import hl7v2
-from adapters.dialects.hl7v2_segments import MAX_BYTES, found
+from adapters.dialects.hl7v2_segments import MAX_BYTES, finding
 from adapters.messages import Outcome, Verdict
 from domain.errors import InvalidPayload, NeedsOperator, RxError
 from domain.findings import Spot
@@ -228,19 +228,19 @@ class Door:
 
     def _say(self, raw: bytes) -> tuple[int, bytes]:
         try:
-            question = hl7v2.asked(raw, self._ends)
+            question = hl7v2.status_question(raw, self._ends)
         except InvalidPayload:
             question = None  # intake keeps it and says why it is none
         if question is None:
             answer = intake.receive(self._city, self._slug, raw)
             return answer.status, answer.body
-        prescription = intake.where_is(self._city, self._slug, question.one("ORC").datum(4).value)
+        prescription = intake.where_is(self._city, self._slug, question.first("ORC").datum(4).value)
         about = (prescription.id, str(prescription.status)) if prescription else ("", "")
         return 200 if prescription else 404, hl7v2.located(self._ends, question, *about, self._city.now())
 
     def _refused(self, block: Block) -> bytes:
-        finding = found("HL7_TOO_LARGE" if block.flaw is Flaw.TOO_LARGE else "HL7_FRAME", Spot("MSH"))
-        verdict = Verdict(Outcome.REFUSED, self._city.now(), self._slug, findings=[finding])
+        refusal = finding("HL7_TOO_LARGE" if block.flaw is Flaw.TOO_LARGE else "HL7_FRAME", Spot("MSH"))
+        verdict = Verdict(Outcome.REFUSED, self._city.now(), self._slug, findings=[refusal])
         return hl7v2.addressed(hl7v2.acknowledge(self._ends, None, verdict).body, block.body)
 
 

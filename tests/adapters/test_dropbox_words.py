@@ -87,7 +87,7 @@ def test_every_column_of_the_manifest_is_read_by_the_translation(monkeypatch):
         asked.add(name)
         return real(line, name)
 
-    monkeypatch.setattr(dropbox.Line, "said", watched)
+    monkeypatch.setattr(dropbox.Line, "datum", watched)
     paper = dropbox.Paper(dropbox.tables.read(csv_file(rx()), LAYOUT), LAYOUT)
     prescription(paper, Codes(CODES))
     cancel(paper)

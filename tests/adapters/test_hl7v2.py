@@ -164,10 +164,10 @@ def test_a_spot_leads_to_the_very_bytes(name: str) -> None:
 
 def test_places_have_the_names_the_sender_knows() -> None:
     message = read(sample("omp_home_delivery.hl7"), ENDS)
-    assert message.orders[1].one("RXO").datum(1).spot.name == "RXO[2]-1.1"
-    assert message.orders[0].one("RXO").datum(20, 2, repetition=2).spot.name == "RXO-20[2].2"
-    assert message.one("TQ1").datum(3, 1, 2).spot.name == "TQ1-3.1.2"
-    assert message.one("MSH").datum(10).value == "JZ20261122000002"
+    assert message.orders[1].first("RXO").datum(1).spot.name == "RXO[2]-1.1"
+    assert message.orders[0].first("RXO").datum(20, 2, repetition=2).spot.name == "RXO-20[2].2"
+    assert message.first("TQ1").datum(3, 1, 2).spot.name == "TQ1-3.1.2"
+    assert message.first("MSH").datum(10).value == "JZ20261122000002"
 
 
 def test_a_code_nobody_has_mapped_waits_with_its_name_and_place() -> None:
@@ -189,7 +189,7 @@ def test_a_key_nobody_can_use_is_none_and_is_refused_in_its_place() -> None:
 
 def test_hl7_null_is_nothing() -> None:
     message = parse(f'{UTF8}\rPID|1||""'.encode(), ENDS.charset)
-    assert message.one("PID").datum(3).value == ""
+    assert message.first("PID").datum(3).value == ""
 
 
 def test_other_delimiters_are_the_senders_right() -> None:
@@ -303,7 +303,7 @@ def test_whatever_comes_is_read_or_refused(body: bytes) -> None:
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]) | st.sampled_from("|^~\\&\n")))
 def test_what_is_written_reads_the_same(given_text: str) -> None:
-    said = parse(f"{UTF8}\rNTE|1||示{text(given_text)}示".encode(), ENDS.charset).one("NTE").datum(3)
+    said = parse(f"{UTF8}\rNTE|1||示{text(given_text)}示".encode(), ENDS.charset).first("NTE").datum(3)
     assert said.value == f"示{given_text}示"
 
 
@@ -435,7 +435,7 @@ def test_an_inability_of_ours_asks_for_the_same_message_again() -> None:
 
 def test_a_question_where_a_prescription_is_gets_its_status() -> None:
     raw = (UTF8.replace("RDE^O11", "ORM^O01") + "\rORC|SS|1||RX1").encode()
-    question = hl7v2.asked(raw, ENDS)
+    question = hl7v2.status_question(raw, ENDS)
     assert question is not None
     body = hl7v2.located(ENDS, question, "rx_1", "allocating", AT)
     assert faults(decoded(body)) == []
@@ -443,9 +443,9 @@ def test_a_question_where_a_prescription_is_gets_its_status() -> None:
     unknown = hl7v2.located(ENDS, question, "", "", AT)
     assert segments(unknown)[1][1] == "AE"
     assert segments(unknown)[2][2] == "ORC^1^4^1^1"
-    assert hl7v2.asked(sample("rde_long_term.hl7"), ENDS) is None
+    assert hl7v2.status_question(sample("rde_long_term.hl7"), ENDS) is None
     with pytest.raises(InvalidPayload):
-        hl7v2.asked(raw.replace(b"JINANCENTRAL", b"ELSEWHERE"), ENDS)
+        hl7v2.status_question(raw.replace(b"JINANCENTRAL", b"ELSEWHERE"), ENDS)
 
 
 def test_every_rule_of_the_dialect_has_an_id_and_a_code_of_its_own() -> None:

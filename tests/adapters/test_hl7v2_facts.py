@@ -368,7 +368,7 @@ def test_text_that_was_converted_wrongly_on_the_way_is_refused(given: str, throu
 def test_honest_text_is_never_taken_for_a_wrong_character_set(text: str) -> None:
     for header, codec in (("UNICODE UTF-8", "utf-8"), ("GB 18030-2000", "gb18030")):
         raw = f"{UTF8.replace('UNICODE UTF-8', header)}\rNTE|1||{text}".encode(codec)
-        assert hl7v2_segments.parse(raw, "UNICODE UTF-8").one("NTE").datum(3).value == text
+        assert hl7v2_segments.parse(raw, "UNICODE UTF-8").first("NTE").datum(3).value == text
 
 
 # What is left out is listed, and costs nothing.

@@ -59,7 +59,7 @@ def hold_body(order: PharmacyOrder) -> bytes:
 
 def order_body(order: PharmacyOrder) -> bytes:
     """`POST /v1/orders`, with what the package must say. The recipient goes along for home delivery only."""
-    given: dict[str, object] = {
+    body: dict[str, object] = {
         **_hold(order),
         "prescription_id": order.prescription_id,
         "handover": order.handover.value,
@@ -70,8 +70,8 @@ def order_body(order: PharmacyOrder) -> bytes:
         "instructions": _instructions(order.instructions),
     }
     if order.handover is Handover.HOME:
-        given["recipient"] = {key: order.recipient.get(key, "") for key in ("name", "phone", "address")}
-    return _json(given)
+        body["recipient"] = {key: order.recipient.get(key, "") for key in ("name", "phone", "address")}
+    return _json(body)
 
 
 def cancel_body(reason: str) -> bytes:
@@ -92,21 +92,21 @@ def settlement_body(notice: SettlementNotice) -> bytes:
     )
 
 
-def parse_quotes(chain: str, body: bytes, asked: Sequence[OrderLine], handover: Handover) -> Offers:
+def parse_quotes(chain: str, body: bytes, order_lines: Sequence[OrderLine], handover: Handover) -> Offers:
     """The stores' offers, and the rows that are none. Raises `InvalidPayload` for an answer without rows."""
 
-    def offer(it: _Quote, where: str) -> tuple[Quote, list[Finding]]:
-        lines, faults = quoted_lines(asked, it.lines, f"{where}.lines")
+    def offer(row: _Quote, where: str) -> tuple[Quote, list[Finding]]:
+        lines, faults = quoted_lines(order_lines, row.lines, f"{where}.lines")
         return Quote(
             chain=chain,
-            store=it.store_id,
+            store=row.store_id,
             lines=tuple(lines),
-            minutes=it.minutes,
-            load=min(it.load, Decimal(1)),
-            on_time=it.on_time,
-            quality=it.quality,
-            delivers=it.delivers or handover is Handover.PICKUP,
-            open=it.open,
+            minutes=row.minutes,
+            load=min(row.load, Decimal(1)),
+            on_time=row.on_time,
+            quality=row.quality,
+            delivers=row.delivers or handover is Handover.PICKUP,
+            open=row.open,
         ), faults
 
     return offers(read(_Quotes, body).quotes, "quotes", _Quote, "store_id", offer)
@@ -114,8 +114,8 @@ def parse_quotes(chain: str, body: bytes, asked: Sequence[OrderLine], handover: 
 
 def parse_receipt(body: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
     """Their reference and where the order stands. Raises `InvalidPayload`."""
-    it = read(_Receipt, body)
-    return receipt(it.reference, status_of(it.status, words, "status"))
+    row = read(_Receipt, body)
+    return receipt(row.reference, status_of(row.status, words, "status"))
 
 
 def parse_cancel(body: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
@@ -133,16 +133,16 @@ def parse_error(body: bytes) -> str:
 
 def parse_update(body: bytes, words: Mapping[str, OrderStatus]) -> OrderUpdate:
     """A callback in our words. Raises `InvalidPayload`."""
-    it = read(_Update, body)
+    row = read(_Update, body)
     update = OrderUpdate(
-        event_id=it.event_id,
-        order_id=it.order_id,
-        status=status_of(it.status, words, "status"),
-        claim_secret=it.claim_secret,
-        at=it.at,
-        reason=it.reason,
-        lines=it.lines,
-        pickup_code=it.pickup_code,
+        event_id=row.event_id,
+        order_id=row.order_id,
+        status=status_of(row.status, words, "status"),
+        claim_secret=row.claim_secret,
+        at=row.at,
+        reason=row.reason,
+        lines=row.lines,
+        pickup_code=row.pickup_code,
     )
     return checked(update, "event_id", "lines")
 
@@ -214,10 +214,10 @@ def _hold(order: PharmacyOrder) -> dict[str, object]:
     }
 
 
-def _instructions(said: Instructions) -> dict[str, object]:
+def _instructions(instructions: Instructions) -> dict[str, object]:
     return {
-        "note": said.note,
-        "decoction": said.decoction,
+        "note": instructions.note,
+        "decoction": instructions.decoction,
         "labels": [
             {
                 "line": it.line,
@@ -227,7 +227,7 @@ def _instructions(said: Instructions) -> dict[str, object]:
                 "note": it.note,
                 "decoction": it.decoction,
             }
-            for it in said.labels
+            for it in instructions.labels
         ],
     }
 

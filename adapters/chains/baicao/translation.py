@@ -65,7 +65,7 @@ def reserve_body(order: PharmacyOrder) -> bytes:
 
 def order_body(order: PharmacyOrder) -> bytes:
     """`POST /api/order`, with what the package must say. The receiver goes along for home delivery only."""
-    given: dict[str, object] = {
+    body: dict[str, object] = {
         **_reserve(order),
         "rxNo": order.prescription_id,
         "takeWay": _TAKE_WAY[order.handover],
@@ -76,12 +76,12 @@ def order_body(order: PharmacyOrder) -> bytes:
         "usage": _usage(order.instructions),
     }
     if order.handover is Handover.HOME:
-        given["receiver"] = {
+        body["receiver"] = {
             "name": order.recipient.get("name", ""),
             "mobile": order.recipient.get("phone", ""),
             "addr": order.recipient.get("address", ""),
         }
-    return _json(given)
+    return _json(body)
 
 
 def query_body(order_id: str) -> bytes:
@@ -110,29 +110,29 @@ def settle_body(notice: SettlementNotice) -> bytes:
 
 def parse_envelope(body: bytes) -> tuple[int, bytes]:
     """Their code, and the data as JSON again. Raises `InvalidPayload`."""
-    it = read(_Envelope, body)
-    return it.code, _json(it.data)
+    row = read(_Envelope, body)
+    return row.code, _json(row.data)
 
 
-def parse_quotes(chain: str, data: bytes, asked: Sequence[OrderLine], handover: Handover) -> Offers:
+def parse_quotes(chain: str, data: bytes, order_lines: Sequence[OrderLine], handover: Handover) -> Offers:
     """The shops' offers, and the rows that are none. Raises `InvalidPayload` for an answer without rows."""
 
-    def offer(it: _Shop, where: str) -> tuple[Quote, list[Finding]]:
-        lines, faults = quoted_lines(asked, it.items, f"{where}.items")
-        if it.can_deliver not in _CAN_DELIVER:
+    def offer(row: _Shop, where: str) -> tuple[Quote, list[Finding]]:
+        lines, faults = quoted_lines(order_lines, row.items, f"{where}.items")
+        if row.can_deliver not in _CAN_DELIVER:
             faults.append(finding("CHN-04", f"{where}.canDeliver"))
-        if it.business_flag not in _IN_BUSINESS:
+        if row.business_flag not in _IN_BUSINESS:
             faults.append(finding("CHN-04", f"{where}.businessFlag"))
         return Quote(
             chain=chain,
-            store=it.shop_no,
+            store=row.shop_no,
             lines=tuple(lines),
-            minutes=it.eta_minutes,
-            load=min(it.busy_rate, Decimal(1)),
-            on_time=it.punctual_rate,
-            quality=it.score_rate,
-            delivers=handover is Handover.PICKUP or _CAN_DELIVER.get(it.can_deliver, False),
-            open=_IN_BUSINESS.get(it.business_flag, False),
+            minutes=row.eta_minutes,
+            load=min(row.busy_rate, Decimal(1)),
+            on_time=row.punctual_rate,
+            quality=row.score_rate,
+            delivers=handover is Handover.PICKUP or _CAN_DELIVER.get(row.can_deliver, False),
+            open=_IN_BUSINESS.get(row.business_flag, False),
         ), faults
 
     return offers(read(_Shops, data).shops, "data.shops", _Shop, "shopNo", offer)
@@ -140,8 +140,8 @@ def parse_quotes(chain: str, data: bytes, asked: Sequence[OrderLine], handover: 
 
 def parse_receipt(data: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
     """Their number and where the order stands. Raises `InvalidPayload`."""
-    it = read(_Receipt, data)
-    return receipt(it.biz_no, status_of(it.state, words, "data.state"))
+    row = read(_Receipt, data)
+    return receipt(row.biz_no, status_of(row.state, words, "data.state"))
 
 
 def parse_cancel(data: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
@@ -154,16 +154,16 @@ def parse_cancel(data: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
 
 def parse_update(body: bytes, words: Mapping[str, OrderStatus], causes: Mapping[str, str]) -> OrderUpdate:
     """A callback in our words; a cause that is not in the list is `other`. Raises `InvalidPayload`."""
-    it = read(_Update, body)
+    row = read(_Update, body)
     update = OrderUpdate(
-        event_id=it.event_no,
-        order_id=it.order_no,
-        status=status_of(it.state, words, "state"),
-        claim_secret=it.claim_key,
-        at=it.time,
-        reason=causes.get(it.cause, "other") if it.cause else "",
-        lines=it.line_nos,
-        pickup_code=it.take_code,
+        event_id=row.event_no,
+        order_id=row.order_no,
+        status=status_of(row.state, words, "state"),
+        claim_secret=row.claim_key,
+        at=row.time,
+        reason=causes.get(row.cause, "other") if row.cause else "",
+        lines=row.line_nos,
+        pickup_code=row.take_code,
     )
     return checked(update, "eventNo", "lineNos")
 
@@ -248,10 +248,10 @@ def _reserve(order: PharmacyOrder) -> dict[str, object]:
     }
 
 
-def _usage(said: Instructions) -> dict[str, object]:
+def _usage(instructions: Instructions) -> dict[str, object]:
     return {
-        "rxNote": said.note,
-        "decoctWay": said.decoction,
+        "rxNote": instructions.note,
+        "decoctWay": instructions.decoction,
         "labels": [
             {
                 "lineNo": it.line,
@@ -261,7 +261,7 @@ def _usage(said: Instructions) -> dict[str, object]:
                 "note": it.note,
                 "decoctMark": it.decoction,
             }
-            for it in said.labels
+            for it in instructions.labels
         ],
     }
 

@@ -47,31 +47,31 @@ def report(ends: Ends, key: str, body: bytes) -> tuple[str, bytes]:
     ORC-4 their prescription number, ORC-3 ours, ORC-25 our status; NTE the reason (RE and its code) and findings (FD);
     FT1 the money; ZDS what was handed over, line by line; ZRS our key and what the patient shows to collect.
     """
-    given: dict[str, Any] = json.loads(body)
-    status, at = reported(given["status"]), datetime.fromisoformat(given["at"])
+    notice: dict[str, Any] = json.loads(body)
+    status, at = reported(notice["status"]), datetime.fromisoformat(notice["at"])
     order_control, progress = PROGRESS[status]
     control = digest(ends.facility, key)
-    notes = [write("NTE", {3: text(reason_words(given)), 4: compose("RE", given["reason"])})] if given.get("reason") else []
+    notes = [write("NTE", {3: text(reason_words(notice)), 4: compose("RE", notice["reason"])})] if notice.get("reason") else []
     notes += [
         write("NTE", {2: NOTE_SEVERITIES[Severity(it["severity"])], 3: text(it["text"]),
-                      4: compose("FD", it["code"], str(it.get("line") or ""))}) for it in given.get("findings", ())]
+                      4: compose("FD", it["code"], str(it.get("line") or ""))}) for it in notice.get("findings", ())]
     order = write("ORC", {
-        1: order_control, 3: compose(given["id"], "SANYI"), 4: compose(given["prescription"]),
+        1: order_control, 3: compose(notice["id"], "SANYI"), 4: compose(notice["prescription"]),
         5: progress, 9: stamp(at), 25: compose(status, REPORTS[status].zh, "SANYI")})
     money = [write("FT1", {1: str(number), 4: stamp(at), 6: kind, 7: compose(name.upper(), words, "SANYI"),
-                           11: compose(given["money"][name])})
-             for number, (name, kind, words) in enumerate(MONEY, 1) if given.get("money")]
-    handed = given.get("dispense") or {}
+                           11: compose(notice["money"][name])})
+             for number, (name, kind, words) in enumerate(MONEY, 1) if notice.get("money")]
+    handed = notice.get("dispense") or {}
     dispensed = [write("ZDS", {
-        1: str(one["line"]), 2: text(one["item"]), 3: compose(one["drug"], one["name"], "SANYI"), 4: text(one["quantity"]),
-        5: text(one["unit"]), 6: text(handed["at"]), 7: compose(*(str(handed[name]) for name in ("order", "chain", "store"))),
-        8: "D" if handed["handover"] == "home" else "P", 9: "Y" if one["returned"] else "N"})
-        for one in handed.get("lines", ())]
-    settlement = given.get("settlement") or {}
+        1: str(line["line"]), 2: text(line["item"]), 3: compose(line["drug"], line["name"], "SANYI"), 4: text(line["quantity"]),
+        5: text(line["unit"]), 6: text(handed["at"]), 7: compose(*(str(handed[name]) for name in ("order", "chain", "store"))),
+        8: "D" if handed["handover"] == "home" else "P", 9: "Y" if line["returned"] else "N"})
+        for line in handed.get("lines", ())]
+    settlement = notice.get("settlement") or {}
     settled = [compose(part, settlement[part]["id"], settlement[part]["reference"], settlement["payer"])
                for part in ("settled", "reverses") if part in settlement]
-    pickup = given.get("pickup", {})
+    pickup = notice.get("pickup", {})
     ours = write("ZRS", {1: text(key), 2: compose(*(str(pickup.get(name, "")) for name in ("order", "chain", "store", "code"))),
-                         3: text(given["at"]), 4: "~".join(settled)})
+                         3: text(notice["at"]), 4: "~".join(settled)})
     lines = [hl7v2.header(ends, "ORM^O01^ORM_O01", control, at, ends.charset), *notes, order, *money, *dispensed, ours]
     return control, encode(lines, ends.charset)

@@ -16,7 +16,7 @@ from adapters.dialects.hl7v2_segments import (
     Parsed,
     Segment,
     date,
-    found,
+    finding,
     timestamp,
 )
 from adapters.mapping import CodeMap, Codes
@@ -163,7 +163,7 @@ class Translation:
         self._names = codes.names
         self._message = message
         self._detail = hl7v2.DETAIL[message.type]
-        day = message.one("ORC").datum(9).value[:8]
+        day = message.first("ORC").datum(9).value[:8]
         self._day = day if day.isdecimal() and len(day) == 8 else ""
 
     @property
@@ -178,8 +178,8 @@ class Translation:
 
     def prescription(self) -> Draft:
         message = self._message
-        header, visit, insurance, rx = (message.one(name) for name in ("MSH", "PV1", "IN1", "ZRX"))
-        order = message.orders[0].one("ORC")
+        header, visit, insurance, rx = (message.first(name) for name in ("MSH", "PV1", "IN1", "ZRX"))
+        order = message.orders[0].first("ORC")
         department, department_name = self._department(order, visit)
         self._expect(order.datum(21, 2), "L")
         orders = [it for it in message.orders if it.all(self._detail)]
@@ -234,7 +234,7 @@ class Translation:
         )
 
     def cancel(self) -> CancelDraft:
-        header, order = self._message.one("MSH"), self._message.one("ORC")
+        header, order = self._message.first("MSH"), self._message.first("ORC")
         for each in self._message.all("ORC"):
             self._number(each, 2)
         return CancelDraft(self._hospital, header.datum(10), self._number(order, 4), self._coded_word("reason", order, 16),
@@ -257,17 +257,17 @@ class Translation:
     def _diagnoses(self, orders: Sequence[Group]) -> list[DiagnosisDraft]:
         """What all the drugs are given for, and DG1 where they send it, which v2.5.1 does not have here."""
         general = self._general_diagnoses()
-        given: list[tuple[Datum, Datum]] = []
+        indications: list[tuple[Datum, Datum]] = []
         for order in orders:
-            detail = order.one(self._detail)
+            detail = order.first(self._detail)
             field = DETAILS[self._detail].indication
             stated = [self._concept("diagnosis", detail, field, repetition=it) for it in detail.repetitions(field)]
             if not stated and not general:
                 # Each drug says what it is for: what stands here is refused as a diagnosis that is missing.
-                given.append((Datum("", detail.spot(field)), NOTHING))
-            given += stated
+                indications.append((Datum("", detail.spot(field)), NOTHING))
+            indications += stated
         named: dict[str, tuple[Datum, Datum]] = {}
-        for code, name in (*general, *given):
+        for code, name in (*general, *indications):
             first = named.setdefault(code.value, (code, name))
             if first[1].value != name.value:
                 self._find("HL7_CONTRADICTION", name.spot)
@@ -298,7 +298,7 @@ class Translation:
     # The patient.
 
     def _patient(self) -> PatientDraft:
-        person, rx = self._message.one("PID"), self._message.one("ZRX")
+        person, rx = self._message.first("PID"), self._message.first("ZRX")
         if person.datum(29).value:
             self._find("HL7_DECEASED", person.datum(29).spot)
         elif person.datum(30).value == "Y":
@@ -331,66 +331,67 @@ class Translation:
 
     def _identity(self, segment: Segment, number: int, kind: str, *, optional: bool = False) -> Datum:
         """The number of a type; an empty one where its type, or it, should have stood."""
-        given = []
+        numbers = []
         for repetition in segment.repetitions(number):
             if segment.seen(number, (repetition, 5, 1)).value == kind:
-                given.append(segment.datum(number, repetition=repetition))
+                numbers.append(segment.datum(number, repetition=repetition))
                 segment.datum(number, 5, repetition=repetition)
                 authority = segment.datum(number, 4, repetition=repetition)
                 if not optional and authority.value not in ("", self._facts["id_authority"]):
                     self._find("HL7_CODE_SYSTEM", authority.spot)
-        if given or optional:
-            return self._only(given) or NOTHING
+        if numbers or optional:
+            return self._only(numbers) or NOTHING
         if segment.repetitions(number):
             self._find("HL7_VALUE", segment.datum(number, 5).spot)
             segment.leave_out(number)
         return Datum("", segment.datum(number, 5 if segment.repetitions(number) else 1).spot)
 
     def _name(self, segment: Segment, number: int) -> Datum:
-        given = []
+        names = []
         for repetition in segment.repetitions(number):
             kind, writing = segment.datum(number, 7, repetition=repetition), segment.datum(number, 8, repetition=repetition)
             if kind.value in NAME_TYPES and writing.value in WRITINGS and self._in_force(segment, number, repetition, 12, 13):
                 rank = (WRITINGS.index(writing.value or "I"), NAME_TYPES.index(kind.value))
-                given.append((rank, repetition, _joined(segment, number, 1, 2, repetition=repetition)))
-        return self._current(segment, number, given)
+                names.append((rank, repetition, _joined(segment, number, 1, 2, repetition=repetition)))
+        return self._current(segment, number, names)
 
     def _address(self, person: Segment) -> tuple[Datum, Datum]:
         """Address and division; the largest unit first, as addresses are written here."""
-        given = []
+        addresses = []
         for repetition in person.repetitions(11):
             use = person.datum(11, 7, repetition=repetition)
             if use.value in ADDRESS_USES and self._in_force(person, 11, repetition, 13, 14):
-                given.append(((ADDRESS_USES.index(use.value),), repetition, _joined(person, 11, 4, 3, 1, 2, repetition=repetition)))
-        address = self._current(person, 11, given)
-        best = min((rank for rank, _, _ in given), default=())
-        districts = [person.datum(11, 9, repetition=it) for rank, it, _ in given if rank == best]
-        for country in [person.datum(11, 6, repetition=it) for rank, it, _ in given if rank == best]:
+                address = _joined(person, 11, 4, 3, 1, 2, repetition=repetition)
+                addresses.append(((ADDRESS_USES.index(use.value),), repetition, address))
+        address = self._current(person, 11, addresses)
+        best = min((rank for rank, _, _ in addresses), default=())
+        districts = [person.datum(11, 9, repetition=it) for rank, it, _ in addresses if rank == best]
+        for country in [person.datum(11, 6, repetition=it) for rank, it, _ in addresses if rank == best]:
             self._expect(country, "CHN")
         return address, self._only(districts) or (NOTHING if person.repetitions(11) else person.datum(11, 9))
 
     def _phone(self, person: Segment) -> Datum:
         """The number that is reached first. Numbers at work count after all others."""
-        given, numbers = [], [(field, it) for field in (13, 14) for it in person.repetitions(field)]
-        for field, it in numbers:
-            use, kind = person.datum(field, 2, repetition=it), person.datum(field, 3, repetition=it)
-            preferred = person.datum(field, 18, repetition=it).value
-            if use.value in PHONE_USES and kind.value in PHONES and self._in_force(person, field, it, 13, 14):
+        candidates, numbers = [], [(field, it) for field in (13, 14) for it in person.repetitions(field)]
+        for field, repetition in numbers:
+            use, kind = person.datum(field, 2, repetition=repetition), person.datum(field, 3, repetition=repetition)
+            preferred = person.datum(field, 18, repetition=repetition).value
+            if use.value in PHONE_USES and kind.value in PHONES and self._in_force(person, field, repetition, 13, 14):
                 rank = (int(preferred) if preferred.isdecimal() and len(preferred) < 4 else 1000, field,
                         PHONE_USES.index(use.value), PHONES.index(kind.value))
-                given.append((rank, field, it))
-        if not given:
+                candidates.append((rank, field, repetition))
+        if not candidates:
             for field in (13, 14):
                 person.leave_out(field)
             if numbers:
                 self._find("HL7_NONE_CURRENT", person.spot(numbers[0][0]))
             return Datum("", person.spot(numbers[0][0] if numbers else 13))
-        best = min(rank for rank, _, _ in given)
-        chosen = [self._digits(person, field, it) for rank, field, it in given if rank == best]
-        kept = {(field, it) for rank, field, it in given if rank == best}
-        for field, it in numbers:
-            if (field, it) not in kept:
-                person.leave_out(field, it)
+        best = min(rank for rank, _, _ in candidates)
+        chosen = [self._digits(person, field, it) for rank, field, it in candidates if rank == best]
+        kept = {(field, it) for rank, field, it in candidates if rank == best}
+        for field, repetition in numbers:
+            if (field, repetition) not in kept:
+                person.leave_out(field, repetition)
         return self._only(chosen) or NOTHING
 
     def _digits(self, person: Segment, field: int, repetition: int) -> Datum:
@@ -413,25 +414,25 @@ class Translation:
                 return True
         return not self._day or (first.value[:8] <= self._day and (not last.value or self._day <= last.value[:8]))
 
-    def _current(self, segment: Segment, number: int, given: Sequence[tuple[tuple[int, ...], int, Datum]]) -> Datum:
+    def _current(self, segment: Segment, number: int, candidates: Sequence[tuple[tuple[int, ...], int, Datum]]) -> Datum:
         """The value that counts, by rank; the repetitions that do not count are left out."""
         filled = segment.repetitions(number)
-        best = min((rank for rank, _, _ in given), default=())
-        chosen = {it: said for rank, it, said in given if rank == best}
-        for it in filled:
-            if it not in chosen:
-                segment.leave_out(number, it)
+        best = min((rank for rank, _, _ in candidates), default=())
+        chosen = {it: said for rank, it, said in candidates if rank == best}
+        for repetition in filled:
+            if repetition not in chosen:
+                segment.leave_out(number, repetition)
         if filled and not chosen:
             self._find("HL7_NONE_CURRENT", segment.spot(number))
             return Datum("", segment.spot(number))
         return self._only(list(chosen.values())) or segment.datum(number)
 
-    def _only(self, given: Sequence[Datum]) -> Datum | None:
+    def _only(self, data: Sequence[Datum]) -> Datum | None:
         """The one that all of them are."""
-        for other in given[1:]:
-            if other.value != given[0].value:
+        for other in data[1:]:
+            if other.value != data[0].value:
                 self._find("HL7_SEVERAL", other.spot)
-        return given[0] if given else None
+        return data[0] if data else None
 
     def _guardian(self) -> GuardianDraft | None:
         guardians = []
@@ -538,12 +539,12 @@ class Translation:
             counted.append(row)
         return counted
 
-    def _agreeing(self, given: Sequence[Datum]) -> Datum:
+    def _agreeing(self, data: Sequence[Datum]) -> Datum:
         """What all observations of one fact say."""
-        for other in given[1:]:
-            if other.value != given[0].value:
+        for other in data[1:]:
+            if other.value != data[0].value:
                 self._find("HL7_CONTRADICTION", other.spot)
-        return given[0] if given else NOTHING
+        return data[0] if data else NOTHING
 
     def _lactating(self) -> Datum:
         rows = self._counted(self._message, self._facts["lactating"])
@@ -555,12 +556,12 @@ class Translation:
         rows, weeks = self._counted(self._message, self._facts["pregnancy_weeks"]), []
         self._of_today(rows)
         for row in rows:
-            given, unit = row.datum(5), self._observed_unit(row)
-            if same_unit(unit.value, "d") and given.value.isdecimal() and len(given.value) < 6:
-                given = replace(given, value=str(int(given.value) // 7))
+            weeks_stated, unit = row.datum(5), self._observed_unit(row)
+            if same_unit(unit.value, "d") and weeks_stated.value.isdecimal() and len(weeks_stated.value) < 6:
+                weeks_stated = replace(weeks_stated, value=str(int(weeks_stated.value) // 7))
             elif unit.value and not same_unit(unit.value, "wk"):  # without a unit they are weeks, as the code itself says
                 self._find("HL7_UNIT", unit.spot)
-            weeks.append(given)
+            weeks.append(weeks_stated)
         return self._agreeing(weeks)
 
     def _observed_unit(self, row: Segment) -> Datum:
@@ -596,9 +597,9 @@ class Translation:
 
     def _item(self, order: Group) -> ItemDraft:
         group = hl7v2.after(order, self._detail)
-        detail, timing, route = order.one(self._detail), group.one("TQ1"), group.one("RXR")
+        detail, timing, route = order.first(self._detail), group.first("TQ1"), group.first("RXR")
         at = DETAILS[self._detail]
-        if self._detail == "RXE" and detail.datum(15).value not in ("", order.one("ORC").datum(4).value):
+        if self._detail == "RXE" and detail.datum(15).value not in ("", order.first("ORC").datum(4).value):
             self._find("HL7_CONTRADICTION", detail.datum(15).spot)
         code, name = self._concept("drug", detail, at.drug)
         drug = self._codes.ours("drug", code, name.value)
@@ -609,7 +610,7 @@ class Translation:
         test, exemption, approval = (self._counted(order, self._facts[it])
                                      for it in ("skin_test", "skin_test_exemption", "approval"))
         return ItemDraft(
-            number=self._number(order.one("ORC"), 2),
+            number=self._number(order.first("ORC"), 2),
             drug=drug,
             name=name,
             kind=self._coded_word("kind", detail, at.kind),
@@ -652,19 +653,19 @@ class Translation:
             self._expect(row.datum(2), "P")
             kind, words = self._concept("note", row, 4)
             self._same_words("note", kind, words)
-            known = (self._facts["overdose_note"], "PI") if ordered else ()
-            self._expect(kind, "RE", "GI", "AI", *known)
-            notes.setdefault(kind.value if kind.value in known else "", []).extend(
+            kinds = (self._facts["overdose_note"], "PI") if ordered else ()
+            self._expect(kind, "RE", "GI", "AI", *kinds)
+            notes.setdefault(kind.value if kind.value in kinds else "", []).extend(
                 row.datum(3, repetition=it) for it in row.repetitions(3))
         return notes
 
     def _days(self, timing: Segment) -> Datum:
         """TQ1-6 in days; what cannot be converted is left for the checker to refuse, never guessed at."""
         length, unit = timing.datum(6), timing.datum(6, 2)
-        given = number_of(length.value)
-        days = None if isinstance(given, str) else factor(unit.value, "d")
-        if days is not None and (Fraction(given) * days).denominator == 1:
-            return replace(length, value=str(Fraction(given) * days))
+        amount = number_of(length.value)
+        days = None if isinstance(amount, str) else factor(unit.value, "d")
+        if days is not None and (Fraction(amount) * days).denominator == 1:
+            return replace(length, value=str(Fraction(amount) * days))
         return replace(length, value=f"{length.value} {unit.value}") if length.value else length
 
     def _strength(self, detail: Segment, at: Detail, dose_unit: Datum) -> Datum:
@@ -674,11 +675,11 @@ class Translation:
             self._find("HL7_UNIT", (unit if strength.value else strength).spot)
         if not strength.value or not unit.value:
             return NOTHING
-        given = number_of(strength.value)
-        if unit.value == dose_unit.value or isinstance(given, str) or self.unmapped:
+        amount = number_of(strength.value)
+        if unit.value == dose_unit.value or isinstance(amount, str) or self.unmapped:
             return strength
         if (into := factor(unit.value, dose_unit.value)) is not None:
-            exact = Fraction(given) * into
+            exact = Fraction(amount) * into
             return replace(strength, value=f"{Decimal(exact.numerator) / Decimal(exact.denominator):f}")
         self._find("HL7_UNIT", unit.spot)
         return strength
@@ -692,7 +693,7 @@ class Translation:
     # Codes and words.
 
     def _find(self, code: str, spot: Spot) -> None:
-        self._message.findings.append(found(code, spot))
+        self._message.findings.append(finding(code, spot))
 
     def _expect(self, datum: Datum, *values: str) -> None:
         """Nothing, or one of these."""
@@ -750,9 +751,9 @@ _WORDS_COUNT_ALONE: Final = ("allergy", "allergy_type", "severity", "sensitivity
 """Tables where words without a code are carried, or refused as a code that is missing."""
 
 
-def _together(given: Sequence[Datum]) -> Datum:
+def _together(data: Sequence[Datum]) -> Datum:
     """Several texts as one."""
-    filled = [it for it in given if it.value]
+    filled = [it for it in data if it.value]
     return replace(filled[0], value="；".join(it.value for it in filled)) if filled else NOTHING
 
 

@@ -105,43 +105,43 @@ _UNIT_WORDS: Final = frozenset({
 
 
 def prescription(paper: Paper, codes: Codes) -> Draft:
-    said = paper.datum
+    datum = paper.datum
     issued = paper.moment("issued")
     patient = _patient(paper)
     check_age(paper, patient.birth_date, issued)
     return Draft(
         hospital=SLUG,
-        key=said("key"),
-        number=said("number"),
+        key=datum("key"),
+        number=datum("number"),
         sent=paper.moment("sent"),
         issued=issued,
         valid_until=later(issued, paper.amount("valid_days", into="d")),
         rx_kind=paper.word("rx_kind", RX_KINDS),
         handover=paper.word("handover", HANDOVERS),
         patient=patient,
-        physician=said("physician"),
-        physician_name=said("physician_name"),
+        physician=datum("physician"),
+        physician_name=datum("physician_name"),
         title=paper.word("title", TITLES),
-        department=said("department"),
-        department_name=said("department_name"),
-        institution=said("institution"),
-        institution_name=said("institution_name"),
-        visit_number=said("visit_number"),
+        department=datum("department"),
+        department_name=datum("department_name"),
+        institution=datum("institution"),
+        institution_name=datum("institution_name"),
+        visit_number=datum("visit_number"),
         visit_class=paper.word("visit_class", VISIT_CLASSES),
         visit_type=paper.word("visit_type", VISIT_TYPES),
         insutype=paper.word("insutype", INSUTYPES),
-        insured_place=said("insured_place"),
+        insured_place=datum("insured_place"),
         diagnoses=diagnoses(paper, codes),
         items=[_item(line, codes) for line in paper.items],
-        chronic_disease=said("chronic_disease"),
+        chronic_disease=datum("chronic_disease"),
         proof_issued=paper.day("proof_issued"),
-        proof_diagnoses=several(said("proof_diagnoses")),
+        proof_diagnoses=several(datum("proof_diagnoses")),
         independent_years=paper.amount("independent_years", YEARS),
-        extend_reason=said("extend_reason"),
-        valid_reason=said("valid_reason"),
-        note=said("note"),
+        extend_reason=datum("extend_reason"),
+        valid_reason=datum("valid_reason"),
+        note=datum("note"),
         decoction=_decoction(paper),
-        renewal_first=said("renewal_first"),
+        renewal_first=datum("renewal_first"),
         renewal_start=paper.day("renewal_start"),
         renewal_end=paper.day("renewal_end"),
         readings=_readings(paper),
@@ -152,25 +152,25 @@ def prescription(paper: Paper, codes: Codes) -> Draft:
 
 
 def _patient(paper: Paper) -> PatientDraft:
-    said = paper.datum
-    known = allergies(paper, "allergies", "allergy_history")
+    datum = paper.datum
+    stated = allergies(paper, "allergies", "allergy_history")
     return PatientDraft(
-        id_number=said("id_number"),
-        name=said("name"),
+        id_number=datum("id_number"),
+        name=datum("name"),
         gender=paper.word("gender", GENDERS),
         birth_date=paper.day("birth_date"),
-        phone=said("phone"),
-        address=said("address"),
-        district=said("district"),
+        phone=datum("phone"),
+        address=datum("address"),
+        district=datum("district"),
         latitude=paper.number("latitude"),
         longitude=paper.number("longitude"),
-        allergies=known.groups,
-        allergy_words=known.words,
-        no_known_allergies=known.none,
+        allergies=stated.groups,
+        allergy_words=stated.words,
+        no_known_allergies=stated.none,
         pregnancy_weeks=paper.amount("pregnancy_weeks", WEEKS),
         lactating=paper.flag("lactating"),
         guardian_confirmed=paper.flag("guardian_confirmed"),
-        credential=said("credential"),
+        credential=datum("credential"),
         guardian=_guardian(paper),
     )
 
@@ -184,13 +184,13 @@ def _guardian(paper: Paper) -> GuardianDraft | None:
 def _decoction(paper: Paper) -> DecoctionDraft | None:
     doses, method, times = (paper.amount("decoction_doses", DOSES), paper.word("decoction_method", DECOCTION_METHODS),
                             paper.amount("decoction_times", TIMES))
-    told = [(name, said) for name, said in (("decoction_doses", doses), ("decoction_method", method), ("decoction_times", times))
+    parts = [(name, said) for name, said in (("decoction_doses", doses), ("decoction_method", method), ("decoction_times", times))
             if said.value]
-    if not told:
+    if not parts:
         return None
     if not any(line.word("kind", KINDS).value == "tcm_piece" for line in paper.items):
-        for name, said in told:
-            paper.refuse("PIECES_ONLY", name, said)
+        for name, datum in parts:
+            paper.refuse("PIECES_ONLY", name, datum)
     return DecoctionDraft(doses, method, times)
 
 
@@ -198,16 +198,16 @@ def _readings(paper: Paper) -> list[ReadingDraft]:
     """Blood pressure and blood sugar measured at home; which one and in which unit its column says."""
     at = paper.moment("measured_at")
     systolic, diastolic, glucose = (paper.number(name) for name in ("systolic", "diastolic", "glucose"))
-    found = []
+    readings = []
     if systolic.value or diastolic.value:
         parts = [(Datum(loinc, said.spot), said, Datum("mm[Hg]", said.spot))
                  for loinc, said in (("8480-6", systolic), ("8462-4", diastolic))]
-        found.append(ReadingDraft(Datum("85354-9", systolic.spot), at, parts=parts))
+        readings.append(ReadingDraft(Datum("85354-9", systolic.spot), at, parts=parts))
     if glucose.value:
-        found.append(ReadingDraft(Datum("15074-8", glucose.spot), at, glucose, Datum("mmol/L", glucose.spot)))
-    if at.value and not found:
+        readings.append(ReadingDraft(Datum("15074-8", glucose.spot), at, glucose, Datum("mmol/L", glucose.spot)))
+    if at.value and not readings:
         paper.refuse("READING_INCOMPLETE", "measured_at", at)
-    return found
+    return readings
 
 
 def _signature(paper: Paper) -> SignatureDraft | None:
@@ -216,28 +216,28 @@ def _signature(paper: Paper) -> SignatureDraft | None:
 
 
 def _item(line: Line, codes: Codes) -> ItemDraft:
-    said = line.datum
+    datum = line.datum
     dose, dose_unit = line.measure("dose", "dose_unit", codes)
     quantity, unit = line.measure("quantity", "unit", codes)
     return ItemDraft(
-        number=said("item"),
-        drug=codes.ours("drug", said("drug"), said("drug_name").value),
-        name=said("drug_name"),
+        number=datum("item"),
+        drug=codes.ours("drug", datum("drug"), datum("drug_name").value),
+        name=datum("drug_name"),
         kind=line.word("kind", KINDS),
         dose=dose,
         dose_unit=dose_unit,
-        frequency=codes.ours("frequency", said("frequency")),
-        route=codes.ours("route", said("route")),
+        frequency=codes.ours("frequency", datum("frequency")),
+        route=codes.ours("route", datum("route")),
         quantity=quantity,
         unit=unit,
         days=line.amount("days", into="d"),
-        usage=said("usage"),
-        note=said("item_note"),
-        overdose_reason=said("overdose_reason"),
+        usage=datum("usage"),
+        note=datum("item_note"),
+        overdose_reason=datum("overdose_reason"),
         decoction_mark=line.word("decoction_mark", DECOCTION_MARKS),
         skin_test=line.word("skin_test", SKIN_TESTS),
         skin_test_at=line.moment("skin_test_at"),
-        skin_test_exemption=said("skin_test_exemption"),
+        skin_test_exemption=datum("skin_test_exemption"),
         approval=line.word("approval", APPROVALS),
         strength=line.number("strength"),
         pack_size=line.number("pack_size"),
@@ -245,8 +245,8 @@ def _item(line: Line, codes: Codes) -> ItemDraft:
 
 
 def cancel(paper: Paper) -> CancelDraft:
-    said = paper.datum
-    return CancelDraft(SLUG, said("key"), said("number"), paper.word("cancel_reason", CANCEL_REASONS),
+    datum = paper.datum
+    return CancelDraft(SLUG, datum("key"), datum("number"), paper.word("cancel_reason", CANCEL_REASONS),
                        paper.moment("cancelled_at"))
 
 

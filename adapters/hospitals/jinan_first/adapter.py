@@ -32,9 +32,9 @@ class Adapter:
         return fhir_r4.answer(message, verdict)
 
     async def report(self, key: str, body: bytes) -> None:
-        told = fhir_r4.report(self.slug, body)
+        content = fhir_r4.report(self.slug, body)
         answer = await self._transport.send(
-            Request("POST", self._path, told, self._headers | {"sanyi-key": key}, repeatable=True))
+            Request("POST", self._path, content, self._headers | {"sanyi-key": key}, repeatable=True))
         if not 200 <= answer.status < 300:
             raise NeedsOperator(f"{self.slug}: HTTP {answer.status} to report {key}; check its address and version",
                                 code=f"http_{answer.status}")

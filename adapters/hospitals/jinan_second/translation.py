@@ -100,7 +100,7 @@ def prescription(parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: s
         items=[_item(rx, row, line, ours) for line, row in enumerate(rx["rxdrugdetail"], 1)],
         chronic_disease=visit["diseCodg"].datum,
         proof_issued=extras["fstDiagDate"].datum,
-        proof_diagnoses=[one.datum for one in listed(extras["fstDiagCodes"])],
+        proof_diagnoses=[node.datum for node in listed(extras["fstDiagCodes"])],
         independent_years=extras["drPracYears"].datum,
         extend_reason=extras["longRxRea"].datum,
         long_term_assessed=_word(extras["longRxAsmtFlag"].datum, FLAGS),
@@ -149,7 +149,7 @@ def _patient(rx: Node, visit: Node, extras: Node) -> PatientDraft:
         district=extras["addrAdmdvs"].datum,
         latitude=extras["lat"].datum,
         longitude=extras["lng"].datum,
-        allergies=[one.datum for one in listed(extras["algsCodes"])],
+        allergies=[node.datum for node in listed(extras["algsCodes"])],
         allergy_words=[] if none_known else [
             Datum(words, algs_his.spot) for words in _pieces(algs_his.text)],
         no_known_allergies=Datum("true", algs_his.spot) if none_known else NOTHING,
@@ -189,8 +189,8 @@ def _note(rx: Node, visit: Node) -> Iterator[tuple[Node, str]]:
     for row in rx["diseinfo"]:
         names = [row["diagName"], row["diagCode"]] if _is_chinese(row) else []
         names += [row[name] for name in ("tcmDiseName", "tcmDiseCode", "tcmsymp", "tcmsympCode")]
-        said = [one for one in names if filled(one)]
-        yield (said or [row])[0], f"中医诊断：{' '.join(dict.fromkeys(one.text for one in said))}" if said else ""
+        stated = [node for node in names if filled(node)]
+        yield (stated or [row])[0], f"中医诊断：{' '.join(dict.fromkeys(node.text for node in stated))}" if stated else ""
 
 
 def _signature(upload: Node) -> SignatureDraft | None:
@@ -296,14 +296,14 @@ def _pack(row: Node) -> dict[str, Datum]:
     """What one counted unit holds, in the unit of the dose, and how many are in a pack; nothing where drugSpec or the unit of
     the quantity speaks of something else."""
     spec = row["drugSpec"]
-    said = _SPEC.fullmatch(spec.text)
-    if not said or said[4] != row["drugDosunt"].text or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", said[1]):
+    match = _SPEC.fullmatch(spec.text)
+    if not match or match[4] != row["drugDosunt"].text or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", match[1]):
         return {}
-    held = converted(Decimal(said[1]), said[2], row["sinDosunt"].text)
+    held = converted(Decimal(match[1]), match[2], row["sinDosunt"].text)
     if held is None:
         return {}
     strength = Decimal(held.numerator) / Decimal(held.denominator)
-    return {"strength": Datum(f"{strength.normalize():f}", spec.spot), "pack_size": Datum(said[3] or "", spec.spot)}
+    return {"strength": Datum(f"{strength.normalize():f}", spec.spot), "pack_size": Datum(match[3] or "", spec.spot)}
 
 
 def _remarks(rx: Node, row: Node) -> Iterator[tuple[Node, str]]:
@@ -331,9 +331,9 @@ def _labelled(label: str, node: Node) -> str:
     return f"{label}：{node.text}" if filled(node) else ""
 
 
-def _words(said: Iterator[tuple[Node, str]] | Sequence[tuple[Node, str]]) -> Datum:
+def _words(words_at: Iterator[tuple[Node, str]] | Sequence[tuple[Node, str]]) -> Datum:
     """Several words as one text, at the place of the first."""
-    kept = [(node, words) for node, words in said if words]
+    kept = [(node, words) for node, words in words_at if words]
     return Datum("；".join(dict.fromkeys(words for _, words in kept)), kept[0][0].spot) if kept else NOTHING
 
 

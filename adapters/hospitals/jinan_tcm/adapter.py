@@ -58,7 +58,7 @@ class Adapter:
         listed = await self._ask("ListDocuments", self._element("ListDocuments", limit=str(limit)))
         fetched: list[Fetched] = []
         trouble: RxError | None = None
-        for ref in [(one.text or "").strip() for one in listed.findall(f"{{{self._namespace}}}ref")][:limit]:
+        for ref in [(element.text or "").strip() for element in listed.findall(f"{{{self._namespace}}}ref")][:limit]:
             try:
                 answer = await self._ask("FetchDocument", self._element("FetchDocument", ref=ref))
             except RxError as error:
@@ -73,9 +73,9 @@ class Adapter:
     async def hand_back(self, ref: str, reply: Reply) -> None:
         await self._ask("AcknowledgeDocument", self._element("AcknowledgeDocument", etree.fromstring(reply.body), ref=ref))
 
-    def _element(self, operation: str, *inner: Element, **given: str) -> bytes:
-        texts = (cda_answers.element(self._namespace, name, text) for name, text in given.items())
-        return bytes(etree.tostring(cda_answers.element(self._namespace, operation, *texts, *inner), encoding="utf-8"))
+    def _element(self, operation: str, *inner: Element, **texts: str) -> bytes:
+        named = (cda_answers.element(self._namespace, name, text) for name, text in texts.items())
+        return bytes(etree.tostring(cda_answers.element(self._namespace, operation, *named, *inner), encoding="utf-8"))
 
     async def _ask(self, operation: str, payload: bytes) -> Element:
         """One call of the hospital's service; all of them may be repeated."""

@@ -87,23 +87,23 @@ def prescription(document: cda.Document, hospital: str, piece_category: str, the
     medication = document.sections(names.MEDICATION)
     department = cda.find(role, "providerOrganization")
     represented = cda.find(author, "assignedAuthor/representedOrganization")
-    institution = document.agreed([document.identifier(one, names.INSTITUTION) for one in (
+    institution = document.agreed([document.identifier(node, names.INSTITUTION) for node in (
         custodian, cda.find(department, "asOrganizationPartOf/wholeOrganization"), represented)])
-    institution_name, represented_name = (document.words(cda.find(one, "name")) for one in (custodian, represented))
+    institution_name, represented_name = (document.words(cda.find(node, "name")) for node in (custodian, represented))
     visit = document.agreed([
         document.identifier(role, names.VISIT, "DE01.00.010.00"),
         document.identifier(cda.find(root, "componentOf/encompassingEncounter"), names.VISIT)])
     items = [item for section in medication
              for item in _items(document, section, number, piece_category, theirs)]
     decoction = next((made for section in medication if (made := _decoction(document, section, extra))), None)
-    diagnoses = [_diagnosis(document, one, theirs) for section in document.sections(names.DIAGNOSES)
-                 for one in document.observations(section, "DE05.01.024.00")]
+    diagnoses = [_diagnosis(document, observation, theirs) for section in document.sections(names.DIAGNOSES)
+                 for observation in document.observations(section, "DE05.01.024.00")]
     allergy_words, none_known = _allergies(document, extra)
     patient = _patient(document, role, extra, issued)
     title = theirs.ours("title", document.datum(cda.find(author, "assignedAuthor/code"), "code"))
     readings, signature = _readings(document), _signature(document)
-    named = [_labelled(document.value(group).value, one) for group in document.observations_of("allergy-group")
-             for one in document.labels(group)]
+    named = [_labelled(document.value(group).value, label) for group in document.observations_of("allergy-group")
+             for label in document.labels(group)]
     remarks = [*_remarks(document, medication), *document.labels(root)]
     draft = Draft(
         hospital=hospital,
@@ -177,7 +177,7 @@ def _patient(document: cda.Document, role: Element | None, extra: Extra, issued:
         district=_extra(extra, "district"),
         latitude=_extra(extra, "latitude"),
         longitude=_extra(extra, "longitude"),
-        allergies=[one for one in extra.get("allergy-group", ()) if one.value],
+        allergies=[group for group in extra.get("allergy-group", ()) if group.value],
         pregnancy_weeks=_weeks(document, extra),
         lactating=_extra(extra, "lactating"),
         guardian_confirmed=_extra(extra, "guardian-confirmed"),
@@ -189,8 +189,8 @@ def _patient(document: cda.Document, role: Element | None, extra: Extra, issued:
 def _weeks(document: cda.Document, extra: Extra) -> Datum:
     """Weeks of pregnancy, a bare number or a quantity in weeks."""
     weeks = _extra(extra, "pregnancy-weeks")
-    for one in document.observations_of("pregnancy-weeks"):
-        if document.unit_of(one).value not in ("", "周", "wk"):
+    for observation in document.observations_of("pregnancy-weeks"):
+        if document.unit_of(observation).value not in ("", "周", "wk"):
             document.fault("CDA_UNIT", weeks)
             return replace(weeks, value="")
     return weeks
@@ -198,29 +198,29 @@ def _weeks(document: cda.Document, extra: Extra) -> Datum:
 
 def _allergies(document: cda.Document, extra: Extra) -> tuple[list[Datum], Datum]:
     """Allergies in words, and whether it is said that none are known."""
-    words = [one for one in extra.get("allergy-words", ()) if one.value]
+    words = [text for text in extra.get("allergy-words", ()) if text.value]
     none_known = _extra(extra, "no-known-allergies")
-    for one in document.observations_of("allergy-group"):
+    for observation in document.observations_of("allergy-group"):
         # What has no code of ours is an allergy all the same.
-        value = cda.find(one, "value")
+        value = cda.find(observation, "value")
         if value is not None and not value.get("code"):
             words += document.uncoded(value)
     for section in document.sections(names.ALLERGIES):
         words.append(document.words(cda.find(section, "text")))
-        words += [document.value(one, "DE02.10.022.00") for one in document.observations(section, "DE02.10.022.00")]
+        words += [document.value(observation, "DE02.10.022.00") for observation in document.observations(section, "DE02.10.022.00")]
         flag = document.observed(section, "DE02.10.023.00")
         if flag.value:
             none_known = document.agreed([none_known, replace(
                 flag, value={"false": "true", "true": "false"}.get(flag.value, flag.value))])
-    said = [one for one in words if one.value and not allergies.none_known(one.value)]
-    denied = next((one for one in words if one.value and allergies.none_known(one.value)), NOTHING)
+    named = [text for text in words if text.value and not allergies.none_known(text.value)]
+    denied = next((text for text in words if text.value and allergies.none_known(text.value)), NOTHING)
     if denied.value:
         none_known = document.agreed([none_known, replace(denied, value="true")])
     if none_known.value == "false":
-        if not said and not any(one.value for one in extra.get("allergy-group", ())):
-            said = [replace(none_known, value="有过敏史，未注明过敏原")]
+        if not named and not any(group.value for group in extra.get("allergy-group", ())):
+            named = [replace(none_known, value="有过敏史，未注明过敏原")]
         none_known = NOTHING  # saying which there are says so
-    return said, none_known
+    return named, none_known
 
 
 # The drugs.
@@ -228,10 +228,11 @@ def _allergies(document: cda.Document, extra: Extra) -> tuple[list[Datum], Datum
 def _items(document: cda.Document, section: Element, number: Datum, piece_category: str, theirs: Codes) -> list[ItemDraft]:
     """The drugs of one section: all western, all patent medicine, or all pieces of one decoction."""
     stated = document.observations(section, "DE08.50.032.00")
-    category = document.agreed(document.value(one, "DE08.50.032.00") for one in stated)
-    for one in stated:
-        document.of_system(cda.find(one, "value"), names.CATEGORY_CODES)
-        _compared(document, cda.find(one, "value"), {"中药饮片处方": piece_category, "中成药处方": PATENT_CATEGORY}, category.value)
+    category = document.agreed(document.value(observation, "DE08.50.032.00") for observation in stated)
+    for observation in stated:
+        value = cda.find(observation, "value")
+        document.of_system(value, names.CATEGORY_CODES)
+        _compared(document, value, {"中药饮片处方": piece_category, "中成药处方": PATENT_CATEGORY}, category.value)
     kinds = {piece_category: "tcm_piece", PATENT_CATEGORY: "tcm_patent"} if document.chinese else {"": "western"}
     kind = kinds.get(category.value, "")
     if category.value and not kind:
@@ -240,53 +241,53 @@ def _items(document: cda.Document, section: Element, number: Datum, piece_catego
     decoction = document.observation(section, "DE08.50.049.00")
     doses = _doses(document, decoction) if pieces else NOTHING
     usage = _together([document.observed(decoction, "DE08.50.047.00"), document.observed(decoction, "DE06.00.136.00")])
-    items = [_item(document, one, line, number, Datum(kind, category.spot), doses, usage, theirs)
-             for line, one in enumerate(document.entries([section], "substanceAdministration"), 1)]
+    items = [_item(document, administration, line, number, Datum(kind, category.spot), doses, usage, theirs)
+             for line, administration in enumerate(document.entries([section], "substanceAdministration"), 1)]
     if pieces:
         _pieces_agree(document, document.value(decoction, "DE08.50.049.00") if decoction is not None else NOTHING, items)
     return items
 
 
-def _item(document: cda.Document, one: Element, line: int, number: Datum, kind: Datum, doses: Datum, usage: Datum,
+def _item(document: cda.Document, administration: Element, line: int, number: Datum, kind: Datum, doses: Datum, usage: Datum,
           theirs: Codes) -> ItemDraft:
-    drug = cda.find(one, "consumable/manufacturedProduct/manufacturedLabeledDrug")
+    drug = cda.find(administration, "consumable/manufacturedProduct/manufacturedLabeledDrug")
     name = document.words(cda.find(drug, "name"), "DE08.50.022.00")
-    rate = cda.find(one, "rateQuantity")
+    rate = cda.find(administration, "rateQuantity")
     times = document.datum(rate, "value", "DE06.00.133.00")
     per = document.datum(rate, "unit", "DE06.00.133.00")
     count = cda_values.decimal(times.value)
-    document.take(cda.find(one, "id"), "root")
-    own_number = document.datum(cda.find(one, "id"), "extension")
-    dose = cda.find(one, "doseQuantity")
+    document.take(cda.find(administration, "id"), "root")
+    own_number = document.datum(cda.find(administration, "id"), "extension")
+    dose = cda.find(administration, "doseQuantity")
     single = document.datum(dose, "value", "DE08.50.023.00")
     dose_unit = theirs.ours("unit", document.datum(dose, "unit", "DE08.50.024.00"))
-    total = document.observation(one, "DE06.00.135.00")
+    total = document.observation(administration, "DE06.00.135.00")
     quantity, unit = (_times(single, doses), dose_unit) if doses.value else (NOTHING, NOTHING)
     if total is not None:
         quantity, unit = document.value(total, "DE06.00.135.00"), theirs.ours("unit", document.unit_of(total, "DE06.00.135.00"))
-    period = cda.find(one, "effectiveTime")
+    period = cda.find(administration, "effectiveTime")
     if period is not None and period.get(f"{{{names.XSI}}}type", "IVL_TS").rpartition(":")[2] != "IVL_TS":
         document.fault("CDA_FIXED", period, f"{{{names.XSI}}}type")
     days = document.days(cda.find(period, "width"))
-    route = cda.find(one, "routeCode")
+    route = cda.find(administration, "routeCode")
     ours = theirs.ours("route", document.datum(route, "code", "DE06.00.134.00"))
     document.of_system(route, names.ROUTE_CODES)
     _compared(document, route, ROUTE_WORDS, ours.value)
-    form = cda.find(one, "administrationUnitCode")
+    form = cda.find(administration, "administrationUnitCode")
     document.of_system(form, names.FORM_CODES)
     form_code = document.datum(form, "code")
-    size = document.observed(one, "DE08.50.043.00")
+    size = document.observed(administration, "DE08.50.043.00")
     strength, pack_size = cda_words.pack(size.value, dose_unit.value, unit.value) if kind.value != "tcm_piece" else ("", "")
-    directions = [document.words(cda.find(one, "text")), *(
-        document.words(cda.find(act, "text")) for link in cda.children(one, "entryRelationship")
+    directions = [document.words(cda.find(administration, "text")), *(
+        document.words(cda.find(act, "text")) for link in cda.children(administration, "entryRelationship")
         for act in cda.children(link, "act"))]
-    mark = document.observed(one, "decoction-mark", names.SUPPLEMENT)
+    mark = document.observed(administration, "decoction-mark", names.SUPPLEMENT)
     if kind.value == "tcm_piece" and not mark.value:
         mark = next((replace(said, value=code) for said in (*directions, name)
                      if (code := cda_words.decoction_mark(said.value))), NOTHING)
-    skin_test = document.observation(one, "skin-test", names.SUPPLEMENT)
+    skin_test = document.observation(administration, "skin-test", names.SUPPLEMENT)
     notes = [
-        *(document.value(said, "DE06.00.179.00") for said in document.observations(one, "DE06.00.179.00")),
+        *(document.value(said, "DE06.00.179.00") for said in document.observations(administration, "DE06.00.179.00")),
         NOTHING if strength else _labelled("规格", size), _labelled("剂型代码", form_code)]
     item = ItemDraft(
         # The standard gives the drugs of a prescription no number of their own.
@@ -303,17 +304,17 @@ def _item(document: cda.Document, one: Element, line: int, number: Datum, kind: 
         unit=unit,
         days=days if days.spot != NOTHING.spot else doses,  # one dose of a decoction a day
         usage=_together([*directions, usage]),
-        overdose_reason=document.observed(one, "overdose-reason", names.SUPPLEMENT),
+        overdose_reason=document.observed(administration, "overdose-reason", names.SUPPLEMENT),
         decoction_mark=mark,
         skin_test=NOTHING if skin_test is None else document.value(skin_test),
         skin_test_at=NOTHING if skin_test is None else cda_values.moment(
             document.datum(cda.find(skin_test, "effectiveTime"), "value")),
-        skin_test_exemption=document.observed(one, "skin-test-exemption", names.SUPPLEMENT),
-        approval=document.observed(one, "approval", names.SUPPLEMENT),
+        skin_test_exemption=document.observed(administration, "skin-test-exemption", names.SUPPLEMENT),
+        approval=document.observed(administration, "approval", names.SUPPLEMENT),
         strength=replace(size, value=strength),
         pack_size=replace(size, value=pack_size),
     )
-    return replace(item, note=_together(_each_once([*notes, *document.labels(one)])))
+    return replace(item, note=_together(_each_once([*notes, *document.labels(administration)])))
 
 
 def _doses(document: cda.Document, decoction: Element | None) -> Datum:
@@ -329,9 +330,9 @@ def _doses(document: cda.Document, decoction: Element | None) -> Datum:
 
 def _decoction(document: cda.Document, section: Element, extra: Extra) -> DecoctionDraft | None:
     """How pieces are prepared and taken: by the supplement, or by words that say it plainly; both must agree."""
-    given = document.observation(section, "DE08.50.049.00")
-    doses = _doses(document, given)
-    making, taking = document.observed(given, "DE08.50.047.00"), document.observed(given, "DE06.00.136.00")
+    observation = document.observation(section, "DE08.50.049.00")
+    doses = _doses(document, observation)
+    making, taking = document.observed(observation, "DE08.50.047.00"), document.observed(observation, "DE06.00.136.00")
     method, times = _extra(extra, "decoction-method"), _extra(extra, "decoction-times")
     in_words = cda_words.decoction_method(f"{making.value}；{taking.value}")
     portions = cda_words.decoction_times(taking.value)
@@ -342,9 +343,9 @@ def _decoction(document: cda.Document, section: Element, extra: Extra) -> Decoct
 
 def _pieces_agree(document: cda.Document, words: Datum, items: Sequence[ItemDraft]) -> None:
     """The words of a prescription of pieces (黄芪30g) against its entries."""
-    given, _ = cda_words.pieces(words.value)
+    in_words, _ = cda_words.pieces(words.value)
     doses = [(item.name.value, cda_values.decimal(item.dose.value)) for item in items]
-    for piece, grams in given:
+    for piece, grams in in_words:
         named = [dose for name, dose in doses if piece in name or name in piece]
         if not named or grams not in named:
             document.fault("CDA_CONTRADICTION", words)
@@ -359,10 +360,10 @@ def _diagnosis(document: cda.Document, observation: Element, theirs: Codes) -> D
 
 def _valid_until(document: cda.Document, issued: Datum, medication: Sequence[Element]) -> Datum:
     """The end of the validity, however often the document says how long it is."""
-    stated = [one for section in medication for one in document.observations(section, "DE06.00.294.00")]
-    for one in stated:
-        document.value(one, "DE06.00.294.00")
-    days = document.agreed(document.days(cda.find(one, "value"), "DE06.00.294.00") for one in stated)
+    stated = [observation for section in medication for observation in document.observations(section, "DE06.00.294.00")]
+    for observation in stated:
+        document.value(observation, "DE06.00.294.00")
+    days = document.agreed(document.days(cda.find(observation, "value"), "DE06.00.294.00") for observation in stated)
     return cda_values.days_after(issued, days)
 
 
@@ -370,24 +371,25 @@ def _valid_until(document: cda.Document, issued: Datum, medication: Sequence[Ele
 
 def _remarks(document: cda.Document, medication: Sequence[Element]) -> list[Datum]:
     """What the prescriber wrote to the whole prescription: remarks, Chinese diagnosis, and the words of sections."""
-    said: list[Datum] = []
+    remarks: list[Datum] = []
     for section in (*medication, *document.sections(names.PLAN)):
-        said += [document.value(one, "DE06.00.179.00") for one in document.observations(section, "DE06.00.179.00")]
-        said += [_labelled("治则治法", document.value(one, "DE06.00.300.00"))
-                 for one in document.observations(section, "DE06.00.300.00")]
-        for one in document.observations(section, "DE08.50.049.00"):
-            words = document.value(one, "DE08.50.049.00")
+        remarks += [document.value(observation, "DE06.00.179.00")
+                    for observation in document.observations(section, "DE06.00.179.00")]
+        remarks += [_labelled("治则治法", document.value(observation, "DE06.00.300.00"))
+                 for observation in document.observations(section, "DE06.00.300.00")]
+        for observation in document.observations(section, "DE08.50.049.00"):
+            words = document.value(observation, "DE08.50.049.00")
             _, rest = cda_words.pieces(words.value)
-            said.append(replace(words, value=rest))
+            remarks.append(replace(words, value=rest))
     for section in document.sections(names.DIAGNOSES):
-        for one in document.observations(section, "DE05.10.130.00"):
-            coded = cda.find(one, "value")
+        for observation in document.observations(section, "DE05.10.130.00"):
+            coded = cda.find(observation, "value")
             document.of_system(coded, names.CHINESE_DIAGNOSES)
-            name, code = document.datum(coded, "displayName"), document.value(one, "DE05.10.130.00")
+            name, code = document.datum(coded, "displayName"), document.value(observation, "DE05.10.130.00")
             both = " ".join(part.value for part in (name, code) if part.value)
-            said.append(_labelled(document.qualified(coded) or "中医诊断", replace(code, value=both)))
+            remarks.append(_labelled(document.qualified(coded) or "中医诊断", replace(code, value=both)))
     document.sections(names.PAYMENT)
-    return [one for one in (*said, *document.narratives()) if one.value]
+    return [text for text in (*remarks, *document.narratives()) if text.value]
 
 
 def _department(document: cda.Document, organization: Element | None, extra: Extra) -> Datum:
@@ -403,11 +405,12 @@ def _readings(document: cda.Document) -> list[ReadingDraft]:
 
 
 def _reading(document: cda.Document, entry: Element) -> Iterator[ReadingDraft]:
-    if (one := cda.find(entry, "observation")) is not None:
-        yield ReadingDraft(_loinc(document, one), _at(document, one), *_measured(document, one))
+    if (observation := cda.find(entry, "observation")) is not None:
+        yield ReadingDraft(_loinc(document, observation), _at(document, observation), *_measured(document, observation))
     if (group := cda.find(entry, "organizer")) is not None:
-        parts = [(_loinc(document, one), *_measured(document, one)) for component in cda.children(group, "component")
-                 for one in cda.children(component, "observation")[:1]]
+        parts = [(_loinc(document, observation), *_measured(document, observation))
+                 for component in cda.children(group, "component")
+                 for observation in cda.children(component, "observation")[:1]]
         yield ReadingDraft(_loinc(document, group), _at(document, group), parts=parts)
 
 
@@ -463,8 +466,8 @@ def _times(dose: Datum, doses: Datum) -> Datum:
 
 
 def _together(parts: Sequence[Datum]) -> Datum:
-    given = [part for part in parts if part.value]
-    return replace(given[0], value="；".join(part.value for part in given)) if given else NOTHING
+    filled = [part for part in parts if part.value]
+    return replace(filled[0], value="；".join(part.value for part in filled)) if filled else NOTHING
 
 
 def _each_once(parts: Sequence[Datum]) -> list[Datum]:
@@ -479,32 +482,32 @@ def _extra(extra: Extra, name: str) -> Datum:
 
 def report(body: bytes, namespace: str) -> bytes:
     """One status report (contract 1.3) as the hospital's ReportStatus."""
-    given = json.loads(body)
-    code, word = STATUS_WORDS[reported(given["status"])]
+    notice = json.loads(body)
+    code, word = STATUS_WORDS[reported(notice["status"])]
 
     def make(name: str, *inner: Element | str, **attributes: str) -> Element:
         return cda_answers.element(namespace, name, *inner, **attributes)
 
-    def finding(one: Mapping[str, Any]) -> Element:
-        about = {"line": one.get("line"), "place": one.get("spot")}
-        return make("finding", str(one["text"]), code=str(one["code"]), severity=str(one["severity"]),
+    def finding(entry: Mapping[str, Any]) -> Element:
+        about = {"line": entry.get("line"), "place": entry.get("spot")}
+        return make("finding", str(entry["text"]), code=str(entry["code"]), severity=str(entry["severity"]),
                     **{name: str(said) for name, said in about.items() if said})
 
-    parts = [make("key", given["key"]), make("prescriptionNumber", given["prescription"] or ""),
-             make("platformId", given.get("id") or ""), make("status", word, code=code), make("at", given["at"]),
-             make("reason", reason_words(given), code=str(given.get("reason") or "")), *map(finding, given.get("findings", ()))]
-    if pickup := given.get("pickup"):
+    parts = [make("key", notice["key"]), make("prescriptionNumber", notice["prescription"] or ""),
+             make("platformId", notice.get("id") or ""), make("status", word, code=code), make("at", notice["at"]),
+             make("reason", reason_words(notice), code=str(notice.get("reason") or "")), *map(finding, notice.get("findings", ()))]
+    if pickup := notice.get("pickup"):
         parts.append(make("pickup", **{name: str(pickup[name]) for name in ("order", "chain", "store", "code")}))
-    if handed := given.get("dispense"):
-        lines = (make("line", str(one["name"]), number=str(one["line"]), item=str(one["item"]), drug=str(one["drug"]),
-                      quantity=str(one["quantity"]), unit=str(one["unit"]), days=str(one["days"]),
-                      returned="true" if one["returned"] else "false") for one in handed["lines"])
+    if handed := notice.get("dispense"):
+        lines = (make("line", str(line["name"]), number=str(line["line"]), item=str(line["item"]), drug=str(line["drug"]),
+                      quantity=str(line["quantity"]), unit=str(line["unit"]), days=str(line["days"]),
+                      returned="true" if line["returned"] else "false") for line in handed["lines"])
         parts.append(make("dispense", *lines, **{
             name: str(handed[name]) for name in ("order", "chain", "store", "handover", "at")}))
-    if money := given.get("money"):
+    if money := notice.get("money"):
         parts.append(make("money", currency="元", **{name: str(money[name]) for name in ("total", "fund", "account", "cash")}))
-    for part, settled in (given.get("settlement") or {}).items():
+    for part, settled in (notice.get("settlement") or {}).items():
         if part != "payer":
             parts.append(make("settlement", kind=part, id=settled["id"], reference=settled["reference"],
-                              payer=given["settlement"]["payer"]))
+                              payer=notice["settlement"]["payer"]))
     return bytes(etree.tostring(make("ReportStatus", *parts), encoding="utf-8"))

@@ -52,8 +52,8 @@ class Adapter:
     async def entitlement(self, identity: Identity, insutype: str, at: datetime) -> Entitlement:
         person = await self._ask("1101", translation.person_input(identity, at))
         place = str(translation.insurance(person, insutype)["insuplc_admdvs"])
-        given = translation.disease_input(str(person["baseinfo"]["psn_no"]))
-        qualifications = await self._ask("5301", given, insured_place=place)
+        request = translation.disease_input(str(person["baseinfo"]["psn_no"]))
+        qualifications = await self._ask("5301", request, insured_place=place)
         return translation.parse_entitlement(person, qualifications, insutype, at)
 
     async def pre_settle(self, claim: Claim) -> Settlement:
@@ -69,8 +69,8 @@ class Adapter:
     async def reverse(
         self, reference: str, settlement_id: str, visit_id: str, psn_no: str, insured_place: str, at: datetime
     ) -> Reversal:
-        given = translation.reversal_input(settlement_id, visit_id, psn_no)
-        return translation.parse_reversal(await self._call("2103", reference, given, at, insured_place))
+        request = translation.reversal_input(settlement_id, visit_id, psn_no)
+        return translation.parse_reversal(await self._call("2103", reference, request, at, insured_place))
 
     async def reconcile(self, totals: DayTotals) -> Reconciled:
         return translation.parse_reconciled(await self._ask("3201", translation.totals_input(totals)))
@@ -94,8 +94,8 @@ class Adapter:
         async with self._signing:
             if self._sign_no == refused:
                 now = self._clock()
-                given = translation.sign_in_input(self._us.opter, self._us.mac, self._us.ip)
-                answer = await self._exchange("9001", self._own_reference(now), given, now, "", "")
+                request = translation.sign_in_input(self._us.opter, self._us.mac, self._us.ip)
+                answer = await self._exchange("9001", self._own_reference(now), request, now, "", "")
                 self._sign_no = str(self._output("9001", answer)["signinoutb"]["sign_no"])
             return self._sign_no
 

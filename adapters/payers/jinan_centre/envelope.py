@@ -172,16 +172,16 @@ def check(infno: str, direction: Direction, nodes: Node) -> list[Finding]:
     faults: list[Finding] = []
     for node in _tables()[infno, direction]:
         name, many = node.removesuffix("[]"), node.endswith("[]")
-        given = nodes.get(name)
+        content = nodes.get(name)
         root = f"{'input' if direction == 'req' else 'output'}.{name}"
-        if given is None or (many and given == [] and direction == "req"):
+        if content is None or (many and content == [] and direction == "req"):
             if node in _NODES[infno, direction]:
                 faults.append(finding("PAY-12", root))
             continue
-        if not isinstance(given, list if many else dict):
+        if not isinstance(content, list if many else dict):
             faults.append(finding("PAY-13", root))
             continue
-        for index, row in enumerate(given if many else [given]):
+        for index, row in enumerate(content if many else [content]):
             path = f"{root}[{index}]" if many else root
             if isinstance(row, dict):
                 faults += _check_node(infno, direction, node, row, path + ".")
@@ -213,44 +213,44 @@ def _tables() -> Mapping[tuple[str, str], Mapping[str, tuple[_Field, ...]]]:
     with (Path(__file__).parent / "fields.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             length, _, decimals = row["length"].partition(",")
-            it = _Field(row["field"], row["type"], int(length or 0), int(decimals or 0), row["required"] == "Y")
+            spec = _Field(row["field"], row["type"], int(length or 0), int(decimals or 0), row["required"] == "Y")
             nodes = tables.setdefault((row["txn"], row["direction"]), {})
-            nodes[row["node"]] = (*nodes.get(row["node"], ()), it)
+            nodes[row["node"]] = (*nodes.get(row["node"], ()), spec)
     return tables
 
 
 def _check_node(infno: str, direction: Direction, node: str, row: Node, path: str) -> Iterator[Finding]:
     fields = _tables()[infno, direction][node]
     must = _MUST.get((infno, direction, node), frozenset())
-    for it in fields:
-        value = row.get(it.name)
+    for spec in fields:
+        value = row.get(spec.name)
         if value is None or value == "":
-            if it.required or it.name in must:
-                yield finding("PAY-12", path + it.name)
-        elif rule := _breach(it, value):
-            yield finding(rule, path + it.name)
+            if spec.required or spec.name in must:
+                yield finding("PAY-12", path + spec.name)
+        elif rule := _breach(spec, value):
+            yield finding(rule, path + spec.name)
     if direction == "req":
         for name in sorted(row.keys() - {it.name for it in fields}):
             yield finding("PAY-13", path + name)
 
 
-def _breach(it: _Field, value: object) -> str:
+def _breach(spec: _Field, value: object) -> str:
     """The rule a value breaks, or nothing."""
-    match it.kind:
+    match spec.kind:
         case "N":
-            return _number_breach(it, value)
+            return _number_breach(spec, value)
         case "OBJ":
             text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-            return "PAY-14" if len(text) > it.length else ""
+            return "PAY-14" if len(text) > spec.length else ""
         case "":
             return ""
         case _:
             if not isinstance(value, str | int) or isinstance(value, bool):
                 return "PAY-13"
-            return "PAY-14" if it.length and len(str(value)) > it.length else ""
+            return "PAY-14" if spec.length and len(str(value)) > spec.length else ""
 
 
-def _number_breach(it: _Field, value: object) -> str:
+def _number_breach(spec: _Field, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         return "PAY-13"
     try:
@@ -262,8 +262,8 @@ def _number_breach(it: _Field, value: object) -> str:
     # In the published tables N16,2 is sixteen digits, two of them after the point.
     whole = format(abs(number), "f").partition(".")[0].lstrip("0")
     exponent = number.normalize().as_tuple().exponent
-    too_fine = isinstance(exponent, int) and -exponent > it.decimals
-    return "PAY-14" if too_fine or len(whole) > it.length - it.decimals else ""
+    too_fine = isinstance(exponent, int) and -exponent > spec.decimals
+    return "PAY-14" if too_fine or len(whole) > spec.length - spec.decimals else ""
 
 
 def _no_constant(name: str) -> None:

@@ -112,8 +112,8 @@ def claim_input(claim: Claim) -> Node:
             "prd_days": str(line.days_supply),
             "bilg_dr_codg": claim.prescriber,
         }
-        if said := _approval(line):
-            row["expContent"] = said
+        if approval := _approval(line):
+            row["expContent"] = approval
         drugdetail.append(row)
     return {"druginfo": druginfo, "drugdetail": drugdetail}
 
@@ -277,12 +277,12 @@ def _accumulators(extension: object, balance: object) -> Accumulators:
     """What the person has used up this year: a city extension, a JSON text in exp_content."""
     path = "output.baseinfo.exp_content"
     try:
-        given = json.loads(extension, parse_float=Decimal) if isinstance(extension, str) and extension else {}
-        caps = given.get("cap_used")
+        values = json.loads(extension, parse_float=Decimal) if isinstance(extension, str) and extension else {}
+        caps = values.get("cap_used")
         used = {} if caps is None else {str(name): exact_fen(it, f"{path}.cap_used") for name, it in caps.items()}
     except (ValueError, AttributeError):
         raise InvalidPayload([finding("PAY-13", path)]) from None
-    amounts = _Amounts(given, path)
+    amounts = _Amounts(values, path)
     return Accumulators(
         deductible_used=amounts["ded_used"],
         cap_used=max(used.values(), default=Fen(0)),
