@@ -23,6 +23,7 @@ from gateway.doors.soap import soap_door
 from gateway.operations.room import operations_room
 from gateway.web.access import Desk, denied
 from gateway.web.errors import install
+from gateway.web.language import Remembered
 from gateway.web.render import WEB, Pages
 from gateway.web.sign_in import sign_in_pages
 from gateway.web.time_limits import InTime
@@ -70,6 +71,7 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
     app.state.quota = city.share
     app.add_middleware(InTime)
     install(app, pages.trouble)
+    app.add_middleware(Remembered, secure=desk.secure)
     app.add_middleware(Counted)
 
     async def unreadable(request: Request, error: Exception) -> Response:

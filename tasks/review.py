@@ -27,9 +27,14 @@ _DECIDED: Mapping[Status, Event] = {
 class ReviewRefused(Exception):
     """The desk says no. `code` is one of those in contract 4; `status` the HTTP status that goes with it."""
 
-    def __init__(self, status: int, code: str, text: str) -> None:
-        super().__init__(text)
-        self.status, self.code, self.text = status, code, text
+    def __init__(self, status: int, code: str, words: Two) -> None:
+        self.status, self.code, self.words = status, code, words
+        super().__init__(self.text)
+
+    @property
+    def text(self) -> str:
+        """In both languages, as programs are answered."""
+        return " / ".join(self.words)
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,11 @@ def assign(city: City, prescription_id: str, pharmacist: str) -> datetime:
     with city.db.transaction("review.claimed") as session:
         loaded = prescriptions.load(session, prescription_id)
         if loaded.status is not Status.IN_REVIEW:
-            raise ReviewRefused(409, "not_in_review", f"处方状态为 {loaded.status} / it is {loaded.status}")
+            raise ReviewRefused(409, "not_in_review", Two(f"处方状态为 {loaded.status}", f"it is {loaded.status}"))
         if loaded.prescription.prescriber.id == pharmacist:
-            raise ReviewRefused(409, "own_prescription", "不得审核本人开具的处方 (C-03) / never one's own prescription")
+            raise ReviewRefused(409, "own_prescription", Two("不得审核本人开具的处方 (C-03)", "never one's own prescription"))
         if not reviews.assign(session, prescription_id, pharmacist, at=city.now(), until=until):
-            raise ReviewRefused(409, "already_claimed", "已被其他药师领取 / another pharmacist has claimed it")
+            raise ReviewRefused(409, "already_claimed", Two("已被其他药师领取", "another pharmacist has claimed it"))
     return until
 
 
@@ -98,13 +103,13 @@ def decide(city: City, prescription_id: str, pharmacist: str, given: Decision) -
         if review and review.decision and review.request_sha256 == digest:
             return DECISIONS[review.decision]
         if loaded.status is not Status.IN_REVIEW or review is None:
-            raise ReviewRefused(409, "not_in_review", f"处方状态为 {loaded.status} / it is {loaded.status}")
+            raise ReviewRefused(409, "not_in_review", Two(f"处方状态为 {loaded.status}", f"it is {loaded.status}"))
         if loaded.prescription.prescriber.id == pharmacist:
-            raise ReviewRefused(409, "own_prescription", "不得审核本人开具的处方 (C-03) / never one's own prescription")
+            raise ReviewRefused(409, "own_prescription", Two("不得审核本人开具的处方 (C-03)", "never one's own prescription"))
         if review.pharmacist != pharmacist:
-            raise ReviewRefused(409, "not_claimed", "请先领取 / claim it first")
+            raise ReviewRefused(409, "not_claimed", Two("请先领取", "claim it first"))
         if review.claim_until is None or review.claim_until <= city.now():
-            raise ReviewRefused(409, "claim_expired", "领取已过期,请重新领取 / the claim ran out; claim it again")
+            raise ReviewRefused(409, "claim_expired", Two("领取已过期，请重新领取", "the claim ran out; claim it again"))
         findings = audits.findings(session, prescription_id)
         _check(city, given, {f.code for f in findings if f.severity is Severity.WARN})
         to = DECISIONS[given.decision]
@@ -131,21 +136,22 @@ def _objections(city: City, given: Decision) -> list[Finding]:
 def _check(city: City, given: Decision, warned: set[str]) -> None:
     """What a decision must carry (A-26, C-06, C-07, C-09)."""
     if given.decision not in DECISIONS:
-        raise ReviewRefused(422, "unknown_decision", "decision 须为 pass、reject 或 return / pass, reject or return")
+        raise ReviewRefused(422, "unknown_decision", Two("decision 须为 pass、reject 或 return", "pass, reject or return"))
     unknown = [code for code in given.codes if code not in city.knowledge.review_items]
     if unknown:
-        raise ReviewRefused(422, "unknown_code", f"审核条目代码不存在 / no such review item: {', '.join(unknown)[:80]}")
+        listed = ", ".join(unknown)[:80]
+        raise ReviewRefused(422, "unknown_code", Two(f"审核条目代码不存在：{listed}", f"no such review item: {listed}"))
     if given.decision != "pass":
         if not given.codes:
-            raise ReviewRefused(422, "code_missing", "退回或拒绝须至少一个审核条目代码 (C-07, C-09) / give a code")
+            raise ReviewRefused(422, "code_missing", Two("退回或拒绝须至少一个审核条目代码 (C-07, C-09)", "give a code"))
         if not given.text.strip():
-            raise ReviewRefused(422, "text_missing", "退回或拒绝须写明意见 (C-07, C-09) / say why in words")
+            raise ReviewRefused(422, "text_missing", Two("退回或拒绝须写明意见 (C-07, C-09)", "say why in words"))
         return
     reasons = given.reasons or {}
-    missing = sorted(code for code in warned if len(reasons.get(code, "").strip()) < 5)
+    missing = ", ".join(sorted(code for code in warned if len(reasons.get(code, "").strip()) < 5))
     if missing:
         raise ReviewRefused(422, "reason_missing",
-                            f"以下警示须写明理由(不少于5字) / a reason of 5+ characters for: {', '.join(missing)}")
+                            Two(f"以下警示须写明理由（不少于 5 字）：{missing}", f"a reason of 5+ characters for: {missing}"))
 
 
 def review_page_facts(loaded: prescriptions.Loaded) -> dict[str, Any]:

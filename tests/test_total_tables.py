@@ -14,6 +14,7 @@ import pytest
 from adapters.dialects import erx, hl7v2
 from adapters.dialects.cda_answers import Inquiry
 from adapters.messages import Outcome
+from domain.audit import AuditReason
 from domain.events import Event, Wait
 from domain.findings import Severity
 from domain.ledger.transfers import BusinessEvent
@@ -21,6 +22,7 @@ from domain.lifecycle import CANCEL_ANSWERS, FINAL, REPORTED, Deadline, Money, N
 from domain.orders import OrderStatus
 from domain.people import Capability, Role
 from domain.prescription import Approval, Handover, RxKind, SkinTestResult
+from gateway.web.language import Language
 from infra.cities import load_knowledge
 from infra.db.notices import NoticeKind
 from tasks.doctor import Grade
@@ -71,6 +73,9 @@ TABLES: Mapping[str, Iterable[str]] = {
     "fhir_profiles.answers.TASK_STATUS": REPORTED,
     "fhir_profiles.answers._SEVERITY": Severity,
     "flows.doctor._MARKS": Grade,
+    "gateway.web.language.OWN_NAMES": Language,
+    "gateway.web.language.TAGS": Language,
+    "gateway.web.words.AUDIT_REASONS": AuditReason,
     "gateway.web.words.MONEY": Money,
     "gateway.web.words.POSTINGS": BusinessEvent,
     "infra.db.views.boards.DETAILS": NoticeKind,

@@ -14,7 +14,7 @@ from tasks import review
 from tasks.city import City
 
 
-class Said(BaseModel):
+class DecisionBody(BaseModel):
     """A decision as it is sent."""
 
     model_config = ConfigDict(extra="forbid")
@@ -49,13 +49,13 @@ def desk_api(city: City, desk: Desk) -> APIRouter:
     @door.post("/{rx_id}/decision")
     def decide(rx_id: str, who: Pharmacist, body: Annotated[bytes, Depends(small)]) -> Response:
         try:
-            said = Said.model_validate_json(body)
+            sent = DecisionBody.model_validate_json(body)
         except ValidationError as error:
             # The places only: what was written there may be about a person.
             places = sorted({".".join(str(part) for part in fault["loc"][:1]) for fault in error.errors()})
             raise denied(422, "invalid", f"请求不符约定: {', '.join(places)}", "not as agreed") from None
         try:
-            status = review.decide(city, rx_id, who.id, given(said.model_dump()))
+            status = review.decide(city, rx_id, who.id, decision_of(sent.model_dump()))
         except KeyError:
             raise unknown_prescription() from None
         return json_answer({"id": rx_id, "status": status})
@@ -68,12 +68,12 @@ def queue(city: City) -> list[dict[str, Any]]:
     now = city.now()
     with city.db.reading() as session:
         waiting = reviews.queue(session, now, city.policy.expiring_soon)
-    return [{"id": one.id, "position": position, "waiting_seconds": int((now - one.opened_at).total_seconds()),
-             "valid_until": one.valid_until, "hospital": one.hospital, "claimed_by": one.claimed_by,
-             "expedited": one.expedited, "warnings": one.warnings} for position, one in enumerate(waiting, 1)]
+    return [{"id": entry.id, "position": position, "waiting_seconds": int((now - entry.opened_at).total_seconds()),
+             "valid_until": entry.valid_until, "hospital": entry.hospital, "claimed_by": entry.claimed_by,
+             "expedited": entry.expedited, "warnings": entry.warnings} for position, entry in enumerate(waiting, 1)]
 
 
-def given(said: Mapping[str, Any]) -> review.Decision:
-    """A decision as the desk takes it. Reasons nobody filled in are none."""
-    reasons = {code: reason.strip() for code, reason in said["reasons"].items() if reason.strip()}
-    return review.Decision(said["decision"], tuple(said["codes"]), said["text"].strip(), reasons)
+def decision_of(sent: Mapping[str, Any]) -> review.Decision:
+    """A decision as the desk takes it. A reason that was left empty is no reason."""
+    reasons = {code: reason.strip() for code, reason in sent["reasons"].items() if reason.strip()}
+    return review.Decision(sent["decision"], tuple(sent["codes"]), sent["text"].strip(), reasons)

@@ -1,14 +1,14 @@
 """What pharmacists open: the queue, and one prescription with the form of the decision."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from domain.findings import Severity
-from gateway.desk.api import given, queue
+from gateway.desk.api import decision_of, queue
 from gateway.web.access import Desk, Form, Role, SignedIn, form, last_value
 from gateway.web.errors import unknown_prescription
 from gateway.web.render import RX_ID, Pages
@@ -16,6 +16,8 @@ from gateway.web.threads import PeoplesRoute
 from infra.db import audits, prescriptions, reviews
 from tasks import review
 from tasks.city import City
+
+EMPTY_FORM: Mapping[str, Any] = {"decision": "", "codes": [], "text": "", "reasons": {}}
 
 
 def desk_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
@@ -26,38 +28,43 @@ def desk_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
     Fields = Annotated[Form, Depends(form)]
 
     @door.get("/review")
-    def waiting(who: Staff, done: str = "") -> Response:
-        return pages.html("desk/queue.html", who, queue=queue(city), done=done if RX_ID.fullmatch(done) else "",
+    def waiting(request: Request, _: Staff, done: str = "") -> Response:
+        return pages.html(request, "desk/queue.html", queue=queue(city), done=done if RX_ID.fullmatch(done) else "",
                           target=city.policy.review_target.total_seconds(), done_status=_status(done))
 
     @door.get("/review/{rx_id}")
-    def desk_of(rx_id: str, who: Staff) -> Response:
-        return reviewing(rx_id, who)
+    def desk_of(request: Request, rx_id: str, who: Staff) -> Response:
+        return reviewing(request, rx_id, who)
+
+    @door.get("/review/{rx_id}/{form}")
+    def after_form(rx_id: str, form: Literal["claim", "decision"], _: Staff) -> Response:
+        # The address of a form, opened again: in another language, from the history, after a new sign-in.
+        return RedirectResponse(f"/review/{rx_id}", 303)
 
     @door.post("/review/{rx_id}/claim")
-    def claim(rx_id: str, who: Pharmacist) -> Response:
+    def claim(request: Request, rx_id: str, who: Pharmacist) -> Response:
         try:
             review.assign(city, rx_id, who.id)
         except KeyError:
             raise unknown_prescription() from None
-        except review.ReviewRefused as no:
-            return reviewing(rx_id, who, refusal=no)
+        except review.ReviewRefused as refusal:
+            return reviewing(request, rx_id, who, refusal=refusal)
         return RedirectResponse(f"/review/{rx_id}", 303)
 
     @door.post("/review/{rx_id}/decision")
-    def decide(rx_id: str, who: Pharmacist, fields: Fields) -> Response:
-        said = {"decision": last_value(fields, "decision"), "codes": fields.get("codes", []), "text": last_value(fields, "text"),
-                "reasons": {name.removeprefix("reason:"): values[-1] for name, values in fields.items()
-                            if name.startswith("reason:")}}
+    def decide(request: Request, rx_id: str, who: Pharmacist, fields: Fields) -> Response:
+        typed = {"decision": last_value(fields, "decision"), "codes": fields.get("codes", []), "text": last_value(fields, "text"),
+                 "reasons": {name.removeprefix("reason:"): values[-1] for name, values in fields.items()
+                             if name.startswith("reason:")}}
         try:
-            review.decide(city, rx_id, who.id, given(said))
+            review.decide(city, rx_id, who.id, decision_of(typed))
         except KeyError:
             raise unknown_prescription() from None
-        except review.ReviewRefused as no:
-            return reviewing(rx_id, who, said=said, refusal=no)
+        except review.ReviewRefused as refusal:
+            return reviewing(request, rx_id, who, typed, refusal)
         return RedirectResponse(f"/review?{urlencode({'done': rx_id})}", 303)
 
-    def reviewing(rx_id: str, who: SignedIn, said: Mapping[str, Any] | None = None,
+    def reviewing(request: Request, rx_id: str, who: SignedIn, typed: Mapping[str, Any] = EMPTY_FORM,
                   refusal: review.ReviewRefused | None = None) -> Response:
         """One prescription at the desk, with what was filled in and what is wrong with it."""
         with city.db.reading() as session:
@@ -75,10 +82,10 @@ def desk_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
         for item in city.knowledge.review_items.values():
             items.setdefault(item.group, []).append(item)
         return pages.html(
-            "desk/review.html", who, refusal.status if refusal else 200, rx=loaded, facts=review.review_page_facts(loaded),
+            request, "desk/review.html", refusal.status if refusal else 200, rx=loaded,
+            facts=review.review_page_facts(loaded),
             row=row, until=until, mine=bool(until and row and row.pharmacist == who.id), groups=groups, items=items,
-            allergies=city.knowledge.allergies, said=said or {"decision": "", "codes": [], "text": "", "reasons": {}},
-            refusal=refusal, is_pharmacist=who.role is Role.PHARMACIST,
+            allergies=city.knowledge.allergies, fields=typed, refusal=refusal, is_pharmacist=who.role is Role.PHARMACIST,
             own=who.id == loaded.prescription.prescriber.id)
 
     def _status(rx_id: str) -> str:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from domain.lifecycle import Status
@@ -12,7 +12,7 @@ from gateway.operations.api import dossier_of, wake
 from gateway.web.access import Desk, Role, SignedIn, denied
 from gateway.web.render import RX_ID, Pages
 from gateway.web.threads import PeoplesRoute
-from infra.db import mapping, views
+from infra.db import audits, mapping, views
 from tasks.city import City
 
 PAGE = 50
@@ -26,46 +26,54 @@ def operations_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
     Operator = Annotated[SignedIn, Depends(desk.operator)]
 
     @door.get("/")
-    def board(who: Staff) -> Response:
+    def board(request: Request, who: Staff) -> Response:
         if who.role is not Role.OPERATOR:
             return RedirectResponse("/review", 303)
         with city.db.reading() as session:
-            return pages.html("operations/board.html", who, board=views.board(session, city.now(), city.policy),
-                              unmapped=mapping.count_waiting(session))
+            return pages.html(request, "operations/board.html", board=views.board(session, city.now(), city.policy),
+                              unmapped=mapping.count_waiting(session), notices={}, dealt_with=[])
 
     @door.get("/rx")
-    def find(who: Operator, q: str = "", status: Annotated[list[str], Query()] = [],  # noqa: B006
+    def find(request: Request, _: Operator, q: str = "", status: Annotated[list[str], Query()] = [],  # noqa: B006
              before: str = "") -> Response:
-        chosen = [one for one in Status if one in status]
+        chosen = [member for member in Status if member in status]
         hospitals = [terms.slug for terms in city.policy.hospitals]
         with city.db.reading() as session:
             if text := q.strip()[:64]:
-                found, more = views.search(session, text, hospitals), ""
+                rows, more = views.search(session, text, hospitals), ""
             else:
-                found = views.listed(session, chosen or list(Status), _mark(before), PAGE + 1)
-                more = _more(found, chosen)
-        if text and len(found) == 1:
-            return RedirectResponse(f"/rx/{found[0]['id']}", 303)
-        return pages.html("operations/list.html", who, q=text, chosen=chosen, found=found[:PAGE], more=more)
+                rows = views.listed(session, chosen or list(Status), _mark(before), PAGE + 1)
+                more = _more(rows, chosen)
+        if text and len(rows) == 1:
+            return RedirectResponse(f"/rx/{rows[0]['id']}", 303)
+        return pages.html(request, "operations/list.html", q=text, chosen=chosen, rows=rows[:PAGE], more=more)
 
     @door.get("/rx/{rx_id}")
-    def why(rx_id: str, who: Staff) -> Response:
+    def why(request: Request, rx_id: str, _: Staff) -> Response:
         dossier, facts = dossier_of(city, rx_id)
+        with city.db.reading() as session:
+            audit_runs = audits.runs(session, rx_id)
         names = {item["line"]: item for item in facts["items"]}
-        return pages.html("operations/rx.html", who, rx=dossier, facts=facts, named=names, allergies=city.knowledge.allergies)
+        return pages.html(request, "operations/rx.html", rx=dossier, facts=facts, named=names, audit_runs=audit_runs,
+                          allergies=city.knowledge.allergies)
 
     @door.post("/rx/{rx_id}/wake")
     def woken(rx_id: str, who: Operator) -> Response:
         wake(city, rx_id, who)
         return RedirectResponse(f"/rx/{rx_id}", 303)
 
+    @door.get("/rx/{rx_id}/wake")
+    def after_wake(rx_id: str, _: Staff) -> Response:
+        # The address of a form, opened again: in another language, from the history, after a new sign-in.
+        return RedirectResponse(f"/rx/{rx_id}", 303)
+
     @door.get("/runs/{run_id}")
-    def run(run_id: str, who: Staff) -> Response:
+    def run(request: Request, run_id: str, _: Staff) -> Response:
         with city.db.reading() as session:
             hops = views.run(session, run_id)
         if not hops:
             raise denied(404, "unknown_run", "没有处方经过这次运行", "no prescription was part of this run")
-        return pages.html("operations/run.html", who, run_id=run_id, hops=hops)
+        return pages.html(request, "operations/run.html", run_id=run_id, hops=hops)
 
     return door
 
@@ -85,9 +93,9 @@ def _mark(before: str) -> tuple[datetime, str] | None:
     raise denied(400, "bad_mark", "页码不正确", "this is no place in the list")
 
 
-def _more(found: list[dict[str, Any]], chosen: list[Status]) -> str:
-    if len(found) <= PAGE:
+def _more(rows: list[dict[str, Any]], chosen: list[Status]) -> str:
+    if len(rows) <= PAGE:
         return ""
-    last = found[PAGE - 1]
+    last = rows[PAGE - 1]
     mark = f"{last['received_at'].isoformat()}~{last['id']}"
-    return "/rx?" + urlencode([("status", one.value) for one in chosen] + [("before", mark)])
+    return "/rx?" + urlencode([("status", status.value) for status in chosen] + [("before", mark)])

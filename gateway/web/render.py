@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,6 +11,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 
 from adapters import registry
@@ -24,6 +26,7 @@ from domain.words import Two
 from gateway.web import words
 from gateway.web.access import SignedIn
 from gateway.web.errors import answer, headers_of, sign_in_address, spoken
+from gateway.web.language import Language, language_of, switched
 from infra.db import views
 from infra.settings import Settings
 from tasks.city import City
@@ -32,39 +35,58 @@ WEB = Path(__file__).parent
 TEMPLATES = WEB.parent
 """Each room's pages lie beside its routes: `desk/queue.html`."""
 RX_ID = re.compile(r"rx_[a-z2-7]{16}")
+TABLES: Mapping[str, Mapping[str, Two]] = {
+    "status": names.STATUSES, "owner": names.OWNERS, "stage": names.STAGES, "order": names.ORDERS, "money": words.MONEY,
+    "severity": names.SEVERITIES, "decision": words.DECISIONS, "route": names.ROUTES, "code": words.CODES,
+    "title": names.TITLES, "guardianship": names.GUARDIANSHIPS, "reading": names.READINGS, "approval": names.APPROVALS,
+    "skin": names.SKIN_TESTS, "method": names.DECOCTION_METHODS, "mark": names.DECOCTION_MARKS, "deadline": names.DEADLINES,
+    "ending": names.ENDINGS, "cancelling": names.CANCEL_REASONS, "posting": words.POSTINGS,
+    "audit_reason": words.AUDIT_REASONS, "differing": {kind: Two(*pair) for kind, pair in views.DIFFERENCES.items()},
+}
+"""Filter of the templates -> what it says of a code."""
+
+
+Words = Two | tuple[str, str]
 
 
 class Pages:
-    """Renders templates with the city's clock and words."""
+    """Renders templates with the city's clock and in one language, the one of the request."""
 
     def __init__(self, city: City, settings: Settings) -> None:
         self._city = city
         self._zone = ZoneInfo(city.policy.timezone)
         self._partners = _partner_names(city)
-        self._templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True,
-                                      undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        self._templates.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "sort_keys": True}
-        self._templates.globals.update(
-            city=city.policy, status_words=names.STATUSES, Status=Status, run_address=_run_address(settings),
-            prefect=settings.prefect_ui_url, happening=self._happening, failed=_failed, waiting=self._waiting,
-            actor=words.actor, trouble=views.trouble_words, partner=self._partner, frequency=self._frequency,
-            reasons=REASONS, route=names.ROUTES, final=FINAL)
-        self._templates.filters.update(
-            yuan=yuan, number=words.number, lasting=words.lasting, at=self._at, clock=self._clock,
-            iso=lambda value: words.moment(value).isoformat(), left=self._left,
-            status=_table(names.STATUSES), owner=_table(names.OWNERS), stage=_table(names.STAGES),
-            order=_table(names.ORDERS), money=_table(words.MONEY), severity=_table(names.SEVERITIES),
-            decision=_table(words.DECISIONS), route=_table(names.ROUTES), code=_table(words.CODES),
-            age=words.age, title=_table(names.TITLES), guardianship=_table(names.GUARDIANSHIPS),
-            reading=_table(names.READINGS), approval=_table(names.APPROVALS), skin=_table(names.SKIN_TESTS),
-            method=_table(names.DECOCTION_METHODS), mark=_table(names.DECOCTION_MARKS),
-            deadline=_table(names.DEADLINES), ending=_table(names.ENDINGS),
-            cancelling=_table(names.CANCEL_REASONS), posting=_table(words.POSTINGS),
-            differing=lambda kind: Two(*views.DIFFERENCES.get(kind, (kind, ""))))
+        self._settings = settings
+        self.environments: Mapping[Language, Environment] = {language: self._environment(language) for language in Language}
+        """Templates of a language: what they say with `t`, and every code in words, is in it."""
 
-    def html(self, name: str, person: SignedIn | None, status: int = 200, **given: Any) -> HTMLResponse:
-        text = self._templates.get_template(name).render(person=person, now=self._city.now(), **given)
-        return HTMLResponse(text, status)
+    def html(self, request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """A page for whoever has signed in, if anybody has."""
+        language = language_of(request)
+        person: SignedIn | None = getattr(request.state, "person", None)
+        text = self.environments[language].get_template(name).render(
+            person=person, now=self._city.now(), switch=switched(request), **values)
+        return HTMLResponse(text, status, {"content-language": language.tag})
+
+    def _environment(self, language: Language) -> Environment:
+        environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+                                  trim_blocks=True, lstrip_blocks=True)
+        environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "sort_keys": True}
+        say = partial(_say, language)
+        environment.globals.update(
+            t=partial(_text, language), say=say, original=partial(_original, language), language=language,
+            city=self._city.policy, Status=Status, final=FINAL, reasons=REASONS, prefect=self._settings.prefect_ui_url,
+            run_address=_run_address(self._settings), failed=_failed, trouble=views.trouble_words,
+            happening=lambda row: say(self.happening(row)), waiting=lambda stored: say(names.waiting(stored, self.partner)),
+            actor=lambda text: say(words.actor(text)), partner=lambda slug: say(self.partner(slug)), partner_names=self.partner,
+            frequency=lambda code: say(self.frequency(code)))
+        environment.filters.update(
+            yuan=yuan, number=words.number, at=self._at, clock=self._clock, left=self._left,
+            iso=lambda value: words.moment(value).isoformat(),
+            lasting=lambda seconds: say(words.lasting(seconds)), age=lambda patient: say(words.age(patient)))
+        for name, table in TABLES.items():
+            environment.filters[name] = partial(_coded, language, table)
+        return environment
 
     def trouble(self, request: Request, error: HTTPException) -> Response:
         """An error as the door it happened at wants it; pages get one of their own."""
@@ -72,8 +94,7 @@ class Pages:
             return said
         if error.status_code == 401:
             return RedirectResponse(sign_in_address(request), 303)
-        person = getattr(request.state, "person", None)
-        page = self.html("web/error.html", person, error.status_code, error=spoken(error), http_status=error.status_code)
+        page = self.html(request, "web/error.html", error.status_code, error=spoken(error), http_status=error.status_code)
         page.headers.update(headers_of(error))
         return page
 
@@ -89,28 +110,52 @@ class Pages:
         """Seconds until then; negative when it is over."""
         return (words.moment(value) - self._city.now()).total_seconds()
 
-    def _partner(self, slug: str) -> Two:
+    def partner(self, slug: str) -> Two:
         return self._partners.get(slug, Two(slug, ""))
 
-    def _happening(self, row: Mapping[str, Any]) -> Two:
-        return names.happening(row["reason"], row["detail"], self._partner)
+    def happening(self, row: Mapping[str, Any]) -> Two:
+        return names.happening(row["reason"], row["detail"], self.partner)
 
-    def _waiting(self, stored: str) -> Two:
-        return names.waiting(stored, self._partner)
+    def frequency(self, code: str) -> Two:
+        # A city may have frequencies that we have no English for: then the code stands for it.
+        row = self._city.knowledge.frequencies.get(code)
+        return Two(row.name if row else code, words.FREQUENCIES_EN.get(code, code))
 
-    def _frequency(self, code: str) -> Two:
-        # A city may have frequencies of its own, for which we have no English: the code stands for it.
-        known = self._city.knowledge.frequencies.get(code)
-        return Two(known.name if known else code, words.FREQUENCIES_EN.get(code, code))
+
+def _text(language: Language, *words: str, **values: object) -> str:
+    """A sentence of a template, said in Chinese and in English, with values in its `{places}`."""
+    text = language.of(Two(*words))
+    # Escaped first: a value may be a piece of a page or what a stranger wrote.
+    return Markup(escape(text)).format(**values) if values else text  # noqa: S704
+
+
+def _say(language: Language, pair: Words) -> str:
+    """Words in the page's language, or marked as being in the other where there are none."""
+    return language.of(pair) or _foreign(language.other, language.other.of(pair))
+
+
+def _original(language: Language, text: str) -> str:
+    """What is there in Chinese only: names of drugs and diagnoses, what people wrote."""
+    return text if language is Language.ZH else _foreign(Language.ZH, text)
+
+
+def _foreign(language: Language, text: str) -> str:
+    """Text in another language than its page. Codes and numbers are in none."""
+    if not text or (language is Language.ZH and not _HAN.search(text)):
+        return text
+    return Markup('<span lang="{}">{}</span>').format(language.tag, text)
+
+
+_HAN = re.compile("[\u4e00-\u9fff]")
+
+
+def _coded(language: Language, table: Mapping[str, Two], code: str) -> str:
+    return _say(language, words.coded(table, str(code)))
 
 
 def _failed(row: Mapping[str, Any]) -> bool:
     event = event_of(row["reason"], row["detail"])
     return event is not None and event[0] is Event.ATTEMPT_FAILED
-
-
-def _table(table: Mapping[str, Two]) -> Any:
-    return lambda code: words.coded(table, str(code))
 
 
 def _run_address(settings: Settings) -> Any:

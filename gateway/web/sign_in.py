@@ -18,15 +18,15 @@ def sign_in_pages(desk: Desk, pages: Pages) -> APIRouter:
     Fields = Annotated[Form, Depends(form)]
 
     @door.get("/sign-in")
-    def sign_in_page(next: str = "") -> Response:
-        return pages.html("web/sign_in.html", None, next=next, wrong=False)
+    def sign_in_page(request: Request, next: str = "") -> Response:
+        return pages.html(request, "web/sign_in.html", next=next, wrong=False)
 
     @door.post("/sign-in")
     def sign_in(request: Request, fields: Fields) -> Response:
         desk.same_origin(request)
         person = desk.sign_in(request, last_value(fields, "code").strip())
         if person is None:
-            return pages.html("web/sign_in.html", None, 401, next=last_value(fields, "next"), wrong=True)
+            return pages.html(request, "web/sign_in.html", 401, next=last_value(fields, "next"), wrong=True)
         home = "/review" if person.role is Role.PHARMACIST else "/"
         response = RedirectResponse(_inside(last_value(fields, "next")) or home, 303)
         response.set_cookie(COOKIE, desk.cookie(person), max_age=int(STAYS.total_seconds()), httponly=True,

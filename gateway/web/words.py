@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from domain.audit import AuditReason
 from domain.ledger import accounts
 from domain.ledger.transfers import BusinessEvent
 from domain.lifecycle import Money
@@ -20,6 +21,10 @@ MONEY: Mapping[str, Two] = {
 POSTINGS: Mapping[str, Two] = {
     BusinessEvent.SETTLED: Two("结算", "settlement"),
     BusinessEvent.REVERSED: Two("冲正", "reversal"),
+}
+AUDIT_REASONS: Mapping[str, Two] = {
+    AuditReason.STAGE: Two("处方到达预审", "it came to the audit"),
+    AuditReason.UPGRADE: Two("升级前的结果", "kept from an older release"),
 }
 DECISIONS: Mapping[str, Two] = {
     "pass": Two("通过", "pass"),

@@ -62,7 +62,7 @@ def browser(desk):  # after the desk: its hops need a loop of their own, and Pla
 def page(desk, browser):
     _, url = desk
     outside: list[str] = []
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="zh-CN")
     one = context.new_page()
     one.on("request", lambda request: None if request.url.startswith((url, "data:")) else outside.append(request.url))
     yield one
@@ -101,9 +101,12 @@ def test_an_operator_sees_why_a_prescription_is_where_it_is(page, desk):
     sign_in(page, url, OPERATOR_TOKEN)
     page.goto(f"{url}/rx?status=settled")
     page.locator("a[href^='/rx/rx_']").first.click()
-    text = page.inner_text("body")
-    for words in ("已结算", "履历链已验证", "the fund has settled", "adds up"):
-        assert words in text
+    for language, shown in (("zh", ("已结算", "履历链已验证", "医保已结算", "相加")),
+                            ("en", ("settled", "Chain verified", "the fund has settled", "adds up"))):
+        if switch := page.locator(f"a[hreflang^={language}]").all():
+            switch[0].click()
+        text = page.inner_text("body")
+        assert [words for words in shown if words not in text] == []
 
 
 @pytest.mark.parametrize("path", ["/", "/rx", "/review"])

@@ -169,6 +169,10 @@ def test_only_pharmacists_review(client: TestClient, rx_id: str, operator: dict[
 # --- The pages ---
 
 
+def words_of(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
+
+
 def post(client: TestClient, path: str, **fields: Any) -> Any:
     return client.post(path, data=fields, headers={"Origin": "http://testserver"})
 
@@ -186,9 +190,10 @@ def test_a_pharmacist_claims_reads_and_passes_on_pages_alone(desk: TestClient, r
 
     assert post(desk, f"/review/{rx_id}/claim").headers["location"] == f"/review/{rx_id}"
     page = desk.get(f"/review/{rx_id}").text
-    for shown in ("盐酸二甲双胍片", "500 mg", "每日2次", "口服", "2型糖尿病", "两药合用须监测", "监测血糖", "B-20",
+    for shown in ("盐酸二甲双胍片", "每日2次", "口服", "2型糖尿病", "两药合用须监测", "监测血糖", "B-20",
                   "说明书", 'name="reason:DDI_MAJOR"', 'value="2-5"'):
         assert shown in page
+    assert "每次 500 mg，每日2次，口服，用药 30 天，共 60 片" in words_of(page)
 
     done = post(desk, f"/review/{rx_id}/decision", decision="pass", **{"reason:DDI_MAJOR": "已安排监测血糖"})
     assert done.status_code == 303
@@ -242,13 +247,18 @@ TOLD_OF_ITEM = {
 }
 
 
-SHOWN = (
-    "空腹血糖大于 4 再服", "病情稳定,外出务工", "患者住山区,两日内方能取药", "7 剂，水煎服，每日分 2 次", "decocted in water",
-    "RX-FIRST-1", "2026-10-01 至 to 2026-12-31", "收缩压 systolic 142 mm[Hg]", "未验证 not verified",
-    "首日半量,随餐;&lt;b&gt;不可&lt;/b&gt;掰开", "漏服不补", "血糖控制不佳,已与上级医师讨论", "后下 added at the end",
-    "阴性 negative", "医院确认符合医保限定支付条件", "医院确认符合医保支付条件:射血分数降低", "0.5 g × 60", "青霉素过敏性休克史",
-    "未编码，医院原文", "父母 parent", "已确认 confirmed",
+IN_BOTH = (
+    "空腹血糖大于 4 再服", "病情稳定,外出务工", "患者住山区,两日内方能取药", "首日半量,随餐;&lt;b&gt;不可&lt;/b&gt;掰开",
+    "漏服不补", "血糖控制不佳,已与上级医师讨论", "青霉素过敏性休克史", "RX-FIRST-1", "0.5 g × 60",
 )
+SHOWN = {
+    "zh": (*IN_BOTH, "7 剂，水煎服，每日分 2 次", "2026-10-01 至 2026-12-31", "收缩压 142 mm[Hg]", "未验证", "后下", "阴性",
+           "医院确认符合医保限定支付条件", "医院确认符合医保支付条件:射血分数降低", "未编码，医院原文", "父母", "已确认"),
+    "en": (*IN_BOTH, "7 doses, decocted in water, in 2 portions a day", "2026-10-01 to 2026-12-31", "systolic 142 mm[Hg]",
+           "not verified", "added at the end", "negative", "the hospital confirms", "reduced ejection fraction",
+           "not coded, as sent", "parent", "confirmed"),
+}
+"""Language of a page -> what it must say."""
 
 
 def tell(city: City, rx_id: str, *, patient: dict[str, Any] | None = None, **changes: Any) -> None:
@@ -261,16 +271,19 @@ def tell(city: City, rx_id: str, *, patient: dict[str, Any] | None = None, **cha
             content=TypeAdapter(Prescription).dump_python(rx, mode="json")))
 
 
+@pytest.mark.parametrize("language", SHOWN)
 @pytest.mark.parametrize("path", ["/review/", "/rx/"])
-def test_everything_the_prescriber_said_is_on_the_page(city: City, desk: TestClient, rx_id: str, path: str) -> None:
+def test_everything_the_prescriber_said_is_on_the_page(
+    city: City, desk: TestClient, rx_id: str, path: str, language: str
+) -> None:
     tell(city, rx_id, item=TOLD_OF_ITEM, **TOLD, patient={
         "allergy_words": ("青霉素过敏性休克史",), "guardian": "parent", "guardian_confirmed": True})
     with city.db.transaction() as session:
         audited(session, rx_id, *audits.findings(session, rx_id), Finding(
-            "APPROVED", Severity.INFO, "F-04", "item[1].approval", "医院确认符合医保支付条件:射血分数降低", "x", line=1))
-    page = desk.get(f"{path}{rx_id}").text
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
-    for words in SHOWN:
+            "APPROVED", Severity.INFO, "F-04", "item[1].approval", "医院确认符合医保支付条件:射血分数降低",
+            "reduced ejection fraction", line=1))
+    text = words_of(desk.get(f"{path}{rx_id}", headers={"Accept-Language": language}).text)
+    for words in SHOWN[language]:
         assert words in text, words
 
 
@@ -288,24 +301,26 @@ def test_a_frequency_of_a_citys_own_table_is_shown_though_we_have_no_english_for
 
 
 @pytest.mark.parametrize(("patient", "shown", "not_shown"), [
-    ({"allergies": (), "no_known_allergies": True}, "无已知过敏 none known", "未报告"),
-    ({"allergies": (), "no_known_allergies": False}, "未报告 not reported", "无已知过敏"),
-    ({"allergies": ("ALG01",)}, "ALG01", "未报告"),
-    ({"age_months": 0, "age_days": 27}, "27 天 27 d", "27 d months"),
-    ({"age_months": 0, "age_days": 28}, "0 个月 0 months", "28 d"),
-    ({"age_months": 35, "age_days": 1090}, "35 个月 35 months", "2 岁"),
-    ({"age_months": 36, "age_days": 1096}, "3 岁", "36 个月"),
-    ({"age_months": 5, "age_days": None}, "5 个月", "0 岁"),
+    ({"allergies": (), "no_known_allergies": True}, ("无已知过敏", "none known"), ("未报告", "not reported")),
+    ({"allergies": (), "no_known_allergies": False}, ("未报告", "not reported"), ("无已知过敏", "none known")),
+    ({"allergies": ("ALG01",)}, ("ALG01", "ALG01"), ("未报告", "not reported")),
+    ({"age_months": 0, "age_days": 27}, ("27 天", "27 d"), ("个月", "months")),
+    ({"age_months": 0, "age_days": 28}, ("0 个月", "0 months"), ("28 天", "28 d")),
+    ({"age_months": 35, "age_days": 1090}, ("35 个月", "35 months"), ("2 岁", "male, 2")),
+    ({"age_months": 36, "age_days": 1096}, ("3 岁", "male, 3"), ("36 个月", "36 months")),
+    ({"age_months": 5, "age_days": None}, ("5 个月", "5 months"), ("0 岁", "male, 0")),
 ])  # fmt: skip
+@pytest.mark.parametrize(("language", "first", "last"), [("zh", "患者", "诊断"), ("en", "patient", "diagnoses")])
 def test_what_is_known_of_the_patient_is_told_from_what_is_not(
-    city: City, desk: TestClient, rx_id: str, patient: dict[str, Any], shown: str, not_shown: str
+    city: City, desk: TestClient, rx_id: str, patient: dict[str, Any], shown: tuple[str, str], not_shown: tuple[str, str],
+    language: str, first: str, last: str
 ) -> None:
     tell(city, rx_id, patient={"allergy_words": ()} | patient)
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", desk.get(f"/review/{rx_id}").text))
-    facts = text[text.index("患者 patient"):text.index("诊断 diagnoses")].replace(", ", " ").replace("男，", "").replace("女，", "")
-    facts = facts.replace(" male", "").replace(" female", "")
-    assert shown in facts
-    assert not_shown not in facts
+    text = words_of(desk.get(f"/review/{rx_id}", headers={"Accept-Language": language}).text)
+    facts = text[text.index(first):text.index(last)]
+    number = ("zh", "en").index(language)
+    assert shown[number] in facts
+    assert not_shown[number] not in facts
 
 
 def test_the_desk_says_the_same_by_its_api(city: City, client: TestClient, rx_id: str) -> None:

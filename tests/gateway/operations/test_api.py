@@ -208,10 +208,11 @@ def test_a_notice_is_on_the_board_in_both_languages(
     with city.db.transaction() as session:
         note(session, kind=kind, partner="jinan_county", subject=subject, detail=detail, at=clock.at)
 
-    page = html.unescape(client.get("/", headers=operator).text)
+    zh, en = (html.unescape(client.get("/", headers=operator | {"Accept-Language": language}).text) for language in ("zh", "en"))
 
-    _, *words = views.NOTICES[kind]
-    assert [text for text in (*words, shown) if text not in page] == []
+    _, what, what_en, cure, cure_en = views.NOTICES[kind]
+    assert [text for text in (what, cure, shown) if text not in zh] == []
+    assert [text for text in (what_en, cure_en, shown) if text not in en] == []
 
 
 def test_the_board_is_plain_data_too(client: TestClient, operator: dict[str, str], day: list[str]) -> None:
