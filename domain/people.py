@@ -1,7 +1,7 @@
 """Who may do what: the roles of the city's people, the capabilities of the product, and which role has which.
 
-Whether the situation allows an act (one's own prescription, somebody else's claim) is another question, asked by the
-stage it belongs to; both say no with `Denied`.
+Whether the situation allows an act (one's own prescription, a colleague's claim) is another question. The stage of the act
+asks it. Both refuse with `Denied`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ class Denied(Exception):
 
 
 class Role(StrEnum):
-    """What somebody is to the platform. A person may have several."""
+    """What a person is to the platform. A person may have several."""
 
     PHARMACIST = "pharmacist"
     SENIOR = "senior"
@@ -38,7 +38,7 @@ class Role(StrEnum):
     AUDITOR = "auditor"
     """Of the insurance fund: reads all of money and what led to it, changes nothing."""
     CITY_OWNER = "city_owner"
-    """The health commission: figures, nobody's prescription."""
+    """The health commission: figures, no single prescription."""
     HOTLINE = "hotline"
     ADMINISTRATOR = "administrator"
     """People, roles, partners' tokens; no prescription and no money."""
@@ -103,8 +103,8 @@ GRANTS: Mapping[Role, frozenset[Capability]] = {
     Role.ADMINISTRATOR: _EVERYBODY | {_C.MANAGE_PEOPLE, _C.MANAGE_TOKENS, _C.READ_ACCESS_LOG},
     Role.PATIENT: _EVERYBODY | {_C.CHOOSE_PHARMACY},
 }
-"""What each role may do. Nobody who manages people sees a prescription: who could give themselves the role leaves two rows
-in the access log and an entry among the roles, with when and by whom."""
+"""What each role may do. Who manages people sees no prescription. An administrator who takes another role leaves a row among
+the roles and one in the access log."""
 
 NEEDS_PLACE: Mapping[Role, str] = {
     Role.PRESCRIBER: "hospital", Role.SHOP: "chain", Role.COURIER: "chain", Role.VILLAGE_DOCTOR: "clinic",
@@ -116,12 +116,12 @@ ABOUT_PATIENTS = frozenset({
     _C.SEE_PRESCRIPTION, _C.SEE_PATIENT, _C.FIND_PATIENT, _C.FIND_PRESCRIPTIONS, _C.SEE_MESSAGES, _C.SEE_MONEY, _C.DRAW_SAMPLES,
     _C.EXPORT_HISTORIES,
 })
-"""To see by one of these is a view of a patient's data, and enters the access log. Every act does, whatever it is about."""
+"""To see by one of these is a view of a patient's data, and enters the access log. Every act does."""
 
 
 @dataclass(frozen=True)
 class Grant:
-    """A role somebody has, and where: `chain`'s slug or the like; empty for the whole city."""
+    """A role of a person, and where: `chain`'s slug or the like; empty for the whole city."""
 
     role: Role
     place: str = ""
@@ -129,7 +129,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody of ours, and what they are. `id` is what histories and the access log call them; it is never used again."""
+    """One of our people, and their roles. `id` is what histories and the access log call them; it is never used again."""
 
     id: str
     grants: frozenset[Grant]
@@ -181,8 +181,11 @@ def is_logged(capability: Capability, *, act: bool) -> bool:
 
 
 def locked_seconds(failures: int) -> int:
-    """How long an account stays locked after so many failures in a row: nothing for the first four, then a minute that
-    doubles, an hour at most, so that nobody is kept out of their work for a day by somebody else's guesses."""
+    """How long an account stays locked after so many failures in a row.
+
+    Not at all for the first four, then a minute, which doubles up to an hour. It ends by itself: guesses of a stranger must
+    not keep a pharmacist from work for a day.
+    """
     return 0 if failures < FREE_FAILURES else min(60 << min(failures - FREE_FAILURES, 6), 3600)
 
 
@@ -193,7 +196,7 @@ _OBVIOUS = ("password", "123456", "qwerty", "admin", "sanyi")
 
 
 def weak_password(password: str, own: Iterable[str] = ()) -> Two | None:
-    """Why nobody should have this password; None if it will do. `own` are the person's id and name."""
+    """Why a password is refused; None if it is accepted. `own` are the person's id and name."""
     lowered = password.lower()
     if len(password) < PASSWORD_LENGTH:
         return Two(f"密码至少 {PASSWORD_LENGTH} 个字符", f"a password has {PASSWORD_LENGTH} characters or more")

@@ -1,4 +1,4 @@
-"""The access log: what somebody saw or did, or was not allowed to; a hash chain per person that only grows.
+"""The access log: what people saw and did, and what they were refused; a hash chain per person that only grows.
 
 One chain per person and not one for all: two people never wait for one another.
 """
@@ -63,7 +63,7 @@ _INSERT = sa.insert(_LOG)
 
 def append(session: Session, person: str, kind: Kind, capability: Capability, *, at: datetime, prescription_id: str = "",
            detail: str = "") -> None:
-    """Write down what somebody sees or does, in the caller's transaction; that person's next entry waits for its end.
+    """Write down what a person sees or does, in the caller's transaction; that person's next entry waits for its end.
 
     `detail` is a code of ours, or the id of whom or what an act is about: nothing about a patient, ever.
     """

@@ -17,7 +17,7 @@ _SET = sa.update(_CREDENTIAL).where(_OF)
 
 
 def get(session: Session, person: str, *, hold: bool = False) -> Row | None:
-    """The columns of `CredentialRow`; with `hold` nobody else changes them before this transaction ends."""
+    """The columns of `CredentialRow`; with `hold` no other transaction changes them before this one ends."""
     return run(session, _HOLD if hold else _GET, {"whose": person}).one_or_none()
 
 

@@ -49,7 +49,7 @@ _ALIVE = sa.select(_PERSON.c.id).where(_PERSON.c.id == sa.bindparam("whose"), _P
 
 
 def find(session: Session, id: str) -> Person | None:
-    """Somebody with the roles they have now; None for nobody, and for one who has left."""
+    """A person with the roles they have now; None for an unknown id, and for a person who has left."""
     grants = frozenset(Grant(Role(row.role), row.place) for row in run(session, _LIVE, {"whose": id}))
     if not grants and run(session, _ALIVE, {"whose": id}).one_or_none() is None:
         return None
@@ -57,7 +57,7 @@ def find(session: Session, id: str) -> Person | None:
 
 
 def add(session: Session, id: str, *, name_sealed: bytes, source: str, at: datetime, by: str) -> bool:
-    """A new person without a role; False if that id is, or was, somebody's."""
+    """A new person without a role; False if that id is, or was, taken."""
     return insert_new(session, PersonRow, id=id, name_sealed=name_sealed, source=source, made_at=at, made_by=by)
 
 
@@ -67,19 +67,19 @@ def end(session: Session, id: str, *, at: datetime, by: str) -> bool:
                {"ended_at": at, "ended_by": by}).rowcount == 1
 
 
-def grant(session: Session, id: str, given: Grant, *, at: datetime, by: str) -> bool:
-    """Give somebody a role; False if they have it."""
+def grant(session: Session, id: str, role: Grant, *, at: datetime, by: str) -> bool:
+    """Give a person a role; False if they have it."""
     held = session.scalar(sa.select(_GRANT.c.id).where(
-        _GRANT.c.person == id, _GRANT.c.role == given.role, _GRANT.c.place == given.place, _GRANT.c.ended_at.is_(None)))
+        _GRANT.c.person == id, _GRANT.c.role == role.role, _GRANT.c.place == role.place, _GRANT.c.ended_at.is_(None)))
     if held is not None:
         return False
-    run(session, sa.insert(_GRANT), {"person": id, "role": str(given.role), "place": given.place, "granted_at": at,
+    run(session, sa.insert(_GRANT), {"person": id, "role": str(role.role), "place": role.place, "granted_at": at,
                                      "granted_by": by, "ended_at": None, "ended_by": ""})
     return True
 
 
 def end_grant(session: Session, id: str, number: int, *, at: datetime, by: str) -> Grant | None:
-    """Take a role from somebody; which it was, or None if they had no such one."""
+    """Take a role from a person; which it was, or None if they had no such one."""
     row = session.execute(sa.select(_GRANT.c.role, _GRANT.c.place).where(
         _GRANT.c.id == number, _GRANT.c.person == id, _GRANT.c.ended_at.is_(None))).one_or_none()
     if row is None:
@@ -109,7 +109,7 @@ def listed(session: Session, id: str = "") -> list[Listed]:
 
 
 def as_the_settings_say(session: Session, people: Mapping[str, frozenset[Role]], at: datetime) -> None:
-    """Whoever has an access token among the settings is a person with that role; whose token is gone has it no longer."""
+    """Who has an access token among the settings is a person with that role; whose token is gone has it no longer."""
     for id, roles in people.items():
         add(session, id, name_sealed=b"", source=ENVIRONMENT, at=at, by=ENVIRONMENT)
         for role in sorted(roles):

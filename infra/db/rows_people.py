@@ -9,13 +9,13 @@ from infra.db.rows import Base
 
 
 class PersonRow(Base):
-    """Somebody of ours. Never deleted: histories name them."""
+    """One of our people. Never deleted: histories name them."""
 
     __tablename__ = "person"
 
     id: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
     name_sealed: Mapped[bytes]
-    """What colleagues call them, encrypted for this row; empty if nobody has said."""
+    """What colleagues call them, encrypted for this row; empty if not known."""
     source: Mapped[str] = mapped_column(sa.String(16))
     """`environment`: has an access token among the settings; `administrator`; `command`: `./go people`."""
     made_at: Mapped[datetime]
@@ -92,7 +92,7 @@ class SignInRow(Base):
     __tablename__ = "sign_in"
 
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    """SHA-256 of the cookie: whoever reads this table cannot make one."""
+    """SHA-256 of the cookie, which cannot be made from it."""
     person: Mapped[str] = mapped_column(sa.String(80))
     role: Mapped[str] = mapped_column(sa.String(16))
     """The only role they act in, who signed in with an access token of the settings; empty: all they have."""
@@ -107,7 +107,7 @@ class SignInRow(Base):
 
 
 class AccessRow(Base):
-    """What somebody saw or did, or was not allowed to. Append-only; a hash chain per person."""
+    """What a person saw or did, or was refused. Append-only; a hash chain per person."""
 
     __tablename__ = "access_log"
     __table_args__ = (sa.Index("ix_access_log_prescription_id_at", "prescription_id", "at"), sa.Index("ix_access_log_at", "at"))

@@ -23,7 +23,7 @@ def begin(session: Session, key: str, *, person: str, role: str, token: str, unt
 
 
 def get(session: Session, key: str) -> SignInRow | None:
-    """The sign-in of a cookie, also when its time is over and nobody has cleared it away yet."""
+    """The sign-in of a cookie, also when its time is over and it was not cleared away yet."""
     return session.scalar(_GET, {"key": key})
 
 
