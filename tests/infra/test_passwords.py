@@ -30,7 +30,8 @@ def test_the_same_characters_typed_otherwise_are_the_same_password() -> None:
     assert passwords.matches(passwords.hashed("ｅ́tude for four hands"), "étude for four hands")
 
 
-@pytest.mark.parametrize(("seconds", "code"), [(59, "287082"), (1111111109, "081804"), (1234567890, "005924"), (2000000000, "279037")])
+@pytest.mark.parametrize(("seconds", "code"), [
+    (59, "287082"), (1111111109, "081804"), (1234567890, "005924"), (2000000000, "279037")])
 def test_codes_are_those_of_the_standard(seconds: int, code: str) -> None:
     at = datetime.fromtimestamp(seconds, UTC)
     assert passwords.step_of(RFC_SECRET, code, at) == seconds // 30
