@@ -209,7 +209,7 @@ def weak_password(password: str, own: Iterable[str] = ()) -> Two | None:
     return None
 
 
-ROLES: Mapping[Role, Two] = {
+ROLES: Mapping[str, Two] = {
     Role.PHARMACIST: Two("审方药师", "pharmacist"),
     Role.SENIOR: Two("资深药师", "senior pharmacist"),
     Role.SUPERVISOR: Two("药事主管", "supervisor"),
@@ -226,7 +226,7 @@ ROLES: Mapping[Role, Two] = {
     Role.PATIENT: Two("患者", "patient"),
 }
 
-CAPABILITIES: Mapping[Capability, Two] = {
+CAPABILITIES: Mapping[str, Two] = {
     Capability.SEE_QUEUE: Two("查看审方队列", "see the review queue"),
     Capability.CLAIM_REVIEW: Two("领取审方", "claim a review"),
     Capability.DECIDE_REVIEW: Two("作出审方决定", "decide a review"),

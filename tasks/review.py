@@ -1,8 +1,8 @@
 """Review: the pharmacists' queue, claims that run out, and decisions nobody makes for oneself."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from domain.findings import Finding, Severity
 from domain.lifecycle import Status
 from domain.prescription import Item, Reading
 from domain.privacy import masked
+from domain.review import DECISIONS, Decision, check_claimed, check_decision, check_not_own, check_open, refusal
 from domain.words import Two
 from infra.db import audits, history, prescriptions, reviews
 from infra.db.history import Head
@@ -19,35 +20,8 @@ from tasks import reports
 from tasks.city import City
 from tasks.ends import expire
 
-DECISIONS: Mapping[str, Status] = {"pass": Status.REVIEWED, "reject": Status.REFUSED, "return": Status.RETURNED}
 _DECIDED: Mapping[Status, Event] = {
     Status.REVIEWED: Event.PASSED, Status.REFUSED: Event.REJECTED, Status.RETURNED: Event.SENT_BACK}
-
-
-class ReviewRefused(Exception):
-    """The desk says no. `code` is one of those in contract 4; `status` the HTTP status that goes with it."""
-
-    def __init__(self, status: int, code: str, words: Two) -> None:
-        self.status, self.code, self.words = status, code, words
-        super().__init__(self.text)
-
-    @property
-    def text(self) -> str:
-        """In both languages, as programs are answered."""
-        return " / ".join(self.words)
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a pharmacist says of a prescription."""
-
-    decision: str
-    """pass, reject or return."""
-    codes: Sequence[str] = ()
-    """item_code of review_items.csv (A-26)."""
-    text: str = ""
-    reasons: Mapping[str, str] | None = None
-    """Finding code → why it is acceptable, for every WARN of a passed prescription."""
 
 
 async def open_review(city: City, prescription_id: str) -> Head:
@@ -76,24 +50,22 @@ async def await_review(city: City, prescription_id: str) -> Head:
 def assign(city: City, prescription_id: str, pharmacist: str) -> datetime:
     """Lock a review for one pharmacist (C-02); returns until when. Claiming one's own again extends it.
 
-    Raises `ReviewRefused`: not_in_review, own_prescription (C-03), already_claimed. `KeyError` for an unknown id.
+    Raises `Denied`: not_in_review, own_prescription (C-03), already_claimed. `KeyError` for an unknown id.
     """
     until = city.now() + city.policy.review_claim
     with city.db.transaction("review.claimed") as session:
         loaded = prescriptions.load(session, prescription_id)
-        if loaded.status is not Status.IN_REVIEW:
-            raise ReviewRefused(409, "not_in_review", Two(f"处方状态为 {loaded.status}", f"it is {loaded.status}"))
-        if loaded.prescription.prescriber.id == pharmacist:
-            raise ReviewRefused(409, "own_prescription", Two("不得审核本人开具的处方 (C-03)", "never one's own prescription"))
+        check_open(loaded.status)
+        check_not_own(pharmacist, loaded.prescription.prescriber.id)
         if not reviews.assign(session, prescription_id, pharmacist, at=city.now(), until=until):
-            raise ReviewRefused(409, "already_claimed", Two("已被其他药师领取", "another pharmacist has claimed it"))
+            raise refusal("already_claimed")
     return until
 
 
 def decide(city: City, prescription_id: str, pharmacist: str, given: Decision) -> Status:
     """Record a decision and move the prescription. The same decision again gives the same answer.
 
-    Raises `ReviewRefused` (contract 4) and `KeyError` for an unknown id.
+    Raises `Denied` (contract 4) and `KeyError` for an unknown id.
     """
     digest = hashlib.sha256(canonical([pharmacist, given.decision, list(given.codes), given.text,
                                        dict(given.reasons or {})])).hexdigest()
@@ -102,16 +74,13 @@ def decide(city: City, prescription_id: str, pharmacist: str, given: Decision) -
         review = reviews.get(session, prescription_id)
         if review and review.decision and review.request_sha256 == digest:
             return DECISIONS[review.decision]
-        if loaded.status is not Status.IN_REVIEW or review is None:
-            raise ReviewRefused(409, "not_in_review", Two(f"处方状态为 {loaded.status}", f"it is {loaded.status}"))
-        if loaded.prescription.prescriber.id == pharmacist:
-            raise ReviewRefused(409, "own_prescription", Two("不得审核本人开具的处方 (C-03)", "never one's own prescription"))
-        if review.pharmacist != pharmacist:
-            raise ReviewRefused(409, "not_claimed", Two("请先领取", "claim it first"))
-        if review.claim_until is None or review.claim_until <= city.now():
-            raise ReviewRefused(409, "claim_expired", Two("领取已过期，请重新领取", "the claim ran out; claim it again"))
+        check_open(loaded.status)
+        check_not_own(pharmacist, loaded.prescription.prescriber.id)
+        if review is None:
+            raise refusal("not_claimed")
+        check_claimed(pharmacist, review.pharmacist, review.claim_until, city.now())
         findings = audits.findings(session, prescription_id)
-        _check(city, given, {f.code for f in findings if f.severity is Severity.WARN})
+        check_decision(given, city.knowledge.review_items, {f.code for f in findings if f.severity is Severity.WARN})
         to = DECISIONS[given.decision]
         reviews.decide(session, prescription_id, pharmacist, decision=given.decision, codes=list(given.codes), text=given.text,
                        reasons=dict(given.reasons or {}), request_sha256=digest, at=city.now())
@@ -131,27 +100,6 @@ def decide(city: City, prescription_id: str, pharmacist: str, given: Decision) -
 def _objections(city: City, given: Decision) -> list[Finding]:
     """The review items objected to, in words."""
     return [Finding(code, Severity.BLOCK, "A-26", "", city.knowledge.review_items[code].text, "") for code in given.codes]
-
-
-def _check(city: City, given: Decision, warned: set[str]) -> None:
-    """What a decision must carry (A-26, C-06, C-07, C-09)."""
-    if given.decision not in DECISIONS:
-        raise ReviewRefused(422, "unknown_decision", Two("decision 须为 pass、reject 或 return", "pass, reject or return"))
-    unknown = [code for code in given.codes if code not in city.knowledge.review_items]
-    if unknown:
-        listed = ", ".join(unknown)[:80]
-        raise ReviewRefused(422, "unknown_code", Two(f"审核条目代码不存在：{listed}", f"no such review item: {listed}"))
-    if given.decision != "pass":
-        if not given.codes:
-            raise ReviewRefused(422, "code_missing", Two("退回或拒绝须至少一个审核条目代码 (C-07, C-09)", "give a code"))
-        if not given.text.strip():
-            raise ReviewRefused(422, "text_missing", Two("退回或拒绝须写明意见 (C-07, C-09)", "say why in words"))
-        return
-    reasons = given.reasons or {}
-    missing = ", ".join(sorted(code for code in warned if len(reasons.get(code, "").strip()) < 5))
-    if missing:
-        raise ReviewRefused(422, "reason_missing",
-                            Two(f"以下警示须写明理由（不少于 5 字）：{missing}", f"a reason of 5+ characters for: {missing}"))
 
 
 def review_page_facts(loaded: prescriptions.Loaded) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from docs import generated
 from domain import words as names
 from domain.lifecycle import STAGES, Money, Owner, Status
 from domain.orders import OrderStatus
+from domain.people import Role
 from gateway.web import words
-from gateway.web.access import Role
 from infra.settings import DELIMITER, describe
 
 ROOT = generated.ROOT

@@ -22,11 +22,11 @@ from domain.lifecycle import CANCEL_ANSWERS, FINAL, REPORTED, Deadline, Money, N
 from domain.orders import OrderStatus
 from domain.people import Capability, Role
 from domain.prescription import Approval, Handover, RxKind, SkinTestResult
+from domain.review import DECISIONS
 from gateway.web.language import Language
 from infra.cities import load_knowledge
 from infra.db.notices import NoticeKind
 from tasks.doctor import Grade
-from tasks.review import DECISIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("adapters", "domain", "fhir_profiles", "flows", "gateway", "infra", "tasks")

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.web.access import Desk, SignedIn, denied, small
+from domain.people import Capability, Person
+from domain.review import Decision
+from gateway.web.access import Desk, denied, small
 from gateway.web.errors import json_answer, unknown_prescription
 from gateway.web.threads import PeoplesRoute
 from infra.db import audits, prescriptions, reviews
@@ -28,16 +30,19 @@ class DecisionBody(BaseModel):
 def desk_api(city: City, desk: Desk) -> APIRouter:
     """The queue, a claim, a decision."""
     door = APIRouter(prefix="/api/review", route_class=PeoplesRoute)
-    Pharmacist = Annotated[SignedIn, Depends(desk.pharmacist)]
+    MaySee = Annotated[Person, Depends(desk.may(Capability.SEE_QUEUE))]
+    MayClaim = Annotated[Person, Depends(desk.may(Capability.CLAIM_REVIEW))]
+    MayDecide = Annotated[Person, Depends(desk.may(Capability.DECIDE_REVIEW))]
 
     @door.get("/queue")
-    def waiting(_: Pharmacist) -> Response:
+    def waiting(_: MaySee) -> Response:
         return json_answer({"items": queue(city)})
 
     @door.post("/{rx_id}/claim")
-    def claim(rx_id: str, who: Pharmacist) -> Response:
+    def claim(rx_id: str, who: MayClaim) -> Response:
         try:
-            until = review.assign(city, rx_id, who.id)
+            with desk.noting(who, Capability.CLAIM_REVIEW, rx_id):
+                until = review.assign(city, rx_id, who.id)
         except KeyError:
             raise unknown_prescription() from None
         with city.db.reading() as session:
@@ -47,7 +52,7 @@ def desk_api(city: City, desk: Desk) -> APIRouter:
                             "findings": [finding.as_dict() for finding in findings]})
 
     @door.post("/{rx_id}/decision")
-    def decide(rx_id: str, who: Pharmacist, body: Annotated[bytes, Depends(small)]) -> Response:
+    def decide(rx_id: str, who: MayDecide, body: Annotated[bytes, Depends(small)]) -> Response:
         try:
             sent = DecisionBody.model_validate_json(body)
         except ValidationError as error:
@@ -55,7 +60,8 @@ def desk_api(city: City, desk: Desk) -> APIRouter:
             places = sorted({".".join(str(part) for part in fault["loc"][:1]) for fault in error.errors()})
             raise denied(422, "invalid", f"请求不符约定: {', '.join(places)}", "not as agreed") from None
         try:
-            status = review.decide(city, rx_id, who.id, decision_of(sent.model_dump()))
+            with desk.noting(who, Capability.DECIDE_REVIEW, rx_id):
+                status = review.decide(city, rx_id, who.id, decision_of(sent.model_dump()))
         except KeyError:
             raise unknown_prescription() from None
         return json_answer({"id": rx_id, "status": status})
@@ -73,7 +79,7 @@ def queue(city: City) -> list[dict[str, Any]]:
              "expedited": entry.expedited, "warnings": entry.warnings} for position, entry in enumerate(waiting, 1)]
 
 
-def decision_of(sent: Mapping[str, Any]) -> review.Decision:
+def decision_of(sent: Mapping[str, Any]) -> Decision:
     """A decision as the desk takes it. A reason that was left empty is no reason."""
     reasons = {code: reason.strip() for code, reason in sent["reasons"].items() if reason.strip()}
-    return review.Decision(sent["decision"], tuple(sent["codes"]), sent["text"].strip(), reasons)
+    return Decision(sent["decision"], tuple(sent["codes"]), sent["text"].strip(), reasons)

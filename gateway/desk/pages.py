@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from domain.findings import Severity
+from domain.people import Capability, Denied, Person
 from gateway.desk.api import decision_of, queue
-from gateway.web.access import Desk, Form, Role, SignedIn, form, last_value
-from gateway.web.errors import unknown_prescription
+from gateway.web.access import Desk, Form, form, last_value
+from gateway.web.errors import status_of, unknown_prescription
 from gateway.web.render import RX_ID, Pages
 from gateway.web.threads import PeoplesRoute
 from infra.db import audits, prescriptions, reviews
@@ -23,49 +24,53 @@ EMPTY_FORM: Mapping[str, Any] = {"decision": "", "codes": [], "text": "", "reaso
 def desk_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
     """`/review…`."""
     door = APIRouter(default_response_class=HTMLResponse, route_class=PeoplesRoute)
-    Staff = Annotated[SignedIn, Depends(desk.staff)]
-    Pharmacist = Annotated[SignedIn, Depends(desk.pharmacist)]
+    MaySeeQueue = Annotated[Person, Depends(desk.may(Capability.SEE_QUEUE))]
+    MaySee = Annotated[Person, Depends(desk.may(Capability.SEE_PRESCRIPTION))]
+    MayClaim = Annotated[Person, Depends(desk.may(Capability.CLAIM_REVIEW))]
+    MayDecide = Annotated[Person, Depends(desk.may(Capability.DECIDE_REVIEW))]
     Fields = Annotated[Form, Depends(form)]
 
     @door.get("/review")
-    def waiting(request: Request, _: Staff, done: str = "") -> Response:
+    def waiting(request: Request, _: MaySeeQueue, done: str = "") -> Response:
         return pages.html(request, "desk/queue.html", queue=queue(city), done=done if RX_ID.fullmatch(done) else "",
                           target=city.policy.review_target.total_seconds(), done_status=_status(done))
 
     @door.get("/review/{rx_id}")
-    def desk_of(request: Request, rx_id: str, who: Staff) -> Response:
+    def desk_of(request: Request, rx_id: str, who: MaySee) -> Response:
         return reviewing(request, rx_id, who)
 
     @door.get("/review/{rx_id}/{form}")
-    def after_form(rx_id: str, form: Literal["claim", "decision"], _: Staff) -> Response:
+    def after_form(rx_id: str, form: Literal["claim", "decision"], _: MaySee) -> Response:
         # The address of a form, opened again: in another language, from the history, after a new sign-in.
         return RedirectResponse(f"/review/{rx_id}", 303)
 
     @door.post("/review/{rx_id}/claim")
-    def claim(request: Request, rx_id: str, who: Pharmacist) -> Response:
+    def claim(request: Request, rx_id: str, who: MayClaim) -> Response:
         try:
-            review.assign(city, rx_id, who.id)
+            with desk.noting(who, Capability.CLAIM_REVIEW, rx_id):
+                review.assign(city, rx_id, who.id)
         except KeyError:
             raise unknown_prescription() from None
-        except review.ReviewRefused as refusal:
+        except Denied as refusal:
             return reviewing(request, rx_id, who, refusal=refusal)
         return RedirectResponse(f"/review/{rx_id}", 303)
 
     @door.post("/review/{rx_id}/decision")
-    def decide(request: Request, rx_id: str, who: Pharmacist, fields: Fields) -> Response:
+    def decide(request: Request, rx_id: str, who: MayDecide, fields: Fields) -> Response:
         typed = {"decision": last_value(fields, "decision"), "codes": fields.get("codes", []), "text": last_value(fields, "text"),
                  "reasons": {name.removeprefix("reason:"): values[-1] for name, values in fields.items()
                              if name.startswith("reason:")}}
         try:
-            review.decide(city, rx_id, who.id, decision_of(typed))
+            with desk.noting(who, Capability.DECIDE_REVIEW, rx_id):
+                review.decide(city, rx_id, who.id, decision_of(typed))
         except KeyError:
             raise unknown_prescription() from None
-        except review.ReviewRefused as refusal:
+        except Denied as refusal:
             return reviewing(request, rx_id, who, typed, refusal)
         return RedirectResponse(f"/review?{urlencode({'done': rx_id})}", 303)
 
-    def reviewing(request: Request, rx_id: str, who: SignedIn, typed: Mapping[str, Any] = EMPTY_FORM,
-                  refusal: review.ReviewRefused | None = None) -> Response:
+    def reviewing(request: Request, rx_id: str, who: Person, typed: Mapping[str, Any] = EMPTY_FORM,
+                  refusal: Denied | None = None) -> Response:
         """One prescription at the desk, with what was filled in and what is wrong with it."""
         with city.db.reading() as session:
             try:
@@ -82,10 +87,10 @@ def desk_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
         for item in city.knowledge.review_items.values():
             items.setdefault(item.group, []).append(item)
         return pages.html(
-            request, "desk/review.html", refusal.status if refusal else 200, rx=loaded,
+            request, "desk/review.html", status_of(refusal) if refusal else 200, rx=loaded,
             facts=review.review_page_facts(loaded),
             row=row, until=until, mine=bool(until and row and row.pharmacist == who.id), groups=groups, items=items,
-            allergies=city.knowledge.allergies, fields=typed, refusal=refusal, is_pharmacist=who.role is Role.PHARMACIST,
+            allergies=city.knowledge.allergies, fields=typed, refusal=refusal, is_pharmacist=who.may(Capability.CLAIM_REVIEW),
             own=who.id == loaded.prescription.prescriber.id)
 
     def _status(rx_id: str) -> str:

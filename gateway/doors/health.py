@@ -7,8 +7,10 @@ import time
 from fastapi import APIRouter, Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.web.access import Desk, Role, bearer
+from domain.people import Capability
+from gateway.web.access import Desk, bearer
 from gateway.web.errors import door_of, json_answer
+from gateway.web.threads import in_thread
 from infra import metrics
 from infra.db import figures
 from infra.log import get_logger
@@ -73,8 +75,8 @@ def health_door(city: City, settings: Settings, desk: Desk) -> APIRouter:
     async def scraped(request: Request) -> Response:
         shown = bearer(request)
         known = bool(token) and hmac.compare_digest(token.encode(), shown.encode())
-        who = None if known or not shown else desk.by_bearer(request)
-        if not known and (who is None or who.role is not Role.OPERATOR):
+        who = None if known or not shown else await in_thread(desk.by_bearer, request)
+        if not known and (who is None or not who.may(Capability.SEE_METRICS)):
             # Not raised: a program that asks is not to be sent to the sign-in page.
             said = {"code": "unauthorized", "text": "需要指标令牌或运维令牌",
                     "text_en": "needs the token of the metrics, or an operator's"}

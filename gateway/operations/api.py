@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Response
 
 from domain.errors import Refused
-from gateway.web.access import Desk, SignedIn, denied
+from domain.people import Capability, Person
+from gateway.web.access import Desk, denied
 from gateway.web.errors import json_answer, unknown_prescription
 from gateway.web.threads import PeoplesRoute
 from infra.db import prescriptions, views
@@ -23,60 +24,66 @@ Id = Annotated[int, Query(ge=0, le=2**31 - 1)]
 def operations_api(city: City, desk: Desk) -> APIRouter:
     """`/api/ops/…` for operators, `/api/rx/…` for pharmacists too."""
     door = APIRouter(prefix="/api", route_class=PeoplesRoute)
-    Operator = Annotated[SignedIn, Depends(desk.operator)]
-    Staff = Annotated[SignedIn, Depends(desk.staff)]
+    MaySeeBoard = Annotated[Person, Depends(desk.may(Capability.SEE_BOARD))]
+    MayFind = Annotated[Person, Depends(desk.may(Capability.FIND_PRESCRIPTIONS))]
+    MaySeeMoney = Annotated[Person, Depends(desk.may(Capability.SEE_MONEY))]
+    MayVerify = Annotated[Person, Depends(desk.may(Capability.VERIFY_HISTORIES))]
+    MayRedrive = Annotated[Person, Depends(desk.may(Capability.REDRIVE))]
+    MaySee = Annotated[Person, Depends(desk.may(Capability.SEE_PRESCRIPTION))]
+    MayExport = Annotated[Person, Depends(desk.may(Capability.EXPORT_HISTORIES))]
+    MaySeeRuns = Annotated[Person, Depends(desk.may(Capability.SEE_RUNS))]
 
     def read(view: Callable[[Any], Any]) -> Response:
         with city.db.reading() as session:
             return json_answer(view(session))
 
     @door.get("/ops/board")
-    def board(_: Operator) -> Response:
+    def board(_: MaySeeBoard) -> Response:
         return read(lambda session: asdict(views.board(session, city.now(), city.policy)))
 
     @door.get("/ops/prescriptions")
-    def page(_: Operator, after: str = "", limit: Limit = 200) -> Response:
+    def page(_: MayFind, after: str = "", limit: Limit = 200) -> Response:
         return read(lambda session: views.prescriptions_page(session, after, limit))
 
     @door.get("/ops/ledger")
-    def ledger(_: Operator, posting: Id = 0, rx: str = "", version: Id = 0, limit: Limit = 200) -> Response:
+    def ledger(_: MaySeeMoney, posting: Id = 0, rx: str = "", version: Id = 0, limit: Limit = 200) -> Response:
         with city.db.reading() as session:
             page, more = views.ledger(session, posting, (rx, version), limit)
         return followed("/api/ops/ledger", page, ("posting", "rx", "version"), more, limit)
 
     @door.get("/ops/verify")
-    def verify(_: Operator, rx: str = "", posting: Id = 0, limit: Limit = 100) -> Response:
+    def verify(_: MayVerify, rx: str = "", posting: Id = 0, limit: Limit = 100) -> Response:
         with city.db.reading() as session:
             page, more = views.verify_page(session, rx, posting, limit)
         return followed("/api/ops/verify", page, ("rx", "posting"), more, limit)
 
     @door.get("/ops/stages")
-    def stages(_: Operator, hops: Limit = 500) -> Response:
+    def stages(_: MaySeeBoard, hops: Limit = 500) -> Response:
         return read(lambda session: views.stage_seconds(session, hops))
 
     @door.get("/ops/discrepancies")
-    def discrepancies(_: Operator, before: Id | None = None, limit: Limit = 500) -> Response:
+    def discrepancies(_: MaySeeMoney, before: Id | None = None, limit: Limit = 500) -> Response:
         return read(lambda session: views.discrepancies(session, before, limit))
 
     @door.get("/ops/notices")
-    def notices(_: Operator, before: Id | None = None, limit: Limit = 500) -> Response:
+    def notices(_: MaySeeBoard, before: Id | None = None, limit: Limit = 500) -> Response:
         return read(lambda session: views.notices(session, before, limit))
 
     @door.get("/ops/reconciliations")
-    def reconciliations(_: Operator, before: Id | None = None, limit: Limit = 500) -> Response:
+    def reconciliations(_: MaySeeMoney, before: Id | None = None, limit: Limit = 500) -> Response:
         return read(lambda session: views.reconciliations(session, before, limit))
 
     @door.post("/ops/rx/{rx_id}/wake")
-    def woken(rx_id: str, who: Operator) -> Response:
+    def woken(rx_id: str, who: MayRedrive) -> Response:
         return json_answer({"id": rx_id, "status": wake(city, rx_id, who)})
 
     @door.get("/rx/{rx_id}")
-    def whole(rx_id: str, _: Staff) -> Response:
+    def whole(rx_id: str, _: MaySee) -> Response:
         dossier, facts = dossier_of(city, rx_id)
         return json_answer(asdict(dossier) | {"prescription": facts, "verified": dossier.broken is None})
 
     @door.get("/rx/{rx_id}/history")
-    def export(rx_id: str, _: Staff) -> Response:
+    def export(rx_id: str, _: MayExport) -> Response:
         with city.db.reading() as session:
             exported = views.history_export(session, rx_id)
         if exported is None:
@@ -84,7 +91,7 @@ def operations_api(city: City, desk: Desk) -> APIRouter:
         return json_answer(exported)
 
     @door.get("/runs/{run_id}")
-    def run(run_id: str, _: Staff) -> Response:
+    def run(run_id: str, _: MaySeeRuns) -> Response:
         return read(lambda session: views.run(session, run_id))
 
     return door
@@ -106,7 +113,7 @@ def dossier_of(city: City, rx_id: str) -> tuple[views.Dossier, dict[str, Any]]:
         return dossier, review_page_facts(prescriptions.load(session, rx_id))
 
 
-def wake(city: City, rx_id: str, operator: SignedIn) -> str:
+def wake(city: City, rx_id: str, operator: Person) -> str:
     """Have it looked at now, with a note of who asked. What ends a wait is still decided by the step that waits."""
     try:
         return redrive(city, rx_id, operator.id)

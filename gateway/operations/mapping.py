@@ -8,8 +8,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from adapters.kit.suggest import OPEN, listed, suggest
 from domain.errors import Refused
+from domain.people import Capability, Person
 from domain.words import Two
-from gateway.web.access import Desk, Form, SignedIn, denied, form, last_value
+from gateway.web.access import Desk, Form, denied, form, last_value
 from gateway.web.errors import json_answer
 from gateway.web.render import Pages
 from gateway.web.threads import PeoplesRoute
@@ -39,7 +40,7 @@ def screened(code: rows.Wanted) -> rows.Wanted:
 def mapping_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
     """`/mapping` for people, `/api/ops/mapping` for programs; both for operators."""
     door = APIRouter(route_class=PeoplesRoute)
-    Operator = Annotated[SignedIn, Depends(desk.operator)]
+    MayMap = Annotated[Person, Depends(desk.may(Capability.MAP_CODES))]
     Fields = Annotated[Form, Depends(form)]
 
     def shown(request: Request, status: int = 200, *, refusal: Two | None = None, done: int = -1) -> Response:
@@ -51,11 +52,11 @@ def mapping_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
                           decided=decided, tables=TABLES, open_tables=OPEN, refusal=refusal, done=done)
 
     @door.get("/mapping", response_class=HTMLResponse)
-    def queue(request: Request, _: Operator, done: int = -1) -> Response:
+    def queue(request: Request, _: MayMap, done: int = -1) -> Response:
         return shown(request, done=done)
 
     @door.post("/mapping", response_class=HTMLResponse)
-    def accept(request: Request, who: Operator, fields: Fields) -> Response:
+    def accept(request: Request, who: MayMap, fields: Fields) -> Response:
         try:
             done = accepted(who, fields)
         except Refused as refusal:
@@ -63,7 +64,7 @@ def mapping_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
         return RedirectResponse(f"/mapping?done={len(done)}", 303)
 
     @door.get("/api/ops/mapping")
-    def listing(_: Operator) -> Response:
+    def listing(_: MayMap) -> Response:
         with city.db.reading() as session:
             wanted = rows.wanted(session)
         codes = [asdict(code) | {"suggestions": list(map(asdict, suggest(city.knowledge, code.table, code.theirs, code.name)))}
@@ -71,13 +72,13 @@ def mapping_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
         return json_answer({"count": len(wanted), "codes": codes})
 
     @door.post("/api/ops/mapping")
-    def accept_one(who: Operator, fields: Fields) -> Response:
+    def accept_one(who: MayMap, fields: Fields) -> Response:
         try:
             return json_answer({"taken": accepted(who, fields)})
         except Refused as refusal:
             raise denied(422, refusal.code, *_REFUSED[refusal.code]) from None
 
-    def accepted(who: SignedIn, fields: Form) -> list[str]:
+    def accepted(who: Person, fields: Form) -> list[str]:
         hospital, table, theirs, name = (last_value(fields, field) for field in ("hospital", "table", "theirs", "name"))
         ours = last_value(fields, "other").strip() or last_value(fields, "ours")
         return mapping.accept(city, hospital, table, theirs, ours, who.id, name=name[:200])

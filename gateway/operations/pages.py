@@ -8,9 +8,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from domain.lifecycle import Status
+from domain.people import Capability, Person
 from gateway.operations.api import dossier_of, wake
-from gateway.web.access import Desk, Role, SignedIn, denied
+from gateway.web.access import Desk, denied
 from gateway.web.render import RX_ID, Pages
+from gateway.web.sign_in import home_of
 from gateway.web.threads import PeoplesRoute
 from infra.db import audits, mapping, views
 from tasks.city import City
@@ -22,19 +24,22 @@ PAGE = 50
 def operations_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
     """`/`, `/rx…` and `/runs/…`."""
     door = APIRouter(default_response_class=HTMLResponse, route_class=PeoplesRoute)
-    Staff = Annotated[SignedIn, Depends(desk.staff)]
-    Operator = Annotated[SignedIn, Depends(desk.operator)]
+    Anybody = Annotated[Person, Depends(desk.staff)]
+    MayFind = Annotated[Person, Depends(desk.may(Capability.FIND_PRESCRIPTIONS))]
+    MaySee = Annotated[Person, Depends(desk.may(Capability.SEE_PRESCRIPTION))]
+    MaySeeRuns = Annotated[Person, Depends(desk.may(Capability.SEE_RUNS))]
+    MayRedrive = Annotated[Person, Depends(desk.may(Capability.REDRIVE))]
 
     @door.get("/")
-    def board(request: Request, who: Staff) -> Response:
-        if who.role is not Role.OPERATOR:
-            return RedirectResponse("/review", 303)
+    def board(request: Request, who: Anybody) -> Response:
+        if not who.may(Capability.SEE_BOARD):
+            return RedirectResponse(home_of(who), 303)
         with city.db.reading() as session:
             return pages.html(request, "operations/board.html", board=views.board(session, city.now(), city.policy),
                               unmapped=mapping.count_waiting(session), notices={}, dealt_with=[])
 
     @door.get("/rx")
-    def find(request: Request, _: Operator, q: str = "", status: Annotated[list[str], Query()] = [],  # noqa: B006
+    def find(request: Request, _: MayFind, q: str = "", status: Annotated[list[str], Query()] = [],  # noqa: B006
              before: str = "") -> Response:
         chosen = [member for member in Status if member in status]
         hospitals = [terms.slug for terms in city.policy.hospitals]
@@ -49,7 +54,7 @@ def operations_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
         return pages.html(request, "operations/list.html", q=text, chosen=chosen, rows=rows[:PAGE], more=more)
 
     @door.get("/rx/{rx_id}")
-    def why(request: Request, rx_id: str, _: Staff) -> Response:
+    def why(request: Request, rx_id: str, _: MaySee) -> Response:
         dossier, facts = dossier_of(city, rx_id)
         with city.db.reading() as session:
             audit_runs = audits.runs(session, rx_id)
@@ -58,17 +63,17 @@ def operations_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
                           allergies=city.knowledge.allergies)
 
     @door.post("/rx/{rx_id}/wake")
-    def woken(rx_id: str, who: Operator) -> Response:
+    def woken(rx_id: str, who: MayRedrive) -> Response:
         wake(city, rx_id, who)
         return RedirectResponse(f"/rx/{rx_id}", 303)
 
     @door.get("/rx/{rx_id}/wake")
-    def after_wake(rx_id: str, _: Staff) -> Response:
+    def after_wake(rx_id: str, _: MaySee) -> Response:
         # The address of a form, opened again: in another language, from the history, after a new sign-in.
         return RedirectResponse(f"/rx/{rx_id}", 303)
 
     @door.get("/runs/{run_id}")
-    def run(request: Request, run_id: str, _: Staff) -> Response:
+    def run(request: Request, run_id: str, _: MaySeeRuns) -> Response:
         with city.db.reading() as session:
             hops = views.run(session, run_id)
         if not hops:

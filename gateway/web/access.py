@@ -3,32 +3,29 @@
 import hashlib
 import hmac
 import math
-import re
-import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
-from datetime import timedelta
-from enum import StrEnum
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import HTTPException, Request
 
 from adapters import registry
 from domain.errors import NeedsOperator
+from domain.people import Capability, Denied, Person, Role
 from gateway.web.threads import in_thread
-from infra.db import sign_ins
+from infra.db import people
 from infra.limits import KEYS, Measure, network
 from infra.log import get_logger
 from infra.settings import Settings, weak
+from tasks import access, accounts, sessions
 from tasks.city import City
+from tasks.sessions import SignIn
 
 log = get_logger(__name__)
 
 COOKIE = "sanyi_session"
-STAYS = timedelta(hours=12)
-"""How long a sign-in lasts: a shift."""
 MESSAGE_BYTES = 20_000_000
 """More is not read; what one prescription may be is a rule of its dialect."""
 CALLBACK_BYTES = 1 << 20
@@ -36,19 +33,6 @@ FORM_BYTES = 1 << 16
 FORM_FIELDS = 500
 
 Form = dict[str, list[str]]
-
-
-class Role(StrEnum):
-    PHARMACIST = "pharmacist"
-    OPERATOR = "operator"
-
-
-@dataclass(frozen=True)
-class SignedIn:
-    """Somebody of ours who has signed in."""
-
-    id: str
-    role: Role
 
 
 def denied(status: int, code: str, text: str, text_en: str) -> HTTPException:
@@ -85,54 +69,109 @@ class Guard:
         (self._of_programs if program else self._of_pages).take(address)
         self._of_all.take("all")
 
-    def passed(self, address: str, person: "SignedIn") -> None:
-        log.info("sign_in.taken", address=address, person=person.id, role=person.role)
+    def passed(self, address: str, person: str, by: str) -> None:
+        log.info("sign_in.taken", address=address, person=person, by=by)
         self._known[address] = None
         while len(self._known) > KEYS:
             self._known.popitem(last=False)
 
 
+class May:
+    """A dependency: the person who asks, once it is known that they may, and written down that they did.
+
+    Every route of a person has one. A route about one prescription has its id in the path as `rx_id`.
+    """
+
+    def __init__(self, desk: "Desk", capability: Capability) -> None:
+        self._desk = desk
+        self.capability = capability
+
+    async def __call__(self, request: Request) -> Person:
+        person = await self._desk.staff(request)
+        await in_thread(self._desk.enter, person, self.capability, request.method, request.path_params.get("rx_id", ""))
+        return person
+
+
 class Desk:
-    """Knows the people of this installation. Its methods are FastAPI dependencies."""
+    """Knows the people of this installation, and lets them in."""
 
     def __init__(self, city: City, settings: Settings) -> None:
         self._city = city
-        self._people = {
-            # Names from the environment come in small letters, and C-03 compares them with physicians' codes.
-            SignedIn(name.upper(), role): token.get_secret_value()
+        # Names from the environment come in small letters, and C-03 compares them with physicians' codes.
+        self._tokens = {
+            (name.upper(), role): token.get_secret_value()
             for role, tokens in ((Role.PHARMACIST, settings.pharmacists), (Role.OPERATOR, settings.operators))
             for name, token in tokens.items()
         }
+        self._listed = False
         self._own = urlsplit(settings.gateway_url)
         self._latest = city.now()
         self.guard = Guard()
+
+    def may(self, capability: Capability) -> May:
+        """The dependency of a route that needs this capability."""
+        return May(self, capability)
 
     @property
     def secure(self) -> bool:
         """Whether the cookie may travel over TLS only."""
         return self._own.scheme == "https"
 
-    def sign_in(self, request: Request, token: str) -> SignedIn | None:
-        """Whoever has this token, or nobody. Raises 429 after too many errors. Written to the log either way."""
+    def sign_in(self, request: Request, token: str) -> str | None:
+        """The cookie's value for the person with this access token of the settings. Raises 429 after too many errors.
+
+        Written to the log either way.
+        """
+        with self._guarded(request) as (address, failed):
+            person = self.by_token(token)
+            if person is None:
+                failed()
+                return None
+            self.guard.passed(address, person.id, "token")
+            return self.cookie(person)
+
+    def sign_in_with_password(self, request: Request, id: str, password: str, code: str) -> str | None:
+        """The cookie's value for a person with this password and authenticator. Raises 429 after too many errors."""
+        with self._guarded(request) as (address, failed):
+            value = accounts.sign_in(self._city, id, password, code)
+            if value is None:
+                failed()
+            else:
+                self.guard.passed(address, accounts.normal_id(id), "password")
+            return value
+
+    @contextmanager
+    def _guarded(self, request: Request) -> Iterator[tuple[str, Callable[[], None]]]:
         address = network(request.client.host if request.client else "")
         self.guard.check(address, program=False)
-        person = self.by_token(token)
-        if person is None:
-            self.guard.failed(address, program=False)
-        else:
-            self.guard.passed(address, person)
-        return person
+        yield address, lambda: self.guard.failed(address, program=False)
 
-    def by_token(self, token: str) -> SignedIn | None:
-        """Whoever has this token. Takes as long for a wrong one as for a right one, whatever their lengths."""
+    def by_token(self, token: str) -> Person | None:
+        """The person with this token, in its role. Compares as long for a wrong one as for a right one."""
         holder, shown = None, _digest(token)
-        for person, known in self._people.items():
-            if hmac.compare_digest(_digest(known), shown):
-                holder = person
-        return holder
+        for owner, kept in self._tokens.items():
+            if hmac.compare_digest(_digest(kept), shown):
+                holder = owner
+        return self._present(*holder) if holder else None
 
-    def by_bearer(self, request: Request) -> SignedIn | None:
-        """Whoever has the token in the Authorization header. Raises 429 after too many errors from one address."""
+    def _present(self, id: str, role: Role) -> Person | None:
+        """A person of the settings in that role, unless they have left."""
+        self._list_once()
+        with self._city.db.reading() as session:
+            person = people.find(session, id)
+        limited = sessions.limited(person, role) if person else None
+        return limited if limited and limited.grants else None
+
+    def _list_once(self) -> None:
+        """The people of the settings are among the people before the first of them is looked for."""
+        if not self._listed:
+            of_settings = {name: frozenset(held for other, held in self._tokens if other == name) for name, _ in self._tokens}
+            with self._city.db.transaction("people.listed") as session:
+                people.as_the_settings_say(session, of_settings, self._city.now())
+            self._listed = True
+
+    def by_bearer(self, request: Request) -> Person | None:
+        """The person whose token is in the Authorization header. Raises 429 after too many errors from one address."""
         address = network(request.client.host if request.client else "")
         self.guard.check(address, program=True)
         person = self.by_token(bearer(request))
@@ -140,42 +179,35 @@ class Desk:
             self.guard.failed(address, program=True)
         return person
 
-    def cookie(self, person: SignedIn) -> str:
-        """Sign the person in for `STAYS`: a random value, of which we keep the hash. It ends with the person's token too."""
-        value, now = secrets.token_urlsafe(32), self._city.now()
-        with self._city.db.transaction("person.signed_in") as session:
-            sign_ins.forget(session, now)
-            sign_ins.begin(session, _key(value), person=person.id, role=person.role, token=self._mark(person), until=now + STAYS)
-        return value
-
-    def by_cookie(self, value: str) -> SignedIn | None:
-        """Whose sign-in this is, if it is one and its time is not over. Asks the database."""
-        if not re.fullmatch(r"[\w-]{43}", value, re.ASCII):
-            return None
-        with self._city.db.reading() as session:
-            row = sign_ins.get(session, _key(value))
-        if row is None:
-            return None
-        # The latest moment this process has seen: a clock that is set back revives nothing.
-        self._latest = max(self._latest, self._city.now())
-        if row.until <= self._latest:
-            self.sign_out(value)
-            return None
-        person = SignedIn(row.person, Role(row.role))
-        if person not in self._people or not hmac.compare_digest(row.token, self._mark(person)):
-            return None
-        return person
+    def cookie(self, person: Person) -> str:
+        """Sign in a person of the settings, in their one role. It ends with their token too."""
+        role = next(iter(person.roles))
+        with self._city.db.transaction("person.recognised") as session:
+            return sessions.begin(self._city, session, person.id, method="token", role=role, mark=self._mark(person.id, role))
 
     def sign_out(self, value: str) -> None:
-        """From now on this cookie is worth nothing, wherever there are copies of it."""
-        with self._city.db.transaction("person.signed_out") as session:
-            sign_ins.end(session, _key(value))
+        """From now on this cookie opens nothing, wherever there are copies of it."""
+        sessions.end(self._city, sessions.key_of(value))
 
-    def _mark(self, person: SignedIn) -> str:
-        return self._city.cipher.lookup(f"gateway session\n{self._people[person]}")
+    def by_cookie(self, value: str) -> SignIn | None:
+        """Whose sign-in this is, if it is one and its time is not over. Asks the database."""
+        if not value:
+            return None
+        self._list_once()
+        # The latest moment this process has seen: a clock that is set back revives nothing.
+        self._latest = max(self._latest, self._city.now())
+        signed_in = sessions.find(self._city, value, self._latest)
+        if signed_in is None or not signed_in.mark:
+            return signed_in
+        id = signed_in.person.id
+        marks = [self._mark(id, role) for role in signed_in.person.roles if (id, role) in self._tokens]
+        return signed_in if any(hmac.compare_digest(signed_in.mark, mark) for mark in marks) else None
 
-    async def staff(self, request: Request) -> SignedIn:
-        """A pharmacist or an operator."""
+    def _mark(self, id: str, role: Role) -> str:
+        return self._city.cipher.lookup(f"gateway session\n{self._tokens[id, role]}")
+
+    async def staff(self, request: Request) -> Person:
+        """A person who has signed in; what they may is not asked."""
         person = await self._who(request)
         if person is None:
             raise denied(401, "unauthorized", "请先登录", "sign in first")
@@ -183,19 +215,29 @@ class Desk:
         request.state.person = person
         return person
 
-    async def pharmacist(self, request: Request) -> SignedIn:
-        return _only(Role.PHARMACIST, await self.staff(request))
+    def enter(self, person: Person, capability: Capability, method: str, prescription_id: str) -> None:
+        """Check and write down. Raises `Denied` (code `forbidden`)."""
+        access.enter(self._city, person, capability, act=method not in ("GET", "HEAD"), prescription_id=prescription_id)
 
-    async def operator(self, request: Request) -> SignedIn:
-        return _only(Role.OPERATOR, await self.staff(request))
+    @contextmanager
+    def noting(self, person: Person, capability: Capability, prescription_id: str = "") -> Iterator[None]:
+        """Around an act: where the situation does not allow it, the access log says so."""
+        try:
+            yield
+        except Denied as no:
+            access.refused(self._city, person, capability, no.code, prescription_id)
+            raise
 
-    async def _who(self, request: Request) -> SignedIn | None:
+    async def _who(self, request: Request) -> Person | None:
         if "authorization" in request.headers:
-            return self.by_bearer(request)
-        person = await in_thread(self.by_cookie, request.cookies.get(COOKIE, ""))
-        if person and request.method not in ("GET", "HEAD"):
+            return await in_thread(self.by_bearer, request)
+        signed_in = await in_thread(self.by_cookie, request.cookies.get(COOKIE, ""))
+        if signed_in is None:
+            return None
+        if request.method not in ("GET", "HEAD"):
             self.same_origin(request)
-        return person
+        request.state.sign_in = signed_in.key
+        return signed_in.person
 
     def same_origin(self, request: Request) -> None:
         """A form must come from our own page: SameSite is the first lock, this is the second."""
@@ -209,18 +251,8 @@ class Desk:
             raise denied(403, "foreign_form", "请求来自其他网站", "the form was not ours")
 
 
-def _key(cookie: str) -> str:
-    return hashlib.sha256(cookie.encode()).hexdigest()
-
-
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-def _only(role: Role, person: SignedIn) -> SignedIn:
-    if person.role is not role:
-        raise denied(403, "forbidden", "您的身份无权进行此操作", f"this needs a {role}")
-    return person
 
 
 def bearer(request: Request) -> str:

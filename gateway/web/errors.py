@@ -15,12 +15,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.dialects import fhir_r4
 from domain.errors import NeedsOperator, Refused, RxError, StaleStatus, Transient
+from domain.people import Denied
 from fhir_profiles import codes
 from fhir_profiles.answers import canonical
 from gateway.web.access import denied
 from infra.db.engine import unavailable
 from infra.log import get_logger
-from tasks.review import ReviewRefused
 
 log = get_logger(__name__)
 
@@ -115,6 +115,18 @@ def spoken(error: AnyHTTPException) -> dict[str, str]:
     return {"code": code, "text": text, "text_en": str(error.detail)}
 
 
+_FORBIDDEN = frozenset({"forbidden", "own_roles"})
+_CONFLICTS = frozenset({"not_in_review", "own_prescription", "already_claimed", "not_claimed", "claim_expired", "id_taken",
+                        "last_administrator", "from_the_settings", "subject_taken"})
+
+
+def status_of(no: Denied) -> int:
+    """The HTTP status of a refusal: 403 for who they are, 409 for the situation, 404 and 422 for what they sent."""
+    if no.code in _FORBIDDEN:
+        return 403
+    return 409 if no.code in _CONFLICTS else 404 if no.code == "unknown_person" else 422
+
+
 def http_error(error: Exception) -> HTTPException:
     """What an error of ours means to somebody outside."""
     match error:
@@ -122,8 +134,8 @@ def http_error(error: Exception) -> HTTPException:
             return denied(503, "busy", "系统繁忙，请稍后重发", "busy; send the same again")
         case Refused():
             return denied(401, error.code, "签名无效", "refused")
-        case ReviewRefused():
-            return HTTPException(error.status, {"code": error.code, "text": error.text})
+        case Denied():
+            return denied(status_of(error), error.code, error.words.zh, error.words.en)
         case NeedsOperator(code="disk"):
             log.error("gateway.no_room", error="archive")
             return _away()
@@ -215,7 +227,7 @@ def install(app: FastAPI, show: Any) -> None:
         response: Response = show(request, shown)
         return response
 
-    for kind in (AnyHTTPException, RxError, ReviewRefused):
+    for kind in (AnyHTTPException, RxError, Denied):
         app.add_exception_handler(kind, ours)
 
 

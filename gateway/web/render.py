@@ -21,10 +21,10 @@ from domain.events import Event
 from domain.former_words import event_of
 from domain.lifecycle import FINAL, Status
 from domain.money import yuan
+from domain.people import CAPABILITIES, ROLES, Person
 from domain.ranking import REASONS
 from domain.words import Two
 from gateway.web import words
-from gateway.web.access import SignedIn
 from gateway.web.errors import answer, headers_of, sign_in_address, spoken
 from gateway.web.language import Language, language_of, switched
 from infra.db import views
@@ -41,6 +41,7 @@ TABLES: Mapping[str, Mapping[str, Two]] = {
     "title": names.TITLES, "guardianship": names.GUARDIANSHIPS, "reading": names.READINGS, "approval": names.APPROVALS,
     "skin": names.SKIN_TESTS, "method": names.DECOCTION_METHODS, "mark": names.DECOCTION_MARKS, "deadline": names.DEADLINES,
     "ending": names.ENDINGS, "cancelling": names.CANCEL_REASONS, "posting": words.POSTINGS,
+    "role": ROLES, "capability": CAPABILITIES,
     "audit_reason": words.AUDIT_REASONS, "differing": {kind: Two(*pair) for kind, pair in views.DIFFERENCES.items()},
 }
 """Filter of the templates -> what it says of a code."""
@@ -63,7 +64,7 @@ class Pages:
     def html(self, request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A page for whoever has signed in, if anybody has."""
         language = language_of(request)
-        person: SignedIn | None = getattr(request.state, "person", None)
+        person: Person | None = getattr(request.state, "person", None)
         text = self.environments[language].get_template(name).render(
             person=person, now=self._city.now(), switch=switched(request), **values)
         return HTMLResponse(text, status, {"content-language": language.tag})

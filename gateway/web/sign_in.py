@@ -1,4 +1,4 @@
-"""Coming in and going out: the form of the access code, and the cookie it is exchanged for."""
+"""Coming in and going out: password and authenticator, or an access code of the settings, for a cookie."""
 
 import re
 from typing import Annotated
@@ -6,35 +6,47 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from gateway.web.access import COOKIE, STAYS, Desk, Form, Role, SignedIn, form, last_value
+from domain.people import Capability, Person
+from gateway.web.access import COOKIE, Desk, Form, form, last_value
 from gateway.web.render import Pages
 from gateway.web.threads import PeoplesRoute
+from tasks import sessions
+
+HOMES = ((Capability.SEE_BOARD, "/"), (Capability.SEE_QUEUE, "/review"), (Capability.MANAGE_PEOPLE, "/people"),
+         (Capability.READ_ACCESS_LOG, "/access-log"))
+"""Where people begin: the first of these that they may."""
 
 
 def sign_in_pages(desk: Desk, pages: Pages) -> APIRouter:
     """`/sign-in` and `/sign-out`."""
     door = APIRouter(default_response_class=HTMLResponse, route_class=PeoplesRoute)
-    Staff = Annotated[SignedIn, Depends(desk.staff)]
+    Anybody = Annotated[Person, Depends(desk.staff)]
     Fields = Annotated[Form, Depends(form)]
 
     @door.get("/sign-in")
     def sign_in_page(request: Request, next: str = "") -> Response:
-        return pages.html(request, "web/sign_in.html", next=next, wrong=False)
+        return pages.html(request, "web/sign_in.html", next=next, wrong="")
 
     @door.post("/sign-in")
     def sign_in(request: Request, fields: Fields) -> Response:
         desk.same_origin(request)
-        person = desk.sign_in(request, last_value(fields, "code").strip())
-        if person is None:
-            return pages.html(request, "web/sign_in.html", 401, next=last_value(fields, "next"), wrong=True)
-        home = "/review" if person.role is Role.PHARMACIST else "/"
-        response = RedirectResponse(_inside(last_value(fields, "next")) or home, 303)
-        response.set_cookie(COOKIE, desk.cookie(person), max_age=int(STAYS.total_seconds()), httponly=True,
-                            samesite="strict", secure=desk.secure, path="/")
+        by_code = "code" in fields
+        if by_code:
+            value = desk.sign_in(request, last_value(fields, "code").strip())
+        else:
+            value = desk.sign_in_with_password(request, last_value(fields, "id"), last_value(fields, "password"),
+                                               last_value(fields, "otp"))
+        if value is None:
+            wrong = "code" if by_code else "password"
+            return pages.html(request, "web/sign_in.html", 401, next=last_value(fields, "next"), wrong=wrong)
+        signed_in = desk.by_cookie(value)
+        home = home_of(signed_in.person) if signed_in else "/sign-in"
+        response = RedirectResponse(inside(last_value(fields, "next")) or home, 303)
+        give_cookie(response, desk, value)
         return response
 
     @door.post("/sign-out")
-    def sign_out(request: Request, _: Staff) -> Response:
+    def sign_out(request: Request, _: Anybody) -> Response:
         desk.sign_out(request.cookies.get(COOKIE, ""))
         response = RedirectResponse("/sign-in", 303)
         response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=desk.secure)
@@ -43,6 +55,17 @@ def sign_in_pages(desk: Desk, pages: Pages) -> APIRouter:
     return door
 
 
-def _inside(address: str) -> str:
+def give_cookie(response: Response, desk: Desk, value: str) -> None:
+    """The cookie of a sign-in: for our own pages only, out of reach of scripts, over TLS where we are reached so."""
+    response.set_cookie(COOKIE, value, max_age=int(sessions.STAYS.total_seconds()), httponly=True, samesite="strict",
+                        secure=desk.secure, path="/")
+
+
+def home_of(person: Person) -> str:
+    """The page a person begins with."""
+    return next((address for capability, address in HOMES if person.may(capability)), "/account")
+
+
+def inside(address: str) -> str:
     """An address of ours, or nothing: a sign-in must not lead elsewhere."""
     return address if re.fullmatch(r"/(?![/\\])[\w/.\-]*", address) else ""

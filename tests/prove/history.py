@@ -29,6 +29,7 @@ from domain.claims import DayTotals, Reconciled
 from domain.lifecycle import FINAL, Status
 from domain.orders import OrderStatus
 from domain.prescription import prescription_id
+from domain.review import Decision
 from gateway.app import create_app
 from infra import log
 from infra.db import prescriptions
@@ -185,7 +186,7 @@ class Town:
         self.hop(*refused)
         for rx_id in refused:
             review.assign(self.city, rx_id, COLLEAGUE)
-            review.decide(self.city, rx_id, COLLEAGUE, review.Decision("return", ("2-5",), "请核对用量"))
+            review.decide(self.city, rx_id, COLLEAGUE, Decision("return", ("2-5",), "请核对用量"))
         closed = self.to_settled(24)
         for rx_id in closed[:2]:
             say(self.city, rx_id, OrderStatus.RETURNED, reason="quality")

@@ -22,6 +22,7 @@ from adapters.mapping import CodeMap
 from adapters.messages import Message, Reply, Verdict
 from domain.findings import Severity
 from domain.orders import OrderStatus
+from domain.review import Decision
 from infra.cities import load_knowledge, load_policy
 from infra.crypto import Cipher
 from infra.db import Database, audits, orders
@@ -217,7 +218,7 @@ def pass_review(city: City, rx_id: str, pharmacist: str = PHARMACIST) -> None:
     with city.db.reading() as session:
         reasons = {finding.code: "已与医师核对确认" for finding in audits.findings(session, rx_id)
                    if finding.severity is Severity.WARN}
-    review.decide(city, rx_id, pharmacist, review.Decision("pass", reasons=reasons))
+    review.decide(city, rx_id, pharmacist, Decision("pass", reasons=reasons))
 
 
 def say(city: City, rx_id: str, status: OrderStatus, **said: Any) -> Reply:

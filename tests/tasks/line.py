@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from adapters.messages import Reply
 from domain.lifecycle import Status
 from domain.orders import OrderStatus
+from domain.review import Decision
 from infra.db import orders, prescriptions
 from infra.db.orders import Placed
 from tasks import review
@@ -57,7 +58,7 @@ class Line:
 
     def review(self, rx_id: str, decision: str = "pass", pharmacist: str = PHARMACIST, **more: object) -> Status:
         review.assign(self.city, rx_id, pharmacist)
-        return review.decide(self.city, rx_id, pharmacist, review.Decision(decision, **more))  # type: ignore[arg-type]
+        return review.decide(self.city, rx_id, pharmacist, Decision(decision, **more))  # type: ignore[arg-type]
 
     def order(self, rx_id: str) -> Placed:
         """The newest order of a prescription."""

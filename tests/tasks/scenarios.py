@@ -1,8 +1,10 @@
 """What may happen to a prescription: each scenario ends by itself, the same way every time."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+import pyotp
 import sqlalchemy as sa
 
 from adapters.mapping import CodeMap
@@ -12,9 +14,12 @@ from domain.events import Event
 from domain.findings import Finding, Severity
 from domain.lifecycle import Status
 from domain.orders import LeftOut, OrderStatus
+from domain.people import Capability, Denied, Grant, Role, person
 from infra.db import Session, history, prescriptions
 from infra.db.rows import OrderRow
+from tasks import access, accounts, people, sessions
 from tests.support.city import FakeHospital
+from tests.support.people import PASSWORD
 from tests.tasks.failpoints import World
 
 
@@ -275,6 +280,45 @@ def a_pharmacist_comes_and_goes(city: World) -> None:
     city.sign_out()
 
 
+def people_are_looked_after(city: World) -> None:
+    """An administrator adds somebody, gives and takes roles, and lets them go."""
+    admin, grant = people.COMMAND, Grant(Role.HOTLINE)
+    city.staff(lambda c: people.add(c, admin, "H001", "", [grant]))
+    city.staff(lambda c: people.invite(c, admin, "H001"))
+    city.staff(lambda c: people.grant(c, admin, "H001", Grant(Role.SHOP, "ankang")))
+    city.staff(lambda c: people.end_role(c, admin, "H001", 1))
+    city.staff(lambda c: people.unlock(c, admin, "H001"))
+    city.staff(lambda c: people.sign_out(c, admin, "H001"))
+    city.staff(lambda c: people.name_subject(c, admin, "H001", "subject"))
+    with suppress(Denied):
+        city.staff(lambda c: access.enter(c, person("H001", Role.HOTLINE), Capability.REDRIVE, act=True))
+    city.staff(lambda c: access.enter(c, person("H001", Role.HOTLINE), Capability.FIND_PATIENT, act=False))
+    city.staff(lambda c: people.leave(c, admin, "H001"))
+
+
+def a_person_keeps_their_account(city: World) -> None:
+    """They enrol, come in twice, and change what can be changed. What a crash left half done they begin again."""
+    def authenticator() -> tuple[str, str]:
+        code = city.staff(lambda c: people.invite(c, people.COMMAND, "H001")) or ""
+        return code, accounts.enrolment(city.city, code).secret
+
+    def digits() -> str:
+        city.later(seconds=60)
+        return pyotp.TOTP(secret).at(city.clock())
+
+    city.staff(lambda c: people.add(c, people.COMMAND, "H001", "", [Grant(Role.HOTLINE)]))
+    code, secret = authenticator()
+    city.staff(lambda c: accounts.enrol(c, code, PASSWORD, digits()))
+    cookies = [city.staff(lambda c: accounts.sign_in(c, "H001", PASSWORD, digits())) or "" for _ in range(2)]
+    city.later(minutes=2)
+    city.staff(lambda c: sessions.find(c, cookies[0], c.now()))
+    city.staff(lambda c: sessions.end_one_of(c, "H001", sessions.key_of(cookies[1])))
+    city.staff(lambda c: sessions.end_others(c, "H001", sessions.key_of(cookies[0])))
+    city.staff(lambda c: accounts.renew_recovery_codes(c, "H001", PASSWORD, digits()))
+    city.staff(lambda c: accounts.change_authenticator(c, "H001", PASSWORD, digits()))
+    city.staff(lambda c: accounts.change_password(c, "H001", PASSWORD, digits(), f"{PASSWORD} and at night"))
+
+
 def forgotten(city: World) -> None:
     city.prescribe()
     city.spoil(wake_at=None)
@@ -383,6 +427,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_row_cannot_be_read, everything_is_said_twice, forgotten, a_hold_for_nobody,
     a_code_nobody_had_mapped, a_new_version_of_the_hospitals_software,
     nobody_the_fund_insures, approved_by_an_earlier_release_though_nobody_insures_them, a_store_that_quotes_nonsense,
-    the_night_after, a_pharmacist_comes_and_goes,
+    the_night_after, a_pharmacist_comes_and_goes, people_are_looked_after, a_person_keeps_their_account,
     a_process_comes_and_goes, the_canary_sings, drawn_in_prefect,
 )

@@ -26,7 +26,9 @@ from domain.errors import Refused, RxError, Transient
 from domain.findings import Severity
 from domain.lifecycle import FINAL, OWNERS, Owner, Status, may_move
 from domain.orders import OrderStatus, PharmacyOrder
+from domain.people import Denied
 from domain.prescription import Handover, prescription_id
+from domain.review import Decision
 from infra.db import Database, audits, history, orders, prescriptions
 from infra.db.ledger import SIDES
 from infra.db.rows import (
@@ -565,11 +567,11 @@ class Anything(RuleBasedStateMachine):
                     reasons = {found.code: "已与医师核对确认" for found in audits.findings(session, rx_id)
                                if found.severity is Severity.WARN}
                 codes = [] if decision == "pass" else [sorted(self.city.knowledge.review_items)[0]]
-                review.decide(self.city, rx_id, who, review.Decision(decision, codes, "请核对", reasons))
+                review.decide(self.city, rx_id, who, Decision(decision, codes, "请核对", reasons))
 
         try:
             self.do(work)
-        except review.ReviewRefused:
+        except Denied:
             self.sound = False
 
     def _happens(self, slug: str, order_id: str, to: OrderStatus, line: int = 0) -> None:

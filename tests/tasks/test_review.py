@@ -5,10 +5,12 @@ import sqlalchemy as sa
 
 from domain.findings import Finding, Severity
 from domain.lifecycle import Status
+from domain.people import Denied
+from domain.review import DECISIONS, Decision
+from gateway.web.errors import status_of
 from infra.db import prescriptions, reviews
 from infra.db.rows import HistoryRow
 from tasks import review
-from tasks.review import Decision, ReviewRefused
 from tests.support.city import COLLEAGUE, HOSPITAL, PHARMACIST, PRESCRIBER, admit, cancel_by_hospital, make_city
 from tests.support.records import at_once, audited
 from tests.tasks.line import Line
@@ -39,9 +41,9 @@ def warn(line, rx_id, *codes):
 
 
 def refusal(work, *args):
-    with pytest.raises(ReviewRefused) as caught:
+    with pytest.raises(Denied) as caught:
         work(*args)
-    return caught.value.status, caught.value.code
+    return status_of(caught.value), caught.value.code
 
 
 def events(line, rx_id):
@@ -237,7 +239,7 @@ def test_one_pharmacist_in_two_windows_decides_once(tmp_path, database_url):
     assert events(line, rx_id).count(f"pharmacist:{PHARMACIST}") == 1
     with line.city.db.reading() as session:
         decided = reviews.get(session, rx_id).decision
-    assert line.status(rx_id) is review.DECISIONS[decided]
+    assert line.status(rx_id) is DECISIONS[decided]
     line.city.db.close()
 
 

@@ -2,17 +2,24 @@
 
 import asyncio
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from fastapi import HTTPException
+from fastapi import FastAPI, HTTPException
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from httpx import Response
 
+from domain.people import Grant, Role, is_logged, person
 from gateway.app import create_app
-from gateway.web.access import COOKIE, Desk, Guard, Role, SignedIn
+from gateway.web.access import COOKIE, Desk, Guard, May
+from infra.db import access_log
+from tasks import people
 from tasks.city import City
 from tasks.upkeep import sweep
 from tests.support.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, Clock, admit, make_settings
+from tests.support.people import Enrolled, enrolled
 
 OURS = {"Origin": "http://testserver"}
 
@@ -69,10 +76,12 @@ def test_a_sign_in_ends_with_the_shift(client: TestClient, clock: Clock) -> None
 
 
 def test_a_new_token_ends_every_sign_in_of_the_old_one(city: City, tmp_path: Path) -> None:
-    someone = SignedIn("O001", Role.OPERATOR)
+    someone = person("O001", Role.OPERATOR)
     value = Desk(city, make_settings(tmp_path)).cookie(someone)
 
-    assert Desk(city, make_settings(tmp_path)).by_cookie(value) == someone
+    signed_in = Desk(city, make_settings(tmp_path)).by_cookie(value)
+    assert signed_in is not None
+    assert signed_in.person == someone
     assert Desk(city, make_settings(tmp_path, operators={"O001": "another-token-of-operator-1"})).by_cookie(value) is None
     assert Desk(city, make_settings(tmp_path, operators={})).by_cookie(value) is None
 
@@ -80,7 +89,7 @@ def test_a_new_token_ends_every_sign_in_of_the_old_one(city: City, tmp_path: Pat
 def test_names_from_the_environment_are_the_physicians_codes_again(city: City, tmp_path: Path) -> None:
     desk = Desk(city, make_settings(tmp_path, pharmacists={"d370100000001": "token-of-the-doctor"}))
 
-    assert desk.by_token("token-of-the-doctor") == SignedIn("D370100000001", Role.PHARMACIST)
+    assert desk.by_token("token-of-the-doctor") == person("D370100000001", Role.PHARMACIST)
 
 
 def test_a_wrong_code_is_said_and_signs_nobody_in(client: TestClient) -> None:
@@ -198,7 +207,7 @@ def test_a_token_that_is_guessed_at_the_programs_door_is_slowed_down_too(client:
 def test_a_crowd_of_guesses_from_everywhere_slows_strangers_and_not_those_who_were_here(clock: Clock) -> None:
     now = 0.0
     guard = Guard(lambda: now)
-    guard.passed("10.0.0.1", SignedIn("P001", Role.PHARMACIST))
+    guard.passed("10.0.0.1", "P001", "token")
     for number in range(300):
         guard.check(f"10.1.{number // 250}.{number % 250}", program=False)
         guard.failed(f"10.1.{number // 250}.{number % 250}", program=False)
@@ -248,3 +257,162 @@ def test_no_page_asks_another_host_for_anything(client: TestClient, city: City) 
         assert not re.search(r'\son\w+="|(src|action)="(?!/)', page)
         assert "style=" not in page
         assert 'rel="stylesheet" href="/static/sanyi.css"' in page
+
+
+# --- password and authenticator ---
+
+
+@pytest.fixture
+def colleague(city: City, clock: Clock) -> Enrolled:
+    made = enrolled(city, "P007", Role.PHARMACIST)
+    clock.advance(minutes=1)
+    return made
+
+
+def by_password(client: TestClient, who: Enrolled, **changed: str) -> Response:
+    fields = {"id": who.id, "password": who.password, "otp": who.digits(), **changed}
+    answer: Response = client.post("/sign-in", data=fields, headers=OURS)
+    return answer
+
+
+def test_a_person_signs_in_with_password_and_authenticator(client: TestClient, colleague: Enrolled) -> None:
+    answer = by_password(client, colleague)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/review")
+    assert "HttpOnly" in answer.headers["set-cookie"]
+    assert client.get("/review").status_code == 200
+    assert client.get("/rx").status_code == 403
+
+
+@pytest.mark.parametrize("wrong", [{"id": "P999"}, {"password": "wrong"}, {"otp": "000000"}])
+def test_whatever_is_wrong_the_page_says_the_same(client: TestClient, colleague: Enrolled, wrong: dict[str, str]) -> None:
+    answer = by_password(client, colleague, **wrong)
+
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+    assert answer.text == by_password(client, colleague, id="NOBODY").text
+    assert colleague.password not in answer.text
+
+
+def test_guesses_of_passwords_are_slowed_down_by_address(client: TestClient, colleague: Enrolled) -> None:
+    tries = [by_password(client, colleague, id=f"X{number}", password="guess").status_code for number in range(11)]
+    assert tries == [401] * 10 + [429]
+
+
+def test_a_password_is_never_written_to_the_log(
+        client: TestClient, colleague: Enrolled, caplog: pytest.LogCaptureFixture) -> None:
+    by_password(client, colleague, password="a-wrong-secret")
+    by_password(client, colleague)
+    assert "sign_in.taken" in caplog.text
+    assert "a-wrong-secret" not in caplog.text
+    assert colleague.password not in caplog.text
+
+
+def test_other_roles_end_the_sign_in_at_once(client: TestClient, city: City, colleague: Enrolled) -> None:
+    by_password(client, colleague)
+    people.grant(city, "A000", "P007", Grant(Role.OPERATOR))
+    assert client.get("/review").headers["location"] == "/sign-in?next=/review"
+
+
+def test_somebody_of_the_settings_who_has_left_is_let_in_no_more(
+        client: TestClient, city: City, operator: dict[str, str]) -> None:
+    sign_in(client)
+    people.leave(city, "A000", "O001")
+    assert client.get("/").status_code == 303
+    assert client.get("/api/ops/board", headers=operator).status_code == 401
+    assert client.post("/sign-in", data={"code": OPERATOR_TOKEN}, headers=OURS).status_code == 401
+
+
+def test_who_has_two_roles_acts_in_that_of_the_token_only(client: TestClient, city: City, operator: dict[str, str]) -> None:
+    client.get("/api/ops/board", headers=operator)
+    people.grant(city, "A000", "O001", Grant(Role.PHARMACIST))
+    rx_id = admit(city)[0]
+    assert client.post(f"/api/review/{rx_id}/claim", headers=operator).status_code == 403
+
+
+# --- the access log ---
+
+OPEN = {
+    "/health", "/ready", "/metrics", "/sign-in", "/static", "/enrol/{code}", "/oidc/begin", "/oidc/back",
+}
+"""Routes for which a person need not have signed in."""
+MACHINES = ("/fhir/", "/messages/", "/epc/", "/soap/", "/callbacks/", "/api/alerts")
+FOR_ALL = {"/": "leads each to their page", "/sign-out": "ends what is one's own"}
+"""Routes of a person that need no capability, and why."""
+
+
+def routes(app: FastAPI) -> Iterator[tuple[str, str, list[May]]]:
+    """Method, path and the capabilities asked for, of every route of people."""
+    for route in _api_routes(app.routes):
+        if not (route.path in OPEN or route.path.startswith(MACHINES)):
+            asked = [needed.call for needed in route.dependant.dependencies if isinstance(needed.call, May)]
+            for method in sorted(route.methods or ()):
+                yield method, route.path, asked
+
+
+def _api_routes(found: Sequence[object]) -> Iterator[APIRoute]:
+    for route in found:
+        if isinstance(route, APIRoute):
+            yield route
+        elif hasattr(route, "original_router"):
+            yield from _api_routes(route.original_router.routes)
+
+
+def test_every_route_of_people_asks_for_one_capability(client: TestClient) -> None:
+    app = client.app
+    assert isinstance(app, FastAPI)
+    listed = list(routes(app))
+    assert len(listed) > 25, "the walk over the routes finds them"
+    assert [(method, path) for method, path, asked in listed if path not in FOR_ALL and len(asked) != 1] == []
+
+
+def test_every_route_about_one_prescription_is_written_down(client: TestClient) -> None:
+    app = client.app
+    assert isinstance(app, FastAPI)
+    about_one = [(method, path, asked) for method, path, asked in routes(app) if "{rx_id}" in path]
+    assert about_one
+    assert [(method, path) for method, path, asked in about_one
+            if not is_logged(asked[0].capability, act=method not in ("GET", "HEAD"))] == []
+
+
+def log_of(city: City, who: str) -> list[tuple[str, str, str, str]]:
+    with city.db.reading() as session:
+        assert access_log.verify(session) == []
+        return [(entry.kind, entry.capability, entry.prescription_id, entry.detail)
+                for entry in reversed(access_log.search(session, person=who))]
+
+
+def test_each_view_and_act_of_a_person_is_in_the_access_log(
+        client: TestClient, city: City, pharmacist: dict[str, str], operator: dict[str, str]) -> None:
+    rx_id = admit(city)[0]
+    for path in (f"/rx/{rx_id}", f"/api/rx/{rx_id}", f"/review/{rx_id}"):
+        client.get(path, headers=pharmacist)
+    client.get(f"/api/rx/{rx_id}/history", headers=pharmacist)
+    client.post(f"/api/review/{rx_id}/claim", headers=pharmacist)
+    client.post(f"/review/{rx_id}/decision", headers=pharmacist, data={"decision": "pass"})
+    client.post(f"/api/ops/rx/{rx_id}/wake", headers=pharmacist)
+    client.get("/review", headers=pharmacist)
+    client.get("/rx/rx_nothing", headers=pharmacist)
+
+    assert log_of(city, "P001") == [
+        *[("view", "see_prescription", rx_id, "")] * 3, ("view", "export_histories", rx_id, ""),
+        ("act", "claim_review", rx_id, ""), ("refused", "claim_review", rx_id, "not_in_review"),
+        ("act", "decide_review", rx_id, ""), ("refused", "decide_review", rx_id, "not_in_review"),
+        ("refused", "redrive", rx_id, "forbidden"), ("view", "see_prescription", "", "")]
+
+    client.get("/api/ops/ledger", headers=operator)
+    client.get("/rx", headers=operator)
+    client.get("/api/ops/board", headers=operator)
+    client.post(f"/rx/{rx_id}/wake", headers=operator)
+    assert log_of(city, "O001") == [
+        ("view", "see_money", "", ""), ("view", "find_prescriptions", "", ""), ("act", "redrive", rx_id, "")]
+
+
+def test_what_cannot_be_written_down_is_not_shown(city: City, client: TestClient, pharmacist: dict[str, str]) -> None:
+    rx_id = admit(city)[0]
+    client.get("/review", headers=pharmacist)
+    with city.db.as_owner() as connection:
+        connection.exec_driver_sql("ALTER TABLE access_log RENAME TO access_log_gone")
+    answer = client.get(f"/api/rx/{rx_id}", headers=pharmacist)
+    assert answer.status_code == 500
+    assert "prescription" not in answer.json()

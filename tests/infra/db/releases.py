@@ -49,6 +49,7 @@ from domain.prescription import (
     SkinTestResult,
     prescription_id,
 )
+from domain.review import Decision
 from flows.window import Window
 from infra.db import mapping, prescriptions, processes, sign_ins
 from infra.db.rows import Base
@@ -223,7 +224,7 @@ def fill(folder: Path, url: str) -> None:
     rejected, sent_back = town.in_review(), town.in_review("home_delivery")
     for rx_id, decision in ((rejected, "reject"), (sent_back, "return")):
         review.assign(city, rx_id, PHARMACIST)
-        review.decide(city, rx_id, PHARMACIST, review.Decision(
+        review.decide(city, rx_id, PHARMACIST, Decision(
             decision, codes=[sorted(city.knowledge.review_items)[0]], text="请核对"))
         town.work(rx_id)
     cancelled = town.in_review()
