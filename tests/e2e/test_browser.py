@@ -79,8 +79,9 @@ def in_review(line: Line) -> list[str]:
 
 def sign_in(page, url: str, token: str) -> None:
     page.goto(f"{url}/sign-in")
+    page.locator("main summary").click()
     page.fill("input[name=code]", token)
-    page.locator("main button").click()
+    page.locator("main details button").click()
 
 
 def test_a_pharmacist_claims_and_passes_a_prescription(desk, page):
