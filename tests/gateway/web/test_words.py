@@ -10,6 +10,7 @@ from domain.audit import AuditReason
 from domain.findings import Severity
 from domain.lifecycle import STAGES, Deadline, Money, Owner, Status
 from domain.orders import OrderStatus
+from domain.people import Role
 from domain.prescription import Approval, Channel, DrugKind, Handover, RxKind, Sex, SkinTestResult
 from domain.words import ENDINGS, Two
 from fhir_profiles import codes
@@ -33,7 +34,7 @@ SHOWN: dict[str, Collection[str]] = {
     "reading": codes_of("home-reading"), "approval": set(Approval), "skin": set(SkinTestResult),
     "method": codes_of("decoction-method"), "mark": codes_of("decoction-mark"), "cancelling": codes.CANCEL_REASONS,
     "posting": {"settled", "reversed"}, "audit_reason": set(AuditReason), "ending": ENDINGS.keys(),
-    "differing": views.DIFFERENCES.keys(),
+    "differing": views.DIFFERENCES.keys(), "role": set(Role),
     "code": {*Sex, *Channel, *DrugKind, *RxKind, *Handover, *STEPS, reports.REPORT, reports.SETTLED},
 }
 """Filter of the templates -> every code it may be given."""
