@@ -64,48 +64,48 @@ def admit(reader: Hospital, raw: bytes, codes: CodeMap, hospital: str) -> Admitt
 
 def cases(say: Callable[[str], None]) -> list[Case]:
     """Every valid prescription among the samples of every hospital; FHIR in both of its formats."""
-    found = []
+    all_cases = []
     for slug in registry.slugs("hospitals"):
         try:
             dialect, reader, codes = registry.manifest("hospitals", slug).dialect, samples.reader(slug), samples.tables(slug)
-            given = [(one.name, one.raw) for one in samples.valid(slug)]
+            files = [(sample.name, sample.raw) for sample in samples.valid(slug)]
         except Exception as error:
             say(f"{slug}: not measured, its adapter cannot be loaded ({type(error).__name__})")
             continue
         if dialect.startswith("fhir-r4"):
-            given = [(name, raw) for name, raw in given if name.endswith(".json")]
-            given += [(f"{name} as XML", fhir_r4.to_xml(json.loads(raw))) for name, raw in given]
-        for name, raw in given:
+            files = [(name, raw) for name, raw in files if name.endswith(".json")]
+            files += [(f"{name} as XML", fhir_r4.to_xml(json.loads(raw))) for name, raw in files]
+        for name, raw in files:
             kind = f"{dialect} {'XML' if name.endswith('XML') else 'JSON'}" if dialect.startswith("fhir-r4") else dialect
             try:
                 message = reader.to_fhir(raw, codes)
                 if message.kind == "Bundle":
-                    found.append(Case(kind, slug, name, raw, reader, codes, copy.deepcopy(message.resource)))
-                    found[-1].admit()
+                    all_cases.append(Case(kind, slug, name, raw, reader, codes, copy.deepcopy(message.resource)))
+                    all_cases[-1].admit()
             except Exception as error:
                 say(f"{slug}/{name}: not measured, it is not admitted ({type(error).__name__})")
-                found = [case for case in found if (case.hospital, case.name) != (slug, name)]
-    return found
+                all_cases = [case for case in all_cases if (case.hospital, case.name) != (slug, name)]
+    return all_cases
 
 
 def cpu_ms(work: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     """CPU-ms of each piece of work: the median of rounds in which all take their turn."""
     taken: list[list[float]] = [[] for _ in work]
     for turn in range(rounds + 2):
-        for index, one in enumerate(work):
+        for index, place in enumerate(work):
             begin = time.process_time_ns()
-            one()
+            place()
             if turn >= 2:  # the first ones read definitions and warm caches
                 taken[index].append((time.process_time_ns() - begin) / 1e6)
     return [statistics.median(times) for times in taken]
 
 
-def by_dialect(found: Sequence[Case], rounds: int, console: Console) -> bool:
+def by_dialect(all_cases: Sequence[Case], rounds: int, console: Console) -> bool:
     """The table of dialects; whether FHIR keeps its target."""
     table = Table("dialect", "hospital", "messages", "bytes", "ours, CPU-ms", "model_validate alone", "ratio")
     held = True
-    for dialect in sorted({case.dialect for case in found}):
-        group = [case for case in found if case.dialect == dialect]
+    for dialect in sorted({case.dialect for case in all_cases}):
+        group = [case for case in all_cases if case.dialect == dialect]
 
         def ours(group: Sequence[Case] = group) -> None:
             for case in group:
@@ -126,12 +126,12 @@ def by_dialect(found: Sequence[Case], rounds: int, console: Console) -> bool:
     return held
 
 
-def by_size(found: Sequence[Case], rounds: int, console: Console) -> bool:
+def by_size(all_cases: Sequence[Case], rounds: int, console: Console) -> bool:
     """CPU per byte, from a small message to the largest the contract takes; whether it stays the same."""
     table = Table("format", "entries", "bytes", "ours, CPU-ms", "per KB", "model_validate alone", "ratio")
     held = True
     for way in ("JSON", "XML"):
-        first = next((case for case in found if case.dialect.endswith(way)), None)
+        first = next((case for case in all_cases if case.dialect.endswith(way)), None)
         if first is None:
             continue
         sizes = []
@@ -160,35 +160,35 @@ def grown(bundle: Json, items: int, diagnoses: int) -> Json:
     item, diagnosis = (next(entry for entry in bundle["entry"] if entry["resource"]["resourceType"] == kind)
                        for kind in ("MedicationRequest", "Condition"))
     for number in range(diagnoses):
-        one = copy.deepcopy(diagnosis)
+        entry = copy.deepcopy(diagnosis)
         if number:
-            one["fullUrl"] = f"urn:uuid:00000000-0000-4000-9000-{number:012d}"
-        kept.append(one)
+            entry["fullUrl"] = f"urn:uuid:00000000-0000-4000-9000-{number:012d}"
+        kept.append(entry)
     for number in range(items):
-        one = copy.deepcopy(item)
-        one["resource"]["identifier"][0]["value"] += f"-{number}"
-        one["fullUrl"] = f"urn:uuid:00000000-0000-4000-a000-{number:012d}"
-        kept.append(one)
+        entry = copy.deepcopy(item)
+        entry["resource"]["identifier"][0]["value"] += f"-{number}"
+        entry["fullUrl"] = f"urn:uuid:00000000-0000-4000-a000-{number:012d}"
+        kept.append(entry)
     return {**bundle, "entry": kept}
 
 
-def refusals(found: Sequence[Case], console: Console) -> bool:
+def refusals(all_cases: Sequence[Case], console: Console) -> bool:
     """How long it takes to refuse what is too much; whether that is short."""
     table = Table("what", "bytes", "refused as", "seconds")
     held = True
-    for case in {case.hospital: case for case in found}.values():
+    for case in {case.hospital: case for case in all_cases}.values():
         for name, raw in (("20 MB of brackets", b"[" * MAX_BYTES), ("20 MB of tags", b"<a>" * (MAX_BYTES // 3)),
                           ("20 MB of NUL", bytes(MAX_BYTES)), ("more than 20 MB", b" " * (MAX_BYTES + 1))):
             begin = time.process_time()
             try:
                 case.reader.to_fhir(raw, case.codes)
-                said = "[red]nothing[/red]"
+                codes = "[red]nothing[/red]"
                 held = False
             except InvalidPayload as refusal:
-                said = refusal.findings[0].code
+                codes = refusal.findings[0].code
             seconds = time.process_time() - begin
             held &= seconds <= REFUSAL_SECONDS
-            table.add_row(f"{name}, to {case.hospital}", str(len(raw)), said,
+            table.add_row(f"{name}, to {case.hospital}", str(len(raw)), codes,
                           f"{seconds:.2f}" if seconds <= REFUSAL_SECONDS else f"[red]{seconds:.2f}[/red]")
     console.print(table)
     return held
@@ -197,12 +197,12 @@ def refusals(found: Sequence[Case], console: Console) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./go bench intake", description=__doc__)
     parser.add_argument("--rounds", type=int, default=40)
-    given = parser.parse_args()
+    options = parser.parse_args()
     console = Console(highlight=False, width=140)
-    found = cases(lambda line: console.print(f"[yellow]{line}[/yellow]"))
-    ratio = by_dialect(found, given.rounds, console)
-    linear = by_size(found, max(5, given.rounds // 4), console)
-    quick = refusals(found, console)
+    measured = cases(lambda line: console.print(f"[yellow]{line}[/yellow]"))
+    ratio = by_dialect(measured, options.rounds, console)
+    linear = by_size(measured, max(5, options.rounds // 4), console)
+    quick = refusals(measured, console)
     for name, held in ((f"FHIR intake at most {TARGET} times the bare model validation", ratio),
                        (f"CPU per KB never more than {SLOPE} times that of the smallest message", linear),
                        (f"too much is refused within {REFUSAL_SECONDS:.0f} s", quick)):

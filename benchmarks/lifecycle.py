@@ -273,11 +273,12 @@ def show(console: Console, measured: dict[str, Measured]) -> None:
     table = Table("", "N", "rx/s", "CPU-ms/rx: worker", "drawing", "Prefect", "PostgreSQL", "a piece", "commits", "statements",
                   "s since all were due: p50", "p95", "rows left/rx", "bytes left/rx",
                   title="all due at once; rows and bytes: in the orchestrator's own database")
-    for one in measured.values():
-        table.add_row(NAMES[one.contender], str(one.count), f"{one.rate:.1f}", f"{one.worker:.1f}", f"{one.drawing:.1f}",
-                      f"{one.server:.1f}", f"{one.postgres:.1f}", f"{one.piece:.1f}",
-                      f"{one.load.commits:.1f}", f"{one.load.statements:.0f}", f"{one.p50:.1f}", f"{one.p95:.1f}",
-                      f"{one.rows:.1f}", f"{one.size:,.0f}")
+    for result in measured.values():
+        table.add_row(NAMES[result.contender], str(result.count), f"{result.rate:.1f}", f"{result.worker:.1f}",
+                      f"{result.drawing:.1f}",
+                      f"{result.server:.1f}", f"{result.postgres:.1f}", f"{result.piece:.1f}",
+                      f"{result.load.commits:.1f}", f"{result.load.statements:.0f}", f"{result.p50:.1f}", f"{result.p95:.1f}",
+                      f"{result.rows:.1f}", f"{result.size:,.0f}")
     console.print(table)
 
 
@@ -303,12 +304,12 @@ def verdict(measured: dict[str, Measured], waits: list[float]) -> tuple[str, int
         if not us or kind not in measured or "plain" not in measured:
             missing.append(NAMES[kind])
             continue
-        one, plain = measured[kind], measured["plain"]
-        costs = one.cpu - us.cpu
-        held &= one.rate / plain.rate >= least and costs <= DRAWING and one.lag <= allowed
-        held &= kind != "lagging" or one.catching_up >= CATCHING_UP
-        words.append(f"{kind} window {one.rate / plain.rate:.2f} of (a) ({one.faster_than(plain):.2f} at equal pace), "
-                     f"{costs:.0f} CPU-ms, {one.lag:.0f} s behind when the work was done, then {one.catching_up:.1f}/s")
+        ours, plain = measured[kind], measured["plain"]
+        costs = ours.cpu - us.cpu
+        held &= ours.rate / plain.rate >= least and costs <= DRAWING and ours.lag <= allowed
+        held &= kind != "lagging" or ours.catching_up >= CATCHING_UP
+        words.append(f"{kind} window {ours.rate / plain.rate:.2f} of (a) ({ours.faster_than(plain):.2f} at equal pace), "
+                     f"{costs:.0f} CPU-ms, {ours.lag:.0f} s behind when the work was done, then {ours.catching_up:.1f}/s")
     if waits:
         worst = percentile(waits, 0.95)
         held &= worst <= IDLE_SECONDS
@@ -320,8 +321,8 @@ def verdict(measured: dict[str, Measured], waits: list[float]) -> tuple[str, int
         words.append(f"{us.size:,.0f} bytes in Prefect per prescription")
     else:
         missing.insert(0, NAMES["ours"])
-    said = f"lifecycle: {', '.join(words) or 'no target'}" + (f"; not measured: {', '.join(missing)}" if missing else "")
-    return said, 1 if not held else 2 if missing else 0
+    sentence = f"lifecycle: {', '.join(words) or 'no target'}" + (f"; not measured: {', '.join(missing)}" if missing else "")
+    return sentence, 1 if not held else 2 if missing else 0
 
 
 def main() -> int:
@@ -333,7 +334,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=CORES, help="worker processes of each contender")
     parser.add_argument("--only", nargs="*", choices=list(NAMES), default=list(NAMES), help="contenders")
     parser.add_argument("--profile", action="store_true", help="where our worker spends its CPU")
-    given = parser.parse_args()
+    options = parser.parse_args()
     configure("ERROR")
     console = Console(highlight=False, width=180)
     measured: dict[str, Measured] = {}
@@ -341,18 +342,18 @@ def main() -> int:
     with (tempfile.TemporaryDirectory(prefix="sybench") as name, Processes(Path(name) / "logs") as processes,
           postgres(shared_preload_libraries="pg_stat_statements") as server):
         rig = Rig(Path(name), processes, server)
-        for kind in given.only:
+        for kind in options.only:
             if kind == "floor" and "ours" not in measured:
                 continue
-            samples = Path(name) / "samples.json" if given.profile and kind == "ours" else None
-            count = given.stock if kind == "stock" else given.prescriptions
+            samples = Path(name) / "samples.json" if options.profile and kind == "ours" else None
+            count = options.stock if kind == "stock" else options.prescriptions
             console.print(f"· {NAMES[kind]}: {count} prescriptions")
-            measured[kind] = measure(rig, kind, count, given.workers, samples)
+            measured[kind] = measure(rig, kind, count, options.workers, samples)
             if samples:
                 console.print("\n".join(summary(samples)))
-        if given.idle:
-            console.print(f"· idle: {given.idle} prescriptions, one at a time")
-            waits = idle(rig, given.idle)
+        if options.idle:
+            console.print(f"· idle: {options.idle} prescriptions, one at a time")
+            waits = idle(rig, options.idle)
             console.print(f"intake to review queue: p50 {percentile(waits, 0.5):.2f} s, p95 {percentile(waits, 0.95):.2f} s")
     if measured:
         show(console, measured)

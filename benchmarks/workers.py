@@ -134,17 +134,17 @@ def main() -> int:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prescriptions", type=int, default=1000)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
-    given = parser.parse_args()
+    options = parser.parse_args()
     configure("ERROR")
     console = Console(highlight=False, width=180)
     measured: list[Measured] = []
     with (tempfile.TemporaryDirectory(prefix="sybench") as name, Processes(Path(name) / "logs") as processes,
           postgres() as server):
         rig = Rig(Path(name), processes, server)
-        for workers in given.workers:
+        for workers in options.workers:
             for kind in ("plain", "ours"):
-                console.print(f"· {kind}, {workers} workers: {given.prescriptions} prescriptions")
-                measured.append(measure(rig, kind, workers, given.prescriptions))
+                console.print(f"· {kind}, {workers} workers: {options.prescriptions} prescriptions")
+                measured.append(measure(rig, kind, workers, options.prescriptions))
     console.print(_table(measured))
     double = 0
     for plain, ours in zip(measured[::2], measured[1::2], strict=True):

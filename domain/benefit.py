@@ -151,11 +151,11 @@ def _line_pool(splits: Sequence[Split], deductible: Fen, ratio: Decimal, pool: F
     """The pool's share of each line, in order; the rounding residue goes to the last line with room."""
     shares: list[int] = []
     rooms: list[int] = []
-    for one in splits:
-        eaten = min(one.eligible, deductible)
+    for split in splits:
+        eaten = min(split.eligible, deductible)
         deductible = Fen(deductible - eaten)
-        rooms.append(one.eligible - eaten)
-        shares.append(min(share(one.eligible - eaten, ratio), pool - sum(shares)))
+        rooms.append(split.eligible - eaten)
+        shares.append(min(share(split.eligible - eaten, ratio), pool - sum(shares)))
     residue = pool - sum(shares)
     for place in reversed(range(len(shares))):
         added = min(residue, rooms[place] - shares[place])
@@ -199,8 +199,8 @@ def benefit_line(line: OrderLine, knowledge: Knowledge, selfpay: bool) -> Benefi
 
 def restricted(drug: str, knowledge: Knowledge) -> bool:
     """Whether the fund pays a catalogue's drug under conditions only (F-04)."""
-    known = knowledge.drug(drug)
-    return known is not None and bool(knowledge.index.restrictions.rows(known))
+    entry = knowledge.drug(drug)
+    return entry is not None and bool(knowledge.index.restrictions.rows(entry))
 
 
 def forecast(

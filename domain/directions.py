@@ -70,33 +70,33 @@ class Coded:
 
 def contradicts(words: str, codes: Coded) -> bool:
     """Whether the words plainly say another frequency, dose or route than the codes."""
-    said = _plain(words)
-    return (_another(rhythms(said), codes.per_day) or _another_dose(said, codes) or _another_route(said, codes.route))
+    plain = _plain(words)
+    return (_another(rhythms(plain), codes.per_day) or _another_dose(plain, codes) or _another_route(plain, codes.route))
 
 
 def rhythms(words: str) -> list[tuple[Fraction, Fraction]]:
     """Every frequency the words name, in times a day, as the least and the most of each."""
-    said = _plain(words)
-    found = [_between(match, per) for pattern, per in _RHYTHMS for match in pattern.finditer(said)]
-    found += [(per_day, per_day) for pattern, per_day in _WORDS if pattern.search(said)]
-    found += [(per_day, per_day) for per_day in (_LATIN[match[1].lower()] for match in _LATIN_WORD.finditer(said))]
-    for match in _INTERVAL.finditer(said):
+    plain = _plain(words)
+    ranges = [_between(match, per) for pattern, per in _RHYTHMS for match in pattern.finditer(plain)]
+    ranges += [(per_day, per_day) for pattern, per_day in _WORDS if pattern.search(plain)]
+    ranges += [(per_day, per_day) for per_day in (_LATIN[match[1].lower()] for match in _LATIN_WORD.finditer(plain))]
+    for match in _INTERVAL.finditer(plain):
         hours = _number(match["hours"])
         if hours:
-            found.append((24 / hours, 24 / hours))
-    return found
+            ranges.append((24 / hours, 24 / hours))
+    return ranges
 
 
-def _another(said: list[tuple[Fraction, Fraction]], coded: Fraction | None) -> bool:
+def _another(stated: list[tuple[Fraction, Fraction]], coded: Fraction | None) -> bool:
     """Nothing of what the words name is what the code says."""
-    return coded is not None and bool(said) and not any(low <= coded <= high for low, high in said)
+    return coded is not None and bool(stated) and not any(low <= coded <= high for low, high in stated)
 
 
-def _another_dose(said: str, codes: Coded) -> bool:
+def _another_dose(words: str, codes: Coded) -> bool:
     if codes.dose is None:
         return False
     compared = []
-    for match in (match for pattern in _DOSES for match in pattern.finditer(said)):
+    for match in (match for pattern in _DOSES for match in pattern.finditer(words)):
         times = _times(codes, match["unit"])
         if times is None:
             return False  # one of the doses cannot be compared, and it may be the right one
@@ -118,19 +118,19 @@ def _times(codes: Coded, unit: str) -> Fraction | None:
     return None
 
 
-def _another_route(said: str, route: str) -> bool:
+def _another_route(words: str, route: str) -> bool:
     if route not in _ROUTES:
         return False
-    if any(word in said for word in _ROUTES[route]):
+    if any(word in words for word in _ROUTES[route]):
         return False
     others = [word for other, words in _ROUTES.items() if other != route for word in words]
-    return any(word in said for word in (*others, *_OTHER_ROUTES))
+    return any(word in words for word in (*others, *_OTHER_ROUTES))
 
 
 def routes_differ(words: str, name: str) -> bool:
     """Whether words plainly name another route than the name of a code does: `静脉注射` beside `口服`."""
-    said, meant = _routes(words), _routes(name)
-    return bool(said and meant and not said & meant)
+    named, meant = _routes(words), _routes(name)
+    return bool(named and meant and not named & meant)
 
 
 def _routes(words: str) -> set[str]:

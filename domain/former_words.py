@@ -82,16 +82,16 @@ def event_of(reason: str, detail: object) -> tuple[Event, Mapping[str, Any]] | N
 
     None for what this release does not know. A tampered row may lack arguments.
     """
-    given = detail if isinstance(detail, Mapping) else {}
+    stored = detail if isinstance(detail, Mapping) else {}
     if reason in _EVENT_CODES:
-        return Event(reason), given
+        return Event(reason), stored
     for pattern, event, renamed in _EVENTS:
         if match := re.fullmatch(pattern, reason):
             new, _, former = renamed.partition("=")
-            arguments = {**given, **({new: given[former]} if former in given else {}), **match.groupdict()}
+            arguments = {**stored, **({new: stored[former]} if former in stored else {}), **match.groupdict()}
             if event is Event.NO_STORE:
-                return event, arguments | _why_no_store(str(given.get("why", "")))
-            if event is Event.WORD_AFTER_ORDER and "said" in given:
+                return event, arguments | _why_no_store(str(stored.get("why", "")))
+            if event is Event.WORD_AFTER_ORDER and "said" in stored:
                 # A prescription may have been cancelled too; such a row names the word in its detail.
                 return Event.WORD_AFTER_END, arguments | {"prescription_was": arguments["order_was"]}
             return event, arguments
@@ -114,4 +114,4 @@ def _why_no_store(why: str) -> dict[str, Any]:
         return {}
     if silent := re.fullmatch(r"no store has it \((?:(.*) did not answer|all asked)\)", why):
         return {"refused": {}, "silent": silent[1].split(", ") if silent[1] else []}
-    return {"refused": dict(Counter(one.rpartition(": ")[2] for one in why.split("; ")))}
+    return {"refused": dict(Counter(reason.rpartition(": ")[2] for reason in why.split("; ")))}

@@ -26,8 +26,8 @@ def _label(item: Item, frequencies: Mapping[str, Frequency]) -> Label:
     return Label(item.line, item.name, usage, item.directions, item.note, mark)
 
 
-def _decoction(said: Decoction) -> str:
-    return f"{said.doses} 剂，{_word(DECOCTION_METHODS, said.method)}，每日分 {said.times} 次"
+def _decoction(decoction: Decoction) -> str:
+    return f"{decoction.doses} 剂，{_word(DECOCTION_METHODS, decoction.method)}，每日分 {decoction.times} 次"
 
 
 def _word(table: Mapping[str, Two], code: str) -> str:

@@ -81,8 +81,8 @@ def rank(
     prescription's id), so that no fixed store wins.
     """
     ranked = [_judge(quote, wanted, policy, ceilings, shares, excluded) for quote in quotes]
-    return sorted(ranked, key=lambda one: (not one.eligible, -one.score, one.quote.total, one.quote.minutes,
-                                           _lot(key, one.quote)))
+    return sorted(ranked, key=lambda ranking: (not ranking.eligible, -ranking.score, ranking.quote.total, ranking.quote.minutes,
+                                           _lot(key, ranking.quote)))
 
 
 def _lot(key: str, quote: Quote) -> str:
@@ -154,12 +154,12 @@ def _sentences(quote: Quote, terms: Mapping[str, Decimal], total: Decimal, reaso
     worst = max(terms.keys() - set(best), key=lambda name: ((1 - terms[name]) * WEIGHTS[name], name))
     facts = f"{quote.minutes} 分钟,{yuan(quote.total)} 元"
     facts_en = f"{quote.minutes} minutes, {yuan(quote.total)} yuan"
-    (one, one_en), (two, two_en), (minus, minus_en) = (TERM_WORDS[name] for name in (*best, worst))
+    (first, first_en), (two, two_en), (minus, minus_en) = (TERM_WORDS[name] for name in (*best, worst))
     lost, lost_en = ("", "") if terms[worst] == 1 else (
         f",其余各项中失分最多的是{minus}", f", and of the rest loses most on \"{minus_en}\"")
     return (
-        f"{store} 得 {total} 分({facts}):加分最多的是{one}、{two}{lost}。",
-        f"{store} scores {total} ({facts_en}): it gains most from \"{one_en}\" and \"{two_en}\"{lost_en}.",
+        f"{store} 得 {total} 分({facts}):加分最多的是{first}、{two}{lost}。",
+        f"{store} scores {total} ({facts_en}): it gains most from \"{first_en}\" and \"{two_en}\"{lost_en}.",
     )
 
 

@@ -347,23 +347,23 @@ def happening(reason: str, detail: object, name: Name = lambda slug: Two(slug, s
 
     An event that this release does not know is shown as it is stored.
     """
-    known = event_of(reason, detail)
-    return Two(reason, "") if known is None else _filled(EVENTS[known[0]], known[1], name)
+    event = event_of(reason, detail)
+    return Two(reason, "") if event is None else _filled(EVENTS[event[0]], event[1], name)
 
 
 def waiting(stored: str, name: Name = lambda slug: Two(slug, slug)) -> Two:
     """What a prescription waits for, by its `waiting_for`; one that this release does not know as it is stored."""
-    known = wait_of(stored)
-    return Two(stored, "") if known is None else _filled(WAITS[known[0]], {"chain": known[1]}, name)
+    wait = wait_of(stored)
+    return Two(stored, "") if wait is None else _filled(WAITS[wait[0]], {"chain": wait[1]}, name)
 
 
 def _filled(words: Two, arguments: Mapping[str, Any], name: Name) -> Two:
     needed = [field for _, field, _, _ in Formatter().parse(words.zh) if field]
     if not needed:
         return words
-    given = {field: _argument(field, arguments.get(field), name) for field in needed}
-    return Two(words.zh.format_map({field: one.zh for field, one in given.items()}),
-               words.en.format_map({field: one.en for field, one in given.items()}))
+    texts = {field: _argument(field, arguments.get(field), name) for field in needed}
+    return Two(words.zh.format_map({field: text.zh for field, text in texts.items()}),
+               words.en.format_map({field: text.en for field, text in texts.items()}))
 
 
 _CODED: Mapping[str, Mapping[str, Two]] = {
@@ -375,12 +375,12 @@ _CODED: Mapping[str, Mapping[str, Two]] = {
 def _argument(field: str, value: Any, name: Name) -> Two:
     """One argument in words; a question mark for one that a tampered row lacks."""
     if field == "findings" and isinstance(value, list):
-        return _findings([one for one in value if isinstance(one, dict)])
+        return _findings([finding for finding in value if isinstance(finding, dict)])
     if field == "refused" and isinstance(value, dict):
         return _list([Two(f"{REASONS[reason][0]} {count} 家", f"{REASONS[reason][1]} ({count})")
                       for reason, count in value.items() if reason in REASONS], Two("无报价", "no quotes"))
     if isinstance(value, list):
-        return _list([_named(str(one), name) if field == "silent" else Two(str(one), str(one)) for one in value],
+        return _list([_named(str(text), name) if field == "silent" else Two(str(text), str(text)) for text in value],
                      Two("无", "none"))
     if not isinstance(value, str | int):
         return Two("？", "?")
@@ -395,14 +395,15 @@ def _named(slug: str, name: Name) -> Two:
     return Two(words.zh, words.en or slug)
 
 
-def _findings(found: list[dict[str, Any]]) -> Two:
+def _findings(findings: list[dict[str, Any]]) -> Two:
     """How many of each severity, and which of them block."""
-    counts = {severity: sum(one.get("severity") == severity for one in found) for severity in Severity}
+    counts = {severity: sum(finding.get("severity") == severity for finding in findings) for severity in Severity}
     words = _list([Two(f"{count} 项{SEVERITIES[severity].zh}", f"{count} {SEVERITIES[severity].en}")
                    for severity, count in counts.items() if count], Two("未发现问题", "nothing found"))
-    blocks = ", ".join(f"{one.get('code')} ({one.get('rule')})" for one in found if one.get("severity") == Severity.BLOCK)
+    blocks = ", ".join(f"{finding.get('code')} ({finding.get('rule')})"
+                       for finding in findings if finding.get("severity") == Severity.BLOCK)
     return Two(f"{words.zh}：{blocks}", f"{words.en}: {blocks}") if blocks else words
 
 
 def _list(words: list[Two], nothing: Two) -> Two:
-    return Two("、".join(one.zh for one in words), ", ".join(one.en for one in words)) if words else nothing
+    return Two("、".join(text.zh for text in words), ", ".join(text.en for text in words)) if words else nothing

@@ -91,12 +91,12 @@ ALERTS = (
 async def alert(alert: str, about: str = "") -> State:
     """Raise an alert as an artifact with the key `alert-…`. Started by an automation; `about` is what it was about."""
     settings = get_settings()
-    known = WORDS.get(alert)
+    texts = WORDS.get(alert)
     run = about.removeprefix("prefect.flow-run.") if about.startswith("prefect.flow-run.") else ""
-    lines = [f"# {known.what if known else alert}", known.cure if known else "", f"[board]({settings.gateway_url}/)",
+    lines = [f"# {texts.what if texts else alert}", texts.cure if texts else "", f"[board]({settings.gateway_url}/)",
              f"[run]({settings.prefect_ui_url}/runs/flow-run/{run})" if run else ""]
     await create_markdown_artifact(  # type: ignore[misc]
-        "\n\n".join(line for line in lines if line), key=f"alert-{alert}", description=known.what if known else alert)
+        "\n\n".join(line for line in lines if line), key=f"alert-{alert}", description=texts.what if texts else alert)
     log.error("alert.raised", alert=alert, about=about)
     return Completed(name="Raised")
 
@@ -114,7 +114,7 @@ def declared(deployment: UUID, webhook: UUID | None = None) -> list[AutomationCo
                              match_related={"prefect.resource.role": "flow", "prefect.resource.name": _our_flows()},
                              within=ZOMBIE_AFTER),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its heartbeat stopped: the process is gone")])
-    return [zombies, *(_alerting(one, deployment, webhook) for one in ALERTS)]
+    return [zombies, *(_alerting(alert, deployment, webhook) for alert in ALERTS)]
 
 
 def _our_flows() -> list[str]:
@@ -150,17 +150,17 @@ async def apply(client: PrefectClient, wanted: Sequence[AutomationCore]) -> Appl
     by_name: dict[str, Automation] = {}
     twice = []
     # Two operations workers that start together both find nothing and both create. Each then keeps the same one.
-    for found in sorted(there, key=lambda found: found.id):
-        if by_name.setdefault(found.name, found) is not found:
-            twice.append(found)
+    for existing in sorted(there, key=lambda existing: existing.id):
+        if by_name.setdefault(existing.name, existing) is not existing:
+            twice.append(existing)
     created = updated = 0
-    for one in wanted:
-        old = by_name.pop(one.name, None)
+    for automation in wanted:
+        old = by_name.pop(automation.name, None)
         if old is None:
-            await client.create_automation(one)
+            await client.create_automation(automation)
             created += 1
-        elif _shape(old) != _shape(one):
-            await client.update_automation(old.id, one.model_copy(update={"enabled": old.enabled}))
+        elif _shape(old) != _shape(automation):
+            await client.update_automation(old.id, automation.model_copy(update={"enabled": old.enabled}))
             updated += 1
     gone = [*by_name.values(), *twice]
     for one_gone in gone:
@@ -193,17 +193,17 @@ async def _webhook(client: PrefectClient, settings: Settings) -> UUID | None:
     Whoever may use Prefect's API may read its blocks, so it holds neither that address nor any secret of a partner.
     """
     try:
-        found = await client.read_block_document_by_name(BLOCK, "webhook")
+        document = await client.read_block_document_by_name(BLOCK, "webhook")
     except ObjectNotFound:
-        found = None
+        document = None
     if not settings.alert_webhook.get_secret_value():
-        if found:
-            await client.delete_block_document(found.id)
+        if document:
+            await client.delete_block_document(document.id)
         return None
     url, headers = f"{settings.gateway_url}/api/alerts", {"Authorization": f"Bearer {bell(make_cipher(settings))}",
                                                           "Content-Type": "application/json"}
-    if found and (found.data.get("url"), found.data.get("headers")) == (url, headers):
-        return found.id
+    if document and (document.data.get("url"), document.data.get("headers")) == (url, headers):
+        return document.id
     block = Webhook(url=SecretStr(url), headers=SecretDict(headers))
     return await block.asave(BLOCK, overwrite=True, client=client)
 

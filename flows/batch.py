@@ -35,6 +35,6 @@ async def batch_of_prescriptions(prescriptions: list[str]) -> State:
 
 
 def _summary(ended: Sequence[Hop], beside: int) -> str:
-    ends = Counter("to retry" if one.error else str(one.end) for one in ended)
+    ends = Counter("to retry" if ending.error else str(ending.end) for ending in ended)
     ends += Counter({"still waiting for a slow partner": beside})
     return ", ".join(f"{count} {end}" for end, count in ends.most_common())

@@ -63,7 +63,7 @@ async def _unseen(client: PrefectClient, run: UUID, looking_for: set[str]) -> se
     seen = set()
     if "task run" in looking_for:
         tasks = await client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])))
-        if any(one.state and one.state.is_completed() for one in tasks):
+        if any(task_run.state and task_run.state.is_completed() for task_run in tasks):
             seen.add("task run")
     if "event" in looking_for:
         answer = await client.request("POST", "/events/filter", json={"limit": 1, "filter": {

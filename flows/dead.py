@@ -44,7 +44,7 @@ class Stuck:
 
     @property
     def total(self) -> int:
-        return sum(getattr(self, one.name) for one in fields(self))
+        return sum(getattr(self, count.name) for count in fields(self))
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,15 @@ LATE_AFTER = timedelta(minutes=2)
 async def tidy(now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Stuck:
     """Move every stuck run of ours on; how many by state. `now` is Prefect's clock, not the city's."""
     async with get_client() as client:
-        found = {}
+        tidied = {}
         for name, rule in RULES.items():
             runs = await _runs(client, OURS, FlowRunFilterState(type=FlowRunFilterStateType(any_=[rule.state])))
             runs += await _made_by_hand(client, rule.state)
-            found[name] = await _say(client, _older(runs, now() - rule.after), rule.verdict)
+            tidied[name] = await _say(client, _older(runs, now() - rule.after), rule.verdict)
         late = await _runs(client, OURS, FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"])))
-        found["late"] = await _say(client, _superseded(_older(late, now() - LATE_AFTER), late), lambda: Cancelled(
+        tidied["late"] = await _say(client, _superseded(_older(late, now() - LATE_AFTER), late), lambda: Cancelled(
             message="nobody took it up; a younger run of the same schedule does its work"))
-    return Stuck(**found)
+    return Stuck(**tidied)
 
 
 async def bury_own(worker: str) -> int:
@@ -105,15 +105,15 @@ async def _made_by_hand(client: PrefectClient, state: StateType) -> list[FlowRun
 
 async def _runs(client: PrefectClient, flows: FlowFilter, state: FlowRunFilterState) -> list[FlowRun]:
     """Runs of those flows in that state, oldest first."""
-    found: list[FlowRun] = []
-    while len(found) < AT_ONCE:
+    runs: list[FlowRun] = []
+    while len(runs) < AT_ONCE:
         page = await client.read_flow_runs(
-            flow_filter=flows, flow_run_filter=FlowRunFilter(state=state), limit=PAGE, offset=len(found),
+            flow_filter=flows, flow_run_filter=FlowRunFilter(state=state), limit=PAGE, offset=len(runs),
             sort=FlowRunSort.EXPECTED_START_TIME_ASC)
-        found += page
+        runs += page
         if len(page) < PAGE:
             break
-    return found
+    return runs
 
 
 def _older(runs: Iterable[FlowRun], moment: datetime) -> list[FlowRun]:

@@ -37,25 +37,25 @@ class Batch:
 
     @property
     def ids(self) -> list[str]:
-        return [one.id for one in self.due]
+        return [row.id for row in self.due]
 
     @property
     def name(self) -> str:
         """What is done for how many. No id: whoever looks for one finds the prescription's own run, and that one only."""
-        stages = ", ".join(sorted({STAGES[one.status] for one in self.due}))
-        return f"batch of {len(self.due)}: {stages}{' (again)' if all(one.attempts for one in self.due) else ''}"
+        stages = ", ".join(sorted({STAGES[row.status] for row in self.due}))
+        return f"batch of {len(self.due)}: {stages}{' (again)' if all(row.attempts for row in self.due) else ''}"
 
     @property
     def tags(self) -> list[str]:
-        return sorted({"batch"} | {f"stage:{STAGES[one.status]}" for one in self.due}
-                      | {f"hospital:{one.hospital}" for one in self.due}
-                      | {f"chain:{one.chain}" for one in self.due if one.chain}
-                      | ({"retry"} if any(one.attempts for one in self.due) else set()))
+        return sorted({"batch"} | {f"stage:{STAGES[row.status]}" for row in self.due}
+                      | {f"hospital:{row.hospital}" for row in self.due}
+                      | {f"chain:{row.chain}" for row in self.due if row.chain}
+                      | ({"retry"} if any(row.attempts for row in self.due) else set()))
 
 
 def batches(due: Sequence[Due], limit: int) -> list[Batch]:
     """What failed before apart from the rest, each up to the limit: troubles of one cause come back together."""
-    groups = [one for one in due if one.attempts], [one for one in due if not one.attempts]
+    groups = [row for row in due if row.attempts], [row for row in due if not row.attempts]
     return [Batch(tuple(group[i:i + limit])) for group in groups for i in range(0, len(group), limit)]
 
 
@@ -124,8 +124,8 @@ class Dispatcher:
             due = prescriptions.lease_due(session, token, at=self._city.now(), lease=self._lease,
                                           limit=count, without=full)
         # What we still hold has lost its lease to a stall of ours: it keeps the new one, and does not run twice.
-        fresh = [one for one in due if one.id not in self._held]
-        self._held |= {one.id: (token, one.lane) for one in due}
+        fresh = [row for row in due if row.id not in self._held]
+        self._held |= {row.id: (token, row.lane) for row in due}
         return batches(fresh, self._settings.batch_limit)
 
     def _portion(self) -> int:
@@ -154,7 +154,7 @@ class Dispatcher:
         finally:
             for prescription_id, hop in slow.items():
                 self._go_on_with(prescription_id, hop)
-            self._let_go([one for one in batch.ids if one not in slow])
+            self._let_go([id for id in batch.ids if id not in slow])
         log.info("run.ended", run=batch.name, seconds=round(time.monotonic() - started, 2), beside=len(slow))
 
     def _go_on_with(self, prescription_id: str, hop: asyncio.Task[Hop]) -> None:
@@ -165,7 +165,7 @@ class Dispatcher:
 
     def _let_go(self, ids: Iterable[str]) -> None:
         """Give leases back; if even that fails, they run out."""
-        held = {one: self._held.pop(one)[0] for one in ids}
+        held = {id: self._held.pop(id)[0] for id in ids}
         with contextlib.suppress(Exception), self._city.db.transaction("lease.released") as session:
             for token, of_it in _by_token(held).items():
                 prescriptions.release(session, token, of_it)
@@ -212,14 +212,14 @@ class Dispatcher:
                 await asyncio.wait_for(done.wait(), self._settings.lease_seconds / 3)
             try:
                 with self._city.db.transaction("lease.renewed") as session:
-                    for token, ids in _by_token({one: token for one, (token, _) in self._held.items()}).items():
+                    for token, ids in _by_token({id: token for id, (token, _) in self._held.items()}).items():
                         prescriptions.renew(session, token, ids, until=self._city.now() + self._lease)
             except Exception as error:
                 log.error("lease.not_renewed", error=type(error).__name__)
 
 
 def _by_token(held: Mapping[str, str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    by_token: dict[str, list[str]] = {}
     for prescription_id, token in held.items():
-        found.setdefault(token, []).append(prescription_id)
-    return found
+        by_token.setdefault(token, []).append(prescription_id)
+    return by_token

@@ -55,70 +55,71 @@ async def check_prefect(settings: Settings) -> list[CheckResult]:
         async with asyncio.timeout(PATIENCE):
             with temporary_settings({PREFECT_API_URL: address}):
                 async with get_client() as client:
-                    found = await _ask(client)
+                    results = await _ask(client)
     except Exception as error:
         # Its own words may hold the address with a password.
-        found = [_PASSWORD if isinstance(error, PrefectHTTPStatusError) and error.response.status_code == 401 else
+        results = [_PASSWORD if isinstance(error, PrefectHTTPStatusError) and error.response.status_code == 401 else
                  act("prefect", "prefect-down", f"没有应答（{type(error).__name__}）", f"does not answer ({type(error).__name__})",
                      "启动 Prefect 服务，核对 PREFECT_API_URL", "start its server; check PREFECT_API_URL")]
     if not PREFECT_API_URL.value():
-        found.append(watch("prefect", "prefect-setup", "未设置 PREFECT_API_URL", "PREFECT_API_URL is not set here",
+        results.append(watch("prefect", "prefect-setup", "未设置 PREFECT_API_URL", "PREFECT_API_URL is not set here",
                            "按 docs/operations.md 设置，工作进程需要它", "set it as in docs/operations.md: workers need it"))
-    return [replace(one, milliseconds=round((time.monotonic() - began) * 1000)) for one in found]
+    return [replace(result, milliseconds=round((time.monotonic() - began) * 1000)) for result in results]
 
 
 async def _ask(client: PrefectClient) -> list[CheckResult]:
     server = await client.api_version()
     facts = await prefect_server.ask()
-    found = [act("prefect", "prefect-setup", one.text, one.text_en, one.cure, one.cure_en)
-             for one in (judge_prefect(facts) if facts else [])]
-    deployed = {one.name: one for one in await client.read_deployments(limit=200)}
-    found += check_deployments(declared(), deployed)
-    found += await _automations(client)
-    found += await _pool(client)
+    results = [act("prefect", "prefect-setup", result.text, result.text_en, result.cure, result.cure_en)
+             for result in (judge_prefect(facts) if facts else [])]
+    deployed = {deployment.name: deployment for deployment in await client.read_deployments(limit=200)}
+    results += check_deployments(declared(), deployed)
+    results += await _automations(client)
+    results += await _pool(client)
     late = await client.read_flow_runs(limit=200, flow_run_filter=FlowRunFilter(
         state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"]))))
     if late:
-        found.append(act("prefect", "prefect-setup", f"{len(late)} 个运行已迟到", f"{len(late)} runs are late", *OPERATE))
-    return found or [fine("prefect", f"{server}，{len(deployed)} 个部署", f"{server}, {len(deployed)} deployments")]
+        results.append(act("prefect", "prefect-setup", f"{len(late)} 个运行已迟到", f"{len(late)} runs are late", *OPERATE))
+    return results or [fine("prefect", f"{server}，{len(deployed)} 个部署", f"{server}, {len(deployed)} deployments")]
 
 
 def check_deployments(declared: Sequence[Mapping[str, Any]], there: Mapping[str, DeploymentResponse]) -> list[CheckResult]:
     """Whether Prefect knows each deployment of prefect.yaml as it is now, with its schedule running."""
-    found = []
-    missing = [one["name"] for one in declared if one["name"] not in there]
+    results = []
+    missing = [deployment["name"] for deployment in declared if deployment["name"] not in there]
     if missing:
-        found.append(act("prefect", "prefect-setup", f"缺少部署 {', '.join(missing)}",
+        results.append(act("prefect", "prefect-setup", f"缺少部署 {', '.join(missing)}",
                          f"deployments are missing: {', '.join(missing)}", *DEPLOY))
-    for one in declared:
-        known = there.get(one["name"])
-        if known is None:
+    for deployment in declared:
+        deployed = there.get(deployment["name"])
+        if deployed is None:
             continue
-        if known.entrypoint != one["entrypoint"]:
-            found.append(act("prefect", "prefect-setup", f"部署 {one['name']} 不是本版本的",
-                             f"deployment {one['name']} is of another release", *DEPLOY))
-        if one.get("schedules") and (known.paused or not any(schedule.active for schedule in known.schedules)):
-            found.append(act("prefect", "prefect-setup", f"部署 {one['name']} 的定时已停", f"the schedule of {one['name']} is off",
-                             f"在 Prefect 中恢复部署 {one['name']}", f"resume {one['name']} under Deployments"))
-    return found
+        if deployed.entrypoint != deployment["entrypoint"]:
+            results.append(act("prefect", "prefect-setup", f"部署 {deployment['name']} 不是本版本的",
+                             f"deployment {deployment['name']} is of another release", *DEPLOY))
+        if deployment.get("schedules") and (deployed.paused or not any(schedule.active for schedule in deployed.schedules)):
+            results.append(act("prefect", "prefect-setup", f"部署 {deployment['name']} 的定时已停",
+                               f"the schedule of {deployment['name']} is off",
+                             f"在 Prefect 中恢复部署 {deployment['name']}", f"resume {deployment['name']} under Deployments"))
+    return results
 
 
 async def _automations(client: PrefectClient) -> list[CheckResult]:
-    wanted = {one.name for one in automations.declared(uuid4())}
-    there = {one.name: one for one in await client.read_automations(
+    wanted = {automation.name for automation in automations.declared(uuid4())}
+    there = {automation.name: automation for automation in await client.read_automations(
         automations=AutomationFilter(tags=AutomationFilterTags(all_=[automations.TAG])), limit=200)}
     missing = sorted(name for name in wanted if name not in there)
     off = sorted(name for name in wanted if name in there and not there[name].enabled)
-    found = []
+    results = []
     if missing:
-        found.append(act("prefect", "prefect-setup", f"缺少自动化 {', '.join(missing)}",
+        results.append(act("prefect", "prefect-setup", f"缺少自动化 {', '.join(missing)}",
                          f"automations are missing: {', '.join(missing)}",
                          "运行 .venv/bin/python -m flows.automations", "run .venv/bin/python -m flows.automations"))
     if off:
-        found.append(watch("prefect", "prefect-setup", f"自动化已停用 {', '.join(off)}",
+        results.append(watch("prefect", "prefect-setup", f"自动化已停用 {', '.join(off)}",
                            f"automations are switched off: {', '.join(off)}",
                            "在 Prefect 的 Automations 中启用", "switch them on under Automations"))
-    return found
+    return results
 
 
 async def _pool(client: PrefectClient) -> list[CheckResult]:
@@ -140,26 +141,26 @@ async def _pool(client: PrefectClient) -> list[CheckResult]:
 _MARKS = {Grade.ACT: ("×", "red"), Grade.WATCH: ("!", "yellow"), Grade.FINE: ("✓", "green")}
 
 
-def show(found: Sequence[CheckResult], console: Console) -> None:
+def show(results: Sequence[CheckResult], console: Console) -> None:
     """The worst first, each with its cure and its page; what is fine needs only a line."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
-    for one in found:
-        mark, colour = _MARKS[one.grade]
-        said = Text(_both(one.text, one.text_en))
-        if cure := " · ".join(part for part in (_both(one.cure, one.cure_en), _page(one)) if part):
-            said.append(f"\n→ {cure}", colour)
-        table.add_row(Text(mark, colour), one.area, said)
+    for result in results:
+        mark, colour = _MARKS[result.grade]
+        text = Text(_both(result.text, result.text_en))
+        if cure := " · ".join(part for part in (_both(result.cure, result.cure_en), _page(result)) if part):
+            text.append(f"\n→ {cure}", colour)
+        table.add_row(Text(mark, colour), result.area, text)
     console.print(table)
-    acts, watches = (sum(one.grade is grade for one in found) for grade in (Grade.ACT, Grade.WATCH))
+    acts, watches = (sum(result.grade is grade for result in results) for grade in (Grade.ACT, Grade.WATCH))
     console.print(f"\n{acts} 项需要处理 to act on, {watches} 项留意 to watch" if acts or watches else
                   "\n一切正常 everything is fine")
 
 
-def _page(one: CheckResult) -> str:
-    return f"docs/runbooks/{one.page}.md" if one.page else ""
+def _page(result: CheckResult) -> str:
+    return f"docs/runbooks/{result.page}.md" if result.page else ""
 
 
 def _both(text: str, text_en: str) -> str:
@@ -185,19 +186,19 @@ def _bad_setting(fault: str) -> CheckResult:
 def main() -> int:
     arguments = argparse.ArgumentParser(prog="./go doctor", description=__doc__)
     arguments.add_argument("--json", action="store_true", help="for a program: every verdict, the worst first")
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     try:
         settings = get_settings()
     except NeedsOperator as error:
-        found = bad_settings(error)
+        results = bad_settings(error)
     else:
         log.configure("ERROR")
-        found = asyncio.run(diagnose(settings))
-    if given.json:
-        print(json.dumps([asdict(one) | {"fine": one.fine} for one in found], ensure_ascii=False, indent=2))
+        results = asyncio.run(diagnose(settings))
+    if options.json:
+        print(json.dumps([asdict(result) | {"fine": result.fine} for result in results], ensure_ascii=False, indent=2))
     else:
-        show(found, Console())
-    return 0 if all(one.fine for one in found) else 1
+        show(results, Console())
+    return 0 if all(result.fine for result in results) else 1
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ async def prefect_clients() -> AsyncIterator[None]:
             yield
 
 
-async def asked(client: PrefectClient, method: Literal["POST", "PATCH", "PUT"], path: str, body: object) -> Any:
+async def request(client: PrefectClient, method: Literal["POST", "PATCH", "PUT"], path: str, body: object) -> Any:
     """What Prefect answers; None for nothing. For paths that the client's own list lacks. Raises what the client raises."""
     answer = await client.request(method, cast("Any", path), json=body)
     return answer.json() if answer.content else None

@@ -26,8 +26,8 @@ async def sweep() -> State:
     swept = await upkeep.sweep(city())
     stuck = await tidy()
     get_run_logger().info("%s; %s", swept, stuck)
-    found = swept.forgotten + swept.unknown_outcomes + swept.orphan_holds + swept.mapped + stuck.total
-    return Completed(name="Found nothing" if not found else f"Set right: {found}")
+    total = swept.forgotten + swept.unknown_outcomes + swept.orphan_holds + swept.mapped + stuck.total
+    return Completed(name="Found nothing" if not total else f"Set right: {total}")
 
 
 @flow(name="reconcile-day", flow_run_name="reconcile {day}", persist_result=False, result_storage=NOWHERE)
@@ -43,7 +43,7 @@ async def reconcile(day: str = "open") -> State:
     except ValueError:
         return Failed(message="day: neither open, nor today, nor a date like 2026-11-22")
     try:
-        differ = [str(one) for one in days if not await reconcile_day(home, one)]
+        differ = [str(day) for day in days if not await reconcile_day(home, day)]
     except RxError as error:
         return Failed(message=f"{type(error).__name__}:{error.code}; run it again, nothing is lost")
     if differ:
@@ -58,7 +58,7 @@ async def shapes() -> State:
     Each change is a notice on the board, told once.
     """
     drifts = await asyncio.to_thread(watch_shapes, city())
-    return Completed(name=f"Changed: {', '.join(one.hospital for one in drifts)}" if drifts else "As before")
+    return Completed(name=f"Changed: {', '.join(drift.hospital for drift in drifts)}" if drifts else "As before")
 
 
 @flow(name="anchor", flow_run_name="anchor", persist_result=False, result_storage=NOWHERE)

@@ -99,20 +99,20 @@ def _origins(settings: dict[str, Any]) -> str:
 
 
 def _shared(settings: dict[str, Any]) -> dict[str, str]:
-    found = {}
+    shared = {}
     for name in IN_MEMORY:
         path = name.removeprefix("PREFECT_SERVER_").lower()
-        group = next(one for one in ("events", "concurrency", "worker_channel", "docket") if path.startswith(one))
+        group = next(name for name in ("events", "concurrency", "worker_channel", "docket") if path.startswith(name))
         value = settings.get(group, {}).get(path.removeprefix(f"{group}_"))
         if value is not None:  # An older server does not know all of them.
             # An address may hold a password.
-            found[name] = str(value).partition("://")[0]
-    return found
+            shared[name] = str(value).partition("://")[0]
+    return shared
 
 
 def _database(settings: dict[str, Any]) -> str:
-    told = str(settings.get("connection_url") or settings.get("driver") or "sqlite")
-    return next((kind for kind in ("sqlite", "postgresql") if told.startswith(kind)), "")
+    address = str(settings.get("connection_url") or settings.get("driver") or "sqlite")
+    return next((kind for kind in ("sqlite", "postgresql") if address.startswith(kind)), "")
 
 
 def main() -> None:
@@ -121,14 +121,14 @@ def main() -> None:
     parser.add_argument("part", choices=("all", "api", "services"))
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", default="4200")
-    given = parser.parse_args()
+    options = parser.parse_args()
     settings = get_settings()
     configure(settings.log_level)
     # Half a server is never alone.
-    refuse(judge_prefect(here(settings.prefect_servers if given.part == "all" else max(2, settings.prefect_servers))))
-    words = {"all": ["start", "--host", given.host, "--port", given.port],
-             "api": ["start", "--no-services", "--host", given.host, "--port", given.port],
-             "services": ["services", "start"]}[given.part]
+    refuse(judge_prefect(here(settings.prefect_servers if options.part == "all" else max(2, settings.prefect_servers))))
+    words = {"all": ["start", "--host", options.host, "--port", options.port],
+             "api": ["start", "--no-services", "--host", options.host, "--port", options.port],
+             "services": ["services", "start"]}[options.part]
     os.execv(sys.executable, [sys.executable, "-m", "prefect", "server", *words])  # noqa: S606
 
 

@@ -56,8 +56,8 @@ REFUSED = "not run: this worker runs only the entry points of its own prefect.ya
 
 def declared() -> list[dict[str, Any]]:
     """The deployments of prefect.yaml."""
-    found: list[dict[str, Any]] = yaml.safe_load(DECLARED.read_text(encoding="utf-8"))["deployments"]
-    return found
+    deployments: list[dict[str, Any]] = yaml.safe_load(DECLARED.read_text(encoding="utf-8"))["deployments"]
+    return deployments
 
 
 @cache
@@ -146,8 +146,8 @@ async def _keep_deployed() -> None:
     while True:
         try:
             async with get_client() as client:
-                known = {one.name for one in await client.read_deployments(limit=200)}
-                if not {str(one["name"]) for one in declared()} <= known and await _deploy(client):
+                deployed = {deployment.name for deployment in await client.read_deployments(limit=200)}
+                if not {str(deployment["name"]) for deployment in declared()} <= deployed and await _deploy(client):
                     log.info("deployments.registered")
                 await saved_filters.ensure(client)
         except Exception as error:

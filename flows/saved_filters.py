@@ -10,7 +10,7 @@ from typing import Any
 from prefect.client.orchestration import PrefectClient
 
 from domain.window import NEEDS_A_PERSON
-from flows.home import asked
+from flows.home import request
 from infra.log import get_logger
 from tasks.window import TAG
 
@@ -42,10 +42,10 @@ FILTERS: Mapping[str, Sequence[Filter]] = {
 
 async def ensure(client: PrefectClient) -> int:
     """How many were missing or changed, and are right now. Raises what Prefect's client raises."""
-    there = {one["name"]: one["filters"] for one in await asked(client, "POST", "/saved_searches/filter", {"limit": 200})}
+    there = {saved["name"]: saved["filters"] for saved in await request(client, "POST", "/saved_searches/filter", {"limit": 200})}
     wrong = [name for name, filters in FILTERS.items() if there.get(name) != filters]
     for name in wrong:
-        await asked(client, "PUT", "/saved_searches/", {"name": name, "filters": FILTERS[name]})
+        await request(client, "PUT", "/saved_searches/", {"name": name, "filters": FILTERS[name]})
     if wrong:
         log.info("saved_filters.applied", filters=len(wrong))
     return len(wrong)

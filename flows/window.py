@@ -19,7 +19,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from domain.window import RunState, Stage
 from flows.dead import RULES
-from flows.home import asked
+from flows.home import request
 from infra import metrics
 from infra.db.drawings import NOT_TAKEN, Drawing
 from infra.log import get_logger
@@ -108,9 +108,9 @@ class Window:
         if await asyncio.to_thread(window.work_goes_first, self._city, self._settings.window_lag_seconds):
             return 0
         pictures = await asyncio.to_thread(window.to_draw, self._city, self._settings.gateway_url)
-        if over := {one.id: one.subject.version for one in pictures if not self._wanted(one)}:
+        if over := {picture.id: picture.subject.version for picture in pictures if not self._wanted(picture)}:
             await asyncio.to_thread(window.save, self._city, [], over, {})
-        wanted = [one for one in pictures if one.id not in over]
+        wanted = [picture for picture in pictures if picture.id not in over]
         return len(over) + (await self._draw(client, wanted) if wanted else 0)
 
     def _wanted(self, picture: Picture) -> bool:
@@ -121,72 +121,75 @@ class Window:
 
     async def _draw(self, client: PrefectClient, pictures: Sequence[Picture]) -> int:
         """How many are drawn. What Prefect did not take, because its database was locked or the run is gone, is drawn next."""
-        fresh = [one for one in pictures if not (one.drawing and one.drawing.run_id)]
-        runs = {one.id: one.drawing.run_id for one in pictures if one.drawing and one.drawing.run_id}
+        fresh = [picture for picture in pictures if not (picture.drawing and picture.drawing.run_id)]
+        runs = {picture.id: picture.drawing.run_id for picture in pictures if picture.drawing and picture.drawing.run_id}
         if fresh:
-            await asyncio.to_thread(window.intend, self._city, [one.id for one in fresh])
+            await asyncio.to_thread(window.intend, self._city, [picture.id for picture in fresh])
             runs |= await self._make(client, fresh)
-            await self._pass_over_refused([one for one in fresh if one.id not in runs])
+            await self._pass_over_refused([picture for picture in fresh if picture.id not in runs])
         # An unknown state is asked for: a run made by an attempt whose answer was lost is not ours to guess.
         # So is one that stays while stages are added: events of a run that is gone would spoil others' in Prefect's recorder.
-        unknown = [one for one in pictures if one.drawing and one.id in runs and (
-            not one.drawing.state or (one.missing and one.drawing.state == window.spelled(one.state)))]
-        asked = {one.id for one in unknown}
-        shown = {one.id: one.drawing.state for one in pictures if one.drawing and one.drawing.state and one.id not in asked}
-        shown |= {one.id: window.spelled(one.state) for one in fresh if one.drawing is None}
-        shown |= await _states(client, {runs[one.id]: one.id for one in unknown})
-        moved = [one for one in pictures if one.id in runs and shown.get(one.id) != window.spelled(one.state)]
+        unknown = [picture for picture in pictures if picture.drawing and picture.id in runs and (
+            not picture.drawing.state or (picture.missing and picture.drawing.state == window.spelled(picture.state)))]
+        unsure = {picture.id for picture in unknown}
+        shown = {picture.id: picture.drawing.state for picture in pictures
+                 if picture.drawing and picture.drawing.state and picture.id not in unsure}
+        shown |= {picture.id: window.spelled(picture.state) for picture in fresh if picture.drawing is None}
+        shown |= await _states(client, {runs[picture.id]: picture.id for picture in unknown})
+        moved = [picture for picture in pictures if picture.id in runs and shown.get(picture.id) != window.spelled(picture.state)]
         lost = await self._set(client, moved, runs)
-        lost |= {one.id for one in unknown if one.id not in shown}
-        drawn = [one for one in pictures if one.id in runs and one.id not in lost]
+        lost |= {picture.id for picture in unknown if picture.id not in shown}
+        drawn = [picture for picture in pictures if picture.id in runs and picture.id not in lost]
         # Also where no run was known: the one that was there already has the tags of then.
-        await self._tag(client, [one for one in drawn if one.drawing and one.drawing.chain != one.subject.chain], runs)
-        await self._tell(client, [(runs[one.id], stage, number) for one in drawn
-                                  for number, stage in enumerate(one.stages) if stage in one.missing])
-        await self._explain(client, [one for one in drawn if one.turns_red], runs)
-        await self._write_down(drawn, runs, [one for one in pictures if one.id in lost and one.drawing])
+        rechained = [picture for picture in drawn if picture.drawing and picture.drawing.chain != picture.subject.chain]
+        await self._tag(client, rechained, runs)
+        await self._tell(client, [(runs[picture.id], stage, number) for picture in drawn
+                                  for number, stage in enumerate(picture.stages) if stage in picture.missing])
+        await self._explain(client, [picture for picture in drawn if picture.turns_red], runs)
+        await self._write_down(drawn, runs, [picture for picture in pictures if picture.id in lost and picture.drawing])
         return len(drawn)
 
     async def _write_down(self, drawn: Sequence[Picture], runs: dict[str, str], lost: Sequence[Picture]) -> None:
         at = self._city.now()
-        done: list[Drawing] = [one.drawn(runs[one.id], at) for one in drawn]
-        done += [window.gone(one.drawing) for one in lost if one.drawing]
-        lag = max((at - one.subject.waiting_since for one in drawn if one.subject.drawn < one.subject.version),
+        done: list[Drawing] = [picture.drawn(runs[picture.id], at) for picture in drawn]
+        done += [window.gone(picture.drawing) for picture in lost if picture.drawing]
+        lag = max((at - picture.subject.waiting_since for picture in drawn if picture.subject.drawn < picture.subject.version),
                   default=timedelta())
-        await asyncio.to_thread(window.save, self._city, done, {one.id: one.subject.version for one in drawn},
-                                {one.id: one.drawing.state for one in (*drawn, *lost) if one.drawing})
+        await asyncio.to_thread(window.save, self._city, done, {picture.id: picture.subject.version for picture in drawn},
+                                {picture.id: picture.drawing.state for picture in (*drawn, *lost) if picture.drawing})
         metrics.drawn(len(drawn), lag.total_seconds())
         log.debug("window.drawn", prescriptions=len(drawn), lag=round(lag.total_seconds(), 1))
 
     async def _make(self, client: PrefectClient, fresh: Sequence[Picture]) -> dict[str, str]:
         """A run for each that Prefect takes, in the state its prescription is in; the one that is there already if there is
         one."""
-        answer = await asked(client, "POST", f"/deployments/{self._deployment_id}/create_flow_run/bulk", [
-            {"name": one.id, "idempotency_key": key_of(one.id), "parameters": {"prescription": one.id}, "tags": one.tags,
-             "state": one.state._asdict()} for one in fresh])
+        answer = await request(client, "POST", f"/deployments/{self._deployment_id}/create_flow_run/bulk", [
+            {"name": picture.id, "idempotency_key": key_of(picture.id), "parameters": {"prescription": picture.id},
+             "tags": picture.tags,
+             "state": picture.state._asdict()} for picture in fresh])
         results = answer["results"]
-        return {one.id: result["flow_run_id"] for one, result in zip(fresh, results, strict=True) if result["flow_run_id"]}
+        return {picture.id: result["flow_run_id"] for picture, result in zip(fresh, results, strict=True) if result["flow_run_id"]}
 
     async def _pass_over_refused(self, refused: Sequence[Picture]) -> None:
         """Prefect made no run of these. Its SQLite, when it is locked, refuses all it is asked and takes them a little later:
         only what it refuses again and again is passed over, so that it holds up nobody."""
-        self._refusals = Counter({one.id: self._refusals[one.id] + 1 for one in refused})
+        self._refusals = Counter({picture.id: self._refusals[picture.id] + 1 for picture in refused})
         if refused:
             log.warning("window.not_taken", prescriptions=len(refused))
         await asyncio.to_thread(window.pass_over, self._city, {
-            one.id: one.subject.version for one in refused if self._refusals[one.id] >= REFUSALS}, NOT_TAKEN)
+            picture.id: picture.subject.version for picture in refused if self._refusals[picture.id] >= REFUSALS}, NOT_TAKEN)
 
     async def _set(self, client: PrefectClient, pictures: Sequence[Picture], runs: dict[str, str]) -> set[str]:
         """Move runs to the states of their prescriptions; those whose run Prefect does not have any more."""
         groups: dict[RunState, list[str]] = defaultdict(list)
-        for one in pictures:
-            groups[one.state].append(one.id)
+        for picture in pictures:
+            groups[picture.state].append(picture.id)
         lost: set[str] = set()
         for state, members in groups.items():
             for i in range(0, len(members), STATES_AT_ONCE):
                 part = members[i:i + STATES_AT_ONCE]
                 # Forced: the rules of orchestration protect runs at work, and this one shows work.
-                answer = await asked(client, "POST", "/flow_runs/bulk_set_state", {
+                answer = await request(client, "POST", "/flow_runs/bulk_set_state", {
                     "flow_runs": {"id": {"any_": [runs[number] for number in part]}}, "state": state._asdict(),
                     "force": True, "limit": STATES_AT_ONCE})
                 moved = {result["flow_run_id"] for result in answer["results"] if result["status"] == "ACCEPT"}
@@ -194,26 +197,26 @@ class Window:
         return lost
 
     async def _tag(self, client: PrefectClient, pictures: Sequence[Picture], runs: dict[str, str]) -> None:
-        for one in pictures:
-            await asked(client, "PATCH", f"/flow_runs/{runs[one.id]}", {"tags": one.tags})
+        for picture in pictures:
+            await request(client, "PATCH", f"/flow_runs/{runs[picture.id]}", {"tags": picture.tags})
 
-    async def _tell(self, client: PrefectClient, told: Sequence[tuple[str, Stage, int]]) -> None:
-        events = [_event(UUID(run), stage, number, self._settings.gateway_url) for run, stage, number in told]
+    async def _tell(self, client: PrefectClient, moves: Sequence[tuple[str, Stage, int]]) -> None:
+        events = [_event(UUID(run), stage, number, self._settings.gateway_url) for run, stage, number in moves]
         for i in range(0, len(events), EVENTS_AT_ONCE):
-            await asked(client, "POST", "/events", events[i:i + EVENTS_AT_ONCE])
+            await request(client, "POST", "/events", events[i:i + EVENTS_AT_ONCE])
 
     async def _explain(self, client: PrefectClient, pictures: Sequence[Picture], runs: dict[str, str]) -> None:
         """Why a run turns red, in its log too: that is what its page shows first, and a state's message behind a tab."""
         if pictures:
-            told = {"name": "sanyi", "level": logging.ERROR, "timestamp": self._city.now().isoformat()}
-            await asked(client, "POST", "/logs/", [
-                told | {"flow_run_id": runs[one.id], "message": one.state.message} for one in pictures])
+            entry = {"name": "sanyi", "level": logging.ERROR, "timestamp": self._city.now().isoformat()}
+            await request(client, "POST", "/logs/", [
+                entry | {"flow_run_id": runs[picture.id], "message": picture.state.message} for picture in pictures])
 
     async def _call_back_strays(self, client: PrefectClient) -> None:
         """What was cancelled in Prefect's pages, or begun there and never ended, shows again where its prescription is; and
         a red one is red again that somebody declared to be over, or that Prefect deleted as old. What it made no run of is
         tried again."""
-        answer = await asked(client, "POST", "/flow_runs/filter", {
+        answer = await request(client, "POST", "/flow_runs/filter", {
             "flow_runs": {"deployment_id": {"any_": [self._deployment_id]}, "tags": {"all_": [window.TAG]},
                           "state": {"operator": "or_", "type": {"any_": ["CANCELLING", "CRASHED", "PAUSED", "PENDING"]},
                                     "name": {"any_": [RETRIED]}}}, "limit": 200})
@@ -221,9 +224,9 @@ class Window:
         strays = [run["name"] for run in answer if run["idempotency_key"] == key_of(run["name"])
                   and datetime.fromisoformat(run["state"]["timestamp"]) < now - STRAY_AFTER[run["state"]["type"]]]
         red = await asyncio.to_thread(window.red, self._city)
-        shown = await _states(client, {one.run_id: one.prescription_id for one in red})
-        strays += [one.prescription_id for one in red if shown.get(one.prescription_id, "") != one.state
-                   and not shown.get(one.prescription_id, "").startswith(("SCHEDULED", "PENDING", "RUNNING"))]
+        shown = await _states(client, {picture.run_id: picture.prescription_id for picture in red})
+        strays += [picture.prescription_id for picture in red if shown.get(picture.prescription_id, "") != picture.state
+                   and not shown.get(picture.prescription_id, "").startswith(("SCHEDULED", "PENDING", "RUNNING"))]
         strays += await asyncio.to_thread(window.refused, self._city)
         if strays:
             log.info("window.strays", runs=len(strays))
@@ -232,10 +235,10 @@ class Window:
 
 async def _home(client: PrefectClient) -> tuple[str, str]:
     """The flow and the deployment that the runs are of. Raises `ObjectNotFound` until it is registered."""
-    found = await client.read_deployment_by_name(f"{FLOW}/{DEPLOYMENT}")
-    if found.flow_id is None:
+    deployment = await client.read_deployment_by_name(f"{FLOW}/{DEPLOYMENT}")
+    if deployment.flow_id is None:
         raise ObjectNotFound(http_exc=ValueError("a deployment without a flow"))
-    return str(found.flow_id), str(found.id)
+    return str(deployment.flow_id), str(deployment.id)
 
 
 async def _states(client: PrefectClient, runs: dict[str, str]) -> dict[str, str]:
@@ -243,7 +246,7 @@ async def _states(client: PrefectClient, runs: dict[str, str]) -> dict[str, str]
     states: dict[str, str] = {}
     ids = list(runs)
     for i in range(0, len(ids), window.AT_ONCE):
-        answer = await asked(client, "POST", "/flow_runs/filter", {
+        answer = await request(client, "POST", "/flow_runs/filter", {
             "flow_runs": {"id": {"any_": ids[i:i + window.AT_ONCE]}}, "limit": window.AT_ONCE})
         states |= {runs[run["id"]]: f"{run['state']['type']} {run['state']['name']}: {run['state']['message']}"[:400]
                    for run in answer if run["state"]}
@@ -254,21 +257,21 @@ def _event(run: UUID, stage: Stage, number: int, gateway_url: str) -> dict[str, 
     """A stage as Prefect's recorder makes a task run of it: ended, or begun and lasting. Its id is the same each time."""
     task = uuid5(run, stage.name)
     kind, name = ("COMPLETED", str(stage.after).replace("_", " ").capitalize()) if stage.end else ("RUNNING", "Running")
-    told = f"{gateway_url}/runs/{stage.run_id}" if stage.run_id else ""
+    address = f"{gateway_url}/runs/{stage.run_id}" if stage.run_id else ""
     # Two states of one run at the same moment are one to Prefect.
     moment = max(stage.end, stage.begin + timedelta(microseconds=1)) if stage.end else stage.begin
     return {
         "id": str(uuid5(task, kind)), "occurred": moment.isoformat(), "event": f"prefect.task-run.{kind.capitalize()}",
         "resource": {
             "prefect.resource.id": f"prefect.task-run.{task}", "prefect.resource.name": stage.name, "prefect.run-count": "1",
-            "prefect.state-message": told, "prefect.state-name": name, "prefect.state-timestamp": moment.isoformat(),
+            "prefect.state-message": address, "prefect.state-name": name, "prefect.state-timestamp": moment.isoformat(),
             "prefect.state-type": kind, "prefect.orchestration": "client"},
         "related": [{"prefect.resource.id": f"prefect.flow-run.{run}", "prefect.resource.role": "flow-run"}],
         "payload": {
             "intended": {"from": "RUNNING" if stage.end else "PENDING", "to": kind},
             "initial_state": {"type": "RUNNING" if stage.end else "PENDING", "name": "Running" if stage.end else "Pending",
                               "message": "", "state_details": {}},
-            "validated_state": {"type": kind, "name": name, "message": told, "state_details": {}, "data": None},
+            "validated_state": {"type": kind, "name": name, "message": address, "state_details": {}, "data": None},
             "task_run": {
                 "name": stage.name, "task_key": stage.kind, "dynamic_key": str(stage.number), "run_count": 1,
                 "flow_run_run_count": 1, "start_time": stage.begin.isoformat(),

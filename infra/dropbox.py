@@ -61,10 +61,10 @@ def open_files(url: str, keys: Mapping[str, str]) -> Files:
         if missing := [name for name in ("access_key", "secret_key") if not keys.get(name)]:
             raise NeedsOperator(f"drop box in a bucket: secret {', '.join(missing)} is not set; see .env.example",
                                 code="no_secret")
-        given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         return S3Files(bucket=parts.netloc, prefix=unquote(parts.path).strip("/"), access_key=keys["access_key"],
-                       secret_key=keys["secret_key"], endpoint=given.get("endpoint"),
-                       region=given.get("region", "us-east-1"))
+                       secret_key=keys["secret_key"], endpoint=options.get("endpoint"),
+                       region=options.get("region", "us-east-1"))
     raise NeedsOperator("drop box: its address is neither file:///folder nor s3://bucket/prefix", code="bad_address")
 
 
@@ -79,9 +79,9 @@ class BoxTransport(HttpTransport):
         """What a blocking step with the files gives, in a thread; counted like any call to a partner."""
         started, outcome = time.monotonic(), "broken_off"
         try:
-            given = await asyncio.to_thread(step)
+            result = await asyncio.to_thread(step)
             outcome = "answered"
-            return given
+            return result
         except Transient:
             outcome = "unreachable"
             raise
@@ -109,19 +109,19 @@ class FolderFiles:
         self._folder = folder
 
     def names(self, folder: str) -> list[str]:
-        found: list[tuple[int, str]] = []
+        names: list[tuple[int, str]] = []
         try:
             with self._opened(folder.split("/")) as at, os.scandir(at) as entries:
                 for entry in entries:
                     # Ours in the making, and what was taken away while we looked, are not there.
                     with suppress(FileNotFoundError):
                         if entry.is_file(follow_symlinks=False) and not entry.name.startswith(".new-"):
-                            found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+                            names.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
         except FileNotFoundError:
             return []
         except OSError as error:
             raise _trouble(error) from error
-        return [name for _, name in sorted(found)]
+        return [name for _, name in sorted(names)]
 
     def age(self, name: str) -> float:
         try:

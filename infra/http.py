@@ -348,8 +348,8 @@ _jitter = wait_random_exponential(multiplier=0.5, max=MAX_WAIT_SECONDS)
 
 def _pause(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked = error.pause if isinstance(error, _Failed) else 0.0
-    return max(_jitter(state), min(asked, MAX_WAIT_SECONDS))
+    pause_asked = error.pause if isinstance(error, _Failed) else 0.0
+    return max(_jitter(state), min(pause_asked, MAX_WAIT_SECONDS))
 
 
 class _Bucket:

@@ -32,7 +32,7 @@ _PERSONAL = re.compile(
 
 def mask(text: str) -> str:
     """The text without resident ids (18 characters) and mobile numbers (11 digits)."""
-    return _PERSONAL.sub(lambda found: found[0] if found["digest"] else f"<{found.lastgroup}>", text)
+    return _PERSONAL.sub(lambda match: match[0] if match["digest"] else f"<{match.lastgroup}>", text)
 
 
 def configure(level: str = "INFO", stream: TextIO | None = None) -> None:

@@ -191,13 +191,13 @@ class FromChecks(Collector):
 
 def names(*more: Collector) -> set[str]:
     """Every name a query may use of this process' page."""
-    found: set[str] = set()
+    names: set[str] = set()
     for registry in (REGISTRY, *map(_alone, more)):
         for family in registry.collect():
-            found |= {sample.name for sample in family.samples}
+            names |= {sample.name for sample in family.samples}
             # A counter or histogram that nothing has moved yet has no samples.
-            found |= {family.name + suffix for suffix in _SUFFIXES.get(family.type, ("",))}
-    return found
+            names |= {family.name + suffix for suffix in _SUFFIXES.get(family.type, ("",))}
+    return names
 
 
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
@@ -219,10 +219,10 @@ _ERRORS = frozenset({"Transient", "OutcomeUnknown", "Refused", "InvalidPayload",
 
 def _summed(troubles: dict[str, int]) -> dict[str, int]:
     """Trouble codes by class: a code may hold a partner's own words, and there is no end to those."""
-    found: dict[str, int] = {}
+    totals: dict[str, int] = {}
     for code, count in troubles.items():
-        found[_error_class(code)] = found.get(_error_class(code), 0) + count
-    return found
+        totals[_error_class(code)] = totals.get(_error_class(code), 0) + count
+    return totals
 
 
 def _plain(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -77,7 +77,7 @@ def make_archive(settings: Settings) -> Archive:
     archive = settings.archive
     retention = timedelta(days=archive.retention_days)
     if archive.kind == "local":
-        return LocalArchive(archive.folder or settings.home / "archive", retention, known=settings.home / "archive.id")
+        return LocalArchive(archive.folder or settings.home / "archive", retention, id_file=settings.home / "archive.id")
     return S3Archive(
         bucket=archive.bucket,
         retention=retention,
@@ -93,20 +93,20 @@ class LocalArchive:
 
     Whoever owns the folder can remove its files: where records must withstand that, use S3.
     Beside each object lies `<hex>.retained`, the time until which `delete` is refused. A marker in the folder says which
-    archive it is; `known` is where this installation keeps the same word. Where the marker is missing or another's, the
+    archive it is; `id_file` is where this installation keeps the same word. Where the marker is missing or another's, the
     share is not mounted: nothing is written beside it, and every method raises `Transient` (code `not_mounted`).
     """
 
     def __init__(
-        self, folder: Path, retention: timedelta, *, known: Path | None = None,
+        self, folder: Path, retention: timedelta, *, id_file: Path | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self._folder = folder
         self._retention = retention
         self._now = now
         self._marker = folder / MARKER
-        self._known = known
-        self._id = _text(known) if known else ""
+        self._id_file = id_file
+        self._id = _text(id_file) if id_file else ""
         try:
             if not self._id:
                 _private_folder(folder)
@@ -193,9 +193,9 @@ class LocalArchive:
             with suppress(FileExistsError):
                 _write(self._marker, uuid4().hex.encode(), os.link)
         mark = self._marker.read_text()
-        if self._known:
-            _private_folder(self._known.parent)
-            _write(self._known, mark.encode(), os.replace)
+        if self._id_file:
+            _private_folder(self._id_file.parent)
+            _write(self._id_file, mark.encode(), os.replace)
         return mark
 
     def _retained_until(self, key: str) -> datetime:
@@ -336,15 +336,15 @@ class S3Files:
 
     def names(self, folder: str) -> list[str]:
         prefix = f"{self._prefix}{folder}/"
-        found: list[tuple[datetime, str]] = []
+        names: list[tuple[datetime, str]] = []
         try:
             for answer in self._s3.get_paginator("list_objects_v2").paginate(
                     Bucket=self._bucket, Prefix=prefix, Delimiter="/"):
-                found += [(entry["LastModified"], name) for entry in answer.get("Contents", [])
+                names += [(entry["LastModified"], name) for entry in answer.get("Contents", [])
                           if (name := entry["Key"].removeprefix(prefix))]
         except (ClientError, BotoCoreError) as error:
             raise _box_trouble(error) from error
-        return [name for _, name in sorted(found)]
+        return [name for _, name in sorted(names)]
 
     def age(self, name: str) -> float:
         try:

@@ -90,8 +90,8 @@ def _partner_address(value: str) -> str:
 
 
 def _no_placeholders(secrets: dict[str, dict[str, SecretStr]]) -> dict[str, dict[str, SecretStr]]:
-    for known in secrets.values():
-        if any(secret.get_secret_value().lower() in ("change-me", "changeme", "change_me") for secret in known.values()):
+    for secret in secrets.values():
+        if any(secret.get_secret_value().lower() in ("change-me", "changeme", "change_me") for secret in secret.values()):
             raise ValueError("a secret still holds the words of an example")
     return secrets
 
@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     home: Path = Path(".sanyi")
     """Folder for everything the embedded defaults write."""
     database_url: str = Field(
-        default_factory=lambda given: f"sqlite:///{given.get('home', Path('.sanyi')) / 'sanyi.db'}", repr=False
+        default_factory=lambda data: f"sqlite:///{data.get('home', Path('.sanyi')) / 'sanyi.db'}", repr=False
     )
     """Our own database: sqlite:///… or postgresql+psycopg://…; a file in the home folder if not given."""
     migration_url: SecretStr = SecretStr("")
@@ -255,14 +255,14 @@ class _Environment(EnvSettingsSource):
     """The environment, with the names of ours that no setting has: misspelt, they must not be silent."""
 
     def __call__(self) -> dict[str, Any]:
-        found = super().__call__()
+        values = super().__call__()
         for variable in self.env_vars:
             name = variable.upper()
             if name.startswith(PREFIX) and name not in NOT_SETTINGS:
                 field = name.removeprefix(PREFIX).partition(DELIMITER)[0].lower()
                 if field not in self.settings_cls.model_fields:
-                    found[field] = ""
-        return found
+                    values[field] = ""
+        return values
 
 
 @cache
@@ -284,16 +284,16 @@ def get_settings() -> Settings:
 
 def describe(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> dict[str, str]:
     """Every variable and what it means; the name of one that is given per partner or person ends in `__`."""
-    found: dict[str, str] = {}
+    described: dict[str, str] = {}
     for name, field in model.model_fields.items():
         variable = prefix + name.upper()
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found |= describe(field.annotation, variable + DELIMITER)
+            described |= describe(field.annotation, variable + DELIMITER)
         elif get_origin(field.annotation) is dict:
-            found[variable + DELIMITER] = field.description or ""
+            described[variable + DELIMITER] = field.description or ""
         else:
-            found[variable] = field.description or ""
-    return found
+            described[variable] = field.description or ""
+    return described
 
 
 def _fault(loc: tuple[int | str, ...], kind: str, message: str) -> str:
@@ -302,11 +302,11 @@ def _fault(loc: tuple[int | str, ...], kind: str, message: str) -> str:
     if not loc:
         return f"{rule}. Set it right and start again"
     variable = PREFIX + DELIMITER.join(str(part) for part in loc).upper()
-    known = describe()
+    texts = describe()
     if kind == _NO_SUCH:
-        close = get_close_matches(variable, known, n=1)
+        close = get_close_matches(variable, texts, n=1)
         cure = f"did you mean {close[0]}?" if close else "remove it, or see .env.example"
         return f"{variable}: no such setting; {cure}"
-    groups = (name for name in known if name.endswith(DELIMITER) and variable.startswith(name))
-    meaning = known.get(variable) or next((known[name] for name in groups), "")
+    groups = (name for name in texts if name.endswith(DELIMITER) and variable.startswith(name))
+    meaning = texts.get(variable) or next((texts[name] for name in groups), "")
     return f"{variable}: {rule}. Set it right ({meaning or 'see .env.example'}) and start again"

@@ -55,9 +55,9 @@ _EMPTY: tuple[object, ...] = ("", None, {}, [])
 def _plain(value: object) -> object:
     match value:
         case dict():
-            return {name: kept for name, one in value.items() if (kept := _plain(one)) not in _EMPTY}
+            return {name: kept for name, item in value.items() if (kept := _plain(item)) not in _EMPTY}
         case list():
-            return [kept for one in value if (kept := _plain(one)) not in _EMPTY]
+            return [kept for item in value if (kept := _plain(item)) not in _EMPTY]
         case bool():
             return "true" if value else "false"
         case None | str():
@@ -205,13 +205,13 @@ class _Curve(EllipticCurve):  # type: ignore[misc]
         twice = _affine(_double((*P, 1)))
         while len(multiples) < 8:
             multiples.append(_affine(_add((*multiples[-1], 1), twice)))
-        found: tuple[int, int, int] = (1, 1, 0)
+        total: tuple[int, int, int] = (1, 1, 0)
         for digit in _digits(k % _ORDER):
-            found = _double(found)
+            total = _double(total)
             if digit:
                 x, y = multiples[abs(digit) >> 1]
-                found = _add(found, (x, y if digit > 0 else _PRIME - y))
-        return _affine(found)
+                total = _add(total, (x, y if digit > 0 else _PRIME - y))
+        return _affine(total)
 
 
 def _digits(k: int) -> list[int]:

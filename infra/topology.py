@@ -78,7 +78,7 @@ class Facts:
     """The archive is a folder of this host."""
     schema: str = ""
     """Revision of the database before we migrate; empty for a new one."""
-    known: frozenset[str] = frozenset()
+    expected: frozenset[str] = frozenset()
     """Revisions this release knows."""
     prefect: Prefect | None = None
     """Empty if this process does not talk to Prefect, or Prefect did not answer."""
@@ -87,52 +87,52 @@ class Facts:
 def judge(facts: Facts) -> list[Finding]:
     """Everything wrong with the installation once this process is part of it; BLOCK means it must not start."""
     me, others = facts.me, facts.others
-    found: list[Finding] = []
+    findings: list[Finding] = []
     elsewhere = sorted({other.host for other in others if other.host != me.host})
-    if facts.schema and facts.schema not in facts.known:
-        found.append(_block(
+    if facts.schema and facts.schema not in facts.expected:
+        findings.append(_block(
             "schema_unknown", "database", f"数据库结构 {facts.schema} 不属于本版本 {me.version}",
             f"the database has schema {facts.schema}, which release {me.version} does not know",
             "请升级本进程到写入该结构的版本", "start the release that migrated it, or a later one"))
     if any(other.kind == me.kind and other.name == me.name for other in others):
-        found.append(_block(
+        findings.append(_block(
             "same_name", me.name, f"已有同名进程 {me.kind} {me.name}", f"a {me.kind} named {me.name} is alive already",
             "请为每个进程设置不同的 SANYI_WORKER；若对方刚被终止，30 秒后再启动",
             "give each its own SANYI_WORKER; if the other one was just killed on another host, start again in 30 s"))
     if facts.sqlite and me.kind == Kind.WORKER and (twin := _other(others, Kind.WORKER, me.name)):
-        found.append(_block(
+        findings.append(_block(
             "sqlite_two_workers", twin.name, f"SQLite 上已有工作进程 {twin.name}",
             f"on SQLite there is a worker already: {twin.name}",
             "请将 SANYI_DATABASE_URL 设为 PostgreSQL", "set SANYI_DATABASE_URL to PostgreSQL, or stop the other one"))
     if facts.sqlite and elsewhere:
-        found.append(_block(
+        findings.append(_block(
             "sqlite_two_hosts", elsewhere[0], f"SQLite 文件被另一主机 {elsewhere[0]} 使用",
             f"our SQLite file is in use on another host: {elsewhere[0]}",
             "请将 SANYI_DATABASE_URL 设为 PostgreSQL", "set SANYI_DATABASE_URL to PostgreSQL on every host"))
     if facts.local_archive and elsewhere:
-        found.append(_block(
+        findings.append(_block(
             "local_archive_two_hosts", elsewhere[0], f"归档在本机目录，而主机 {elsewhere[0]} 也在运行",
             f"the archive is a folder of this host, and {elsewhere[0]} is part of the installation",
             "请将 SANYI_ARCHIVE__KIND 设为 s3", "set SANYI_ARCHIVE__KIND=s3 on every host"))
     if mixed := sorted({other.version for other in others} - {me.version}):
-        found.append(_finding(
+        findings.append(_finding(
             Severity.WARN, "mixed_releases", ", ".join(mixed), f"正在运行的还有版本 {', '.join(mixed)}",
             f"release {', '.join(mixed)} is running beside {me.version}", "请尽快完成升级", "finish the upgrade"))
-    return found + (judge_prefect(facts.prefect) if facts.prefect else [])
+    return findings + (judge_prefect(facts.prefect) if facts.prefect else [])
 
 
 def judge_prefect(prefect: Prefect) -> list[Finding]:
     """What is wrong with the Prefect server as such, and with us talking to it."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     if not prefect.guarded:
-        found.append(_block(
+        findings.append(_block(
             "prefect_open", "PREFECT_SERVER_API_AUTH_STRING", "Prefect 接口无需口令：能连上的人和网页都能操作",
             "Prefect's API asks nobody who they are: whoever reaches its port may start, stop and delete",
             "设置 PREFECT_SERVER_API_AUTH_STRING（名称:口令，至少 16 位），客户端设置相同的 PREFECT_API_AUTH_STRING",
             "set PREFECT_SERVER_API_AUTH_STRING (name:password, 16 characters or more) for the server, and the same as "
             "PREFECT_API_AUTH_STRING for every process that talks to it"))
     if ANY_PAGE in prefect.origins.split(","):
-        found.append(_block(
+        findings.append(_block(
             "prefect_any_page", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS", "任何网站的网页都可以调用 Prefect 接口",
             "a page of any web site may call Prefect's API from a browser",
             "将 PREFECT_SERVER_CORS_ALLOWED_ORIGINS 设为打开 Prefect 页面的地址",
@@ -140,36 +140,37 @@ def judge_prefect(prefect: Prefect) -> list[Finding]:
     if prefect.processes > 1:
         for setting, value in prefect.shared.items():
             if value.endswith("memory"):
-                found.append(_block(
+                findings.append(_block(
                     "prefect_memory", setting,
                     f"Prefect 服务有 {prefect.processes} 个进程，而 {setting} 只在单个进程的内存中",
                     f"Prefect's server has {prefect.processes} processes, and {setting} is the memory of one",
                     f"设为 {IN_MEMORY[setting]}，见 infra/deploy/prefect-ha.env",
                     f"set it to {IN_MEMORY[setting]}: start every Prefect process with infra/deploy/prefect-ha.env"))
         if prefect.database == "sqlite":
-            found.append(_block(
+            findings.append(_block(
                 "prefect_sqlite", "PREFECT_SERVER_DATABASE_CONNECTION_URL",
                 f"Prefect 服务有 {prefect.processes} 个进程，数据库却是 SQLite",
                 f"Prefect's server has {prefect.processes} processes on SQLite",
                 "请改用 PostgreSQL", "set it to postgresql+asyncpg://…"))
     if _release(prefect.client) > _release(prefect.server):
-        found.append(_block(
+        findings.append(_block(
             "prefect_newer_client", prefect.client,
             f"Prefect 客户端 {prefect.client} 比服务端 {prefect.server} 新",
             f"our Prefect {prefect.client} is newer than the server's {prefect.server}",
             "请先升级 Prefect 服务", "upgrade the Prefect server first; a newer client sends what it does not understand"))
-    return found
+    return findings
 
 
-def refuse(found: Sequence[Finding]) -> None:
+def refuse(findings: Sequence[Finding]) -> None:
     """Log every finding. Raises `NeedsOperator` (code `topology`) naming each that blocks, with its cure."""
-    blocking = [one for one in found if one.severity is Severity.BLOCK]
-    for one in found:
-        say = log.error if one in blocking else log.warning
-        say(f"topology.{one.code}", what=one.text_en, cure=one.cure_en)
+    blocking = [finding for finding in findings if finding.severity is Severity.BLOCK]
+    for finding in findings:
+        say = log.error if finding in blocking else log.warning
+        say(f"topology.{finding.code}", what=finding.text_en, cure=finding.cure_en)
     if blocking:
         raise NeedsOperator("not started: " + "; ".join(
-            f"{one.code}: {one.text_en}. {one.cure_en} ({one.text}。{one.cure})" for one in blocking), code="topology")
+            f"{finding.code}: {finding.text_en}. {finding.cure_en} ({finding.text}。{finding.cure})"
+            for finding in blocking), code="topology")
 
 
 @contextmanager
@@ -181,9 +182,9 @@ def joined(db: Database, kind: Kind, name: str, *, local_archive: bool, prefect:
     """
     at = now()
     me = Process(kind, name[:80], (host or socket.gethostname())[:80], os.getpid(), release(), at, at)
-    known, before = schema.known(), schema.current(db)
-    if before and before not in known:
-        refuse(judge(Facts(me, schema=before, known=known)))
+    expected, before = schema.revisions(), schema.current(db)
+    if before and before not in expected:
+        refuse(judge(Facts(me, schema=before, expected=expected)))
     if before != schema.newest():
         try:
             db.migrate()
@@ -195,8 +196,9 @@ def joined(db: Database, kind: Kind, name: str, *, local_archive: bool, prefect:
     with db.transaction("process.joined") as session:
         processes.lock(session)
         # The canary signs the same list; it is a flow run, not a process.
-        others = tuple(one for one in processes.alive(session, at) if one.kind in tuple(Kind) and not _earlier_life(one, me))
-        refuse(judge(Facts(me, others, db.sqlite, local_archive, before, known, prefect)))
+        others = tuple(process for process in processes.alive(session, at)
+                       if process.kind in tuple(Kind) and not _earlier_life(process, me))
+        refuse(judge(Facts(me, others, db.sqlite, local_archive, before, expected, prefect)))
         processes.enter(session, me)
     ended = threading.Event()
     beating = threading.Thread(target=_beat, args=(db, me, ended, now), name="beat", daemon=True)
@@ -232,11 +234,11 @@ def _beat(db: Database, me: Process, ended: threading.Event, now: Callable[[], d
             log.warning("topology.no_beat", error=type(error).__name__)
 
 
-def _earlier_life(one: Process, me: Process) -> bool:
+def _earlier_life(process: Process, me: Process) -> bool:
     """Whether this is what we were before we were killed: our name, our host, and a number nobody has any more."""
-    if (one.kind, one.name, one.host) != (me.kind, me.name, me.host):
+    if (process.kind, process.name, process.host) != (me.kind, me.name, me.host):
         return False
-    return one.pid == me.pid or not _runs(one.pid)
+    return process.pid == me.pid or not _runs(process.pid)
 
 
 def _runs(pid: int) -> bool:
@@ -250,7 +252,7 @@ def _runs(pid: int) -> bool:
 
 
 def _other(others: Sequence[Process], kind: Kind, name: str) -> Process | None:
-    return next((one for one in others if one.kind == kind and one.name != name), None)
+    return next((process for process in others if process.kind == kind and process.name != name), None)
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -139,7 +139,7 @@ def make_app(setting: Setting) -> FastAPI:
     app = partner_app("ankang", setting, book, pharmacy.show_book, background, pharmacy.resume)
     token = f"Bearer {setting.secrets['SANDBOX_ANKANG_TOKEN']}"
 
-    def known(authorization: Annotated[str, Header()] = "") -> None:
+    def signed_in(authorization: Annotated[str, Header()] = "") -> None:
         if not hmac.compare_digest(authorization.encode(), token.encode()):
             raise HTTPException(401, "unauthorized")
 
@@ -151,12 +151,12 @@ def make_app(setting: Setting) -> FastAPI:
     async def broken(_: Request, error: Broken) -> JSONResponse:
         return JSONResponse({"error": {"code": "broken_request", "message": error.path}}, 400)
 
-    guarded = [Depends(known)]
+    guarded = [Depends(signed_in)]
 
     @app.post("/v1/quotes", dependencies=guarded)
-    async def quotes(asked: QuoteRequest) -> dict[str, Any]:
-        offers = pharmacy.quote([(line.drug, line.quantity) for line in asked.lines], asked.handover == "home",
-                                asked.place.latitude, asked.place.longitude)
+    async def quotes(request: QuoteRequest) -> dict[str, Any]:
+        offers = pharmacy.quote([(line.drug, line.quantity) for line in request.lines], request.handover == "home",
+                                request.place.latitude, request.place.longitude)
         return {"quotes": [{
             "store_id": offer.store.id, "store_name": offer.store.name,
             "lines": [{"drug": line.drug, "quantity": str(line.quantity), "unit_price": str(line.unit_price),
@@ -166,19 +166,19 @@ def make_app(setting: Setting) -> FastAPI:
         } for offer in offers]}
 
     @app.post("/v1/holds", dependencies=guarded)
-    async def holds(asked: HoldRequest) -> dict[str, Any]:
-        order = pharmacy.hold(asked.order_id, asked.store_id, [line.line_() for line in asked.lines])
+    async def holds(request: HoldRequest) -> dict[str, Any]:
+        order = pharmacy.hold(request.order_id, request.store_id, [line.line_() for line in request.lines])
         return {"reference": order["reference"], "status": order["status"], "expires_at": order["expires_at"]}
 
     @app.post("/v1/orders", dependencies=guarded)
-    async def orders(asked: OrderRequest) -> dict[str, Any]:
+    async def orders(request: OrderRequest) -> dict[str, Any]:
         order = pharmacy.order(
-            asked.order_id, asked.store_id, [line.line_() for line in asked.lines],
-            prescription_id=asked.prescription_id, delivery=asked.handover == "home", claim_secret=asked.claim_secret,
-            pickup_code_sha256=asked.pickup_code_sha256, patient_due_fen=asked.patient_due_fen,
-            total_fen=asked.total_fen, has_recipient=asked.recipient is not None, package=Package(
-                asked.instructions.note, asked.instructions.decoction,
-                tuple(Slip(**label.model_dump()) for label in asked.instructions.labels)))
+            request.order_id, request.store_id, [line.line_() for line in request.lines],
+            prescription_id=request.prescription_id, delivery=request.handover == "home", claim_secret=request.claim_secret,
+            pickup_code_sha256=request.pickup_code_sha256, patient_due_fen=request.patient_due_fen,
+            total_fen=request.total_fen, has_recipient=request.recipient is not None, package=Package(
+                request.instructions.note, request.instructions.decoction,
+                tuple(Slip(**label.model_dump()) for label in request.instructions.labels)))
         return {"reference": order["reference"], "status": order["status"]}
 
     @app.get("/v1/orders/{order_id}", dependencies=guarded)
@@ -190,17 +190,17 @@ def make_app(setting: Setting) -> FastAPI:
         return JSONResponse({"reference": order["reference"], "status": order["status"]})
 
     @app.post("/v1/orders/{order_id}/cancel", dependencies=guarded)
-    async def cancel(order_id: str, asked: CancelRequest) -> dict[str, Any]:
-        return {"reference": pharmacy.cancel(order_id, asked.reason)["reference"], "status": "cancelled"}
+    async def cancel(order_id: str, request: CancelRequest) -> dict[str, Any]:
+        return {"reference": pharmacy.cancel(order_id, request.reason)["reference"], "status": "cancelled"}
 
     @app.post("/v1/orders/{order_id}/settlement", dependencies=guarded, status_code=204)
-    async def settlement(order_id: str, asked: SettlementRequest) -> Response:
-        pharmacy.settlement(order_id, **asked.model_dump())
+    async def settlement(order_id: str, request: SettlementRequest) -> Response:
+        pharmacy.settlement(order_id, **request.model_dump())
         return Response(status_code=204)
 
     @app.post("/counter/pickup")
-    async def counter(asked: PickupRequest) -> dict[str, Any]:
-        return {"status": pharmacy.pick_up(asked.order_id, asked.code)["status"]}
+    async def counter(request: PickupRequest) -> dict[str, Any]:
+        return {"status": pharmacy.pick_up(request.order_id, request.code)["status"]}
 
     return app
 

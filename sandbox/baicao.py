@@ -174,7 +174,7 @@ def make_app(setting: Setting) -> FastAPI:
     app = partner_app("baicao", setting, book, pharmacy.show_book, background, pharmacy.resume)
     key = setting.secrets["SANDBOX_BAICAO_KEY"]
 
-    def known(x_api_key: Annotated[str, Header()] = "") -> None:
+    def signed_in(x_api_key: Annotated[str, Header()] = "") -> None:
         if not hmac.compare_digest(x_api_key.encode(), key.encode()):
             raise HTTPException(401, "unauthorized")
 
@@ -192,12 +192,12 @@ def make_app(setting: Setting) -> FastAPI:
         paths = ", ".join("/".join(map(str, problem["loc"])) for problem in error.errors())
         return JSONResponse({"code": 4000, "msg": f"参数错误: {paths}", "data": {}})
 
-    guarded = [Depends(known)]
+    guarded = [Depends(signed_in)]
 
     @app.post("/api/quote", dependencies=guarded)
-    async def quote(asked: QuoteRequest) -> dict[str, Any]:
-        offers = pharmacy.quote([(item.drugCode, item.qty) for item in asked.items], asked.takeWay == "配送",
-                                asked.lat, asked.lng)
+    async def quote(request: QuoteRequest) -> dict[str, Any]:
+        offers = pharmacy.quote([(item.drugCode, item.qty) for item in request.items], request.takeWay == "配送",
+                                request.lat, request.lng)
         return good({"shops": [{
             "shopNo": offer.store.id, "shopName": offer.store.name,
             "items": [{"drugCode": line.drug, "qty": str(line.quantity), "price": str(line.unit_price),
@@ -208,41 +208,41 @@ def make_app(setting: Setting) -> FastAPI:
         } for offer in offers]})
 
     @app.post("/api/reserve", dependencies=guarded)
-    async def reserve(asked: ReserveRequest) -> dict[str, Any]:
-        order = pharmacy.hold(asked.orderNo, asked.shopNo, [item.line_() for item in asked.items])
+    async def reserve(request: ReserveRequest) -> dict[str, Any]:
+        order = pharmacy.hold(request.orderNo, request.shopNo, [item.line_() for item in request.items])
         expires = datetime.fromisoformat(order["expires_at"]).astimezone(BEIJING)
         return good({"bizNo": order["reference"], "state": state(order), "expireTime": f"{expires:%Y-%m-%d %H:%M:%S}"})
 
     @app.post("/api/order", dependencies=guarded)
-    async def place(asked: OrderRequest) -> dict[str, Any]:
+    async def place(request: OrderRequest) -> dict[str, Any]:
         order = pharmacy.order(
-            asked.orderNo, asked.shopNo, [item.line_() for item in asked.items], prescription_id=asked.rxNo,
-            delivery=asked.takeWay == "配送", claim_secret=asked.claimKey, pickup_code_sha256=asked.codeDigest,
-            patient_due_fen=fen(asked.selfPayAmt), total_fen=fen(asked.totalAmt),
-            has_recipient=asked.receiver is not None, package=Package(
-                asked.usage.rxNote, asked.usage.decoctWay, tuple(label.slip() for label in asked.usage.labels)))
+            request.orderNo, request.shopNo, [item.line_() for item in request.items], prescription_id=request.rxNo,
+            delivery=request.takeWay == "配送", claim_secret=request.claimKey, pickup_code_sha256=request.codeDigest,
+            patient_due_fen=fen(request.selfPayAmt), total_fen=fen(request.totalAmt),
+            has_recipient=request.receiver is not None, package=Package(
+                request.usage.rxNote, request.usage.decoctWay, tuple(label.slip() for label in request.usage.labels)))
         return good({"bizNo": order["reference"], "state": state(order)})
 
     @app.post("/api/order/query", dependencies=guarded)
-    async def query(asked: QueryRequest) -> dict[str, Any]:
-        order = pharmacy.find(asked.orderNo)
+    async def query(request: QueryRequest) -> dict[str, Any]:
+        order = pharmacy.find(request.orderNo)
         return good({"bizNo": order["reference"], "state": state(order)})
 
     @app.post("/api/order/cancel", dependencies=guarded)
-    async def cancel(asked: CancelRequest) -> dict[str, Any]:
-        return good({"bizNo": pharmacy.cancel(asked.orderNo, asked.cause)["reference"], "state": "已取消"})
+    async def cancel(request: CancelRequest) -> dict[str, Any]:
+        return good({"bizNo": pharmacy.cancel(request.orderNo, request.cause)["reference"], "state": "已取消"})
 
     @app.post("/api/order/settle", dependencies=guarded)
-    async def settle(asked: SettleRequest) -> dict[str, Any]:
-        pharmacy.settlement(asked.orderNo, asked.setlId, fen(asked.totalAmt), fen(asked.fundAmt), fen(asked.acctAmt),
-                            fen(asked.cashAmt))
+    async def settle(request: SettleRequest) -> dict[str, Any]:
+        pharmacy.settlement(request.orderNo, request.setlId, fen(request.totalAmt), fen(request.fundAmt), fen(request.acctAmt),
+                            fen(request.cashAmt))
         return good({})
 
     @app.post("/counter/pickup")
-    async def counter(asked: PickupRequest) -> JSONResponse:
+    async def counter(request: PickupRequest) -> JSONResponse:
         # Not the platform's wire: the same counter as everywhere in the sandbox.
         try:
-            return JSONResponse({"status": pharmacy.pick_up(asked.order_id, asked.code)["status"]})
+            return JSONResponse({"status": pharmacy.pick_up(request.order_id, request.code)["status"]})
         except No as error:
             return JSONResponse({"error": {"code": error.code, "message": error.code}}, 409)
 

@@ -56,8 +56,8 @@ async def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sandbox.balancer", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--to", type=int, action="append", required=True)
-    given = parser.parse_args()
-    async with await Balancer(given.to).serve(given.port) as server:
+    options = parser.parse_args()
+    async with await Balancer(options.to).serve(options.port) as server:
         await server.serve_forever()
 
 

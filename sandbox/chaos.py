@@ -215,17 +215,17 @@ class Control:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            while said := await reader.readline():
-                writer.write(json.dumps(self.answer(said)).encode() + b"\n")
+            while line := await reader.readline():
+                writer.write(json.dumps(self.answer(line)).encode() + b"\n")
                 await writer.drain()
         writer.close()
 
-    def answer(self, said: bytes) -> dict[str, Any]:
+    def answer(self, line: bytes) -> dict[str, Any]:
         """Change what was asked for, and say what every line does and has done."""
         try:
-            asked = json.loads(said)
-            for name in asked.get("lines") or self.lines:
-                self.lines[name].update(asked.get("faults", {}))
+            order = json.loads(line)
+            for name in order.get("lines") or self.lines:
+                self.lines[name].update(order.get("faults", {}))
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
         return {"lines": {line.name: {"faults": line.settings, "counts": line.counts} for line in self.lines.values()}}
@@ -254,13 +254,13 @@ def main() -> None:
     parser.add_argument("--faults", type=json.loads, default={}, help="JSON, see below")
     parser.add_argument("--line", action="append", required=True, metavar="NAME=PORT:HOST:PORT",
                         help="listen on the first port, lead to the address; repeat")
-    given = parser.parse_args()
+    options = parser.parse_args()
     lines = {}
-    for text in given.line:
+    for text in options.line:
         name, _, way = text.partition("=")
         port, host, onward = way.split(":")
-        lines[int(port)] = Line(name, host, int(onward), given.seed, given.faults)
-    asyncio.run(serve(lines, given.control))
+        lines[int(port)] = Line(name, host, int(onward), options.seed, options.faults)
+    asyncio.run(serve(lines, options.control))
 
 
 if __name__ == "__main__":

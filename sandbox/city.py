@@ -162,8 +162,8 @@ class SandboxCity:
 
     def deployed(self) -> bool:
         """Whether the operations worker has registered every deployment of prefect.yaml."""
-        found = self.prefect("POST", "/deployments/filter", {})
-        return len(found) >= (ROOT / "prefect.yaml").read_text(encoding="utf-8").count("entrypoint:")
+        deployments = self.prefect("POST", "/deployments/filter", {})
+        return len(deployments) >= (ROOT / "prefect.yaml").read_text(encoding="utf-8").count("entrypoint:")
 
     def send(self, prescriptions: int, expiring_seconds: int = 40) -> Plan:
         """Make the day's plan and let the hospital begin."""
@@ -239,8 +239,8 @@ class SandboxCity:
     def run_deployment(self, name: str, parameters: dict[str, Any] | None = None) -> str:
         """Start a deployment as an operator would; returns the flow run's id."""
         flow, deployment = name.split("/")
-        found = self.prefect("GET", f"/deployments/name/{flow}/{deployment}")
-        run = self.prefect("POST", f"/deployments/{found['id']}/create_flow_run",
+        deployed = self.prefect("GET", f"/deployments/name/{flow}/{deployment}")
+        run = self.prefect("POST", f"/deployments/{deployed['id']}/create_flow_run",
                             {"parameters": parameters or {}, "state": {"type": "SCHEDULED"}})
         return str(run["id"])
 
@@ -266,9 +266,9 @@ class SandboxCity:
 
     def red_runs(self) -> list[str]:
         """Name and message of every flow run an operator sees in red."""
-        found = self.prefect("POST", "/flow_runs/filter", {
+        runs = self.prefect("POST", "/flow_runs/filter", {
             "flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}, "limit": 50})
-        return [f"{run['name']}: {run['state']['message']}" for run in found]
+        return [f"{run['name']}: {run['state']['message']}" for run in runs]
 
     def prefect(self, method: str, path: str, body: object = None) -> Any:
         """One call of Prefect's API, as an operator's program makes it."""

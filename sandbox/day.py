@@ -72,7 +72,7 @@ class Day:
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     dialects: Mapping[str, str] = field(default_factory=dict)
     """What each hospital speaks."""
-    heard: Mapping[str, int] = field(default_factory=dict)
+    reported: Mapping[str, int] = field(default_factory=dict)
     """Reports each hospital has had."""
     runs: int = 0
     shown: int = 0
@@ -83,32 +83,32 @@ class Day:
 
     @property
     def good(self) -> bool:
-        return bool(self.ended) and all(one.right for one in self.ended) and not self.differences and not self.red_runs \
-            and self.shown == sum(one.status != "not received" for one in self.ended)
+        return bool(self.ended) and all(rx.right for rx in self.ended) and not self.differences and not self.red_runs \
+            and self.shown == sum(rx.status != "not received" for rx in self.ended)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    given = _arguments(argv)
+    options = _arguments(argv)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-    folder = _fresh_folder(given.home)
-    many = "不断 without end" if given.live else f"{given.prescriptions} 张处方 prescriptions"
-    title = f"  {given.city} · {many} · seed {given.seed}"
+    folder = _fresh_folder(options.home)
+    many = "不断 without end" if options.live else f"{options.prescriptions} 张处方 prescriptions"
+    title = f"  {options.city} · {many} · seed {options.seed}"
     console.print(Text.assemble(("三医 Sanyi", "bold"), title))
     try:
         with Processes(folder / "logs") as processes:
-            make = partial(SandboxCity, folder, processes, slug=given.city, seed=given.seed, faults=not given.no_faults,
-                           database_url=given.database_url)
-            if given.live:
+            make = partial(SandboxCity, folder, processes, slug=options.city, seed=options.seed, faults=not options.no_faults,
+                           database_url=options.database_url)
+            if options.live:
                 city = make(per_second=live.BEGINNING_PER_SECOND, tempo=live.TEMPO,
-                            pharmacists=live.pharmacists(given.pharmacists, given.prescriptions))
+                            pharmacists=live.pharmacists(options.pharmacists, options.prescriptions))
                 start(city, console)
-                live.run(city, given.prescriptions, given.per_second, console)
+                live.run(city, options.prescriptions, options.per_second, console)
                 console.print("\n正在停止 ending every child…")
                 return 0
-            city = make(per_second=given.per_second)
-            day = run_day(city, given.prescriptions, console, kills=() if given.no_faults else ONCE)
+            city = make(per_second=options.per_second)
+            day = run_day(city, options.prescriptions, console, kills=() if options.no_faults else ONCE)
             show(day, console)
-            if given.keep:
+            if options.keep:
                 _keep(city, console)
             return 0 if day.good else 1
     except (ChildDied, TimeoutError) as error:
@@ -163,13 +163,13 @@ def at_rest(city: SandboxCity, plan: Plan) -> bool:
 
 def whole(city: SandboxCity, book: str) -> dict[str, Any]:
     """A book of the platform with all its pages."""
-    found = page = city.ops(f"{book}?limit=2000")
+    rows = page = city.ops(f"{book}?limit=2000")
     while following := page.pop("next", ""):
         page = city.ops(following.removeprefix("/api/ops/"))
         for name, more in page.items():
             if name != "next":
-                found[name] += more
-    return dict(found)
+                rows[name] += more
+    return dict(rows)
 
 
 def money_of(row: dict[str, Any]) -> str:
@@ -188,12 +188,12 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
     rows = {row["external_id"]: row for row in city.prescriptions()}
     day = Day()
     for planned in plan.prescriptions:
-        one = Ended(planned.external_id, planned.scenario, planned.expected_status,
+        ended = Ended(planned.external_id, planned.scenario, planned.expected_status,
                     expected_money=planned.expected_money, hospital=planned.facts.hospital)
         if row := rows.get(planned.external_id):
-            one.status, one.money = row["status"], money_of(row)
-            one.why = row["trouble"] or " ".join(waiting(row["waiting_for"]))
-        day.ended.append(one)
+            ended.status, ended.money = row["status"], money_of(row)
+            ended.why = row["trouble"] or " ".join(waiting(row["waiting_for"]))
+        day.ended.append(ended)
     ledger, verified = whole(city, "ledger"), whole(city, "verify")
     books = {name: city.book(name) for name in ("hospital", "ankang", "baicao", "insurer")}
     day.differences = tieout.compare(ledger, list(rows.values()), books) + tieout.internal(
@@ -203,7 +203,7 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
     day.stages = city.ops("stages")
     day.faults = tieout.faults(books, city.killed("worker"), city.progress("hospital"))
     day.dialects = city.hospitals
-    day.heard = {slug: len(city.book(slug)["reports"]) for slug in city.hospitals}
+    day.reported = {slug: len(city.book(slug)["reports"]) for slug in city.hospitals}
     day.runs, day.shown = city.count_runs(), city.count_runs("prescription")
     day.red_runs = city.red_runs()
     return day
@@ -258,11 +258,11 @@ def show(day: Day, console: Console) -> None:
     for head, justify in (("情形 scenario", "left"), ("数量 n", "right"), ("如期 as planned", "right"),
                           ("结束于 ended as", "left")):
         table.add_column(head, justify=justify)  # type: ignore[arg-type]
-    for scenario in dict.fromkeys(one.scenario for one in sorted(day.ended, key=lambda one: one.scenario)):
-        mine = [one for one in day.ended if one.scenario == scenario]
-        ends = Counter(f"{STATUSES.get(one.status, (one.status, ''))[0]} {one.status}"
-                       + (f" / {one.money}" if one.money != "none" else "") for one in mine)
-        right = sum(one.right for one in mine)
+    for scenario in dict.fromkeys(rx.scenario for rx in sorted(day.ended, key=lambda rx: rx.scenario)):
+        mine = [rx for rx in day.ended if rx.scenario == scenario]
+        ends = Counter(f"{STATUSES.get(rx.status, (rx.status, ''))[0]} {rx.status}"
+                       + (f" / {rx.money}" if rx.money != "none" else "") for rx in mine)
+        right = sum(rx.right for rx in mine)
         table.add_row(scenario, str(len(mine)), Text(str(right), style="green" if right == len(mine) else "red"),
                       ", ".join(f"{count}× {end}" for end, count in ends.most_common()))
     console.print(table)
@@ -271,14 +271,14 @@ def show(day: Day, console: Console) -> None:
                           ("已告知 reports heard", "right")):
         hospitals.add_column(head, justify=justify)  # type: ignore[arg-type]
     for slug, dialect in day.dialects.items():
-        mine = [one for one in day.ended if one.hospital == slug]
-        right = sum(one.right for one in mine)
+        mine = [rx for rx in day.ended if rx.hospital == slug]
+        right = sum(rx.right for rx in mine)
         hospitals.add_row(slug, DIALECTS[dialect], str(len(mine)),
-                          Text(str(right), style="green" if right == len(mine) else "red"), str(day.heard[slug]))
+                          Text(str(right), style="green" if right == len(mine) else "red"), str(day.reported[slug]))
     console.print(hospitals)
-    for one in [one for one in day.ended if not one.right][:10]:
-        console.print(f"  [red]✗[/red] {one.external_id} {one.scenario}: {one.status}/{one.money}, "
-                      f"应为 expected {'|'.join(sorted(one.expected))}/{one.expected_money}  {one.why}")
+    for rx in [rx for rx in day.ended if not rx.right][:10]:
+        console.print(f"  [red]✗[/red] {rx.external_id} {rx.scenario}: {rx.status}/{rx.money}, "
+                      f"应为 expected {'|'.join(sorted(rx.expected))}/{rx.expected_money}  {rx.why}")
     money = " ".join(f"{name} [bold]{amount / 100:,.2f}[/bold]" for name, amount in day.money.items())
     console.print(f"\n[bold]金额 Money[/bold] (元 yuan)  {money}")
     stages = Table(title="\n各阶段用时 Time per stage (s)", title_justify="left", box=None, header_style="dim", pad_edge=False)
@@ -358,20 +358,20 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
                         help=f"每秒发送 prescriptions sent per second (default 8; with --live {live.PER_SECOND})")
     parser.add_argument("--home", type=Path, default=ROOT / ".sanyi", help="数据目录 where data goes (default .sanyi)")
     parser.add_argument("--database-url", default="", help="SQLAlchemy address; default SQLite in the home folder")
-    given = parser.parse_args(argv)
-    if given.pharmacists is not None and not given.live:
+    options = parser.parse_args(argv)
+    if options.pharmacists is not None and not options.live:
         parser.error("--pharmacists: 仅与 --live 同用 only with --live")
-    if given.live and given.keep:
+    if options.live and options.keep:
         parser.error("--keep: --live 本就不停 --live goes on anyhow")
     for name, day, endless in (("prescriptions", 60, live.BEGINNING), ("per_second", 8.0, live.PER_SECOND),
                                ("pharmacists", 2, 1)):
-        if getattr(given, name) is None:
-            setattr(given, name, endless if given.live else day)
-    if given.prescriptions < 1:
+        if getattr(options, name) is None:
+            setattr(options, name, endless if options.live else day)
+    if options.prescriptions < 1:
         parser.error("--prescriptions: 至少 1 at least 1")
-    if not 0 < given.per_second <= 1000:
+    if not 0 < options.per_second <= 1000:
         parser.error("--per-second: 大于 0，至多 1000 more than 0, at most 1000")
-    return given
+    return options
 
 
 if __name__ == "__main__":

@@ -104,11 +104,11 @@ class Facts:
             "proof_issued": self.proof_issued.isoformat() if self.proof_issued else None}
 
     @classmethod
-    def from_json(cls, given: dict[str, Any]) -> "Facts":
-        proof = given["proof_issued"]
-        return cls(**given | {
-            "issued": datetime.fromisoformat(given["issued"]), "sent": datetime.fromisoformat(given["sent"]),
-            "born": date.fromisoformat(given["born"]), "proof_issued": date.fromisoformat(proof) if proof else None,
-            "allergy_words": tuple(given["allergy_words"]),
-            "diagnoses": tuple(Diagnosed(**one) for one in given["diagnoses"]),
-            "medicines": tuple(Medicine(**one) for one in given["medicines"])})
+    def from_json(cls, values: dict[str, Any]) -> "Facts":
+        proof = values["proof_issued"]
+        return cls(**values | {
+            "issued": datetime.fromisoformat(values["issued"]), "sent": datetime.fromisoformat(values["sent"]),
+            "born": date.fromisoformat(values["born"]), "proof_issued": date.fromisoformat(proof) if proof else None,
+            "allergy_words": tuple(values["allergy_words"]),
+            "diagnoses": tuple(Diagnosed(**diagnosis) for diagnosis in values["diagnoses"]),
+            "medicines": tuple(Medicine(**medicine) for medicine in values["medicines"])})

@@ -52,11 +52,11 @@ class Hospital:
 
     def add(self, more: Plan) -> None:
         """Send these as well, now. Those that are known already are left as they are."""
-        fresh = tuple(one for one in more.prescriptions if one.external_id not in self.planned)
+        fresh = tuple(rx for rx in more.prescriptions if rx.external_id not in self.planned)
         if self.plan is None or not fresh:
             return
         self.plan = replace(self.plan, prescriptions=(*self.plan.prescriptions, *fresh))
-        self.planned |= {one.external_id: one for one in fresh}
+        self.planned |= {rx.external_id: rx for rx in fresh}
         for number, planned in enumerate(fresh, len(self.plan.prescriptions)):
             self.background.start(self._one(more, planned, number))
 
@@ -79,13 +79,13 @@ class Hospital:
             await self._cancel(planned)
         async with self.at_a_time:
             message = self.speaker.prescription(planned.facts)
-            heard = await self._send(planned.key, message)
-            if heard.outcome == "accepted" and number % 10 == 3:
-                await self._ask_again(planned.key, message, heard)
+            answer = await self._send(planned.key, message)
+            if answer.outcome == "accepted" and number % 10 == 3:
+                await self._ask_again(planned.key, message, answer)
             if planned.key in plan.conflicts:
                 other = await self._send(f"conflict {planned.key}", self.speaker.changed(planned.facts))
                 self._check(other.outcome == "conflict", "conflict_not_refused", planned.key)
-        if heard.outcome != "accepted":
+        if answer.outcome != "accepted":
             return
         if planned.cancel_when == "waiting":
             await self._until_allocating(planned)
@@ -103,13 +103,13 @@ class Hospital:
         while True:
             tries += 1
             self.book.count("sent", key)
-            if (heard := await self.speaker.send(message)) is not None:
+            if (answer := await self.speaker.send(message)) is not None:
                 break
             await asyncio.sleep(min(0.2 * 2**tries, 3) * self.setting.pace)
         self.book.put("answered", key, {
-            "key": key, "outcome": heard.outcome, "tries": tries, "id": heard.id, "business_status": heard.status,
-            "digest": hashlib.sha256(heard.body).hexdigest()})
-        return heard
+            "key": key, "outcome": answer.outcome, "tries": tries, "id": answer.id, "business_status": answer.status,
+            "digest": hashlib.sha256(answer.body).hexdigest()})
+        return answer
 
     async def _ask_again(self, key: str, message: bytes, first: Heard) -> None:
         """The same message once more must get the same answer, byte for byte."""
@@ -120,8 +120,8 @@ class Hospital:
     async def _provoke(self, plan: Plan) -> None:
         """Broken messages must not be accepted."""
         for number, facts in enumerate(plan.broken, 1):
-            heard = await self._send(f"broken {number}", self.speaker.broken(facts, number))
-            self._check(heard.outcome == "refused", "broken_not_refused", f"broken {number}")
+            answer = await self._send(f"broken {number}", self.speaker.broken(facts, number))
+            self._check(answer.outcome == "refused", "broken_not_refused", f"broken {number}")
 
     async def _cancel(self, planned: Planned) -> None:
         if not planned.cancel_key or self.book.get("answered", f"cancel {planned.external_id}"):
@@ -144,9 +144,9 @@ class Hospital:
     def report(self, key: str, report: dict[str, Any]) -> None:
         """Keep a report; the same key with another content is a defect of the platform."""
         digest = hashlib.sha256(json.dumps(report, sort_keys=True).encode()).hexdigest()
-        if known := self.book.get("report", key):
+        if report_before := self.book.get("report", key):
             self.book.count("repeated_report", key)
-            self._check(known["digest"] == digest, "report_changed", key)
+            self._check(report_before["digest"] == digest, "report_changed", key)
             return
         self._check(report.get("key") == key, "report_key", key)
         number = report["prescription"]
@@ -182,13 +182,14 @@ class Hospital:
             self._check(total == sum(parts) and min(total, *parts) >= 0, "money_does_not_add_up", number)
         if handed and (planned := self.planned.get(number)):
             facts, lines = planned.facts, handed["lines"]
-            wrote = [(line, one.drug, one.name, Decimal(one.quantity), one.unit) for line, one in enumerate(facts.medicines, 1)]
-            told = [(int(one["line"]), one["drug"], one["name"], Decimal(one["quantity"]), one["unit"]) for one in lines]
-            self._check(sorted(told) == wrote, "handed_over_otherwise", number)
+            wrote = [(line, medicine.drug, medicine.name, Decimal(medicine.quantity), medicine.unit)
+                     for line, medicine in enumerate(facts.medicines, 1)]
+            reported = [(int(line["line"]), line["drug"], line["name"], Decimal(line["quantity"]), line["unit"]) for line in lines]
+            self._check(sorted(reported) == wrote, "handed_over_otherwise", number)
             self._check(handed["handover"] == ("home" if facts.home else "pickup"), "handed_over_elsewhere", number)
             self._check(self.last_pickup.get(number, handed["order"]) == handed["order"], "handed_over_by_another", number)
             self._check(datetime.fromisoformat(handed["at"]) <= datetime.fromisoformat(report["at"]), "handed_over_later", number)
-            if money and all(one["returned"] for one in lines):
+            if money and all(line["returned"] for line in lines):
                 self._check(Decimal(money["total"]) == 0, "paid_for_nothing", number)
 
     # The patients' app.
@@ -248,7 +249,7 @@ class Hospital:
             "reports": self.book.tally("report", "status"),
             "last": Counter(last.values()),
             "collected": self.book.tally("pickup", "collected")[1],
-            "as_expected": sum(last.get(one.external_id) in one.expected_status for one in planned),
+            "as_expected": sum(last.get(rx.external_id) in rx.expected_status for rx in planned),
             "defects": self.book.number("defect"),
         }
 
@@ -258,14 +259,14 @@ class Hospital:
         answers = {answer["key"]: answer for answer in self.book.all("answered")}
         return {
             "prescriptions": [{
-                "key": one.key, "prescription": one.external_id, "scenario": one.scenario,
-                "expected_status": sorted(one.expected_status), "expected_money": one.expected_money,
-                "hospital": one.facts.hospital, "id": answers.get(one.key, {}).get("id", ""),
-                "answered": answers.get(one.key, {}).get("outcome"),
-                "cancel": answers.get(f"cancel {one.external_id}", {}).get("business_status", ""),
-                **{name: rows.get(one.external_id, {}).get(name, empty) for name, empty in (
+                "key": rx.key, "prescription": rx.external_id, "scenario": rx.scenario,
+                "expected_status": sorted(rx.expected_status), "expected_money": rx.expected_money,
+                "hospital": rx.facts.hospital, "id": answers.get(rx.key, {}).get("id", ""),
+                "answered": answers.get(rx.key, {}).get("outcome"),
+                "cancel": answers.get(f"cancel {rx.external_id}", {}).get("business_status", ""),
+                **{name: rows.get(rx.external_id, {}).get(name, empty) for name, empty in (
                     ("status", ""), ("statuses", []), ("reason", ""), ("money", []))},
-            } for one in (self.plan.prescriptions if self.plan else ())],
+            } for rx in (self.plan.prescriptions if self.plan else ())],
             "answers": [{key: value for key, value in answer.items() if key != "digest"}
                         for answer in answers.values()],
             "reports": [{key: value for key, value in report.items() if key != "digest"}
@@ -291,11 +292,11 @@ def _pauses(first: float, longest: float) -> Iterator[float]:
 
 def make_app(setting: Setting) -> FastAPI:
     slug, book, background = setting.urls["slug"], Book(setting.state / "hospital.sqlite"), Background()
-    heard: list[Hospital] = []
+    hospitals_heard: list[Hospital] = []
     own = {name.removeprefix("SANDBOX_HOSPITAL_"): value for name, value in setting.secrets.items()}
-    line = Line(slug, setting.urls["gateway"], setting.urls, own, lambda key, report: heard[0].report(key, report))
+    line = Line(slug, setting.urls["gateway"], setting.urls, own, lambda key, report: hospitals_heard[0].report(key, report))
     hospital = Hospital(setting, book, background, speaker(setting.urls["dialect"], line))
-    heard.append(hospital)
+    hospitals_heard.append(hospital)
     app = partner_app(slug, setting, book, hospital.show_book, background, hospital.start)
     hospital.speaker.doors(app)
 

@@ -99,7 +99,7 @@ class Centre:
     def answer(self, envelope: Node) -> Node:
         """The answer to one request; a known msgid gets the answer it got before."""
         check(envelope, "ENV", "(envelope)")
-        infno, msgid, given = envelope["infno"], envelope["msgid"], envelope.get("input")
+        infno, msgid, content = envelope["infno"], envelope["msgid"], envelope.get("input")
         if infno not in TRANSACTIONS:
             raise Wrong("FIELD", "infno")
         if len(msgid) != 30 or not msgid.startswith(envelope["fixmedins_code"][:12]):
@@ -108,29 +108,29 @@ class Centre:
                             ("mdtrtarea_admvs", self.city.division)):
             if envelope[field] != only:
                 raise Wrong("FIELD", field)
-        if not isinstance(given, dict):
+        if not isinstance(content, dict):
             raise Wrong("FIELD", "input")
         if infno == "9001":
-            check_input(infno, given)
+            check_input(infno, content)
             return self.sign_in()
         if envelope.get("sign_no") not in self.signed_in:
             raise Wrong("SIGN", "unknown sign_no")
         if self.setting.faults.strikes("busy", msgid, self.setting.faults.attempt(f"busy {msgid}"), infno):
             raise Wrong("BUSY", "try again")
-        check_input(infno, given)
-        digest = hashlib.sha256(json.dumps([infno, given], sort_keys=True).encode()).hexdigest()
-        if known := self.book.get("message", msgid):
-            if known["digest"] != digest:
+        check_input(infno, content)
+        digest = hashlib.sha256(json.dumps([infno, content], sort_keys=True).encode()).hexdigest()
+        if earlier := self.book.get("message", msgid):
+            if earlier["digest"] != digest:
                 raise Wrong("MSGID", "same msgid with another body")
             self.book.count("repeated", infno)
-            return dict(known["answer"])
+            return dict(earlier["answer"])
         place = envelope.get("insuplc_admdvs", "")
         with self.book.transaction():
             try:
                 output = {
                     "1101": self.person, "5301": self.entitled, "2101": self.pre_settle, "2102": self.settle,
                     "2103": self.reverse, "3201": self.reconcile,
-                }[infno](given, place)
+                }[infno](content, place)
                 answer = {"infcode": 0, "err_msg": "", "output": output}
             except Wrong as wrong:
                 answer = {"infcode": -1, "err_msg": str(wrong), "output": {}}
@@ -144,11 +144,11 @@ class Centre:
         return {"infcode": 0, "err_msg": "", **self.stamps(),
                 "output": {"signinoutb": {"sign_time": f"{_now():%Y-%m-%d %H:%M:%S}", "sign_no": number}}}
 
-    def person(self, given: Node, _: str) -> Node:
+    def person(self, content: Node, _: str) -> Node:
         """1101: who it is, and what is used up."""
-        asked = given["data"]
-        person = self._by_certificate(asked["mdtrt_cert_no"] or asked.get("certno", ""))
-        if asked.get("psn_name") and asked["psn_name"] != person["name"]:
+        request = content["data"]
+        person = self._by_certificate(request["mdtrt_cert_no"] or request.get("certno", ""))
+        if request.get("psn_name") and request["psn_name"] != person["name"]:
             raise Wrong("PERSON", "name and number do not belong together")
         used = person["used"]
         born = datetime.fromisoformat(person["birth_date"]).date()
@@ -168,22 +168,22 @@ class Centre:
             "idetinfo": [],
         }
 
-    def entitled(self, given: Node, _: str) -> Node:
+    def entitled(self, content: Node, _: str) -> Node:
         """5301: the chronic diseases the person holds."""
-        person = self._by_number(given["data"]["psn_no"])
+        person = self._by_number(content["data"]["psn_no"])
         return {"feedetail": [{
             "opsp_dise_code": code, "opsp_dise_name": self.city.diseases.get(code, {}).get("name_cn", code),
             "begndate": "2020-01-01", "enddate": "2099-12-31",
         } for code in person["diseases"]]}
 
-    def pre_settle(self, given: Node, place: str) -> Node:
-        person, outcome, _ = self._compute(given, place)
-        return self._answer(given, person, outcome, {})
+    def pre_settle(self, content: Node, place: str) -> Node:
+        person, outcome, _ = self._compute(content, place)
+        return self._answer(content, person, outcome, {})
 
-    def settle(self, given: Node, place: str) -> Node:
+    def settle(self, content: Node, place: str) -> Node:
         """2102: the person's year changes in the same transaction as the book."""
-        person, outcome, cap_key = self._compute(given, place)
-        rxno = given["drugdetail"][0]["rxno"]
+        person, outcome, cap_key = self._compute(content, place)
+        rxno = content["drugdetail"][0]["rxno"]
         if setl_id := self.settled.get(rxno):
             self.book.put("defect", f"double_settlement {rxno} {setl_id}",
                           {"defect": "double_settlement", "rxno": rxno, "setl_id": setl_id})
@@ -192,10 +192,10 @@ class Centre:
         ids = {"setl_id": f"S{now:%Y%m%d%H%M%S}{number:08d}", "mdtrt_id": f"V{now:%Y%m%d%H%M%S}{number:08d}"}
         person |= _document(after(_standing(person, cap_key), outcome), person, cap_key)
         self.book.put("person", person["psn_no"], person)
-        answer = self._answer(given, person, outcome, ids)
+        answer = self._answer(content, person, outcome, ids)
         self.book.put("settlement", ids["setl_id"], ids | {
             "kind": "settled", "rxno": rxno, "psn_no": person["psn_no"], "insutype": person["insutype"],
-            "clr_type": "41", "clr_optins": self.city.clr_optins, "dise_codg": given["druginfo"].get("dise_codg", ""),
+            "clr_type": "41", "clr_optins": self.city.clr_optins, "dise_codg": content["druginfo"].get("dise_codg", ""),
             "cap_key": cap_key, "at": now.isoformat(timespec="seconds"), "reversed_by": "",
             "medfee_sumamt": str(outcome.total), "fund_pay_sumamt": str(outcome.fund), "acct_pay": str(outcome.account),
             "psn_cash_pay": str(outcome.cash), "outcome": _parts(outcome),
@@ -204,13 +204,13 @@ class Centre:
         self.settled[rxno] = ids["setl_id"]
         return answer
 
-    def reverse(self, given: Node, _: str) -> Node:
+    def reverse(self, content: Node, _: str) -> Node:
         """2103: the whole settlement, with exactly the amounts it had, and the year restored with it."""
-        asked = given["data"]
-        row = self.book.get("settlement", asked["setl_id"])
+        request = content["data"]
+        row = self.book.get("settlement", request["setl_id"])
         if row is None or row["kind"] != "settled":
             raise Wrong("UNKNOWN", "no such settlement")
-        if row["mdtrt_id"] != asked["mdtrt_id"] or row["psn_no"] != asked["psn_no"]:
+        if row["mdtrt_id"] != request["mdtrt_id"] or row["psn_no"] != request["psn_no"]:
             raise Wrong("UNKNOWN", "settlement, visit and person do not belong together")
         if row["reversed_by"]:
             raise Wrong("SETTLED", "reversed already")
@@ -239,21 +239,21 @@ class Centre:
             "setldetail": [],
         }
 
-    def reconcile(self, given: Node, _: str) -> Node:
+    def reconcile(self, content: Node, _: str) -> Node:
         """3201: their totals of a period against ours; refunds count negative, in number too."""
-        asked = given["data"]
+        request = content["data"]
         rows = [row for row in self.book.all("settlement")
-                if asked["stmt_begndate"][:10] <= row["at"][:10] <= asked["stmt_enddate"][:10]
+                if request["stmt_begndate"][:10] <= row["at"][:10] <= request["stmt_enddate"][:10]
                 and (row["insutype"], row["clr_type"], row["clr_optins"])
-                == (asked["insutype"], asked["clr_type"], asked["setl_optins"])]
+                == (request["insutype"], request["clr_type"], request["setl_optins"])]
         ours = {
             **{key: sum((Decimal(row[key]) for row in rows), Decimal("0.00"))
                for key in ("medfee_sumamt", "fund_pay_sumamt", "acct_pay")},
             "fixmedins_setl_cnt": Decimal(sum(-1 if row["kind"] == "reversed" else 1 for row in rows)),
         }
-        different = [key for key, value in ours.items() if Decimal(str(asked[key])) != value]
+        different = [key for key, value in ours.items() if Decimal(str(request[key])) != value]
         return {"stmtinfo": {
-            "setl_optins": asked["setl_optins"], "stmt_rslt": "1" if different else "0",
+            "setl_optins": request["setl_optins"], "stmt_rslt": "1" if different else "0",
             "stmt_rslt_dscr": "; ".join(f"{key}: 中心 {ours[key]}" for key in different) or "平",
         }}
 
@@ -296,9 +296,9 @@ class Centre:
             raise Wrong("PERSON", "unknown")
         return person
 
-    def _compute(self, given: Node, place: str) -> tuple[Document, Outcome, str]:
+    def _compute(self, content: Node, place: str) -> tuple[Document, Outcome, str]:
         """What 2101 and 2102 have in common: is the claim sound, and how does it divide?"""
-        info, details = given["druginfo"], given["drugdetail"]
+        info, details = content["druginfo"], content["drugdetail"]
         person = self._by_number(info["psn_no"])
         if not person["active"] or info["insutype"] != person["insutype"]:
             raise Wrong("PERSON", "not insured under this insutype")
@@ -329,8 +329,8 @@ class Centre:
         outcome = settle(sold, terms or Terms(Decimal(0), account_scope="NONE"), _standing(person, cap_key))
         return person, outcome, cap_key
 
-    def _answer(self, given: Node, person: Document, outcome: Outcome, ids: Node) -> Node:
-        info, details = given["druginfo"], given["drugdetail"]
+    def _answer(self, content: Node, person: Document, outcome: Outcome, ids: Node) -> Node:
+        info, details = content["druginfo"], content["drugdetail"]
         terms, _ = self.city.terms(person, info.get("dise_codg") or "")
         employee = person["insutype"] == "310"
         funds = (
@@ -377,12 +377,12 @@ class Centre:
         }
 
 
-def check_input(infno: str, given: Node) -> None:
+def check_input(infno: str, content: Node) -> None:
     """Every node of the transaction is there, and every field keeps its type and length. Raises `Wrong` FIELD."""
     for txn, node in FIELDS:
         if txn != infno:
             continue
-        rows = given.get(node.removesuffix("[]"))
+        rows = content.get(node.removesuffix("[]"))
         if node.endswith("[]"):
             if not isinstance(rows, list) or not rows:
                 raise Wrong("FIELD", node)
@@ -507,12 +507,12 @@ def make_app(setting: Setting) -> FastAPI:
     paasid, secret = setting.secrets["SANDBOX_CENTRE_PAASID"], setting.secrets["SANDBOX_CENTRE_SECRET"]
 
     def signed(request: Request) -> bool:
-        timestamp, nonce, given = (
+        timestamp, nonce, headers = (
             request.headers.get(f"x-tif-{name}", "") for name in ("timestamp", "nonce", "signature"))
         expected = hashlib.sha256(f"{timestamp}{secret}{nonce}{timestamp}".encode()).hexdigest()
         return (
             request.headers.get("x-tif-paasid") == paasid and bool(nonce)
-            and hmac.compare_digest(given.encode(), expected.encode())
+            and hmac.compare_digest(headers.encode(), expected.encode())
             and timestamp.isdigit() and abs(int(timestamp) - time.time()) <= 600
         )
 

@@ -97,8 +97,8 @@ def _receive_visitors(city: SandboxCity) -> Visit:
         city.register(people)
         folder = city.folder / "samples"
         folder.mkdir()
-        for number, one in enumerate(facts, 1):
-            (folder / f"{number}.json").write_text(json.dumps(fhir.bundle(one), ensure_ascii=False, indent=2), encoding="utf-8")
+        for number, visitor in enumerate(facts, 1):
+            (folder / f"{number}.json").write_text(json.dumps(fhir.bundle(visitor), ensure_ascii=False, indent=2), encoding="utf-8")
         door, keys = city.door(sender)
         command = curl(door, keys["TOKEN"], (folder / "1.json").resolve())
     file = city.folder / "keys.txt"

@@ -132,21 +132,21 @@ def run(
     parser.add_argument("--faults", type=json.loads, default={}, help="JSON, see below")
     for url, text in urls.items():
         parser.add_argument(f"--{url}", default="", help=text)
-    given = parser.parse_args()
+    options = parser.parse_args()
     missing = [key for key in secrets if not key.endswith("_") and not os.environ.get(key)]
     if missing:
         sys.exit(f"set {', '.join(missing)}")
     setting = Setting(
-        given.state,
-        given.seed,
-        given.pace,
-        Faults(given.seed, given.faults),
-        {url: str(getattr(given, url.replace("-", "_"))).rstrip("/") for url in urls},
+        options.state,
+        options.seed,
+        options.pace,
+        Faults(options.seed, options.faults),
+        {url: str(getattr(options, url.replace("-", "_"))).rstrip("/") for url in urls},
         {key: value for key, value in os.environ.items()
          if key in secrets or any(key.startswith(group) for group in secrets if group.endswith("_"))},
     )
     # A lost answer looks to the server like our mistake; it is one we ask for, so it is not logged.
     uvicorn.run(
-        make_app(setting), host=given.host, port=given.port, log_level="critical", access_log=False,
+        make_app(setting), host=options.host, port=options.port, log_level="critical", access_log=False,
         timeout_graceful_shutdown=1,
     )

@@ -160,7 +160,7 @@ class Pharmacy:
         """Every store that has at least one of the lines in full. Changes nothing."""
         self._release_expired()
         offers = []
-        told = [replace(self.chain.stores[0], id=text) for text in self.faults.settings.get("tells", ())]
+        invented_stores = [replace(self.chain.stores[0], id=text) for text in self.faults.settings.get("tells", ())]
         for store in self.chain.stores:
             lines = tuple(
                 Line(number, drug, quantity, self.chain.prices[drug], in_fen(self.chain.prices[drug], quantity))
@@ -170,7 +170,7 @@ class Pharmacy:
             if not lines:
                 continue
             if store is self.chain.stores[0]:
-                offers += [Offer(one, lines, 1, "0.00", one.delivers or not delivery) for one in told]
+                offers += [Offer(store, lines, 1, "0.00", store.delivers or not delivery) for store in invented_stores]
             busy = len(self.under_way[store.id])
             kilometres = math.hypot((store.latitude - latitude) * 111, (store.longitude - longitude) * 89)
             detour = max(self.chain.detour_minutes.get(line.drug, 0) for line in lines)
@@ -183,10 +183,10 @@ class Pharmacy:
         """Reserve stock. The same order id again gives the same reference."""
         self._release_expired()
         self.book.count("asked", f"hold {order_id}")
-        if known := self.book.get("order", order_id):
-            if known["store"] != store_id or known["lines"] != _documents(lines):
+        if order_before := self.book.get("order", order_id):
+            if order_before["store"] != store_id or order_before["lines"] != _documents(lines):
                 raise Broken("lines")
-            return known
+            return order_before
         self._check_lines(store_id, lines)
         # A drug with a habit has its own story; a fault must not end it before it begins.
         if not any(line.drug in self.chain.habits for line in lines):
@@ -199,13 +199,13 @@ class Pharmacy:
         if any(self._available(store_id, drug) < quantity for drug, quantity in needed.items()):
             raise No("out_of_stock")
         number = hashlib.sha256(order_id.encode()).hexdigest()
-        told = (self.faults.settings.get("tells") or [""])[int(number, 16) % max(len(self.faults.settings.get("tells", ())), 1)]
+        invented = (self.faults.settings.get("tells") or [""])[int(number, 16) % max(len(self.faults.settings.get("tells", ())), 1)]
         order: Document = {
-            "order_id": order_id, "reference": f"{self.chain.prefix}-{told or number[:12].upper()}",
+            "order_id": order_id, "reference": f"{self.chain.prefix}-{invented or number[:12].upper()}",
             "store": store_id, "status": OrderStatus.HELD, "lines": _documents(lines),
             "total_fen": sum(line.amount_fen for line in lines),
             "expires_at": (datetime.now(UTC) + timedelta(minutes=self.chain.hold_minutes)).isoformat(),
-            "prescription_id": "", "collected_fen": 0, "settlement": None, "returned_lines": [], "reason": told,
+            "prescription_id": "", "collected_fen": 0, "settlement": None, "returned_lines": [], "reason": invented,
         }
         with self.book.transaction():
             self._move_stock(order, -1)

@@ -193,13 +193,13 @@ class Plan:
 
     @property
     def hospitals(self) -> list[str]:
-        return sorted({one.hospital for one in self.broken} | {one.facts.hospital for one in self.prescriptions})
+        return sorted({planned.hospital for planned in self.broken} | {planned.facts.hospital for planned in self.prescriptions})
 
     def of(self, hospital: str) -> "Plan":
         """One hospital's part of it, without the people's registration."""
-        mine = tuple(one for one in self.prescriptions if one.facts.hospital == hospital)
-        return Plan(self.city, mine, self.conflicts & {one.key for one in mine},
-                    tuple(one for one in self.broken if one.hospital == hospital), ())
+        mine = tuple(planned for planned in self.prescriptions if planned.facts.hospital == hospital)
+        return Plan(self.city, mine, self.conflicts & {planned.key for planned in mine},
+                    tuple(facts for facts in self.broken if facts.hospital == hospital), ())
 
     def save(self, folder: Path) -> None:
         """Write <hospital>/plan.json for each hospital and insurer/people.json for the insurance centre."""
@@ -212,7 +212,7 @@ class Plan:
     def as_json(self) -> Document:
         """Without the people."""
         return {
-            "city": self.city, "conflicts": sorted(self.conflicts), "broken": [one.as_json() for one in self.broken],
+            "city": self.city, "conflicts": sorted(self.conflicts), "broken": [facts.as_json() for facts in self.broken],
             "prescriptions": [asdict(planned) | {
                 "facts": planned.facts.as_json(), "expected_status": sorted(planned.expected_status),
             } for planned in self.prescriptions],
@@ -227,12 +227,12 @@ class Plan:
     @classmethod
     def from_json(cls, *saved: Document) -> "Plan":
         """The plans of some hospitals as one."""
-        planned = [Planned(**one | {
-            "facts": Facts.from_json(one["facts"]), "expected_status": frozenset(one["expected_status"]),
-        }) for plan in saved for one in plan["prescriptions"]]
-        return cls(saved[0]["city"], tuple(sorted(planned, key=lambda one: one.key)),
+        planned = [Planned(**planned | {
+            "facts": Facts.from_json(planned["facts"]), "expected_status": frozenset(planned["expected_status"]),
+        }) for plan in saved for planned in plan["prescriptions"]]
+        return cls(saved[0]["city"], tuple(sorted(planned, key=lambda planned: planned.key)),
                    frozenset(key for plan in saved for key in plan["conflicts"]),
-                   tuple(Facts.from_json(one) for plan in saved for one in plan["broken"]), ())
+                   tuple(Facts.from_json(facts) for plan in saved for facts in plan["broken"]), ())
 
 
 def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_seconds: int = 40,
@@ -247,9 +247,9 @@ def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_
     ordered = sorted(enumerate(names), key=lambda item: (item[1] != "expired", luck.draw("order", item[0])))
     writer = _Writer(seed, senders)
     written = [writer.write(name, now, expiring_seconds) for _, name in ordered]
-    planned = [one for one, _ in written]
+    planned = [planned for planned, _ in written]
     # A conflict is about a prescription nobody cancels: its own story must go on undisturbed.
-    conflicts = {one.facts.hospital: one.key for one in planned if one.scenario == "settled_pickup"}
+    conflicts = {planned.facts.hospital: planned.key for planned in planned if planned.scenario == "settled_pickup"}
     broken = [_facts(hospital, f"B{seed:04d}{place:03d}{number:02d}", f"RXB{seed:04d}{place:03d}{number:02d}", ORDINARY[0],
                      person(900 + number, seed, False), now, now, False)
               for place, hospital in enumerate(senders) for number in (1, 2)]
@@ -287,8 +287,8 @@ class _Writer:
         self.number = len(earlier)
         """Of the last that was written."""
         self._seed, self._hospitals, self._luck = seed, hospitals, Faults(seed)
-        self._ids = {one.facts.id_number for one in earlier}
-        self._turns = Counter(one.scenario for one in earlier)
+        self._ids = {planned.facts.id_number for planned in earlier}
+        self._turns = Counter(planned.scenario for planned in earlier)
         self._stranger = 1_000_000
 
     def write(self, name: str, now: datetime, expiring_seconds: int) -> tuple[Planned, Document]:
@@ -320,9 +320,9 @@ def samples(hospital: str, count: int, now: datetime) -> tuple[tuple[Facts, ...]
     facts, people = [], []
     for number in range(1, count + 1):
         case, who = ORDINARY[(number - 1) % len(ORDINARY)], person(VISITORS + number, 1, False)
-        one = _facts(hospital, f"SAMPLE-{number}", f"RXSAMPLE{number:02d}", case, who, now - timedelta(minutes=2), now,
+        written = _facts(hospital, f"SAMPLE-{number}", f"RXSAMPLE{number:02d}", case, who, now - timedelta(minutes=2), now,
                      home=number % 2 == 0)
-        facts.append(replace(one, valid_days=3, valid_reason=VALIDITY[0][1], no_known_allergies=True))
+        facts.append(replace(written, valid_days=3, valid_reason=VALIDITY[0][1], no_known_allergies=True))
         people.append(registration(who, case.disease))
     return tuple(facts), tuple(people)
 
@@ -387,5 +387,5 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--expiring-seconds", type=int, default=40)
     parser.add_argument("--folder", type=Path, required=True, help="gets <hospital>/plan.json and insurer/people.json")
-    given = parser.parse_args()
-    make_plan(given.city, given.prescriptions, given.seed, datetime.now(UTC), given.expiring_seconds).save(given.folder)
+    options = parser.parse_args()
+    make_plan(options.city, options.prescriptions, options.seed, datetime.now(UTC), options.expiring_seconds).save(options.folder)

@@ -20,42 +20,42 @@ def compare(ledger: Row, prescriptions: Sequence[Row], books: Mapping[str, Row])
 
 def doubled(ledger: Row, books: Mapping[str, Row]) -> list[str]:
     """Everything that took place twice though it was owed once, whoever's book shows it, also across two chains."""
-    found = [f"ledger: {' '.join(key)} posted {number} times" for key, number in Counter(
+    differences = [f"ledger: {' '.join(key)} posted {number} times" for key, number in Counter(
         (posting["kind"], posting["reference"]) for posting in ledger["postings"]).items() if number > 1]
-    found += [f"fund: {rxno} is settled {number} times" for rxno, number in Counter(
+    differences += [f"fund: {rxno} is settled {number} times" for rxno, number in Counter(
         row["rxno"] for row in books["insurer"]["settlements"]
         if row["kind"] == "settled" and not row["reversed_by"]).items() if number > 1]
     handed = Counter(order["prescription_id"] for chain in CHAINS for order in books[chain]["orders"]
                      if order["status"] in ("handed_over", "returned"))
-    found += [f"chains: {rx} was handed over {number} times" for rx, number in handed.items() if number > 1]
+    differences += [f"chains: {rx} was handed over {number} times" for rx, number in handed.items() if number > 1]
     open_ = Counter(order["prescription_id"] for chain in CHAINS for order in books[chain]["orders"]
                     if order["prescription_id"] and order["status"] in ("ordered", "accepted", "prepared", "in_delivery"))
-    found += [f"chains: {rx} is under way {number} times, and handed over {handed[rx]}"
+    differences += [f"chains: {rx} is under way {number} times, and handed over {handed[rx]}"
               for rx, number in open_.items() if number + handed[rx] > 1]
-    found += [f"{chain}: an effect took place {effect['count']} times: {effect['key']}"
+    differences += [f"{chain}: an effect took place {effect['count']} times: {effect['key']}"
               for chain in CHAINS for effect in books[chain]["effects"] if effect["count"] > 1]
-    return found + [f"{partner}: {defect}" for partner, book in books.items() for defect in book["defects"]
+    return differences + [f"{partner}: {defect}" for partner, book in books.items() for defect in book["defects"]
                     if str(defect["defect"]).startswith("double")]
 
 
 def internal(verified: Row, discrepancies: Sequence[Row], notices: Sequence[Row], reconciliations: Sequence[Row],
              ledger: Row) -> list[str]:
     """What the platform's own checks say: chains, postings, discrepancies, notices, and the fund's yes to every total."""
-    found = [f"history of {one['prescription_id']} broken at {one['seq']}: {one['what']}" for one in verified["broken"]]
-    found += [f"posting {one['posting']} is out of balance by {one['sum_fen']} fen"
-              for one in verified["out_of_balance"]]
-    found += [f"posting {one['posting']}: {one['account']} has {one['posted_fen']} fen, its claim {one['claim_fen']}"
-              for one in verified["unlike_claim"]]
-    found += [f"discrepancy {one['kind']} {one['subject']}: expected {one['expected']}, got {one['actual']}"
-              for one in discrepancies]
-    found += [f"notice {notice['kind']} {notice['partner']} {notice['subject']}: {notice['detail']}" for notice in notices]
-    newest = {(one["day"], one["insutype"]): one for one in reversed(reconciliations)}
-    found += [f"3201 for {day} {insutype}: {one['text']}" for (day, insutype), one in newest.items()
-              if not one["matched"]]
-    asked = {insutype for _, insutype in newest}
+    differences = [f"history of {row['prescription_id']} broken at {row['seq']}: {row['what']}" for row in verified["broken"]]
+    differences += [f"posting {row['posting']} is out of balance by {row['sum_fen']} fen"
+              for row in verified["out_of_balance"]]
+    differences += [f"posting {row['posting']}: {row['account']} has {row['posted_fen']} fen, its claim {row['claim_fen']}"
+              for row in verified["unlike_claim"]]
+    differences += [f"discrepancy {row['kind']} {row['subject']}: expected {row['expected']}, got {row['actual']}"
+              for row in discrepancies]
+    differences += [f"notice {notice['kind']} {notice['partner']} {notice['subject']}: {notice['detail']}" for notice in notices]
+    newest = {(row["day"], row["insutype"]): row for row in reversed(reconciliations)}
+    differences += [f"3201 for {day} {insutype}: {row['text']}" for (day, insutype), row in newest.items()
+              if not row["matched"]]
+    insutypes = {insutype for _, insutype in newest}
     owed = {posting["insutype"] for posting in ledger["postings"]}
-    found += [f"3201 was not answered for {insutype}" for insutype in sorted(owed - asked)]
-    return found
+    differences += [f"3201 was not answered for {insutype}" for insutype in sorted(owed - insutypes)]
+    return differences
 
 
 def _fund(ledger: Row, book: Row) -> Iterator[str]:
@@ -112,22 +112,22 @@ def _order(chain: str, ours: Row, theirs: Row, claim: Row | None) -> Iterator[st
         yield f"{where}: returned lines ours {ours['returned_lines']}, theirs {theirs['returned_lines']}"
     if claim is None:
         return
-    told = theirs["settlement"] or {}
+    settlement = theirs["settlement"] or {}
     gone = bool(claim["reversal_id"])
     expected = {"total_fen": 0, "fund_fen": 0, "account_fen": 0, "cash_fen": 0} if gone else {
         name: claim[name] for name in ("total_fen", "fund_fen", "account_fen", "cash_fen")}
-    if {name: told.get(name) for name in expected} != expected:
-        yield f"{where}: they were told {told}, the fund said {expected}"
+    if {name: settlement.get(name) for name in expected} != expected:
+        yield f"{where}: they were told {settlement}, the fund said {expected}"
 
 
 def _hospital(prescriptions: Sequence[Row], books: Mapping[str, Row]) -> Iterator[str]:
     """Each prescription: its own hospital was told where it ended."""
-    told = {(row["hospital"], row["prescription"]): row["status"] for row in books["hospital"]["prescriptions"]}
+    statuses = {(row["hospital"], row["prescription"]): row["status"] for row in books["hospital"]["prescriptions"]}
     for row in prescriptions:
         expected = "settled" if row["status"] == "closed" else row["status"]
-        said = told.get((row["hospital"], row["external_id"]))
-        if said != expected:
-            yield f"hospital {row['hospital']} {row['external_id']}: it is {row['status']}, they were told {said}"
+        status = statuses.get((row["hospital"], row["external_id"]))
+        if status != expected:
+            yield f"hospital {row['hospital']} {row['external_id']}: it is {row['status']}, they were told {status}"
 
 
 def _defects(books: Mapping[str, Row]) -> Iterator[str]:

@@ -141,7 +141,7 @@ def _file(db: Database) -> Path:
 def check_database(db: Database) -> list[CheckResult]:
     """Whether the database answers, and has at least what this release needs. During an upgrade a newer release has
     migrated it already; what still runs goes on, because migrations only add."""
-    needed = max(schema.known())
+    needed = max(schema.revisions())
     if db.sqlite and not _file(db).exists():
         # To connect would make one.
         return [act("database", "database-down", "还没有数据库文件", "there is no database file yet",
@@ -152,7 +152,7 @@ def check_database(db: Database) -> list[CheckResult]:
         name = type(error).__name__
         return [act("database", "database-down", f"无法连接数据库（{name}）", f"unreachable ({name})",
                     "启动数据库，核对 SANYI_DATABASE_URL", "start it; check SANYI_DATABASE_URL")]
-    if there and there not in schema.known():
+    if there and there not in schema.revisions():
         return [watch("database", "database-down", f"可用，结构 {there} 属于更新的版本，本版本为 {needed}",
                       f"answers; its schema {there} is a newer release's, ours is {needed}",
                       "完成升级：启动新版本", "finish the upgrade: start the newer release")]

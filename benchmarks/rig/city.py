@@ -74,8 +74,8 @@ class NullHospital:
         return fhir_r4.answer(message, verdict)
 
     async def report(self, key: str, body: bytes) -> None:
-        said = json.loads(body)
-        self.then(said["id"], said["status"])
+        report = json.loads(body)
+        self.then(report["id"], report["status"])
 
 
 @dataclass

@@ -112,7 +112,7 @@ async def plain(city: City, errand: Errand) -> None:
     lease = timedelta(seconds=settings.lease_seconds)
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def one(rx_id: str) -> None:
+    async def run_one(rx_id: str) -> None:
         async with turns:
             await line.hop(city, rx_id)
 
@@ -122,7 +122,7 @@ async def plain(city: City, errand: Errand) -> None:
             with city.db.transaction() as session:
                 due = prescriptions.lease_due(session, settings.worker, at=city.now(), lease=lease,
                                               limit=settings.batch_limit)
-            await asyncio.gather(*(one(claimed.id) for claimed in due))
+            await asyncio.gather(*(run_one(claimed.id) for claimed in due))
             with city.db.transaction() as session:
                 prescriptions.release(session, settings.worker, [claimed.id for claimed in due])
             await asyncio.sleep(0 if due else settings.poll_seconds)
@@ -203,8 +203,8 @@ async def absurd(city: City, errand: Errand, *, database: str) -> None:
     app = AsyncAbsurd(libpq(database), queue_name="bench")
 
     @app.register_task(name="one-prescription")
-    async def one_prescription(given: Any, context: AsyncTaskContext) -> None:
-        rx_id = given["prescription"]
+    async def one_prescription(params: Any, context: AsyncTaskContext) -> None:
+        rx_id = params["prescription"]
 
         async def advance(step: line.Step, rx_id: str) -> None:
             async def run() -> str:
@@ -252,11 +252,11 @@ async def _to_settled(city: City, rx_id: str, advance: Advance) -> None:
 async def _all(ids: list[str], run: Callable[[str], Awaitable[Any]]) -> None:
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def one(rx_id: str) -> None:
+    async def run_one(rx_id: str) -> None:
         async with turns:
             await run(rx_id)
 
-    await asyncio.gather(*(one(rx_id) for rx_id in ids))
+    await asyncio.gather(*(run_one(rx_id) for rx_id in ids))
 
 
 @contextlib.asynccontextmanager
@@ -286,20 +286,20 @@ async def main() -> None:
     parser.add_argument("--load", type=Path, help="what the floor does, as ours was counted")
     parser.add_argument("--warm", type=int, default=0, help="so many of all are for the warm-up")
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), help="which part of how many is its own, if there is no queue")
-    given = parser.parse_args()
+    options = parser.parse_args()
     settings = get_settings()
     configure(settings.log_level)
-    city = null_city(given.folder, settings.database_url, people=given.contender in ("ours", "window", "plain"))
+    city = null_city(options.folder, settings.database_url, people=options.contender in ("ours", "window", "plain"))
     with city.db.reading() as session:
-        part, parts = given.part
+        part, parts = options.part
         ids = list(session.scalars(sa.select(PrescriptionRow.id).order_by(PrescriptionRow.id)))
-    errand = Errand(given.folder, ids[:given.warm][part::parts], ids[given.warm:][part::parts])
-    run = CONTENDERS[given.contender]
-    if given.orchestrator_database:
-        run = partial(run, database=given.orchestrator_database)
-    if given.load:
-        run = partial(run, load=given.load)
-    with sampling(given.samples) as sample:
+    errand = Errand(options.folder, ids[:options.warm][part::parts], ids[options.warm:][part::parts])
+    run = CONTENDERS[options.contender]
+    if options.orchestrator_database:
+        run = partial(run, database=options.orchestrator_database)
+    if options.load:
+        run = partial(run, load=options.load)
+    with sampling(options.samples) as sample:
         async with asyncio.TaskGroup() as beside:
             beside.create_task(errand.stopped())
             beside.create_task(errand.at_start(sample))

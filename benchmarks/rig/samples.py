@@ -62,12 +62,12 @@ def sampling(path: Path | None) -> Iterator[Callable[[], None]]:
 
 def summary(path: Path, top: int = 25) -> list[str]:
     """Lines to print: packages, our functions with all they called, functions by their own time."""
-    found = json.loads(path.read_text())
+    summary_json = json.loads(path.read_text())
     lines = []
     for kind, heading in (("packages", "where the CPU is spent, by package"),
                           ("work", "on whose behalf: the nearest function of ours, with all it called"),
                           ("functions", "functions by their own time")):
-        counted = Counter(found[kind])
+        counted = Counter(summary_json[kind])
         total = counted.total() or 1
         lines.append(f"{heading} ({total} samples)")
         lines += [f"  {100 * n / total:5.1f} %  {name}" for name, n in counted.most_common(top)]

@@ -133,7 +133,7 @@ class Case:
     entitlement: Entitlement | None
     """What the fund says of the person; None if it does not know the person, or was never asked."""
     lines: tuple[Line, ...] = field(repr=False)
-    known: tuple[KnownLine, ...] = field(repr=False)
+    known_lines: tuple[KnownLine, ...] = field(repr=False)
     """The lines whose drug we know, in their order."""
     diagnoses: tuple[str, ...]
     """The ICD-10 codes the paper was written for."""
@@ -172,7 +172,7 @@ def resolve(
     return Case(
         rx=rx, at=at, today=today, issued_on=rx.issued_at.astimezone(zone).date(), knowledge=knowledge, policy=policy,
         hospital_level=hospital_level, hospital_contracted=hospital_contracted, entitlement=entitlement, lines=lines,
-        known=tuple(line for line in lines if isinstance(line, KnownLine)), diagnoses=diagnoses,
+        known_lines=tuple(line for line in lines if isinstance(line, KnownLine)), diagnoses=diagnoses,
         conditions=diagnoses + tuple(code.strip() for code in rx.visit.proof_codes if code.strip()), history=supplies)
 
 

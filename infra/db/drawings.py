@@ -193,11 +193,12 @@ def save(session: Session, done: Sequence[Drawing], versions: Mapping[str, int],
     A prescription somebody works on at this moment is left as it was: it is looked at again, and found drawn. To wait for
     it, with others in our hands, could be a deadlock.
     """
-    shown = dict(run(session, _SHOWN, {"ids": [one.prescription_id for one in done]}).tuples().all()) if done else {}
-    moved = {one.prescription_id for one in done if shown.get(one.prescription_id) != was.get(one.prescription_id, "")}
-    if kept := [one for one in done if one.prescription_id not in moved]:
-        run(session, _SAVE, [{"number": one.prescription_id, **{f"new_{name}": getattr(one, name) for name in (
-            "run_id", "state", "chain", "ended", "open", "need", "at")}} for one in kept])
+    shown = dict(run(session, _SHOWN, {"ids": [drawing.prescription_id for drawing in done]}).tuples().all()) if done else {}
+    moved = {drawing.prescription_id for drawing in done
+             if shown.get(drawing.prescription_id) != was.get(drawing.prescription_id, "")}
+    if kept := [drawing for drawing in done if drawing.prescription_id not in moved]:
+        run(session, _SAVE, [{"number": drawing.prescription_id, **{f"new_{name}": getattr(drawing, name) for name in (
+            "run_id", "state", "chain", "ended", "open", "need", "at")}} for drawing in kept])
     wanted = [number for number in versions if number not in moved]
     free = set(run(session, _LOCK, {"ids": wanted}).scalars()) if wanted else set()
     if marks := [{"number": number, "up_to": version} for number, version in versions.items() if number in free]:

@@ -173,8 +173,8 @@ def run(session: Session, statement: sa.Executable,
 
 def insert_new(session: Session, row: Any, **values: Any) -> bool:
     """Insert a row unless its key is there already; whether it was new. One statement, and no savepoint."""
-    given = {**_defaults(row), **values}
-    return run(session, _insert_new(row, tuple(given)), given).rowcount == 1
+    complete = {**_defaults(row), **values}
+    return run(session, _insert_new(row, tuple(complete)), complete).rowcount == 1
 
 
 @cache

@@ -82,7 +82,7 @@ def figures(session: Session, now: datetime) -> Figures:
 
 
 def _alive(session: Session, now: datetime) -> dict[str, int]:
-    alive = Counter(one.kind for one in processes.alive(session, now))
+    alive = Counter(process.kind for process in processes.alive(session, now))
     # A kind of which there is none must show as none, or no alert could say so.
     return {kind: alive[kind] for kind in ("gateway", "worker", "operations")}
 

@@ -128,22 +128,22 @@ def queue(session: Session, hospital: str = "") -> list[Waiting]:
     """Messages that wait, the oldest first; of all hospitals unless one is named."""
     row = WaitingMessageRow
     query = sa.select(row).where(_WAITS).order_by(row.received_at, row.hospital, row.key)
-    found = session.scalars(query.where(row.hospital == hospital) if hospital else query)
-    return [Waiting(one.hospital, one.key, one.received_at,
-                    tuple(Missing(code["table"], code["theirs"], code["name"]) for code in one.unmapped))
-            for one in found]
+    rows = session.scalars(query.where(row.hospital == hospital) if hospital else query)
+    return [Waiting(code.hospital, code.key, code.received_at,
+                    tuple(Missing(code["table"], code["theirs"], code["name"]) for code in code.unmapped))
+            for code in rows]
 
 
 def wanted(session: Session) -> list[Wanted]:
     """Codes that somebody must map, by hospital, the one most messages wait for first."""
-    found: dict[tuple[str, str, str], Wanted] = {}
+    codes: dict[tuple[str, str, str], Wanted] = {}
     for message in queue(session):
         for code in set(message.missing):
-            known = found.get((message.hospital, code.table, code.theirs))
-            found[message.hospital, code.table, code.theirs] = Wanted(
-                message.hospital, code.table, code.theirs, (known and known.name) or code.name,
-                (known.messages if known else 0) + 1, known.since if known else message.received_at)
-    return sorted(found.values(), key=lambda one: (one.hospital, -one.messages, one.since, one.table, one.theirs))
+            earlier = codes.get((message.hospital, code.table, code.theirs))
+            codes[message.hospital, code.table, code.theirs] = Wanted(
+                message.hospital, code.table, code.theirs, (earlier and earlier.name) or code.name,
+                (earlier.messages if earlier else 0) + 1, earlier.since if earlier else message.received_at)
+    return sorted(codes.values(), key=lambda code: (code.hospital, -code.messages, code.since, code.table, code.theirs))
 
 
 def count_waiting(session: Session) -> dict[str, tuple[int, datetime]]:

@@ -12,7 +12,7 @@ from infra.db.engine import Database
 
 def newest() -> str:
     """The revision this release brings a database to."""
-    return max(known())
+    return max(revisions())
 
 
 def forbidden(error: BaseException) -> bool:
@@ -26,7 +26,7 @@ def current(db: Database) -> str:
         return MigrationContext.configure(session.connection()).get_current_revision() or ""
 
 
-def known() -> frozenset[str]:
+def revisions() -> frozenset[str]:
     """Every revision this release can work on or migrate from."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))

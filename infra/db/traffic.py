@@ -25,4 +25,4 @@ def newest(session: Session, source: str, limit: int) -> list[Received]:
     rows = session.execute(sa.select(row.event_id, row.archive_key, row.received_at, row.prescription_id)
                            .where(sa.text(f"({FROM_HOSPITALS})"), row.source == source)
                            .order_by(row.received_at.desc()).limit(limit))
-    return [Received(*one) for one in rows.tuples()]
+    return [Received(*record) for record in rows.tuples()]

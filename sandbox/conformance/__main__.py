@@ -113,13 +113,13 @@ class Examined(Hospital):
 
     async def _at_once(self, plan: Plan) -> None:
         """One message several times at the same moment, as after a restart of two servers."""
-        one = next(planned for planned in plan.prescriptions if planned.scenario == "settled_home")
-        body = self.speaker.prescription(one.facts)
+        first = next(planned for planned in plan.prescriptions if planned.scenario == "settled_home")
+        body = self.speaker.prescription(first.facts)
         await asyncio.gather(*(self._recorder.send_again(body, "at once") for _ in range(COPIES)))
 
     async def _repeat(self, plan: Plan) -> None:
         """Whoever lost the answer writes the message again: it must be the same, to the byte."""
-        for planned in [one for one in plan.prescriptions if one.scenario.startswith("settled")][:3]:
+        for planned in [planned for planned in plan.prescriptions if planned.scenario.startswith("settled")][:3]:
             while self.book.get("answered", planned.key) is None:  # noqa: ASYNC110  the day goes on beside
                 await asyncio.sleep(0.2)
             await self._insist(self.speaker.prescription(planned.facts), "repeat")
@@ -139,11 +139,11 @@ def certify(stage: Stage, dialect: str, samples: Samples, flaw: str = "", endpoi
     """
     record = Record()
     stage.start_partners()
-    heard: list[Examined] = []
+    examined_hospitals: list[Examined] = []
 
     def hear(key: str, report: dict[str, Any]) -> None:
-        record.told.append(Told(datetime.now(UTC), key, report))
-        heard[0].report(key, report)
+        record.reports.append(Told(datetime.now(UTC), key, report))
+        examined_hospitals[0].report(key, report)
 
     line = Line(stage.hospital, stage.urls["gateway"], stage.options, stage.secrets, hear)
     recorder = Recorder(speaker(dialect, line), record, dialect)
@@ -151,7 +151,7 @@ def certify(stage: Stage, dialect: str, samples: Samples, flaw: str = "", endpoi
     setting = Setting(stage.folder / stage.hospital, urls=stage.options)
     book, background = Book(setting.state / "hospital.sqlite"), Background()
     hospital = Examined(setting, book, background, tested, recorder, samples)
-    heard.append(hospital)
+    examined_hospitals.append(hospital)
     app = partner_app(stage.hospital, setting, book, hospital.show_book, background, hospital.start)
     tested.doors(app)
     if endpoint:
@@ -172,14 +172,14 @@ def certify(stage: Stage, dialect: str, samples: Samples, flaw: str = "", endpoi
 
 def _until_quiet(stage: Stage, hospital: Examined, record: Record, plan: Plan, patience: float) -> None:
     """Until everything has ended as planned and was reported, or nothing happens any more."""
-    ends = {one.external_id: one.expected_status for one in plan.prescriptions}
+    ends = {planned.external_id: planned.expected_status for planned in plan.prescriptions}
     deadline, seen, changed = time.monotonic() + patience, 0, time.monotonic()
     while time.monotonic() < min(deadline, changed + QUIET):
         stage.check()
         if hospital.failed:
             raise TimeoutError(f"the hospital's day broke off: {hospital.failed}")
-        if len(record.sent) + len(record.told) != seen:
-            seen, changed = len(record.sent) + len(record.told), time.monotonic()
+        if len(record.sent) + len(record.reports) != seen:
+            seen, changed = len(record.sent) + len(record.reports), time.monotonic()
         last = {number: [str(report["status"]) for report in record.heard_of(number)] for number in ends}
         if hospital.done and all(statuses and statuses[-1] in ends[number] for number, statuses in last.items()):
             return
@@ -203,34 +203,35 @@ def _served(app: Any, port: int) -> Iterator[None]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    given = _arguments(argv)
-    folder = ROOT / "adapters" / "hospitals" / given.hospital
+    options = _arguments(argv)
+    folder = ROOT / "adapters" / "hospitals" / options.hospital
     if not (folder / "manifest.toml").exists():
         there = ", ".join(sorted(path.parent.name for path in folder.parent.glob("*/manifest.toml")))
-        sys.exit(f"× 没有这家医院 no such hospital: {given.hospital}; {there}")
+        sys.exit(f"× 没有这家医院 no such hospital: {options.hospital}; {there}")
     facts: Mapping[str, Any] = tomllib.loads((folder / "manifest.toml").read_text(encoding="utf-8"))
-    dialect = HOSPITALS[given.city].get(given.hospital, "")
+    dialect = HOSPITALS[options.city].get(options.hospital, "")
     if not dialect:
-        sys.exit(f"× {given.hospital}: 请先写入 sandbox/plan.py 的 HOSPITALS 与 cities/{given.city}/policy.toml "
+        sys.exit(f"× {options.hospital}: 请先写入 sandbox/plan.py 的 HOSPITALS 与 cities/{options.city}/policy.toml "
                  "add it to HOSPITALS in sandbox/plan.py and to the city's policy first")
     began, clock = datetime.now(UTC), time.monotonic()
-    home = given.out or ROOT / ".sanyi" / "conformance" / f"{given.hospital}-{began:%Y%m%d-%H%M%S}"
+    home = options.out or ROOT / ".sanyi" / "conformance" / f"{options.hospital}-{began:%Y%m%d-%H%M%S}"
     try:
         with Processes(home / "logs") as processes:
-            stage = Stage(home / "city", processes, slug=given.city, hospital=given.hospital)
+            stage = Stage(home / "city", processes, slug=options.city, hospital=options.hospital)
             samples = read_samples(folder / "samples")
-            record, plan = certify(stage, dialect, samples, given.flaw, given.endpoint)
+            record, plan = certify(stage, dialect, samples, options.flaw, options.endpoint)
     except (ChildDied, TimeoutError, httpx.HTTPError) as error:
         print(f"× {error}\n  {home / 'logs'}")
         return 2
     judged = judge(record, plan, samples)
-    certified = Certified(given.hospital, facts["name"], facts["name_en"], dialect, began, time.monotonic() - clock, judged,
-                          given.flaw)
+    certified = Certified(options.hospital, facts["name"], facts["name_en"], dialect, began, time.monotonic() - clock, judged,
+                          options.flaw)
     page, data = write(certified, record, home)
-    for one in judged:
-        print(f"{'✓' if one.passed else '✗'} {one.requirement.id} {one.requirement.zh} {one.requirement.en}: {one.said_en}")
-    if given.json:
-        print(json.dumps({one.requirement.id: one.passed for one in judged}))
+    for result in judged:
+        rule = result.requirement
+        print(f"{'✓' if result.passed else '✗'} {rule.id} {rule.words.zh} {rule.words.en}: {result.seen.en}")
+    if options.json:
+        print(json.dumps({result.requirement.id: result.passed for result in judged}))
     print(f"{'通过 passed' if certified.passed else '未通过 not passed'} ({certified.seconds:.0f} s)\n  {page}\n  {data}")
     return 0 if certified.passed else 1
 

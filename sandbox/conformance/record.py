@@ -35,7 +35,7 @@ class Sent:
     at: datetime
     purpose: Purpose
     body: bytes = field(repr=False)
-    heard: Heard | None
+    answer: Heard | None
     again: str = ""
     """Why it was sent again: `repeat`, `at once`; empty the first time."""
 
@@ -54,16 +54,16 @@ class Record:
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
-        self.told: list[Told] = []
+        self.reports: list[Told] = []
         self.people: list[Facts] = []
         """Whose names and numbers must not be shown."""
 
     def of(self, *kinds: str) -> list[Sent]:
-        return [one for one in self.sent if one.purpose.kind in kinds]
+        return [sent for sent in self.sent if sent.purpose.kind in kinds]
 
     def heard_of(self, prescription: str) -> list[dict[str, Any]]:
         """Reports about a prescription, each key once, in the order of what they tell."""
-        once = {told.key: told.report for told in reversed(self.told) if told.report.get("prescription") == prescription}
+        once = {told.key: told.report for told in reversed(self.reports) if told.report.get("prescription") == prescription}
         return sorted(once.values(), key=lambda report: str(report.get("at", "")))
 
 
@@ -90,9 +90,9 @@ class Recorder:
 
     async def send_sample(self, name: str, body: bytes) -> Heard | None:
         """A message out of the hospital's folder, over the line as it is."""
-        heard = await send_sample(self._dialect, self._speaker, body)
-        self._record.sent.append(Sent(datetime.now(UTC), Purpose("sample", name), body, heard))
-        return heard
+        answer = await send_sample(self._dialect, self._speaker, body)
+        self._record.sent.append(Sent(datetime.now(UTC), Purpose("sample", name), body, answer))
+        return answer
 
     def doors(self, app: FastAPI) -> None:
         self._speaker.doors(app)
@@ -108,9 +108,9 @@ class Recorder:
 
     async def send_again(self, body: bytes, why: str) -> Heard | None:
         purpose = self._purposes.get(body, Purpose("unknown", ""))
-        heard = await self._speaker.send(body)
-        self._record.sent.append(Sent(datetime.now(UTC), purpose, body, heard, why))
-        return heard
+        answer = await self._speaker.send(body)
+        self._record.sent.append(Sent(datetime.now(UTC), purpose, body, answer, why))
+        return answer
 
     def _for(self, purpose: Purpose, body: bytes, facts: Facts | None = None) -> bytes:
         self._purposes[body] = purpose
@@ -127,14 +127,14 @@ _PERSONAL = re.compile(r"(?<![0-9])[1-9]\d{5}(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])[
 
 def personal(people: Iterable[Facts]) -> Callable[[str], str]:
     """Takes the people's names, numbers and addresses out of a text."""
-    known = {value: f"<{word}>" for facts in people for word, value in (
+    words_of = {value: f"<{word}>" for facts in people for word, value in (
         ("姓名 name", facts.name), ("证件号 id", facts.id_number), ("电话 phone", facts.phone), ("地址 address", facts.address))
         if value}
     # The longest first: an address may begin like another one.
-    named = re.compile("|".join(re.escape(value) for value in sorted(known, key=len, reverse=True)) or r"(?!)")
+    named = re.compile("|".join(re.escape(value) for value in sorted(words_of, key=len, reverse=True)) or r"(?!)")
 
     def masked(text: str) -> str:
-        return _PERSONAL.sub("<号码 number>", named.sub(lambda found: known[found[0]], text))
+        return _PERSONAL.sub("<号码 number>", named.sub(lambda match: words_of[match[0]], text))
 
     return masked
 
@@ -146,7 +146,7 @@ def shown(body: bytes, masked: Callable[[str], str]) -> str:
             text = body.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if "\x00" in text or sum(not one.isprintable() and one not in "\r\n\t\x0b\x1c" for one in text) > len(text) / 20:
+        if "\x00" in text or sum(not sign.isprintable() and sign not in "\r\n\t\x0b\x1c" for sign in text) > len(text) / 20:
             break
         text = masked(text.replace("\r\n", "\n").replace("\r", "\n"))
         return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… {len(text)} 字符 characters"

@@ -32,7 +32,7 @@ class Certified:
 
     @property
     def passed(self) -> bool:
-        return bool(self.judged) and all(one.passed for one in self.judged)
+        return bool(self.judged) and all(result.passed for result in self.judged)
 
 
 def write(certified: Certified, record: Record, folder: Path) -> tuple[Path, Path]:
@@ -49,26 +49,29 @@ def as_json(certified: Certified, record: Record) -> dict[str, Any]:
     masked = personal(record.people)
 
     def exchange(sent: Sent) -> dict[str, Any]:
-        heard, sample = sent.heard, sent.purpose.kind == "sample"
+        answer, sample = sent.answer, sent.purpose.kind == "sample"
         return {
             "at": sent.at.isoformat(timespec="milliseconds"), "kind": sent.purpose.kind, "key": masked(sent.purpose.key),
             "again": sent.again, "bytes": len(sent.body),
             # Who is in a sample we do not know: its file says what was sent.
             "sent": "" if sample else shown(sent.body, masked),
-            "outcome": heard.outcome if heard else "", "id": heard.id if heard else "", "status": heard.status if heard else "",
-            "answer": shown(heard.body, masked) if heard else ""}
+            "outcome": answer.outcome if answer else "", "id": answer.id if answer else "",
+            "status": answer.status if answer else "",
+            "answer": shown(answer.body, masked) if answer else ""}
 
     return {
         "hospital": certified.hospital, "name": certified.name, "name_en": certified.name_en, "dialect": certified.dialect,
         "began": certified.began.isoformat(timespec="seconds"), "seconds": round(certified.seconds), "passed": certified.passed,
-        "flaw": certified.flaw, "messages": len(record.sent), "reports": len(record.told),
+        "flaw": certified.flaw, "messages": len(record.sent), "reports": len(record.reports),
         "requirements": [{
-            "id": one.requirement.id, "passed": one.passed, "zh": one.requirement.zh, "en": one.requirement.en,
-            "source": one.requirement.source, "seen": one.said, "seen_en": one.said_en,
-            "cure": "" if one.passed else one.requirement.cure, "cure_en": "" if one.passed else one.requirement.cure_en,
-            "exchanges": [exchange(sent) for sent in one.sent],
-            "reports": [masked(json.dumps(_without_codes(report), ensure_ascii=False)) for report in one.reports],
-        } for one in certified.judged],
+            "id": result.requirement.id, "passed": result.passed,
+            "zh": result.requirement.words.zh, "en": result.requirement.words.en, "source": result.requirement.source,
+            "seen": result.seen.zh, "seen_en": result.seen.en,
+            "cure": "" if result.passed else result.requirement.cure.zh,
+            "cure_en": "" if result.passed else result.requirement.cure.en,
+            "exchanges": [exchange(sent) for sent in result.sent],
+            "reports": [masked(json.dumps(_without_codes(report), ensure_ascii=False)) for report in result.reports],
+        } for result in certified.judged],
     }
 
 
@@ -112,13 +115,14 @@ def _evidence(row: dict[str, Any]) -> str:
     parts = [f'<section id="{row["id"]}"><h3 class="{"good" if row["passed"] else "bad"}">{row["id"]} {_e(row["zh"])} '
              f'<small>{_e(row["en"])}</small></h3><p>{_e(row["seen"])}<br><small>{_e(row["seen_en"])}</small><br>'
              f'<small>依据 source: {_e(row["source"])}</small></p>']
-    for one in row["exchanges"]:
-        again = {"repeat": "（重发 repeat）", "at once": "（同时 at once）"}.get(one["again"], "")
-        answer = _OUTCOMES.get(one["outcome"], "无应答 no answer")
-        parts.append(f"<details><summary>{_KINDS.get(one['kind'], one['kind'])} <code>{_e(one['key'])}</code>{again} → {answer} "
-                     f"{_e(one['status'])} <code>{_e(one['id'])}</code></summary>"
-                     + (f"<pre>{_e(one['sent'])}</pre>" if one["sent"] else f"<p>{one['bytes']} 字节 bytes</p>")
-                     + f"<pre class='answer'>{_e(one['answer'])}</pre></details>")
+    for exchange in row["exchanges"]:
+        again = {"repeat": "（重发 repeat）", "at once": "（同时 at once）"}.get(exchange["again"], "")
+        answer = _OUTCOMES.get(exchange["outcome"], "无应答 no answer")
+        kind = _KINDS.get(exchange["kind"], exchange["kind"])
+        parts.append(f"<details><summary>{kind} <code>{_e(exchange['key'])}</code>{again} → {answer} "
+                     f"{_e(exchange['status'])} <code>{_e(exchange['id'])}</code></summary>"
+                     + (f"<pre>{_e(exchange['sent'])}</pre>" if exchange["sent"] else f"<p>{exchange['bytes']} 字节 bytes</p>")
+                     + f"<pre class='answer'>{_e(exchange['answer'])}</pre></details>")
     parts += [f"<details><summary>报告 report</summary><pre>{_e(report)}</pre></details>" for report in row["reports"]]
     return "".join(parts) + "</section>"
 

@@ -38,8 +38,8 @@ def read_samples(folder: Path) -> Samples:
 async def send_sample(dialect: str, speaker: Speaking, body: bytes) -> Heard | None:
     """Over the dialect's real line. Raises whatever the speaker raises for bytes it can make nothing of."""
     line = _LINES.get(dialect)
-    heard: Heard | None = await (line(speaker, body) if line else speaker.send(body))
-    return heard
+    answer: Heard | None = await (line(speaker, body) if line else speaker.send(body))
+    return answer
 
 
 async def _fhir(speaker: Speaking, body: bytes) -> Heard | None:
@@ -50,11 +50,11 @@ async def _fhir(speaker: Speaking, body: bytes) -> Heard | None:
 
 async def _erx(speaker: Speaking, body: bytes) -> Heard | None:
     """A recorded session without what the platform gave in it: numbers and signature are given anew."""
-    told = json.loads(body, object_pairs_hook=_once)
-    if "D003" in told:
-        told["D003"] = {name: value for name, value in told["D003"].items()
+    document = json.loads(body, object_pairs_hook=_once)
+    if "D003" in document:
+        document["D003"] = {name: value for name, value in document["D003"].items()
                         if name not in ("rxTraceCode", "hiRxno", "rxFile", "signDigest")}
-    sent: Heard | None = await speaker.send(json.dumps(told, ensure_ascii=False).encode())
+    sent: Heard | None = await speaker.send(json.dumps(document, ensure_ascii=False).encode())
     return sent
 
 

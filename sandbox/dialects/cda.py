@@ -103,9 +103,9 @@ class Speaker:
             f'<SubmitPrescription xmlns="{SERVICE}"><document>{document}</document></SubmitPrescription>'))
 
     async def where(self, facts: Facts) -> str:
-        heard = await self._call("QueryStatus", _envelope(
+        reply = await self._call("QueryStatus", _envelope(
             f'<QueryStatus xmlns="{SERVICE}"><prescriptionNumber>{facts.external_id}</prescriptionNumber></QueryStatus>'))
-        return heard.status if heard else ""
+        return reply.status if reply else ""
 
     async def _call(self, operation: str, body: bytes) -> Heard | None:
         try:
@@ -114,14 +114,14 @@ class Speaker:
         except httpx.HTTPError:
             return None
         try:
-            said = _body(answer.content)
+            content = _body(answer.content)
         except (ElementTree.ParseError, ValueError):
             return None
-        if said.tag == f"{{{SOAP}}}Fault":
+        if content.tag == f"{{{SOAP}}}Fault":
             # The server's own trouble passes; ours does not by itself.
-            ours = (said.findtext("faultcode") or "").endswith(":Client")
+            ours = (content.findtext("faultcode") or "").endswith(":Client")
             return Heard("refused", body=answer.content) if ours else None
-        return _heard(said.find(f"{{{SERVICE}}}result"), answer.content)
+        return _heard(content.find(f"{{{SERVICE}}}result"), answer.content)
 
     async def _offer(self, body: bytes) -> Heard | None:
         """Lay it out to be fetched, and wait for what the platform says to it."""
@@ -169,11 +169,11 @@ class Speaker:
 
     def _acknowledge(self, call: ElementTree.Element) -> str:
         ref, result = self._text(call, "ref"), call.find(f"{{{SERVICE}}}result")
-        heard = _heard(result, ElementTree.tostring(result) if result is not None else b"")
+        reply = _heard(result, ElementTree.tostring(result) if result is not None else b"")
         self._offered.pop(ref, None)
         waiting = self._answered.get(ref)
-        if heard and waiting and not waiting.done():
-            waiting.set_result(heard)
+        if reply and waiting and not waiting.done():
+            waiting.set_result(reply)
         return ""
 
     def _report(self, call: ElementTree.Element) -> str:
@@ -193,8 +193,8 @@ class Speaker:
                  **{name: line.attrib[name] for name in ("item", "drug", "quantity", "unit")}}
                 for line in handed.iterfind(f"{{{self._own}}}line")]}
         if findings := call.findall(f"{{{self._own}}}finding"):
-            report["findings"] = [{"code": one.get("code"), "severity": one.get("severity"), "text": one.text or ""}
-                                  for one in findings]
+            report["findings"] = [{"code": finding.get("code"), "severity": finding.get("severity"), "text": finding.text or ""}
+                                  for finding in findings]
         self._line.hear(report["key"], report)
         return ""
 
@@ -212,8 +212,8 @@ def _offers(body: bytes) -> bool:
 def _heard(result: ElementTree.Element | None, body: bytes) -> Heard | None:
     if result is None:
         return None
-    said = {name: result.findtext(f"{{{SERVICE}}}{name}") or "" for name in ("outcome", "prescriptionId", "status")}
-    return Heard(said["outcome"], said["prescriptionId"], said["status"], body)
+    texts = {name: result.findtext(f"{{{SERVICE}}}{name}") or "" for name in ("outcome", "prescriptionId", "status")}
+    return Heard(texts["outcome"], texts["prescriptionId"], texts["status"], body)
 
 
 def _body(raw: bytes) -> ElementTree.Element:
@@ -242,17 +242,17 @@ NUMBER = "2.16.156.10011.1.20"
 
 def document(facts: Facts) -> str:
     """A prescription of WS/T 500.5, or of 500.6 where every medicine is Chinese."""
-    chinese = all(one.kind != "western" for one in facts.medicines)
+    chinese = all(medicine.kind != "western" for medicine in facts.medicines)
     template, code, title = ("25", "C0005", "中药处方") if chinese else ("24", "C0004", "西药处方")
     ids = {name: _id(root, value) for name, root, value in (
         ("document", "1.1", facts.key), ("number", "1.20", facts.external_id), ("person", "1.3", facts.id_number),
         ("institution", "1.5", facts.institution), ("author", "1.7", facts.physician), ("visit", "1.11", facts.visit_number),
         ("department", "1.26", facts.department))}
     visit = ids["visit"] if facts.visit_number else ""
-    diagnoses = "".join(_entry("DE05.01.024.00", f'<value xsi:type="CD" code={quoteattr(one.code)} '
-                               f'codeSystem="2.16.156.10011.2.3.3.11" displayName={quoteattr(one.name)}/>')
-                        for one in facts.diagnoses)
-    kinds = list(dict.fromkeys(one.kind for one in facts.medicines))
+    diagnoses = "".join(_entry("DE05.01.024.00", f'<value xsi:type="CD" code={quoteattr(diagnosis.code)} '
+                               f'codeSystem="2.16.156.10011.2.3.3.11" displayName={quoteattr(diagnosis.name)}/>')
+                        for diagnosis in facts.diagnoses)
+    kinds = list(dict.fromkeys(medicine.kind for medicine in facts.medicines))
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <ClinicalDocument xmlns="urn:hl7-org:v3" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
 <realmCode code="CN"/><typeId root="2.16.840.1.113883.1.3" extension="POCD_MT000040"/>
@@ -278,39 +278,39 @@ def document(facts: Facts) -> str:
 
 
 def _medication(facts: Facts, kind: str) -> str:
-    given = "".join(_drug(facts, line, one) for line, one in enumerate(facts.medicines, 1) if one.kind == kind)
+    entries = "".join(_drug(facts, line, medicine) for line, medicine in enumerate(facts.medicines, 1) if medicine.kind == kind)
     rest = _entry("DE06.00.294.00", f'<value xsi:type="PQ" value="{facts.valid_days}" unit="天"/>')
     if facts.note:
         rest += _entry("DE06.00.179.00", f'<value xsi:type="ST">{escape(facts.note)}</value>')
     if kind != "western":
         category = ("1", "中药饮片处方") if kind == "tcm_piece" else ("2", "中成药处方")
         rest += _entry("DE08.50.032.00", f'<value xsi:type="CD" code="{category[0]}" displayName="{category[1]}"/>')
-    return given + rest
+    return entries + rest
 
 
-def _drug(facts: Facts, line: int, one: Medicine) -> str:
-    times, per = FREQUENCIES[one.frequency]
-    directions = f"<text>{escape(one.directions)}</text>" if one.directions else ""
-    said = "".join(
+def _drug(facts: Facts, line: int, item: Medicine) -> str:
+    times, per = FREQUENCIES[item.frequency]
+    directions = f"<text>{escape(item.directions)}</text>" if item.directions else ""
+    statements = "".join(
         '<entryRelationship typeCode="COMP"><observation classCode="OBS" moodCode="EVN">'
         f'<code code="{code}" codeSystem="{system}"/>{value}</observation></entryRelationship>' for code, system, value, told in (
-            ("DE06.00.179.00", ELEMENTS, f'<value xsi:type="ST">{escape(one.note)}</value>', one.note),
-            ("approval", SUPPLEMENT, f'<value xsi:type="CD" code="{one.approval}"/>', one.approval)) if told)
+            ("DE06.00.179.00", ELEMENTS, f'<value xsi:type="ST">{escape(item.note)}</value>', item.note),
+            ("approval", SUPPLEMENT, f'<value xsi:type="CD" code="{item.approval}"/>', item.approval)) if told)
     return f"""<entry><substanceAdministration classCode="SBADM" moodCode="EVN"><id extension="{facts.external_id}-{line}"/>
-{directions}<effectiveTime xsi:type="IVL_TS"><width value="{one.days}" unit="天"/></effectiveTime>
+{directions}<effectiveTime xsi:type="IVL_TS"><width value="{item.days}" unit="天"/></effectiveTime>
 <routeCode code="1" codeSystem="2.16.156.10011.2.3.1.158" displayName="口服"/>
-<doseQuantity value="{one.amount}" unit="{one.dose_unit}"/>
+<doseQuantity value="{item.amount}" unit="{item.dose_unit}"/>
 <rateQuantity value="{times}" unit="{per}"/>
-<consumable><manufacturedProduct><manufacturedLabeledDrug><code code="ZY{one.drug[1:].zfill(4)}"/><name>{escape(one.name)}</name>
+<consumable><manufacturedProduct><manufacturedLabeledDrug><code code="ZY{item.drug[1:].zfill(4)}"/><name>{escape(item.name)}</name>
 </manufacturedLabeledDrug></manufacturedProduct></consumable>
 <entryRelationship typeCode="COMP"><observation classCode="OBS" moodCode="EVN">
-<code code="DE06.00.135.00" codeSystem="{ELEMENTS}"/><value xsi:type="PQ" value="{one.quantity}" unit="{one.unit}"/>
-</observation></entryRelationship>{said}</substanceAdministration></entry>
+<code code="DE06.00.135.00" codeSystem="{ELEMENTS}"/><value xsi:type="PQ" value="{item.quantity}" unit="{item.unit}"/>
+</observation></entryRelationship>{statements}</substanceAdministration></entry>
 """
 
 
 def _supplement(facts: Facts) -> Iterable[str]:
-    said = [("prescription-kind", "CD", "long_term"), ("visit-class", "CD", "VR"),
+    extras = [("prescription-kind", "CD", "long_term"), ("visit-class", "CD", "VR"),
             ("visit-type", "CD", "follow-up" if facts.proof_issued else "first"),
             ("handover", "CD", "home" if facts.home else "pickup"), ("insutype", "CD", facts.insutype),
             ("insured-place", "CD", facts.insured_place), ("district", "CD", facts.district),
@@ -318,16 +318,16 @@ def _supplement(facts: Facts) -> Iterable[str]:
             ("independent-years", "INT", str(facts.physician_years)), ("extend-reason", "ST", facts.extend_reason),
             ("long-term-assessed", "BL", "true"), ("patient-acknowledged", "BL", "true")]
     if facts.valid_reason:
-        said.append(("valid-reason", "ST", facts.valid_reason))
-    said += [("allergy-words", "ST", words) for words in facts.allergy_words]
+        extras.append(("valid-reason", "ST", facts.valid_reason))
+    extras += [("allergy-words", "ST", words) for words in facts.allergy_words]
     if facts.no_known_allergies:
-        said.append(("no-known-allergies", "BL", "true"))
+        extras.append(("no-known-allergies", "BL", "true"))
     if facts.chronic_disease:
-        said.append(("chronic-disease", "CD", facts.chronic_disease))
+        extras.append(("chronic-disease", "CD", facts.chronic_disease))
     if facts.proof_issued:
-        said.append(("proof-issued", "TS", f"{facts.proof_issued:%Y%m%d}"))
-        said += [("proof-diagnosis", "CD", one.code[:3]) for one in facts.diagnoses]
-    for code, kind, value in said:
+        extras.append(("proof-issued", "TS", f"{facts.proof_issued:%Y%m%d}"))
+        extras += [("proof-diagnosis", "CD", diagnosis.code[:3]) for diagnosis in facts.diagnoses]
+    for code, kind, value in extras:
         text = f'<value xsi:type="ST">{escape(value)}</value>' if kind == "ST" else (
             f'<value xsi:type="{kind}" {"code" if kind == "CD" else "value"}={quoteattr(value)}/>')
         yield _entry(code, text, SUPPLEMENT)

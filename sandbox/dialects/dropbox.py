@@ -105,14 +105,14 @@ class Speaker:
         number = rows[0]["处方号"] if rows else ""
         if not rows or number in self._together:
             return (await self._hand_over(body)).get(None)
-        heard: asyncio.Future[Heard | None] = asyncio.get_running_loop().create_future()
+        answer_due: asyncio.Future[Heard | None] = asyncio.get_running_loop().create_future()
         first = not self._together
-        self._together[number] = rows, heard
+        self._together[number] = rows, answer_due
         if first:
             task = asyncio.create_task(self._write_together())
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
-        return await heard
+        return await answer_due
 
     async def where(self, facts: Facts) -> str:
         """A drop box cannot be asked."""
@@ -143,12 +143,12 @@ class Speaker:
     async def _write_together(self) -> None:
         await asyncio.sleep(TOGETHER_SECONDS)
         waiting, self._together = self._together, {}
-        heard: dict[str | None, Heard | None] = {}
+        answers: dict[str | None, Heard | None] = {}
         with contextlib.suppress(OSError, BotoCoreError, ClientError):
-            heard = await self._hand_over(_csv([row for rows, _ in waiting.values() for row in rows]))
+            answers = await self._hand_over(_csv([row for rows, _ in waiting.values() for row in rows]))
         for rows, future in waiting.values():
             if not future.done():
-                future.set_result(heard.get(rows[0]["流水号"], heard.get(None) if len(waiting) == 1 else None))
+                future.set_result(answers.get(rows[0]["流水号"], answers.get(None) if len(waiting) == 1 else None))
 
     async def _hand_over(self, body: bytes) -> dict[str | None, Heard | None]:
         """Write a file, then its marker; what was answered by message key, and under None what was answered first."""
@@ -191,10 +191,10 @@ def _rows(facts: Facts) -> Rows:
         "独立年限": str(facts.physician_years), "机构编码": facts.institution, "机构名称": facts.institution_name,
         "就诊方式": "互联网", "初复诊": "复诊" if facts.proof_issued else "初诊",
         "险种": INSUTYPES.get(facts.insutype, facts.insutype), "参保地": facts.insured_place,
-        "门慢编码": facts.chronic_disease, "诊断编码": ";".join(one.code for one in facts.diagnoses),
-        "诊断名称": ";".join(one.name for one in facts.diagnoses),
+        "门慢编码": facts.chronic_disease, "诊断编码": ";".join(diagnosis.code for diagnosis in facts.diagnoses),
+        "诊断名称": ";".join(diagnosis.name for diagnosis in facts.diagnoses),
         "复诊凭证日期": facts.proof_issued.isoformat() if facts.proof_issued else "",
-        "复诊凭证诊断": ";".join(one.code[:3] for one in facts.diagnoses) if facts.proof_issued else "",
+        "复诊凭证诊断": ";".join(diagnosis.code[:3] for diagnosis in facts.diagnoses) if facts.proof_issued else "",
         "延长理由": facts.extend_reason, "长期评估": "是", "患者知情": "是", "科室编码": facts.department,
         "科室": facts.department_name, "职称": TITLES[facts.title], "就诊号": facts.visit_number, "有效期理由": facts.valid_reason,
         "处方备注": facts.note, "过敏史": ";".join(facts.allergy_words) or ("无" if facts.no_known_allergies else ""),
@@ -305,15 +305,15 @@ def _sheet(raw: bytes) -> Rows:
 
 def _heard(raw: bytes) -> dict[str | None, Heard | None]:
     """What was answered, by message key; the place in the file is not part of the answer to a message."""
-    found: dict[str | None, Heard | None] = {}
+    answers: dict[str | None, Heard | None] = {}
     own: dict[str, Rows] = {}
     for row in _sheet(raw):
         own.setdefault(row["Key"], []).append({name: cell for name, cell in row.items() if name != "Place"})
     for key, rows in own.items():
-        said = json.dumps(rows, ensure_ascii=False, sort_keys=True).encode()
-        found[key] = Heard(rows[0]["Outcome"], rows[0]["Id"], rows[0]["Status code"], said)
-        found.setdefault(None, found[key])
-    return found
+        rows_json = json.dumps(rows, ensure_ascii=False, sort_keys=True).encode()
+        answers[key] = Heard(rows[0]["Outcome"], rows[0]["Id"], rows[0]["Status code"], rows_json)
+        answers.setdefault(None, answers[key])
+    return answers
 
 
 def read_report(raw: bytes) -> dict[str, Any]:
@@ -333,13 +333,13 @@ def read_report(raw: bytes) -> dict[str, Any]:
         report["dispense"] = {
             "order": row["Order"], "chain": row["Chain"], "store": row["Store"], "handover": row["Handover"],
             "at": row["Handed over"], "lines": [
-                {"line": int(one["Line"]), "item": one["Line number"], "drug": one["Drug"], "name": one["Drug name"],
-                 "quantity": one["Quantity"], "unit": one["Unit"], "returned": one["Returned"].endswith("yes")}
-                for one in rows if one["Line"]]}
+                {"line": int(row["Line"]), "item": row["Line number"], "drug": row["Drug"], "name": row["Drug name"],
+                 "quantity": row["Quantity"], "unit": row["Unit"], "returned": row["Returned"].endswith("yes")}
+                for row in rows if row["Line"]]}
     if row["Total"]:
         report["money"] = {name: row[name.capitalize()] for name in ("total", "fund", "account", "cash")}
-    findings = [{"code": one["Finding"], "severity": one["Severity"], "text": one["Problem"],
-                 "line": int(one["Item"]) if one["Item"].isdecimal() else None} for one in rows if one["Finding"]]
+    findings = [{"code": row["Finding"], "severity": row["Severity"], "text": row["Problem"],
+                 "line": int(row["Item"]) if row["Item"].isdecimal() else None} for row in rows if row["Finding"]]
     return report | ({"findings": findings} if findings else {})
 
 
@@ -387,18 +387,18 @@ class _Bucket:
 
     def __init__(self, url: str, secrets: Mapping[str, str]) -> None:
         parts = urlsplit(url)
-        given = parse_qs(parts.query)
+        options = parse_qs(parts.query)
         self._bucket, self._prefix = parts.netloc, unquote(parts.path).strip("/")
         self._s3: S3Client = boto3.session.Session().client(
-            "s3", endpoint_url=given.get("endpoint", [None])[0], region_name="us-east-1",
+            "s3", endpoint_url=options.get("endpoint", [None])[0], region_name="us-east-1",
             aws_access_key_id=secrets["ACCESS_KEY"], aws_secret_access_key=secrets["SECRET_KEY"],
             config=Config(s3={"addressing_style": "path"}, request_checksum_calculation="when_required",
                           response_checksum_validation="when_required"))
 
     def names(self, folder: str) -> Sequence[str]:
         prefix = self._key(f"{folder}/")
-        found = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=prefix).get("Contents", [])
-        return [name for entry in found if (name := entry["Key"].removeprefix(prefix)) and "/" not in name]
+        objects = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=prefix).get("Contents", [])
+        return [name for entry in objects if (name := entry["Key"].removeprefix(prefix)) and "/" not in name]
 
     def get(self, name: str) -> bytes | None:
         try:

@@ -91,18 +91,18 @@ class Speaker:
 
     async def send(self, body: bytes) -> Heard | None:
         """D001 first, always: the platform knows the prescription by the numbers it then gives."""
-        said = json.loads(body)
-        checked = await self._call("uploadChk", said["D001"])
+        message = json.loads(body)
+        checked = await self._call("uploadChk", message["D001"])
         if checked is None or checked[0] != TAKEN:
             return _heard(checked)
         numbers = checked[1]
-        if "D004" in said:
-            return _heard(await self._call("rxUndo", {"hiRxno": numbers["hiRxno"], **said["D004"]}))
-        fields = {"rxTraceCode": numbers["rxTraceCode"], "hiRxno": numbers["hiRxno"], **said["D003"]}
+        if "D004" in message:
+            return _heard(await self._call("rxUndo", {"hiRxno": numbers["hiRxno"], **message["D004"]}))
+        fields = {"rxTraceCode": numbers["rxTraceCode"], "hiRxno": numbers["hiRxno"], **message["D003"]}
         original = _written({name: fields[name] for name in sorted(fields)})
         signed = await self._call("rxFixmedinsSign", {
             "fixmedinsCode": fields["fixmedinsCode"], "originalValue": base64.b64encode(original).decode(),
-            "originalRxFile": base64.b64encode(_paper(said["D001"]["hospRxno"])).decode()})
+            "originalRxFile": base64.b64encode(_paper(message["D001"]["hospRxno"])).decode()})
         if signed is None or signed[0] != TAKEN:
             return _heard(signed)
         if not sm.verify(original, signed[1]["signDigest"], self._line.secrets["PLATFORM_PUBLIC_KEY"]):
@@ -114,18 +114,18 @@ class Speaker:
         checked = await self._call("uploadChk", precheck(facts))
         if checked is None or checked[0] != TAKEN:
             return ""
-        told = await self._call("hospRxDetlQuery", query(facts, checked[1]["hiRxno"]))
-        return str(told[1]["extras"]["status"]) if told and told[0] == TAKEN else ""
+        answer = await self._call("hospRxDetlQuery", query(facts, checked[1]["hiRxno"]))
+        return str(answer[1]["extras"]["status"]) if answer and answer[0] == TAKEN else ""
 
     def doors(self, app: FastAPI) -> None:
         @app.post(NOTICES)
         async def notices(request: Request) -> Response:
             try:
-                said, data = self._open(await request.body())
+                notice, data = self._open(await request.body())
                 report = data["extras"]
                 if data["rxStasName"] != {"1": "有效", "2": "已失效", "3": "已撤销"}[data["rxStasCodg"]]:
                     raise ValueError("a status and its name")
-                if said["transType"] not in ("7108", "7109", "rxStas") or (said["transType"] == "7109") != (
+                if notice["transType"] not in ("7108", "7109", "rxStas") or (notice["transType"] == "7109") != (
                         report["status"] in ("fulfilled", "settled", "closed")):
                     raise ValueError("a notice of another kind")
                 self._line.hear(report["key"], report)
@@ -149,10 +149,10 @@ class Speaker:
         if answer.status_code >= 500 or answer.status_code == 429:
             return None
         try:
-            said, found = await asyncio.to_thread(self._open, answer.content)
+            answer_envelope, answer_data = await asyncio.to_thread(self._open, answer.content)
         except (ValueError, KeyError, TypeError, PermissionError):
             return "unreadable", {}, answer.content
-        return str(said["code"]), found, answer.content
+        return str(answer_envelope["code"]), answer_data, answer.content
 
     def _seal(self, data: Document, entries: Document) -> bytes:
         message = {"appId": self._app_id, "encType": "SM4", "signType": "SM2", "version": "2.0.1",
@@ -162,12 +162,12 @@ class Speaker:
                          "encData": sm.hide(self._key, _written(data))})
 
     def _open(self, body: bytes) -> tuple[Document, Document]:
-        said = json.loads(body)
-        data = json.loads(sm.reveal(self._key, said["encData"]))
-        text = sm.text_to_sign(said, data, self._secret)
-        if not sm.verify(text, said["signData"], self._line.secrets["PLATFORM_PUBLIC_KEY"]):
+        envelope_json = json.loads(body)
+        data = json.loads(sm.reveal(self._key, envelope_json["encData"]))
+        text = sm.text_to_sign(envelope_json, data, self._secret)
+        if not sm.verify(text, envelope_json["signData"], self._line.secrets["PLATFORM_PUBLIC_KEY"]):
             raise PermissionError
-        return said, data
+        return envelope_json, data
 
 
 def precheck(facts: Facts) -> Document:
@@ -200,14 +200,15 @@ def precheck(facts: Facts) -> Document:
                 "drPracYears": str(facts.physician_years), "longRxRea": facts.extend_reason, "longRxAsmtFlag": "1",
                 "patnCfmFlag": "1", **({"valiDaysRea": facts.valid_reason} if facts.valid_reason else {}),
                 **({"fstDiagDate": facts.proof_issued.isoformat(),
-                    "fstDiagCodes": [one.code[:3] for one in facts.diagnoses]} if facts.proof_issued else {}),
+                    "fstDiagCodes": [diagnosis.code[:3] for diagnosis in facts.diagnoses]} if facts.proof_issued else {}),
             },
         },
         "diseinfo": [{
-            "diagType": "1", "maindiagFlag": "1" if one is main else "0", "diagSrtNo": str(number), "diagCode": one.code,
-            "diagName": one.name, "diagDept": facts.department_name, "diagDrNo": facts.physician,
+            "diagType": "1", "maindiagFlag": "1" if diagnosis is main else "0", "diagSrtNo": str(number),
+            "diagCode": diagnosis.code,
+            "diagName": diagnosis.name, "diagDept": facts.department_name, "diagDrNo": facts.physician,
             "diagDrName": facts.physician_name, "diagTime": _time(facts.issued - timedelta(minutes=5))}
-            for number, one in enumerate(facts.diagnoses, 1)],
+            for number, diagnosis in enumerate(facts.diagnoses, 1)],
     }
 
 

@@ -95,7 +95,7 @@ def _texts(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: text for name in sorted(value) if (text := _texts(value[name])) not in ("", {}, [])}
     if isinstance(value, list):
-        return [text for one in value if (text := _texts(one)) not in ("", {}, [])]
+        return [text for item in value if (text := _texts(item)) not in ("", {}, [])]
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -112,22 +112,22 @@ def _sm3(data: bytes) -> bytes:
 
 
 def _times(k: int, point: Homogeneous) -> Homogeneous:
-    found: Homogeneous = (0, 1, 0)
+    total: Homogeneous = (0, 1, 0)
     for bit in bin(k)[2:]:
-        found = _plus(found, found)
+        total = _plus(total, total)
         if bit == "1":
-            found = _plus(found, point)
-    return found
+            total = _plus(total, point)
+    return total
 
 
-def _plus(one: Homogeneous, other: Homogeneous) -> Homogeneous:
+def _plus(left: Homogeneous, other: Homogeneous) -> Homogeneous:
     """Sum in homogeneous coordinates."""
-    if not one[2] or not other[2]:
-        return other if not one[2] else one
-    (x1, y1, z1), (x2, y2, z2) = one, other
+    if not left[2] or not other[2]:
+        return other if not left[2] else left
+    (x1, y1, z1), (x2, y2, z2) = left, other
     u, v = (y2 * z1 - y1 * z2) % P, (x2 * z1 - x1 * z2) % P
     if v == 0:
-        return _twice(one) if u == 0 else (0, 1, 0)
+        return _twice(left) if u == 0 else (0, 1, 0)
     vv, z = v * v % P, z1 * z2 % P
     vvv, xvv = vv * v % P, vv * x1 * z2 % P
     w = (u * u * z - vvv - 2 * xvv) % P

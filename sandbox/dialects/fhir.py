@@ -90,11 +90,11 @@ class Speaker:
     def doors(self, app: FastAPI) -> None:
         token = f"Bearer {self._line.secrets['REPORT_TOKEN']}"
 
-        def known(authorization: Annotated[str, Header()] = "") -> None:
+        def signed_in(authorization: Annotated[str, Header()] = "") -> None:
             if not hmac.compare_digest(authorization.encode(), token.encode()):
                 raise HTTPException(401, "unauthorized")
 
-        @app.post("/reports", status_code=204, dependencies=[Depends(known)])
+        @app.post("/reports", status_code=204, dependencies=[Depends(signed_in)])
         async def reports(request: Request, sanyi_key: Annotated[str, Header()]) -> Response:
             try:
                 self._line.hear(sanyi_key, read_report(await request.body()))
@@ -141,7 +141,7 @@ def bundle(facts: Facts) -> Document:
     if facts.proof_issued:
         encounter["extension"] = [{"url": f"{EXTENSION}/revisit-proof", "extension": [
             {"url": "issued", "valueDate": facts.proof_issued.isoformat()},
-            *({"url": "diagnosis", "valueCode": one.code[:3]} for one in facts.diagnoses)]}]
+            *({"url": "diagnosis", "valueCode": diagnosis.code[:3]} for diagnosis in facts.diagnoses)]}]
     coverage: Document = {
         "resourceType": "Coverage", "status": "active",
         "type": {"coding": [{"system": f"{CODES}/insutype", "code": facts.insutype}]},
@@ -149,15 +149,15 @@ def bundle(facts: Facts) -> Document:
         "extension": [{"url": f"{EXTENSION}/insured-place", "valueCode": facts.insured_place}]
         + ([{"url": f"{EXTENSION}/chronic-disease", "valueCode": facts.chronic_disease}] if facts.chronic_disease else []),
     }
-    conditions = [entry(f"condition-{one.code}", {
+    conditions = [entry(f"condition-{diagnosis.code}", {
         "resourceType": "Condition",
-        "code": {"coding": [{"system": "urn:oid:2.16.156.10011.2.3.3.11", "code": one.code, "display": one.name}]},
+        "code": {"coding": [{"system": "urn:oid:2.16.156.10011.2.3.3.11", "code": diagnosis.code, "display": diagnosis.name}]},
         "subject": {"reference": url("patient")}, "encounter": {"reference": url("encounter")},
-    }) for one in facts.diagnoses]
+    }) for diagnosis in facts.diagnoses]
     requests = [entry(f"item-{line}", _request(
         facts, line, medicine,
         {name: {"reference": url(name)} for name in ("patient", "encounter", "practitioner", "coverage")},
-        [{"reference": url(f"condition-{one.code}")} for one in facts.diagnoses],
+        [{"reference": url(f"condition-{diagnosis.code}")} for diagnosis in facts.diagnoses],
     )) for line, medicine in enumerate(facts.medicines, 1)]
     return {
         "resourceType": "Bundle", "type": "collection",
@@ -245,17 +245,17 @@ def _element(name: str, node: Document, namespace: str = "") -> ElementTree.Elem
     """FHIR's XML form: elements in the order its definitions give, values in attributes."""
     element = ElementTree.Element(name, {"xmlns": namespace} if namespace else {})
     for child, value in sorted(node.items(), key=lambda item: _place(name, item[0])):
-        for one in value if isinstance(value, list) else [value]:
+        for item in value if isinstance(value, list) else [value]:
             if child == "resourceType":
                 continue
             if child == "url" and name == "extension":
-                element.set("url", one)
+                element.set("url", item)
             elif child == "resource":
-                ElementTree.SubElement(element, "resource").append(_element(one["resourceType"], one))
-            elif isinstance(one, dict):
-                element.append(_element(child, one))
+                ElementTree.SubElement(element, "resource").append(_element(item["resourceType"], item))
+            elif isinstance(item, dict):
+                element.append(_element(child, item))
             else:
-                text = str(one).lower() if isinstance(one, bool) else str(one)
+                text = str(item).lower() if isinstance(item, bool) else str(item)
                 ElementTree.SubElement(element, child, {"value": text})
     return element
 
@@ -282,15 +282,16 @@ def _task(body: bytes) -> tuple[str, str]:
     if body.startswith(b"<"):
         root = ElementTree.fromstring(body)  # noqa: S314  the platform's own answer
         space = {"f": "http://hl7.org/fhir"}
-        ids = [one.find("f:value", space) for one in root.findall("f:identifier", space)
-               if (system := one.find("f:system", space)) is not None and system.get("value", "").endswith("/prescription")]
+        ids = [identifier.find("f:value", space) for identifier in root.findall("f:identifier", space)
+               if (system := identifier.find("f:system", space)) is not None and system.get("value", "").endswith("/prescription")]
         status = root.find("f:businessStatus/f:coding/f:code", space)
         return (str(ids[0].get("value")) if ids and ids[0] is not None else "",
                 str(status.get("value")) if status is not None else "")
     try:
         task = json.loads(body)
         codings = task.get("businessStatus", {}).get("coding", [])
-        ids = [one["value"] for one in task.get("identifier", []) if one.get("system", "").endswith("/sid/prescription")]
+        ids = [identifier["value"] for identifier in task.get("identifier", [])
+               if identifier.get("system", "").endswith("/sid/prescription")]
     except (ValueError, AttributeError):
         return "", ""
     return str(ids[0]) if ids else "", str(codings[0].get("code", "")) if codings else ""
@@ -336,30 +337,30 @@ def read_report(body: bytes) -> Document:
 def _dispense(dispenses: Sequence[Document]) -> Document:
     """All lines of one order, handed over at one counter or door at one time."""
     lines, around = [], set()
-    for one in dispenses:
-        order, _, line = one["identifier"][0]["value"].rpartition("-")
-        chain, _, store = one["location"]["identifier"]["value"].partition("/")
-        if chain != one["performer"][0]["actor"]["identifier"]["value"]:
+    for dispense in dispenses:
+        order, _, line = dispense["identifier"][0]["value"].rpartition("-")
+        chain, _, store = dispense["location"]["identifier"]["value"].partition("/")
+        if chain != dispense["performer"][0]["actor"]["identifier"]["value"]:
             raise ValueError("a store of another chain")
-        (handover,) = (extension["valueCode"] for extension in one["extension"]
+        (handover,) = (extension["valueCode"] for extension in dispense["extension"]
                        if extension["url"] == f"{EXTENSION}/handover")
-        around.add((order, chain, store, handover, one["whenHandedOver"]))
+        around.add((order, chain, store, handover, dispense["whenHandedOver"]))
         lines.append({
-            "line": int(line), "item": one["authorizingPrescription"][0]["identifier"]["value"],
-            "drug": _code(one["medicationCodeableConcept"], "drug"),
-            "name": one["medicationCodeableConcept"]["coding"][0]["display"], "quantity": str(one["quantity"]["value"]),
-            "unit": one["quantity"]["unit"], "days": one["daysSupply"]["value"],
-            "returned": {"completed": False, "stopped": True}[one["status"]]})
-    (told,) = around
-    return {**dict(zip(("order", "chain", "store", "handover", "at"), told, strict=True)), "lines": lines}
+            "line": int(line), "item": dispense["authorizingPrescription"][0]["identifier"]["value"],
+            "drug": _code(dispense["medicationCodeableConcept"], "drug"),
+            "name": dispense["medicationCodeableConcept"]["coding"][0]["display"], "quantity": str(dispense["quantity"]["value"]),
+            "unit": dispense["quantity"]["unit"], "days": dispense["daysSupply"]["value"],
+            "returned": {"completed": False, "stopped": True}[dispense["status"]]})
+    (dispense_line,) = around
+    return {**dict(zip(("order", "chain", "store", "handover", "at"), dispense_line, strict=True)), "lines": lines}
 
 
 def _money(responses: Sequence[Document]) -> Document:
     """What the fund pays now: of several answers the one that counts; nothing if all are reversed."""
-    active = [one for one in responses if one["status"] == "active"]
-    for one in (active or responses)[-1:]:
-        amounts = {_code(part["category"], "money-part"): part["amount"] for part in one["total"]}
-        if len(amounts) != len(one["total"]) or any(amount["currency"] != "CNY" for amount in amounts.values()):
+    active = [response for response in responses if response["status"] == "active"]
+    for response in (active or responses)[-1:]:
+        amounts = {_code(part["category"], "money-part"): part["amount"] for part in response["total"]}
+        if len(amounts) != len(response["total"]) or any(amount["currency"] != "CNY" for amount in amounts.values()):
             raise ValueError("amounts twice, or of another currency")
         return {name: f"{amounts.pop(name)['value']:.2f}" for name in ("total", "fund", "account", "cash")}
     raise ValueError("no answer of the fund")

@@ -210,13 +210,13 @@ def _rest(facts: Facts) -> str:
 
 
 def _heard(answer: bytes) -> Heard:
-    said = _Answer(answer)
-    code, status = said.get("MSA", 1), said.get("ORC", 25)
+    answered = _Answer(answer)
+    code, status = answered.get("MSA", 1), answered.get("ORC", 25)
     if code == "AA":
         outcome = "waiting" if status == "waiting" else "accepted"
     else:
-        outcome = "conflict" if said.get("ERR", 3) == "205" else "refused"
-    return Heard(outcome, said.get("ORC", 3), status if outcome == "accepted" else "", answer)
+        outcome = "conflict" if answered.get("ERR", 3) == "205" else "refused"
+    return Heard(outcome, answered.get("ORC", 3), status if outcome == "accepted" else "", answer)
 
 
 def _report(message: "_Answer") -> tuple[str, dict[str, Any]]:

@@ -198,10 +198,10 @@ def test_an_archive_that_is_moved_away_while_it_runs_is_not_written_beside(tmp_p
 
 def test_a_start_before_the_share_is_mounted_writes_nothing_into_its_place(tmp_path):
     share, known = tmp_path / "share", tmp_path / "home" / "archive.id"
-    key = LocalArchive(share, DAY, known=known).put(PAPER)
+    key = LocalArchive(share, DAY, id_file=known).put(PAPER)
     share.rename(tmp_path / "unplugged")
     share.mkdir()
-    restarted = LocalArchive(share, DAY, known=known)
+    restarted = LocalArchive(share, DAY, id_file=known)
     for step in (restarted.probe, lambda: restarted.put(PAPER)):
         with pytest.raises(Transient) as caught:
             step()

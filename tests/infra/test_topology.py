@@ -30,7 +30,7 @@ def process(kind: Kind, name: str, host: str = "host-1", version: str = "1.0.0",
 
 ME = process(Kind.WORKER, "worker-1")
 WHOLE = Facts(ME, (process(Kind.WORKER, "worker-2", "host-2"), process(Kind.GATEWAY, "g", "host-3"),
-                   process(Kind.OPERATIONS, "operations-1")), prefect=SHARED, schema="0001", known=frozenset({"0001"}))
+                   process(Kind.OPERATIONS, "operations-1")), prefect=SHARED, schema="0001", expected=frozenset({"0001"}))
 
 
 def codes(found: list[Finding]) -> set[str]:

@@ -119,7 +119,7 @@ async def day(folder: Path, flaw: Callable[[Speaker], Speaker] = Sound,
                         Book(folder / "hospital.sqlite"), background, flaw(recorder), recorder, SAMPLES)
 
     def hear(key: str, report: dict[str, Any]) -> None:
-        record.told.append(Told(datetime.now(UTC), key, report))
+        record.reports.append(Told(datetime.now(UTC), key, report))
         hospital.report(key, report)
 
     platform.hear = hear
@@ -151,20 +151,21 @@ async def test_a_flaw_is_caught_by_the_requirement_it_breaks(tmp_path: Path, nam
 
 
 @pytest.mark.parametrize(("breaks", "requirement"), [
-    (lambda record: record.told.clear(), "R-13"),
+    (lambda record: record.reports.clear(), "R-13"),
     (lambda record: record.sent.clear(), "R-01"),
-    (lambda record: record.told.append(replace(record.told[0], report=record.told[0].report | {"status": "closed"})), "R-14"),
-    (lambda record: [told.report.pop("money", None) for told in record.told], "R-17"),
-    (lambda record: [told.report.pop("pickup", None) for told in record.told], "R-16"),
-    (lambda record: [told.report.update(reason="", findings=[]) for told in record.told], "R-15"),
-    (lambda record: record.told.append(Told(NOW, "k", {"key": "k", "reason": record.people[0].name})), "R-19"),
-    (lambda record: record.sent.append(replace(record.of("prescription")[0], heard=Heard("waiting"))), "R-08"),
-    (lambda record: record.sent.append(replace(record.of("sample")[0], heard=Heard("accepted"))), "R-03"),
-    (lambda record: record.sent.append(replace(record.of("sample")[0], heard=Heard("conflict", body=b"NO_DOSE"))), "R-03"),
-    (lambda record: record.sent.append(replace(record.of("sample")[0], heard=Heard("refused", body=b"no: NO_NAME"))), "R-03"),
-    (lambda record: record.sent.append(replace(record.of("sample")[1], heard=Heard("refused"))), "R-02"),
-    (lambda record: record.sent.append(replace(record.of("changed")[0], heard=Heard("accepted"))), "R-06"),
-    (lambda record: record.sent.append(replace(record.of("broken")[0], heard=Heard("accepted"))), "R-07"),
+    (lambda record: record.reports.append(
+        replace(record.reports[0], report=record.reports[0].report | {"status": "closed"})), "R-14"),
+    (lambda record: [told.report.pop("money", None) for told in record.reports], "R-17"),
+    (lambda record: [told.report.pop("pickup", None) for told in record.reports], "R-16"),
+    (lambda record: [told.report.update(reason="", findings=[]) for told in record.reports], "R-15"),
+    (lambda record: record.reports.append(Told(NOW, "k", {"key": "k", "reason": record.people[0].name})), "R-19"),
+    (lambda record: record.sent.append(replace(record.of("prescription")[0], answer=Heard("waiting"))), "R-08"),
+    (lambda record: record.sent.append(replace(record.of("sample")[0], answer=Heard("accepted"))), "R-03"),
+    (lambda record: record.sent.append(replace(record.of("sample")[0], answer=Heard("conflict", body=b"NO_DOSE"))), "R-03"),
+    (lambda record: record.sent.append(replace(record.of("sample")[0], answer=Heard("refused", body=b"no: NO_NAME"))), "R-03"),
+    (lambda record: record.sent.append(replace(record.of("sample")[1], answer=Heard("refused"))), "R-02"),
+    (lambda record: record.sent.append(replace(record.of("changed")[0], answer=Heard("accepted"))), "R-06"),
+    (lambda record: record.sent.append(replace(record.of("broken")[0], answer=Heard("accepted"))), "R-07"),
 ])
 async def test_what_is_missing_or_wrong_in_the_record_is_seen(
     tmp_path: Path, breaks: Callable[[Record], object], requirement: str
@@ -176,7 +177,7 @@ async def test_what_is_missing_or_wrong_in_the_record_is_seen(
 
 async def test_amounts_that_do_not_add_up_are_seen(tmp_path: Path) -> None:
     record, plan = await day(tmp_path)
-    for told in record.told:
+    for told in record.reports:
         if "money" in told.report:
             told.report["money"] = MONEY | {"cash": "5.99"}
     assert failed(judge(record, plan, SAMPLES)) == ["R-17"]

@@ -60,7 +60,7 @@ def quantity_arithmetic(case: Case) -> Iterator[Hit]:
     Of what is not swallowed (pens, inhalers, drops) some is lost at each use and what is begun expires (days_per_pack.csv):
     there a further pack is right. When needed (prn), the label's maximum bounds it; without one that is said, not passed over.
     """
-    for line in case.known:
+    for line in case.known_lines:
         item, entry = line.item, line.entry
         if line.quantity is None:
             yield hit("QTY_MISMATCH", Two("数量不是正数", "the quantity is not a positive number"),
@@ -102,7 +102,7 @@ def _units(case: Case, line: KnownLine, entry: CatalogueEntry, frequency: Freque
     "NO_REFERENCE_LIMIT": INFO, "DOSE_OVER_MAX": (WARN, BLOCK)})
 def maximum_dose(case: Case) -> Iterator[Hit]:
     """Above the label's maximum only with the prescriber's reason; no maximum on file is said, not passed over."""
-    for line in case.known:
+    for line in case.known_lines:
         drug, dose = line.drug, line.period_dose
         if drug.max_dose is None:
             yield hit("NO_REFERENCE_LIMIT", Two("{name}无参考剂量上限", "no reference limit for {drug}"),
@@ -118,7 +118,7 @@ def maximum_dose(case: Case) -> Iterator[Hit]:
 @rule("B-22", Phase.SAFETY, "智能监管规则库 seq 68; 处方点评 2-5", {"DOSE_ABOVE_USUAL": WARN, "DOSE_BELOW_USUAL": INFO})
 def usual_dose(case: Case) -> Iterator[Hit]:
     """Above the usual dose is a warning, below it a remark."""
-    for line in case.known:
+    for line in case.known_lines:
         drug, dose, frequency = line.drug, line.period_dose, line.frequency
         if dose is None or frequency is None or (drug.max_dose is not None and dose > drug.max_dose):
             continue
@@ -135,7 +135,7 @@ def usual_dose(case: Case) -> Iterator[Hit]:
 @rule("B-23", Phase.SAFETY, "说明书: 每周给药", {"WEEKLY_DRUG_DAILY": BLOCK})
 def weekly_drugs(case: Case) -> Iterator[Hit]:
     """A drug dosed by the week, taken more often than its label says, kills; "when needed" is more often. No override."""
-    for line in case.known:
+    for line in case.known_lines:
         drug, frequency, usual = line.drug, line.frequency, line.usual_frequency
         if drug.dose_period_days < 7 or frequency is None or frequency.code == ONCE:
             continue  # an unknown frequency blocks under A-20
@@ -150,7 +150,7 @@ def weekly_drugs(case: Case) -> Iterator[Hit]:
 @rule("B-24", Phase.SAFETY, "处方管理办法 art.35; 处方点评 2-3", {"ROUTE_FORM": (BLOCK, WARN), "FREQ_UNUSUAL": WARN})
 def route_and_form(case: Case) -> Iterator[Hit]:
     """The route fits the form, modified-release forms are not split, the frequency is the usual one."""
-    for line in case.known:
+    for line in case.known_lines:
         drug, usual, frequency, dose = line.drug, line.usual_frequency, line.frequency, line.single_dose
         if line.item.route != drug.route:
             yield hit("ROUTE_FORM", Two("{name}({form})的途径应为 {route}", "{drug} is taken {route}"),

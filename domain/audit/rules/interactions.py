@@ -21,17 +21,17 @@ def duplicates(case: Case) -> Iterator[Hit]:
     """
     groups = case.knowledge.index.duplicates
     today = [supply for supply in case.history if supply.day == case.today]
-    for position in sorted({position for line in case.known for position in groups.positions(line.drug)}):
+    for position in sorted({position for line in case.known_lines for position in groups.positions(line.drug)}):
         (group,) = groups.at((position,))
         if group.match == "INGREDIENT":
-            for first, second in combinations(case.known, 2):
+            for first, second in combinations(case.known_lines, 2):
                 if same_ingredient(first.drug, second.drug):
                     yield hit("DUP_INGREDIENT", Two("{name}与{other_name}含相同成分",
                                                     "{drug} and {other} hold the same ingredient"),
                               KEEP_ONE, severity=group.action, path="drug", line=second, evidence=(group.id,),
                               name=first.drug.name, drug=first.drug.id, other_name=second.drug.name, other=second.drug.id)
             continue
-        members = [line for line in case.known if position in groups.positions(line.drug)]
+        members = [line for line in case.known_lines if position in groups.positions(line.drug)]
         collected = [supply for supply in today if position in groups.positions(supply.drug)]
         numbers = "、".join(str(line.number) for line in members)
         if len(members) > group.max_concurrent:
@@ -49,7 +49,7 @@ def duplicates(case: Case) -> Iterator[Hit]:
 @rule("B-28", Phase.SAFETY, "智能监管规则库 seq 70; 处方点评 2-1", {"NO_REFERENCE_INDICATION": INFO, "OFF_LABEL": WARN})
 def indication(case: Case) -> Iterator[Hit]:
     """Some diagnosis is an on-label one; a miss is a warning, a drug without indications on file a remark."""
-    for line in case.known:
+    for line in case.known_lines:
         drug = line.drug
         if not drug.indications:
             yield hit("NO_REFERENCE_INDICATION", Two("{name}无参考适应症", "no reference indications for {drug}"),
@@ -63,7 +63,7 @@ def indication(case: Case) -> Iterator[Hit]:
 @rule("B-29", Phase.SAFETY, "智能监管规则库 seq 71; 处方点评 2-2", {"CONTRA": TABLE})
 def contraindications(case: Case) -> Iterator[Hit]:
     """Neither the diagnoses nor those on the proof forbid the drug."""
-    for line in case.known:
+    for line in case.known_lines:
         drug = line.drug
         for row in case.knowledge.index.contraindications.rows(drug):
             if diagnosis_matches(case.conditions, row.diagnoses):
@@ -77,14 +77,14 @@ def interactions(case: Case) -> Iterator[Hit]:
     """No two items of the paper clash, whichever is written first, and none with what is still being taken, as far as we
     handed it over."""
     index = case.knowledge.index
-    for first, second in combinations(case.known, 2):
+    for first, second in combinations(case.known_lines, 2):
         for row in index.interactions(first.drug, second.drug):
             yield hit("INTERACTION", Two("{name}与{other_name}相互作用:{effect}",
                                          "{drug} (line {first}) interacts with {other} ({row})"),
                       MANAGEMENT, severity=row.action, path="drug", line=second, evidence=(row.id,),
                       name=first.drug.name, drug=first.drug.id, first=first.number, other_name=second.drug.name,
                       other=second.drug.id, effect=row.effect, management=row.management, row=row.id)
-    for line in case.known:
+    for line in case.known_lines:
         drug = line.drug
         for supply in case.still_taken:
             other = supply.drug
@@ -110,7 +110,7 @@ def hepatic_labs(case: Case) -> Iterator[Hit]:
 
 
 def _labs(case: Case, parameters: tuple[str, ...], organ: Two) -> Iterator[Hit]:
-    for line in case.known:
+    for line in case.known_lines:
         drug = line.drug
         for row in case.knowledge.index.labs.rows(drug):
             if row.parameter in parameters and row.action is Severity.BLOCK:

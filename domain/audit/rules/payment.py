@@ -16,7 +16,7 @@ CONSENT = Two("患者知情同意后可自费购买", "the patient may buy it af
 
 
 def _restricted(case: Case) -> Iterator[tuple[KnownLine, PaymentRestriction]]:
-    for line in case.known:
+    for line in case.known_lines:
         for row in case.knowledge.index.restrictions.rows(line.drug):
             yield line, row
 
@@ -35,7 +35,7 @@ def listed(case: Case) -> Iterator[Hit]:
 def hospital_approval(case: Case) -> Iterator[Hit]:
     """What the hospital says of the fund's conditions: 1 is covered, and what it answers for is shown; 0 or 2 on a restricted
     drug is own expense, 2 on any. Nothing said: B-06 and B-09 decide."""
-    for line in case.known:
+    for line in case.known_lines:
         drug, approval = line.drug, line.item.approval
         rows = case.knowledge.index.restrictions.rows(drug)
         if approval is Approval.OWN_EXPENSE:
@@ -63,7 +63,7 @@ def second_line(case: Case) -> Iterator[Hit]:
     for line, row in _restricted(case):
         if not row.prior or line.item.approval is Approval.COVERED:
             continue
-        before = [other.drug for other in case.known if other.number != line.number]
+        before = [other.drug for other in case.known_lines if other.number != line.number]
         before += [supply.drug for supply in case.history if within_months(supply.day, case.today, row.prior_months)]
         if not any(drug.matches(row.prior) for drug in before):
             yield hit("SECOND_LINE", Two("限二线用药,未见一线用药记录:{condition}",
@@ -109,7 +109,7 @@ def early_refill(case: Case) -> Iterator[Hit]:
     Knows only what went through this platform and was kept.
     """
     policy = case.policy
-    for line in case.known:
+    for line in case.known_lines:
         drug, left = line.drug, line.in_hand
         if not left.days:
             continue
@@ -139,7 +139,7 @@ def disease_formulary(case: Case) -> Iterator[Hit]:
     patterns = case.policy.disease_formulary.get(disease)
     if patterns is None or entitlement is None or disease not in entitlement.diseases:
         return  # no chronic claim: B-44 says so
-    for line in case.known:
+    for line in case.known_lines:
         drug = line.drug
         if not drug.matches(patterns):
             yield hit("NOT_IN_DISEASE_LIST", Two("{name}不在病种 {disease} 用药范围内",

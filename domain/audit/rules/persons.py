@@ -47,7 +47,7 @@ def _newborn(case: Case) -> bool:
 def children(case: Case) -> Iterator[Hit]:
     """Below the age in the table: its action. Below the label's age only: a warning."""
     age = case.patient.age_years
-    for line in case.known:
+    for line in case.known_lines:
         drug = line.drug
         broken = [row for row in case.knowledge.index.limits.rows(drug)
                   if row.kind == "MIN_AGE" and row.min_age is not None and age < row.min_age]
@@ -65,7 +65,7 @@ def children(case: Case) -> Iterator[Hit]:
 def one_sex_only(case: Case) -> Iterator[Hit]:
     """Drugs for one sex only; an unknown sex is a warning."""
     sex = case.patient.sex
-    for line in case.known:
+    for line in case.known_lines:
         drug = line.drug
         for row in case.knowledge.index.limits.rows(drug):
             if row.kind != "GENDER" or sex is row.sex:
@@ -80,7 +80,7 @@ def one_sex_only(case: Case) -> Iterator[Hit]:
 @rule("B-32", Phase.SAFETY, "智能监管规则库 seq 72", {"ELDERLY": TABLE})
 def elderly(case: Case) -> Iterator[Hit]:
     """Drugs that need care from a certain age on, some only above a daily dose; a dose nobody can compute is above it."""
-    for line in case.known:
+    for line in case.known_lines:
         drug = line.drug
         for row in case.knowledge.index.limits.rows(drug):
             if row.kind != "ELDERLY" or row.elderly_from is None or case.patient.age_years < row.elderly_from:
@@ -102,7 +102,7 @@ def pregnancy(case: Case) -> Iterator[Hit]:
     weeks, lactating = case.patient.pregnancy_weeks, case.patient.lactating
     if weeks is None and not lactating:
         return
-    for line in case.known:
+    for line in case.known_lines:
         drug = line.drug
         rows = case.knowledge.index.pregnancy.rows(drug)
         if not rows:
@@ -126,7 +126,7 @@ def possible_pregnancy(case: Case) -> Iterator[Hit]:
     patient = case.patient
     if patient.sex is Sex.MALE or patient.pregnancy_weeks is not None or patient.age_years not in BEARING_AGES:
         return
-    for line in case.known:
+    for line in case.known_lines:
         drug = line.drug
         forbidding = [row.id for row in case.knowledge.index.pregnancy.rows(drug) if row.pregnancy is Severity.BLOCK]
         if forbidding:
@@ -160,7 +160,7 @@ def allergies(case: Case) -> Iterator[Hit]:
             yield hit("ALLERGY_UNKNOWN", Two("过敏史编码无法识别,未能核对", "an allergy code is unknown and was not checked"),
                       Two("请人工核对过敏史", "check the allergies by hand"), path="patient.allergies")
             continue
-        for line in case.known:
+        for line in case.known_lines:
             drug = line.drug
             direct = drug.matches(group.patterns)
             action = group.action if direct else group.cross_action if drug.matches(group.cross_patterns) else None

@@ -94,7 +94,7 @@ def long_term_scope(case: Case) -> Iterator[Hit]:
         yield hit("LONG_RX_UNSTABLE", Two("诊断不在慢性病范围内,长期处方须说明理由",
                                           "no diagnosis is a chronic disease; a long-term prescription needs a reason"),
                   Two("请核对诊断,或改为普通处方", "check the diagnosis, or make it an ordinary prescription"), path="diagnoses")
-    for line in case.known:
+    for line in case.known_lines:
         drug = line.drug
         if not drug.long_term_allowed or drug.special_control in CONTROLLED:
             yield hit("LONG_RX_DRUG_EXCLUDED", Two("{name}不得用于长期处方", "{drug} may not be on a long-term prescription"),
@@ -128,7 +128,7 @@ def pieces_apart(case: Case) -> Iterator[Hit]:
 @rule("A-09", Phase.PRESCRIBING, "互联网诊疗管理办法 art.19; 智能监管规则库 seq 47", {"SPECIAL_DRUG_ONLINE": BLOCK})
 def controlled_drugs(case: Case) -> Iterator[Hit]:
     """Narcotic, psychotropic, toxic and radioactive drugs never circulate."""
-    for line in case.known:
+    for line in case.known_lines:
         drug = line.drug
         if drug.special_control in CONTROLLED:
             yield hit("SPECIAL_DRUG_ONLINE", Two("{name}属特殊管理药品({control}),不得流转",
@@ -221,7 +221,7 @@ def diagnosis_stated(case: Case) -> Iterator[Hit]:
 def skin_test(case: Case) -> Iterator[Hit]:
     """A penicillin needs a negative skin test of the last hours, or a written reason why none is needed."""
     hours = case.policy.skin_test_hours
-    for line in case.known:
+    for line in case.known_lines:
         drug = line.drug
         if not drug.matches(SKIN_TESTED):
             continue

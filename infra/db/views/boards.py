@@ -221,7 +221,7 @@ def needing_people(session: Session, now: datetime, policy: CityPolicy, per_caus
     A partner that is away is one trouble of ours, not one of each prescription that waits for it: the board has it. Of
     what is put right once for all, such as a partner's credentials, the oldest alone tells.
     """
-    rx, found = PrescriptionRow, {}
+    rx, counts = PrescriptionRow, {}
     causes = [("nobody_can_fill", _nobody_can_fill(), per_cause), ("review_late", _review_late(now, policy), per_cause),
               *((str(wait), _overdue(wait), per_cause) for wait in OVERDUE_WAITS)]
     troubled = sa.and_(rx.status.in_(OPEN), sa.text(f"({TROUBLED})"))
@@ -231,8 +231,8 @@ def needing_people(session: Session, now: datetime, policy: CityPolicy, per_caus
                            1 if trouble in SHARED_TROUBLES else per_cause))
     for cause, condition, most in causes:
         for number in session.scalars(sa.select(rx.id).where(condition).order_by(rx.received_at, rx.id).limit(most)):
-            found[number] = cause
-    return found
+            counts[number] = cause
+    return counts
 
 
 def need_words(need: str) -> Two:
@@ -254,7 +254,7 @@ def board(session: Session, now: datetime, policy: CityPolicy) -> Board:
                      for status in Status for count, oldest in [counts.get(status, (0, None))])
     owners = {str(owner): sum(line.count for line in statuses if line.owner is owner)
               for owner in Owner if owner is not Owner.NOBODY}
-    concerns = sorted(_concerns(session, now, policy), key=lambda one: not one.act)
+    concerns = sorted(_concerns(session, now, policy), key=lambda concern: not concern.act)
     waiting = session.scalar(sa.select(sa.func.count()).select_from(OutboxRow).where(OutboxRow.due_at.is_not(None)))
     return Board(now, policy.name, policy.name_en, statuses, tuple(concerns), _money(session, today), waiting or 0,
                  drawings.backlog(session), owners)
@@ -348,7 +348,7 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
         yield Concern(
             "day_unmatched", True, "对账不平", "a day does not reconcile with the fund",
             "在“差异”中逐笔核对，修正后重跑对账", "go through the discrepancies, then reconcile the day again",
-            len(differ), min(one.since for one in differ), tuple(differ[:SHOWN]))
+            len(differ), min(difference.since for difference in differ), tuple(differ[:SHOWN]))
 
     week_ago = now - timedelta(days=7)
     notice = NoticeRow

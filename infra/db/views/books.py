@@ -76,20 +76,20 @@ def ledger(session: Session, after: int, claim: tuple[str, int], limit: int) -> 
     """
     page = session.scalars(sa.select(PostingRow).where(PostingRow.id > after)
                            .order_by(PostingRow.id).limit(limit)).all()
-    found = session.execute(
+    claims_paid = session.execute(
         sa.select(ClaimRow, OrderRow.chain).join(OrderRow, OrderRow.id == ClaimRow.order_id)
         .where(sa.tuple_(ClaimRow.prescription_id, ClaimRow.version) > claim)
         .order_by(ClaimRow.prescription_id, ClaimRow.version).limit(limit)).all()
     claims = []
-    for row, chain in found:
+    for row, chain in claims_paid:
         answer = SETTLEMENT.upgraded(row.settled or row.pre_settled or row.forecast)
         claims.append(picked(row, "prescription_id", "version", "order_id", "reference", "settlement_id",
                               "reversal_id", "status", "total_fen")
                       | {"chain": chain, "fund_fen": answer["fund"], "cash_fen": answer["cash"],
                          "account_fen": answer["account"] + answer["family"]})
     last = (page[-1].id if page else after,
-            *((found[-1][0].prescription_id, found[-1][0].version) if found else claim))
-    return {"postings": postings(session, page), "claims": claims}, last if limit in (len(page), len(found)) else None
+            *((claims_paid[-1][0].prescription_id, claims_paid[-1][0].version) if claims_paid else claim))
+    return {"postings": postings(session, page), "claims": claims}, last if limit in (len(page), len(claims_paid)) else None
 
 
 def verify_page(session: Session, after: str, posting: int, limit: int) -> tuple[Plain, tuple[str, int] | None]:
@@ -109,9 +109,9 @@ def verify_page(session: Session, after: str, posting: int, limit: int) -> tuple
     for head in heads:
         if verify(chains[head.id], cast(PrescriptionRow, head)):
             # Once more by itself: it may have moved on between the queries.
-            _, _, found = chain_of(session, head.id)
-            if found:
-                broken.append(picked(found, "prescription_id", "seq", "what"))
+            _, _, faults = chain_of(session, head.id)
+            if faults:
+                broken.append(picked(faults, "prescription_id", "seq", "what"))
     ids = session.scalars(sa.select(PostingRow.id).where(PostingRow.id > posting)
                           .order_by(PostingRow.id).limit(limit)).all()
     out_of_balance = [{"posting": posting_id, "sum_fen": int(total)} for posting_id, total in session.execute(
@@ -140,8 +140,8 @@ def _unlike_claim(session: Session, ids: Sequence[int]) -> list[Plain]:
         if template is None:
             continue  # Of a newer release: what it should hold is not known here.
         expected: dict[str, int] = {}
-        if known := claims.get((posting.prescription_id or "", posting.reference)):
-            claim, chain = known
+        if claim_and_chain := claims.get((posting.prescription_id or "", posting.reference)):
+            claim, chain = claim_and_chain
             assert claim.settled is not None
             expected = template(claim.prescription_id, chain, claim.insutype, SETTLEMENT.read(claim.settled)).sides
             if posting.insutype is None:

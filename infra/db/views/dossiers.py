@@ -115,7 +115,7 @@ def dossier(session: Session, prescription_id: str) -> Dossier | None:
         intents=[picked(intent, "step", "version", "partner", "request_sha256", "made_at", "run_id", "answered_at",
                          "refusal") for intent in mine(IntentRow, IntentRow.made_at)],
         discrepancies=[discrepancy(found) for found in mine(DiscrepancyRow, DiscrepancyRow.id)],
-        own_run=((known := drawings.drawing(session, prescription_id)) and known.run_id) or "",
+        own_run=((drawing := drawings.drawing(session, prescription_id)) and drawing.run_id) or "",
     )
 
 
@@ -199,9 +199,9 @@ def postings(session: Session, rows: Sequence[PostingRow]) -> list[Plain]:
         "sum_fen": sum(sums[posting.id].values()), "transfers": transfers[posting.id]} for posting in rows]
 
 
-def discrepancy(found: DiscrepancyRow) -> Plain:
+def discrepancy(row: DiscrepancyRow) -> Plain:
     """Where two books disagree."""
-    return picked(found, "id", "prescription_id", "kind", "subject", "expected", "actual", "found_at")
+    return picked(row, "id", "prescription_id", "kind", "subject", "expected", "actual", "found_at")
 
 
 def picked(row: object, *names: str) -> Plain:
@@ -227,15 +227,15 @@ def listed(session: Session, statuses: Sequence[Status], before: tuple[datetime,
            limit: int = 50) -> list[Plain]:
     """Prescriptions in these statuses, the newest first; `before` is (received_at, id) of the last one seen."""
     # One walk down the index per status, then the newest of all: no sort of the whole table.
-    found: list[Row] = []
+    rows: list[Row] = []
     for status in statuses:
         query = sa.select(*_SHORT).where(PrescriptionRow.status == status)
         if before:
             query = query.where(sa.tuple_(PrescriptionRow.received_at, PrescriptionRow.id) < before)
-        found += session.execute(
+        rows += session.execute(
             query.order_by(PrescriptionRow.received_at.desc(), PrescriptionRow.id.desc()).limit(limit))
-    found.sort(key=lambda row: (row.received_at, row.id), reverse=True)
-    return [_short(row) for row in found[:limit]]
+    rows.sort(key=lambda row: (row.received_at, row.id), reverse=True)
+    return [_short(row) for row in rows[:limit]]
 
 
 def search(session: Session, text: str, hospitals: Sequence[str]) -> list[Plain]:
