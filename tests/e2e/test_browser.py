@@ -1,24 +1,16 @@
 """A pharmacist and an operator in a real browser, on a real gateway on a real socket."""
 
-import os
-import shutil
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
-import uvicorn
 
 from domain.lifecycle import Status
-from gateway.app import create_app
 from infra.db.rows import PrescriptionRow
-from sandbox.processes import free_port
+from tests.e2e.conftest import served, sign_in
 from tests.gateway.desk.test_review import TOLD, TOLD_OF_ITEM, tell
-from tests.support.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, make_city, make_settings
+from tests.support.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, make_city
 from tests.tasks.line import Line
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
@@ -31,31 +23,8 @@ def desk(tmp_path_factory) -> Iterator[tuple[Line, str]]:
     line.to_settled(admit(line.city)[0])
     for _ in range(2):
         line.hop(admit(line.city)[0])
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    server = uvicorn.Server(uvicorn.Config(create_app(line.city, make_settings(folder, gateway_url=url)),
-                                           host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield line, url
-    server.should_exit = True
-    thread.join(5)
-
-
-@pytest.fixture(scope="module")
-def browser(desk):  # after the desk: its hops need a loop of their own, and Playwright keeps one running
-    if CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("no Chromium: install Debian's package chromium")
-        pytest.skip("no Chromium: install Debian's package chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
+    with served(line.city, folder) as url:
+        yield line, url
 
 
 @pytest.fixture
@@ -75,13 +44,6 @@ def in_review(line: Line) -> list[str]:
     with line.city.db.reading() as session:
         return list(session.scalars(sa.select(PrescriptionRow.id).where(PrescriptionRow.status == Status.IN_REVIEW)
                                     .order_by(PrescriptionRow.external_id.desc())))
-
-
-def sign_in(page, url: str, token: str) -> None:
-    page.goto(f"{url}/sign-in")
-    page.locator("main summary").click()
-    page.fill("input[name=code]", token)
-    page.locator("main details button").click()
 
 
 def test_a_pharmacist_claims_and_passes_a_prescription(desk, page):
