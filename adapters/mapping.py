@@ -23,7 +23,7 @@ class CodeMap:
     """Table -> their code -> what the hospital's folder says they call it."""
 
     def ours(self, table: str, theirs: str) -> str | None:
-        """Our code for theirs, or None if nobody has mapped it yet."""
+        """Our code for theirs, or None if it is not mapped yet."""
         if table not in self.tables:
             return theirs
         return self.tables[table].get(theirs)
@@ -37,7 +37,7 @@ class CodeMap:
 
 
 class Codes:
-    """A hospital's codes in one message, and those of them that nobody has mapped."""
+    """A hospital's codes in one message, and those of them that are not mapped."""
 
     def __init__(self, map: CodeMap) -> None:
         self._map = map
@@ -53,7 +53,7 @@ class Codes:
         return datum if ours is None else replace(datum, value=ours)
 
     def each_once(self) -> tuple[Unmapped, ...]:
-        """Those nobody has mapped, each where it stood first."""
+        """The codes that are not mapped, each at its first place."""
         first: dict[tuple[str, str], Unmapped] = {}
         for code in self.unmapped:
             first.setdefault((code.table, code.theirs), code)
@@ -84,6 +84,6 @@ def _read(file: Path) -> tuple[dict[str, str], dict[str, str]]:
                 raise NeedsOperator(f"{where}, row {rows.line_num}: `theirs` must be there, and stand for one code of ours",
                                     code="mapping")
             if ours:
-                by_theirs[theirs] = ours  # without ours the row is a suggestion nobody has accepted
+                by_theirs[theirs] = ours  # a row without `ours` is a suggestion that no person has accepted
                 names[theirs] = row["name"].strip()
         return by_theirs, names

@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Unmapped:
-    """A hospital's own code that nobody has mapped to ours yet."""
+    """A hospital's own code that is not mapped to ours yet."""
 
     table: str
     """`drug`, `route`, `frequency`, `unit`, `diagnosis` or `title`."""
@@ -89,7 +89,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Parked:
-    """A file of a hospital that nobody could take, as it lies in the hospital's box."""
+    """A file of a hospital that could not be taken, as it lies in the hospital's box."""
 
     mark: str
     """The first eight letters of its name there; its own name may say anything."""

@@ -1,9 +1,9 @@
 """The one XML parser of the product: limits first, then libxml2 without DTDs, entities or network.
 
-What comes back has no comments and no processing instructions, and every element knows where it stood in the file.
-Which prefixes a sender uses does not matter: compare `local(element)`, or `{namespace}name`.
+The tree has no comments and no processing instructions, and every element knows where it stood in the file.
+Prefixes differ between senders: compare `local(element)`, or `{namespace}name`.
 
-Every step costs no more than the length of the file: limits are counted before a tree is built, and the places of all
+Every step costs no more than the length of the file. Limits are counted before a tree is built. The places of all
 elements are worked out in one walk, when the first is asked for.
 """
 
@@ -67,7 +67,7 @@ def parse(raw: bytes, root: str = "Document", *, max_bytes: int = MAX_BYTES, max
     starts = list(_tags(source, root, max_depth, max_tags))
     parser = _Parser(replace(source, starts=starts))
     try:
-        # The parser's own encoding counts for libxml2, whatever the declaration says: the text is decoded already.
+        # The parser's own encoding wins over the declaration in libxml2: the text is decoded already.
         return etree.fromstring(source.text.encode(), parser)
     except etree.XMLSyntaxError as error:
         line, column = error.position
@@ -96,7 +96,7 @@ def xpath(element: Element) -> str:
 
 
 def shown(name: str) -> str:
-    """The name of an element or attribute as a place may show it: whatever could be a person's is `*`."""
+    """The name of an element or attribute as a place may show it: a name that could be personal data is `*`."""
     return name if _NAME.fullmatch(name) else "*"
 
 
@@ -198,7 +198,7 @@ def _decoded(raw: bytes, root: str) -> _Source:
         line = good.count("\n") + 1
         raise _refusal("XML_ENCODING", root,
                        Spot("", line, len(good) - good.rfind("\n"), mark + error.start)) from None
-    # A mark and a declaration that disagree: one of them was not written by whoever wrote the text.
+    # Mark and declaration disagree, so another program than the author's must have written one of them.
     declared_text = _DECLARED_TEXT.search(source.text, 0, 400)
     if declared_text and not codec.startswith(_CODECS.get(declared_text[1].lower(), "?")):
         raise _refusal("XML_ENCODING", root, Spot("", 1, 1, 0))

@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from domain.errors import NeedsOperator
+from domain.words import Two
 from flows import automations, prefect_server
 from flows.resident import POOL, declared
 from infra import log
@@ -149,8 +150,8 @@ def show(results: Sequence[CheckResult], console: Console) -> None:
     table.add_column(overflow="fold")
     for result in results:
         mark, colour = _MARKS[result.grade]
-        text = Text(_both(result.text, result.text_en))
-        if cure := " · ".join(part for part in (_both(result.cure, result.cure_en), _page(result)) if part):
+        text = Text(_both(Two(result.text, result.text_en)))
+        if cure := " · ".join(part for part in (_both(Two(result.cure, result.cure_en)), _page(result)) if part):
             text.append(f"\n→ {cure}", colour)
         table.add_row(Text(mark, colour), result.area, text)
     console.print(table)
@@ -163,8 +164,8 @@ def _page(result: CheckResult) -> str:
     return f"docs/runbooks/{result.page}.md" if result.page else ""
 
 
-def _both(text: str, text_en: str) -> str:
-    return text if text == text_en else f"{text}  {text_en}"
+def _both(words: Two) -> str:
+    return words.zh if words.zh == words.en else f"{words.zh}  {words.en}"
 
 
 def bad_settings(error: NeedsOperator) -> list[CheckResult]:

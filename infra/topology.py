@@ -18,6 +18,7 @@ from pathlib import Path
 
 from domain.errors import NeedsOperator
 from domain.findings import Finding, Severity
+from domain.words import Two
 from infra.db import Database, processes, schema
 from infra.db.processes import BEAT_SECONDS, Process
 from infra.log import get_logger
@@ -91,33 +92,38 @@ def judge(facts: Facts) -> list[Finding]:
     elsewhere = sorted({other.host for other in others if other.host != me.host})
     if facts.schema and facts.schema not in facts.expected:
         findings.append(_block(
-            "schema_unknown", "database", f"数据库结构 {facts.schema} 不属于本版本 {me.version}",
-            f"the database has schema {facts.schema}, which release {me.version} does not know",
-            "请升级本进程到写入该结构的版本", "start the release that migrated it, or a later one"))
+            "schema_unknown", "database",
+            Two(f"数据库结构 {facts.schema} 不属于本版本 {me.version}",
+                f"the database has schema {facts.schema}, which release {me.version} does not know"),
+            Two("请升级本进程到写入该结构的版本", "start the release that migrated it, or a later one")))
     if any(other.kind == me.kind and other.name == me.name for other in others):
         findings.append(_block(
-            "same_name", me.name, f"已有同名进程 {me.kind} {me.name}", f"a {me.kind} named {me.name} is alive already",
-            "请为每个进程设置不同的 SANYI_WORKER；若对方刚被终止，30 秒后再启动",
-            "give each its own SANYI_WORKER; if the other one was just killed on another host, start again in 30 s"))
+            "same_name", me.name, Two(f"已有同名进程 {me.kind} {me.name}", f"a {me.kind} named {me.name} is alive already"),
+            Two("请为每个进程设置不同的 SANYI_WORKER；若对方刚被终止，30 秒后再启动",
+                "give each its own SANYI_WORKER; if the other one was just killed on another host, start again in 30 s")))
     if facts.sqlite and me.kind == Kind.WORKER and (twin := _other(others, Kind.WORKER, me.name)):
         findings.append(_block(
-            "sqlite_two_workers", twin.name, f"SQLite 上已有工作进程 {twin.name}",
-            f"on SQLite there is a worker already: {twin.name}",
-            "请将 SANYI_DATABASE_URL 设为 PostgreSQL", "set SANYI_DATABASE_URL to PostgreSQL, or stop the other one"))
+            "sqlite_two_workers", twin.name,
+            Two(f"SQLite 上已有工作进程 {twin.name}",
+                f"on SQLite there is a worker already: {twin.name}"),
+            Two("请将 SANYI_DATABASE_URL 设为 PostgreSQL", "set SANYI_DATABASE_URL to PostgreSQL, or stop the other one")))
     if facts.sqlite and elsewhere:
         findings.append(_block(
-            "sqlite_two_hosts", elsewhere[0], f"SQLite 文件被另一主机 {elsewhere[0]} 使用",
-            f"our SQLite file is in use on another host: {elsewhere[0]}",
-            "请将 SANYI_DATABASE_URL 设为 PostgreSQL", "set SANYI_DATABASE_URL to PostgreSQL on every host"))
+            "sqlite_two_hosts", elsewhere[0],
+            Two(f"SQLite 文件被另一主机 {elsewhere[0]} 使用",
+                f"our SQLite file is in use on another host: {elsewhere[0]}"),
+            Two("请将 SANYI_DATABASE_URL 设为 PostgreSQL", "set SANYI_DATABASE_URL to PostgreSQL on every host")))
     if facts.local_archive and elsewhere:
         findings.append(_block(
-            "local_archive_two_hosts", elsewhere[0], f"归档在本机目录，而主机 {elsewhere[0]} 也在运行",
-            f"the archive is a folder of this host, and {elsewhere[0]} is part of the installation",
-            "请将 SANYI_ARCHIVE__KIND 设为 s3", "set SANYI_ARCHIVE__KIND=s3 on every host"))
+            "local_archive_two_hosts", elsewhere[0],
+            Two(f"归档在本机目录，而主机 {elsewhere[0]} 也在运行",
+                f"the archive is a folder of this host, and {elsewhere[0]} is part of the installation"),
+            Two("请将 SANYI_ARCHIVE__KIND 设为 s3", "set SANYI_ARCHIVE__KIND=s3 on every host")))
     if mixed := sorted({other.version for other in others} - {me.version}):
         findings.append(_finding(
-            Severity.WARN, "mixed_releases", ", ".join(mixed), f"正在运行的还有版本 {', '.join(mixed)}",
-            f"release {', '.join(mixed)} is running beside {me.version}", "请尽快完成升级", "finish the upgrade"))
+            Severity.WARN, "mixed_releases", ", ".join(mixed),
+            Two(f"正在运行的还有版本 {', '.join(mixed)}",
+                f"release {', '.join(mixed)} is running beside {me.version}"), Two("请尽快完成升级", "finish the upgrade")))
     return findings + (judge_prefect(facts.prefect) if facts.prefect else [])
 
 
@@ -126,38 +132,40 @@ def judge_prefect(prefect: Prefect) -> list[Finding]:
     findings: list[Finding] = []
     if not prefect.guarded:
         findings.append(_block(
-            "prefect_open", "PREFECT_SERVER_API_AUTH_STRING", "Prefect 接口无需口令：能连上的人和网页都能操作",
-            "Prefect's API asks nobody who they are: whoever reaches its port may start, stop and delete",
-            "设置 PREFECT_SERVER_API_AUTH_STRING（名称:口令，至少 16 位），客户端设置相同的 PREFECT_API_AUTH_STRING",
-            "set PREFECT_SERVER_API_AUTH_STRING (name:password, 16 characters or more) for the server, and the same as "
-            "PREFECT_API_AUTH_STRING for every process that talks to it"))
+            "prefect_open", "PREFECT_SERVER_API_AUTH_STRING",
+            Two("Prefect 接口无需口令：能连上的人和网页都能操作",
+                "Prefect's API asks nobody who they are: whoever reaches its port may start, stop and delete"),
+            Two("设置 PREFECT_SERVER_API_AUTH_STRING（名称:口令，至少 16 位），客户端设置相同的 PREFECT_API_AUTH_STRING",
+                "set PREFECT_SERVER_API_AUTH_STRING (name:password, 16 characters or more) for the server, and the same as "
+            "PREFECT_API_AUTH_STRING for every process that talks to it")))
     if ANY_PAGE in prefect.origins.split(","):
         findings.append(_block(
-            "prefect_any_page", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS", "任何网站的网页都可以调用 Prefect 接口",
-            "a page of any web site may call Prefect's API from a browser",
-            "将 PREFECT_SERVER_CORS_ALLOWED_ORIGINS 设为打开 Prefect 页面的地址",
-            "set PREFECT_SERVER_CORS_ALLOWED_ORIGINS to the address at which Prefect's pages are opened"))
+            "prefect_any_page", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS",
+            Two("任何网站的网页都可以调用 Prefect 接口",
+                "a page of any web site may call Prefect's API from a browser"),
+            Two("将 PREFECT_SERVER_CORS_ALLOWED_ORIGINS 设为打开 Prefect 页面的地址",
+                "set PREFECT_SERVER_CORS_ALLOWED_ORIGINS to the address at which Prefect's pages are opened")))
     if prefect.processes > 1:
         for setting, value in prefect.shared.items():
             if value.endswith("memory"):
                 findings.append(_block(
                     "prefect_memory", setting,
-                    f"Prefect 服务有 {prefect.processes} 个进程，而 {setting} 只在单个进程的内存中",
-                    f"Prefect's server has {prefect.processes} processes, and {setting} is the memory of one",
-                    f"设为 {IN_MEMORY[setting]}，见 infra/deploy/prefect-ha.env",
-                    f"set it to {IN_MEMORY[setting]}: start every Prefect process with infra/deploy/prefect-ha.env"))
+                    Two(f"Prefect 服务有 {prefect.processes} 个进程，而 {setting} 只在单个进程的内存中",
+                        f"Prefect's server has {prefect.processes} processes, and {setting} is the memory of one"),
+                    Two(f"设为 {IN_MEMORY[setting]}，见 infra/deploy/prefect-ha.env",
+                        f"set it to {IN_MEMORY[setting]}: start every Prefect process with infra/deploy/prefect-ha.env")))
         if prefect.database == "sqlite":
             findings.append(_block(
                 "prefect_sqlite", "PREFECT_SERVER_DATABASE_CONNECTION_URL",
-                f"Prefect 服务有 {prefect.processes} 个进程，数据库却是 SQLite",
-                f"Prefect's server has {prefect.processes} processes on SQLite",
-                "请改用 PostgreSQL", "set it to postgresql+asyncpg://…"))
+                Two(f"Prefect 服务有 {prefect.processes} 个进程，数据库却是 SQLite",
+                    f"Prefect's server has {prefect.processes} processes on SQLite"),
+                Two("请改用 PostgreSQL", "set it to postgresql+asyncpg://…")))
     if _release(prefect.client) > _release(prefect.server):
         findings.append(_block(
             "prefect_newer_client", prefect.client,
-            f"Prefect 客户端 {prefect.client} 比服务端 {prefect.server} 新",
-            f"our Prefect {prefect.client} is newer than the server's {prefect.server}",
-            "请先升级 Prefect 服务", "upgrade the Prefect server first; a newer client sends what it does not understand"))
+            Two(f"Prefect 客户端 {prefect.client} 比服务端 {prefect.server} 新",
+                f"our Prefect {prefect.client} is newer than the server's {prefect.server}"),
+            Two("请先升级 Prefect 服务", "upgrade the Prefect server first; a newer client sends what it does not understand")))
     return findings
 
 
@@ -260,9 +268,9 @@ def _release(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"[0-9]+", version)[:3])
 
 
-def _block(code: str, path: str, text: str, text_en: str, cure: str, cure_en: str) -> Finding:
-    return _finding(Severity.BLOCK, code, path, text, text_en, cure, cure_en)
+def _block(code: str, path: str, text: Two, cure: Two) -> Finding:
+    return _finding(Severity.BLOCK, code, path, text, cure)
 
 
-def _finding(severity: Severity, code: str, path: str, text: str, text_en: str, cure: str, cure_en: str) -> Finding:
-    return Finding(code, severity, "topology", path, text, text_en, cure, cure_en, SOURCE)
+def _finding(severity: Severity, code: str, path: str, text: Two, cure: Two) -> Finding:
+    return Finding(code, severity, "topology", path, text.zh, text.en, cure.zh, cure.en, SOURCE)

@@ -102,7 +102,7 @@ def refusal(code: str, codes: Mapping[str, str], path: str, partner: str) -> Ref
 
 
 class QuotedLine(Protocol):
-    """A line of a quote, whatever the chain calls its fields."""
+    """A line of a quote, independent of the chain's field names."""
 
     @property
     def as_quoted(self) -> tuple[str, Decimal, Decimal, int]:
@@ -135,10 +135,10 @@ def quoted_lines(
 
 def offers(rows: Sequence[object], path: str, shape: type[W], store: str,
            offer: Callable[[W, str], tuple[Quote, list[Finding]]]) -> Offers:
-    """Each store's row for itself: one that breaks the contract is left out, and says why.
+    """Quotes of the stores, each row judged alone: a row that breaks the contract is left out, with its findings.
 
-    `store` is their name of the field with the store's number; `offer` makes a quote of a row at a place, and says
-    what is wrong with it. Of a store with two rows neither is believed. A store that can fill nothing is no offer.
+    `store` is the chain's name of the field with the store's number. `offer` makes a quote of the row at a place, and
+    returns what is wrong with it. If a store has two rows, both are left out. A store that can fill nothing is no offer.
     """
     quotes: list[tuple[str, Quote]] = []
     left_out: list[LeftOut] = []

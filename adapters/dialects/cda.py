@@ -1,10 +1,10 @@
 """WS/T 500.5-2016 (西药处方) and 500.6-2016 (中药处方): CDA documents with positions. SOAP carries them (cda_soap.py).
 
-The documents say nothing of insurance, visit or handover. A hospital says these in one more section, whose code system is
-`SUPPLEMENT`; base CDA allows it, and receivers who do not know it may ignore it. Everything else is as the standard has it.
+The standard has no elements for insurance, visit or handover. A hospital sends these in one more section, whose code
+system is `SUPPLEMENT`. Base CDA allows such a section, and other receivers may ignore it. The rest follows the standard.
 
-A document remembers what of it was read. What is filled in, was not read and is not in `LEFT_OUT` is a finding: whoever adds
-an element to a document learns that nobody acts on it.
+A document remembers which of its elements were read. Another element that is filled in is a finding, unless `LEFT_OUT`
+has it: its sender must learn that we do not act on it.
 """
 
 import base64
@@ -89,9 +89,9 @@ class Document:
         self._taken: set[tuple[Element, str]] = set()
         """Elements with the attribute that was read of them; an empty one is the text."""
         self._reached: set[Element] = set()
-        """Statements that somebody looked at."""
+        """Statements that were read."""
 
-    # Reading: whatever gives a value away remembers that it was read.
+    # Reading: each method that returns a value notes that it was read.
 
     def take(self, node: Element | None, *attributes: str) -> None:
         if node is not None:
@@ -164,7 +164,7 @@ class Document:
         return self.datum(find(observation, "value"), "unit", de)
 
     def days(self, node: Element | None, de: str = "") -> Datum:
-        """The whole days of a quantity of time, whatever its unit; one that has no days is a finding, and says nothing."""
+        """The whole days of a quantity of time in any unit; a quantity without days is a finding, and the answer is empty."""
         value, unit = self.datum(node, "value", de), self.datum(node, "unit", de)
         number = decimal(value.value)
         if number is None:
@@ -212,7 +212,7 @@ class Document:
                 for observation in self.observations(section, code, SUPPLEMENT)]
 
     def uncoded(self, coded: Element) -> list[Datum]:
-        """The words that stand where there is no code, whatever its nullFlavor."""
+        """The words that stand where there is no code, with any nullFlavor."""
         texts = [self.words(text) for text in children(coded, "originalText")]
         if coded.get("displayName"):
             self.take(coded, "displayName")
@@ -222,7 +222,7 @@ class Document:
         return [text for text in texts if text.value]
 
     def narratives(self) -> list[Datum]:
-        """The words of sections that nobody read as something else, under their title where that is all they hold."""
+        """The words of sections that were not read as data, under their title where the section holds only words."""
         body, texts = find(self.root, "component/structuredBody"), list[Datum]()
         for component in children(body, "component"):
             section = find(component, "section")
@@ -243,7 +243,7 @@ class Document:
         return " ".join(text or self.datum(name, "displayName").value for name, text in names)
 
     def labels(self, within: Element | None) -> list[Datum]:
-        """What stands beside codes that were read, and nobody compared: their names, and the words they stand for."""
+        """Names and words beside codes that were read, if they were not compared: display names and original texts."""
         texts: list[Datum] = []
         for node in () if within is None else within.iter("*"):
             if (node, "code") not in self._taken:
@@ -270,7 +270,7 @@ class Document:
             self.findings.append(finding)
 
     def passed_over(self) -> None:
-        """Findings for whatever is filled in, was not read, and is not left out knowingly; and for what says the opposite."""
+        """Findings for what is filled in, not read and not left out knowingly; and for statements that contradict the rest."""
         touched: set[Element] = set()
         """Elements of which something was read, and those around them."""
         for node_read, _ in self._taken:
@@ -282,7 +282,7 @@ class Document:
         repeated: dict[Element, set[tuple[str, ...]]] = {}
 
         def loose(node: Element, attribute: str) -> None:
-            """Tell of an element nobody read: at the outermost one of which nothing was."""
+            """A finding for an element that was not read, at the outermost element of which nothing was read."""
             if node in touched:
                 self.fault("CDA_UNREAD", node, attribute)
                 return
@@ -421,7 +421,7 @@ def read(raw: bytes) -> Document | Cancel:
     wish, around = root, list[Element]()
     if root.tag == f"{{{SOAP}}}Envelope":
         bodies = root.findall(f"{{{SOAP}}}Body")
-        # Two calls in one envelope are two wishes: nobody can tell which is meant.
+        # Two calls in one envelope: it is not clear which is meant, so both are refused.
         wish = bodies[0][0] if len(bodies) == 1 and len(bodies[0]) == 1 else root
         around = [root, *(child for child in root if child.tag != f"{{{SOAP}}}Header")]
     if wish.tag != f"{{{SERVICE}}}CancelPrescription":

@@ -1,6 +1,7 @@
 """What a document of WS/T 500 may hold beside what is read: names of things, fixed attributes, and what is left out.
 
-Whatever is filled in and stands neither here nor among what a translation read is a finding (`cda.Document.passed_over`).
+An element that is filled in and is neither listed here nor read by a translation is a finding
+(`cda.Document.passed_over`).
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ V3 = "urn:hl7-org:v3"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 SERVICE = "urn:sanyi:prescription:v1"
-"""Namespace of our own SOAP service; its WSDL is `cda.wsdl` beside this file."""
+"""Namespace of our SOAP service; its WSDL is `cda.wsdl` beside this file."""
 
 # Object identifiers of the standard.
 DOCUMENT_ID = "2.16.156.10011.1.1"

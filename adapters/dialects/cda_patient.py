@@ -148,7 +148,7 @@ def age(document: Document, person: Element | None, born: Datum, issued: Datum) 
 
 
 def deceased(document: Document, person: Element | None) -> None:
-    """Whoever has died gets no prescription, in whatever namespace the extension says so."""
+    """A dead patient gets no prescription. The extension that says so is recognised in any namespace."""
     for node in () if person is None else person.iter("{*}deceasedInd", "{*}deceasedTime"):
         if document.datum(node, "value").value not in ("", "false", "0"):
             document.fault("CDA_DECEASED", node)

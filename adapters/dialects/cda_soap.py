@@ -13,6 +13,7 @@ from adapters.dialects.cda_grammar import SERVICE, SOAP
 from adapters.dialects.cda_rules import BY_CODE
 from adapters.xml import Element, local, parse
 from domain.errors import InvalidPayload
+from domain.words import Two
 
 OPERATIONS = ("SubmitPrescription", "CancelPrescription", "QueryStatus")
 
@@ -37,9 +38,9 @@ class Call:
 class Fault(Exception):
     """What is no call of our service. `code` is a faultcode of SOAP 1.1."""
 
-    def __init__(self, code: str, text: str, text_en: str) -> None:
-        super().__init__(text_en)
-        self.code, self.text, self.text_en = code, text, text_en
+    def __init__(self, code: str, words: Two) -> None:
+        super().__init__(words.en)
+        self.code, self.words = code, words
 
 
 def call(raw: bytes) -> Call:
@@ -49,24 +50,24 @@ def call(raw: bytes) -> Call:
     except InvalidPayload as invalid:
         first = invalid.findings[0]
         where = f" ({first.spot})" if first.spot else ""
-        raise Fault("Client", f"{first.text}{where}", f"{first.text_en}{where}") from None
+        raise Fault("Client", Two(f"{first.text}{where}", f"{first.text_en}{where}")) from None
     if local(root) != "Envelope":
-        raise Fault("Client", "不是 SOAP 信封", "this is no SOAP envelope")
+        raise Fault("Client", Two("不是 SOAP 信封", "this is no SOAP envelope"))
     if root.tag != f"{{{SOAP}}}Envelope":
-        raise Fault("VersionMismatch", "只支持 SOAP 1.1", "only SOAP 1.1 is spoken here")
+        raise Fault("VersionMismatch", Two("只支持 SOAP 1.1", "only SOAP 1.1 is spoken here"))
     header, body = root.find(f"{{{SOAP}}}Header"), root.find(f"{{{SOAP}}}Body")
     if header is not None and any(entry.get(f"{{{SOAP}}}mustUnderstand") in ("1", "true") for entry in header):
-        raise Fault("MustUnderstand", "不支持必须理解的 SOAP 头", "a header that must be understood is not")
+        raise Fault("MustUnderstand", Two("不支持必须理解的 SOAP 头", "a header that must be understood is not"))
     wish = body[0] if body is not None and len(body) else None
     if len(root.findall(f"{{{SOAP}}}Body")) > 1 or (body is not None and len(body) > 1):
-        raise Fault("Client", "一个信封只能有一次调用", "an envelope holds one call")
+        raise Fault("Client", Two("一个信封只能有一次调用", "an envelope holds one call"))
     operation = local(wish) if wish is not None and wish.tag == f"{{{SERVICE}}}{local(wish)}" else ""
     if wish is None or operation not in OPERATIONS:
         operations = ", ".join(OPERATIONS)
-        raise Fault("Client", f"没有这个操作；可用 {operations}", f"no such operation; there are {operations}")
+        raise Fault("Client", Two(f"没有这个操作；可用 {operations}", f"no such operation; there are {operations}"))
     if operation == "SubmitPrescription":
         if len(wish) > 1:
-            raise Fault("Client", "SubmitPrescription 中只能有一个 document", "a SubmitPrescription holds one document")
+            raise Fault("Client", Two("SubmitPrescription 中只能有一个 document", "a SubmitPrescription holds one document"))
         return Call(operation, decoded(wish.findtext(f"{{{SERVICE}}}document") or ""))
     same = bytes(etree.tostring(wish, method="c14n", exclusive=True, with_tail=False))
     return Call(operation, same, (wish.findtext(f"{{{SERVICE}}}prescriptionNumber") or "").strip())
@@ -78,7 +79,7 @@ def decoded(text: str) -> bytes:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         rule = BY_CODE["CDA_DOCUMENT"]
-        raise Fault("Client", f"{rule.text}：{rule.cure}", f"{rule.text_en} {rule.cure_en}") from None
+        raise Fault("Client", Two(f"{rule.text}：{rule.cure}", f"{rule.text_en} {rule.cure_en}")) from None
 
 
 def envelope(payload: bytes) -> bytes:
@@ -92,10 +93,10 @@ def response(operation: str, payload: bytes) -> bytes:
     return envelope(f'<s:{operation}Response xmlns:s="{SERVICE}">'.encode() + payload + f"</s:{operation}Response>".encode())
 
 
-def fault(code: str, text: str, text_en: str) -> bytes:
+def fault(code: str, text: Two) -> bytes:
     """A SOAP 1.1 fault; `code` is `Client`, `Server`, `VersionMismatch` or `MustUnderstand`."""
     made = etree.Element(f"{{{SOAP}}}Fault", nsmap={"soap": SOAP})
-    for name, words in (("faultcode", f"soap:{code}"), ("faultstring", f"{text} / {text_en}")):
+    for name, words in (("faultcode", f"soap:{code}"), ("faultstring", f"{text.zh} / {text.en}")):
         etree.SubElement(made, name).text = words
     return envelope(bytes(etree.tostring(made, encoding="utf-8")))
 

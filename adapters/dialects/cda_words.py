@@ -1,6 +1,6 @@
 """What the words of a document say that a code could say too: how a decoction is made, what a pack holds. Pure.
 
-Whatever is read out of words is shown as words as well: nothing here takes a text away.
+A text that is read here is also kept as a text: nothing is removed.
 """
 
 import re

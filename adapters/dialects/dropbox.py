@@ -1,7 +1,7 @@
 """The drop box: files in, an answer beside each, reports as files; one file may hold many prescriptions.
 
-Every prescription of a file is a message of its own: its bytes are its slice, the same wherever it stands. What its
-rows say is read here into our words, with every fault at its own place; where the files lie is `dropbox_box`'s.
+Every prescription of a file is a separate message. Its bytes are its slice of the file, the same at any position.
+Its rows are read here into our words, with every fault at its own place. `dropbox_box` knows where the files lie.
 """
 
 import csv
@@ -40,7 +40,7 @@ RULES: Final = dropbox_cells.RULES
 MAX_ROWS: Final = 100
 """Of one prescription."""
 MAX_PRESCRIPTIONS: Final = 1_000
-"""Of one file; each is read, checked and answered alone, which takes some 15 CPU-ms. A row without a number is one of its own."""
+"""Of one file; each is read, checked and answered alone, in some 15 CPU-ms. A row without a number counts as one."""
 MAX_UNNUMBERED: Final = 100
 """Rows without a number: of more than that the column is lost, and not a cell."""
 MAX_FINDINGS: Final = 40
@@ -191,7 +191,7 @@ class Paper(Told):
         return next((said for said in stated if said.value), stated[0] if stated else self.items[0].datum(name))
 
     def faults(self) -> list[Finding]:
-        """Cells that cannot be read, columns nobody agreed on, and rows that contradict each other."""
+        """Cells that cannot be read, columns that were not agreed on, and rows that contradict each other."""
         findings: list[Finding] = []
         # Looked up once: to look for each cell among all rows would cost the square of their number.
         first: dict[str, str] = {}
@@ -438,7 +438,7 @@ def _bounded(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def _out_of_place(paper: Paper, action: str) -> list[Finding]:
-    """Columns that belong to the other action: of a cancel with drugs nobody can tell whether it means only those."""
+    """Columns that belong to the other action. A cancel with drugs is refused: it could mean those drugs only."""
     return [finding("ACTION_COLUMN", f"item[{number}].{name}", cell.spot, number)
             for number, item in enumerate(paper.items, 1) for name, cell in item.cells.items()
             if (name not in CANCEL_FIELDS if action == "cancel" else name in _ONLY_CANCEL)]
@@ -470,7 +470,7 @@ def _good_key(paper: Paper) -> bool:
 def cut(rows: Sequence[Row], layout: Layout) -> list[list[Row]]:
     """The rows of each prescription of a file, in the order of their first rows.
 
-    A row without a number belongs to nobody, and is refused alone; one without an action goes with the row before it.
+    A row without a number is refused alone. A row without an action belongs to the row before it.
     Raises `InvalidPayload` for a file with too many of either.
     """
     unnumbered = 0
@@ -531,7 +531,7 @@ OUTCOME_WORDS: Final[Mapping[Outcome, str]] = {
 
 
 def sheet(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
-    """UTF-8 with the mark that Excel needs; nothing in it is a formula to whatever opens it."""
+    """UTF-8 with the byte order mark that Excel needs; no cell can be taken for a formula by the program that opens it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(headings)

@@ -4,12 +4,12 @@
 in/       rx.csv, and rx.csv.done (or .ok) once it is whole      done/     rx.csv, rx.csv.answer.csv
 reports/  one file per report                                    refused/  the same, where nothing was taken
 work/     ours: the answers of files that are not all answered yet
-parked/   what nobody could take, with a note for each
+parked/   files that could not be taken, with a note for each
 ```
 
-Whoever dies between two steps, or does one twice, leaves the next one something to go on from: the file stays in `in/`
-until its answer is written, and what has been answered of it is in `work/`. The hospital's account can write to every
-folder, so nothing that lies there is believed.
+A worker may die between two steps or repeat one. So the file stays in `in/` until its answer is written, and the
+answers to its prescriptions so far lie in `work/`. The hospital's account can write to every folder, so the content
+of a file there is always checked.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ MARKERS: Final = (".done", ".ok")
 ENDINGS: Final = (".csv", ".txt", ".xlsx", ".xml")
 IN_THE_MAKING: Final = (".tmp", ".part", ".partial", ".filepart", ".swp", ".crdownload")
 UNTAKEN_SECONDS: Final = 600.0
-"""After which a file that nobody will ever take, such as `x.py`, is parked."""
+"""After which a file that will never be taken, such as `x.py`, is parked."""
 UNFINISHED_SECONDS: Final = 86_400.0
 """After which a file without its marker, a marker without its file, or one in the making is parked."""
 TRIES: Final = 3
@@ -191,7 +191,7 @@ class Box:
             try:
                 step(name)
             except RxError as error:
-                if error.code != "absent":  # somebody else has just finished it
+                if error.code != "absent":  # another worker has just finished it
                     troubles.append(error)
 
         def look(name: str) -> None:
@@ -232,7 +232,7 @@ class Box:
         return whole, [name for name in names if name not in used and name not in set(whole)]
 
     def _set_aside(self, name: str) -> None:
-        """Park what nobody will ever take, once it has lain long enough to be sure that nobody is still writing it."""
+        """Park a file that will never be taken, once it is old enough that its writing must have ended."""
         age = self._files.age(f"in/{name}")
         if not good_name(name):
             reason, patience = "odd_name", UNTAKEN_SECONDS
@@ -255,7 +255,7 @@ class Box:
 
     def _open(self, name: str) -> Dropped | None:
         """The file, read; None if it was parked because reading it does not end."""
-        # One byte more than may be: then it is too large, and nobody reads the rest.
+        # One byte more than the limit: a longer file is recognised as too large, and the rest is not read.
         raw = self._files.read(f"in/{name}", tables.MAX_BYTES + 1)
         dropped = self._read.get(name)
         if dropped and dropped.raw == raw:
@@ -311,7 +311,7 @@ class Box:
                 if not self._unanswered(dropped):
                     self._finish(dropped)
                 return
-        # It is gone, or another has its name: somebody else has finished it, and what we wrote since is nobody's.
+        # The file was deleted or replaced: another worker finished it. Delete our partial output.
         self._left.pop((name, digest), None)
         self._clear(digest)
 
@@ -329,13 +329,13 @@ class Box:
         taken = any(answer["outcome"] in (Outcome.ACCEPTED, Outcome.WAITING) for answer in answers)
         to = self._place("done" if taken else "refused", dropped)
         self._files.put(f"{to}.answer.csv", _answer_sheet(dropped, answers, self._layout))
-        # From here on the file counts as answered even without its marker, which must be gone before the file is:
-        # a marker left behind would hand over the next file of that name half-written.
+        # The file counts as answered from here on, also without its marker. The marker must be deleted before the file:
+        # with a marker left behind, the next file of that name would be read half-written.
         self._files.put(f"work/{dropped.name}", as_json({"digest": dropped.digest, "to": to}))
         self._resume(dropped.name)
 
     def _answer(self, dropped: Dropped, number: int) -> dict[str, Any]:
-        """Our answer to one prescription of a file; empty, and gone, if what lies there is none of ours."""
+        """Our answer to one prescription of a file; empty, and deleted, if the file there is not ours."""
         name = f"work/{dropped.digest}/{number}.json"
         answer = _object(self._files.read(name, MAX_WORK_BYTES))
         if (answer.get("outcome") in list(Outcome) and all(isinstance(answer.get(text), str) for text in _ANSWER_TEXTS)

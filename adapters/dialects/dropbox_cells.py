@@ -163,7 +163,7 @@ def finding(code: str, path: str, spot: Spot = NOWHERE, line: int | None = None)
 
 
 class Cell(NamedTuple):
-    """A tuple, because a large file has hundreds of thousands; its place is put into words when somebody asks."""
+    """A tuple, because a large file has hundreds of thousands; its place is put into words only for a finding."""
 
     text: str
     fault: str = ""
@@ -201,8 +201,9 @@ MAX_TEXT: Final = 4000
 _DAMAGE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\uffff\ud800-\uf8ff"
     "\U000e0000-\U0010ffff]|锟斤拷")
-"""What no keyboard writes: controls, marks of direction and width, replacements, halves of pairs, private use, and the
-best known trace of a replacement character that was read as GBK."""
+"""Characters that no keyboard writes: controls, marks of direction and width, replacements, unpaired surrogates, private use.
+And the best known trace of a replacement character that was read as GBK.
+"""
 _LATIN = re.compile("[\\x80-\\xff]")
 _CHINESE = re.compile("[\u4e00-\u9fff]{2}")
 

@@ -1,8 +1,8 @@
-"""Files of a drop box, read so that none of them can harm who reads it.
+"""Files of a drop box, read so that none of them can harm the process that reads it.
 
-A workbook or XML is read by a process of its own, with limits on its time and memory and nothing to steal: no secret is
-in its environment, and what it answers is data. CSV is read here: its cost is that of its length. `python -m
-adapters.dialects.dropbox_reader` is that process: layout and file in, rows as JSON lines out.
+A workbook or XML is read by a child process with limits on its time and memory. It has no secret in its environment, and
+its output is data. CSV is read here, because its cost is that of its length. `python -m adapters.dialects.dropbox_reader`
+is the child process: layout and file in, rows as JSON lines out.
 """
 
 import hashlib
@@ -50,8 +50,9 @@ def read(raw: bytes, layout: Layout) -> list[Row]:
 
 
 _refused: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
-"""What was wrong with files that were refused, by their digest: such a file is read once more, as the message that is
-answered, and need not be taken apart again for that."""
+"""Findings of files that were refused, by digest. Such a file is read again, as the message that is answered; with its
+findings kept it need not be taken apart a second time.
+"""
 _MOST_REFUSED: Final = 16
 
 

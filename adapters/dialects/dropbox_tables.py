@@ -1,7 +1,7 @@
 """Files of a drop box as rows: CSV, Excel or XML, as people and small programs write them, and each cell's place.
 
-A fault of one cell stays in that cell, so that only its own prescription is refused. What nobody has agreed on stays
-in its row as well, under the heading that the sender gave it: only a hospital's translation knows what it reads.
+A fault of one cell stays in that cell, so that only its own prescription is refused. A column that was not agreed on stays
+in its row too, under the sender's heading: only a hospital's translation knows what it reads.
 """
 
 import csv
@@ -84,7 +84,7 @@ class Layout:
     def named(self, text: str) -> str:
         """The heading as the manifest spells it; a hint in brackets or behind a slash is for people.
 
-        姓名(必填) is the name; 姓名(监护人) is somebody else's, and a heading of its own.
+        姓名(必填) is the name; 姓名(监护人) is another person's name, and so a different heading.
         """
         text = text.strip()
         if text in self.columns or text in self.left_out:
@@ -103,9 +103,9 @@ class Layout:
 
 
 def read(raw: bytes, layout: Layout) -> list[Row]:
-    """The rows of a file, of whatever kind it is by its content. Raises `InvalidPayload` for the file as a whole.
+    """The rows of a file; its content tells its kind. Raises `InvalidPayload` for the file as a whole.
 
-    A workbook and XML cost what they cost: in the product only `dropbox_reader` calls it for those.
+    A workbook or XML may cost much: in the product only `dropbox_reader` calls it for those.
     """
     if len(raw) > MAX_BYTES:
         raise InvalidPayload([finding("FILE_TOO_LARGE", "file")])
@@ -133,7 +133,7 @@ def is_xml(raw: bytes) -> bool:
 # One prescription's own bytes.
 
 def slice_of(rows: Sequence[Row]) -> bytes:
-    """The same for the same cells, wherever they stand and in whichever order the columns are."""
+    """The same for the same cells, at any place and in any order of columns."""
     plain = [{heading: [cell.fault] if cell.fault else cell.text for heading, cell in row.cells.items()} for row in rows]
     return json.dumps({"dropbox": 1, "rows": plain}, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
@@ -209,7 +209,7 @@ def _table(lines: Iterator[Line], layout: Layout) -> list[Row]:
 
 
 def _require_plain(headings: Mapping[int, str], cells: Mapping[int, Cell], number: int, layout: Layout) -> None:
-    """Every heading once, whatever it is called, and with no unit but its own."""
+    """Every heading once, also under another spelling, and with no unit but its own."""
     seen: set[str] = set()
     for column, heading in headings.items():
         meant = layout.columns.get(heading, f"?{heading}")
@@ -317,7 +317,7 @@ def _xml(raw: bytes, layout: Layout) -> list[Row]:
 
 
 def _prescriptions(element: xml.Element, layout: Layout) -> Iterator[xml.Element]:
-    """The prescriptions, side by side within whatever is around them. What else a file says nobody would read."""
+    """The prescriptions, side by side within any other elements. Other content of a file would be lost, so it is refused."""
     if xml.local(element) == layout.prescription:
         yield element
         return
@@ -329,14 +329,14 @@ def _prescriptions(element: xml.Element, layout: Layout) -> Iterator[xml.Element
 
 
 def _leaves(element: xml.Element, layout: Layout, items: list[xml.Element] | None) -> dict[str, Cell]:
-    """What an element says in its own leaves; its drugs go into `items`. What stands deeper is nobody's: it keeps its path."""
+    """What an element holds in its own leaves; its drugs go into `items`. Deeper elements keep their path as their name."""
     cells: dict[str, Cell] = {}
 
     def add(name: str, text: str, at: xml.Element) -> None:
         place = _line(at)
         read = text_cell(text) if len(name) <= MAX_HEADING else Cell("", "CELL_TOO_LONG")
         name = name[:MAX_HEADING]
-        # The same element twice: which one counts nobody can say.
+        # The same element twice: it is not clear which counts, so it is a fault.
         fault = "HEADING_TWICE" if name in cells else read.fault
         cells[name] = Cell(read.text, fault, place.name, name, place.line, place.column)
 

@@ -35,13 +35,13 @@ Sheet = Mapping[int, Mapping[int, Cell]]
 
 
 def visible_sheets(raw: bytes) -> list[Sheet]:
-    """The sheets that whoever opens the workbook sees. Raises `InvalidPayload` for the file as a whole."""
+    """The sheets that a person sees who opens the workbook. Raises `InvalidPayload` for the file as a whole."""
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             return _Book(archive).sheets()
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError,
             etree.XMLSyntaxError):
-        # Two of them: packed in a way nobody here knows, or behind a password.
+        # Two of them: packed in a way we cannot read, or behind a password.
         raise InvalidPayload([finding("FILE_BROKEN", "file")]) from None
 
 
@@ -56,7 +56,7 @@ class _Book:
         if not {"[content_types].xml", "xl/workbook.xml"} <= set(names):
             raise InvalidPayload([finding("FILE_KIND", "file")])
         if len(names) != len(set(names)):
-            # Two parts of one name: which of them a program shows nobody can say.
+            # Two parts of one name: programs differ in which they show, so the file is refused.
             raise InvalidPayload([finding("FILE_BROKEN", "file")])
         self._archive = archive
         self._sizes = {part.filename: part.file_size for part in parts}
@@ -84,7 +84,7 @@ class _Book:
         return sheets
 
     def _comments(self, name: str, sheet: "_Worksheet") -> None:
-        """Which cells of a sheet somebody has written a comment on."""
+        """Which cells of a sheet have a comment."""
         folder, _, part = name.rpartition("/")
         relations = f"{folder}/_rels/{part}.rels"
         if relations not in self._sizes:
@@ -107,7 +107,7 @@ class _Book:
             raise _too_complex()
         if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"\0" in data:
             raise InvalidPayload([finding("FILE_BROKEN", "file")])
-        # UTF-8 whatever the part declares: what it hides in another encoding is no XML then.
+        # Read as UTF-8, also if the part declares another encoding: what that would hide is no XML then.
         parser = etree.XMLParser(target=into, encoding="utf-8", resolve_entities=False, load_dtd=False,
                                  no_network=True, huge_tree=False)
         etree.fromstring(data, parser)
@@ -182,7 +182,7 @@ class _Comments(_Part):
         """Row and column of each cell with a comment."""
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        # A thread of comments has a namespace of its own.
+        # Threaded comments use another namespace.
         if tag.rpartition("}")[2] in ("comment", "threadedComment") and "ref" in attributes:
             self.places.add(_place(attributes["ref"]))
 
@@ -365,7 +365,7 @@ class _Worksheet(_Part):
         self._merges.append((top, left, bottom, right))
 
     def comment(self, cells: Collection[tuple[int, int]]) -> None:
-        """Somebody wrote a comment on each of these."""
+        """Each of these cells has a comment."""
         self.left -= len(cells)
         if self.left < 0 or any(column > MAX_COLUMNS or row > MAX_LAST_ROW for row, column in cells):
             raise _too_complex()

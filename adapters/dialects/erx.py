@@ -1,7 +1,7 @@
 """The national e-prescription interface 医保电子处方流转, second generation: D001 to D008 and what surrounds them.
 
-A prescription arrives in three calls. Intake sees one message: the bytes of D001 and D003 as they were decrypted,
-side by side in one object (`compose`), so that every place in it is a place in what the hospital sent.
+A prescription arrives in three calls, but intake sees one message: the decrypted bytes of D001 and D003 in one object
+(`compose`). So every place in it is a place in what the hospital sent.
 """
 
 import base64
@@ -50,10 +50,11 @@ MAX_TEXT = 1_000_000
 MAX_AROUND = 8_000
 """Bytes of an envelope beside its data."""
 MAX_ENTRIES = 64
-"""Values of an envelope; the interface knows ten. Only so much is read of a sender nobody knows yet."""
+"""Values of an envelope; the interface knows ten. A sender who is not yet known gets no more of its bytes read."""
 MAX_AGE = timedelta(minutes=10)
-"""An envelope from further away in time is not taken: whoever has recorded one cannot send it for ever. Ten minutes are
-what the checker allows a hospital's clock."""
+"""Envelopes with a time further from now are refused, so that a recorded one cannot be replayed later. Ten minutes are
+what the checker allows a hospital's clock.
+"""
 _FILES = {name: re.compile(rb'"%b"\s*:\s*"[^"]*"' % file)
           for name, file in {"envelope": b"encData", "D002": b"originalRxFile", "D003": b"rxFile", "": b"rxFile"}.items()}
 """The one long text of a message; the name of several at once is empty."""
@@ -73,7 +74,7 @@ def within(raw: bytes, name: str, limit: int = MAX_TEXT) -> None:
             raise InvalidPayload([finding("ERX_TOO_LARGE", Node(None, Source(name, raw)))])
 
 
-# Numbers we give out. They follow from what the hospital sent: whoever asks again gets the same.
+# Numbers we give out. They are derived from what the hospital sent, so the same question gets the same number.
 
 def hi_rxno(hospital: str, number: str) -> str:
     """医保处方编号 of a hospital's prescription number (hospRxno): 30 characters."""
@@ -121,8 +122,8 @@ class Envelope:
     def opened(self, entries: Node, transaction: str, now: datetime | None = None) -> Node:
         """The data of an envelope that has been read, which is not older or newer than `MAX_AGE` where the time is given.
 
-        Raises `InvalidPayload` for what is no such envelope; `Refused` (code `bad_signature`) alike for data that cannot
-        be decrypted, that are no JSON, and that somebody else signed: which of them it is would help who guesses.
+        Raises `InvalidPayload` for what is no such envelope. Raises `Refused` (code `bad_signature`) for data that cannot be
+        decrypted, are no JSON, or have another signature. An attacker must not learn which of the three it is.
         """
         wrong = [entries[name] for name, good in _ENTRIES.items() if not good(entries[name].text)]
         if entries["appId"].text != self.app_id:
@@ -320,7 +321,7 @@ class Translation(Protocol):
 
     def prescription(self, parts: Parts, codes: CodeMap, facts: Mapping[str, str], slug: str
                      ) -> tuple[Draft, Sequence[Unmapped]]:
-        """D001 (and D003, once there is one) as a draft; codes nobody has mapped beside it."""
+        """D001 (and D003, once there is one) as a draft, with the codes that are not mapped."""
 
     def revocation(self, parts: Parts, facts: Mapping[str, str], slug: str) -> CancelDraft:
         """D004."""
@@ -330,7 +331,9 @@ _LISTS = {"Condition": "diseinfo", "MedicationRequest": "rxdrugdetail"}
 _KIND = re.compile(r"\.ofType\((\w+)\)")
 _CALL = re.compile(r"\.(?!extension\()\w+\(.*$")
 _MEANT = {".medication": ".medication.coding[0].display", ".validityPeriod": ".validityPeriod.end"}
-"""Of what is made of several fields, the one that a finding is about: the code of a drug is mapped, prscTime is what it is."""
+"""The field that a finding is about, where an element is made of several. A drug has a code that is mapped; prscTime is a
+plain value.
+"""
 
 
 def _places(d001: Node, spots: Spots, wrong: Collection[Spot | None]) -> Callable[[str], Spot | None]:
@@ -396,7 +399,7 @@ class Adapter:
         else:
             draft, unmapped = self.translation.prescription(parts, codes, self.facts, self.slug)
             number, key, (resource, spots) = draft.number, draft.key, bundle(draft)
-        # A revocation is judged by itself: its D001 was judged when it was pre-checked, whatever the rules are today.
+        # A revocation is judged alone: its D001 was judged at the pre-check, maybe by older rules.
         findings = [fault for name, part in judged.items() for fault in faults(part, name)]
         spots_named = {fault.spot for fault in findings}
         findings += [fault for fault in _unusable(parts["D001"]) if "D001" in judged and fault.spot not in spots_named]

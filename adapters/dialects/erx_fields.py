@@ -15,7 +15,7 @@ from domain.findings import Finding
 
 HERE = Path(__file__).parent
 CLOSED = frozenset({"D001", "D003", "D004"})
-"""What a prescription is made of: a field that no table knows is said, never passed over."""
+"""What a prescription is made of: a field that is in no table is a finding, never ignored."""
 
 _FUND = "the fund's own: settled with the fund, which is asked for it and never told by a hospital"
 _CLASS = "a class that the catalogue has of the drug, which medListCodg names"

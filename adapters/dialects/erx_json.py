@@ -38,7 +38,7 @@ _INSIDE = bytes(range(0x80, 0xC0))
 
 T = TypeVar("T")
 Trail = tuple["Trail", str | int] | tuple[()]
-"""The steps to a value, the last one outermost: a path is written when somebody asks for it."""
+"""The steps to a value, the last one outermost: a path is written out only when it is needed."""
 
 
 class Number(str):

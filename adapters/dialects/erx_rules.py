@@ -166,7 +166,7 @@ RULES: tuple[MessageRule, ...] = (
 )
 _BY_CODE = {rule.code: rule for rule in RULES}
 MAX_FINDINGS = 100
-"""An answer of this many is read by nobody to its end."""
+"""More findings than this in one answer do not help its reader."""
 
 
 def finding(code: str, node: Node) -> Finding:

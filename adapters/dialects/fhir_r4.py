@@ -106,9 +106,9 @@ def report(hospital: str, body: bytes) -> bytes:
 
 
 def patched(raw: bytes, hospital: str) -> Patched | None:
-    """The message with what is mechanically wrong put right, in its own format; None unless it passes then.
+    """The message with mechanical faults put right, in its own format; None unless it passes the checker then.
 
-    It has a key of its own (`patches.under_another_key`). Larger ones than prescriptions are, are not searched.
+    It has a new key (`patches.under_another_key`). Messages larger than prescriptions are not searched.
     """
     if len(raw) > patches.MAX_RAW:
         return None

@@ -91,8 +91,9 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "ORC-23": "The phone of the institution.",
     "ORC-24": "The address of the prescriber.",
 }
-"""Places whose content is knowingly left out, and why: a field that nobody reads stands for all its parts, a component for that
-of the first repetition. What stands anywhere else and is not read is a finding. A hospital's translation adds its own."""
+"""Places whose content is knowingly left out, and why. A field stands for all its parts, a component for that of the first
+repetition. Content at any other place that is not read is a finding. A hospital's translation adds its own places.
+"""
 ABSENT: Final[Mapping[str, str]] = {
     "MSH-5": "Absent means us; another receiver is refused.",
     "MSH-6": "Absent means us; another receiver is refused.",
@@ -197,12 +198,12 @@ def context(message: Parsed) -> dict[str, str]:
 
 
 def passed_over(message: Parsed, left_out: Mapping[str, str]) -> Iterator[Finding]:
-    """Everything that is filled in, that nobody has read, and that is not knowingly left out."""
+    """Findings for every part that is filled in, was not read, and is not left out knowingly."""
     for segment in message.segments:
         for number, unread in () if segment.name in left_out else segment.unread():
             field = f"{segment.name}-{number}"
-            # Of a field that is read in part, to be compared, only listed components are left out; and a second repetition
-            # of one is another statement, whatever its parts.
+            # Of a field that is read in part, only the listed components are left out. A second repetition is another
+            # statement, so its components are not left out.
             parts = [] if field in left_out and not segment.reads(number) else [
                 it for it in unread
                 if it[0] > 1 or not {f"{field}.{it[1]}", f"{field}.{it[1]}.{it[2]}"} & left_out.keys()]
@@ -351,7 +352,7 @@ _ASKED_FOR: Final[Mapping[str, tuple[int, ...]]] = {"RXO": (1, 2, 4), "TQ1": (3,
 
 
 def _asked_otherwise(early: Segment, late: Segment, pairs: Mapping[int, int]) -> Iterator[Finding]:
-    """What a prescriber asked for and whoever encoded it did not take over, or what nobody asked for."""
+    """Fields of the order as asked for that the encoded order does not repeat, or that only the encoded order has."""
     for number, other in pairs.items():
         filled = early.filled.get(number, {})
         for part in {*filled, *([(1, 1, 1)] if number in _ASKED_FOR[early.name] else [])}:
@@ -361,7 +362,7 @@ def _asked_otherwise(early: Segment, late: Segment, pairs: Mapping[int, int]) ->
 
 
 def before(order: Group, detail: str) -> Group:
-    """The order as first asked for: in RDE^O11 an RXO with a timing and a route of its own may stand before RXE."""
+    """The order as first asked for: in RDE^O11 an RXO with its own timing and route may stand before RXE."""
     behind = {id(it) for it in after(order, detail).segments}
     return Group([it for it in order.segments[1:] if id(it) not in behind])
 

@@ -29,7 +29,7 @@ MAX_TEXT: Final = 2_000
 MAX_DATA: Final = 16_000
 """The same where a signature stands."""
 MAX_FINDINGS: Final = 100
-"""In one answer: ERR segments beyond that help nobody."""
+"""In one answer: more ERR segments do not help the reader."""
 
 CHARSETS: Final[Mapping[str, str]] = {
     "UNICODE UTF-8": "utf-8", "UTF-8": "utf-8", "GB 18030-2000": "gb18030", "GB18030": "gb18030", "ASCII": "ascii",
@@ -188,7 +188,7 @@ class _Piece:
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment, and where it stood. It remembers what was read of it: what nobody reads is not passed over."""
+    """One segment, and where it stood. It remembers which parts were read, so that the others become findings."""
 
     name: str
     occurrence: int
@@ -238,7 +238,7 @@ class Segment:
         return filled
 
     def unread(self) -> Iterator[tuple[int, list[Part]]]:
-        """Fields with parts that say something and that nobody has read."""
+        """Fields with parts that hold something and were not read."""
         for number, values in self.filled.items():
             if parts := [part for part in values if (number, part) not in self._read]:
                 yield number, parts
@@ -446,10 +446,10 @@ def _flaw(raw: str, marks: Marks, charset: str, longest: int) -> str:
 
 
 def _misread(text: str) -> bool:
-    """Whether all the characters of a text beyond ASCII are bytes of another character set, read as if of this one.
+    """Whether all non-ASCII characters of a text look like bytes of another character set, decoded as this one.
 
-    UTF-8 mostly reads as GB 18030 too, and some words of GB 18030 as UTF-8, each as other characters; the same once
-    more if a system on the way converted it wrongly. What is too short to tell is believed.
+    UTF-8 mostly decodes as GB 18030 too, and some words of GB 18030 as UTF-8, each as other characters. A wrong conversion
+    on the way does the same once more. A text too short to tell is accepted.
     """
     if text.isascii():
         return False

@@ -37,7 +37,7 @@ class NoLine:
 
 
 def reader(slug: str) -> Hospital:
-    """A hospital's adapter that can translate and answer, and has nobody to talk to. Raises `NeedsOperator`."""
+    """A hospital's adapter that can translate and answer, and has no connection. Raises `NeedsOperator`."""
     facts = registry.manifest("hospitals", slug)
     adapter = importlib.import_module(f"adapters.hospitals.{slug}.adapter").Adapter
     secrets = {name: KEYS.get(name, f"sample-{name}") for name in adapter.SECRETS}
@@ -63,7 +63,7 @@ def invalid(slug: str) -> list[Sample]:
 
 
 def unmapped(slug: str) -> list[Unmapped]:
-    """Codes in the valid samples that stand for none of ours, each once."""
+    """Codes in the valid samples that are not mapped to ours, each once."""
     adapter, codes = reader(slug), tables(slug)
     first: dict[tuple[str, str], Unmapped] = {}
     for sample in valid(slug):

@@ -70,7 +70,7 @@ def new_hospital(slug: str, model: str, *, root: Path = registry.HERE.parent) ->
 
 
 def _rename(file: Path, model: str, slug: str) -> None:
-    """The new name wherever the model's stands; in bytes, whatever the encoding of a sample is."""
+    """The new name in place of the model's; replaced in bytes, because samples have different encodings."""
     old = file.read_bytes()
     new = old.replace(model.encode(), slug.encode()).replace(model.upper().encode(), slug.upper().encode())
     if new != old and file.suffix not in (".xlsx", ".xls", ".zip"):

@@ -1,4 +1,4 @@
-"""The shape of a message: which elements it has, whatever it says. A new version of a partner's software shows here first."""
+"""The shape of a message: which elements it has, without their values. A new version of a partner's software shows here first."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""`./go map HOSPITAL`: which codes of a hospital stand for none of ours, what they may be, and a person's word on it.
+"""`./go map HOSPITAL`: which codes of a hospital are not mapped to ours, suggestions for them, and a person's decision.
 
 Suggestions go into the tables of the hospital's folder, beside an empty `ours`; only a named person fills that.
 """
@@ -87,7 +87,7 @@ def suggested(tables: Tables, knowledge: Knowledge) -> Tables:
 def accepted(tables: Tables, knowledge: Knowledge, words: Iterable[str], least: int, by: str, on: date) -> tuple[Tables, int]:
     """The tables with what a person accepts: `table:theirs`, `table:theirs=ours`, and every suggestion from `least` on.
 
-    Raises `NeedsOperator` for a line that is not there, that nothing is suggested for, or a code that is none of ours.
+    Raises `NeedsOperator` for a line that is not there or has no suggestion, or a code that is not ours.
     """
     wanted: dict[tuple[str, str], str] = {}
     for word in words:

@@ -13,7 +13,7 @@ from domain.orders import OrderUpdate
 
 @runtime_checkable
 class WritesUpdates(Protocol):
-    """A chain that tells us of an order in bytes of its own."""
+    """A chain that calls back about an order, in its own format."""
 
     def parse_update(self, body: bytes) -> OrderUpdate:
         """An update in our words. A status word we do not know is `InvalidPayload`, never a guess; so is a return that

@@ -12,10 +12,10 @@ class Hospital(Protocol):
     slug: str
 
     def to_fhir(self, raw: bytes, codes: CodeMap) -> Message:
-        """Its message in FHIR. Pure: nothing is looked up but `codes`, nothing is sent.
+        """Its message in FHIR. Pure: only `codes` is looked up, nothing is sent.
 
-        Codes nobody has mapped are listed in the message, not raised. Raises `InvalidPayload`, with every finding
-        and its spot, for bytes that are no message of this dialect; what the message says is checked by others.
+        Codes that are not mapped are listed in the message, not raised. Raises `InvalidPayload`, with every finding
+        and its spot, for bytes that are no message of this dialect. The content is checked later, by `fhir_profiles`.
         """
 
     def answer(self, message: Message | None, verdict: Verdict) -> Reply:

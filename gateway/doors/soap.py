@@ -5,6 +5,7 @@ import asyncio
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from adapters.dialects import cda, cda_answers, cda_soap
+from domain.words import Two
 from gateway.doors.bodies import Bodies
 from gateway.web.access import denied, hospital_token, speakers
 from gateway.web.errors import headers_of, http_error, spoken
@@ -38,7 +39,7 @@ def soap_door(city: City, settings: Settings, bodies: Bodies) -> APIRouter:
             async with bodies.body(request, whose, cda_soap.MAX_BYTES) as raw, bodies.turn(whose, len(raw)):
                 body = await asyncio.to_thread(_serve, city, hospital, raw)
         except cda_soap.Fault as fault:
-            return Response(cda_soap.fault(fault.code, fault.text, fault.text_en), 500, media_type=XML)
+            return Response(cda_soap.fault(fault.code, fault.words), 500, media_type=XML)
         except Exception as error:
             return _fault(error if isinstance(error, HTTPException) else http_error(error))
         return Response(body, media_type=XML)
@@ -63,5 +64,5 @@ def _fault(error: HTTPException) -> Response:
     said = spoken(error)
     status = error.status_code if error.status_code < 500 or error.status_code == 503 else 500
     headers = headers_of(error) | ({"WWW-Authenticate": "Bearer"} if status == 401 else {})
-    body = cda_soap.fault("Client" if status < 500 else "Server", said["text"], said["text_en"])
+    body = cda_soap.fault("Client" if status < 500 else "Server", Two(said["text"], said["text_en"]))
     return Response(body, status, headers, XML)

@@ -962,7 +962,7 @@ def test_what_is_no_call_is_a_fault(raw: bytes, code: str) -> None:
     with pytest.raises(cda_soap.Fault) as caught:
         cda_soap.call(raw)
     assert caught.value.code == code
-    fault = etree.fromstring(cda_soap.fault(code, caught.value.text, caught.value.text_en)).find("{*}Body/{*}Fault")
+    fault = etree.fromstring(cda_soap.fault(code, caught.value.words)).find("{*}Body/{*}Fault")
     assert fault is not None
     assert fault.findtext("faultcode") == f"soap:{code}"
 

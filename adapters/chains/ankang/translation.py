@@ -119,7 +119,7 @@ def parse_receipt(body: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
 
 
 def parse_cancel(body: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
-    """The answer to a cancel: gone is gone, whoever ended it first. Raises `InvalidPayload`."""
+    """The answer to a cancel: the order is ended, by us or by the chain before us. Raises `InvalidPayload`."""
     answer = parse_receipt(body, words)
     if answer.status not in (OrderStatus.CANCELLED, OrderStatus.DECLINED):
         raise InvalidPayload([finding("CHN-08", "status")])

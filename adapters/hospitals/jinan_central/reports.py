@@ -44,8 +44,8 @@ MONEY = (("total", "CG", "费用总额"), ("fund", "PY", "统筹基金支付"), 
 def report(ends: Ends, key: str, body: bytes) -> tuple[str, bytes]:
     """MSH-10 and the ORM^O01 for one report (contract 1.3). The same report gives the same bytes.
 
-    ORC-4 their prescription number, ORC-3 ours, ORC-25 our status; NTE the reason (RE and its code) and findings (FD);
-    FT1 the money; ZDS what was handed over, line by line; ZRS our key and what the patient shows to collect.
+    ORC-4 their prescription number, ORC-3 ours, ORC-25 our status. NTE the reason (RE and its code) and findings (FD).
+    FT1 the money. ZDS what was handed over, line by line. ZRS our key and what the patient shows to collect.
     """
     notice: dict[str, Any] = json.loads(body)
     status, at = reported(notice["status"]), datetime.fromisoformat(notice["at"])

@@ -91,7 +91,8 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "ORC-12.3": "The prescriber's name; the national code counts.",
 }
 """Places whose content is not kept, and why: those of the dialect, and of this hospital. `PID-5[L^A]` is one of several
-repetitions, by what says its kind. Whatever else is filled in is read, or a finding."""
+repetitions, identified by its type. Every other part that is filled in is read, or a finding.
+"""
 
 ABSENT: Final[Mapping[str, str]] = {
     **hl7v2.ABSENT,
@@ -127,7 +128,7 @@ ABSENT: Final[Mapping[str, str]] = {
 
 
 NAME_TYPES: Final = ("L", "")
-"""PID-5.7 of a name that is somebody's legal one."""
+"""PID-5.7 of a legal name."""
 WRITINGS: Final = ("I", "", "A", "P")
 """PID-5.8, what counts first: characters before letters."""
 ADDRESS_USES: Final = ("C", "H", "M", "", "P", "L", "O", "B")
@@ -135,7 +136,7 @@ ADDRESS_USES: Final = ("C", "H", "M", "", "P", "L", "O", "B")
 PHONE_USES: Final = ("PRS", "PRN", "", "ORN", "VHN", "WPN")
 """PID-13.2 of a number the patient answers, what counts first."""
 PHONES: Final = ("CP", "", "PH")
-"""PID-13.3 of what somebody can be called on, what counts first."""
+"""PID-13.3 of a line that can be called, the best first."""
 
 SYSTOLIC, DIASTOLIC, PRESSURE = "8480-6", "8462-4", "85354-9"
 READINGS: Final = (SYSTOLIC, DIASTOLIC, "8867-4", "15074-8", "29463-7", "59408-5")
@@ -171,7 +172,7 @@ class Translation:
         return self._codes.unmapped
 
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong with the message, once it is translated, that nobody sees in the Bundle."""
+        """Findings about the translated message that the Bundle cannot show."""
         cancel = hl7v2.cancels(self._message)
         left_out = {**LEFT_OUT, **hl7v2.LEFT_OUT_OF_CANCELS} if cancel else LEFT_OUT
         return hl7v2.in_order([*self._message.findings, *hl7v2.passed_over(self._message, left_out)])
@@ -634,7 +635,7 @@ class Translation:
         )
 
     def _special(self, detail: Segment, number: int) -> tuple[Datum, list[Datum]]:
-        """How a piece is decocted, which has a code, and whatever else the pharmacy must do, in words."""
+        """The code for how a piece is decocted, and all other instructions to the pharmacy in words."""
         marks, remarks = [], []
         for repetition in detail.repetitions(number):
             code, words = self._concept("mark", detail, number, repetition=repetition)
@@ -701,7 +702,7 @@ class Translation:
             self._find("HL7_VALUE", datum.spot)
 
     def _number(self, segment: Segment, field: int) -> Datum:
-        """A number the hospital gave, of its own system."""
+        """A number in the hospital's own system."""
         issuer = segment.datum(field, 2)
         if issuer.value not in ("", self._facts["sending_application"]):
             self._find("HL7_CODE_SYSTEM", issuer.spot)
@@ -716,7 +717,7 @@ class Translation:
         elif table in _WORDS_COUNT_ALONE or code.value or not words.value:
             pass
         else:
-            # Words without their code: nobody reads them.
+            # Words without their code: they would be lost, so they are refused.
             self._find("HL7_NOT_READ", words.spot)
         return code, words
 

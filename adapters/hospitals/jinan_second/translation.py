@@ -182,7 +182,7 @@ def _readings(rx: Node, visit: Node) -> list[ReadingDraft]:
 # The whole prescription.
 
 def _note(rx: Node, visit: Node) -> Iterator[tuple[Node, str]]:
-    """What the prescriber wrote to the whole, and facts of the patient that have no field of their own here."""
+    """The prescriber's notes to the whole prescription, and facts of the patient that have no element in our contract."""
     yield rx["rxDrordDscr"], rx["rxDrordDscr"].text
     yield visit["diseCondDscr"], _labelled("病情", visit["diseCondDscr"])
     yield visit["patnHgt"], f"身高 {visit['patnHgt'].text} cm" if filled(visit["patnHgt"]) else ""
@@ -229,7 +229,7 @@ def _is_piece(row: Node) -> bool:
 
 def _decoction(rx: Node, codes: CodeMap) -> DecoctionDraft:
     frequency = rx["rxFrquCodg"]
-    ours = codes.ours("frequency", frequency.text) or frequency.text  # that nobody has mapped it, the items say
+    ours = codes.ours("frequency", frequency.text) or frequency.text  # the findings of the items report an unmapped code
     return DecoctionDraft(rx["rxDrugCnt"].datum, _word(rx["rxUsedWayName"].datum, DECOCTION_METHODS),
                           Datum(PORTIONS.get(ours, ours), frequency.spot))
 
@@ -293,8 +293,10 @@ _SPEC = re.compile(
 
 
 def _pack(row: Node) -> dict[str, Datum]:
-    """What one counted unit holds, in the unit of the dose, and how many are in a pack; nothing where drugSpec or the unit of
-    the quantity speaks of something else."""
+    """What one counted unit holds, in the unit of the dose, and how many are in a pack.
+
+    Empty where drugSpec or the unit of the quantity is about something else.
+    """
     spec = row["drugSpec"]
     match = _SPEC.fullmatch(spec.text)
     if not match or match[4] != row["drugDosunt"].text or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", match[1]):

@@ -1,7 +1,7 @@
 """This hospital's documents by field, and our reports in its words. Pure.
 
-DE06.00.135.00 (药物使用总剂量) is in the unit the pharmacy counts, as the hospital's interface has it. Words go to the pharmacist
-as they are: those of one drug into its directions and its note, all others into the note of the prescription.
+DE06.00.135.00 (药物使用总剂量) is in the unit the pharmacy counts, as the hospital's interface has it. Words reach the
+pharmacist unchanged. Those of one drug go into its directions and note, all others into the prescription's note.
 """
 
 import json
@@ -74,7 +74,7 @@ Extra = Mapping[str, Sequence[Datum]]
 
 
 def prescription(document: cda.Document, hospital: str, piece_category: str, theirs: Codes) -> Draft:
-    """A document as a draft. Codes nobody has mapped are left in place, and listed in `theirs`.
+    """A document as a draft. Codes that are not mapped are left in place, and listed in `theirs`.
 
     What is wrong with the document itself is in `document.findings` afterwards.
     """
@@ -290,7 +290,7 @@ def _item(document: cda.Document, administration: Element, line: int, number: Da
         *(document.value(said, "DE06.00.179.00") for said in document.observations(administration, "DE06.00.179.00")),
         NOTHING if strength else _labelled("规格", size), _labelled("剂型代码", form_code)]
     item = ItemDraft(
-        # The standard gives the drugs of a prescription no number of their own.
+        # The standard does not number the drugs of a prescription.
         number=own_number if own_number.value else replace(number, value=f"{number.value}-{line}" if number.value else ""),
         drug=theirs.ours("drug", document.datum(cda.find(drug, "code"), "code", "DE08.50.022.00"), name.value),
         name=name,

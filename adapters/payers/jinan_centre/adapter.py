@@ -57,7 +57,7 @@ class Adapter:
         return translation.parse_entitlement(person, qualifications, insutype, at)
 
     async def pre_settle(self, claim: Claim) -> Settlement:
-        # Under a msgid of its own: the claim's reference is kept for the settlement.
+        # Under a new msgid: the claim's reference is kept for the settlement.
         output = await self._ask("2101", translation.claim_input(claim), insured_place=claim.insured_place)
         return translation.parse_settlement(output, claim)
 
@@ -76,7 +76,7 @@ class Adapter:
         return translation.parse_reconciled(await self._ask("3201", translation.totals_input(totals)))
 
     async def _ask(self, infno: str, input_: Node, *, insured_place: str = "") -> Node:
-        """A question of our own, under a msgid that nobody needs to know."""
+        """A question that changes nothing; it has a msgid of ours, which is used once."""
         now = self._clock()
         return await self._call(infno, self._own_reference(now), input_, now, insured_place)
 
@@ -90,7 +90,7 @@ class Adapter:
         return self._output(infno, answer)
 
     async def _sign_in(self, *, refused: str) -> str:
-        """A sign_no other than the refused one; whoever comes first fetches it for all."""
+        """A sign_no other than the refused one; the first caller fetches it for all."""
         async with self._signing:
             if self._sign_no == refused:
                 now = self._clock()

@@ -130,8 +130,8 @@ def _approval(line: ClaimLine) -> Node:
 def line_reference(claim: Claim, line: int) -> str:
     """feedetl_sn: the claim's reference and the line.
 
-    Reference (30) and line (2) together would break the field's 30 characters, so the organisation, which
-    is the same on every line we send, is left out.
+    Reference (30) and line (2) together are longer than the field's 30 characters. So the organisation is left out,
+    which is the same on every line we send.
     """
     return f"{claim.reference[12:]}{line:02d}"
 

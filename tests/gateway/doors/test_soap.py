@@ -19,6 +19,7 @@ from adapters.dialects import cda, cda_soap
 from adapters.hospitals.jinan_tcm.adapter import Adapter
 from adapters.registry import manifest
 from domain.errors import Transient
+from domain.words import Two
 from gateway.doors.bodies import Bodies
 from gateway.doors.soap import soap_door
 from infra import log
@@ -185,7 +186,7 @@ def test_a_call_is_read_beside_the_event_loop(client: TestClient, monkeypatch: p
 
     def read(raw: bytes) -> cda_soap.Call:
         inside.append(on_the_event_loop())
-        raise cda_soap.Fault("Client", "x", "x")
+        raise cda_soap.Fault("Client", Two("x", "x"))
 
     monkeypatch.setattr(cda_soap, "call", read)
     client.post(f"/soap/{SLUG}", content=b"<a/>", headers=HEADERS)
