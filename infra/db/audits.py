@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from domain.audit import AuditReason, AuditRun, Result
 from domain.findings import Finding, Severity
 from infra.db.engine import run, table
+from infra.db.precompiled import Precompiled
 from infra.db.rows import AuditRunRow
 from infra.db.stored import FINDING, Document
 
@@ -20,7 +21,7 @@ _ADD = sa.insert(table(AuditRunRow)).values({
     "prescription_id": sa.bindparam("id"), "number": _NEXT,
     **{name: sa.bindparam(name) for name in ("at", "why", "rulebook", "warnings", "results")}})
 _ALL = sa.select(_ROW.number, _ROW.at, _ROW.why, _ROW.rulebook, _ROW.results).where(_MINE).order_by(_ROW.number)
-_NEWEST = sa.select(_ROW.results).where(_MINE).order_by(_ROW.number.desc()).limit(1)
+_NEWEST = Precompiled(sa.select(_ROW.results).where(_MINE).order_by(_ROW.number.desc()).limit(1))
 
 
 @dataclass(frozen=True)

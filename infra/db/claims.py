@@ -13,6 +13,7 @@ from domain.claims import Claim, Identity, Reversal, Settlement
 from domain.errors import StaleStatus
 from domain.lifecycle import MONEY_TRANSITIONS, Money
 from infra.db.engine import Row, insert_new, run, table
+from infra.db.precompiled import Precompiled
 from infra.db.rows import ClaimRow
 from infra.db.stored import CLAIM, SETTLEMENT
 
@@ -40,14 +41,14 @@ class Claimed:
 
 _CLAIM = table(ClaimRow)
 _ROW = _CLAIM.c
-_NEWEST = (
+_EACH = (
     sa.select(_ROW.content, _ROW.version, _ROW.order_id, _ROW.status, _ROW.forecast, _ROW.pre_settled, _ROW.settled,
               _ROW.reversal_id)
     .where(_ROW.prescription_id == sa.bindparam("of")).order_by(_ROW.version.desc()).limit(1)
 )
-_TAKEN_BACK = _NEWEST.where(_ROW.reversal_id.is_not(None))
-_REFERENCE_TAKEN = sa.select(_ROW.version).where(
-    sa.or_(_ROW.reference == sa.bindparam("wanted"), _ROW.reversal_reference == sa.bindparam("wanted"))).limit(1)
+_NEWEST, _TAKEN_BACK = Precompiled(_EACH), Precompiled(_EACH.where(_ROW.reversal_id.is_not(None)))
+_REFERENCE_TAKEN = Precompiled(sa.select(_ROW.version).where(
+    sa.or_(_ROW.reference == sa.bindparam("wanted"), _ROW.reversal_reference == sa.bindparam("wanted"))).limit(1))
 
 
 @cache

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from domain.errors import NeedsOperator, StaleStatus
 from infra.db.engine import insert_new, run, table
+from infra.db.precompiled import Precompiled
 from infra.db.rows import IntentRow, PrescriptionRow
 from infra.log import current_run
 
@@ -57,15 +58,15 @@ _TABLE = table(IntentRow)
 _ROW = _TABLE.c
 _THIS = sa.and_(_ROW.prescription_id == sa.bindparam("of"), _ROW.step == sa.bindparam("the_step"),
                 _ROW.version == sa.bindparam("the_version"))
-_INTENT = sa.select(_ROW.request_sha256, _ROW.answer, _ROW.refusal, _ROW.answered_at).where(_THIS)
-_ANSWERED = sa.update(_TABLE).where(_THIS, _ROW.answered_at.is_(None)).values(
-    answer=sa.bindparam("said"), refusal=sa.bindparam("no"), answered_at=sa.bindparam("at"))
+_INTENT = Precompiled(sa.select(_ROW.request_sha256, _ROW.answer, _ROW.refusal, _ROW.answered_at).where(_THIS))
+_ANSWERED = Precompiled(sa.update(_TABLE).where(_THIS, _ROW.answered_at.is_(None)).values(
+    answer=sa.bindparam("said"), refusal=sa.bindparam("no"), answered_at=sa.bindparam("at")))
 _OF_ORDER = sa.and_(
     _ROW.prescription_id == sa.bindparam("of"), _ROW.answered_at.is_(None),
     sa.or_(_ROW.version == sa.bindparam("order"),
            sa.func.substr(_ROW.version, 1, sa.func.length(sa.bindparam("order_with"))) == sa.bindparam("order_with")))
-_OVERTAKEN = sa.update(_TABLE).where(_OF_ORDER).values(refusal="overtaken", answered_at=sa.bindparam("at"))
-_STEP_OVERTAKEN = _OVERTAKEN.where(_ROW.step == sa.bindparam("the_step"))
+_OVERTAKE = sa.update(_TABLE).where(_OF_ORDER).values(refusal="overtaken", answered_at=sa.bindparam("at"))
+_OVERTAKEN, _STEP_OVERTAKEN = Precompiled(_OVERTAKE), Precompiled(_OVERTAKE.where(_ROW.step == sa.bindparam("the_step")))
 
 
 def _key(effect: Effect) -> dict[str, Any]:

@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, cast
+from typing import Any, cast, overload
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import event
 from sqlalchemy.orm import Session
+
+from infra.db.precompiled import Precompiled, Rows
 
 Row = sa.Row[*tuple[Any, ...]]
 """A row of which only the statement knows the columns."""
@@ -88,6 +90,9 @@ class Database:
     def reading(self) -> Iterator[Session]:
         """Only look; nothing is written."""
         with self._reading.connect() as connection, _OnConnection(connection) as session:
+            if self.sqlite:
+                # All statements see the same, those too that SQLAlchemy does not begin a transaction for.
+                connection.begin()
             yield session
 
     def as_owner(self) -> AbstractContextManager[sa.Connection]:
@@ -160,15 +165,25 @@ def table(row: Any) -> sa.Table:
     return cast(sa.Table, row.__table__)
 
 
-def run(session: Session, statement: sa.Executable,
-        values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> sa.CursorResult[*tuple[Any, ...]]:
+@overload
+def run(session: Session, statement: Precompiled, values: Mapping[str, Any]) -> Rows: ...
+@overload
+def run(session: Session, statement: sa.Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+        ) -> sa.CursorResult[*tuple[Any, ...]]: ...
+def run(session: Session, statement: Any, values: Any = None) -> Any:
     """Run a statement about tables in the session's transaction, past the ORM, which costs more than the statement.
 
-    So does building one anew each time: the modules here make theirs once, as constants, with `bindparam`.
+    So does building one anew each time: the modules here make theirs once, as constants, with `bindparam`; those that the line
+    runs again and again are `Precompiled`, past SQLAlchemy's execution too.
     The ORM knows nothing of it: what a session has loaded or added before is neither refreshed nor written first.
     """
     connection: sa.Connection = session.info["connection"]
-    return connection.execute(statement, values)
+    if not isinstance(statement, Precompiled):
+        return connection.execute(statement, values)
+    cursor = session.info.get("cursor")
+    if cursor is None:
+        cursor = session.info["cursor"] = connection.connection.cursor()
+    return statement.run(connection, cursor, values)
 
 
 def insert_new(session: Session, row: Any, **values: Any) -> bool:
@@ -183,12 +198,12 @@ def _defaults(row: Any) -> Mapping[str, Any]:
 
 
 @cache
-def _insert_new(row: Any, columns: Sequence[str]) -> sa.Executable:
+def _insert_new(row: Any, columns: Sequence[str]) -> Precompiled:
     # As text, because SQLAlchemy compiles its own ON CONFLICT anew each time, which takes longer than the insert.
     of = table(row)
     names, values = (", ".join(form.format(column) for column in columns) for form in ('"{}"', ":{}"))
-    return sa.text(f'INSERT INTO "{of.name}" ({names}) VALUES ({values}) ON CONFLICT DO NOTHING').bindparams(  # noqa: S608
-        *(sa.bindparam(column, type_=of.c[column].type) for column in columns)).execution_options(preserve_rowcount=True)
+    return Precompiled(sa.text(f'INSERT INTO "{of.name}" ({names}) VALUES ({values}) ON CONFLICT DO NOTHING').bindparams(  # noqa: S608
+        *(sa.bindparam(column, type_=of.c[column].type) for column in columns)))
 
 
 _MIGRATING = Lock()

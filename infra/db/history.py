@@ -16,6 +16,7 @@ from domain.events import ARGUMENTS, Event
 from domain.former_words import event_of
 from domain.lifecycle import Status, may_move
 from infra.db.engine import run, table
+from infra.db.precompiled import Precompiled
 from infra.db.rows import HistoryRow, PrescriptionRow
 from infra.log import current_run
 
@@ -37,19 +38,19 @@ class Head:
 
 _PRESCRIPTION = table(PrescriptionRow)
 _ROW = _PRESCRIPTION.c
-_INSERT = sa.insert(table(HistoryRow))
+_INSERT = Precompiled(sa.insert(table(HistoryRow)))
 
 
 @cache
-def _move(*also: str) -> sa.Update:
+def _move(*also: str) -> Precompiled:
     """Compare the head and set the next one, and the columns `also` given."""
-    return sa.update(_PRESCRIPTION).where(
+    return Precompiled(sa.update(_PRESCRIPTION).where(
         _ROW.id == sa.bindparam("head"), _ROW.version == sa.bindparam("version_was"),
         _ROW.status == sa.bindparam("status_was"),
     ).values(
         status=sa.bindparam("to"), version=sa.bindparam("seq"), head_hash=sa.bindparam("hash"),
         wake_at=sa.bindparam("wake"), waiting_for=sa.bindparam("waits"), attempts=sa.bindparam("failed"),
-        trouble=sa.bindparam("why"), **{column: sa.bindparam(f"new_{column}") for column in also})
+        trouble=sa.bindparam("why"), **{column: sa.bindparam(f"new_{column}") for column in also}))
 
 
 def append(
@@ -113,7 +114,7 @@ def begin(session: Session, row: PrescriptionRow, *, actor: str, event: Event, a
                   wake_at=row.wake_at, detail=detail)
 
 
-_WAIT = (
+_WAIT = Precompiled(
     sa.update(_PRESCRIPTION).where(_ROW.id == sa.bindparam("head"), _ROW.version == sa.bindparam("version_was"))
     .values(wake_at=sa.bindparam("wake"), waiting_for=sa.bindparam("waits"), attempts=0, trouble="")
 )
@@ -127,8 +128,8 @@ def wait(session: Session, head: Head, *, until: datetime | None, waiting_for: s
     return replace(head, wake_at=until)
 
 
-_DETAILS = sa.select(HistoryRow.reason, HistoryRow.detail).where(
-    HistoryRow.prescription_id == sa.bindparam("of")).order_by(HistoryRow.seq)
+_DETAILS = Precompiled(sa.select(HistoryRow.reason, HistoryRow.detail).where(
+    HistoryRow.prescription_id == sa.bindparam("of")).order_by(HistoryRow.seq))
 
 
 def details(session: Session, prescription_id: str, event: Event) -> list[Mapping[str, Any]]:

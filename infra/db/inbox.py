@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra.db.engine import insert_new, run, table
+from infra.db.precompiled import Precompiled
 from infra.db.rows import CancelRow, MessageRow, NonceRow
 
 FHIR_JSON = "application/fhir+json"
@@ -35,8 +36,8 @@ def take_turns(session: Session, key: str) -> None:
 
 
 _ROW = table(MessageRow).c
-_HEARD = sa.select(_ROW.sha256, _ROW.archive_key, _ROW.answer_status, _ROW.answer, _ROW.media, _ROW.refused).where(
-    _ROW.source == sa.bindparam("source"), _ROW.event_id == sa.bindparam("event_id"))
+_HEARD = Precompiled(sa.select(_ROW.sha256, _ROW.archive_key, _ROW.answer_status, _ROW.answer, _ROW.media, _ROW.refused).where(
+    _ROW.source == sa.bindparam("source"), _ROW.event_id == sa.bindparam("event_id")))
 
 
 def heard(session: Session, source: str, event_id: str, sha256: str = "") -> Heard | None:

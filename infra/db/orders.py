@@ -17,6 +17,7 @@ from domain.money import Fen
 from domain.orders import Dispensed, Instructions, OrderStatus, PharmacyOrder
 from infra.db import effects
 from infra.db.engine import Row, run, table
+from infra.db.precompiled import Precompiled
 from infra.db.rows import ItemRow, OrderRow, PrescriptionRow
 from infra.db.stored import ORDER, PRESCRIPTION
 
@@ -64,8 +65,8 @@ _RX = _PRESCRIPTION.c
 _INSERT = sa.insert(_ORDER)
 _SELECT = sa.select(_ROW.content, _ROW.attempt, _ROW.status, _ROW.sealed, _ROW.reason, _ROW.accept_by, _ROW.fulfil_by,
                     _ROW.handed_over_at, _ROW.ended_at, _ROW.returned_lines)
-_GET = _SELECT.where(_ROW.id == sa.bindparam("id"))
-_OF = _SELECT.where(_ROW.prescription_id == sa.bindparam("of")).order_by(_ROW.attempt)
+_GET = Precompiled(_SELECT.where(_ROW.id == sa.bindparam("id")))
+_OF = Precompiled(_SELECT.where(_ROW.prescription_id == sa.bindparam("of")).order_by(_ROW.attempt))
 _ITEMS = (
     sa.update(table(ItemRow))
     .where(ItemRow.prescription_id == sa.bindparam("of"), ItemRow.line.in_(sa.bindparam("lines", expanding=True)))
@@ -74,10 +75,10 @@ _ITEMS = (
 
 
 @cache
-def _advance(*columns: str) -> sa.Update:
+def _advance(*columns: str) -> Precompiled:
     """Compare the status and set these columns."""
-    return (sa.update(_ORDER).where(_ROW.id == sa.bindparam("order"), _ROW.status == sa.bindparam("was"))
-            .values({column: sa.bindparam(f"new_{column}") for column in columns}))
+    return Precompiled(sa.update(_ORDER).where(_ROW.id == sa.bindparam("order"), _ROW.status == sa.bindparam("was"))
+                       .values({column: sa.bindparam(f"new_{column}") for column in columns}))
 
 
 def make(session: Session, order: PharmacyOrder, *, attempt: int, sealed: bytes, ranking: Sequence[dict[str, Any]],

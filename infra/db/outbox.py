@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra.db.engine import insert_new, run, table
+from infra.db.precompiled import Precompiled
 from infra.db.rows import OutboxRow
 
 
@@ -34,8 +35,8 @@ _earlier = _OUTBOX.alias().c
 _MAY_GO = sa.and_(_ROW.due_at <= sa.bindparam("at"), ~sa.exists().where(
     _earlier.partner == _ROW.partner, _earlier.prescription_id == _ROW.prescription_id,
     _earlier.id < _ROW.id, _earlier.due_at.is_not(None)))
-_WAITED_FOR = sa.select(_ROW.partner).where(_MAY_GO).distinct()
-_DUE = (
+_WAITED_FOR = Precompiled(sa.select(_ROW.partner).where(_MAY_GO).distinct())
+_DUE = Precompiled(
     sa.select(_ROW.id, _ROW.key, _ROW.kind, _ROW.partner, _ROW.prescription_id, _ROW.sealed, _ROW.attempts)
     .where(_ROW.partner == sa.bindparam("to"), _MAY_GO)
     .order_by(_ROW.id).limit(sa.bindparam("most")).with_for_update(skip_locked=True)

@@ -18,6 +18,7 @@ from domain.lifecycle import FINAL, Status
 from domain.prescription import Prescription
 from infra.db import history
 from infra.db.engine import run, table
+from infra.db.precompiled import Precompiled
 from infra.db.rows import URGENT, HopRow, ItemRow, PrescriptionRow
 from infra.db.stored import PRESCRIPTION
 
@@ -54,10 +55,10 @@ class Loaded:
 
 
 _ROW = table(PrescriptionRow).c
-_LOAD = sa.select(
+_LOAD = Precompiled(sa.select(
     _ROW.id, _ROW.status, _ROW.version, _ROW.head_hash, _ROW.wake_at, _ROW.content, _ROW.patient_sealed,
     _ROW.entitlement_sealed, _ROW.cancel_reason, _ROW.attempts, _ROW.waiting_for,
-).where(_ROW.id == sa.bindparam("id"))
+).where(_ROW.id == sa.bindparam("id")))
 
 
 def load(session: Session, prescription_id: str, *, expected: Status | None = None) -> Loaded:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra.db.engine import run, table
+from infra.db.precompiled import Precompiled
 from infra.db.processes import GONE
 from infra.db.rows import PrescriptionRow, ProcessRow
 
@@ -45,9 +46,12 @@ _FREE = sa.or_(_ROW.lease_until.is_(None), _ROW.lease_until < sa.bindparam("at")
 _WORKERS = sa.select(sa.func.count()).where(
     _PROCESS.kind == sa.bindparam("kind"), _PROCESS.seen_at > sa.bindparam("heard_since"), _PROCESS.name != sa.bindparam("worker"))
 _FREE_ONES = sa.select(sa.literal(1)).where(_DUE, _FREE).limit(sa.bindparam("room") * (1 + _WORKERS.scalar_subquery()))
-_LOOK = sa.select(sa.select(sa.func.count()).select_from(_FREE_ONES.subquery()).scalar_subquery(), _WORKERS.scalar_subquery())
-_LEASED = sa.select(sa.func.count(), sa.func.count().filter(
-    sa.func.substr(_ROW.lease_owner, 1, sa.func.length(sa.bindparam("mine"))) == sa.bindparam("mine"))).where(_DUE, ~_FREE)
+_LOOK = Precompiled(sa.select(
+    sa.select(sa.func.count()).select_from(_FREE_ONES.subquery()).scalar_subquery(), _WORKERS.scalar_subquery()))
+_OWN = sa.func.substr(_ROW.lease_owner, 1, sa.func.length(sa.bindparam("mine"))) == sa.bindparam("mine")
+_SHARED = Precompiled(sa.select(
+    sa.func.count().filter(_FREE), sa.func.count().filter(~_FREE), sa.func.count().filter(~_FREE, _OWN)).where(_DUE))
+
 
 
 def look(session: Session, worker: str, *, kind: str, at: datetime, room: int) -> Queue:
@@ -55,5 +59,6 @@ def look(session: Session, worker: str, *, kind: str, at: datetime, room: int) -
     due, others = run(session, _LOOK, {"at": at, "heard_since": at - GONE, "kind": kind, "worker": worker, "room": room}).one()
     if not others or not 0 < due < (1 + others) * room:
         return Queue(due, 1 + others)
-    leased, own = run(session, _LEASED, {"at": at, "mine": f"{worker}/"}).one()
+    # All three of one moment: who was counted as due and then as leased would make everybody's share too large.
+    due, leased, own = run(session, _SHARED, {"at": at, "mine": f"{worker}/"}).one()
     return Queue(due, 1 + others, leased, own)

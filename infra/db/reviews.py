@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from domain.errors import StaleStatus
 from domain.lifecycle import Status
-from infra.db.engine import Row, run, table
+from infra.db.engine import run, table
+from infra.db.precompiled import Precompiled
 from infra.db.rows import AuditRunRow, PrescriptionRow, ReviewRow
 
 
@@ -29,8 +30,8 @@ class Queued:
 _REVIEW = table(ReviewRow)
 _ROW = _REVIEW.c
 _INSERT = sa.insert(_REVIEW)
-_GET = sa.select(_REVIEW).where(_ROW.prescription_id == sa.bindparam("id"))
-_CLAIM = (
+_GET = Precompiled(sa.select(_REVIEW).where(_ROW.prescription_id == sa.bindparam("id")))
+_CLAIM = Precompiled(
     sa.update(_REVIEW)
     .where(_ROW.prescription_id == sa.bindparam("id"), _ROW.decision.is_(None),
            sa.or_(_ROW.pharmacist.is_(None), _ROW.pharmacist == sa.bindparam("who"),
@@ -38,7 +39,7 @@ _CLAIM = (
     .values(pharmacist=sa.bindparam("who"), claim_until=sa.bindparam("until"),
             lapses=_ROW.lapses + sa.case((_ROW.claim_until <= sa.bindparam("at"), 1), else_=0))
 )
-_DECIDE = (
+_DECIDE = Precompiled(
     sa.update(_REVIEW)
     .where(_ROW.prescription_id == sa.bindparam("id"), _ROW.pharmacist == sa.bindparam("who"), _ROW.decision.is_(None))
     .values({column: sa.bindparam(f"new_{column}")
@@ -51,8 +52,8 @@ def open_review(session: Session, prescription_id: str, prescriber: str, at: dat
                            "reasons": {}})
 
 
-def get(session: Session, prescription_id: str) -> Row | None:
-    """The columns of `ReviewRow`."""
+def get(session: Session, prescription_id: str) -> Any:
+    """The columns of `ReviewRow`, or None."""
     return run(session, _GET, {"id": prescription_id}).one_or_none()
 
 
