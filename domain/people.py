@@ -114,9 +114,9 @@ NEEDS_PLACE: Mapping[Role, str] = {
 
 ABOUT_PATIENTS = frozenset({
     _C.SEE_PRESCRIPTION, _C.SEE_PATIENT, _C.FIND_PATIENT, _C.FIND_PRESCRIPTIONS, _C.SEE_MESSAGES, _C.SEE_MONEY, _C.DRAW_SAMPLES,
-    _C.EXPORT_HISTORIES,
+    _C.EXPORT_HISTORIES, _C.READ_ACCESS_LOG,
 })
-"""To see by one of these is a view of a patient's data, and enters the access log. Every act does."""
+"""To see by one of these is a view of a patient's data, or of who has seen it, and enters the access log. Every act does."""
 
 
 @dataclass(frozen=True)

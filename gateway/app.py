@@ -10,6 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request
 
+from gateway.account.room import account_room
+from gateway.administration.room import administration_room
 from gateway.desk.room import desk_room
 from gateway.doors import mllp
 from gateway.doors.alerts import alert_door
@@ -21,7 +23,7 @@ from gateway.doors.hospitals import hospital_door
 from gateway.doors.messages import message_door
 from gateway.doors.soap import soap_door
 from gateway.operations.room import operations_room
-from gateway.web.access import Desk, denied
+from gateway.web.access import Desk, denied, tokens_of
 from gateway.web.errors import install
 from gateway.web.language import Remembered
 from gateway.web.render import WEB, Pages
@@ -55,16 +57,19 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
     # Without the framework's own pages: they load scripts from elsewhere.
     app = FastAPI(title="Sanyi", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     desk = Desk(city, settings)
+    tokens = tokens_of(city, settings)
     pages = Pages(city, settings)
 
     app.include_router(health_door(city, settings, desk))
-    app.include_router(hospital_door(city, settings, bodies))
+    app.include_router(hospital_door(city, tokens, bodies))
     app.include_router(erx_door(city, settings, bodies))
-    app.include_router(soap_door(city, settings, bodies))
-    app.include_router(message_door(city, settings, bodies))
+    app.include_router(soap_door(city, settings, bodies, tokens))
+    app.include_router(message_door(city, tokens, bodies))
     app.include_router(chain_door(city))
     app.include_router(alert_door(city, settings))
     app.include_router(sign_in_pages(desk, pages))
+    app.include_router(account_room(city, desk, pages))
+    app.include_router(administration_room(city, desk, pages, tokens))
     app.include_router(desk_room(city, desk, pages))
     app.include_router(operations_room(city, desk, pages))
     app.mount("/static", StaticFiles(directory=WEB / "static"))

@@ -10,10 +10,12 @@ from tasks.city import City
 _RX_ID = re.compile(r"rx_[a-z2-7]{16}")
 
 
-def enter(city: City, person: Person, capability: Capability, *, act: bool, prescription_id: str = "") -> None:
+def enter(city: City, person: Person, capability: Capability, *, act: bool, prescription_id: str = "",
+          noted: bool = False) -> None:
     """Check that the person may, and write down what they are about to see or do, before they see or do it.
 
-    Raises `Denied` (code `forbidden`), which is written down too. A text that is no id of ours is not.
+    `noted`: the task writes it down itself. A text that is no id of ours is not written down. Raises `Denied` (code
+    `forbidden`), which is written down too.
     """
     prescription_id = prescription_id if _RX_ID.fullmatch(prescription_id) else ""
     try:
@@ -21,7 +23,7 @@ def enter(city: City, person: Person, capability: Capability, *, act: bool, pres
     except Denied as no:
         refused(city, person, capability, no.code, prescription_id)
         raise
-    if not is_logged(capability, act=act):
+    if noted or not is_logged(capability, act=act):
         return
     with city.db.transaction("access.entered") as session:
         access_log.append(session, person.id, Kind.ACT if act else Kind.VIEW, capability, at=city.now(),

@@ -13,7 +13,7 @@ from tasks.city import City
 
 COMMAND = "command"
 """Who acts where it is not a person but `./go people`."""
-_ID = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,38}")
+ID = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,38}")
 _REFUSALS: Mapping[str, Two] = {
     "bad_id": Two("编号须为字母、数字、点、横线，且不得为证件号或电话",
                   "an id has letters, digits, dots and dashes, and is no id number or phone"),
@@ -34,7 +34,7 @@ def add(city: City, by: str, id: str, name: str, grants: Sequence[Grant]) -> str
     Raises `Denied`: `bad_id`, `id_taken`, `no_role`, and those of `check_grant`.
     """
     id = accounts.normal_id(id)
-    if not _ID.fullmatch(id) or masked(id) != id:
+    if not ID.fullmatch(id) or masked(id) != id:
         raise _refusal("bad_id")
     if not grants:
         raise _refusal("no_role")

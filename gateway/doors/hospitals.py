@@ -10,16 +10,16 @@ from gateway.doors.bodies import Bodies
 from gateway.web.access import FHIR, denied, hospital_token, speakers
 from gateway.web.errors import in_fhir, json_answer
 from infra.db.prescriptions import Located
-from infra.settings import Settings
 from tasks import intake
 from tasks.city import City
+from tasks.partner_tokens import PartnerTokens
 from tasks.preview import preview
 
 
-def hospital_door(city: City, settings: Settings, bodies: Bodies) -> APIRouter:
+def hospital_door(city: City, tokens: PartnerTokens, bodies: Bodies) -> APIRouter:
     """POST Bundle and Task, a dry run of a Bundle, GET a stored answer and a patched message, GET where a prescription is."""
     door = APIRouter(prefix="/fhir/{hospital}")
-    Sender = Annotated[str, Depends(hospital_token(settings, speakers(city, FHIR.__contains__)))]
+    Sender = Annotated[str, Depends(hospital_token(tokens, speakers(city, FHIR.__contains__)))]
     Message = Annotated[bytes, Depends(bodies.message_in_turn, scope="function")]
 
     @door.post("/Bundle")

@@ -8,18 +8,18 @@ from gateway.doors.bodies import Bodies
 from gateway.doors.hospitals import as_it_is, prescription_of
 from gateway.web.access import OWN_DOORS, hospital_token, speakers
 from gateway.web.errors import json_answer
-from infra.settings import Settings
 from tasks import intake
 from tasks.city import City
+from tasks.partner_tokens import PartnerTokens
 
 
-def message_door(city: City, settings: Settings, bodies: Bodies) -> APIRouter:
+def message_door(city: City, tokens: PartnerTokens, bodies: Bodies) -> APIRouter:
     """POST a message of any kind, GET the stored answer to one, GET where a prescription is.
 
     A new dialect needs no door of its own.
     """
     door = APIRouter(prefix="/messages/{hospital}")
-    Sender = Annotated[str, Depends(hospital_token(settings, speakers(city, lambda dialect: dialect not in OWN_DOORS)))]
+    Sender = Annotated[str, Depends(hospital_token(tokens, speakers(city, lambda dialect: dialect not in OWN_DOORS)))]
     Message = Annotated[bytes, Depends(bodies.message_in_turn, scope="function")]
 
     @door.post("")

@@ -12,18 +12,19 @@ from gateway.web.errors import headers_of, http_error, spoken
 from infra.settings import Settings
 from tasks import intake
 from tasks.city import City
+from tasks.partner_tokens import PartnerTokens
 
 XML = "text/xml; charset=utf-8"
 
 
-def soap_door(city: City, settings: Settings, bodies: Bodies) -> APIRouter:
+def soap_door(city: City, settings: Settings, bodies: Bodies, tokens: PartnerTokens) -> APIRouter:
     """POST a call, GET the WSDL at `?wsdl`; `Authorization: Bearer` with the hospital's token.
 
     What is no SOAP, or no call of ours, is answered with a fault; whatever a document says, with a result.
     """
     door = APIRouter(prefix="/soap/{hospital}")
     known = speakers(city, cda.DIALECT.__eq__)
-    sender = hospital_token(settings, known)
+    sender = hospital_token(tokens, known)
 
     @door.get("")
     def description(hospital: str) -> Response:

@@ -1,5 +1,6 @@
 """Who comes in, and how much they may say: tokens, the sign-in cookie, the size of a body."""
 
+import asyncio
 import hashlib
 import hmac
 import math
@@ -21,6 +22,7 @@ from infra.log import get_logger
 from infra.settings import Settings, weak
 from tasks import access, accounts, sessions
 from tasks.city import City
+from tasks.partner_tokens import PartnerTokens
 from tasks.sessions import SignIn
 
 log = get_logger(__name__)
@@ -79,16 +81,20 @@ class Guard:
 class May:
     """A dependency: the person who asks, once it is known that they may, and written down that they did.
 
-    Every route of a person has one. A route about one prescription has its id in the path as `rx_id`.
+    Every route of a person has one. A route about one prescription has its id in the path as `rx_id`. With `own_entry` the
+    task writes the act into the access log itself, together with what it does.
     """
 
-    def __init__(self, desk: "Desk", capability: Capability) -> None:
+    def __init__(self, desk: "Desk", capability: Capability, own_entry: bool) -> None:
         self._desk = desk
         self.capability = capability
+        self.own_entry = own_entry
 
     async def __call__(self, request: Request) -> Person:
         person = await self._desk.staff(request)
-        await in_thread(self._desk.enter, person, self.capability, request.method, request.path_params.get("rx_id", ""))
+        act = request.method not in ("GET", "HEAD")
+        await in_thread(self._desk.enter, person, self.capability, act, request.path_params.get("rx_id", ""),
+                        act and self.own_entry)
         return person
 
 
@@ -108,9 +114,9 @@ class Desk:
         self._latest = city.now()
         self.guard = Guard()
 
-    def may(self, capability: Capability) -> May:
+    def may(self, capability: Capability, *, own_entry: bool = False) -> May:
         """The dependency of a route that needs this capability."""
-        return May(self, capability)
+        return May(self, capability, own_entry)
 
     @property
     def secure(self) -> bool:
@@ -215,9 +221,9 @@ class Desk:
         request.state.person = person
         return person
 
-    def enter(self, person: Person, capability: Capability, method: str, prescription_id: str) -> None:
+    def enter(self, person: Person, capability: Capability, act: bool, prescription_id: str, noted: bool) -> None:
         """Check and write down. Raises `Denied` (code `forbidden`)."""
-        access.enter(self._city, person, capability, act=method not in ("GET", "HEAD"), prescription_id=prescription_id)
+        access.enter(self._city, person, capability, act=act, prescription_id=prescription_id, noted=noted)
 
     @contextmanager
     def noting(self, person: Person, capability: Capability, prescription_id: str = "") -> Iterator[None]:
@@ -264,6 +270,8 @@ def bearer(request: Request) -> str:
 FHIR = frozenset({"fhir-r4-push"})
 OWN_DOORS = FHIR | {"erx", "cda", "hl7v2", "dropbox"}
 """Dialects that come in by a door of their own, with the locks of that dialect, and by no other."""
+OWN_LOCKS = frozenset({"erx", "hl7v2", "dropbox"})
+"""Those of them that show no token."""
 
 
 def speakers(city: City, speaks: Callable[[str], bool]) -> frozenset[str]:
@@ -272,21 +280,26 @@ def speakers(city: City, speaks: Callable[[str], bool]) -> frozenset[str]:
                      and speaks(registry.manifest("hospitals", slug).dialect))
 
 
-def hospital_token(settings: Settings, known: Collection[str]) -> Callable[[str, Request], Awaitable[str]]:
-    """A dependency: the hospital in the path, one of those, once it has shown its own token and may send more.
-
-    Raises `NeedsOperator` (code `weak_token`) where a hospital's token could be guessed.
-    """
-    tokens = {slug: secrets["token"] for slug, secrets in settings.partner_secrets.items() if "token" in secrets}
-    for slug in sorted(known & tokens.keys()):
-        if why := weak(tokens[slug].get_secret_value()):
+def tokens_of(city: City, settings: Settings) -> PartnerTokens:
+    """The tokens that hospitals show at their doors. Raises `NeedsOperator` (code `weak_token`) where one could be guessed."""
+    partners = speakers(city, lambda dialect: dialect not in OWN_LOCKS)
+    tokens = {slug: secrets["token"].get_secret_value() for slug, secrets in settings.partner_secrets.items()
+              if slug in partners and "token" in secrets}
+    for slug, token in sorted(tokens.items()):
+        if why := weak(token):
             raise NeedsOperator(f"SANYI_PARTNER_SECRETS__{slug.upper()}__TOKEN {why}", code="weak_token")
+    return PartnerTokens(city, tokens, partners)
+
+
+def hospital_token(tokens: PartnerTokens, known: Collection[str]) -> Callable[[str, Request], Awaitable[str]]:
+    """A dependency: the hospital in the path, one of those, once it has shown its own token and may send more."""
 
     async def sender(hospital: str, request: Request) -> str:
         if hospital not in known:
             raise denied(404, "unknown_hospital", "没有这家医院", "no such hospital")
-        token = tokens[hospital].get_secret_value() if hospital in tokens else ""
-        if not token or not hmac.compare_digest(_digest(token), _digest(bearer(request))):
+        token = bearer(request)
+        asks = tokens.must_ask(hospital, token)
+        if not (await asyncio.to_thread(tokens.accepts, hospital, token) if asks else tokens.accepts(hospital, token)):
             log.warning("door.refused", hospital=hospital)
             raise denied(401, "unauthorized", "访问令牌无效", "the token is not this hospital's")
         request.state.sender = f"hospital:{hospital}"

@@ -21,7 +21,7 @@ from domain.events import Event
 from domain.former_words import event_of
 from domain.lifecycle import FINAL, Status
 from domain.money import yuan
-from domain.people import ROLES, Person
+from domain.people import CAPABILITIES, ROLES, Person
 from domain.ranking import REASONS
 from domain.words import Two
 from gateway.web import words
@@ -41,7 +41,7 @@ TABLES: Mapping[str, Mapping[str, Two]] = {
     "title": names.TITLES, "guardianship": names.GUARDIANSHIPS, "reading": names.READINGS, "approval": names.APPROVALS,
     "skin": names.SKIN_TESTS, "method": names.DECOCTION_METHODS, "mark": names.DECOCTION_MARKS, "deadline": names.DEADLINES,
     "ending": names.ENDINGS, "cancelling": names.CANCEL_REASONS, "posting": words.POSTINGS,
-    "role": ROLES,
+    "role": ROLES, "capability": CAPABILITIES,
     "audit_reason": words.AUDIT_REASONS, "differing": {kind: Two(*pair) for kind, pair in views.DIFFERENCES.items()},
 }
 """Filter of the templates -> what it says of a code."""

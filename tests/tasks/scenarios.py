@@ -18,7 +18,8 @@ from domain.people import Capability, Denied, Grant, Role, person
 from infra.db import Session, history, prescriptions
 from infra.db.rows import OrderRow
 from tasks import access, accounts, people, sessions
-from tests.support.city import FakeHospital
+from tasks.partner_tokens import PartnerTokens
+from tests.support.city import HOSPITAL, HOSPITAL_TOKEN, FakeHospital
 from tests.support.people import PASSWORD
 from tests.tasks.failpoints import World
 
@@ -296,6 +297,14 @@ def people_are_looked_after(city: World) -> None:
     city.staff(lambda c: people.leave(c, admin, "H001"))
 
 
+def a_partners_token_is_changed(city: World) -> None:
+    """A new one is made, shown by the hospital, and ended."""
+    tokens = PartnerTokens(city.city, {HOSPITAL: HOSPITAL_TOKEN}, frozenset({HOSPITAL}))
+    city.staff(lambda _: tokens.accepts(HOSPITAL, HOSPITAL_TOKEN))
+    city.staff(lambda _: tokens.rotate(people.COMMAND, HOSPITAL, 24))
+    city.staff(lambda _: tokens.end(people.COMMAND, 2))
+
+
 def a_person_keeps_their_account(city: World) -> None:
     """They enrol, come in twice, and change what can be changed. What a crash left half done they begin again."""
     def authenticator() -> tuple[str, str]:
@@ -427,6 +436,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_row_cannot_be_read, everything_is_said_twice, forgotten, a_hold_for_nobody,
     a_code_nobody_had_mapped, a_new_version_of_the_hospitals_software,
     nobody_the_fund_insures, approved_by_an_earlier_release_though_nobody_insures_them, a_store_that_quotes_nonsense,
-    the_night_after, a_pharmacist_comes_and_goes, people_are_looked_after, a_person_keeps_their_account,
+    the_night_after, a_pharmacist_comes_and_goes, people_are_looked_after, a_partners_token_is_changed, a_person_keeps_their_account,
     a_process_comes_and_goes, the_canary_sings, drawn_in_prefect,
 )

@@ -111,8 +111,8 @@ class Visible(HTMLParser):
 
 def pages_of(rx_id: str) -> dict[str, list[str]]:
     return {OPERATOR_TOKEN: ["/", "/rx", "/rx?q=none", f"/rx/{rx_id}", "/review", f"/review/{rx_id}", "/mapping",
-                             "/rx/rx_unknown", "/nowhere"],
-            PHARMACIST_TOKEN: ["/review", f"/review/{rx_id}", f"/rx/{rx_id}", "/rx", "/sign-in"]}
+                             "/rx/rx_unknown", "/nowhere", "/account", "/people"],
+            PHARMACIST_TOKEN: ["/review", f"/review/{rx_id}", f"/rx/{rx_id}", "/rx", "/sign-in", "/enrol"]}
 
 
 def test_an_english_page_has_no_chinese_but_what_is_marked_as_such(client: TestClient, city: City) -> None:

@@ -10,7 +10,7 @@ from domain.audit import AuditReason
 from domain.findings import Severity
 from domain.lifecycle import STAGES, Deadline, Money, Owner, Status
 from domain.orders import OrderStatus
-from domain.people import Role
+from domain.people import Capability, Role
 from domain.prescription import Approval, Channel, DrugKind, Handover, RxKind, Sex, SkinTestResult
 from domain.words import ENDINGS, Two
 from fhir_profiles import codes
@@ -35,6 +35,7 @@ SHOWN: dict[str, Collection[str]] = {
     "method": codes_of("decoction-method"), "mark": codes_of("decoction-mark"), "cancelling": codes.CANCEL_REASONS,
     "posting": {"settled", "reversed"}, "audit_reason": set(AuditReason), "ending": ENDINGS.keys(),
     "differing": views.DIFFERENCES.keys(), "role": set(Role),
+    "capability": set(Capability),
     "code": {*Sex, *Channel, *DrugKind, *RxKind, *Handover, *STEPS, reports.REPORT, reports.SETTLED},
 }
 """Filter of the templates -> every code it may be given."""

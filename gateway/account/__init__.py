@@ -1,0 +1,1 @@
+"""Each person's own room: enrolment and the account."""

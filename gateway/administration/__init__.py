@@ -1,0 +1,1 @@
+"""The administrators' room: people and their roles, partners' tokens, the access log."""
