@@ -71,7 +71,7 @@ class PartnerTokens:
         """Read them again; the first time those of the settings are written first."""
         with self._reading:
             if not self._listed:
-                with self._city.db.transaction("partner_tokens.listed") as session:
+                with self._city.db.transaction("tokens.listed") as session:
                     partner_tokens.as_the_settings_say(session, self._of_settings, self._city.now())
                 self._listed = True
             with self._city.db.reading() as session:
@@ -90,7 +90,7 @@ class PartnerTokens:
             raise _refusal("bad_overlap")
         token, now = secrets.token_urlsafe(24), self._city.now()
         self.read()
-        with self._city.db.transaction("partner_token.rotated") as session:
+        with self._city.db.transaction("token.rotated") as session:
             partner_tokens.rotate(session, partner, self._mark(partner, token), at=now, by=by, until=now + timedelta(hours=hours))
             access_log.append(session, by, Kind.ACT, Capability.MANAGE_TOKENS, at=now, detail=f"rotated:{partner}")
         self.read()
@@ -99,13 +99,13 @@ class PartnerTokens:
     def end(self, by: str, number: int) -> None:
         """This token is good for nothing from now on."""
         now = self._city.now()
-        with self._city.db.transaction("partner_token.ended") as session:
+        with self._city.db.transaction("token.ended") as session:
             if partner := partner_tokens.end(session, number, now):
                 access_log.append(session, by, Kind.ACT, Capability.MANAGE_TOKENS, at=now, detail=f"ended:{partner}:{number}")
         self.read()
 
     def _note(self, mark: str, kept: _Kept, now: datetime) -> None:
-        with self._city.db.transaction("partner_token.used") as session:
+        with self._city.db.transaction("token.used") as session:
             partner_tokens.used(session, kept.number, now)
         self._kept[mark] = _Kept(kept.number, kept.partner, kept.until, now)
 

@@ -6,10 +6,13 @@ import pytest
 import sqlalchemy as sa
 
 from domain.lifecycle import Status
+from domain.people import Grant, Role
 from infra.db.rows import PrescriptionRow
+from tasks import people
 from tests.e2e.conftest import served, sign_in
 from tests.gateway.desk.test_review import TOLD, TOLD_OF_ITEM, tell
 from tests.support.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, make_city
+from tests.support.people import enrolled
 from tests.tasks.line import Line
 
 
@@ -79,6 +82,37 @@ def test_no_page_is_wider_than_its_window(page, desk, path, width):
     sign_in(page, url, OPERATOR_TOKEN)
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(url + path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.fixture(scope="module")
+def administrator(desk):
+    line, _ = desk
+    return enrolled(line.city, "A001", Role.ADMINISTRATOR)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_an_administrators_pages_are_no_wider_than_their_window_and_show_the_picture(page, desk, administrator, width):
+    line, url = desk
+    line.clock.advance(seconds=30)
+    page.goto(f"{url}/sign-in")
+    page.fill("#id", "A001")
+    page.keyboard.press("Tab")
+    page.keyboard.type(administrator.password)
+    page.keyboard.press("Tab")
+    page.keyboard.type(administrator.digits())
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{url}/people")
+    page.set_viewport_size({"width": width, "height": 844})
+    for path in ("/people", "/people/A001", "/partner-tokens", "/access-log", "/access-log/verified", "/account"):
+        page.goto(url + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    page.goto(f"{url}/enrol")
+    page.fill("#code", people.add(line.city, "A001", f"P{width}", "", [Grant(Role.PHARMACIST)]))
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#again")
+    box = page.locator(".picture svg").bounding_box()
+    assert 150 <= box["width"] <= width
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 

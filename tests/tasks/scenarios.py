@@ -436,6 +436,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_row_cannot_be_read, everything_is_said_twice, forgotten, a_hold_for_nobody,
     a_code_nobody_had_mapped, a_new_version_of_the_hospitals_software,
     nobody_the_fund_insures, approved_by_an_earlier_release_though_nobody_insures_them, a_store_that_quotes_nonsense,
-    the_night_after, a_pharmacist_comes_and_goes, people_are_looked_after, a_partners_token_is_changed, a_person_keeps_their_account,
+    the_night_after, a_pharmacist_comes_and_goes, people_are_looked_after, a_person_keeps_their_account,
+    a_partners_token_is_changed,
     a_process_comes_and_goes, the_canary_sings, drawn_in_prefect,
 )

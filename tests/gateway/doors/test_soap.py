@@ -22,6 +22,7 @@ from domain.errors import Transient
 from domain.words import Two
 from gateway.doors.bodies import Bodies
 from gateway.doors.soap import soap_door
+from gateway.web.access import tokens_of
 from infra import log
 from tasks import intake
 from tasks.city import City
@@ -53,7 +54,8 @@ def city(tmp_path: Path) -> Iterator[City]:
 def app(city: City, tmp_path: Path) -> FastAPI:
     secrets = {SLUG: {"token": HOSPITAL_TOKEN, "report_token": "x"}}
     app = FastAPI()
-    app.include_router(soap_door(city, make_settings(tmp_path, partner_secrets=secrets), Bodies()))
+    settings = make_settings(tmp_path, partner_secrets=secrets)
+    app.include_router(soap_door(city, settings, Bodies(), tokens_of(city, settings)))
     return app
 
 
@@ -262,7 +264,8 @@ def test_trouble_of_ours_is_a_fault_of_the_server_and_the_message_may_come_again
 
     app = FastAPI()
     secrets = {SLUG: {"token": HOSPITAL_TOKEN}}
-    app.include_router(soap_door(replace(city, archive=Full()), make_settings(tmp_path, partner_secrets=secrets), Bodies()))  # type: ignore[arg-type]
+    settings = make_settings(tmp_path, partner_secrets=secrets)
+    app.include_router(soap_door(replace(city, archive=Full()), settings, Bodies(), tokens_of(city, settings)))  # type: ignore[arg-type]
     answer = submitted(TestClient(app), sample("western.xml"))
 
     assert (answer.status_code, faultcode(answer.content)) == (503, "soap:Server")

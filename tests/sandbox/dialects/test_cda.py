@@ -28,6 +28,7 @@ from fhir_profiles.checker import check_data
 from fhir_profiles.reader import read_bundle_data
 from gateway.doors.bodies import Bodies
 from gateway.doors.soap import soap_door
+from gateway.web.access import tokens_of
 from infra.http import HttpTransport
 from sandbox.dialects import Heard, Line, Site
 from sandbox.dialects.cda import STATUSES, Speaker, install
@@ -101,7 +102,8 @@ def city(tmp_path: Path) -> City:
 @asynccontextmanager
 async def platform(city: City, tmp_path: Path) -> AsyncIterator[str]:
     app = FastAPI()
-    app.include_router(soap_door(city, make_settings(tmp_path, partner_secrets={SLUG: {"token": TOKEN}}), Bodies()))
+    settings = make_settings(tmp_path, partner_secrets={SLUG: {"token": TOKEN}})
+    app.include_router(soap_door(city, settings, Bodies(), tokens_of(city, settings)))
     async with serving(app) as address:
         yield address
 
