@@ -313,7 +313,7 @@ def _page(title: str, source: str, *parts: str) -> str:
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in lines)
+    return "\n".join("| " + " | ".join(" ".join(str(cell).split()).replace("|", "\\|") for cell in row) + " |" for row in lines)
 
 
 def _rows(kind: type[StrEnum], moves: Mapping[Any, frozenset[Any]], names: Mapping[str, Two],

@@ -40,13 +40,14 @@ from tasks.window import FLOW
 log = get_logger(__name__)
 
 TAG = "sanyi"
-"""On every automation of ours; without it an automation is somebody else's."""
+"""On every automation of ours; an automation without it was made by a person."""
 BLOCK = "sanyi-alert"
 """Prefect's webhook block with the address of the gateway's bell (gateway/doors/alerts.py)."""
 
 ZOMBIE_AFTER = timedelta(seconds=200)
-"""More than three heartbeats (`PREFECT_FLOWS_HEARTBEAT_FREQUENCY` in infra/deploy/prefect-client.env). A thread of its
-own sends them, so a busy loop is not silent."""
+"""More than three heartbeats (`PREFECT_FLOWS_HEARTBEAT_FREQUENCY` in infra/deploy/prefect-client.env). A separate thread
+sends them, so a busy loop is not silent.
+"""
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,15 @@ async def alert(alert: str, about: str = "") -> State:
 
 
 def declared(deployment: UUID, webhook: UUID | None = None) -> list[AutomationCore]:
-    """Every automation of ours. `deployment` is the one of `alert`; `webhook` is called as well, by Prefect's server
-    itself and rings the gateway's bell, so that somebody hears of it though the operations worker is dead."""
+    """Every automation of ours. `deployment` is the one of `alert`.
+
+    `webhook` is called as well, by Prefect's server itself, and rings the gateway's bell: an alert arrives although the
+    operations worker is dead.
+    """
     zombies = AutomationCore(
         name="sanyi: zombie-runs", tags=[TAG],
         description="A run whose heartbeat stopped is dead: Crashed. Its prescriptions were taken up again by their leases.",
-        # After any state our runs have, whatever its name: a run that ended is silent for a good reason.
+        # After any state our runs have, under any name: a run that ended is silent for a good reason.
         trigger=EventTrigger(posture=Posture.Proactive, after={"prefect.flow-run.heartbeat"}, expect={"prefect.flow-run.*"},
                              match={"prefect.resource.id": "prefect.flow-run.*"}, for_each={"prefect.resource.id"},
                              # Heartbeats and changes of state alike name their flow. Other people's are their own business.
@@ -188,9 +192,9 @@ async def ensure() -> Applied:
 
 
 async def _webhook(client: PrefectClient, settings: Settings) -> UUID | None:
-    """Id of the block that rings the gateway's bell; gone when the operators have no address any more.
+    """Id of the block that rings the gateway's bell; None, and the block deleted, when no webhook address is configured.
 
-    Whoever may use Prefect's API may read its blocks, so it holds neither that address nor any secret of a partner.
+    Every user of Prefect's API may read its blocks, so the block holds neither that address nor any secret of a partner.
     """
     try:
         document = await client.read_block_document_by_name(BLOCK, "webhook")

@@ -20,8 +20,11 @@ PATIENCE = 45.0
 """Seconds until everything must be visible. Prefect writes events every five."""
 
 SANG = "sanyi.canary.sang"
-"""The event of a canary that came through. The run's own `Completed` will not do: it follows the run's `Scheduled`, which
-Prefect never sends for what a schedule planned, and waits fifteen minutes for it if that was planned just now."""
+"""The event of a canary that came through. We emit our own event, because `Completed` may come late.
+
+Prefect orders `Completed` after `Scheduled`, but sends no `Scheduled` for runs that a schedule planned. It then holds
+`Completed` back for up to fifteen minutes.
+"""
 
 
 @flow(name="canary", flow_run_name="canary", persist_result=False, result_storage=NOWHERE)

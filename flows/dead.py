@@ -1,4 +1,4 @@
-"""Runs whose state nobody will ever move again, and what is said of them. Prefect is told; no row of ours is touched."""
+"""Runs whose state will never change again: report them to Prefect as crashed. No row of ours is touched."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -65,7 +65,7 @@ RULES = {
                         lambda: Cancelled(message="its process is gone; there is nothing left to cancel")),
 }
 LATE_AFTER = timedelta(minutes=2)
-"""A run that nobody took up for so long is given up if a younger one of its schedule waits too."""
+"""A run that no worker took for so long is given up if a younger one of its schedule waits too."""
 
 
 async def tidy(now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Stuck:
@@ -95,7 +95,7 @@ async def bury_own(worker: str) -> int:
 
 
 async def _made_by_hand(client: PrefectClient, state: StateType) -> list[FlowRun]:
-    """Runs in that state that somebody made to drive a prescription, oldest first; never a prescription's own."""
+    """Runs in that state that a person made to drive a prescription, oldest first; never a prescription's own."""
     # The own ones that wait are RUNNING too, a city of them, by names of ours: Prefect's own name tells those that are run.
     name = FlowRunFilterStateName(any_=["Running"]) if state is StateType.RUNNING else None
     runs = await _runs(client, FlowFilter(name=FlowFilterName(any_=[FLOW])),

@@ -41,7 +41,7 @@ class Batch:
 
     @property
     def name(self) -> str:
-        """What is done for how many. No id: whoever looks for one finds the prescription's own run, and that one only."""
+        """The stages, and how many prescriptions. No id: a search for an id must find only the prescription's own run."""
         stages = ", ".join(sorted({STAGES[row.status] for row in self.due}))
         return f"batch of {len(self.due)}: {stages}{' (again)' if all(row.attempts for row in self.due) else ''}"
 
@@ -148,7 +148,7 @@ class Dispatcher:
             with prefect.tags(*batch.tags, f"worker:{self._settings.worker}"):
                 await batch_of_prescriptions.with_options(flow_run_name=batch.name)(batch.ids, return_state=True)
         except Exception as error:
-            # Prefect is the window, not the engine room: without it we pause, and the rows stay due.
+            # Work needs Prefect only to be shown. If Prefect is down, pause; the rows stay due.
             log.error("run.not_started", batch=len(batch.due), error=type(error).__name__)
             await asyncio.sleep(2)
         finally:

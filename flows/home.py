@@ -18,8 +18,9 @@ from infra.settings import get_settings
 from tasks.city import City, open_city
 
 NOWHERE = Path(os.devnull)
-"""Where our flows keep results: they have none. For a flow that names no place Prefect asks its server at every run where
-that might be, and the event loop, with all that runs on it, waits for the answer."""
+"""Where our flows keep results: they have none. Without a named place, Prefect asks its server for one at every run.
+The whole event loop would wait for the answer.
+"""
 
 
 @cache
@@ -49,8 +50,7 @@ async def request(client: PrefectClient, method: Literal["POST", "PATCH", "PUT"]
 def told_to_stop() -> asyncio.Event:
     """Set by SIGTERM or SIGINT; a second one ends the process at once. Call it before anything starts a thread.
 
-    While a flow runs, Prefect has a SIGTERM handler of its own that crashes the run; so the signals are blocked, and
-    a thread takes them.
+    While a flow runs, Prefect's SIGTERM handler would crash the run. So the signals are blocked, and a thread takes them.
     """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     ends = {signal.SIGTERM, signal.SIGINT}

@@ -22,7 +22,7 @@ from tasks.traffic import watch_shapes
 
 @flow(name="sweep", flow_run_name="sweep", persist_result=False, result_storage=NOWHERE)
 async def sweep() -> State:
-    """Re-drive whatever a dead worker left behind, let go of orphan holds, tidy stuck runs in Prefect."""
+    """Re-drive what a dead worker left behind, release orphan holds, tidy stuck runs in Prefect."""
     swept = await upkeep.sweep(city())
     stuck = await tidy()
     get_run_logger().info("%s; %s", swept, stuck)

@@ -27,8 +27,8 @@ def _draw_again(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
 async def prescription(prescription: str) -> State:
     """Take one prescription (its id, `rx_…`) as far as it can go, now. Harmless at any time.
 
-    *Retry* on its own run ends here, and so does a run made by hand; that one is no second run of the prescription: it
-    ends with the way to the first.
+    *Retry* on the prescription's own run ends here, and so does a run made by hand. A run made by hand is not a second run of
+    the prescription: it ends with a link to the first.
     """
     context = FlowRunContext.get()
     run = context.flow_run if context else None
@@ -42,7 +42,7 @@ async def prescription(prescription: str) -> State:
         with bind(run=str(run.id) if run else ""):
             hop = await driven(city(), prescription, "prefect", str(run.id) if run else "")
     except KeyError:
-        # Not red: nobody but who mistyped it has anything to do.
+        # Not red: only the person who mistyped it can act.
         return Completed(name="Unknown prescription", message="没有这张处方；编号形如 rx_ 加 16 个字符 · "
                          "no such prescription; an id looks like rx_ and 16 characters")
     except Refused:

@@ -67,8 +67,11 @@ def entry_points() -> frozenset[str]:
 
 
 def allowed(entry_point: str | None) -> bool:
-    """Whether this is, letter for letter, an entry point of ours. Whoever reaches Prefect can name any file of this host,
-    and to load it is to run it, with every key of our environment."""
+    """Whether this is, letter for letter, an entry point of ours.
+
+    Every client of Prefect's API can name any file of this host. To load a file is to run it, with all our secrets in the
+    environment.
+    """
     return entry_point in entry_points()
 
 
@@ -88,7 +91,7 @@ class ResidentWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerR
         if task_status:
             task_status.started(str(flow_run.id))
         if not allowed(deployment.entrypoint):
-            # Its text is somebody else's: neither the log nor the state repeats it.
+            # The error's text comes from outside: neither the log nor the state repeats it.
             log.error("operations.refused", rule="only entry points of prefect.yaml", flow_run=str(flow_run.id),
                       deployment=str(deployment.id))
             await self.client.set_flow_run_state(flow_run.id, Failed(name="Refused", message=REFUSED), force=True)
@@ -156,7 +159,7 @@ async def _keep_deployed() -> None:
 
 
 async def _deploy(client: PrefectClient) -> bool:
-    """What an operator would do by hand. Prefect's own command, in a process of its own: it is no library."""
+    """What an operator would do by hand. Prefect's command runs in a separate process, because it is no library."""
     await client.read_work_pool(POOL)  # Without it Prefect takes none.
     running = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", cwd=DECLARED.parent,
@@ -177,7 +180,7 @@ async def _keep_automations() -> None:
 
 
 async def _keep_drawing() -> None:
-    """Show every prescription as a run of its own, as far as the settings want it."""
+    """Show every prescription as a run, as far as the settings want it."""
     await Window(city(), get_settings()).keep_drawing()
 
 

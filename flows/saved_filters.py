@@ -17,7 +17,7 @@ from tasks.window import TAG
 log = get_logger(__name__)
 
 HOUSE_KEEPING = "house-keeping"
-"""On every deployment that runs by itself, whatever the city does: sweep, board, canary and the like."""
+"""On every deployment that runs by itself, in any city: sweep, board, canary and the like."""
 RED = (NEEDS_A_PERSON, "Failed")
 """Prefect's own name for red is the second: a reconciliation that differs, an alert that was not raised."""
 WEEK = {"type": "span", "seconds": -7 * 86_400}

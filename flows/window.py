@@ -1,7 +1,7 @@
 """The window: every prescription is one run in Prefect, drawn from our history after the commit, in bulk.
 
-One worker draws at a time. Work never waits for it: it may lag, and catches up. Nothing of the business is read from
-Prefect, and what is drawn twice is the same: a run has its key, a stage its id, from the prescription's id.
+One worker draws at a time. Work never waits for it: drawing may lag, and catches up. No decision is read from Prefect.
+Drawing twice gives the same result, because run keys and event ids are derived from the prescription's id.
 """
 
 import asyncio
@@ -35,12 +35,12 @@ STATES_AT_ONCE = 50
 """Runs Prefect sets in one call."""
 EVENTS_AT_ONCE = 200
 STRAYS_SECONDS = 60.0
-"""Between two looks for runs that somebody moved in Prefect's pages."""
+"""Between two searches for runs that a person moved in Prefect's pages."""
 RETRIED = "Running"
-"""Prefect's own name of the state of a run that is retried. None of ours has it."""
+"""Prefect's name of the state of a run that is retried. No state of ours has it."""
 STRAY_AFTER = {"CANCELLING": timedelta(), "CRASHED": timedelta(), "PAUSED": timedelta(minutes=2), "PENDING": timedelta(minutes=2),
                "RUNNING": RULES["running"].after}
-"""How long a state that is none of ours is left alone: somebody may be at work."""
+"""How long a state that is not ours is left alone: a person may be at work."""
 SHARE = 0.2
 """Of its time, that it draws while workers are at work and what is to be drawn can wait: they have the machine."""
 REFUSALS = 5
@@ -82,8 +82,10 @@ class Window:
                     await asyncio.sleep(self._settings.window_seconds)
 
     async def _leave_to_work(self, drew_for: float) -> None:
-        """While workers are at work, draw in a share of the time only; but go on before our turn ends, and as soon as nobody
-        is at work or what is to be drawn has waited too long."""
+        """While workers are at work, draw only a share of the time.
+
+        Go on before our lease ends, or when no worker is busy, or when something has waited too long to be drawn.
+        """
         most = window.TURN.total_seconds() / 2
         until = time.monotonic() + min(drew_for * (1 / SHARE - 1), most)
         while time.monotonic() < until and await asyncio.to_thread(  # noqa: ASYNC110  # other processes work
@@ -114,8 +116,10 @@ class Window:
         return len(over) + (await self._draw(client, wanted) if wanted else 0)
 
     def _wanted(self, picture: Picture) -> bool:
-        """What nobody must act on is passed over where the settings say so, and what was over before Prefect's retention,
-        unless a run was asked for already."""
+        """Which prescriptions are not drawn: those the settings exclude, and those that ended before Prefect's retention.
+
+        A prescription whose run was asked for already is drawn.
+        """
         return bool(picture.need or picture.drawing or (
             self._settings.window == "all" and not picture.over_since(self._city.now() - window.RETENTION)))
 
@@ -171,8 +175,11 @@ class Window:
         return {picture.id: result["flow_run_id"] for picture, result in zip(fresh, results, strict=True) if result["flow_run_id"]}
 
     async def _pass_over_refused(self, refused: Sequence[Picture]) -> None:
-        """Prefect made no run of these. Its SQLite, when it is locked, refuses all it is asked and takes them a little later:
-        only what it refuses again and again is passed over, so that it holds up nobody."""
+        """Count the runs that Prefect refused; a prescription refused again and again is left out.
+
+        A locked SQLite of Prefect's refuses every request for a while. So a few refusals are retried, and one bad run cannot
+        hold up the others.
+        """
         self._refusals = Counter({picture.id: self._refusals[picture.id] + 1 for picture in refused})
         if refused:
             log.warning("window.not_taken", prescriptions=len(refused))
@@ -213,9 +220,11 @@ class Window:
                 entry | {"flow_run_id": runs[picture.id], "message": picture.state.message} for picture in pictures])
 
     async def _call_back_strays(self, client: PrefectClient) -> None:
-        """What was cancelled in Prefect's pages, or begun there and never ended, shows again where its prescription is; and
-        a red one is red again that somebody declared to be over, or that Prefect deleted as old. What it made no run of is
-        tried again."""
+        """Draw again the runs whose state a person or Prefect changed, and those that Prefect refused.
+
+        A run that was cancelled in Prefect's pages, or begun there and never ended, shows again where its prescription is.
+        A red run is red again if a person declared it over, or if Prefect deleted it as old.
+        """
         answer = await request(client, "POST", "/flow_runs/filter", {
             "flow_runs": {"deployment_id": {"any_": [self._deployment_id]}, "tags": {"all_": [window.TAG]},
                           "state": {"operator": "or_", "type": {"any_": ["CANCELLING", "CRASHED", "PAUSED", "PENDING"]},

@@ -32,7 +32,7 @@ _BLOCK = {1: (algorithms.AES, 32), 2: (algorithms.SM4, 16)}
 
 @lru_cache(maxsize=8)
 def _derived(identity_key: bytes, number: int) -> bytes:
-    """Each algorithm gets a key of its own from the one secret, so that no key serves two algorithms."""
+    """Each algorithm gets its own key, derived from the one secret, so that no key serves two algorithms."""
     _, size = _BLOCK[number]
     info = f"sanyi/identity/{FORMAT}/{number}".encode()
     return HKDF(algorithm=hashes.SHA256(), length=size, salt=None, info=info).derive(identity_key)

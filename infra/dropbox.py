@@ -1,4 +1,4 @@
-"""Where a hospital without an interface of its own leaves its files: a folder, or a prefix of a bucket.
+"""Where a hospital without a programming interface leaves its files: a folder, or a prefix of a bucket.
 
 All of it blocks; in async code call it with `asyncio.to_thread`.
 """
@@ -37,7 +37,7 @@ class Files(Protocol):
         """The first `limit` bytes. Raises `Refused` (code `absent`, or `no_file` for a link, a folder or a device)."""
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file, or replace it; whoever looks sees all of it or nothing."""
+        """Write a file, or replace it; a reader sees all of it or nothing."""
 
     def move(self, name: str, to: str) -> None:
         """Give a file another name, replacing what has that name; fine if that has happened already.

@@ -32,7 +32,7 @@ UNANSWERED: Final = "unanswered"
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 MAX_WAIT_SECONDS: Final = 10.0
-"""Longest pause between two attempts; whatever takes longer is a due time on the row, not a sleep."""
+"""Longest pause between two attempts; a longer wait is a due time on the row, not a sleep."""
 
 # Raised by httpx before a single byte of the request has left.
 _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -66,11 +66,11 @@ class Transport(Protocol):
     """How an adapter reaches its partner; it knows no more than this."""
 
     async def send(self, request: Request) -> Response:
-        """The partner's answer, whatever it says, unless the status says that it will not talk to us.
+        """The partner's answer with any content, unless its status says that it will not talk to us.
 
-        Raises `Transient` (try later; code `not_sent` if the partner cannot have acted on it),
-        `OutcomeUnknown` (only for a request that is not repeatable), `NeedsOperator` (credentials,
-        address), `InvalidPayload` (an answer beyond all measure).
+        Raises `Transient` (try later; code `not_sent` if the partner cannot have acted on it) and `NeedsOperator`
+        (credentials, address). Raises `InvalidPayload` for an answer that is too large, and `OutcomeUnknown` only for a
+        request that is not repeatable.
         """
 
 
@@ -236,7 +236,7 @@ class HttpTransport:
 
 
 def open_client() -> Client:
-    """A connection pool; one per process is enough for all partners. Whoever opens it closes it.
+    """A connection pool; one per process is enough for all partners. The caller that opens it closes it.
 
     Proxies are ours to configure, so the environment is not consulted.
     """
@@ -310,7 +310,7 @@ def _operation(request: Request) -> str:
 
 
 def _outcome(status: int) -> str:
-    """What an answer means to whoever watches the line; the business is the adapter's."""
+    """What an answer means for the circuit breaker and metrics; the adapter judges the business."""
     if status in (401, 403):
         return "denied"
     if status == 429:

@@ -1,6 +1,6 @@
 """What Prometheus may know of us: counts, ages and latencies under bounded labels; never an id, never a person.
 
-A process counts what it does itself; what the database knows is measured when somebody asks (`FromDatabase`).
+A process counts what it does itself; what the database knows is measured at each scrape (`FromDatabase`).
 """
 
 import re
@@ -27,7 +27,7 @@ FIGURES_SECONDS = 5.0
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _WORD = re.compile(r"[a-z][a-z-]{0,23}|v[0-9]{1,2}")
-"""A part of a path that is a word of the interface; any other part is somebody's id."""
+"""A part of a path that is a word of the interface; any other part may be an id."""
 
 HOPS = Counter("sanyi_hops", "Hops that ended, by the stage they began in, where they ended and what failed.",
                ["stage", "end", "error"])
@@ -101,9 +101,9 @@ def page(*more: Collector) -> bytes:
 
 
 def serve(port: int, host: str) -> None:
-    """A page of its own for a process without a gateway, in a thread that ends with it. 0: none.
+    """A metrics endpoint for a process without a gateway, in a thread that ends with it. 0: none.
 
-    Whoever cannot be watched can still work: a port that is taken is logged, not raised.
+    A process without metrics can still work: a port that is taken is logged, not raised.
     """
     if not port:
         return
@@ -114,7 +114,7 @@ def serve(port: int, host: str) -> None:
 
 
 class Kept(Generic[T]):
-    """An answer kept for some seconds; whoever asks meanwhile gets the same one."""
+    """An answer kept for some seconds; callers in that time get the same one."""
 
     def __init__(self, read: Callable[[], T], seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._read = read
@@ -124,7 +124,7 @@ class Kept(Generic[T]):
         self._answer: tuple[float, T] | None = None
 
     def __call__(self) -> T:
-        """Raises what `read` raises, and `TimeoutError` when somebody else has been reading for too long."""
+        """Raises what `read` raises, and `TimeoutError` when another thread has been reading for too long."""
         if not self._lock.acquire(timeout=self._seconds):
             raise TimeoutError("somebody is still reading")
         try:

@@ -91,10 +91,10 @@ def make_archive(settings: Settings) -> Archive:
 class LocalArchive:
     """A folder. Durable and write-once towards us; retention is a promise, not a lock.
 
-    Whoever owns the folder can remove its files: where records must withstand that, use S3.
-    Beside each object lies `<hex>.retained`, the time until which `delete` is refused. A marker in the folder says which
-    archive it is; `id_file` is where this installation keeps the same word. Where the marker is missing or another's, the
-    share is not mounted: nothing is written beside it, and every method raises `Transient` (code `not_mounted`).
+    The owner of the folder can remove its files: where records must withstand that, use S3.
+    Beside each object lies `<hex>.retained`, the time until which `delete` is refused. A marker in the folder names the
+    archive; `id_file` is where this installation keeps the same name. If the marker is missing or another's, the share is
+    not mounted: nothing is written, and every method raises `Transient` (code `not_mounted`).
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class LocalArchive:
                 _private_folder(folder)
         except OSError as error:
             raise _disk_trouble("archive folder", error) from error
-        with suppress(RxError):  # said again by whoever uses it
+        with suppress(RxError):  # the methods that need it raise it again
             self._require_mounted()
 
     def put(self, data: bytes) -> str:
@@ -206,7 +206,7 @@ class LocalArchive:
 
 
 class S3Archive:
-    """A bucket with Object Lock: nobody, not even its owner, deletes or shortens before the time.
+    """A bucket with Object Lock: not even its owner can delete an object or shorten its retention.
 
     Refuses to start (`NeedsOperator`) on a bucket that could not keep that promise.
     """
@@ -368,7 +368,7 @@ class S3Files:
     def move(self, name: str, to: str) -> None:
         source, target = self._prefix + name, self._prefix + to
         try:
-            # Whoever dies in between leaves both; the next one begins again.
+            # A crash in between leaves both; the next attempt begins again.
             self._s3.copy_object(Bucket=self._bucket, Key=target, CopySource={"Bucket": self._bucket, "Key": source})
             self._s3.delete_object(Bucket=self._bucket, Key=source)
         except (ClientError, BotoCoreError) as error:
@@ -397,7 +397,7 @@ def _box_trouble(error: ClientError | BotoCoreError) -> RxError:
 
 
 def _s3_client(endpoint: str | None, region: str, access_key: str, secret_key: str) -> "S3Client":
-    # A session of our own: boto3's default one is shared and not safe to start from several threads.
+    # A separate session: boto3's default one is shared, and several threads must not start from it.
     return boto3.session.Session().client(
         "s3",
         endpoint_url=endpoint,
@@ -441,7 +441,7 @@ def _text(path: Path) -> str:
 
 
 def _private_folder(folder: Path) -> None:
-    """For its owner alone, whatever the umask; one that is there keeps its rights."""
+    """For its owner alone, under any umask; an existing folder keeps its rights."""
     if folder.is_dir():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)

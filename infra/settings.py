@@ -123,7 +123,7 @@ class ArchiveSettings(BaseModel):
     secret_key: SecretStr = SecretStr("")
     """Secret key of the store."""
     retention_days: int = Field(default=5475, gt=0)
-    """Days during which nobody can delete what was archived: 15 years (A-34)."""
+    """Days during which an archived message cannot be deleted: 15 years (A-34)."""
 
     @model_validator(mode="after")
     def _s3_is_complete(self) -> Self:
@@ -167,10 +167,12 @@ class Settings(BaseSettings):
     lookup_key: SecretStr = SecretStr("")
     """Finds a sealed value again without opening it: 32 other random bytes in base64. Never changes."""
     anchor_key: SecretStr = SecretStr("")
-    """Signs the daily root of all histories: 32 random bytes in base64, of its own. Only the operations worker needs it, and
-    whoever administers the database must not have it."""
+    """Signs the daily root of all histories: 32 random bytes in base64, used for nothing else.
+
+    Only the operations worker needs it, and administrators of the database must not have it.
+    """
     identity_cipher: Literal["aes-gcm", "sm4-gcm"] = "aes-gcm"
-    """Cipher for new values; old ones open whichever it was."""
+    """Cipher for new values; old values open with the cipher they were sealed with."""
 
     prefect_ui_url: WebAddress = "http://127.0.0.1:4200"
     """Where people open Prefect's pages; links in answers and messages point there."""
@@ -187,12 +189,14 @@ class Settings(BaseSettings):
     partner_secrets: PartnerSecrets = {}
     """Secrets of each partner by slug and purpose, e.g. SANYI_PARTNER_SECRETS__ANKANG__TOKEN and …__CALLBACK."""
     sender_megabytes: int = Field(default=500, ge=1)
-    """Megabytes a sender may have each gateway, and the operations worker, read and archive in an hour; after that it is told
-    to wait (429), or its files wait in the drop box. Each process counts for itself."""
+    """Megabytes that each gateway, and the operations worker, read and archive of one sender in an hour.
+
+    Beyond that the sender is told to wait (429), or its files wait in the drop box. Each process counts separately.
+    """
     pharmacists: Tokens = {}
-    """Access token of each reviewing pharmacist by id, e.g. SANYI_PHARMACISTS__P001: 16 characters or more, nobody else's."""
+    """Access token of each reviewing pharmacist by id, e.g. SANYI_PHARMACISTS__P001: 16 characters or more, used by no one else."""
     operators: Tokens = {}
-    """Access token of each operator by id, e.g. SANYI_OPERATORS__O001: 16 characters or more, nobody else's."""
+    """Access token of each operator by id, e.g. SANYI_OPERATORS__O001: 16 characters or more, used by no one else."""
 
     worker: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}"[:40], min_length=1, max_length=40)
     """Name of this worker in leases; must differ between workers. Host and process number if not given."""
@@ -204,8 +208,9 @@ class Settings(BaseSettings):
     """Flow runs of one worker at a time; while they run, what falls due makes the next batch larger. More than 2 only
     where Prefect's own database is PostgreSQL."""
     window: Literal["all", "people", "none"] = "all"
-    """Prescriptions that have a run of their own in Prefect: `all`; those which a person must act on (`people`, for floods and
-    provinces); or `none`."""
+    """Prescriptions that are shown as runs in Prefect: `all`; those which a person must act on (`people`, for floods and
+    provinces); or `none`.
+    """
     window_seconds: float = Field(default=3.0, gt=0)
     """Seconds between two looks at what is to be drawn in Prefect: what happens to a prescription meanwhile is drawn at once."""
     poll_seconds: float = Field(default=0.25, gt=0)

@@ -161,7 +161,7 @@ def _decoded(key: str) -> bytes:
 
 
 def _derived(secret: int, whole: bytes) -> Callable[[int], int]:
-    """Numbers nobody can guess and nobody has to store, one after the other (the idea of RFC 6979).
+    """Unpredictable numbers that need not be stored, one after the other (the idea of RFC 6979).
 
     `whole` is all the signature depends on beside the key: Z of the signer and the message.
     """

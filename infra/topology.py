@@ -63,7 +63,7 @@ class Prefect:
     guarded: bool = False
     """Whether its API asks for `PREFECT_SERVER_API_AUTH_STRING`."""
     origins: str = ANY_PAGE
-    """Origins whose pages a browser lets at its API, with commas between them; one star: any page whatever."""
+    """Origins whose pages a browser lets at its API, with commas between them; one star: any page."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def _beat(db: Database, me: Process, ended: threading.Event, now: Callable[[], d
         try:
             with db.transaction("process.seen") as session:
                 processes.lock(session)
-                # Whoever ends waits two seconds for a beat under way, no longer: a late one must not bring it back.
+                # A process that ends waits two seconds for a beat under way. A later beat must not bring its row back.
                 if not ended.is_set():
                     processes.beat(session, me, now())
         except Exception as error:
@@ -243,7 +243,7 @@ def _beat(db: Database, me: Process, ended: threading.Event, now: Callable[[], d
 
 
 def _earlier_life(process: Process, me: Process) -> bool:
-    """Whether this is what we were before we were killed: our name, our host, and a number nobody has any more."""
+    """Whether this row is left of our process before it was killed: our name and host, and no other process has its number."""
     if (process.kind, process.name, process.host) != (me.kind, me.name, me.host):
         return False
     return process.pid == me.pid or not _runs(process.pid)

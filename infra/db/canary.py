@@ -19,5 +19,5 @@ def sing(session: Session, at: datetime) -> None:
 
 
 def last(session: Session) -> datetime | None:
-    """When it last came through; None if nobody remembers. More than three minutes ago is an alarm."""
+    """When it last came through; None if that is not recorded. More than three minutes ago is an alarm."""
     return session.scalar(sa.select(ProcessRow.seen_at).where(ProcessRow.kind == KIND))

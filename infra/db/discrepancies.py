@@ -1,4 +1,4 @@
-"""Discrepancies: where two books disagree about money, or medicine was handed over that nobody settles. For a person."""
+"""Discrepancies: two books disagree about money, or medicine was handed over that will not be settled. For a person."""
 
 from datetime import datetime
 

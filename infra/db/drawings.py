@@ -107,14 +107,14 @@ def backlog(session: Session) -> int:
 
 
 def red(session: Session) -> dict[str, str]:
-    """Every prescription that is drawn red or passed over, and the code of why."""
+    """Every prescription that is drawn red or is not drawn, and the code of the reason."""
     return {row.prescription_id: row.need for row in run(session, _RED)}
 
 
 def subjects(session: Session, ids: Collection[str]) -> tuple[list[Subject], dict[str, int]]:
     """Those prescriptions with their histories, in no order; and those whose history cannot be read, with their versions."""
     histories = _histories(session, ids)
-    # Read after the histories: what was written between the two is undrawn afterwards, whatever is said of it now.
+    # Read after the histories: a row written between the two reads leaves the prescription undrawn.
     rows = run(session, _SUBJECTS, {"ids": list(ids)}).all()
     # Something happened to those meanwhile, or rows are missing.
     histories |= _histories(session, [row.id for row in rows if row.version > len(histories[row.id])])
@@ -187,11 +187,10 @@ _DRAWN = sa.update(table(PrescriptionRow)).where(_RX.id == sa.bindparam("number"
 def save(session: Session, done: Sequence[Drawing], versions: Mapping[str, int], was: Mapping[str, str]) -> None:
     """Write down what is drawn, up to which history row of each.
 
-    Where the state written down is not what it `was` when the drawing began, it is to be drawn anew and stays so: its run
-    was moved meanwhile, by a retry that ended.
+    A retry may have moved a run while it was drawn: its state is then not what it `was`. Such a prescription stays to be drawn.
 
-    A prescription somebody works on at this moment is left as it was: it is looked at again, and found drawn. To wait for
-    it, with others in our hands, could be a deadlock.
+    A prescription that a worker holds at this moment is skipped; the next look finds it drawn. To wait for its row while
+    holding others could deadlock.
     """
     shown = dict(run(session, _SHOWN, {"ids": [drawing.prescription_id for drawing in done]}).tuples().all()) if done else {}
     moved = {drawing.prescription_id for drawing in done
@@ -239,7 +238,7 @@ def begin_anew(session: Session, flow_id: str, since: datetime, limit: int) -> b
 
 
 def take_turn(session: Session, owner: str, at: datetime, lease: timedelta) -> str | None:
-    """Be the one who draws for that long. The flow drawn in last, empty if none; None if somebody else draws."""
+    """Take the lease to draw for that long. The flow drawn in last, empty if none; None if another worker draws."""
     insert_new(session, DrawerRow, id=THE_DRAWER, flow_id="", owner="", until=at)
     taken = run(session, sa.update(table(DrawerRow)).where(
         _DRAWER.id == THE_DRAWER, sa.or_(_DRAWER.owner == owner, _DRAWER.until <= at)).values(owner=owner, until=at + lease))
@@ -249,13 +248,16 @@ def take_turn(session: Session, owner: str, at: datetime, lease: timedelta) -> s
 
 
 def leave(session: Session) -> None:
-    """Nobody draws, and nobody is to."""
+    """No worker draws, and none has to."""
     run(session, sa.update(table(DrawerRow)).where(_DRAWER.id == THE_DRAWER).values(owner=""))
 
 
 def silent_since(session: Session, moment: datetime) -> datetime | None:
-    """When drawing ceased: the last turn ended before `moment` though something is to be drawn, or turns are taken and
-    nothing has come of them for `STUCK` more."""
+    """When drawing stopped, None if it did not.
+
+    It stopped if the last lease ended before `moment` although something is to be drawn. It also did if leases are taken and
+    nothing has been drawn for `STUCK` longer.
+    """
     until = run(session, sa.select(_DRAWER.until).where(_DRAWER.owner != "")).scalar_one_or_none()
     first = waiting_since(session) if until else None
     if until is None or first is None or until < moment:

@@ -23,7 +23,7 @@ Row = sa.Row[*tuple[Any, ...]]
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
-    """A moment, always in UTC and always aware; SQLite has no zone of its own."""
+    """A moment, always in UTC and always aware; SQLite has no time zones."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
@@ -40,10 +40,10 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
 
 
 class Database:
-    """One database. Functions take a `Session`; whoever opened it commits it.
+    """One database. Functions take a `Session`; the caller that opened it commits it.
 
-    `boundary` is called around every commit with the name of the transaction and "before" or "after": the
-    fail point, where a test can pull the plug.
+    `boundary` is called around every commit with the name of the transaction and "before" or "after".
+    It is the fail point where a test can stop the process.
     """
 
     def __init__(self, url: str, *, boundary: Callable[[str, str], None] | None = None) -> None:
@@ -59,14 +59,14 @@ class Database:
             event.listen(self._reading, "begin", _sqlite_begin)
             self._writing: sa.Engine = self._reading.execution_options(writing=True)
         else:
-            # The connection used last is used next: it has the statements prepared. Our queries are many and small:
-            # compiling one costs more than it saves, and an index is right where a spinning disk would read the table.
+            # The connection used last is used next: it has the statements prepared. No JIT: our queries are many and small.
+            # Cheap random reads: an index is right where a spinning disk would read the table.
             options: dict[str, Any] = {
                 "pool_size": 5, "max_overflow": 10, "pool_use_lifo": True, "hide_parameters": True,
                 "connect_args": {"options": "-c jit=off -c random_page_cost=1.1"}}
             self._writing = sa.create_engine(url, **options)
-            # Each statement sees what is committed, inside a transaction or not: so none is begun to look. Connections
-            # of their own, because to turn one to and fro costs more than a statement.
+            # Reads use AUTOCOMMIT: READ COMMITTED gives the same view per statement. They have a separate pool, because switching a
+            # connection's isolation level costs more than a query.
             self._reading = sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options)
             for engine in (self._writing, self._reading):
                 event.listen(engine, "checkout", _postgres_checkout)
@@ -75,8 +75,8 @@ class Database:
     def transaction(self, name: str = "") -> Iterator[Session]:
         """Read and write; commits at the end, or rolls everything back.
 
-        `name` says what has happened once it is committed, such as `order.made`. In the product every
-        transaction has one of its own, and docs/explanation/failpoints.md says why a crash there is harmless.
+        `name` says what has happened once it is committed, such as `order.made`. Each transaction of the product has its own
+        name, and docs/explanation/failpoints.md says why a crash there is harmless.
         """
         with self._writing.begin() as connection, _OnConnection(connection) as session:
             yield session
@@ -102,8 +102,8 @@ class Database:
 
     def migrate(self, to: str = "head") -> None:
         """Bring the schema up to date (Alembic). Safe to repeat, and to run from two processes or threads at once."""
-        # One transaction around all of it. Left to itself, Alembic commits each step on SQLite, and whoever waits
-        # gets in between two of them with an old idea of what is left to do.
+        # One transaction around all steps. By default Alembic commits each step on SQLite. A second process would then start
+        # between two steps with a stale list of what is left to do.
         with _MIGRATING, self.as_owner() as connection:
             if not self.sqlite:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7320031)"))
@@ -118,7 +118,7 @@ class Database:
 
 
 def _private(file: Path) -> None:
-    """Make the database's file for its owner alone, whatever the umask; SQLite gives its journals the same rights."""
+    """Make the database's file for its owner alone, under any umask; SQLite gives its journals the same rights."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with suppress(PermissionError):  # Whose file it is decides; its owner has been here before.
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))

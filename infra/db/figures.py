@@ -26,7 +26,7 @@ class Figures:
     troubles: dict[str, int]
     """By trouble code."""
     due: dict[str, tuple[int, float]]
-    """By lane, what is due and nobody works on."""
+    """By lane, what is due and not leased."""
     leases: int
     reviews: tuple[int, float]
     outbox: dict[str, tuple[int, float]]
@@ -40,9 +40,9 @@ class Figures:
     processes: dict[str, int]
     """By kind, processes of ours heard of lately."""
     canary: float | None
-    """Seconds since a canary came through; None if nobody remembers."""
+    """Seconds since a canary came through; None if that is not recorded."""
     unmapped: dict[str, tuple[int, float]] = field(default_factory=dict)
-    """By hospital, messages that wait for somebody to map a code."""
+    """By hospital, messages that wait for a person to map a code."""
 
 
 def figures(session: Session, now: datetime) -> Figures:
@@ -63,7 +63,7 @@ def figures(session: Session, now: datetime) -> Figures:
         troubles=_counted(session, sa.select(rx.trouble, count).where(is_open, rx.trouble != "").group_by(rx.trouble)),
         due={lane: (n, age(since)) for lane, n, since in session.execute(
             sa.select(rx.lane, count, sa.func.min(rx.wake_at)).where(rx.wake_at <= now, free).group_by(rx.lane))},
-        # Whoever is worked on is due or has a clock running, and of those there is an index.
+        # A prescription that is worked on is due or has a deadline; there is an index of those.
         leases=session.scalar(sa.select(count).where(rx.wake_at.is_not(None), rx.lease_until >= now)) or 0,
         reviews=(by_status.get(Status.IN_REVIEW, 0), age(reviewing)),
         outbox={partner: (n, age(since)) for partner, n, since in session.execute(

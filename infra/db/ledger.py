@@ -1,7 +1,7 @@
-"""The ledger: postings and their transfers, append-only, and what they come to.
+"""The ledger: postings and their transfers, append-only, and their totals.
 
-Release 0.1 wrote a posting as entries (an account and a signed amount) that sum to zero; those rows stay as they are, and
-workers of that release that still run go on writing them. `SIDES` is both, as entries.
+Release 0.1 wrote a posting as entries (an account and a signed amount) that sum to zero. Those rows stay, and workers of
+that release that still run go on writing them. `SIDES` is both, as entries.
 """
 
 from collections import defaultdict

@@ -17,7 +17,7 @@ _WAITS = sa.text(f"waiting_message.state = '{WAITING}'")
 
 
 class Code(Protocol):
-    """A hospital's own code that stands for none of ours yet (`adapters.messages.Unmapped` is one)."""
+    """A hospital's own code that is not mapped to ours yet (`adapters.messages.Unmapped` is one)."""
 
     @property
     def table(self) -> str: ...
@@ -61,7 +61,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A code somebody must map, and what waits for it."""
+    """A code that a person must map, and what waits for it."""
 
     hospital: str
     table: str
@@ -135,7 +135,7 @@ def queue(session: Session, hospital: str = "") -> list[Waiting]:
 
 
 def wanted(session: Session) -> list[Wanted]:
-    """Codes that somebody must map, by hospital, the one most messages wait for first."""
+    """Codes that a person must map, by hospital, the one most messages wait for first."""
     codes: dict[tuple[str, str, str], Wanted] = {}
     for message in queue(session):
         for code in set(message.missing):

@@ -48,7 +48,7 @@ def main() -> int:
     db = Database(owner or application)
     try:
         db.migrate()
-        configure(settings.log_level)  # The migration tool brings a logging set-up of its own.
+        configure(settings.log_level)  # The migration tool configures logging too.
         if owner and not db.sqlite:
             role = sa.make_url(application).username
             if not role:

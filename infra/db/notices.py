@@ -13,7 +13,7 @@ class NoticeKind(StrEnum):
     """What a notice is about, and what its `subject` and `detail` hold."""
 
     FILE_PARKED = "file_parked"
-    """A file in a hospital's box that nobody could take: its mark, and why (a code of `domain.words.PARKED`)."""
+    """A file in a hospital's box that could not be taken: its mark, and why (a code of `domain.words.PARKED`)."""
     MESSAGE_SHAPE = "message_shape"
     """A hospital's messages have changed their shape: an element, and `new` or `gone`."""
     QUOTE_LEFT_OUT = "quote_left_out"

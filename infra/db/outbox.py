@@ -55,8 +55,8 @@ def waited_for(session: Session, at: datetime) -> list[str]:
 def take(session: Session, partner: str, *, at: datetime, lease: timedelta, limit: int) -> list[Parcel]:
     """Parcels to a partner that are due, oldest first; they are due again after `lease` unless delivered by then.
 
-    Of those about one prescription only the oldest undelivered one goes: a newer word must not be overtaken by an
-    older one, whoever else is delivering.
+    Of the parcels about one prescription only the oldest undelivered one goes. A newer report must not overtake an older one
+    that another worker delivers.
     """
     rows = run(session, _DUE, {"to": partner, "at": at, "most": limit}).all()
     if rows:

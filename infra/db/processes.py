@@ -30,8 +30,10 @@ class Process:
 
 
 def lock(session: Session) -> None:
-    """Wait until nobody else is joining, beating or leaving; until the end of the transaction. SQLite has one writer
-    anyway, from the first use of the connection on."""
+    """Lock joining, beating and leaving until the end of the transaction.
+
+    SQLite has one writer anyway, from the first use of the connection on.
+    """
     if session.connection().dialect.name == "postgresql":
         session.execute(sa.text("SELECT pg_advisory_xact_lock(7320032)"))
 

@@ -17,21 +17,21 @@ class Queue:
     """What is due, as one worker sees it."""
 
     due: int
-    """Nobody works on them. Counted up to a full batch for each worker: more change no decision."""
+    """Not leased. Counted up to a full batch for each worker: a higher count changes no decision."""
     workers: int
     """Alive, the one who looks among them."""
     leased: int = 0
-    """Due still, and somebody works on them; 0 where it decides nothing."""
+    """Due still, and leased; 0 where it decides nothing."""
     own: int = 0
     """Of these, the looking worker's own."""
 
 
 def portion(queue: Queue, room: int, slow: int = 0) -> int:
-    """How many of those due a worker with room for so many may lease; `slow` of its own only wait for a partner.
+    """How many of the due rows a worker with this room may lease; its `slow` ones only wait for a partner.
 
-    Work for all is leased in full batches. What is less is divided: a share is what is due or under way over the number of
-    workers, and who has as much already leaves the rest to the others. A share is at least a quarter of the room: a batch
-    costs Prefect the same whatever its size. Whoever has least may always take something, so nothing due lies idle.
+    If there is enough for all, full batches are leased. Otherwise what is due or under way is divided by the number of
+    workers. A worker that has its share leaves the rest. A share is at least a quarter of the room, because a batch
+    costs Prefect the same at any size. The worker with the least may always take something, so nothing due lies idle.
     """
     if queue.workers <= 1 or queue.due >= queue.workers * room:
         return min(queue.due, room)

@@ -82,7 +82,7 @@ def assign(session: Session, prescription_id: str, pharmacist: str, *, at: datet
 
 def decide(session: Session, prescription_id: str, pharmacist: str, *, decision: str, codes: list[str], text: str,
            reasons: dict[str, Any], request_sha256: str, at: datetime) -> None:
-    """Record a decision. Raises `StaleStatus` if the claim has passed to somebody else in this instant."""
+    """Record a decision. Raises `StaleStatus` if the assignment has passed to another pharmacist meanwhile."""
     decided = run(session, _DECIDE, {
         "id": prescription_id, "who": pharmacist, "new_decision": decision, "new_codes": codes, "new_text": text,
         "new_reasons": reasons, "new_request_sha256": request_sha256, "new_decided_at": at})

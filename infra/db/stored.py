@@ -1,7 +1,7 @@
 """Domain values stored as JSON: each document names its version, and every version ever written stays readable.
 
-A kind has one writer, of its newest version, and for each older version a pure function that makes a document of the next
-version from it. A change of a stored type needs a new version here: `tests/infra/db/test_stored.py` says so when it is missing.
+A kind has one writer, of its newest version. For each older version a pure function makes the document of the next version.
+A change of a stored type needs a new version here; `tests/infra/db/test_stored.py` fails if it is missing.
 """
 
 import json

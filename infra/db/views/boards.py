@@ -39,7 +39,7 @@ from infra.db.rows import (
 
 OPEN = tuple(status for status in Status if status not in FINAL)
 GRACE = timedelta(seconds=60)
-"""So long something may be due before somebody should look."""
+"""So long something may be due before a person should look."""
 LASTING = 5
 """Failed attempts after which even a passing trouble needs a person; the same as `tasks.line.RED_AFTER`."""
 SHOWN = 20
@@ -405,8 +405,8 @@ def _money(session: Session, day: date) -> DayMoney:
         .where(PostingRow.day == day).group_by(PostingRow.kind))}
     sums: dict[str, int] = defaultdict(int)
     if kinds:
-        # A day's postings lie together: told where in so many words (a plan for any two parameters would not know how
-        # near they are), PostgreSQL reads that stretch of the ledger and not all of it.
+        # A day's postings lie together. With the dates as literals PostgreSQL reads only that part of the ledger. A generic
+        # plan for two parameters does not know how near they are.
         first, last = min(first for _, first, _ in kinds.values()), max(last for _, _, last in kinds.values())
         stretch = SIDES.c.posting_id.between(sa.literal(first, literal_execute=True), sa.literal(last, literal_execute=True))
         for account, amount in session.execute(

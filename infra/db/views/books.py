@@ -219,5 +219,5 @@ def ready(session: Session) -> str:
 
 
 def _columns(table: Any, *names: str) -> sa.Select[*tuple[Any, ...]]:
-    """Only these columns: whole rows hold documents nobody asked for."""
+    """Only these columns: whole rows hold documents that are not needed here."""
     return sa.select(*(getattr(table, name) for name in names))

@@ -48,7 +48,7 @@ class Dossier:
     """Who must act."""
     stage: str
     deadline: Deadline
-    """What ends the stay in this status when nobody moves it."""
+    """What ends the stay in this status when no one acts."""
     waiting_for: str
     wake_at: datetime | None
     trouble: str
@@ -145,7 +145,7 @@ def chain_of(session: Session, prescription_id: str) -> tuple[PrescriptionRow | 
         chain = list(session.scalars(sa.select(HistoryRow).where(HistoryRow.prescription_id == prescription_id)
                                      .order_by(HistoryRow.seq).execution_options(populate_existing=True)))
         broken = verify(chain, row)
-        # Between the two queries somebody may have written on: only what stays broken is broken.
+        # A row may have been written between the two queries: only a chain that stays broken is broken.
         if broken is None or session.scalar(sa.select(PrescriptionRow.version).where(
                 PrescriptionRow.id == prescription_id)) == version:
             break

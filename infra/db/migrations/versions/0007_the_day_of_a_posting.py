@@ -14,8 +14,8 @@ FROM_HOSPITALS = "source LIKE 'hospital:%'"
 
 
 def upgrade() -> None:
-    # Empty where the release before, which knows no days, has posted. Filled in for today's board and no further: while
-    # this runs, nobody can post.
+    # Empty where the release before has posted, which knows no days. Filled in for today's board only. No process can post
+    # while this runs.
     op.add_column('posting', sa.Column('day', sa.Date(), nullable=True))
     recent = sa.bindparam('since', datetime.now(UTC) - timedelta(days=2), infra.db.engine.UtcDateTime(timezone=True))
     op.get_bind().execute(sa.text("""
