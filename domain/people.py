@@ -65,6 +65,7 @@ class Capability(StrEnum):
     MAP_CODES = "map_codes"
     SEE_MONEY = "see_money"
     RESOLVE_DIFFERENCES = "resolve_differences"
+    CLOSE_NOTICES = "close_notices"
     DRAW_SAMPLES = "draw_samples"
     EXPORT_HISTORIES = "export_histories"
     VERIFY_HISTORIES = "verify_histories"
@@ -93,8 +94,8 @@ GRANTS: Mapping[Role, frozenset[Capability]] = {
     Role.COURIER: _EVERYBODY | {_C.DELIVER},
     Role.VILLAGE_DOCTOR: _EVERYBODY | {_C.SEE_PRESCRIPTION, _C.SEE_PATIENT, _C.CHOOSE_PHARMACY, _C.HAND_OVER, _C.DELIVER},
     Role.OPERATOR: _EVERYBODY | {_C.SEE_QUEUE, _C.SEE_PRESCRIPTION, _C.FIND_PRESCRIPTIONS, _C.SEE_RUNS, _C.SEE_BOARD,
-                                 _C.SEE_FIGURES, _C.SEE_METRICS, _C.SEE_MESSAGES, _C.REDRIVE, _C.MAP_CODES, _C.SEE_MONEY,
-                                 _C.EXPORT_HISTORIES, _C.VERIFY_HISTORIES},
+                                 _C.SEE_FIGURES, _C.SEE_METRICS, _C.SEE_MESSAGES, _C.REDRIVE, _C.MAP_CODES,
+                                 _C.CLOSE_NOTICES, _C.SEE_MONEY, _C.EXPORT_HISTORIES, _C.VERIFY_HISTORIES},
     Role.INTEGRATION_ENGINEER: _EVERYBODY | {_C.SEE_MESSAGES},
     Role.AUDITOR: _EVERYBODY | {_C.SEE_PRESCRIPTION, _C.FIND_PRESCRIPTIONS, _C.SEE_MONEY, _C.SEE_FIGURES, _C.DRAW_SAMPLES,
                                 _C.EXPORT_HISTORIES, _C.VERIFY_HISTORIES, _C.READ_ACCESS_LOG, _C.RESOLVE_DIFFERENCES},
@@ -244,6 +245,7 @@ CAPABILITIES: Mapping[str, Two] = {
     Capability.MAP_CODES: Two("对照医院编码", "map a hospital's codes"),
     Capability.SEE_MONEY: Two("查看资金账目", "see money"),
     Capability.RESOLVE_DIFFERENCES: Two("处理对账差异", "resolve a difference"),
+    Capability.CLOSE_NOTICES: Two("标记提示为已处理", "mark a notice as dealt with"),
     Capability.DRAW_SAMPLES: Two("抽取样本", "draw a sample"),
     Capability.EXPORT_HISTORIES: Two("导出处方履历", "export a prescription's history"),
     Capability.VERIFY_HISTORIES: Two("校验履历链", "verify histories"),

@@ -171,7 +171,7 @@ class FromDatabase(Collector):
                   "partner", figures.unknown_effects)
         yield _by("sanyi_discrepancies", "Differences between two books found in the last seven days, by kind.",
                   "kind", figures.discrepancies)
-        yield _by("sanyi_notices", "What partners sent or left in the last seven days that a person should look at, by kind.",
+        yield _by("sanyi_notices", "Open notices of the last seven days about what partners sent or left, by kind.",
                   "kind", figures.notices)
         yield _by("sanyi_processes", "Processes of ours that are alive, by kind.", "kind", figures.processes)
         if figures.canary is not None:

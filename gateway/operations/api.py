@@ -5,20 +5,21 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 
 from domain.errors import Refused
 from domain.people import Capability, Person
 from gateway.web.access import Desk, denied
 from gateway.web.errors import json_answer, unknown_prescription
 from gateway.web.threads import PeoplesRoute
-from infra.db import prescriptions, views
+from infra.db import notices, prescriptions, views
 from tasks.city import City
 from tasks.review import review_page_facts
 from tasks.upkeep import redrive
 
 Limit = Annotated[int, Query(ge=1, le=2000)]
 Id = Annotated[int, Query(ge=0, le=2**31 - 1)]
+Number = Annotated[int, Path(ge=0, le=2**31 - 1)]
 
 
 def operations_api(city: City, desk: Desk) -> APIRouter:
@@ -29,6 +30,7 @@ def operations_api(city: City, desk: Desk) -> APIRouter:
     MaySeeMoney = Annotated[Person, Depends(desk.may(Capability.SEE_MONEY))]
     MayVerify = Annotated[Person, Depends(desk.may(Capability.VERIFY_HISTORIES))]
     MayRedrive = Annotated[Person, Depends(desk.may(Capability.REDRIVE))]
+    MayCloseNotices = Annotated[Person, Depends(desk.may(Capability.CLOSE_NOTICES))]
     MaySee = Annotated[Person, Depends(desk.may(Capability.SEE_PRESCRIPTION))]
     MayExport = Annotated[Person, Depends(desk.may(Capability.EXPORT_HISTORIES))]
     MaySeeRuns = Annotated[Person, Depends(desk.may(Capability.SEE_RUNS))]
@@ -66,12 +68,17 @@ def operations_api(city: City, desk: Desk) -> APIRouter:
         return read(lambda session: views.discrepancies(session, before, limit))
 
     @door.get("/ops/notices")
-    def notices(_: MaySeeBoard, before: Id | None = None, limit: Limit = 500) -> Response:
+    def noticed(_: MaySeeBoard, before: Id | None = None, limit: Limit = 500) -> Response:
         return read(lambda session: views.notices(session, before, limit))
 
     @door.get("/ops/reconciliations")
     def reconciliations(_: MaySeeMoney, before: Id | None = None, limit: Limit = 500) -> Response:
         return read(lambda session: views.reconciliations(session, before, limit))
+
+    @door.post("/ops/notices/{number}/closed")
+    def notice_closed(number: Number, who: MayCloseNotices) -> Response:
+        close_notice(city, number, who)
+        return json_answer({"id": number})
 
     @door.post("/ops/rx/{rx_id}/wake")
     def woken(rx_id: str, who: MayRedrive) -> Response:
@@ -121,3 +128,12 @@ def wake(city: City, rx_id: str, operator: Person) -> str:
         raise unknown_prescription() from None
     except Refused:
         raise denied(409, "not_open", "处方已结束", "nothing is owed any more") from None
+
+
+def close_notice(city: City, number: int, operator: Person) -> None:
+    """Mark a notice as dealt with, by whom and when. The first person to do so stays written."""
+    with city.db.transaction("notice.closed") as session:
+        try:
+            notices.close(session, number, by=operator.id, at=city.now())
+        except KeyError:
+            raise denied(404, "unknown_notice", "没有这条提示", "no such notice") from None

@@ -1,6 +1,6 @@
 """What operators open: the board, the prescriptions, one prescription's story, a run. Pharmacists may open the last two."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -9,16 +9,19 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from domain.lifecycle import Status
 from domain.people import Capability, Person
-from gateway.operations.api import dossier_of, wake
+from gateway.operations.api import Number, close_notice, dossier_of, wake
 from gateway.web.access import Desk, denied
 from gateway.web.render import RX_ID, Pages
 from gateway.web.sign_in import home_of
 from gateway.web.threads import PeoplesRoute
-from infra.db import audits, mapping, views
+from infra.db import Session, audits, mapping, notices, views
 from tasks.city import City
 
 PAGE = 50
 """Prescriptions on one page of a list."""
+NOTICES = 6
+"""Notices of a kind on the board."""
+NOTICES_SHOWN = timedelta(days=7)
 
 
 def operations_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
@@ -28,7 +31,9 @@ def operations_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
     MayFind = Annotated[Person, Depends(desk.may(Capability.FIND_PRESCRIPTIONS))]
     MaySee = Annotated[Person, Depends(desk.may(Capability.SEE_PRESCRIPTION))]
     MaySeeRuns = Annotated[Person, Depends(desk.may(Capability.SEE_RUNS))]
+    MaySeeBoard = Annotated[Person, Depends(desk.may(Capability.SEE_BOARD))]
     MayRedrive = Annotated[Person, Depends(desk.may(Capability.REDRIVE))]
+    MayCloseNotices = Annotated[Person, Depends(desk.may(Capability.CLOSE_NOTICES))]
 
     @door.get("/")
     def board(request: Request, who: Anybody) -> Response:
@@ -36,7 +41,16 @@ def operations_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
             return RedirectResponse(home_of(who), 303)
         with city.db.reading() as session:
             return pages.html(request, "operations/board.html", board=views.board(session, city.now(), city.policy),
-                              unmapped=mapping.count_waiting(session), notices={}, dealt_with=[])
+                              unmapped=mapping.count_waiting(session), **_notices(session, city.now() - NOTICES_SHOWN))
+
+    @door.post("/notices/{number}/closed")
+    def notice_closed(number: Number, who: MayCloseNotices) -> Response:
+        close_notice(city, number, who)
+        return RedirectResponse("/", 303)
+
+    @door.get("/notices/{number}/closed")
+    def after_notice(number: Number, _: MaySeeBoard) -> Response:
+        return RedirectResponse("/", 303)
 
     @door.get("/rx")
     def find(request: Request, _: MayFind, q: str = "", status: Annotated[list[str], Query()] = [],  # noqa: B006
@@ -81,6 +95,12 @@ def operations_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
         return pages.html(request, "operations/run.html", run_id=run_id, hops=hops)
 
     return door
+
+
+def _notices(session: Session, since: datetime) -> dict[str, Any]:
+    """The notices on the board: by the concern they belong to, and those that were dealt with."""
+    waiting = {f"notice:{kind}": notices.open_since(session, kind, since, NOTICES) for kind in notices.NoticeKind}
+    return {"notices": waiting, "closed_notices": notices.closed_since(session, since, NOTICES)}
 
 
 def _mark(before: str) -> tuple[datetime, str] | None:

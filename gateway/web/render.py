@@ -80,7 +80,8 @@ class Pages:
             run_address=_run_address(self._settings), failed=_failed, trouble=views.trouble_words,
             happening=lambda row: say(self.happening(row)), waiting=lambda stored: say(names.waiting(stored, self.partner)),
             actor=lambda text: say(words.actor(text)), partner=lambda slug: say(self.partner(slug)), partner_names=self.partner,
-            frequency=lambda code: say(self.frequency(code)))
+            frequency=lambda code: say(self.frequency(code)),
+            detail=lambda notice: say(views.DETAILS[notice.kind].get(notice.detail, Two(notice.detail, ""))))
         environment.filters.update(
             yuan=yuan, number=words.number, at=self._at, clock=self._clock, left=self._left,
             iso=lambda value: words.moment(value).isoformat(),

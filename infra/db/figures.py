@@ -74,7 +74,7 @@ def figures(session: Session, now: datetime) -> Figures:
         discrepancies=_counted(session, sa.select(DiscrepancyRow.kind, count).where(
             DiscrepancyRow.found_at > now - RECENT).group_by(DiscrepancyRow.kind)),
         notices=_counted(session, sa.select(NoticeRow.kind, count).where(
-            NoticeRow.noted_at > now - RECENT).group_by(NoticeRow.kind)),
+            NoticeRow.noted_at > now - RECENT, NoticeRow.closed_at.is_(None)).group_by(NoticeRow.kind)),
         processes=_alive(session, now),
         canary=age(sang) if (sang := canary.last(session)) else None,
         unmapped={hospital: (n, age(since)) for hospital, (n, since) in mapping.count_waiting(session).items()},

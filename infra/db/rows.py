@@ -468,6 +468,9 @@ class NoticeRow(Base):
     subject: Mapped[str] = mapped_column(sa.String(80))
     detail: Mapped[str] = mapped_column(sa.String(80))
     noted_at: Mapped[datetime]
+    closed_by: Mapped[str | None] = mapped_column(sa.String(80))
+    """Who has dealt with it; None while it waits for a person."""
+    closed_at: Mapped[datetime | None]
 
     __table_args__ = (
         sa.UniqueConstraint("kind", "partner", "subject"),

@@ -23,8 +23,9 @@ from domain.people import (
 
 ACTS = {
     Capability.CLAIM_REVIEW, Capability.DECIDE_REVIEW, Capability.SECOND_CHECK, Capability.REDRIVE, Capability.MAP_CODES,
-    Capability.RESOLVE_DIFFERENCES, Capability.CORRECT_PRESCRIPTION, Capability.CHOOSE_PHARMACY, Capability.FILL_ORDERS,
-    Capability.HAND_OVER, Capability.DELIVER, Capability.MANAGE_PEOPLE, Capability.MANAGE_TOKENS, Capability.KEEP_OWN_ACCOUNT,
+    Capability.CLOSE_NOTICES, Capability.RESOLVE_DIFFERENCES, Capability.CORRECT_PRESCRIPTION, Capability.CHOOSE_PHARMACY,
+    Capability.FILL_ORDERS, Capability.HAND_OVER, Capability.DELIVER, Capability.MANAGE_PEOPLE, Capability.MANAGE_TOKENS,
+    Capability.KEEP_OWN_ACCOUNT,
 }
 
 

@@ -53,7 +53,9 @@ def city(tmp_path_factory) -> Iterator[Full]:
         mapping.accept(session, mapping.Mapped(hospital=HOSPITAL, table="drug", theirs="W2", name="二甲双胍", ours="D001",
                                                accepted_by="O001", accepted_at=line.city.now()))
         for kind, detail in ((notices.NoticeKind.FILE_PARKED, "untaken"), (notices.NoticeKind.MESSAGE_SHAPE, "new")):
-            notices.note(session, kind=kind, partner=HOSPITAL, subject="Patient.contact", detail=detail, at=line.city.now())
+            for subject in ("first", "second"):
+                notices.note(session, kind=kind, partner=HOSPITAL, subject=subject, detail=detail, at=line.city.now())
+        notices.close(session, 1, by="O001", at=line.city.now())
     tell(line.city, mine, item=TOLD_OF_ITEM, **TOLD, patient={"allergy_words": ("青霉素",), "pregnancy_weeks": 9})
     line.to_settled(settled)
     line.payer.silent = True

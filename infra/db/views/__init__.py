@@ -5,6 +5,7 @@ grows as a whole: docs/explanation/history.md.
 """
 
 from infra.db.views.boards import (
+    DETAILS,
     DIFFERENCES,
     LASTING,
     NOTICES,
@@ -31,6 +32,7 @@ from infra.db.views.books import (
 from infra.db.views.dossiers import Dossier, dossier, history_export, listed, run, search
 
 __all__ = [
+    "DETAILS",
     "DIFFERENCES",
     "LASTING",
     "NOTICES",

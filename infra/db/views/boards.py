@@ -354,7 +354,8 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
     notice = NoticeRow
     for notice_kind, words in NOTICES.items():
         yield from _cases(
-            session, f"notice:{notice_kind}", words, sa.and_(notice.noted_at > week_ago, notice.kind == notice_kind),
+            session, f"notice:{notice_kind}", words, sa.and_(
+                notice.noted_at > week_ago, notice.closed_at.is_(None), notice.kind == notice_kind),
             of=sa.literal(""), since=notice.noted_at, note=(notice.kind, notice.partner, notice.subject, notice.detail),
             written=_notice_words)
 

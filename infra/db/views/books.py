@@ -194,9 +194,9 @@ def discrepancies(session: Session, before: int | None, limit: int) -> list[Plai
 
 
 def notices(session: Session, before: int | None, limit: int) -> list[Plain]:
-    """What partners sent or left that a person should look at, the newest first; `before` is the id of the last one seen."""
+    """Every notice, open or closed, the newest first; `before` is the id of the last one seen."""
     rows = sa.select(NoticeRow).order_by(NoticeRow.id.desc()).limit(limit)
-    return [picked(row, "id", "kind", "partner", "subject", "detail", "noted_at")
+    return [picked(row, "id", "kind", "partner", "subject", "detail", "noted_at", "closed_by", "closed_at")
             for row in session.scalars(rows if before is None else rows.where(NoticeRow.id < before))]
 
 

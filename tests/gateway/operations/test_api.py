@@ -4,18 +4,21 @@ import asyncio
 import hashlib
 import html
 import json
+import re
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from domain.orders import OrderStatus
-from infra.db import views
-from infra.db.notices import NoticeKind, note
+from infra.db import figures, views
+from infra.db.notices import NoticeKind, close, note
 from tasks.city import City
 from tasks.line import hop
 from tasks.settlement import reconcile_day
-from tests.support.city import Clock, admit, cancel_by_hospital, pass_review, rxno, say
+from tests.support.city import OPERATOR_TOKEN, Clock, admit, cancel_by_hospital, pass_review, rxno, say
+
+ORIGIN = {"Origin": "http://testserver"}
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def day(city: City, clock: Clock) -> list[str]:
     return ids
 
 
-def get(client: TestClient, operator: dict[str, str], path: str) -> object:
+def get(client: TestClient, operator: dict[str, str], path: str) -> Any:
     answer = client.get(f"/api/ops/{path}", headers=operator)
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -196,23 +199,72 @@ def test_notices_are_listed_apart_from_the_discrepancies(
     assert get(client, operator, "discrepancies") == []
 
 
-@pytest.mark.parametrize(("kind", "subject", "detail", "shown"), [
-    (NoticeKind.FILE_PARKED, "0123abcd", "untaken", "jinan_county 0123abcd: 不是可读取的文件类型 a kind of file nobody reads"),
-    (NoticeKind.MESSAGE_SHAPE, "Patient.language", "gone", "jinan_county Patient.language: 不再出现 gone"),
-    (NoticeKind.QUOTE_LEFT_OUT, "2026-11-22:CHN-01:AK02", "stores[1].minutes",
-     "jinan_county 2026-11-22:CHN-01:AK02: stores[1].minutes"),
+@pytest.mark.parametrize(("kind", "subject", "detail", "shown", "shown_en"), [
+    (NoticeKind.FILE_PARKED, "0123abcd", "untaken", "不是可读取的文件类型", "a kind of file nobody reads"),
+    (NoticeKind.MESSAGE_SHAPE, "Patient.language", "gone", "不再出现", "gone"),
+    (NoticeKind.QUOTE_LEFT_OUT, "2026-11-22:CHN-01:AK02", "stores[1].minutes", "stores[1].minutes", "stores[1].minutes"),
 ])
 def test_a_notice_is_on_the_board_in_both_languages(
         client: TestClient, operator: dict[str, str], city: City, clock: Clock, kind: NoticeKind, subject: str,
-        detail: str, shown: str) -> None:
+        detail: str, shown: str, shown_en: str) -> None:
     with city.db.transaction() as session:
         note(session, kind=kind, partner="jinan_county", subject=subject, detail=detail, at=clock.at)
 
     zh, en = (html.unescape(client.get("/", headers=operator | {"Accept-Language": language}).text) for language in ("zh", "en"))
 
     _, what, what_en, cure, cure_en = views.NOTICES[kind]
-    assert [text for text in (what, cure, shown) if text not in zh] == []
-    assert [text for text in (what_en, cure_en, shown) if text not in en] == []
+    assert [text for text in (what, cure, subject, shown) if text not in zh] == []
+    assert [text for text in (what_en, cure_en, subject, shown_en) if text not in en] == []
+
+
+@pytest.fixture
+def notice(city: City, clock: Clock, client: TestClient, operator: dict[str, str]) -> int:
+    """The number of one of two notices, of which the other stays open."""
+    with city.db.transaction() as session:
+        for mark in ("0123abcd", "89abcdef"):
+            note(session, kind=NoticeKind.FILE_PARKED, partner="jinan_county", subject=mark, detail="broke", at=clock.at)
+    return int(get(client, operator, "notices")[0]["id"])
+
+
+def test_a_notice_that_was_dealt_with_leaves_the_board_and_keeps_who_and_when(
+        client: TestClient, operator: dict[str, str], city: City, clock: Clock, notice: int) -> None:
+    client.post("/sign-in", data={"code": OPERATOR_TOKEN}, headers=ORIGIN)
+    forms = re.findall(r'action="(/notices/\d+/closed)"', client.get("/").text)
+    assert f"/notices/{notice}/closed" in forms
+    clock.advance(minutes=5)
+
+    assert client.post(f"/notices/{notice}/closed", headers=ORIGIN).headers["location"] == "/"
+
+    newest, older = get(client, operator, "notices")
+    assert (newest["closed_by"], newest["closed_at"]) == ("O001", clock.at.isoformat())
+    assert (older["closed_by"], older["closed_at"]) == (None, None)
+    page = client.get("/").text
+    assert len(re.findall(r'action="/notices/\d+/closed"', page)) == len(forms) - 1
+    assert re.search(r"最近处理的提示.*89abcdef.*O001", page, re.DOTALL)
+    [concern] = [concern for concern in get(client, operator, "board")["concerns"] if concern["kind"] == "notice:file_parked"]
+    assert concern["count"] == 1
+    with city.db.reading() as session:
+        assert figures.figures(session, clock.at).notices == {"file_parked": 1}
+
+
+def test_whoever_dealt_with_a_notice_first_stays_written(
+        client: TestClient, operator: dict[str, str], city: City, clock: Clock, notice: int) -> None:
+    with city.db.transaction() as session:
+        close(session, notice, by="O002", at=clock.at)
+    clock.advance(minutes=5)
+
+    assert client.post(f"/api/ops/notices/{notice}/closed", headers=operator).status_code == 200
+
+    assert get(client, operator, "notices")[0]["closed_by"] == "O002"
+
+
+def test_only_who_works_the_board_closes_a_notice_that_there_is(
+        client: TestClient, operator: dict[str, str], pharmacist: dict[str, str], notice: int) -> None:
+    answers = [client.post(f"/api/ops/notices/{number}/closed", headers=headers).status_code
+               for number, headers in ((notice, pharmacist), (notice, {}), (10**6, operator), (10**18, operator))]
+    assert answers == [403, 401, 404, 422]
+    assert client.get(f"/notices/{notice}/closed", headers=operator).headers["location"] == "/"
+    assert [entry["closed_by"] for entry in get(client, operator, "notices")] == [None, None]
 
 
 def test_the_board_is_plain_data_too(client: TestClient, operator: dict[str, str], day: list[str]) -> None:
