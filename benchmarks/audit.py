@@ -1,10 +1,11 @@
 """CPU-ms per audit of a prescription with five lines, beside reading the same prescription from its stored JSON.
 
-An audit is what happens between the loaded prescription and its findings: the case is made, all rules run over it. The baseline
-is what every step does before anything else, so the ratio says what the rules add; it has nothing of the audit in it. Both take
-their turns in the same rounds of the same process, and the quickest round of each counts: what other programs do to the machine
-only ever adds. `ordinary`: every five-line prescription of the ordinary drugs of one
-disease; `recorded`: those with five lines in the recorded corpus, drawn at random, whose findings must still be the same.
+An audit goes from the loaded prescription to its findings: the case is made, and all rules run over it. The baseline is
+what every step does first and has nothing of the audit in it, so the ratio shows what the rules add. Both take turns in
+the same rounds of one process. The quickest round of each counts, because other programs on the machine only add time.
+
+`ordinary`: every five-line prescription of the ordinary drugs of one disease. `recorded`: those with five lines in the
+recorded corpus, drawn at random; their findings must still be the same.
 """
 
 import argparse

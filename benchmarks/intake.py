@@ -34,7 +34,7 @@ TARGET = 2.5
 SLOPE = 1.5
 """CPU per byte of any message over that of the smallest, at most."""
 REFUSAL_SECONDS = 1.0
-"""For whatever somebody sends, up to the size limit and beyond."""
+"""For any bytes a sender may send, up to the size limit and beyond."""
 
 
 @dataclass(frozen=True)

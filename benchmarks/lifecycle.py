@@ -1,21 +1,23 @@
 """The whole line against null partners, beside four baselines and a floor: no orchestrator, stock Prefect, DBOS, Absurd.
 
-Before the clock starts every worker process of every contender takes a few prescriptions from their first step to the last:
-what a process does once (first contact with Prefect, connections, statements made and prepared) is no part of what one costs.
+Before the clock starts, every worker process of every contender takes a few prescriptions from first step to last. What a
+process does once (first contact with Prefect, connections, prepared statements) is no part of what a prescription costs.
+
 Timed: from the start, when every other prescription is due at once, until the last is settled and every message about it
-is delivered. Inside, and the same for all: all steps of `tasks.line`, our own database, the outbox, and what people
-do through the functions the gateway uses (a pharmacist's claim and decision, three signed callbacks of a chain).
-Before, and not timed: the real FHIR intake, once, into a database each contender gets a copy of.
-Each contender has as many worker processes as the machine has cores (`--workers`): ours and (a) share their queue, the
+is delivered. The same for all is inside: all steps of the line, our own database and the outbox. So is what people do
+through the functions the gateway uses: a pharmacist's assignment and decision, three signed callbacks of a chain.
+Not timed: the real FHIR intake, once, into a database of which each contender gets a copy.
+
+Each contender has as many worker processes as the machine has cores (`--workers`). Ours and (a) share their queue, the
 others get an equal part of the prescriptions each. PostgreSQL and the Prefect server are beside them. PostgreSQL runs
-without fsync for all of them: what is compared is CPU, not a disk. Stock Prefect is stock on the client's side only: its
+without fsync for all of them: CPU is compared, not a disk. Stock Prefect is stock on the client's side only: its
 server is ours, tuned by infra/deploy/prefect-server.env, which is in its favour.
 
-The floor (e) is no way to do it: PostgreSQL counts the commits and statements of ours, and raw prepared psycopg does as many on
-the same schema, so it prints what the database and its driver alone would cost (`benchmarks/rig/floor.py`).
+The floor (e) is no way to do the work. PostgreSQL counts the commits and statements of ours, and raw prepared psycopg does
+as many on the same schema. So it prints what the database and its driver alone would cost (`benchmarks/rig/floor.py`).
 
-The machine is shared and twice as slow at one moment as at another: what a fixed piece of work costs is measured all the
-time (`benchmarks/rig/pace.py`), and what the ratio would be at equal pace stands beside it. Targets are judged by the clock.
+A shared machine may be twice as slow at one moment as at another. So a fixed piece of work is timed throughout
+(`benchmarks/rig/pace.py`), and the ratio at equal pace is printed too. Targets are judged by the clock.
 """
 
 import argparse
@@ -51,7 +53,7 @@ NAMES = {"ours": "ours", "lagging": "ours with the window, work first", "prompt"
          "plain": "(a) no orchestrator", "stock": "(b) stock Prefect on our tuned server", "dbos": "(c) DBOS",
          "absurd": "(d) Absurd", "floor": "(e) the floor: as many statements, raw"}
 LIBRARIES = ("dbos", "absurd")
-"""Orchestrators that are libraries on a PostgreSQL database of their own."""
+"""Orchestrators that are libraries on a separate PostgreSQL database."""
 TARGETS = {"plain": 0.9, "stock": 10.0, "dbos": 1.2, "absurd": 0.0}
 """Our prescriptions/s without the window over theirs, at least; nothing was promised of (d)."""
 WINDOWS = {"lagging": (3600.0, 0.8), "prompt": (10.0, 0.5)}

@@ -1,11 +1,11 @@
 """1, 2 and 4 worker processes on one PostgreSQL and one Prefect server share the queue: speed, CPU, nothing claimed twice.
 
-Beside each, as many processes do the same steps without an orchestrator (`plain`, the (a) of `./go bench lifecycle`). A
-machine that has fewer cores than processes, or cores that sleep, makes the same instructions dearer; how dear they were is
-measured all the time by a fixed piece of work (`benchmarks/rig/pace.py`), and CPU is compared in such pieces.
+Beside each, as many processes do the same steps without an orchestrator (`plain`, the (a) of `./go bench lifecycle`). With
+fewer cores than processes, or cores that sleep, the same instructions cost more. A fixed piece of work measures how much
+(`benchmarks/rig/pace.py`), and CPU is compared in such pieces.
 
-Each worker has null partners and null people of its own; who delivers a report plays the people for it. Two claims of
-one prescription at the same time would be two hops that overlap, so that is what is looked for.
+Each worker has its own null partners and null people; the worker that delivers a report plays the people for it. Two leases
+of one prescription at the same time would be two hops that overlap, so the bench looks for overlapping hops.
 """
 
 import argparse
@@ -34,7 +34,7 @@ OVERLAPS = """SELECT count(*) FROM hop a JOIN hop b ON a.prescription_id = b.pre
               AND a.started_at < b.ended_at AND b.started_at < a.ended_at"""
 DOUBLED = """SELECT (SELECT count(*) - count(DISTINCT prescription_id) FROM pharmacy_order)
                   + (SELECT count(*) - count(DISTINCT prescription_id) FROM claim)"""
-"""More than one order or claim of a prescription, where nobody ever said no."""
+"""More than one order or claim of a prescription, although no partner ever refused."""
 
 
 @dataclass(frozen=True)

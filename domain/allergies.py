@@ -25,7 +25,7 @@ _NONE_KNOWN = re.compile(
 def none_known(words: str) -> bool:
     """Whether the answer to the question after allergies is that there are none: 无, 否认药物过敏史, NKDA.
 
-    不详 and 未询问 are none of these: nobody asked.
+    不详 and 未询问 are not such an answer: the patient was not asked.
     """
     answer = normalize("NFKC", words)
     return len(answer) <= MAX_ANSWER and bool(_NONE_KNOWN.fullmatch(re.sub(r"[\s。.!:;,]", "", answer).upper()))

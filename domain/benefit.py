@@ -175,8 +175,8 @@ def _sum(amounts: Iterable[int]) -> Fen:
 def applicable(policy: CityPolicy, level: int, entitlement: Entitlement, disease_code: str) -> BenefitTerms | None:
     """The terms that apply to a claim, or None when the fund pays nothing at all.
 
-    Chronic when the person holds the claimed disease's qualification, else ordinary outpatient (B-44); the
-    ratio is that of `level`, the prescribing hospital's, 1 to 3 (F-07).
+    Chronic when the person is qualified for the claimed disease, else ordinary outpatient (B-44). The ratio is that of
+    `level`, the prescribing hospital's, 1 to 3 (F-07).
     """
     if not entitlement.active:
         return None

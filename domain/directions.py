@@ -1,7 +1,7 @@
 """What prescribers' words plainly say of dose, frequency and route, to compare with the codes beside them.
 
-Only common Chinese phrases are read, and only a plain contradiction counts: words that say several things, or something
-these phrases do not cover, contradict nothing. What is read here never replaces a code.
+Only common Chinese phrases are read, and only a plain contradiction counts. Words that say several things, or use other
+phrases, contradict nothing. What is read here never replaces a code.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Errors say what happens next; the name is the instruction.
 
-Messages hold opaque ids, codes and paths, never anything about a person: they end up in logs,
-in the history of a prescription and in Prefect.
+Messages hold opaque ids, codes and paths, never anything about a person. They end up in logs, in the history of a
+prescription and in Prefect.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from domain.findings import Finding
 
 
 class RxError(Exception):
-    """The root of the six; nobody raises it."""
+    """The root of the six; it is never raised itself."""
 
     def __init__(self, message: str, *, code: str = "") -> None:
         super().__init__(message)
@@ -19,7 +19,7 @@ class RxError(Exception):
 
 
 class Transient(RxError):
-    """Nobody needs to act: the same call may succeed later."""
+    """No action is needed: the same call may succeed later."""
 
 
 class OutcomeUnknown(RxError):
@@ -43,4 +43,4 @@ class NeedsOperator(RxError):
 
 
 class StaleStatus(RxError):
-    """Somebody else moved this prescription first. Read it again."""
+    """Another process or person moved this prescription first. Read it again."""

@@ -94,10 +94,10 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
 }
 """What the `detail` of an event always has: codes, ids, counts, moments (ISO 8601) and amounts (fen).
 
-`findings` are `{code, rule, severity, line}` each; `refused` is how many stores by reason (`domain.ranking.REASONS`);
-`stores` are the first of them as `chain/store:reason`; `silent` and `chain` are chains by slug; `status` and `order_was`
-are an `OrderStatus`, `prescription_was` a `Status`; `cause` is why an order ended (`domain.words.ENDINGS`), `reason` why
-the hospital cancels; `codes` are review items (A-26).
+`findings` are `{code, rule, severity, line}` each. `refused` is how many stores by reason (`domain.ranking.REASONS`);
+`stores` are the first of them as `chain/store:reason`. `silent` and `chain` are chains by slug. `status` and `order_was`
+are an `OrderStatus`, `prescription_was` a `Status`. `cause` is why an order ended (`domain.words.ENDINGS`), `reason` why
+the hospital cancels. `codes` are review items (A-26).
 """
 
 
@@ -129,7 +129,7 @@ class Wait(StrEnum):
     RETURN_WINDOW = "return_window"
     RECONCILIATION = "reconciliation"
     RETRY = "retry"
-    """The next attempt; nobody needs to act."""
+    """The next attempt; no action is needed."""
     PARTNER_WORD = "partner_word"
     """A partner's, on an effect whose outcome is unknown."""
     PERSON_REFUSED = "person_refused"

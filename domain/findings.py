@@ -40,7 +40,7 @@ NOWHERE = Spot()
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found, whoever looks for it: the message checker, the audit or the tie-out.
+    """One fault or remark, from the message checker, the audit or the tie-out.
 
     Holds codes, paths and drug names; never a patient's name, number or address.
     """

@@ -114,7 +114,7 @@ class CityPolicy:
     accept_within: timedelta = timedelta(minutes=10)
     """A pharmacy that has not said yes by then is asked no more (D-12)."""
     ask_again_after: timedelta = timedelta(minutes=10)
-    """Nobody can fill it: ask again after this long."""
+    """No store can fill it: ask again after this long."""
     fulfil_within: timedelta = timedelta(hours=24)
     """From acceptance to dispensing (A-02)."""
     return_window: timedelta = timedelta(hours=1)

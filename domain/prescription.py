@@ -49,9 +49,9 @@ class Approval(StrEnum):
     COVERED = "1"
     """Its conditions are met: the hospital answers for it."""
     NOT_COVERED = "0"
-    """They are not met, or nobody looked: own expense if the drug is restricted."""
+    """They are not met, or were not checked: own expense if the drug is restricted."""
     OWN_EXPENSE = "2"
-    """The patient pays, whatever the drug."""
+    """The patient pays, for any drug."""
 
 
 class SkinTestResult(StrEnum):

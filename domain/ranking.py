@@ -75,10 +75,10 @@ def rank(
 ) -> list[Ranked]:
     """Every quote, best first, those that may not be asked last.
 
-    `ceilings` are yuan per counted unit by drug (`Knowledge.ceilings`); `shares` is the share of the area's
-    orders in 30 days of each `chain/store` (D-16), none meaning new; `excluded` holds the (chain, store)
-    pairs that declined. Ties go to the smaller total, then the shorter time, then a hash with `key` (the
-    prescription's id), so that no fixed store wins.
+    `ceilings` are yuan per counted unit by drug (`Knowledge.ceilings`). `shares` is the share of the area's orders in 30 days
+    of each `chain/store` (D-16); a store without one is new. `excluded` holds the (chain, store) pairs that declined.
+    Ties go to the smaller total, then the shorter time. The last tie-break is a hash with `key` (the prescription's id), so
+    that no fixed store wins.
     """
     ranked = [_judge(quote, wanted, policy, ceilings, shares, excluded) for quote in quotes]
     return sorted(ranked, key=lambda ranking: (not ranking.eligible, -ranking.score, ranking.quote.total, ranking.quote.minutes,

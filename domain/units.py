@@ -26,7 +26,7 @@ _FACTORS: Mapping[str, tuple[str, Fraction]] = {
 
 ONE = Fraction(1)
 MOST = 10**9
-"""Numbers from here on are not of this world: no dose, quantity or strength is larger."""
+"""No dose, quantity or strength may be this large or larger."""
 _LEAST_DIGIT, _MOST_DIGITS = -12, 60
 
 

@@ -1,6 +1,6 @@
-"""How Prefect shows one prescription: a run of its own whose task runs are its stages, all of it from its history.
+"""How Prefect shows one prescription: a run whose task runs are its stages, all of it from its history.
 
-Pure functions of history rows: what is drawn twice is the same, and what was never drawn can be drawn later.
+Pure functions of history rows. Drawing twice gives the same run, and a prescription that was never drawn can be drawn later.
 """
 
 from collections import Counter

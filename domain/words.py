@@ -258,10 +258,12 @@ TROUBLES: Mapping[str, Trouble] = {
         Two("在日志中按处方号查找 hop.bug,报告开发人员；修复后点击“立即重试”",
             "find hop.bug with the prescription's id in the log and report it; once mended, wake the prescription")),
 }
-"""By class of the error; some codes have words of their own."""
+"""By class of the error; some codes have their own words."""
 SHARED_TROUBLES = frozenset({"NeedsOperator", "NeedsOperator:no_address", "NeedsOperator:bad_key", "NeedsOperator:wrong_key"})
-"""Troubles that are no single prescription's: all that come the same way have them, until somebody puts it right once. The
-first is what a partner that does not accept our credentials or address comes to."""
+"""Troubles that affect all prescriptions on the same way, until a person fixes the cause once.
+
+The first one stands for every partner that does not accept our credentials or address.
+"""
 EVENTS: Mapping[Event, Two] = {
     Event.RECEIVED: Two("已接收并归档", "received and archived"),
     Event.AUDITED: Two("预审：{findings}", "audit: {findings}"),

@@ -56,7 +56,7 @@ class Line:
         self.update(faults or {})
 
     def update(self, settings: Mapping[str, Any]) -> None:
-        """Change some settings, keep the others. Raises `ValueError` for a fault nobody knows."""
+        """Change some settings, keep the others. Raises `ValueError` for an unknown fault."""
         if unknown := settings.keys() - KNOWN.keys():
             raise ValueError(f"unknown fault: {', '.join(sorted(unknown))}")
         self.settings |= settings
@@ -131,7 +131,7 @@ class Conversation:
         try:
             behind, ahead = await asyncio.open_connection(self.line.host, self.line.port)
         except OSError:
-            _reset(writer)  # Nobody is there; the caller hears it as if it had called directly, only a moment later.
+            _reset(writer)  # The partner is down; the caller sees the same as on a direct call, only a moment later.
             return
         pumps = {asyncio.create_task(_pump(reader, ahead, self._asked)),
                  asyncio.create_task(_pump(behind, writer, self._answered))}
@@ -168,7 +168,7 @@ class Conversation:
                 await _pass(data, onward)
 
     async def _answered(self, data: bytes, onward: asyncio.StreamWriter) -> None:
-        """From behind: the effect has taken place by now, whatever the caller gets to hear of it."""
+        """From behind: the effect has taken place by now, although the caller may see an error."""
         self.now.answered = True
         match self.now.fault:
             case "reset_after":

@@ -58,7 +58,7 @@ class Shape:
     gateways: int = 1
     workers: int = 1
     prefect_apis: int = 0
-    """Replicas of Prefect's API, with its services in a process of their own and Redis between them; 0 is one server."""
+    """Replicas of Prefect's API, with its services in a separate process and Redis between them; 0 is one server."""
     prefect_database_url: str = ""
     """Needed for replicas: postgresql+asyncpg://…"""
     redis_program: str = "/usr/bin/redis-server"
@@ -245,7 +245,7 @@ class SandboxCity:
         return str(run["id"])
 
     def forgotten_run(self) -> str:
-        """A flow run that is due and that nobody will take: Prefect's services must call it Late. Returns its id."""
+        """A flow run that is due and that no worker will take: Prefect's services must call it Late. Returns its id."""
         flow = self.prefect("POST", "/flows/", {"name": "forgotten"})
         due = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
         run = self.prefect("POST", "/flow_runs/", {

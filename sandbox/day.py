@@ -1,8 +1,8 @@
 """The main job: a city's day from hospital to settlement, on real processes, with ordinary faults.
 
-`python -m sandbox.day --prescriptions 60 --seed 1` starts the product and a sandbox city on loopback, sends
-prescriptions, kills the worker once, reconciles the day with the insurance centre, compares every book, and
-says how it ended. Exit code 0 only if every prescription ended as its scenario says and all books agree.
+`python -m sandbox.day --prescriptions 60 --seed 1` starts the product and a sandbox city on loopback. It sends
+prescriptions, kills the worker once, reconciles the day with the insurance centre and compares every book.
+Exit code 0 only if every prescription ended as its scenario says and all books agree.
 With `--live` there is no end: `sandbox.live`.
 """
 
@@ -76,7 +76,7 @@ class Day:
     """Reports each hospital has had."""
     runs: int = 0
     shown: int = 0
-    """Prescriptions that have a run of their own in Prefect."""
+    """Prescriptions that are shown as runs in Prefect."""
     red_runs: list[str] = field(default_factory=list)
     seconds: float = 0.0
     compared: int = 0

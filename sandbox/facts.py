@@ -33,8 +33,10 @@ class Medicine:
     note: str = ""
     """What else is written to this line."""
     approval: str | None = None
-    """hospApprFlag (F-04): `1` the fund's conditions of a restricted drug are met, `0` they are not (or the drug has none),
-    `2` the patient pays; None if the hospital says nothing."""
+    """hospApprFlag (F-04): `1` the fund's conditions of a restricted drug are met, `0` they are not (or the drug has none).
+
+    `2` the patient pays; None if the hospital does not answer.
+    """
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Facts:
     allergy_words: tuple[str, ...] = ()
     """Allergies in words no code stands for."""
     no_known_allergies: bool = False
-    """The doctor asked, and there are none; False with no words: nobody said anything."""
+    """The doctor asked, and there are none; False with no words: the question was not answered."""
 
     @property
     def valid_until(self) -> datetime:

@@ -1,4 +1,4 @@
-"""Faults on demand. The same seed gives the same request the same fault, in whatever order requests arrive."""
+"""Faults on demand. The same seed gives the same request the same fault, in any order of requests."""
 
 import asyncio
 import hashlib
@@ -41,7 +41,7 @@ class Faults:
         self.update(settings or {})
 
     def update(self, settings: Mapping[str, Any]) -> None:
-        """Change some settings, keep the others. Raises `ValueError` for a fault nobody knows."""
+        """Change some settings, keep the others. Raises `ValueError` for an unknown fault."""
         for name in settings:
             if name.removesuffix("_next") not in KNOWN:
                 raise ValueError(f"unknown fault: {name}")
@@ -79,7 +79,7 @@ def by_bytes(method: str, path: str, body: bytes) -> tuple[str, str]:
 
 
 class FaultyLine:
-    """ASGI middleware: the line between a partner and whoever calls it."""
+    """ASGI middleware: the line between a partner and its caller."""
 
     def __init__(self, app: ASGIApp, faults: Faults, key_of: Callable[[str, str, bytes], tuple[str, str]]) -> None:
         self.app = app

@@ -20,7 +20,7 @@ from sandbox.plan import Plan, Planned
 
 FINAL = frozenset({"refused", "returned", "cancelled", "expired"})
 UNANSWERED = 8
-"""Questions without an answer after which nobody will be told where a prescription is."""
+"""Unanswered questions after which the hospital will not learn where a prescription is."""
 
 
 class Hospital:
@@ -229,7 +229,7 @@ class Hospital:
         return self.last_pickup.get(number) != order or (row is not None and row["status"] in FINAL)
 
     def _stays_at_home(self, number: str) -> bool:
-        """Whoever is about to cancel doesn't go to the counter first."""
+        """A patient about to cancel does not go to the counter first."""
         planned = self.planned.get(number)
         return planned is not None and planned.cancel_when == "fulfilling"
 

@@ -1,7 +1,7 @@
-"""A city one can touch: prescriptions come in one by one until Ctrl-C, and people's clocks go at their real pace.
+"""A city to try by hand: prescriptions come in one by one until Ctrl-C, and people's clocks go at their real pace.
 
-Orders go faster than in life, so that one sees them move; nobody is killed. Who opens the pages finds a queue of reviews
-and orders under way, and may be the pharmacist.
+Orders go faster than in life, so that their moves are seen; no process is killed. A visitor finds a queue of reviews and
+orders under way, and may be the pharmacist.
 """
 
 import json
@@ -55,7 +55,7 @@ class Visit:
 
 
 def pharmacists(at_work: int, beginning: int) -> Pharmacists:
-    """Half of the beginning is reviewed at once, so that there are orders; the rest waits for whoever is at work."""
+    """Half of the beginning is reviewed at once, so that there are orders; the rest waits for the visitor to review."""
     return Pharmacists(at_work, beginning // 2)
 
 
@@ -167,7 +167,7 @@ def _where(city: SandboxCity) -> str:
 
 
 class _Line:
-    """The line of progress: in place on a terminal, elsewhere now and then a line of its own."""
+    """The line of progress: in place on a terminal, elsewhere a new line now and then."""
 
     def __init__(self, console: Console) -> None:
         self.text = Text("", no_wrap=True, overflow="ellipsis")

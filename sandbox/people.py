@@ -1,4 +1,4 @@
-"""Fictional people: resident ids with a right check digit and a division nobody is registered in."""
+"""Fictional people: resident ids with a right check digit and a division in which no one is registered."""
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta

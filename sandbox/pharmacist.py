@@ -68,7 +68,7 @@ class Pharmacist:
                 continue
             first_time = self.book.get("abandoned", item["id"]) is None
             if first_time and self.faults.strikes("abandon", item["id"]):
-                # Whoever finds it free again, after the claim has run out, decides it.
+                # Once the assignment has run out, the next pharmacist who takes it decides it.
                 self.book.put("abandoned", item["id"], {"id": item["id"], "pharmacist": self.number})
                 continue
             await asyncio.sleep(self.faults.between(0.1, 0.5, "read", item["id"]) * self.setting.pace)

@@ -1,4 +1,4 @@
-"""A pharmacy chain at work: stock, holds, orders, counter, courier and callbacks. Its wire is somebody else's file."""
+"""A pharmacy chain at work: stock, holds, orders, counter, courier and callbacks. Its wire formats are in other files."""
 
 import asyncio
 import hashlib
@@ -74,8 +74,11 @@ class Chain:
     accepts_later: bool
     """Says yes by callback some time after the order, or at once in its answer."""
     habits: Mapping[str, str] = field(default_factory=dict)
-    """What always happens with a drug: `decline` (takes the order, then says out of stock), `silent`
-    (takes the order and never says a word), `return` (the patient brings it back)."""
+    """What always happens with a drug.
+
+    `decline` (takes the order, then says out of stock), `silent` (takes the order and never reports), `return` (the patient
+    brings it back).
+    """
     detour_minutes: Mapping[str, int] = field(default_factory=dict)
     """Minutes more for drugs that come from the warehouse."""
     hold_minutes: int = 30
@@ -218,7 +221,7 @@ class Pharmacy:
               package: Package) -> Document:
         """Turn a hold into an order; the patient's name and address are used and not kept.
 
-        Every line has its slip, or nobody could write the package.
+        Every line must have its slip, or the package could not be labelled.
         """
         self._release_expired()
         self.book.count("asked", f"order {order_id}")
@@ -279,7 +282,7 @@ class Pharmacy:
         self._keep(order)
 
     def pick_up(self, order_id: str, code: str) -> Document:
-        """The patient at the counter. The code is checked by its digest; nobody told us the code itself."""
+        """The patient at the counter. The code is checked by its digest; the chain never learns the code itself."""
         order = self.find(order_id)
         if order["status"] == OrderStatus.HANDED_OVER:
             return order

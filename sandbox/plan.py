@@ -163,7 +163,7 @@ class Planned:
     facts: Facts
     scenario: str
     cancel_key: str
-    """Key of the message that takes it back; empty if nobody does."""
+    """Key of the message that takes it back; empty if it is not cancelled."""
     cancel_when: CancelWhen | None
     expected_status: frozenset[str]
     expected_money: str
@@ -248,7 +248,7 @@ def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_
     writer = _Writer(seed, senders)
     written = [writer.write(name, now, expiring_seconds) for _, name in ordered]
     planned = [planned for planned, _ in written]
-    # A conflict is about a prescription nobody cancels: its own story must go on undisturbed.
+    # A conflict is sent about a prescription that is not cancelled, so that the two scenarios do not mix.
     conflicts = {planned.facts.hospital: planned.key for planned in planned if planned.scenario == "settled_pickup"}
     broken = [_facts(hospital, f"B{seed:04d}{place:03d}{number:02d}", f"RXB{seed:04d}{place:03d}{number:02d}", ORDINARY[0],
                      person(900 + number, seed, False), now, now, False)
@@ -257,8 +257,10 @@ def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_
 
 
 class Trickle:
-    """Prescriptions without end, after a beginning of some at once: in the shares of a day, and nobody comes twice.
-    The same arguments give the same ones."""
+    """Prescriptions without end, after a beginning of some at once: in the shares of a day, and each patient comes once.
+
+    The same arguments give the same ones.
+    """
 
     def __init__(self, city: str, beginning: int, seed: int, now: datetime, expiring_seconds: int, hospitals: Sequence[str]
                  ) -> None:
@@ -304,7 +306,7 @@ class _Writer:
             issued = now - timedelta(hours=24) + timedelta(seconds=expiring_seconds)
         who = person(number, seed, scenario.near_ankang)
         while who.id_number in self._ids:
-            # In a large city two may have been born on one day under one sequence number: then it is somebody else.
+            # In a large city two may have been born on one day under one sequence number: then it is another person.
             self._stranger += 1
             who = person(self._stranger, seed, scenario.near_ankang)
         self._ids.add(who.id_number)
@@ -316,7 +318,7 @@ class _Writer:
 
 
 def samples(hospital: str, count: int, now: datetime) -> tuple[tuple[Facts, ...], tuple[Document, ...]]:
-    """Ordinary prescriptions for whoever wants to send some by hand, valid for three days, and their patients' registrations."""
+    """Ordinary prescriptions to send by hand, valid for three days, and their patients' registrations."""
     facts, people = [], []
     for number in range(1, count + 1):
         case, who = ORDINARY[(number - 1) % len(ORDINARY)], person(VISITORS + number, 1, False)
@@ -328,7 +330,7 @@ def samples(hospital: str, count: int, now: datetime) -> tuple[tuple[Facts, ...]
 
 
 def _counts(prescriptions: int) -> dict[str, int]:
-    """How many of each scenario; whatever is left over is settled."""
+    """How many of each scenario; the remainder is settled."""
     names = list(SCENARIOS)
     if prescriptions < len(names):
         return {name: int(place < prescriptions) for place, name in enumerate(names)}

@@ -41,7 +41,7 @@ class Child:
 
 
 class Processes:
-    """A set of children. Leaving the `with` block ends every one of them, whatever happened inside."""
+    """A set of children. Leaving the `with` block ends every one of them, also after an error."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
@@ -92,7 +92,7 @@ class Processes:
         again.killed = child.killed
 
     def check(self) -> None:
-        """Raises `ChildDied` if a child has ended that nobody killed."""
+        """Raises `ChildDied` if a child has ended that was not killed on purpose."""
         for child in self._children.values():
             code = child.process.poll()
             if code is not None and not child.down and not (child.errand and code == 0):

@@ -19,7 +19,7 @@ def compare(ledger: Row, prescriptions: Sequence[Row], books: Mapping[str, Row])
 
 
 def doubled(ledger: Row, books: Mapping[str, Row]) -> list[str]:
-    """Everything that took place twice though it was owed once, whoever's book shows it, also across two chains."""
+    """Everything that took place twice though it was owed once, in any book, also across two chains."""
     differences = [f"ledger: {' '.join(key)} posted {number} times" for key, number in Counter(
         (posting["kind"], posting["reference"]) for posting in ledger["postings"]).items() if number > 1]
     differences += [f"fund: {rxno} is settled {number} times" for rxno, number in Counter(

@@ -100,8 +100,8 @@ class NullPayer(FakePayer):
 def null_city(folder: Path, url: str, *, people: bool) -> City:
     """The demo city on a database, on the clock of this machine, with partners that never fail.
 
-    With `people` pharmacists and chains act inside this process as soon as the hospital is told that it is their
-    turn, so they need the outbox to be delivered; without, whoever drives the line calls them in line.
+    With `people`, pharmacists and chains act inside this process when the hospital is told that it is their turn.
+    For that the outbox must be delivered. Without, the contender calls them between two steps.
     """
     made = make_city(folder, url, now=lambda: datetime.now(UTC))
     hospital = NullHospital()
@@ -141,7 +141,7 @@ def _act(city: City, rx_id: str, status: str) -> None:
 
 
 def message(number: int, at: datetime) -> bytes:
-    """A hospital's message of its own, issued at that time: number and prescription are new."""
+    """A hospital's message issued at that time; its number and its prescription's number are new."""
     return bundle(number, at=at)
 
 

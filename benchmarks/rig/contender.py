@@ -1,12 +1,12 @@
-"""One contender as a process of its own: says when it is ready, waits for the start, works until it is stopped.
+"""One contender in a separate process: says when it is ready, waits for the start, works until it is stopped.
 
 It watches its folder for the files `go`, `start` and `stop`, not for signals: a Prefect flow run takes SIGTERM for itself.
-At `go` it warms up with a few prescriptions that count for nobody, from their first step to the last; who has a queue finds
-the others in it once they are due, who has none waits for `start`.
+At `go` it warms up with a few prescriptions that are not counted, from their first step to the last. A contender with a
+queue finds the others in it once they are due; one without waits for `start`.
 
-All of them run the same steps on the same kind of city and deliver the same outbox; they differ in who says what
-comes next. `ours` and `plain` meet pharmacists and chains as the product does, through the queue. `stock`, `dbos`
-and `absurd` call them in line between two steps: they never wait for anybody and write down no hops, which is in their favour.
+All of them run the same steps on the same kind of city and deliver the same outbox. They differ in what decides the next
+step. `ours` and `plain` meet pharmacists and chains as the product does, through the queue. `stock`, `dbos` and `absurd`
+call them between two steps: they never wait for people and write no hops, which is in their favour.
 """
 
 import argparse

@@ -14,8 +14,8 @@ _TICK = os.sysconf("SC_CLK_TCK")
 def cpu_seconds(root: int) -> float:
     """CPU seconds a process and everything it ever started have used.
 
-    A child that has ended counts in its parent (once that has waited for it), so the sum over those alive
-    loses nobody: PostgreSQL's short-lived backends are in its postmaster.
+    A child that has ended counts in its parent, once the parent has waited for it. So the sum over the living processes is
+    complete: PostgreSQL's short-lived backends are in its postmaster.
     """
     alive: dict[int, tuple[int, float]] = {}
     for entry in Path("/proc").iterdir():

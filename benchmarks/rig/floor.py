@@ -1,9 +1,9 @@
 """(e) The floor: as many commits and statements per prescription as ours, with raw prepared psycopg and nothing else.
 
-PostgreSQL counts what ours did (`pg_stat_statements`), by verb. The floor does as many on the same schema: each select reads a
-prescription by its key, with its content; each insert adds a row of history; each update moves a prescription from one version
-to the next, clock and status included. They are spread over as many transactions as ours committed, each of them sent as one
-pipeline. Nothing is decided, hashed, sealed, read or said to anybody.
+PostgreSQL counts what ours did (`pg_stat_statements`), by verb. The floor does as many on the same schema. Each select
+reads a prescription by its key, with its content. Each insert adds a row of history. Each update moves a prescription from
+one version to the next, clock and status included. They are spread over as many transactions as ours committed, each sent
+as one pipeline. Nothing is decided, hashed, sealed, read or reported.
 """
 
 import json
@@ -71,7 +71,7 @@ def load_of(database: str, prescriptions: int) -> Load:
 
 
 def verb_of(query: str) -> str:
-    """`select` for what only looks, whatever it begins with."""
+    """`select` for a statement that only reads, also one that begins with `with`."""
     verb = query.split(None, 1)[0].lower()
     return "select" if verb == "with" else verb
 

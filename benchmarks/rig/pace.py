@@ -1,8 +1,8 @@
-"""How dear the same instructions are while something is measured: a shared machine is twice as slow at times.
+"""How much CPU time the same instructions cost while something is measured: a shared machine is at times twice as slow.
 
-A thread of the benchmark does the same small piece of work again and again, a few per cent of one core, and takes its own CPU
-time. Cores that sleep, processes that push one another out of the caches, and neighbours on the same host make it dearer by
-as much as what is measured; so CPU-ms divided by it can be compared between two moments, and between 1 and 4 processes.
+A thread of the benchmark repeats the same small piece of work, in a few per cent of one core, and measures its CPU time.
+Sleeping cores, cold caches and neighbours on the host slow it down as much as the measured work. So CPU-ms divided
+by its cost can be compared between two moments, and between 1 and 4 processes.
 """
 
 import json

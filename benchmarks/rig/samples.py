@@ -23,7 +23,7 @@ class Samples:
     packages: "Counter[str]" = field(default_factory=Counter)
     """Package at the top of the stack."""
     work: "Counter[str]" = field(default_factory=Counter)
-    """The nearest function of ours on the stack, whatever it had called."""
+    """The nearest function of ours on the stack, also if it had called a library."""
 
     def take(self, _signal: int, frame: FrameType | None) -> None:
         top, ours = frame, ""

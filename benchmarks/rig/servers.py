@@ -98,7 +98,7 @@ class Rig:
             time.sleep(0.1)
 
     def start(self, database: str, names: Sequence[str]) -> None:
-        """Everything is due, whoever has to wait for a word has it."""
+        """Everything is due, and every wait is over."""
         wake(database, "now()", "status = 'received'")
         for name in names:
             self.tell(name, "start")

@@ -24,14 +24,14 @@ TABLE: Final = "table"
 Outcome: TypeAlias = Severity | Literal["table"]
 
 NO_CURE: Final = Two("", "")
-"""Of a finding that asks nobody to do anything."""
+"""Of a finding that needs no action."""
 
 
 class Phase(StrEnum):
     """Phases run one after the other. A rule sees only what earlier phases denied, never another rule."""
 
     PRESCRIBING = "prescribing"
-    """Is it a valid prescription, written by somebody who may, for somebody who may have it? (rules-cn, section A)"""
+    """Is it a valid prescription, by a prescriber with the right to it, for a patient who may have it? (rules-cn, section A)"""
     SAFETY = "safety"
     """Could it harm the patient? Only a reasoned dose may override a block. (A-22, B-19 to B-37)"""
     PAYMENT = "payment"

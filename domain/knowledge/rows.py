@@ -120,7 +120,7 @@ class DiagnosisLimit:
 
 @dataclass(frozen=True)
 class InUse:
-    """How long a counted unit may be used once begun: then it is thrown away, whatever is left in it (A-21)."""
+    """How long a counted unit may be used once opened: after that the rest is discarded (A-21)."""
 
     id: str
     patterns: tuple[str, ...]

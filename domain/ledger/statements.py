@@ -27,7 +27,7 @@ def day_totals(day: date, clr_optins: str, balances: Iterable[Balance], counts: 
     """One row of 3201 per type of insurance.
 
     `balances` and `counts` are of the postings of that day, in any order. A reversal counts minus one, in amounts and in
-    number (F-29): `counts` are numbers of settlements less those of reversals, and a type of insurance without one has no row.
+    number (F-29): `counts` are settlements less reversals. A type of insurance without postings has no row.
     What a relative's account pays is in the total and in no part of it.
     """
     parts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))

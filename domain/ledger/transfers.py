@@ -33,7 +33,7 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Posting:
-    """The transfers of one business event. They are never changed: a correction is a posting of its own.
+    """The transfers of one business event. They are never changed: a correction is a new posting.
 
     One without transfers is an event in which no money moved, such as the settlement of a claim over 0 fen.
     """

@@ -1,1 +1,1 @@
-"""A hospital's certification: it lives through a day at a platform of its own, and what went over the line is judged."""
+"""A hospital's certification: it lives through a day at a separate platform, and the messages of that day are judged."""

@@ -1,4 +1,4 @@
-"""`./go conformance HOSPITAL`: start a platform of its own, let the hospital live through a day, judge, write it down."""
+"""`./go conformance HOSPITAL`: start a separate platform, let the hospital live through a day, judge, write it down."""
 
 import argparse
 import asyncio
@@ -33,10 +33,11 @@ from sandbox.processes import ROOT, ChildDied, Processes
 PRESCRIPTIONS = 14
 """Each scenario of a day at least once."""
 PATIENCE = 300
-"""Seconds until the day is judged, whatever is missing."""
+"""Seconds until the day is judged, also if something is missing."""
 QUIET = 90
-"""Seconds without a message or a report after which nothing more is expected: Prefect's server on SQLite may pause for
-as long as a minute on a busy machine."""
+"""Seconds without a message or a report after which nothing more is expected. Prefect's server on SQLite may pause for a
+minute on a busy machine.
+"""
 WITH_A_FLAW = 120
 """The same where something is missing for certain."""
 COPIES = 5
@@ -118,7 +119,7 @@ class Examined(Hospital):
         await asyncio.gather(*(self._recorder.send_again(body, "at once") for _ in range(COPIES)))
 
     async def _repeat(self, plan: Plan) -> None:
-        """Whoever lost the answer writes the message again: it must be the same, to the byte."""
+        """A hospital that lost the answer sends the message again: it must be the same, to the byte."""
         for planned in [planned for planned in plan.prescriptions if planned.scenario.startswith("settled")][:3]:
             while self.book.get("answered", planned.key) is None:  # noqa: ASYNC110  the day goes on beside
                 await asyncio.sleep(0.2)

@@ -36,7 +36,7 @@ def read_samples(folder: Path) -> Samples:
 
 
 async def send_sample(dialect: str, speaker: Speaking, body: bytes) -> Heard | None:
-    """Over the dialect's real line. Raises whatever the speaker raises for bytes it can make nothing of."""
+    """Over the dialect's real line. Raises what the speaker raises for bytes that it cannot send."""
     line = _LINES.get(dialect)
     answer: Heard | None = await (line(speaker, body) if line else speaker.send(body))
     return answer
@@ -85,7 +85,7 @@ def _service() -> str:
 
 
 async def _dropbox(speaker: Speaking, body: bytes) -> Heard | None:
-    """A file of its own: its speaker writes the rows of several into one."""
+    """A separate file: its speaker writes the rows of several into one."""
     answered: dict[str | None, Heard | None] = await speaker._hand_over(body)
     if len([key for key in answered if key]) > 1:
         raise ValueError("a file of several prescriptions is taken apart on the line: it is no one message")

@@ -26,7 +26,7 @@ class Heard:
     """What the platform answered to one message."""
 
     outcome: str
-    """`accepted`, `refused`, `conflict` or `waiting` (for somebody to map a code)."""
+    """`accepted`, `refused`, `conflict` or `waiting` (for a person to map a code)."""
     id: str = ""
     """The platform's id of the prescription."""
     status: str = ""
@@ -36,8 +36,10 @@ class Heard:
 
 
 Hear = Callable[[str, dict[str, Any]], None]
-"""Called with key and neutral report ({"key", "prescription", "id", "status", "at", "reason", "words"?, "money"?,
-"pickup"?, "dispense"?, "findings"?}); raises ValueError, KeyError or TypeError for one that is none."""
+"""Called with key and neutral report; raises ValueError, KeyError or TypeError for one that is none.
+
+A report is {"key", "prescription", "id", "status", "at", "reason", "words"?, "money"?, "pickup"?, "dispense"?, "findings"?}.
+"""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Speaker(Protocol):
         """Open what the platform knocks at to report."""
 
     async def listen(self) -> None:
-        """Listeners that are not HTTP, and whatever looks into folders; runs until the process ends."""
+        """Listeners that are not HTTP, and watchers of folders; runs until the process ends."""
 
 
 
@@ -112,7 +114,7 @@ class Installation:
 
 
 def install(dialect: str, site: Site) -> Installation:
-    """Each dialect's module has an `install(site)` of its own."""
+    """Each dialect's module has an `install(site)`."""
     return cast(Installation, importlib.import_module(f"sandbox.dialects.{dialect}").install(site))
 
 

@@ -119,7 +119,7 @@ class Speaker:
         return ""
 
     def doors(self, app: FastAPI) -> None:
-        """Nobody knocks here."""
+        """No requests come here."""
 
     async def listen(self) -> None:
         """Take what is reported out of `reports/`."""
@@ -262,7 +262,7 @@ def _excel(rows: Rows) -> bytes:
 
 
 def _unstamped(name: str, part: bytes) -> bytes:
-    """openpyxl writes the time of saving whatever the properties say."""
+    """openpyxl writes the time of saving, also if the properties have another."""
     if name != "docProps/core.xml":
         return part
     start, end = part.find(b"<dcterms:modified"), part.find(b"</dcterms:modified>")

@@ -33,7 +33,7 @@ DRUGS: Mapping[str, str] = {
     "D086": "XB01AFA086A001010100001", "D106": "XH03AAA106A001010100001", "D145": "XJ05AFA145A001010100001",
     "D184": "XN02AAA184A001010100001", "D187": "ZA09AAF0187010100001",
 }
-"""Our catalogue code -> the code in the hospital's list; any other drug goes under a code of its own."""
+"""Our catalogue code -> the code in the hospital's list; any other drug has a code that is in no table."""
 FREQUENCIES = {"qd": ("11", "每天一次"), "bid": ("12", "每天二次"), "tid": ("13", "每天三次"), "qid": ("14", "每天四次"),
                "q12h": ("37", "每12小时一次"), "qn": ("41", "每晚一次"), "qod": ("42", "隔天一次"), "qw": ("21", "每周一次")}
 TITLES = {"231": "主任医师", "232": "副主任医师", "233": "主治医师", "234": "医师", "235": "医士"}

@@ -300,8 +300,11 @@ def _task(body: bytes) -> tuple[str, str]:
 # What is reported.
 
 def read_report(body: bytes) -> Document:
-    """A report (contract 1.3) as a neutral one. Raises ValueError, KeyError or TypeError for one that is none, or that
-    keeps back what its status owes: a MedicationDispense for every line, a ClaimResponse of the fund."""
+    """A report (contract 1.3) as a neutral one.
+
+    Raises ValueError, KeyError or TypeError for one that is none. So it does for one that lacks what its status requires: a
+    MedicationDispense for every line, a ClaimResponse of the fund.
+    """
     sent = json.loads(body, parse_float=Decimal)
     if sent["resourceType"] != "Bundle" or sent["type"] != "collection":
         raise ValueError("no report")

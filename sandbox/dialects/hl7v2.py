@@ -79,7 +79,7 @@ class Speaker:
         return _Answer(answer).get("ORC", 25) if answer is not None else ""
 
     def doors(self, app: FastAPI) -> None:
-        """Reports come to a port of their own."""
+        """Reports come to a separate port."""
 
     async def listen(self) -> None:
         if not self._line.urls.get("listen"):

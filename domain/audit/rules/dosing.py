@@ -57,8 +57,8 @@ def explicit_directions(case: Case) -> Iterator[Hit]:
 def quantity_arithmetic(case: Case) -> Iterator[Hit]:
     """The quantity is what dose, frequency and days need, rounded up to a pack at most; `domain.dosage` computes it.
 
-    Of what is not swallowed (pens, inhalers, drops) some is lost at each use and what is begun expires (days_per_pack.csv):
-    there a further pack is right. When needed (prn), the label's maximum bounds it; without one that is said, not passed over.
+    Pens, inhalers and drops lose some at each use, and an opened one expires (days_per_pack.csv): there a further pack is
+    right. When needed (prn), the label's maximum bounds the quantity; without a maximum on file that is a finding.
     """
     for line in case.known_lines:
         item, entry = line.item, line.entry
@@ -101,7 +101,7 @@ def _units(case: Case, line: KnownLine, entry: CatalogueEntry, frequency: Freque
 @rule("A-22", Phase.SAFETY, "处方管理办法; 处方点评 1-9; 智能监管规则库 seq 68", {
     "NO_REFERENCE_LIMIT": INFO, "DOSE_OVER_MAX": (WARN, BLOCK)})
 def maximum_dose(case: Case) -> Iterator[Hit]:
-    """Above the label's maximum only with the prescriber's reason; no maximum on file is said, not passed over."""
+    """Above the label's maximum only with the prescriber's reason; a missing maximum is a finding, never ignored."""
     for line in case.known_lines:
         drug, dose = line.drug, line.period_dose
         if drug.max_dose is None:

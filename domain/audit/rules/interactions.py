@@ -74,8 +74,7 @@ def contraindications(case: Case) -> Iterator[Hit]:
 
 @rule("B-31", Phase.SAFETY, "智能监管规则库 seq 74; 处方点评 2-8", {"INTERACTION": TABLE})
 def interactions(case: Case) -> Iterator[Hit]:
-    """No two items of the paper clash, whichever is written first, and none with what is still being taken, as far as we
-    handed it over."""
+    """No two items of the prescription clash, in either order, and none with a drug that we handed over and that is still taken."""
     index = case.knowledge.index
     for first, second in combinations(case.known_lines, 2):
         for row in index.interactions(first.drug, second.drug):

@@ -33,8 +33,10 @@ def listed(case: Case) -> Iterator[Hit]:
 @rule("F-04", Phase.PAYMENT, "结算接口 hospApprFlag, lmt_used_flag", {
     "OWN_EXPENSE": SELFPAY, "NOT_APPROVED": SELFPAY, "APPROVED": INFO})
 def hospital_approval(case: Case) -> Iterator[Hit]:
-    """What the hospital says of the fund's conditions: 1 is covered, and what it answers for is shown; 0 or 2 on a restricted
-    drug is own expense, 2 on any. Nothing said: B-06 and B-09 decide."""
+    """The hospital's answer about the fund's conditions: 1 is covered, and shown, because the hospital answers for it.
+
+    0 or 2 on a restricted drug is own expense, 2 also on any other. Without an answer B-06 and B-09 decide.
+    """
     for line in case.known_lines:
         drug, approval = line.drug, line.item.approval
         rows = case.knowledge.index.restrictions.rows(drug)
@@ -127,7 +129,7 @@ def early_refill(case: Case) -> Iterator[Hit]:
 
 
 def _of_high_value(case: Case, line: KnownLine) -> bool:
-    """Whether it may not even be bought too early; a value nobody can compute is high."""
+    """Whether it may not even be bought too early; a value that cannot be computed counts as high."""
     return line.drug.special_control != "NONE" or line.entry is None or line.quantity is None \
         or line.entry.list_price * line.item.quantity >= case.policy.high_value_yuan
 

@@ -79,7 +79,7 @@ def one_sex_only(case: Case) -> Iterator[Hit]:
 
 @rule("B-32", Phase.SAFETY, "智能监管规则库 seq 72", {"ELDERLY": TABLE})
 def elderly(case: Case) -> Iterator[Hit]:
-    """Drugs that need care from a certain age on, some only above a daily dose; a dose nobody can compute is above it."""
+    """Drugs that need care from a certain age on, some only above a daily dose; a dose that cannot be computed counts as above."""
     for line in case.known_lines:
         drug = line.drug
         for row in case.knowledge.index.limits.rows(drug):
@@ -138,8 +138,11 @@ def possible_pregnancy(case: Case) -> Iterator[Hit]:
 @rule("B-35", Phase.SAFETY, "处方管理办法 art.35; 电子处方接口 algsHis", {
     "ALLERGY_CONTRADICTED": BLOCK, "ALLERGY_NOT_REPORTED": INFO, "ALLERGY_UNKNOWN": WARN, "ALLERGY": TABLE})
 def allergies(case: Case) -> Iterator[Hit]:
-    """A drug of an allergy group the patient reacts to. What no code of ours stands for is a warning, with the words at the
-    desk; that nobody said anything is said too, and is not the same as "none known"."""
+    """A drug of an allergy group the patient reacts to.
+
+    An allergy without a code of ours is a warning, with its words at the desk. A missing answer is a warning too, and is not
+    the same as "none known".
+    """
     patient = case.patient
     if patient.no_known_allergies and (patient.allergies or patient.allergy_words):
         yield hit("ALLERGY_CONTRADICTED", Two("既声明无过敏史,又填写了过敏史",

@@ -1,4 +1,4 @@
-"""Is it a valid prescription, written by somebody who may, for somebody who may have it? (rules-cn, section A)"""
+"""Is it a valid prescription, by a prescriber with the right to it, for a patient who may have it? (rules-cn, section A)"""
 
 import re
 from collections.abc import Iterator
@@ -118,7 +118,7 @@ def number_of_items(case: Case) -> Iterator[Hit]:
 
 @rule("A-07", Phase.PRESCRIBING, "处方管理办法 art.6; 处方点评 1-5", {"PIECES_MIXED": BLOCK})
 def pieces_apart(case: Case) -> Iterator[Hit]:
-    """Pieces stand on a prescription of their own."""
+    """Pieces stand on a separate prescription."""
     kinds = {line.kind for line in case.lines}
     if DrugKind.PIECE in kinds and len(kinds) > 1:
         yield hit("PIECES_MIXED", Two("中药饮片须单独开具处方", "pieces need a prescription of their own"),
@@ -192,8 +192,11 @@ def prescriber(case: Case) -> Iterator[Hit]:
 
 @rule("A-17", Phase.PRESCRIBING, "处方管理办法 art.6; 处方点评 1-1", {"FIELD_MISSING": BLOCK})
 def mandatory_fields(case: Case) -> Iterator[Hit]:
-    """The header is whole (institution, department, visit, prescriber, insurance, named diagnoses), there is at least one item,
-    and every item has a name; all that is missing is listed. Patient, time and directions are asked for elsewhere."""
+    """The header is whole, there is at least one item, and every item has a name; all that is missing is listed.
+
+    The header is institution, department, visit, prescriber, insurance and named diagnoses. Other rules ask for patient, time
+    and directions.
+    """
     rx = case.rx
     missing = [path for path, present in (
         ("hospital", rx.hospital), ("prescriber.id", rx.prescriber.id),
