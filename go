@@ -27,6 +27,7 @@ usage() {
 ./go new hospital NAME     a hospital's folder, next steps 新医院的目录与后续步骤（--like 方言或医院）
 ./go map HOSPITAL          codes that stand for none of ours 待对照编码与建议
 ./go record HOSPITAL       its last messages, invented people 导出报文样例，人名已换
+./go people [add ID ROLE]  people, a first administrator   人员，首位管理员
 ./go conformance HOSPITAL  certify a hospital's interface  医院接口认证，出具报告
 ./go help                  this text                       显示本帮助
 
@@ -202,6 +203,7 @@ case $command in
     new) prepare main; exec "$VENV" -m adapters.kit.scaffold "$@" ;;
     map) prepare main; exec "$VENV" -m adapters.kit.tables "$@" ;;
     record) prepare main; exec "$VENV" -m tasks.traffic "$@" ;;
+    people) prepare main; exec "$VENV" -m tasks.staff "$@" ;;
     conformance) prepare main; exec "$VENV" -m sandbox.conformance "$@" ;;
     bench) prepare bench; run_or_list benchmarks benchmarks "$@" ;;
     # Options go to the main job.

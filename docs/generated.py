@@ -39,6 +39,7 @@ from domain.lifecycle import (
     diagram,
 )
 from domain.orders import OrderStatus
+from domain.people import CAPABILITIES, GRANTS, NEEDS_PLACE, ROLES, Capability, Role, holding, is_logged
 from domain.words import Two
 from fhir_profiles.catalogue import MessageRule, catalogue_page
 from gateway.web import words
@@ -248,6 +249,20 @@ def deployment_name(given: Mapping[str, Any]) -> str:
     return f"{name}/{given['name']}"
 
 
+def roles_page() -> str:
+    rows = [(f"`{role}`", ROLES[role].zh, ROLES[role].en, NEEDS_PLACE.get(role, ""),
+             ", ".join(f"`{capability}`" for capability in Capability if capability in GRANTS[role])) for role in Role]
+    acts = [(f"`{capability}`", *CAPABILITIES[capability], "yes" if is_logged(capability, act=False) else "",
+             ", ".join(f"`{role}`" for role in holding(capability))) for capability in Capability]
+    return _page(
+        "Roles / 角色", "domain/people.py",
+        "A person may have several roles, and may what any of them may. Whether the situation allows it is asked apart: a "
+        "prescriber never reviews an own prescription, whatever their roles. Every act enters the access log, and so does each "
+        "view that is marked as logged.",
+        "## Roles", _table(("role", "中文", "English", "held at", "may"), rows),
+        "## Capabilities", _table(("capability", "中文", "English", "view is logged", "roles"), acts))
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "lifecycle.md": lifecycle_page,
     "events.md": events_page,
@@ -258,6 +273,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "findings.md": findings_page,
     "left-out.md": left_out_page,
     "conformance.md": requirements.page,
+    "roles.md": roles_page,
 }
 """By file name in docs/reference."""
 

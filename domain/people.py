@@ -139,9 +139,13 @@ class Person:
     def roles(self) -> frozenset[Role]:
         return frozenset(grant.role for grant in self.grants)
 
-    def may(self, capability: Capability) -> bool:
-        """Whether one of the person's roles has it."""
-        return any(capability in GRANTS[role] for role in self.roles)
+    def may(self, capability: Capability, place: str = "") -> bool:
+        """Whether one of the person's roles has it in the whole city, or at that place.
+
+        A role held at a place opens what is of that place only. One's own account is of no place.
+        """
+        places = self.places(capability)
+        return bool(places) if capability is Capability.KEEP_OWN_ACCOUNT else bool(places & {"", place})
 
     def places(self, capability: Capability) -> frozenset[str]:
         """Where the person has it; `""` among them: everywhere."""
@@ -153,9 +157,9 @@ def person(id: str, *roles: Role) -> Person:
     return Person(id, frozenset(map(Grant, roles)))
 
 
-def check_may(who: Person, capability: Capability) -> None:
+def check_may(who: Person, capability: Capability, place: str = "") -> None:
     """Raises `Denied` (code `forbidden`) naming who could do it."""
-    if who.may(capability):
+    if who.may(capability, place):
         return
     holders = holding(capability)
     raise Denied("forbidden", Two(f"您的身份无权进行此操作，需要：{'、'.join(ROLES[role].zh for role in holders)}",

@@ -16,10 +16,11 @@ from zoneinfo import ZoneInfo
 
 from adapters import registry
 from domain.errors import NeedsOperator, RxError
+from domain.people import Role
 from domain.policy import CityPolicy
 from infra.cities import load_knowledge, load_policy
 from infra.crypto import Cipher, anchor_key, make_cipher
-from infra.db import Database, canary, figures, processes, schema, views
+from infra.db import Database, access_log, canary, figures, people, processes, schema, views
 from infra.http import look, reach
 from infra.objects import Archive, make_archive
 from infra.settings import Settings
@@ -210,12 +211,6 @@ async def examine(settings: Settings, now: Callable[[], datetime] = lambda: date
 def check_settings(settings: Settings) -> list[CheckResult]:
     """What can be set so that everything starts and still is wrong."""
     found = []
-    if not settings.pharmacists:
-        found.append(act("settings", "settings", "没有药师：无人审方", "no pharmacist: nobody can review",
-                         "设置 SANYI_PHARMACISTS__<编号>", "set SANYI_PHARMACISTS__<ID>"))
-    if not settings.operators:
-        found.append(act("settings", "settings", "没有运维人员：看不到看板接口", "no operator: nobody may see /api/ops",
-                         "设置 SANYI_OPERATORS__<编号>", "set SANYI_OPERATORS__<ID>"))
     if settings.time_scale != 1:
         found.append(watch("settings", "settings", f"时限被缩短 {settings.time_scale:g} 倍（仅用于演示）",
                            f"waiting times are divided by {settings.time_scale:g}, as in the sandbox",
@@ -247,6 +242,8 @@ async def _database(settings: Settings, ciphers: Sequence[Cipher], now: Callable
         found += await asked("database", "database-down", lambda: _server(db, now()))
         if ciphers:
             found += await asked("keys", "settings", lambda: _opens(db, ciphers[0]))
+        found += [*await asked("people", "settings", lambda: check_people(db, settings)),
+                  *await asked("access", "books-differ", lambda: check_access_log(db))]
         found += await asked("processes", "worker-down", lambda: check_processes(db, now()))
         try:
             policy = load_policy(settings.city)
@@ -287,6 +284,33 @@ def _opens(db: Database, cipher: Cipher) -> list[CheckResult]:
         return []
     cipher.open(newest[1], f"patient/{newest[0]}")
     return [fine("keys", "可打开最近的处方", "open the newest prescription")]
+
+
+def check_access_log(db: Database) -> list[CheckResult]:
+    """Whether the access log is what was written."""
+    with db.reading() as session:
+        broken, entries = access_log.verify(session), access_log.count(session)
+    if broken:
+        return [act("access", "books-differ", f"{len(broken)} 人的访问日志被改动", "; ".join(map(str, broken[:3])),
+                    "查清谁改动了数据库", "find out who changed the database")]
+    return [fine("access", f"访问日志完整，{entries} 条", f"the access log is whole, entries: {entries}")]
+
+
+def check_people(db: Database, settings: Settings) -> list[CheckResult]:
+    """Whether anybody can review and operate, by the settings or by a role given on the page."""
+    with db.reading() as session:
+        held = {had.grant.role for person in people.listed(session) if not person.ended_at
+                 for had in person.grants if not had.ended_at and had.by != people.ENVIRONMENT}
+    missing = []
+    if not settings.pharmacists and not held & {Role.PHARMACIST, Role.SENIOR}:
+        missing.append(act("people", "settings", "没有药师：无人审方", "no pharmacist: nobody can review",
+                         "在 /people 页添加药师，或设置 SANYI_PHARMACISTS__<编号>",
+                         "add one on /people, or set SANYI_PHARMACISTS__<ID>"))
+    if not settings.operators and Role.OPERATOR not in held:
+        missing.append(act("people", "settings", "没有运维人员：看不到看板", "no operator: nobody sees the board",
+                         "在 /people 页添加运维，或设置 SANYI_OPERATORS__<编号>",
+                         "add one on /people, or set SANYI_OPERATORS__<ID>"))
+    return missing or [fine("people", "有药师与运维", "there are pharmacists and operators")]
 
 
 def _archive(settings: Settings) -> list[CheckResult]:

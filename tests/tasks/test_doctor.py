@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from domain.people import Capability, Grant, Role
 from infra import http
 from infra.crypto import make_cipher
-from infra.db import Database, canary, processes
+from infra.db import Database, access_log, canary, people, processes
 from infra.db.processes import Process
 from infra.settings import ArchiveSettings, Settings
 from tasks import doctor
@@ -28,6 +29,7 @@ from tests.support.city import admit, make_city
 from tests.support.services import _free_ports
 
 ROOT = Path(__file__).parents[2]
+NOON = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 SLUGS = ("ankang", "baicao", "jinan_centre", "jinan_first", "jinan_second", "jinan_tcm", "jinan_central", "jinan_county")
 SECRETS = {"ankang": ("token", "callback"), "baicao": ("token", "callback"), "jinan_centre": ("paasid", "secret"),
            "jinan_first": ("token", "report_token"), "jinan_tcm": ("token", "report_token"), "jinan_central": ("sources",),
@@ -347,3 +349,26 @@ def test_a_check_that_never_ends_is_a_verdict_and_not_a_wait():
     (found,) = asyncio.run(doctor.asked("archive", "archive-down", lambda: over.wait(120) and [], seconds=0.2))
     assert "did not answer" in found.text_en
     over.set()
+
+
+def test_people_added_on_the_page_are_people_too(well):
+    db = Database(well.database_url)
+    with db.transaction() as session:
+        for id, role in (("P9", Role.SENIOR), ("O9", Role.OPERATOR)):
+            people.add(session, id, name_sealed=b"", source="administrator", at=NOON, by="A001")
+            people.grant(session, id, Grant(role), at=NOON, by="A001")
+    db.close()
+    assert grave(changed(well, pharmacists={}, operators={})) == []
+
+
+def test_a_changed_access_log_is_named(well):
+    db = Database(well.database_url)
+    with db.transaction() as session:
+        access_log.append(session, "P001", access_log.Kind.VIEW, Capability.SEE_PRESCRIPTION, at=NOON, prescription_id="rx_1")
+    with db.as_owner() as connection:
+        connection.exec_driver_sql("DROP TRIGGER access_log_no_update")
+        connection.exec_driver_sql("UPDATE access_log SET prescription_id = 'rx_2'")
+    db.close()
+    fault = only(grave(well))
+    assert (fault.area, fault.page) == ("access", "books-differ")
+    assert "P001/1" in fault.text_en
