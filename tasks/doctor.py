@@ -243,8 +243,8 @@ async def _database(settings: Settings, ciphers: Sequence[Cipher], now: Callable
         if ciphers:
             found += await asked("keys", "settings", lambda: _opens(db, ciphers[0]))
         found += [*await asked("people", "settings", lambda: check_people(db, settings)),
-                  *await asked("access", "books-differ", lambda: check_access_log(db))]
-        found += await asked("processes", "worker-down", lambda: check_processes(db, now()))
+                  *await asked("access", "books-differ", lambda: check_access_log(db)),
+                  *await asked("processes", "worker-down", lambda: check_processes(db, now()))]
         try:
             policy = load_policy(settings.city)
         except NeedsOperator:
