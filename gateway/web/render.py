@@ -79,7 +79,8 @@ class Pages:
             city=self._city.policy, Status=Status, final=FINAL, reasons=REASONS, prefect=self._settings.prefect_ui_url,
             run_address=_run_address(self._settings), failed=_failed, trouble=views.trouble_words,
             happening=lambda row: say(self.happening(row)), waiting=lambda stored: say(names.waiting(stored, self.partner)),
-            actor=lambda text: say(words.actor(text)), partner=lambda slug: say(self.partner(slug)), partner_names=self.partner,
+            actor=lambda text: say(words.actor(text, self.partner)), partner=lambda slug: say(self.partner(slug)),
+            partner_names=self.partner,
             frequency=lambda code: say(self.frequency(code)),
             detail=lambda notice: say(views.DETAILS[notice.kind].get(notice.detail, Two(notice.detail, ""))))
         environment.filters.update(

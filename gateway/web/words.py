@@ -1,6 +1,6 @@
 """Our codes in words, Chinese first with English beside: what pages say. A code without words is shown as it is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -68,12 +68,16 @@ _ACTORS: Mapping[str, Two] = {
     "pharmacist": Two("药师", "pharmacist"), "operator": Two("运维", "operator"),
 }
 
+_PARTNERS = frozenset({"hospital", "chain", "payer"})
 
-def actor(text: str) -> Two:
-    """Who did it, or whose account it is: `chain:ankang` is 连锁 ankang."""
+
+def actor(text: str, partner: Callable[[str], Two] = lambda slug: Two(slug, "")) -> Two:
+    """Who did it, or whose account it is: `chain:ankang` by the name that `partner` has for it, else as 连锁 ankang."""
+    kind, _, name = text.partition(":")
+    if kind in _PARTNERS and (names := partner(name)) != Two(name, ""):
+        return names
     if account := accounts.words(text):
         return account
-    kind, _, name = text.partition(":")
     words = _ACTORS.get(kind, Two(kind, kind))
     return Two(f"{words.zh} {name}".strip(), f"{words.en} {name}".strip())
 

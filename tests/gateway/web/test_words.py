@@ -18,6 +18,7 @@ from fhir_profiles.definitions import codes_of
 from gateway.web import words
 from gateway.web.language import Language
 from gateway.web.render import TABLES, TEMPLATES, Pages
+from gateway.web.words import actor
 from infra.cities import load_knowledge
 from infra.db import views
 from tasks import reports
@@ -78,6 +79,14 @@ def test_whoever_acts_or_pays_is_said_in_both_languages() -> None:
         said = words.actor(f"{kind}:x")
         assert re.search("[\u4e00-\u9fff]", said.zh)
         assert re.search("[a-z]", said.en)
+
+
+@pytest.mark.parametrize(("stored", "words"), [
+    ("chain:ankang", ("安康示范连锁", "Ankang Demo Chain")), ("hospital:of_a_test", ("医院 of_a_test", "hospital of_a_test")),
+    ("pharmacist:ankang", ("药师 ankang", "pharmacist ankang")), ("platform", ("平台", "platform")),
+])
+def test_a_partner_is_called_by_its_name(pages: Pages, stored: str, words: tuple[str, str]) -> None:
+    assert actor(stored, pages.partner) == words
 
 
 def test_every_kind_of_discrepancy_has_words() -> None:
