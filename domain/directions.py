@@ -70,13 +70,13 @@ class Coded:
 
 def contradicts(words: str, codes: Coded) -> bool:
     """Whether the words plainly say another frequency, dose or route than the codes."""
-    plain = _plain(words)
+    plain = _normalized(words)
     return (_another(rhythms(plain), codes.per_day) or _another_dose(plain, codes) or _another_route(plain, codes.route))
 
 
 def rhythms(words: str) -> list[tuple[Fraction, Fraction]]:
     """Every frequency the words name, in times a day, as the least and the most of each."""
-    plain = _plain(words)
+    plain = _normalized(words)
     ranges = [_between(match, per) for pattern, per in _RHYTHMS for match in pattern.finditer(plain)]
     ranges += [(per_day, per_day) for pattern, per_day in _WORDS if pattern.search(plain)]
     ranges += [(per_day, per_day) for per_day in (_LATIN[match[1].lower()] for match in _LATIN_WORD.finditer(plain))]
@@ -134,7 +134,7 @@ def routes_differ(words: str, name: str) -> bool:
 
 
 def _routes(words: str) -> set[str]:
-    plain = _plain(words)
+    plain = _normalized(words)
     return ({route for route, names in _ROUTES.items() if any(name in plain for name in names)}
             | {name for name in _OTHER_ROUTES if name in plain})
 
@@ -152,6 +152,6 @@ def _number(text: str) -> Fraction:
     return Fraction(above) / int(below) if below and int(below) else Fraction(above)
 
 
-def _plain(words: str) -> str:
+def _normalized(words: str) -> str:
     """Full-width digits and signs half-width; no blanks between characters."""
     return re.sub(r"\s+", "", unicodedata.normalize("NFKC", words))

@@ -20,7 +20,7 @@ def instructions(rx: Prescription, frequencies: Mapping[str, Frequency]) -> Inst
 
 def _label(item: Item, frequencies: Mapping[str, Frequency]) -> Label:
     often = frequencies.get(item.frequency)
-    usage = (f"每次 {_plain(item.single_dose)} {item.dose_unit}，{often.name if often else item.frequency}，"
+    usage = (f"每次 {_decimal(item.single_dose)} {item.dose_unit}，{often.name if often else item.frequency}，"
              f"{_word(ROUTES, item.route)}，共 {item.days_supply} 天")
     mark = _word(DECOCTION_MARKS, item.decoction_mark) if item.decoction_mark else ""
     return Label(item.line, item.name, usage, item.directions, item.note, mark)
@@ -34,6 +34,6 @@ def _word(table: Mapping[str, Two], code: str) -> str:
     return table[code].zh if code in table else code
 
 
-def _plain(value: Decimal) -> str:
+def _decimal(value: Decimal) -> str:
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text

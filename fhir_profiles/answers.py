@@ -183,7 +183,7 @@ _MODELS: Mapping[str, type[Bundle | OperationOutcome | Task]] = {
 
 def canonical(resource: Json) -> bytes:
     """A resource as it is sent. Raises `pydantic.ValidationError` for what is no FHIR."""
-    resource = _plain(resource)
+    resource = _json_value(resource)
     # The model's own dump says the same (tested), but with amounts as floats, and would cost as much again.
     _MODELS[resource["resourceType"]].model_validate(resource | _of_each_kind(resource))
     return exact_json(resource, sort_keys=True, separators=(",", ":"))
@@ -195,13 +195,13 @@ def _of_each_kind(resource: Json) -> Json:
     return {"issue": list(kinds.values())} if kinds else {}
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """Places are named in the sender's terms, whose blanks may be none of FHIR's (U+3000 in a key): here they are spaces."""
     if isinstance(value, str):
         return _BLANK.sub(" ", value)
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list) else value
+        return {name: _json_value(inner) for name, inner in value.items()}
+    return [_json_value(inner) for inner in value] if isinstance(value, list) else value
 
 
 _BLANK = re.compile(r"[^\S \r\n\t]")

@@ -64,7 +64,7 @@ def put_right(data: Json, hospital: str) -> tuple[Json | None, list[Change]]:
     return None, []
 
 
-def under_another_key(data: Json) -> Change | None:
+def with_new_key(data: Json) -> Change | None:
     """Give a message a new key, the old one with `-p` behind it: the old key belongs to the refused message for ever.
 
     None if it has no key.

@@ -144,7 +144,7 @@ class FromDatabase(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         figures = self._read()
-        yield _plain("sanyi_database_up", "1 if the database answered the last time it was asked.",
+        yield _gauge("sanyi_database_up", "1 if the database answered the last time it was asked.",
                      figures is not None)
         if figures is None:
             return
@@ -156,9 +156,9 @@ class FromDatabase(Collector):
                   {lane: count for lane, (count, _) in figures.due.items()})
         yield _by("sanyi_queue_oldest_seconds", "How long the longest due of them has been due.", "lane",
                   {lane: age for lane, (_, age) in figures.due.items()})
-        yield _plain("sanyi_leases", "Prescriptions that a worker is at.", figures.leases)
-        yield _plain("sanyi_review_waiting", "Prescriptions in the pharmacists' queue.", figures.reviews[0])
-        yield _plain("sanyi_review_oldest_seconds", "How long the oldest of them has waited.", figures.reviews[1])
+        yield _gauge("sanyi_leases", "Prescriptions that a worker is at.", figures.leases)
+        yield _gauge("sanyi_review_waiting", "Prescriptions in the pharmacists' queue.", figures.reviews[0])
+        yield _gauge("sanyi_review_oldest_seconds", "How long the oldest of them has waited.", figures.reviews[1])
         yield _by("sanyi_outbox_waiting", "Messages not delivered yet, by partner.", "partner",
                   {partner: count for partner, (count, _) in figures.outbox.items()})
         yield _by("sanyi_outbox_oldest_seconds", "How long the oldest of them has waited.", "partner",
@@ -175,7 +175,7 @@ class FromDatabase(Collector):
                   "kind", figures.notices)
         yield _by("sanyi_processes", "Processes of ours that are alive, by kind.", "kind", figures.processes)
         if figures.canary is not None:
-            yield _plain("sanyi_canary_age_seconds", "Since a canary last came through Prefect.", figures.canary)
+            yield _gauge("sanyi_canary_age_seconds", "Since a canary last came through Prefect.", figures.canary)
 
 
 class FromChecks(Collector):
@@ -225,7 +225,7 @@ def _summed(troubles: dict[str, int]) -> dict[str, int]:
     return totals
 
 
-def _plain(name: str, text: str, value: float) -> GaugeMetricFamily:
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, text, value=value)
 
 

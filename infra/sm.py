@@ -38,7 +38,7 @@ def sign_text(envelope: Mapping[str, Any], app_secret: str) -> str:
     Empty values are dropped at every depth, scalars become texts, nested keys stand in ordinal order, and the
     entries of the envelope in case-insensitive order. A number is signed as it is spelled here: read it as text.
     """
-    kept = {name: _plain(value) for name, value in envelope.items() if name not in UNSIGNED}
+    kept = {name: _without_empty(value) for name, value in envelope.items() if name not in UNSIGNED}
     entries = [f"{name}={value if isinstance(value, str) else compact(value)}"
                for name, value in kept.items() if value not in _EMPTY]
     return "&".join([*sorted(entries, key=str.lower), f"key={app_secret}"])
@@ -52,12 +52,12 @@ def compact(value: object) -> str:
 _EMPTY: tuple[object, ...] = ("", None, {}, [])
 
 
-def _plain(value: object) -> object:
+def _without_empty(value: object) -> object:
     match value:
         case dict():
-            return {name: kept for name, item in value.items() if (kept := _plain(item)) not in _EMPTY}
+            return {name: kept for name, item in value.items() if (kept := _without_empty(item)) not in _EMPTY}
         case list():
-            return [kept for item in value if (kept := _plain(item)) not in _EMPTY]
+            return [kept for item in value if (kept := _without_empty(item)) not in _EMPTY]
         case bool():
             return "true" if value else "false"
         case None | str():

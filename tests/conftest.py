@@ -18,7 +18,7 @@ settings.load_profile("small")  # `./go test --hypothesis-profile deep` for more
 
 SHARED = {
     "tests/flows/test_": "a Prefect server", "tests/infra/test_objects.py": "Ceph", "tests/infra/test_dropbox.py": "Ceph",
-    "tests/infra/test_probe.py": "Ceph", "tests/adapters/test_dropbox_box.py": "Ceph",
+    "tests/infra/test_probe.py": "Ceph", "tests/adapters/dialects/test_dropbox_box.py": "Ceph",
     "tests/sandbox/dialects/test_dropbox.py": "Ceph"}
 """Files -> what they ask for that takes many seconds to start: with `-n`, one process has all of these files."""
 

@@ -104,7 +104,7 @@ class Told(ABC):
         if not text or (read and not unit) or (read and unit in counted):
             return Datum(read[1] if read else text, datum.spot)
         if read and (times := factor(unit, into)) is not None:
-            return Datum(_plain(Fraction(read[1]) * times), datum.spot)
+            return Datum(_decimal(Fraction(read[1]) * times), datum.spot)
         self.refuse("AMOUNT_UNREADABLE", name, datum)
         return Datum(text, datum.spot)
 
@@ -236,7 +236,7 @@ DOSES: Final = frozenset({"剂", "付", "帖"})
 TIMES: Final = frozenset({"次", "次/日", "次/天"})
 
 
-def _plain(value: Fraction) -> str:
+def _decimal(value: Fraction) -> str:
     """72 hours are 3 days, not 2.9999…."""
     return f"{(Decimal(value.numerator) / value.denominator).normalize():f}"
 

@@ -100,7 +100,7 @@ _IN_UPLOAD = ("mdtrtId", "patnName", "psnCertType", "certno", "fixmedinsCode", "
 
 
 @rule("ERX_PARTS_DISAGREE")
-def upload_of_something_else(parts: Parts) -> Places:
+def upload_mismatch(parts: Parts) -> Places:
     visit = parts["D001"]["mdtrtinfo"]
     for name, repeated in (("D003", _IN_UPLOAD), ("D004", ("fixmedinsCode",))):
         if name in parts:
@@ -109,7 +109,7 @@ def upload_of_something_else(parts: Parts) -> Places:
 
 
 @rule("ERX_TIME_ORDER")
-def out_of_order(parts: Parts) -> Places:
+def times_out_of_order(parts: Parts) -> Places:
     rx = parts["D001"]
     issued = moment(rx["prscTime"])
     if issued is None:
@@ -125,14 +125,14 @@ def out_of_order(parts: Parts) -> Places:
 # The patient.
 
 @rule("ERX_CERT_TYPE")
-def another_document(parts: Parts) -> Places:
+def unsupported_id_document(parts: Parts) -> Places:
     kind = parts["D001"]["mdtrtinfo"]["psnCertType"]
     if filled(kind) and kind.text != "01":
         yield kind
 
 
 @rule("ERX_CREDENTIAL")
-def credential_of_another(parts: Parts) -> Places:
+def credential_mismatch(parts: Parts) -> Places:
     rx, certno = parts["D001"], parts["D001"]["mdtrtinfo"]["certno"]
     kind, number, token = rx["mdtrtCertType"].text, rx["mdtrtCertNo"], rx["ecToken"]
     if kind == "02" and filled(number) and _CERTNO.fullmatch(certno.text) and number.text.upper() != certno.text.upper():
@@ -144,7 +144,7 @@ def credential_of_another(parts: Parts) -> Places:
 
 
 @rule("ERX_AGE")
-def of_another_age(parts: Parts) -> Places:
+def age_mismatch(parts: Parts) -> Places:
     rx, visit = parts["D001"], parts["D001"]["mdtrtinfo"]
     issued, born = moment(rx["prscTime"]), birth_date(visit["certno"].text)
     flag, words = visit["nwbFlag"], visit["nwbAge"]
@@ -197,7 +197,7 @@ def _fits(age: tuple[int | None, int | None], born: date, on: date) -> bool:
 
 
 @rule("ERX_MEASURE")
-def no_measure(parts: Parts) -> Places:
+def invalid_measure(parts: Parts) -> Places:
     visit = parts["D001"]["mdtrtinfo"]
     for name in ("patnHgt", "patnWt"):
         measure = number(visit[name])
@@ -206,7 +206,7 @@ def no_measure(parts: Parts) -> Places:
 
 
 @rule("ERX_NOT_READ")
-def what_nobody_acts_on(parts: Parts) -> Places:
+def unsupported_fields(parts: Parts) -> Places:
     visit = parts["D001"]["mdtrtinfo"]
     yield from (visit[name] for name in ("birctrlType", "birctrlMatnDate", "matnType") if filled(visit[name]))
 
@@ -239,7 +239,7 @@ def unknown_codes(parts: Parts) -> Places:
 
 
 @rule("ERX_NAME_OF_CODE")
-def names_of_other_codes(parts: Parts) -> Places:
+def name_mismatch(parts: Parts) -> Places:
     rx, visit = parts["D001"], parts["D001"]["mdtrtinfo"]
     pairs = [(rx, "frequency", "rxFrquCodg", "rxFrquName"), (rx, "route", "rxUsedWayCodg", "rxUsedWayName"),
              (visit, "title", "drProfttlCodg", "drProfttlName")]
@@ -281,7 +281,7 @@ def types_disagree(parts: Parts) -> Places:
 
 
 @rule("ERX_DRUG_COUNT")
-def drugs_counted_otherwise(parts: Parts) -> Places:
+def drug_count_mismatch(parts: Parts) -> Places:
     rx = parts["D001"]
     rows, count = list(rx["rxdrugdetail"]), number(rx["rxDrugCnt"])
     pieces = any(row["rxItemTypeCode"].text == HERBS for row in rows)
@@ -290,7 +290,7 @@ def drugs_counted_otherwise(parts: Parts) -> Places:
 
 
 @rule("ERX_VALID_DAYS")
-def valid_for_other_days(parts: Parts) -> Places:
+def validity_days_mismatch(parts: Parts) -> Places:
     rx = parts["D001"]
     start, end, days = moment(rx["prscTime"]), moment(rx["valiEndTime"]), number(rx["valiDays"])
     if start and end and days is not None and end - start != timedelta(days=float(min(days, Decimal(9999)))):
@@ -298,7 +298,7 @@ def valid_for_other_days(parts: Parts) -> Places:
 
 
 @rule("ERX_REPEAT")
-def used_several_times(parts: Parts) -> Places:
+def repeat_dispensing(parts: Parts) -> Places:
     rx = parts["D001"]
     times, interval = number(rx["maxReptCnt"]), number(rx["minInrvDays"])
     if rx["reptFlag"].text == "1":
@@ -310,7 +310,7 @@ def used_several_times(parts: Parts) -> Places:
 
 
 @rule("ERX_RENEWAL")
-def renewal_of_nothing(parts: Parts) -> Places:
+def renewal_incomplete(parts: Parts) -> Places:
     rx, extras = parts["D001"], parts["D001"]["mdtrtinfo"]["extras"]
     flag, first = rx["rxCotnFlag"], rx["initRxno"]
     window = [extras[name] for name in ("renewBegnDate", "renewEndDate")]
@@ -327,7 +327,7 @@ def renewal_of_nothing(parts: Parts) -> Places:
 
 
 @rule("ERX_USAGE_TWICE")
-def usage_of_the_whole(parts: Parts) -> Places:
+def whole_usage_mismatch(parts: Parts) -> Places:
     rx = parts["D001"]
     rows = list(rx["rxdrugdetail"])
     if rows and not any(row["rxItemTypeCode"].text == HERBS for row in rows):
@@ -354,14 +354,14 @@ def days_disagree(parts: Parts) -> Places:
 
 
 @rule("ERX_OWN_EXPENSE")
-def covered_and_not(parts: Parts) -> Places:
+def coverage_contradiction(parts: Parts) -> Places:
     for row in parts["D001"]["rxdrugdetail"]:
         if row["hospApprFlag"].text == "1":
             yield from (row[name] for name in ("selfPayRea", "realDscr") if filled(row[name]))
 
 
 @rule("ERX_HOSPITAL_PREPARATION")
-def not_for_a_pharmacy(parts: Parts) -> Places:
+def hospital_preparation(parts: Parts) -> Places:
     yield from (row["hospPrepFlag"] for row in parts["D001"]["rxdrugdetail"] if row["hospPrepFlag"].text == "1")
 
 
@@ -371,7 +371,7 @@ _INPATIENT = re.compile(r"2[1-9]|52|9902|9904|2114")
 
 
 @rule("ERX_INPATIENT")
-def of_a_ward(parts: Parts) -> Places:
+def inpatient_prescription(parts: Parts) -> Places:
     visit = parts["D001"]["mdtrtinfo"]
     if visit["otpIptFlag"].text == "2":
         yield visit["otpIptFlag"]
@@ -380,7 +380,7 @@ def of_a_ward(parts: Parts) -> Places:
 
 
 @rule("ERX_CHRONIC")
-def chronic_and_not(parts: Parts) -> Places:
+def chronic_disease_contradiction(parts: Parts) -> Places:
     visit = parts["D001"]["mdtrtinfo"]
     disease, flag = visit["diseCodg"], visit["spDiseFlag"]
     if filled(disease):
@@ -406,7 +406,7 @@ def main_diagnosis(parts: Parts) -> Places:
 
 
 @rule("ERX_DIAGNOSIS_ORDER")
-def numbered_otherwise(parts: Parts) -> Places:
+def diagnosis_number_mismatch(parts: Parts) -> Places:
     rows = list(parts["D001"]["diseinfo"])
     seen: set[tuple[str, Decimal]] = set()
     for row in rows:

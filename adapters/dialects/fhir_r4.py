@@ -108,7 +108,7 @@ def report(hospital: str, body: bytes) -> bytes:
 def patched(raw: bytes, hospital: str) -> Patched | None:
     """The message with mechanical faults put right, in its own format; None unless it passes the checker then.
 
-    It has a new key (`patches.under_another_key`). Messages larger than prescriptions are not searched.
+    It has a new key (`patches.with_new_key`). Messages larger than prescriptions are not searched.
     """
     if len(raw) > patches.MAX_RAW:
         return None
@@ -124,7 +124,7 @@ def patched(raw: bytes, hospital: str) -> Patched | None:
     if resource is None or not (changes or more):
         return None
     if more:
-        more += [change for change in (patches.under_another_key(resource),) if change]
+        more += [change for change in (patches.with_new_key(resource),) if change]
         body = to_xml(resource) if in_xml else patches.written(resource)
     return Patched(body, XML_MEDIA if in_xml else JSON_MEDIA, (*changes, *more))
 

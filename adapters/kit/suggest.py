@@ -18,7 +18,7 @@ OPEN = frozenset({"diagnosis"})
 """Tables whose code system we hold only a part of: any code may be one of ours."""
 
 _SAME: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    # Other words for the same; compared after `_plain`.
+    # Other words for the same; compared after `_normalized`.
     "route": {"PO": ("po", "经口", "内服", "oral", "口服给药"), "SC": ("sc", "ih", "皮下", "皮注"), "SL": ("sl", "舌下", "含服"),
               "INH": ("inh", "雾化吸入", "气雾吸入", "经口吸入", "吸入给药"), "OPH": ("oph", "眼用", "点眼", "滴眼用", "眼部外用")},
     "unit": {"mg": ("毫克",), "g": ("克",), "μg": ("微克", "ug", "mcg"), "ml": ("毫升", "cc"), "IU": ("国际单位",), "U": ("单位",),
@@ -94,17 +94,17 @@ def suggest(knowledge: Knowledge, table: str, theirs: str, name: str = "", limit
 
 
 def _score(knowledge: Knowledge, table: str, theirs: str, name: str, ours: str, words: str) -> int:
-    plain = (lambda text: _often(_plain(text))) if table == "frequency" else _plain
+    plain = (lambda text: _often(_normalized(text))) if table == "frequency" else _normalized
     texts = [plain(text) for text in (name, theirs) if text]
     if table == "drug":
         # A trade name or a manufacturer may stand before it, apart: 某牌 苯磺酸氨氯地平片.
-        parts = [_plain(part) for part in _folded(name).split() if len(part) > 2]
-        amounts = _medicine(_plain(name)).amounts
+        parts = [_normalized(part) for part in _folded(name).split() if len(part) > 2]
+        amounts = _medicine(_normalized(name)).amounts
         return max((_drug_score(knowledge, text, amounts, ours) for text in (*texts, *parts)), default=0)
     if table == "diagnosis":
         if _ICD.match(theirs) and not theirs.startswith(ours):
             return 0
-        near = _alike(_plain(name), _plain(words)) if name else 0
+        near = _alike(_normalized(name), _normalized(words)) if name else 0
         return min(89, near)  # a group of codes is not the code itself
     meant = {plain(text) for text in (ours, words, *_SAME.get(table, {}).get(ours, ()))}
     if meant & set(texts):
@@ -135,7 +135,7 @@ def _drug_score(knowledge: Knowledge, text: str, amounts: frozenset[Decimal], ou
     drug = knowledge.drug(ours)
     if drug is None:
         return 0
-    theirs, listed = _medicine(text), _medicine(_plain(drug.name))
+    theirs, listed = _medicine(text), _medicine(_normalized(drug.name))
     # One character more is another substance (左氨氯地平): only what is the same can look certain.
     same = 100 if theirs.stem == listed.stem else 95 if _unsalted(theirs.stem) == _unsalted(listed.stem) else 0
     score = same or min(_alike(theirs.stem, listed.stem), 85)
@@ -156,7 +156,7 @@ def _medicine(text: str) -> _Medicine:
 
 
 def _amounts_of(strength: Decimal, unit: str) -> frozenset[Decimal]:
-    return frozenset({strength * Decimal(_SCALE.get(_plain(unit), "1"))})
+    return frozenset({strength * Decimal(_SCALE.get(_normalized(unit), "1"))})
 
 
 def _unsalted(stem: str) -> str:
@@ -172,7 +172,7 @@ def _alike(left: str, other: str) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _plain(text: str) -> str:
+def _normalized(text: str) -> str:
     """Without what does not tell two codes apart: width, case, blanks and punctuation."""
     return re.sub(r"[\s,，。、;；·*_-]+|\.(?!\d)", "", _folded(text).lower())
 

@@ -31,7 +31,7 @@ def private_key(seed: str) -> str:
 
 
 def public_key(private: str) -> str:
-    x, y = _plain(_times(int.from_bytes(base64.b64decode(private), "big"), (GX, GY, 1)))
+    x, y = _affine(_times(int.from_bytes(base64.b64decode(private), "big"), (GX, GY, 1)))
     return base64.b64encode(b"\x04" + x.to_bytes(32, "big") + y.to_bytes(32, "big")).decode()
 
 
@@ -41,7 +41,7 @@ def sign(text: bytes, private: str) -> str:
     e = _digest(text, public_key(private))
     while True:
         k = secrets.randbelow(N - 1) + 1
-        r = (e + _plain(_times(k, (GX, GY, 1)))[0]) % N
+        r = (e + _affine(_times(k, (GX, GY, 1)))[0]) % N
         s = pow(1 + d, -1, N) * (k - r * d) % N
         if r and s and r + k != N:
             return base64.b64encode(r.to_bytes(32, "big") + s.to_bytes(32, "big")).decode()
@@ -54,7 +54,7 @@ def verify(text: bytes, signature: str, public: str) -> bool:
         return False
     theirs = int.from_bytes(point[:32], "big"), int.from_bytes(point[32:], "big"), 1
     sum_ = _plus(_times(s, (GX, GY, 1)), _times((r + s) % N, theirs))
-    return sum_[2] != 0 and (_digest(text, public) + _plain(sum_)[0]) % N == r
+    return sum_[2] != 0 and (_digest(text, public) + _affine(sum_)[0]) % N == r
 
 
 def sm4_key(app_id: str, app_secret: str) -> bytes:
@@ -143,6 +143,6 @@ def _twice(point: Homogeneous) -> Homogeneous:
     return 2 * h * s % P, (w * (4 * b - h) - 8 * y * y * ss) % P, 8 * s * ss % P
 
 
-def _plain(point: Homogeneous) -> tuple[int, int]:
+def _affine(point: Homogeneous) -> tuple[int, int]:
     inverse = pow(point[2], -1, P)
     return point[0] * inverse % P, point[1] * inverse % P

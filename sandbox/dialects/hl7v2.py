@@ -263,7 +263,7 @@ class _Row:
         return self._fields[number] if number < len(self._fields) else ""
 
     def parts(self, number: int) -> list[str]:
-        return [_plain(part) for part in self.raw(number).split("^")]
+        return [_unescaped(part) for part in self.raw(number).split("^")]
 
     def get(self, number: int) -> str:
         return self.parts(number)[0]
@@ -298,7 +298,7 @@ def _esc(text: str) -> str:
     return text.replace("\n", "\\.br\\")
 
 
-def _plain(text: str) -> str:
+def _unescaped(text: str) -> str:
     meant = {letter: mark for mark, letter in _ESCAPES} | {".br": "\n"}
     return re.sub(r"\\(.*?)\\", lambda match: meant.get(match[1], ""), text)
 

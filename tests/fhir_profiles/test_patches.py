@@ -251,7 +251,7 @@ def test_a_message_put_right_has_a_key_of_its_own(key: str):
         whole = read(message)
         named = whole["identifier"] if isinstance(whole["identifier"], dict) else whole["identifier"][0]
         named["value"] = key
-        change = patches.under_another_key(whole)
+        change = patches.with_new_key(whole)
         assert named["value"] != key
         assert named["value"].endswith("-p")
         assert KEY.fullmatch(named["value"])

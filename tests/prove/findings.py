@@ -340,7 +340,7 @@ def in_json(body: bytes) -> bytes:
 def as_meant(mutation: Mutation) -> tuple[Json, Json]:
     """What the message said before it went wrong: under its key, and under the one of a message put right."""
     renamed = copy.deepcopy(mutation.meant)
-    patches.under_another_key(renamed)
+    patches.with_new_key(renamed)
     return mutation.meant, renamed
 
 

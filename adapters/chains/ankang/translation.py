@@ -41,12 +41,12 @@ def quote_body(lines: Sequence[OrderLine], handover: Handover, place: Place) -> 
     """`POST /v1/quotes`."""
     return _json(
         {
-            "lines": [{"drug": it.drug, "quantity": _plain(it.quantity), "unit": it.unit} for it in lines],
+            "lines": [{"drug": it.drug, "quantity": _decimal(it.quantity), "unit": it.unit} for it in lines],
             "handover": handover.value,
             "place": {
                 "district": place.district,
-                "latitude": _plain(place.latitude),
-                "longitude": _plain(place.longitude),
+                "latitude": _decimal(place.latitude),
+                "longitude": _decimal(place.longitude),
             },
         }
     )
@@ -205,8 +205,8 @@ def _hold(order: PharmacyOrder) -> dict[str, object]:
             {
                 "line": it.line,
                 "drug": it.drug,
-                "quantity": _plain(it.quantity),
-                "unit_price": _plain(it.unit_price),
+                "quantity": _decimal(it.quantity),
+                "unit_price": _decimal(it.unit_price),
                 "amount_fen": it.amount,
             }
             for it in order.lines
@@ -232,7 +232,7 @@ def _instructions(instructions: Instructions) -> dict[str, object]:
     }
 
 
-def _plain(value: Decimal) -> str:
+def _decimal(value: Decimal) -> str:
     return format(value, "f")
 
 

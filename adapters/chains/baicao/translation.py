@@ -49,11 +49,11 @@ def quote_body(lines: Sequence[OrderLine], handover: Handover, place: Place) -> 
     """`POST /api/quote`."""
     return _json(
         {
-            "items": [{"drugCode": it.drug, "qty": _plain(it.quantity), "unit": it.unit} for it in lines],
+            "items": [{"drugCode": it.drug, "qty": _decimal(it.quantity), "unit": it.unit} for it in lines],
             "takeWay": _TAKE_WAY[handover],
             "area": place.district,
-            "lat": _plain(place.latitude),
-            "lng": _plain(place.longitude),
+            "lat": _decimal(place.latitude),
+            "lng": _decimal(place.longitude),
         }
     )
 
@@ -239,8 +239,8 @@ def _reserve(order: PharmacyOrder) -> dict[str, object]:
             {
                 "lineNo": it.line,
                 "drugCode": it.drug,
-                "qty": _plain(it.quantity),
-                "price": _plain(it.unit_price),
+                "qty": _decimal(it.quantity),
+                "price": _decimal(it.unit_price),
                 "amt": yuan(it.amount),
             }
             for it in order.lines
@@ -266,7 +266,7 @@ def _usage(instructions: Instructions) -> dict[str, object]:
     }
 
 
-def _plain(value: Decimal) -> str:
+def _decimal(value: Decimal) -> str:
     return format(value, "f")
 
 

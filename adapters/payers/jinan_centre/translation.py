@@ -106,8 +106,8 @@ def claim_input(claim: Claim) -> Node:
             "med_list_codg": line.drug,
             "medins_list_codg": line.drug,
             "det_item_fee_sumamt": yuan(line.amount),
-            "cnt": _plain(line.quantity),
-            "pric": _plain(line.unit_price),
+            "cnt": _decimal(line.quantity),
+            "pric": _decimal(line.unit_price),
             "used_frqu_dscr": line.frequency,
             "prd_days": str(line.days_supply),
             "bilg_dr_codg": claim.prescriber,
@@ -308,6 +308,6 @@ def _day(value: object, path: str) -> date:
         raise InvalidPayload([finding("PAY-13", path)]) from None
 
 
-def _plain(value: Decimal) -> str:
+def _decimal(value: Decimal) -> str:
     # The tables bound the digits after the point, so zeros at the end must not count.
     return format(value.normalize(), "f")

@@ -200,7 +200,7 @@ UNDRAWABLE: dict[str, Words] = {
 """Why a prescription cannot be drawn in Prefect."""
 
 
-def _nobody_can_fill() -> sa.ColumnElement[bool]:
+def _unfillable() -> sa.ColumnElement[bool]:
     return sa.and_(PrescriptionRow.status == Status.ALLOCATING, PrescriptionRow.waiting_for == Wait.FILLER)
 
 
@@ -222,7 +222,7 @@ def needing_people(session: Session, now: datetime, policy: CityPolicy, per_caus
     what is put right once for all, such as a partner's credentials, the oldest alone tells.
     """
     rx, counts = PrescriptionRow, {}
-    causes = [("nobody_can_fill", _nobody_can_fill(), per_cause), ("review_late", _review_late(now, policy), per_cause),
+    causes = [("nobody_can_fill", _unfillable(), per_cause), ("review_late", _review_late(now, policy), per_cause),
               *((str(wait), _overdue(wait), per_cause) for wait in OVERDUE_WAITS)]
     troubled = sa.and_(rx.status.in_(OPEN), sa.text(f"({TROUBLED})"))
     for trouble in session.scalars(sa.select(rx.trouble).where(troubled).distinct()):
@@ -281,7 +281,7 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
         yield from _prescriptions(session, f"trouble:{trouble}", trouble_words(trouble, attempts),
                                   sa.and_(is_open, troubled, rx.trouble == trouble), note=rx.trouble)
 
-    yield from _prescriptions(session, "nobody_can_fill", NEEDS["nobody_can_fill"], _nobody_can_fill(), note=rx.hospital)
+    yield from _prescriptions(session, "nobody_can_fill", NEEDS["nobody_can_fill"], _unfillable(), note=rx.hospital)
     yield from _prescriptions(session, "review_late", NEEDS["review_late"], _review_late(now, policy), note=rx.hospital)
 
     for wait in OVERDUE_WAITS:

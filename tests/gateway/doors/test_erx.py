@@ -320,7 +320,7 @@ def test_the_precheck_lists_codes_nobody_has_mapped(client: TestClient, engine: 
         ("drug", "ZZ9", "院内新药")]
 
 
-CASES = Path(__file__).parents[2] / "adapters" / "erx_cases"
+CASES = Path(__file__).parents[2] / "adapters" / "dialects" / "erx" / "cases"
 
 
 def case(name: str) -> dict[str, Any]:

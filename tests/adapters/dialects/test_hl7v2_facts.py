@@ -13,8 +13,8 @@ from adapters.hospitals.jinan_central.translation import ABSENT, LEFT_OUT
 from domain.errors import InvalidPayload
 from domain.prescription import Approval, Prescription, SkinTestResult
 from fhir_profiles.reader import PatientRecord, read_bundle_data
-from tests.adapters.test_hl7v2 import CODES, SLUG, UTF8, adapter, judged, refused, sample
 from tests.support.effort import growth
+from tests.support.hl7_messages import CODES, SLUG, UTF8, adapter, judged, refused, sample
 
 CASES = Path(__file__).parent / "hl7_cases"
 CHILD, RENEWAL, LONG, TWO = (

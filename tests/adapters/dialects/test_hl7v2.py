@@ -15,7 +15,6 @@ from adapters.dialects import hl7v2, hl7v2_segments
 from adapters.dialects.hl7v2 import RULES, Ends, read
 from adapters.dialects.hl7v2_segments import parse, text, unescape
 from adapters.hospitals.jinan_central.adapter import Adapter
-from adapters.mapping import CodeMap, read_tables
 from adapters.messages import Message, Outcome, Unmapped, Verdict
 from domain.errors import InvalidPayload, NeedsOperator, Transient
 from domain.findings import Finding, Severity, Spot
@@ -23,47 +22,21 @@ from domain.lifecycle import REPORTED
 from fhir_profiles.catalogue import RULES as CATALOGUE
 from fhir_profiles.checker import check_data
 from fhir_profiles.drafts import Datum
-from infra.http import Response
-from tasks.intake import check
 from tests.support.effort import steps
 from tests.support.fakes import Replay
+from tests.support.hl7_messages import CODES, REPORT, SAMPLES, SLUG, UTF8, adapter, body, judged, refused, sample
 from tests.support.hl7_oracle import faults
 
-SLUG = "jinan_central"
-FOLDER = registry.HERE / "hospitals" / SLUG
-SAMPLES = FOLDER / "samples"
 VALID = sorted(path.name for path in SAMPLES.glob("*.hl7"))
+
+
 INVALID: dict[str, str] = tomllib.loads((SAMPLES / "invalid" / "index.toml").read_text(encoding="utf-8"))
+
+
 ENDS = Ends("JZHIS", "JINANCENTRAL", "GB 18030-2000")
-CODES = read_tables(FOLDER)
+
+
 AT = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
-UTF8 = "MSH|^~\\&|JZHIS|JINANCENTRAL|||20261122090000||RDE^O11|K1|P|2.5.1||||||UNICODE UTF-8"
-
-
-def adapter(*answers: Response | bytes | Exception) -> tuple[Adapter, Replay]:
-    line = Replay(*answers)
-    return Adapter(registry.manifest("hospitals", SLUG), line, {"sources": "127.0.0.1"}), line
-
-
-def sample(name: str) -> bytes:
-    return (SAMPLES / name).read_bytes()
-
-
-def judged(raw: bytes, codes: CodeMap = CODES) -> list[Finding]:
-    """Every finding of dialect and checker, with its spot."""
-    try:
-        message = adapter()[0].to_fhir(raw, codes)
-    except InvalidPayload as invalid:
-        return list(invalid.findings)
-    return check(message, SLUG)
-
-
-def refused(body: bytes) -> list[Finding]:
-    """What the dialect alone has against a message."""
-    try:
-        return list(adapter()[0].to_fhir(body, CODES).findings)
-    except InvalidPayload as invalid:
-        return list(invalid.findings)
 
 
 def segments(body: bytes) -> list[list[str]]:
@@ -452,25 +425,6 @@ def test_every_rule_of_the_dialect_has_an_id_and_a_code_of_its_own() -> None:
     assert len({rule.id for rule in RULES}) == len({rule.code for rule in RULES}) == len(RULES)
     assert all(re.fullmatch(r"HL7-\d{3}", rule.id) for rule in RULES)
     assert not {rule.code for rule in RULES} & set(CATALOGUE)
-
-
-# Reporting.
-
-REPORT = {"key": "rx_1:settled", "prescription": "RXC0001", "id": "rx_1", "status": "settled",
-          "at": "2026-11-22T01:30:00.123456+00:00", "reason": "settled", "words": "医保|已结算", "words_en": "settled",
-          "findings": [{"code": "OFF_LABEL", "severity": "WARN", "text": "适应证^不符", "line": 2}],
-          "pickup": {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"},
-          "dispense": {
-              "order": "ord_1", "chain": "ankang", "store": "AK01", "handover": "pickup", "at": "2026-11-22T01:20:00+00:00",
-              "lines": [{"line": 1, "item": "1", "drug": "D001", "name": "二甲双胍", "quantity": "60", "unit": "片", "days": 30,
-                         "returned": True}]},
-          "settlement": {"payer": "centre", "settled": {"id": "S2", "reference": "H2"},
-                         "reverses": {"id": "S1", "reference": "H1"}},
-          "money": {"total": "46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}}
-
-
-def body(**changes: Any) -> bytes:
-    return json.dumps(REPORT | changes, ensure_ascii=False).encode()
 
 
 def ack(code: str, control: str, more: str = "") -> bytes:
