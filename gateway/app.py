@@ -28,6 +28,7 @@ from gateway.web.errors import install
 from gateway.web.language import Remembered
 from gateway.web.render import WEB, Pages
 from gateway.web.sign_in import sign_in_pages
+from gateway.web.single_sign_on import single_sign_on_pages
 from gateway.web.time_limits import InTime
 from infra.settings import Settings
 from tasks.city import City
@@ -67,7 +68,8 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
     app.include_router(message_door(city, tokens, bodies))
     app.include_router(chain_door(city))
     app.include_router(alert_door(city, settings))
-    app.include_router(sign_in_pages(desk, pages))
+    app.include_router(sign_in_pages(desk, pages, single_sign_on=bool(settings.oidc.issuer)))
+    app.include_router(single_sign_on_pages(city, settings, desk, pages))
     app.include_router(account_room(city, desk, pages))
     app.include_router(administration_room(city, desk, pages, tokens))
     app.include_router(desk_room(city, desk, pages))

@@ -134,6 +134,25 @@ class ArchiveSettings(BaseModel):
         return self
 
 
+class OidcSettings(BaseModel):
+    """Single sign-on at the city's own OpenID Connect provider, beside passwords."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    issuer: Annotated[str, AfterValidator(lambda text: _sealed_address(text) if text else "")] = ""
+    """Address of an OpenID Connect provider, as its id tokens name it: people may sign in there; none if not given."""
+    client_id: str = ""
+    """What the provider calls us. Our redirect address there is SANYI_GATEWAY_URL/oidc/back."""
+    client_secret: SecretStr = SecretStr("")
+    """Our secret at the provider."""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.issuer and not (self.client_id and self.client_secret.get_secret_value()):
+            raise ValueError("an issuer needs __CLIENT_ID and __CLIENT_SECRET too")
+        return self
+
+
 class Settings(BaseSettings):
     """One frozen object; every field is the variable `SANYI_` plus its name in capitals."""
 
@@ -197,6 +216,9 @@ class Settings(BaseSettings):
     """Access token of each reviewing pharmacist by id, e.g. SANYI_PHARMACISTS__P001: 16 characters or more, used by no one else."""
     operators: Tokens = {}
     """Access token of each operator by id, e.g. SANYI_OPERATORS__O001: 16 characters or more, used by no one else."""
+
+    oidc: OidcSettings = OidcSettings()
+    """Single sign-on beside passwords."""
 
     worker: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}"[:40], min_length=1, max_length=40)
     """Name of this worker in leases; must differ between workers. Host and process number if not given."""

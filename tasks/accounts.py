@@ -63,6 +63,16 @@ def sign_in(city: City, id: str, password: str, code: str) -> str | None:
         return sessions.begin(city, session, id, method="password")
 
 
+def sign_in_as(city: City, subject: str) -> str | None:
+    """The cookie's value for the person that the OIDC provider calls so, if an administrator has entered it."""
+    with city.db.transaction("subject.signed_in") as session:
+        row = credentials.by_subject(session, subject) if subject else None
+        if row is None or people.find(session, row.person) is None:
+            return None
+        _own_act(city, session, row.person, "signed_in_by_oidc")
+        return sessions.begin(city, session, row.person, method="oidc")
+
+
 def _judge(city: City, session: Session, id: str, kept: str, code: str) -> bool:
     """Whether the account is open, `kept` still is its password, and the code is a fresh one of theirs. Counts failures."""
     now = city.now()

@@ -17,15 +17,15 @@ HOMES = ((Capability.SEE_BOARD, "/"), (Capability.SEE_QUEUE, "/review"), (Capabi
 """Where people begin: the first of these that they may."""
 
 
-def sign_in_pages(desk: Desk, pages: Pages) -> APIRouter:
-    """`/sign-in` and `/sign-out`."""
+def sign_in_pages(desk: Desk, pages: Pages, *, single_sign_on: bool) -> APIRouter:
+    """`/sign-in` and `/sign-out`; `single_sign_on`: the page offers it."""
     door = APIRouter(default_response_class=HTMLResponse, route_class=PeoplesRoute)
     Anybody = Annotated[Person, Depends(desk.staff)]
     Fields = Annotated[Form, Depends(form)]
 
     @door.get("/sign-in")
     def sign_in_page(request: Request, next: str = "") -> Response:
-        return pages.html(request, "web/sign_in.html", next=next, wrong="")
+        return pages.html(request, "web/sign_in.html", next=inside(next), wrong="", single_sign_on=single_sign_on)
 
     @door.post("/sign-in")
     def sign_in(request: Request, fields: Fields) -> Response:
@@ -38,7 +38,8 @@ def sign_in_pages(desk: Desk, pages: Pages) -> APIRouter:
                                                last_value(fields, "otp"))
         if value is None:
             wrong = "code" if by_code else "password"
-            return pages.html(request, "web/sign_in.html", 401, next=last_value(fields, "next"), wrong=wrong)
+            return pages.html(request, "web/sign_in.html", 401, next=inside(last_value(fields, "next")), wrong=wrong,
+                              single_sign_on=single_sign_on)
         signed_in = desk.by_cookie(value)
         home = home_of(signed_in.person) if signed_in else "/sign-in"
         response = RedirectResponse(inside(last_value(fields, "next")) or home, 303)

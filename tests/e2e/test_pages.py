@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 import pytest
 
+from domain.people import Grant, Role
+from gateway.web.access import COOKIE
 from infra.db import audits, mapping, notices
 from infra.log import bind
+from tasks import people, sessions
 from tests.e2e.conftest import served, sign_in
 from tests.gateway.desk.test_review import TOLD, TOLD_OF_ITEM, WARNING, tell
 from tests.support.city import HOSPITAL, OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, bundle, make_city
+from tests.support.people import enrolled
 from tests.support.records import audited
 from tests.tasks.line import Line
 
@@ -35,6 +39,11 @@ class Full:
     """Token of whoever opens it, empty for a stranger -> addresses."""
     mine: str
     """A prescription that the pharmacist has claimed."""
+    cookie: str
+    """Of the administrator's sign-in, who has no token."""
+
+
+ADMINISTRATOR = "administrator"
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +69,10 @@ def city(tmp_path_factory) -> Iterator[Full]:
     line.to_settled(settled)
     line.payer.silent = True
     line.hop(troubled)
+    enrolled(line.city, "A001", Role.ADMINISTRATOR)
+    people.add(line.city, "A001", "S001", "李春燕", [Grant(Role.SHOP, "ankang"), Grant(Role.HOTLINE)])
+    with line.city.db.transaction() as session:
+        cookie = sessions.begin(line.city, session, "A001", method="password")
     with served(line.city, folder) as url:
         story = [f"/rx/{settled}", f"/rx/{troubled}", f"/rx/{waiting}"]
         yield Full(url, {
@@ -67,7 +80,9 @@ def city(tmp_path_factory) -> Iterator[Full]:
             OPERATOR_TOKEN: ["/", "/rx", "/rx?status=settled", "/rx?q=none", *story, f"/runs/{RUN}", "/review", f"/review/{mine}",
                              "/mapping", "/rx/rx_unknown"],
             PHARMACIST_TOKEN: ["/review", f"/review?done={settled}", f"/review/{mine}", f"/review/{waiting}", f"/rx/{mine}"],
-        }, mine)
+            ADMINISTRATOR: ["/people", "/people/A001", "/people/S001", "/partner-tokens", "/access-log", "/access-log/verified",
+                            "/account", "/enrol"],
+        }, mine, cookie)
 
 
 @pytest.fixture
@@ -78,7 +93,9 @@ def opened(city, browser):
     def open_page(token: str, language: str, width: int, scheme: str = "light"):
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, locale=language, color_scheme=scheme))
         page = contexts[-1].new_page()
-        if token:
+        if token == ADMINISTRATOR:
+            contexts[-1].add_cookies([{"name": COOKIE, "value": city.cookie, "url": city.url}])
+        elif token:
             sign_in(page, city.url, token)
         if token == PHARMACIST_TOKEN:
             page.goto(f"{city.url}/review/{city.mine}")
@@ -98,6 +115,13 @@ def refused(city):
     def refuse(page, token: str) -> None:
         if not token:
             sign_in(page, city.url, "wrong")
+        elif token == ADMINISTRATOR:
+            page.goto(f"{city.url}/people")
+            page.fill("#id", "13912345678")
+            page.check("input[value=shop]")
+            page.locator("main form button").last.click()
+            page.wait_for_selector("[role=alert]")
+            return
         else:
             page.goto(f"{city.url}/review/{city.mine}")
             page.check("#return")

@@ -291,6 +291,7 @@ def people_are_looked_after(city: World) -> None:
     city.staff(lambda c: people.unlock(c, admin, "H001"))
     city.staff(lambda c: people.sign_out(c, admin, "H001"))
     city.staff(lambda c: people.name_subject(c, admin, "H001", "subject"))
+    city.staff(lambda c: accounts.sign_in_as(c, "subject"))
     with suppress(Denied):
         city.staff(lambda c: access.enter(c, person("H001", Role.HOTLINE), Capability.REDRIVE, act=True))
     city.staff(lambda c: access.enter(c, person("H001", Role.HOTLINE), Capability.FIND_PATIENT, act=False))
