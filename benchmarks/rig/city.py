@@ -141,7 +141,16 @@ def _act(city: City, rx_id: str, status: str) -> None:
 
 
 def message(number: int, at: datetime) -> bytes:
-    """A hospital's message issued at that time; its number and its prescription's number are new."""
-    return bundle(number, at=at)
+    """A hospital's message issued at that time: number, prescription and person are new."""
+    return bundle(number, at=at).replace(_SAMPLE_PERSON, _person(number).encode())
+
+
+_SAMPLE_PERSON = b"370102195803029910"
+
+
+def _person(number: int) -> str:
+    """An invented resident id of the sample's birth date and sex: what others were handed over is no part of an audit."""
+    digits = f"3701{2 + number // 500:02d}19580302{(2 * number + 1) % 1000:03d}"
+    return digits + "10X98765432"[sum(int(digit) * 2 ** (17 - at) for at, digit in enumerate(digits)) % 11]
 
 

@@ -78,9 +78,10 @@ class Database:
         `name` says what has happened once it is committed, such as `order.made`. Each transaction of the product has its own
         name, and docs/explanation/failpoints.md says why a crash there is harmless.
         """
-        with self._writing.begin() as connection, _OnConnection(connection) as session:
+        with self._writing.begin() as connection, (lazy := _Lazy(connection)) as session:
             yield session
-            session.flush()
+            if lazy.made is not None:
+                lazy.made.flush()
             if self._boundary:
                 self._boundary(name, "before")
         if self._boundary:
@@ -89,7 +90,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Only look; nothing is written."""
-        with self._reading.connect() as connection, _OnConnection(connection) as session:
+        with self._reading.connect() as connection, _Lazy(connection) as session:
             if self.sqlite:
                 # All statements see the same, those too that SQLAlchemy does not begin a transaction for.
                 connection.begin()
@@ -123,6 +124,26 @@ def _private(file: Path) -> None:
     with suppress(PermissionError):  # Whose file it is decides; its owner has been here before.
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
         file.chmod(0o600)
+
+
+class _Lazy:
+    """A session that is made when something asks for more than `run` needs: to make one costs as much as a statement."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.info: dict[str, Any] = {"connection": connection}
+        self.made: _OnConnection | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self.made is None:
+            self.made = _OnConnection(self.info["connection"])
+        return getattr(self.made, name)
+
+    def __enter__(self) -> Session:
+        return cast(Session, self)
+
+    def __exit__(self, *error: object) -> None:
+        if self.made is not None:
+            self.made.close()
 
 
 class _OnConnection(Session):

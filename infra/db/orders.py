@@ -62,7 +62,7 @@ _ORDER = table(OrderRow)
 _ROW = _ORDER.c
 _PRESCRIPTION = table(PrescriptionRow)
 _RX = _PRESCRIPTION.c
-_INSERT = sa.insert(_ORDER)
+_INSERT = Precompiled(sa.insert(_ORDER))
 _SELECT = sa.select(_ROW.content, _ROW.attempt, _ROW.status, _ROW.sealed, _ROW.reason, _ROW.accept_by, _ROW.fulfil_by,
                     _ROW.handed_over_at, _ROW.ended_at, _ROW.returned_lines)
 _GET = Precompiled(_SELECT.where(_ROW.id == sa.bindparam("id")))

@@ -1,7 +1,7 @@
 """Statements that never change their form, compiled once: between one and its rows there is only the driver.
 
-SQLAlchemy finds the compiled form of a statement anew at each execution, gives it a context, a result and a cursor of its own;
-on the line that costs more than the statement. What it knows of types, of the dialect and of errors is used all the same.
+SQLAlchemy looks for the compiled form at each execution and makes a context, a result and a cursor for it. On the line that
+costs more than the statement. What it knows of types, of the dialect and of errors is used all the same.
 """
 
 from collections import namedtuple
@@ -55,15 +55,15 @@ class Rows:
 
 
 class Precompiled:
-    """A statement with `bindparam`s that is always run with the same parameters. No lists of values (`IN`), no defaults or
-    keys that the database or SQLAlchemy would have to make up: `ValueError` at the first use."""
+    """A statement with `bindparam`s that is always run with the same parameters. Plain defaults of columns are filled in.
+    Lists of values (`IN`), and what SQLAlchemy or the database would have to make up, are a `ValueError` at the first use."""
 
     def __init__(self, statement: sa.Executable) -> None:
         self._statement = statement
         self._forms: dict[str, _Form] = {}
 
     def run(self, connection: sa.Connection, cursor: Any, values: Mapping[str, Any]) -> Rows:
-        """In the connection's transaction, on a cursor that nobody reads from. Raises what SQLAlchemy raises."""
+        """In the connection's transaction, on a cursor without unread rows. Raises what SQLAlchemy raises."""
         form = self._forms.get(connection.dialect.name)
         if form is None:
             form = self._forms[connection.dialect.name] = _Form(self._statement, connection.dialect, sorted(values))
@@ -83,7 +83,10 @@ class _Form:
     """One statement for one kind of database."""
 
     def __init__(self, statement: sa.Executable, dialect: sa.Dialect, keys: Sequence[str]) -> None:
-        compiled = cast(Any, statement).compile(dialect=dialect, column_keys=keys or None)
+        inserted = list(statement.table.c) if isinstance(statement, sa.Insert) else []
+        defaults = {column.key: column.default.arg for column in inserted
+                    if column.key not in keys and isinstance(column.default, sa.ColumnDefault) and column.default.is_scalar}
+        compiled = cast(Any, statement).compile(dialect=dialect, column_keys=[*keys, *defaults] or None)
         made_up = (compiled.isinsert and (compiled.insert_prefetch or compiled.effective_returning)) or (
             compiled.isupdate and compiled.update_prefetch)
         if made_up or compiled.post_compile_params or compiled.literal_execute_params:
@@ -95,7 +98,9 @@ class _Form:
         # A parameter that stands in several places has one name.
         for name, bind in {name: bind for bind, name in compiled.bind_names.items()}.items():
             process = bind.type.dialect_impl(dialect).bind_processor(dialect)
-            if bind.required:
+            if bind.key in defaults:
+                self._fixed[name] = process(defaults[bind.key]) if process else defaults[bind.key]
+            elif bind.required:
                 self._given.append((name, bind.key, process))
             else:
                 self._fixed[name] = process(bind.effective_value) if process else bind.effective_value

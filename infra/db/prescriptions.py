@@ -2,10 +2,10 @@
 
 import json
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import zip_longest
 from typing import Any
 
@@ -28,8 +28,8 @@ class Loaded:
     """One prescription, with the head that a later write compares itself with."""
 
     head: history.Head
-    content: Mapping[str, Any] = field(repr=False)
-    """The prescription as it is stored."""
+    content: str = field(repr=False)
+    """The prescription as it is stored, JSON."""
     patient_sealed: bytes = field(repr=False)
     entitlement_sealed: bytes | None = field(repr=False)
     cancel_reason: str | None
@@ -39,7 +39,7 @@ class Loaded:
     @cached_property
     def prescription(self) -> Prescription:
         """Read when it is first asked for: many who load one only look where it is."""
-        return PRESCRIPTION.read(self.content)
+        return _read(self.content)
 
     @property
     def id(self) -> str:
@@ -54,10 +54,16 @@ class Loaded:
         return self.head.wake_at
 
 
+@lru_cache(maxsize=512)
+def _read(content: str) -> Prescription:
+    """Kept by its text, because what was prescribed never changes and every step of a batch reads it again."""
+    return PRESCRIPTION.read_text(content)
+
+
 _ROW = table(PrescriptionRow).c
 _LOAD = Precompiled(sa.select(
-    _ROW.id, _ROW.status, _ROW.version, _ROW.head_hash, _ROW.wake_at, _ROW.content, _ROW.patient_sealed,
-    _ROW.entitlement_sealed, _ROW.cancel_reason, _ROW.attempts, _ROW.waiting_for,
+    _ROW.id, _ROW.status, _ROW.version, _ROW.head_hash, _ROW.wake_at, sa.cast(_ROW.content, sa.Text).label("content"),
+    _ROW.patient_sealed, _ROW.entitlement_sealed, _ROW.cancel_reason, _ROW.attempts, _ROW.waiting_for,
 ).where(_ROW.id == sa.bindparam("id")))
 
 

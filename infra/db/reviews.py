@@ -29,7 +29,7 @@ class Queued:
 
 _REVIEW = table(ReviewRow)
 _ROW = _REVIEW.c
-_INSERT = sa.insert(_REVIEW)
+_INSERT = Precompiled(sa.insert(_REVIEW))
 _GET = Precompiled(sa.select(_REVIEW).where(_ROW.prescription_id == sa.bindparam("id")))
 _CLAIM = Precompiled(
     sa.update(_REVIEW)

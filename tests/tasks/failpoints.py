@@ -417,10 +417,6 @@ class World:
     def spoil(self, **values: Any) -> None:
         self.hand_in_the_database(lambda _, session: session.execute(sa.update(PrescriptionRow).values(**values)))
 
-    def content(self) -> Any:
-        with self._site.watch.reading() as session:
-            return session.scalars(sa.select(PrescriptionRow.content)).one()
-
     def restart(self) -> None:
         """The processes end in order and start with other settings."""
         self._site.db.close()

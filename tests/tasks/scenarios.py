@@ -226,10 +226,8 @@ def the_hospital_is_down(city: World) -> None:
 
 def a_row_cannot_be_read(city: World) -> None:
     city.prescribe()
-    content = city.content()
-    city.spoil(content=sa.literal_column("'not JSON'"))
+    city.spoil(wake_at=sa.literal_column("'2000-01-01, no time'"))
     city.work()
-    city.spoil(content=content)
     city.later(minutes=16)
     city.work()
 

@@ -166,13 +166,24 @@ def test_a_silent_pharmacy_that_cannot_be_cancelled_is_waited_for_and_not_raced(
 def test_a_row_that_cannot_be_read_is_set_aside_and_the_others_go_on(line):
     good, bad = admit(line.city, 2)
     with line.city.db.transaction() as session:
-        session.execute(sa.text("UPDATE prescription SET content = 'not JSON: 马克儿' WHERE id = :bad"), {"bad": bad})
+        session.execute(sa.text("UPDATE prescription SET wake_at = '2000-01-01 马克儿' WHERE id = :bad"), {"bad": bad})
     only = line.hop(bad)
     assert (only.readable, only.alarming, "马克儿" in str(only)) == (False, True, False)
     with line.city.db.reading() as session:
         wake_at, attempts = session.execute(sa.select(PrescriptionRow.wake_at, PrescriptionRow.attempts)
                                             .where(PrescriptionRow.id == bad)).one()
     assert (wake_at > line.clock(), attempts) == (True, 1)
+    assert line.hop(good).error == ""
+
+
+def test_a_content_that_is_not_even_json_is_a_failed_attempt_with_its_place_in_the_history(line):
+    good, bad = admit(line.city, 2)
+    with line.city.db.transaction() as session:
+        session.execute(sa.text("UPDATE prescription SET content = 'not JSON: 马克儿' WHERE id = :bad"), {"bad": bad})
+    only = line.hop(bad)
+    assert (only.error, only.alarming, "马克儿" in str(only)) == ("JSONDecodeError", True, False)
+    with line.city.db.reading() as session:
+        assert session.scalar(sa.select(PrescriptionRow.trouble).where(PrescriptionRow.id == bad)) == "JSONDecodeError"
     assert line.hop(good).error == ""
 
 

@@ -18,6 +18,7 @@ STATEMENT = sa.select(_ROW.id, _ROW.status, _ROW.content, _ROW.patient_sealed, _
 COMPILED = Precompiled(STATEMENT)
 NONCES = Precompiled(sa.select(table(NonceRow).c.nonce).order_by(table(NonceRow).c.nonce).where(
     table(NonceRow).c.partner == sa.bindparam("partner")))
+_COUNTED = sa.Table("counted", sa.MetaData(), sa.Column("name", sa.Text), sa.Column("number", sa.Integer, default=lambda: 1))
 REPEAT = Precompiled(sa.insert(table(NonceRow)))
 
 
@@ -105,10 +106,20 @@ def test_who_listens_to_statements_hears_these_too(db: Database) -> None:
 
 @pytest.mark.parametrize("statement", [
     pytest.param(sa.select(_ROW.id).where(_ROW.id.in_(sa.bindparam("ids", expanding=True))), id="a list of values"),
-    pytest.param(sa.insert(table(ReviewRow)), id="columns with defaults")])
+    pytest.param(sa.insert(_COUNTED), id="a value that a function makes")])
 def test_a_statement_without_a_fixed_form_is_refused(db: Database, statement: sa.Executable) -> None:
     with pytest.raises(ValueError, match="fixed form"), db.reading() as session:
-        run(session, Precompiled(statement), {"ids": ["a"]} if isinstance(statement, sa.Select) else {"prescription_id": "rx_1"})
+        run(session, Precompiled(statement), {"ids": ["a"]} if isinstance(statement, sa.Select) else {"name": "a"})
+
+
+def test_plain_defaults_of_columns_are_filled_in(db: Database) -> None:
+    rx_id = admitted(db).id
+    with db.transaction() as session:
+        run(session, Precompiled(sa.insert(table(ReviewRow))), {
+            "prescription_id": rx_id, "prescriber": "p", "opened_at": NOW, "codes": [], "reasons": {}})
+    with db.reading() as session:
+        row = session.get_one(ReviewRow, rx_id)
+    assert (row.lapses, row.text, row.codes, row.reasons) == (0, "", [], {})
 
 
 def test_a_moment_without_a_zone_is_refused(db: Database) -> None:
