@@ -14,8 +14,8 @@ from typing import Literal, cast, overload
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapters.protocols import Chain, Hospital, Payer
+from domain.chains import ChainWord
 from domain.errors import NeedsOperator
-from domain.orders import OrderStatus
 from infra.dropbox import BoxTransport
 from infra.http import Breaker, Client, HttpTransport, Transport
 from infra.mllp import MllpTransport
@@ -68,7 +68,7 @@ class HospitalManifest(Manifest):
 
 
 class ChainManifest(Manifest):
-    status_words: Mapping[str, OrderStatus]
+    status_words: Mapping[str, ChainWord]
     """Their word for where an order is -> ours."""
     refusals: Mapping[str, str]
     """Their code for a business no -> our code of `Refused`."""

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from domain.audit import RULEBOOK, Case, resolve
+from domain.chains import Dispensed
 from domain.findings import Finding
-from domain.orders import Dispensed
 from domain.prescription import Prescription
 from tests.domain import audit_corpus
 from tests.support import factories

@@ -22,14 +22,17 @@ from adapters.kit.left_out import absent, left_out, of_cancels
 from domain import errors
 from domain import words as names
 from domain.audit import RULES, Rule
+from domain.chains import ChainWord
 from domain.errors import RxError
 from domain.events import ARGUMENTS, PERSON, Event, Wait
+from domain.fulfilment.orders import ALIVE, MEANINGS, ORDER_TRANSITIONS, OrderStatus
+from domain.fulfilment.parcels import PARCEL_TRANSITIONS, ParcelStatus
+from domain.fulfilment.returns import RETURN_TRANSITIONS, ReturnStatus
+from domain.fulfilment.wishes import WISH_TRANSITIONS, WishAnswer
 from domain.lifecycle import (
-    ALIVE,
     DEADLINES,
     FINAL,
     MONEY_TRANSITIONS,
-    ORDER_TRANSITIONS,
     OWNERS,
     STAGES,
     TRANSITIONS,
@@ -38,7 +41,6 @@ from domain.lifecycle import (
     Status,
     diagram,
 )
-from domain.orders import OrderStatus
 from domain.people import CAPABILITIES, GRANTS, NEEDS_PLACE, ROLES, Capability, Role, holding, is_logged
 from domain.words import Two
 from fhir_profiles.catalogue import MessageRule, catalogue_page
@@ -79,22 +81,36 @@ def lifecycle_page() -> str:
                  deadlines[DEADLINES[status].name],
                  _list(TRANSITIONS[status]), meanings.get(status.name, "")) for status in Status]
     return _page(
-        "Lifecycle / 处方的一生", "domain/lifecycle.py",
-        "Three machines: where a prescription is, where its medicine is, how far its money is. Everything else asks "
+        "Lifecycle / 处方的一生", "domain/lifecycle.py and domain/fulfilment",
+        "Where a prescription is, where its medicine is by quantity, how far its money is. Everything else asks "
         "these tables. A step reads the status, does the next thing that is missing, and writes the new status with a "
         "history row in one transaction.",
         "## Prescription", f"```mermaid\n{diagram()}```",
         _table(("status", "中文", "stage", "who must act", "what ends the stay", "may become", "meaning"), statuses),
         f"Nothing is owed any more in {_list(FINAL)}. Every change to `cancelled` or `expired` asks the pharmacy first "
         "if one holds stock or has an order.",
+        "## Lines", "Of every line, at every commit: open + in progress + handed over + returned + given up = prescribed. "
+        "The parts are derived from orders, parcels, returns and wishes (`domain/fulfilment/lines.py`) and stored nowhere; the "
+        "prescription's status follows from them, and `domain/fulfilment/plan.py` says what is owed next.",
         "## Order", _states(ORDER_TRANSITIONS),
         _table(("status", "中文", "may still bring the medicine", "may become", "meaning"), _rows(
-            OrderStatus, ORDER_TRANSITIONS, names.ORDERS, lambda status: "yes" if status in ALIVE else "no")),
-        "An order's word moves all its items; a late word may skip statuses and never goes back. An item without an "
-        "order is `open`. A prescription has several orders one after the other, one alive at a time.",
+            OrderStatus, ORDER_TRANSITIONS, names.ORDER_STATUSES, lambda status: "yes" if status in ALIVE else "no")),
+        "An order is for portions of lines. What its chain says of it moves the order, its parcel, or brings a return; a late "
+        "word may skip statuses and never goes back.",
+        _table(("a chain's word", "中文", "order", "parcel"), [
+            (f"`{word}`", names.ORDERS[word].zh, f"`{MEANINGS[word].order}`",
+             f"`{MEANINGS[word].parcel}`" if MEANINGS[word].parcel else "") for word in ChainWord]),
+        "## Parcel", _states(PARCEL_TRANSITIONS),
+        _table(("status", "中文", "may become", "meaning"), _rows(ParcelStatus, PARCEL_TRANSITIONS, names.PARCELS)),
+        "## Return", _states(RETURN_TRANSITIONS),
+        _table(("status", "中文", "may become", "meaning"), _rows(ReturnStatus, RETURN_TRANSITIONS, names.RETURNS)),
+        "## Wish", _states(WISH_TRANSITIONS),
+        _table(("answer", "中文", "may become", "meaning"), _rows(WishAnswer, WISH_TRANSITIONS, names.WISH_ANSWERS)),
+        "Somebody wants a prescription, or a part of it, cancelled or taken back. "
+        "A refused cancel is granted after all when the order that was in its way ends without medicine.",
         "## Money", _states(MONEY_TRANSITIONS),
         _table(("status", "中文", "may become", "meaning"), _rows(Money, MONEY_TRANSITIONS, words.MONEY)),
-        "Per claim. A return reverses the whole claim and settles what was kept as the next version.",
+        "Per claim, and a claim is for one order. A return reverses the whole claim and settles what was kept as the next version.",
     )
 
 

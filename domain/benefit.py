@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
+from domain.chains import OrderLine
 from domain.claims import Accumulators, Entitlement, Settlement
 from domain.knowledge.tables import Knowledge
 from domain.money import Fen, line_amount, share
-from domain.orders import OrderLine
 from domain.policy import AccountScope, BenefitPolicy, CapBasis, CityPolicy, Scope
 from domain.prescription import Prescription
 

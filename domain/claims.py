@@ -9,6 +9,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
+from domain.fulfilment.portions import Portion, Portions, added
+from domain.lifecycle import Money
 from domain.money import Fen
 from domain.prescription import Approval
 
@@ -177,6 +179,32 @@ def differences(ours: Settlement, theirs: Settlement) -> Sequence[tuple[str, int
     names = ("total", "own", "over", "first_pay", "eligible", "deductible", "pool", "fund", "account", "family", "cash")
     return [(name, getattr(ours, name), getattr(theirs, name)) for name in names
             if getattr(ours, name) != getattr(theirs, name)]
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A claim for one order and how far its money is. `claim` lacks psn_no and identity: those are opened for a call."""
+
+    claim: Claim
+    version: int
+    """Within its order: a return reverses one and a next one takes its place."""
+    order_id: str
+    status: Money
+    forecast: Settlement
+    pre_settled: Settlement | None
+    settled: Settlement | None
+    reversed: bool = False
+    """Taken back by the fund, whether or not that day is reconciled yet."""
+
+    @property
+    def portions(self) -> Portions:
+        """What it is for."""
+        return added(Portion(line.line, line.quantity) for line in self.claim.lines)
+
+    @property
+    def paid_for(self) -> Portions:
+        """What the fund pays for by it now: nothing before it has settled, and nothing once that is taken back."""
+        return self.portions if self.settled and not self.reversed else ()
 
 
 @dataclass(frozen=True)

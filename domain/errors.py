@@ -16,6 +16,8 @@ class RxError(Exception):
         super().__init__(message)
         self.code = code or type(self).__name__
         """A word a machine can count by, such as a partner's own refusal code."""
+        self.effect: object | None = None
+        """The effect on a partner that failed with it, an `infra.db.effects.Effect`; None where it was none."""
 
 
 class Transient(RxError):

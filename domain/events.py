@@ -53,6 +53,10 @@ class Event(StrEnum):
     """The whole settlement (F-20)."""
     CLAIM_AGREES = "claim_agrees"
     """What the fund paid for is what the patient has."""
+    GIVEN_UP = "given_up"
+    """What was still open will not be handed over; other lines were, or may be."""
+    WISH_ANSWERED = "wish_answered"
+    """A wish to return something has its answer."""
     CLOSED = "closed"
     ATTEMPT_FAILED = "attempt_failed"
     """A step failed; it is tried again."""
@@ -88,16 +92,19 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
     Event.BROUGHT_BACK: ("order", "kept"),
     Event.REVERSED: ("settlement", "reversal", "reference"),
     Event.CLAIM_AGREES: (),
+    Event.GIVEN_UP: ("cause",),
+    Event.WISH_ANSWERED: ("wish", "answer"),
     Event.CLOSED: (),
     Event.ATTEMPT_FAILED: ("error", "attempt", "again_at", "stage"),
     Event.WOKEN: ("tried_again",),
 }
 """What the `detail` of an event always has: codes, ids, counts, moments (ISO 8601) and amounts (fen).
 
-`findings` are `{code, rule, severity, line}` each. `refused` is how many stores by reason (`domain.ranking.REASONS`);
-`stores` are the first of them as `chain/store:reason`. `silent` and `chain` are chains by slug. `status` and `order_was`
-are an `OrderStatus`, `prescription_was` a `Status`. `cause` is why an order ended (`domain.words.ENDINGS`), `reason` why
-the hospital cancels. `codes` are review items (A-26).
+`findings` are `{code, rule, severity, line}` each; `refused` is how many stores by reason (`domain.fulfilment.ranking.REASONS`);
+`stores` are the first of them as `chain/store:reason`; `silent` and `chain` are chains by slug; `status` and `order_was`
+are a `ChainWord`, `prescription_was` a `Status`; `cause` is why an order ended, or what was open was given up
+(`domain.words.ENDINGS`); `wish` is a number, `answer` a `WishAnswer`, `reason` why the hospital cancels; `codes` are
+review items (A-26).
 """
 
 
@@ -129,7 +136,7 @@ class Wait(StrEnum):
     RETURN_WINDOW = "return_window"
     RECONCILIATION = "reconciliation"
     RETRY = "retry"
-    """The next attempt; no action is needed."""
+    """The next attempt; nobody needs to act."""
     PARTNER_WORD = "partner_word"
     """A partner's, on an effect whose outcome is unknown."""
     PERSON_REFUSED = "person_refused"

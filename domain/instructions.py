@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
+from domain.chains import Instructions, Label
 from domain.knowledge.rows import Frequency
-from domain.orders import Instructions, Label
 from domain.prescription import Decoction, Item, Prescription
 from domain.words import DECOCTION_MARKS, DECOCTION_METHODS, ROUTES, Two
 

@@ -1,12 +1,11 @@
-"""Which moves a prescription, an item and its money may make, and who makes the next one.
+"""Which moves a prescription and its money may make, and who makes the next one. The machines of orders, parcels,
+returns and wishes are in `domain.fulfilment`.
 
 Everything else asks these tables. The diagram in the documentation is printed from them.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
-
-from domain.orders import OrderStatus
 
 
 class Status(StrEnum):
@@ -21,11 +20,11 @@ class Status(StrEnum):
     REVIEWED = "reviewed"
     """A pharmacist passed it."""
     ALLOCATING = "allocating"
-    """Looking for a pharmacy; also while nobody can fill it."""
+    """Looking for a pharmacy; also while nobody can fill it. No pharmacy has an order that it may still fill."""
     FULFILLING = "fulfilling"
-    """A pharmacy has the order."""
+    """A pharmacy has an order; of other lines a pharmacy may still be looked for."""
     FULFILLED = "fulfilled"
-    """The patient has the medicine, or brought some of it back: the claim must match that."""
+    """The patient has what there will be of the medicine, or brought some of it back: the claims must match that."""
     SETTLED = "settled"
     """The fund has settled what was handed over; the return window is open."""
     CLOSED = "closed"
@@ -97,7 +96,7 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.AUDITED: frozenset({Status.IN_REVIEW, *_EXITS}),
     Status.IN_REVIEW: frozenset({Status.REVIEWED, Status.RETURNED, Status.REFUSED, *_EXITS}),
     Status.REVIEWED: frozenset({Status.ALLOCATING, *_EXITS}),
-    Status.ALLOCATING: frozenset({Status.FULFILLING, Status.RETURNED, *_EXITS}),
+    Status.ALLOCATING: frozenset({Status.FULFILLING, Status.FULFILLED, Status.RETURNED, *_EXITS}),
     Status.FULFILLING: frozenset({Status.FULFILLED, Status.ALLOCATING, *_EXITS}),
     Status.FULFILLED: frozenset({Status.SETTLED}),
     Status.SETTLED: frozenset({Status.FULFILLED, Status.CLOSED}),
@@ -163,36 +162,6 @@ STAGES: Mapping[Status, str] = {
 
 def may_move(start: Status, to: Status) -> bool:
     return to in TRANSITIONS[start]
-
-
-ORDER_TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
-    OrderStatus.HELD: frozenset(set(OrderStatus) - {OrderStatus.HELD, OrderStatus.RETURNED}),
-    OrderStatus.ORDERED: frozenset({
-        OrderStatus.ACCEPTED, OrderStatus.PREPARED, OrderStatus.IN_DELIVERY, OrderStatus.HANDED_OVER,
-        OrderStatus.DECLINED, OrderStatus.CANCELLED,
-    }),
-    OrderStatus.ACCEPTED: frozenset({
-        OrderStatus.PREPARED, OrderStatus.IN_DELIVERY, OrderStatus.HANDED_OVER, OrderStatus.DECLINED,
-        OrderStatus.CANCELLED,
-    }),
-    OrderStatus.PREPARED: frozenset({
-        OrderStatus.IN_DELIVERY, OrderStatus.HANDED_OVER, OrderStatus.DECLINED, OrderStatus.CANCELLED,
-    }),
-    OrderStatus.IN_DELIVERY: frozenset({OrderStatus.HANDED_OVER, OrderStatus.DECLINED, OrderStatus.CANCELLED}),
-    OrderStatus.HANDED_OVER: frozenset({OrderStatus.RETURNED}),
-    OrderStatus.DECLINED: frozenset(),
-    OrderStatus.CANCELLED: frozenset(),
-    OrderStatus.RETURNED: frozenset({OrderStatus.RETURNED}),
-}
-"""The fulfilment of items, by order. Updates may skip words (a late one may arrive first) but never go back."""
-
-ALIVE = frozenset({
-    OrderStatus.HELD, OrderStatus.ORDERED, OrderStatus.ACCEPTED, OrderStatus.PREPARED, OrderStatus.IN_DELIVERY,
-})
-"""An order that may still bring the medicine."""
-
-GONE = frozenset({OrderStatus.DECLINED, OrderStatus.CANCELLED})
-"""An order that has ended without medicine."""
 
 
 class Money(StrEnum):

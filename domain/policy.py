@@ -119,6 +119,8 @@ class CityPolicy:
     """From acceptance to dispensing (A-02)."""
     return_window: timedelta = timedelta(hours=1)
     """From the handover on; after it, and after the day's reconciliation, a prescription is closed."""
+    look_for_reconciliation: timedelta = timedelta(hours=6)
+    """How often it is looked whether the fund has agreed to a day, should nothing wake a prescription that waits for that."""
     expiring_soon: timedelta = timedelta(minutes=120)
     """So close to `valid_until` a prescription goes to the front of the queue."""
 

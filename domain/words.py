@@ -4,13 +4,17 @@ from collections.abc import Callable, Mapping
 from string import Formatter
 from typing import Any, NamedTuple
 
+from domain.chains import ChainWord
 from domain.events import Event, Wait
 from domain.findings import Severity
 from domain.former_words import event_of, wait_of
+from domain.fulfilment.orders import OrderStatus
+from domain.fulfilment.parcels import ParcelStatus
+from domain.fulfilment.ranking import REASONS
+from domain.fulfilment.returns import ReturnStatus
+from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.lifecycle import Deadline, Notice, Owner, Reported, Status
-from domain.orders import OrderStatus
 from domain.prescription import Approval, SkinTestResult
-from domain.ranking import REASONS
 
 
 class Two(NamedTuple):
@@ -67,16 +71,44 @@ STAGES: Mapping[str, Two] = {
     "end": Two("结束", "end"),
 }
 ORDERS: Mapping[str, Two] = {
+    ChainWord.HELD: Two("已预占", "held"),
+    ChainWord.ORDERED: Two("已下单", "ordered"),
+    ChainWord.ACCEPTED: Two("已接单", "accepted"),
+    ChainWord.PREPARED: Two("已备药", "prepared"),
+    ChainWord.IN_DELIVERY: Two("配送中", "in delivery"),
+    ChainWord.HANDED_OVER: Two("已交付", "handed over"),
+    ChainWord.DECLINED: Two("已拒单", "declined"),
+    ChainWord.CANCELLED: Two("已取消", "cancelled"),
+    ChainWord.RETURNED: Two("已退药", "returned"),
+    "open": Two("未下单", "open"),
+}
+ORDER_STATUSES: Mapping[str, Two] = {
     OrderStatus.HELD: Two("已预占", "held"),
     OrderStatus.ORDERED: Two("已下单", "ordered"),
     OrderStatus.ACCEPTED: Two("已接单", "accepted"),
     OrderStatus.PREPARED: Two("已备药", "prepared"),
-    OrderStatus.IN_DELIVERY: Two("配送中", "in delivery"),
-    OrderStatus.HANDED_OVER: Two("已交付", "handed over"),
+    OrderStatus.COMPLETED: Two("已全部交付", "completed"),
     OrderStatus.DECLINED: Two("已拒单", "declined"),
     OrderStatus.CANCELLED: Two("已取消", "cancelled"),
-    OrderStatus.RETURNED: Two("已退药", "returned"),
-    "open": Two("未下单", "open"),
+}
+PARCELS: Mapping[str, Two] = {
+    ParcelStatus.PACKED: Two("已装包，待取或待配送", "packed"),
+    ParcelStatus.ON_THE_WAY: Two("配送中", "on the way"),
+    ParcelStatus.HANDED_OVER: Two("已交付", "handed over"),
+    ParcelStatus.UNPACKED: Two("已拆包回库", "unpacked"),
+}
+RETURNS: Mapping[str, Two] = {
+    ReturnStatus.BROUGHT_BACK: Two("已退药，待退费", "brought back, not refunded yet"),
+    ReturnStatus.REFUNDED: Two("已退药退费", "refunded"),
+}
+WISHES: Mapping[str, Two] = {
+    WishKind.CANCEL: Two("撤销", "cancel"),
+    WishKind.RETURN: Two("退药", "return"),
+}
+WISH_ANSWERS: Mapping[str, Two] = {
+    WishAnswer.OPEN: Two("待答复", "no answer yet"),
+    WishAnswer.GRANTED: Two("同意", "granted"),
+    WishAnswer.REFUSED: Two("未同意", "refused"),
 }
 SEVERITIES: Mapping[str, Two] = {
     Severity.BLOCK: Two("拦截", "block"),
@@ -295,6 +327,8 @@ EVENTS: Mapping[Event, Two] = {
     Event.BROUGHT_BACK: Two("患者退回了药品", "the patient brought something back"),
     Event.REVERSED: Two("医保结算已冲正", "the settlement was reversed"),
     Event.CLAIM_AGREES: Two("结算与患者实际取药一致", "the claim matches what the patient has"),
+    Event.GIVEN_UP: Two("未配齐的部分不再配发：{cause}", "what is still open is given up: {cause}"),
+    Event.WISH_ANSWERED: Two("退药请求：{answer}", "the wish to return goods: {answer}"),
     Event.CLOSED: Two("退药期已过且当日已对账", "the return window is over and the day is reconciled"),
     Event.ATTEMPT_FAILED: Two("第 {attempt} 次尝试失败：{error}", "attempt {attempt} failed: {error}"),
     Event.WOKEN: Two("运维人员要求立即处理", "woken by an operator"),
@@ -370,6 +404,7 @@ def _filled(words: Two, arguments: Mapping[str, Any], name: Name) -> Two:
 
 _CODED: Mapping[str, Mapping[str, Two]] = {
     "status": ORDERS, "order_was": ORDERS, "prescription_was": STATUSES, "cause": ENDINGS, "reason": CANCEL_REASONS,
+    "answer": WISH_ANSWERS,
 }
 """Arguments that are codes, each with the table of its words."""
 

@@ -16,7 +16,7 @@ from tasks import upkeep
 from tasks.anchors import of_city
 from tasks.board import board_markdown
 from tasks.polling import poll_partner, polled
-from tasks.settlement import reconcile_day, unreconciled_days
+from tasks.settlement.reconciliation import reconcile_day, unreconciled_days
 from tasks.traffic import watch_shapes
 
 

@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.orders import OrderStatus
+from domain.chains import ChainWord
 from sandbox.book import Book, Document
 from sandbox.partner import Background, Setting, partner_app, run
 from sandbox.pharmacy import Broken, Callbacks, Chain, Line, No, Package, Pharmacy, Slip, Store
@@ -121,13 +121,13 @@ class PickupRequest(Wire):
     code: str
 
 
-def word(order: Document, status: OrderStatus, event_id: str, at: datetime) -> Document:
+def word(order: Document, status: ChainWord, event_id: str, at: datetime) -> Document:
     """A callback body in the chain's own words."""
     return {
         "event_id": event_id, "order_id": order["order_id"], "status": status.value,
         "claim_secret": order["claim_secret"], "at": at.isoformat(timespec="seconds"),
         "reason": order["reason"], "lines": order["returned_lines"],
-        "pickup_code": order.get("pickup_code", "") if status is OrderStatus.HANDED_OVER else "",
+        "pickup_code": order.get("pickup_code", "") if status is ChainWord.HANDED_OVER else "",
     }
 
 

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.orders import OrderStatus
+from domain.chains import ChainWord
 from sandbox.ankang import PickupRequest
 from sandbox.book import Book, Document
 from sandbox.partner import Background, Setting, partner_app, run
@@ -37,9 +37,9 @@ CHAIN = Chain(
 )
 
 WORDS = {
-    OrderStatus.HELD: "已预占", OrderStatus.ORDERED: "已下单", OrderStatus.ACCEPTED: "已接单",
-    OrderStatus.PREPARED: "已备药", OrderStatus.IN_DELIVERY: "配送中", OrderStatus.DECLINED: "拒单",
-    OrderStatus.CANCELLED: "已取消", OrderStatus.RETURNED: "已退药",
+    ChainWord.HELD: "已预占", ChainWord.ORDERED: "已下单", ChainWord.ACCEPTED: "已接单",
+    ChainWord.PREPARED: "已备药", ChainWord.IN_DELIVERY: "配送中", ChainWord.DECLINED: "拒单",
+    ChainWord.CANCELLED: "已取消", ChainWord.RETURNED: "已退药",
 }
 CAUSES = {"out_of_stock": "无库存", "closed": "已打烊", "quality": "质量问题", "": ""}
 CODES = {
@@ -149,20 +149,20 @@ def good(data: dict[str, Any]) -> dict[str, Any]:
 
 def state(order: Document) -> str:
     """Where an order is, in the chain's words: picked up at the counter and received at the door differ."""
-    status = OrderStatus(order["status"])
-    if status is OrderStatus.HANDED_OVER:
+    status = ChainWord(order["status"])
+    if status is ChainWord.HANDED_OVER:
         return "已签收" if order["delivery"] else "已取药"
     return WORDS[status]
 
 
-def word(order: Document, status: OrderStatus, event_id: str, at: datetime) -> Document:
+def word(order: Document, status: ChainWord, event_id: str, at: datetime) -> Document:
     """A callback body in the chain's own words."""
     return {
         "eventNo": event_id, "orderNo": order["order_id"], "state": state(order | {"status": status}),
         "claimKey": order["claim_secret"], "time": f"{at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
         "cause": CAUSES.get(order["reason"], order["reason"]),
         "lineNos": order["returned_lines"],
-        "takeCode": order.get("pickup_code", "") if status is OrderStatus.HANDED_OVER else "",
+        "takeCode": order.get("pickup_code", "") if status is ChainWord.HANDED_OVER else "",
     }
 
 

@@ -13,13 +13,13 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import httpx
 
-from domain.orders import OrderStatus
+from domain.chains import ChainWord
 from sandbox.book import Book, Document
 from sandbox.faults import Faults
 from sandbox.partner import Background, Setting
 
-PREPARING = (OrderStatus.HELD, OrderStatus.ORDERED, OrderStatus.ACCEPTED, OrderStatus.PREPARED)
-UNDER_WAY = (*PREPARING, OrderStatus.IN_DELIVERY)
+PREPARING = (ChainWord.HELD, ChainWord.ORDERED, ChainWord.ACCEPTED, ChainWord.PREPARED)
+UNDER_WAY = (*PREPARING, ChainWord.IN_DELIVERY)
 
 
 class No(Exception):
@@ -125,7 +125,7 @@ class Pharmacy:
     """The chain behind its counter. Amounts are fen. Raises `No` and `Broken`."""
 
     def __init__(self, chain: Chain, setting: Setting, book: Book, background: Background, callbacks: "Callbacks",
-                 word: Callable[[Document, OrderStatus, str, datetime], Document]) -> None:
+                 word: Callable[[Document, ChainWord, str, datetime], Document]) -> None:
         """`word` turns (order, status, event id, time) into the chain's own callback body."""
         self.chain = chain
         self.stores = {store.id: store for store in chain.stores}
@@ -205,7 +205,7 @@ class Pharmacy:
         invented = (self.faults.settings.get("tells") or [""])[int(number, 16) % max(len(self.faults.settings.get("tells", ())), 1)]
         order: Document = {
             "order_id": order_id, "reference": f"{self.chain.prefix}-{invented or number[:12].upper()}",
-            "store": store_id, "status": OrderStatus.HELD, "lines": _documents(lines),
+            "store": store_id, "status": ChainWord.HELD, "lines": _documents(lines),
             "total_fen": sum(line.amount_fen for line in lines),
             "expires_at": (datetime.now(UTC) + timedelta(minutes=self.chain.hold_minutes)).isoformat(),
             "prescription_id": "", "collected_fen": 0, "settlement": None, "returned_lines": [], "reason": invented,
@@ -226,11 +226,11 @@ class Pharmacy:
         self._release_expired()
         self.book.count("asked", f"order {order_id}")
         order = self.book.get("order", order_id)
-        if order is None or (order["status"] == OrderStatus.CANCELLED and not order["prescription_id"]):
+        if order is None or (order["status"] == ChainWord.CANCELLED and not order["prescription_id"]):
             raise No("hold_expired")
         if order["store"] != store_id or order["lines"] != _documents(lines) or order["total_fen"] != total_fen:
             raise Broken("lines")
-        if order["status"] != OrderStatus.HELD:
+        if order["status"] != ChainWord.HELD:
             return order
         if not claim_secret or not prescription_id:
             raise Broken("claim_secret")
@@ -243,7 +243,7 @@ class Pharmacy:
         order |= {
             "prescription_id": prescription_id, "delivery": delivery, "claim_secret": claim_secret,
             "pickup_code_sha256": pickup_code_sha256, "patient_due_fen": patient_due_fen,
-            "status": OrderStatus.ORDERED if self.chain.accepts_later else OrderStatus.ACCEPTED,
+            "status": ChainWord.ORDERED if self.chain.accepts_later else ChainWord.ACCEPTED,
             "package": asdict(package),
         }
         with self.book.transaction():
@@ -262,12 +262,12 @@ class Pharmacy:
         """Give the stock back. An order that is over already (cancelled, declined) stays cancelled."""
         self.book.count("asked", f"cancel {order_id}")
         order = self.find(order_id)
-        if order["status"] == OrderStatus.IN_DELIVERY:
+        if order["status"] == ChainWord.IN_DELIVERY:
             raise No("in_delivery")
-        if order["status"] in (OrderStatus.HANDED_OVER, OrderStatus.RETURNED):
+        if order["status"] in (ChainWord.HANDED_OVER, ChainWord.RETURNED):
             raise No("handed_over")
         if order["status"] in PREPARING:
-            self._close(order, OrderStatus.CANCELLED, reason)
+            self._close(order, ChainWord.CANCELLED, reason)
             self.book.count("effect", f"cancel {order_id}")
         return order
 
@@ -284,9 +284,9 @@ class Pharmacy:
     def pick_up(self, order_id: str, code: str) -> Document:
         """The patient at the counter. The code is checked by its digest; the chain never learns the code itself."""
         order = self.find(order_id)
-        if order["status"] == OrderStatus.HANDED_OVER:
+        if order["status"] == ChainWord.HANDED_OVER:
             return order
-        if order["status"] != OrderStatus.PREPARED or order["delivery"]:
+        if order["status"] != ChainWord.PREPARED or order["delivery"]:
             raise No("not_prepared")
         digest = hashlib.sha256(f"{order_id}:{code}".encode()).hexdigest()
         if not hmac.compare_digest(digest, order["pickup_code_sha256"]):
@@ -318,24 +318,24 @@ class Pharmacy:
 
         if "silent" in habits():
             return
-        if self._order(order_id)["status"] == OrderStatus.ORDERED:
+        if self._order(order_id)["status"] == ChainWord.ORDERED:
             await self._sleep(0.2, 0.8, "accept", order_id)
-            if self._order(order_id)["status"] != OrderStatus.ORDERED:
+            if self._order(order_id)["status"] != ChainWord.ORDERED:
                 return
             if "decline" in habits():
                 order = self._order(order_id)
-                self._close(order, OrderStatus.DECLINED, "out_of_stock")
-                self._tell(order, OrderStatus.DECLINED)
+                self._close(order, ChainWord.DECLINED, "out_of_stock")
+                self._tell(order, ChainWord.DECLINED)
                 return
-            self._become(order_id, OrderStatus.ORDERED, OrderStatus.ACCEPTED)
-        if self._order(order_id)["status"] == OrderStatus.ACCEPTED:
+            self._become(order_id, ChainWord.ORDERED, ChainWord.ACCEPTED)
+        if self._order(order_id)["status"] == ChainWord.ACCEPTED:
             await self._sleep(0.3, 0.3, "prepare", order_id)
-            self._become(order_id, OrderStatus.ACCEPTED, OrderStatus.PREPARED)
+            self._become(order_id, ChainWord.ACCEPTED, ChainWord.PREPARED)
         if self._order(order_id)["delivery"]:
-            if self._order(order_id)["status"] == OrderStatus.PREPARED:
+            if self._order(order_id)["status"] == ChainWord.PREPARED:
                 await self._sleep(0.5, 1.5, "courier", order_id)
-                self._become(order_id, OrderStatus.PREPARED, OrderStatus.IN_DELIVERY)
-            if self._order(order_id)["status"] == OrderStatus.IN_DELIVERY:
+                self._become(order_id, ChainWord.PREPARED, ChainWord.IN_DELIVERY)
+            if self._order(order_id)["status"] == ChainWord.IN_DELIVERY:
                 await self._sleep(0.5, 1.5, "door", order_id)
                 self._hand_over(self._order(order_id), "")
         if "return" in habits():
@@ -346,18 +346,18 @@ class Pharmacy:
         while self._order(order_id)["status"] in UNDER_WAY:
             await self._sleep(0.3, 0.3, "wait", order_id)
         for _ in range(100):
-            if self._order(order_id)["status"] != OrderStatus.HANDED_OVER or self._order(order_id)["settlement"]:
+            if self._order(order_id)["status"] != ChainWord.HANDED_OVER or self._order(order_id)["settlement"]:
                 break
             await self._sleep(0.3, 0.3, "wait", order_id)
         await self._sleep(0.5, 1.5, "return", order_id)
         order = self._order(order_id)
-        if order["status"] != OrderStatus.HANDED_OVER:
+        if order["status"] != ChainWord.HANDED_OVER:
             return
         back = [line["line"] for line in order["lines"] if self.chain.habits.get(line["drug"]) == "return"]
         # Returned medicine is never sold again: the shelf does not change.
-        order |= {"status": OrderStatus.RETURNED, "returned_lines": back, "reason": "quality"}
+        order |= {"status": ChainWord.RETURNED, "returned_lines": back, "reason": "quality"}
         self._keep(order)
-        self._tell(order, OrderStatus.RETURNED)
+        self._tell(order, ChainWord.RETURNED)
 
     def _hand_over(self, order: Document, code: str) -> None:
         others = self.handed_over.get(order["prescription_id"], set()) - {order["order_id"]}
@@ -366,26 +366,26 @@ class Pharmacy:
                 self.book.put("defect", f"double_dispense {order['order_id']}",
                               {"defect": "double_dispense", "order_id": order["order_id"],
                                "prescription_id": order["prescription_id"]})
-            order |= {"status": OrderStatus.HANDED_OVER, "collected_fen": order["patient_due_fen"], "pickup_code": code}
+            order |= {"status": ChainWord.HANDED_OVER, "collected_fen": order["patient_due_fen"], "pickup_code": code}
             self._keep(order)
             self.book.count("effect", f"handover {order['order_id']}")
-        self._tell(order, OrderStatus.HANDED_OVER)
+        self._tell(order, ChainWord.HANDED_OVER)
 
-    def _become(self, order_id: str, start: OrderStatus, to: OrderStatus) -> None:
+    def _become(self, order_id: str, start: ChainWord, to: ChainWord) -> None:
         order = self._order(order_id)
         if order["status"] == start:
             order["status"] = to
             self._keep(order)
             self._tell(order, to)
 
-    def _tell(self, order: Document, status: OrderStatus) -> None:
+    def _tell(self, order: Document, status: ChainWord) -> None:
         event_id = hashlib.sha256(f"{self.chain.slug} {order['order_id']} {status}".encode()).hexdigest()[:24]
         at = datetime.now(UTC)
         if self.faults.strikes("wrong_time", event_id):
             at += timedelta(hours=self.faults.between(-48, 48, "hours", event_id))
         self.callbacks.send(event_id, self.word(order, status, event_id, at))
 
-    def _close(self, order: Document, to: OrderStatus, reason: str) -> None:
+    def _close(self, order: Document, to: ChainWord, reason: str) -> None:
         with self.book.transaction():
             order |= {"status": to, "reason": reason}
             self._move_stock(order, +1)
@@ -398,14 +398,14 @@ class Pharmacy:
     def _note(self, order: Document) -> None:
         order_id, status = order["order_id"], order["status"]
         self.holds.pop(order_id, None)
-        if status == OrderStatus.HELD:
+        if status == ChainWord.HELD:
             self.holds[order_id] = datetime.fromisoformat(order["expires_at"])
         if status in UNDER_WAY:
             self.under_way[order["store"]].add(order_id)
         else:
             self.under_way[order["store"]].discard(order_id)
         mine = self.handed_over.setdefault(order["prescription_id"], set())
-        if status == OrderStatus.HANDED_OVER:
+        if status == ChainWord.HANDED_OVER:
             mine.add(order_id)
         else:
             mine.discard(order_id)
@@ -413,7 +413,7 @@ class Pharmacy:
     def _release_expired(self) -> None:
         now = datetime.now(UTC)
         for order_id in [order_id for order_id, until in self.holds.items() if until <= now]:
-            self._close(self._order(order_id), OrderStatus.CANCELLED, "hold_expired")
+            self._close(self._order(order_id), ChainWord.CANCELLED, "hold_expired")
 
     def _move_stock(self, order: Document, sign: int) -> None:
         for line in order["lines"]:

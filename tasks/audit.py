@@ -1,6 +1,5 @@
 """Audit: ask the fund who the person is, run every rule, and say yes or no."""
 
-import json
 from datetime import timedelta
 
 from domain.audit import RULEBOOK, AuditReason, Case, resolve
@@ -13,11 +12,11 @@ from domain.prescription import Prescription
 from domain.words import happening
 from infra.db import audits, history, orders, prescriptions
 from infra.db.history import Head
-from infra.db.prescriptions import Loaded
 from infra.db.stored import ENTITLEMENT
 from tasks import reports
 from tasks.city import City
-from tasks.ends import expire, tell_sent_back
+from tasks.closing import expire, tell_sent_back
+from tasks.patients import open_identity
 
 REMEMBERED = timedelta(days=366)
 """How far back what was handed over is looked at: the year of B-06, leap years included."""
@@ -70,25 +69,6 @@ def case_of(city: City, rx: Prescription, entitlement: Entitlement | None) -> Ca
         history = orders.dispensed(session, rx.patient.id, since=now - REMEMBERED, besides=rx.id)
     return resolve(rx, at=now, knowledge=city.knowledge, policy=city.policy, entitlement=entitlement,
                    hospital_level=terms.level, hospital_contracted=terms.contracted, history=history)
-
-
-def open_patient(city: City, loaded: Loaded) -> dict[str, str]:
-    """Name, number, phone and address, opened for one call. Never log or keep what this returns."""
-    record: dict[str, str] = json.loads(city.cipher.open(loaded.patient_sealed, f"patient/{loaded.id}"))
-    return record
-
-
-def open_identity(city: City, loaded: Loaded) -> Identity:
-    record = open_patient(city, loaded)
-    return Identity(name=record["name"], id_number=record["id_number"])
-
-
-def open_entitlement(city: City, loaded: Loaded) -> Entitlement | None:
-    """What the fund said at the audit; None for somebody it does not insure."""
-    if loaded.entitlement_sealed is None:
-        return None
-    text = city.cipher.open(loaded.entitlement_sealed, f"entitlement/{loaded.id}")
-    return ENTITLEMENT.read_text(text)
 
 
 async def entitlement_of(city: City, rx: Prescription, identity: Identity) -> Entitlement | None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from adapters.messages import Reply
 from adapters.protocols import CallsBack
 from infra.db import Session, inbox
-from tasks import updates
 from tasks.city import City
+from tasks.fulfilment import updates
 
 
 def callers(city: City) -> Mapping[str, CallsBack]:

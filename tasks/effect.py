@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from domain.errors import OutcomeUnknown, Refused
+from domain.errors import OutcomeUnknown, Refused, RxError
 from infra.db import Session, effects
 from infra.db.effects import Effect, Intent
 from infra.db.stored import Stored
@@ -44,8 +44,28 @@ async def once(
     recorded, and raised again on every repeat as `Refused`.
 
     Returns what `then` returned. Raises `OutcomeUnknown` when neither sending nor asking told us; the intent stays
-    open and the next attempt asks first.
+    open and the next attempt asks first. Each error that it raises names the effect: back-off is the effect's own.
     """
+    try:
+        return await _once(city, effect, partner=partner, request=request, answer=answer, send=send, ask=ask, then=then,
+                           intent=intent)
+    except RxError as error:
+        error.effect = error.effect or effect
+        raise
+
+
+async def _once(
+    city: City,
+    effect: Effect,
+    *,
+    partner: str,
+    request: bytes,
+    answer: Stored[T],
+    send: Callable[[], Awaitable[T]],
+    ask: Callable[[], Awaitable[T | None]],
+    then: Callable[[Session, T], R],
+    intent: Intent | None,
+) -> R:
     if intent is None:
         with city.db.transaction(f"{effect.step}.intended") as session:
             intent = intend(city, session, effect, partner=partner, request=request)

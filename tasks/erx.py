@@ -22,6 +22,7 @@ from domain.audit import audit
 from domain.claims import Identity
 from domain.errors import InvalidPayload, NeedsOperator, Refused, RxError, StaleStatus, Transient
 from domain.findings import Finding, Severity, worst
+from domain.fulfilment.portions import by_line
 from domain.lifecycle import Status
 from fhir_profiles.catalogue import RULES
 from fhir_profiles.reader import read_bundle_data
@@ -300,8 +301,8 @@ def _review(city: City, session: Session, asked: _Asked) -> dict[str, Any]:
 
 def _dispensed(city: City, session: Session, asked: _Asked) -> dict[str, Any]:
     """D007: what the fund settled, and what the patient took."""
-    claimed = claims.newest(session, asked.id) if asked.id else None
-    settled = claimed.settled if claimed else None
+    claimed = list(claims.newest_of(session, asked.id).values()) if asked.id else []
+    settled = next((claim.settled for claim in reversed(claimed) if claim.settled), None)
     taken = _taken(session, asked)
     return {
         **erx.used_status(asked.status), "setlTime": settled.day.isoformat() if settled and settled.day else "",
@@ -314,7 +315,7 @@ def _dispensed(city: City, session: Session, asked: _Asked) -> dict[str, Any]:
 def _taken(session: Session, asked: _Asked) -> frozenset[int]:
     """Lines the patient has."""
     placed = orders.of(session, asked.id) if asked.id else []
-    return frozenset(line for one in placed if one.handed_over_at for line in one.kept_lines)
+    return frozenset(line for one in placed for line in by_line(one.kept))
 
 
 def _catalogue(city: City, adapter: erx.Adapter, said: Node) -> Reply:

@@ -13,16 +13,18 @@ from adapters.protocols import Hospital
 from domain.errors import InvalidPayload, StaleStatus
 from domain.events import Event, Wait
 from domain.findings import Finding
+from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.lifecycle import FINAL, Notice, Reported, Status
 from fhir_profiles import answers
 from fhir_profiles.catalogue import RULES
 from fhir_profiles.checker import check_data
 from fhir_profiles.message import members, text
 from fhir_profiles.reader import Admitted, CancelRequest, read_bundle_data, read_cancel_data
-from infra.db import Session, history, inbox, prescriptions
+from infra.db import Session, history, inbox, prescriptions, wishes
 from infra.db import mapping as mapping_queue
+from infra.db.prescriptions import Loaded
 from infra.log import get_logger
-from tasks import ends, reports
+from tasks import closing, reports
 from tasks.city import City, code_map
 
 log = get_logger(__name__)
@@ -279,31 +281,34 @@ def _admit(city: City, session: Session, hospital: str, message: Message, archiv
     head = prescriptions.admit(session, rx, patient_sealed=sealed, archive_key=archive_key, at=city.now(),
                                message=admitted.key, arrived=arrived)
     status = Status.RECEIVED
-    if reason := inbox.cancel_wished(session, hospital, rx.external_id):
-        status = ends.cancel(session, city, head, rx, reason)
+    if wished := wishes.numbered(session, hospital, rx.external_id):
+        wishes.admit(session, hospital, rx.external_id, rx.id)
+        status = closing.cancel(session, city, head, rx, wished[0].reason)
     return Verdict(Outcome.ACCEPTED, city.now(), hospital, rx.id, rx.external_id, status)
 
 
 def _cancel(city: City, session: Session, hospital: str, message: Message) -> Verdict:
-    wish: CancelRequest = read_cancel_data(message.resource)
-    inbox.take_turns(session, f"prescription/{hospital}/{wish.external_id}")
-    inbox.wish_to_cancel(session, hospital, wish.external_id, wish.reason, city.now())
-    row = prescriptions.find(session, hospital, wish.external_id)
-    if row is None:
-        return Verdict(Outcome.ACCEPTED, city.now(), hospital, "", wish.external_id, Notice.CANCELLING)
-    loaded = prescriptions.load(session, row.id)
-    answer: Reported
-    if loaded.status is Status.CANCELLED:
-        answer = Status.CANCELLED
-    elif loaded.status in FINAL or loaded.status in (Status.FULFILLED, Status.SETTLED):
-        answer = Notice.TOO_LATE
-    elif loaded.status in (Status.ALLOCATING, Status.FULFILLING):
-        # A chain may hold stock for it: the worker must ask the chain before it is cancelled.
+    request: CancelRequest = read_cancel_data(message.resource)
+    inbox.take_turns(session, f"prescription/{hospital}/{request.external_id}")
+    row = prescriptions.find(session, hospital, request.external_id)
+    loaded = prescriptions.load(session, row.id) if row else None
+    answer = _cancel_answer(loaded)
+    # A chain may hold stock for it: then the worker must ask the chain before it is cancelled.
+    wishes.make(session, hospital, request.external_id, prescription_id=row.id if row else None, kind=WishKind.CANCEL,
+                by=f"hospital:{hospital}", reason=request.reason, at=city.now(),
+                answer=WishAnswer.OPEN if answer is Notice.CANCELLING else
+                WishAnswer.REFUSED if answer is Notice.TOO_LATE else WishAnswer.GRANTED)
+    if loaded and answer is Notice.CANCELLING:
         history.append(session, loaded.head, actor=f"hospital:{hospital}", event=Event.CANCEL_REQUESTED, at=city.now(),
-                       wake_at=city.now(), waiting_for=Wait.CANCEL_ANSWER, detail={"reason": wish.reason},
-                       cancel_reason=wish.reason)
-        answer = Notice.CANCELLING
-    else:
-        ends.cancel(session, city, loaded.head, loaded.prescription, wish.reason)
-        answer = Status.CANCELLED
-    return Verdict(Outcome.ACCEPTED, city.now(), hospital, row.id, wish.external_id, answer)
+                       wake_at=city.now(), waiting_for=Wait.CANCEL_ANSWER, detail={"reason": request.reason})
+    elif loaded and answer is Status.CANCELLED and loaded.status is not Status.CANCELLED:
+        closing.cancel(session, city, loaded.head, loaded.prescription, request.reason)
+    return Verdict(Outcome.ACCEPTED, city.now(), hospital, row.id if row else "", request.external_id, answer)
+
+
+def _cancel_answer(loaded: Loaded | None) -> Reported:
+    """What a cancel is answered with; its prescription may be still to come."""
+    if loaded is None or loaded.status in (Status.ALLOCATING, Status.FULFILLING):
+        return Notice.CANCELLING
+    over = loaded.status in FINAL or loaded.status in (Status.FULFILLED, Status.SETTLED)
+    return Notice.TOO_LATE if over and loaded.status is not Status.CANCELLED else Status.CANCELLED

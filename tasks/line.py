@@ -10,15 +10,15 @@ from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Refused
 from domain.events import Event, Wait
 from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
 from infra import metrics
-from infra.db import history, prescriptions
+from infra.db import effects, history, prescriptions
+from infra.db.effects import Effect
 from infra.db.history import Head
 from infra.log import bind, current_run, get_logger
-from tasks.allocation import allocate, start_allocation
 from tasks.audit import audit_prescription
 from tasks.city import City
-from tasks.delivery import await_delivery
+from tasks.fulfilment.situation import look_after_failure
+from tasks.fulfilment.step import fulfil, start_allocation
 from tasks.review import await_review, open_review
-from tasks.settlement import await_return, settle
 
 log = get_logger(__name__)
 
@@ -30,10 +30,10 @@ STEPS: Mapping[Status, Step] = {
     Status.AUDITED: open_review,
     Status.IN_REVIEW: await_review,
     Status.REVIEWED: start_allocation,
-    Status.ALLOCATING: allocate,
-    Status.FULFILLING: await_delivery,
-    Status.FULFILLED: settle,
-    Status.SETTLED: await_return,
+    Status.ALLOCATING: fulfil,
+    Status.FULFILLING: fulfil,
+    Status.FULFILLED: fulfil,
+    Status.SETTLED: fulfil,
 }
 
 BACKOFF = (10, 30, 120, 300, 900)
@@ -199,15 +199,21 @@ def _trouble(city: City, prescription_id: str, trouble: Exception) -> tuple[str,
 
 
 def _again_later(city: City, prescription_id: str, trouble: Exception, code: str) -> int:
+    """Back-off belongs to the effect that failed, where one did: what else the prescription owes does not wait for it."""
     with city.db.transaction("hop.failed") as session:
         loaded = prescriptions.load(session, prescription_id)
         if loaded.status in FINAL:
             raise StaleStatus(f"{prescription_id} ended while a step failed")
-        attempts = loaded.attempts + 1
-        again = city.after(seconds=BACKOFF[min(attempts, len(BACKOFF)) - 1])
+        effect = trouble.effect if isinstance(trouble, RxError) and isinstance(trouble.effect, Effect) else None
+        before = effects.attempts(session, effect) if effect else None
+        attempts = (loaded.attempts if before is None else before) + 1
+        again = wake_at = city.after(seconds=BACKOFF[min(attempts, len(BACKOFF)) - 1])
+        if effect and before is not None:
+            effects.failed(session, effect, again_at=again, trouble=code[:80])
+            wake_at = look_after_failure(city, session, loaded, again)
         history.append(
             session, loaded.head, actor="platform", event=Event.ATTEMPT_FAILED, at=city.now(),
-            wake_at=again, waiting_for=_WHAT_NEXT[_kind(trouble)], attempts=attempts, trouble=code[:80],
+            wake_at=wake_at, waiting_for=_WHAT_NEXT[_kind(trouble)], attempts=attempts, trouble=code[:80],
             detail={"error": code, "attempt": attempts, "again_at": again.isoformat(),
                     "stage": STAGES[loaded.status]})
     return attempts

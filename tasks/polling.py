@@ -12,8 +12,9 @@ from infra import metrics
 from infra.db.notices import NoticeKind, note
 from infra.log import get_logger
 from infra.objects import key_of
-from tasks import intake, updates
+from tasks import intake
 from tasks.city import City
+from tasks.fulfilment import updates
 
 log = get_logger(__name__)
 

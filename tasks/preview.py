@@ -7,18 +7,18 @@ from typing import Any
 
 from domain.audit import audit, selfpay_lines
 from domain.benefit import forecast
+from domain.chains import OrderLine
 from domain.claims import Identity
 from domain.errors import RxError
 from domain.findings import Finding, Severity, worst
+from domain.fulfilment.ranking import Ranked, rank
 from domain.money import yuan
-from domain.orders import OrderLine
 from domain.prescription import Prescription
-from domain.ranking import Ranked, rank
 from fhir_profiles.reader import Admitted
 from tasks import intake
-from tasks.allocation import quotes_for
 from tasks.audit import case_of, entitlement_of
 from tasks.city import City
+from tasks.fulfilment.seek import quotes_for
 
 BEST = 5
 """Pharmacies named at most."""

@@ -8,19 +8,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from adapters.messages import Message, Outcome, Verdict
-from domain.claims import Settlement
+from domain.chains import ChainWord, PharmacyOrder, SettlementNotice
+from domain.claims import Claimed, Settlement
 from domain.errors import NeedsOperator, RxError
 from domain.events import Event
 from domain.findings import Finding, Severity
+from domain.fulfilment.orders import Placed
+from domain.fulfilment.portions import by_line
 from domain.lifecycle import Notice, Reported
 from domain.money import Fen, yuan
-from domain.orders import OrderStatus, PharmacyOrder, SettlementNotice
 from domain.prescription import Prescription
 from domain.words import TOLD, Two
 from fhir_profiles.reader import external_id
 from infra.db import Session, claims, history, outbox
-from infra.db.claims import Claimed
-from infra.db.orders import Placed
 from infra.log import get_logger
 from tasks.city import City
 
@@ -78,7 +78,7 @@ def report(
         body["money"] = {"total": yuan(money.total), "fund": yuan(money.fund), "account": yuan(money.account + money.family),
                          "cash": yuan(money.cash)}
     if money and settled:
-        former = claims.taken_back(session, rx.id) if settled.reversed or settled.version > 1 else None
+        former = claims.taken_back(session, settled.order_id) if settled.reversed or settled.version > 1 else None
         body["settlement"] = {"payer": city.payer.slug} | {part: {"id": id_, "reference": reference} for part, id_, reference in (
             ("settled", money.settlement_id, settled.claim.reference),
             ("reverses", former.settled.settlement_id if former and former.settled else "",
@@ -97,12 +97,12 @@ def _told(finding: Finding) -> dict[str, Any]:
 def _dispense(session: Session, rx: Prescription, placed: Placed) -> dict[str, Any]:
     """What was handed over, by whom, when and how, line by line; a line that came back says so."""
     items = {item.line: item for item in rx.items}
-    order = placed.order
+    order, kept = placed.order, by_line(placed.kept)
     return {"order": order.id, "chain": order.chain, "store": order.store, "handover": order.handover,
             "at": _handed_over_at(session, rx, placed).isoformat(),
             "lines": [{"line": line.line, "item": items[line.line].number, "drug": line.drug, "name": items[line.line].name,
                        "quantity": format(line.quantity, "f"), "unit": line.unit, "days": items[line.line].days_supply,
-                       "returned": line.line in placed.returned_lines} for line in order.lines]}
+                       "returned": line.line not in kept} for line in order.lines]}
 
 
 def _handed_over_at(session: Session, rx: Prescription, placed: Placed) -> datetime:
@@ -110,7 +110,7 @@ def _handed_over_at(session: Session, rx: Prescription, placed: Placed) -> datet
     heard = placed.handed_over_at
     assert heard is not None
     told = [detail["at"] for detail in history.details(session, rx.id, Event.ORDER_UPDATE)
-            if (detail["order"], detail["status"]) == (placed.id, OrderStatus.HANDED_OVER)]
+            if (detail["order"], detail["status"]) == (placed.id, ChainWord.HANDED_OVER)]
     said = datetime.fromisoformat(told[0]) if told else heard
     return said if rx.issued_at <= said <= heard else heard
 

@@ -18,7 +18,7 @@ from infra.db.history import Head
 from infra.db.prescriptions import canonical
 from tasks import reports
 from tasks.city import City
-from tasks.ends import expire
+from tasks.closing import expire
 
 _DECIDED: Mapping[Status, Event] = {
     Status.REVIEWED: Event.PASSED, Status.REFUSED: Event.REJECTED, Status.RETURNED: Event.SENT_BACK}

@@ -4,14 +4,14 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
+from domain.chains import ChainWord
 from domain.errors import Refused, RxError, StaleStatus
 from domain.events import Event
 from domain.lifecycle import FINAL, OWNERS, Owner, Status
-from domain.orders import OrderStatus
 from infra.db import claims, effects, history, inbox, orders, prescriptions, sign_ins
 from infra.log import get_logger
-from tasks.allocation import withdraw
 from tasks.city import City
+from tasks.fulfilment.withdraw import withdraw
 from tasks.line import Hop, hop
 from tasks.mapping import take_complete
 
@@ -34,6 +34,7 @@ def redrive(city: City, prescription_id: str, operator: str) -> Status:
                 loaded = prescriptions.load(session, prescription_id)
                 if loaded.status in FINAL:
                     raise Refused(f"{prescription_id} is {loaded.status}: nothing is owed", code="not_open")
+                effects.hurry(session, prescription_id)
                 forgotten = effects.forget_refusals(session, prescription_id)
                 for effect in (one for one in forgotten if one.step in ("settle", "reverse")):
                     claims.renew_reference(session, prescription_id, effect.version, city.payer.new_reference,
@@ -94,7 +95,7 @@ async def sweep(city: City) -> Swept:
     released = 0
     for placed in holds:
         try:
-            released += await withdraw(city, placed, "orphan") is OrderStatus.CANCELLED
+            released += await withdraw(city, placed, "orphan") is ChainWord.CANCELLED
         except RxError as error:
             log.warning("sweep.hold_not_released", order=placed.id, error=type(error).__name__)
     mapped = await asyncio.to_thread(take_complete, city)

@@ -12,8 +12,8 @@ import yaml
 
 from docs import generated
 from domain import words as names
+from domain.chains import ChainWord
 from domain.lifecycle import STAGES, Money, Owner, Status
-from domain.orders import OrderStatus
 from domain.people import Role
 from gateway.web import words
 from infra.settings import DELIMITER, describe
@@ -134,7 +134,7 @@ def test_every_setting_that_is_named_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "chinese"), [(Status, names.STATUSES), (Owner, names.OWNERS),
-                                               (OrderStatus, names.ORDERS), (Money, words.MONEY)])
+                                               (ChainWord, names.ORDERS), (Money, words.MONEY)])
 def test_every_word_of_the_lifecycle_is_in_the_glossary_as_the_pages_say_it(kind, chinese) -> None:
     rows = [row[:2] for row in glossary_rows()]
     assert [one for one in kind if [f"`{one}`", chinese[one].zh] not in rows] == []

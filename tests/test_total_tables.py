@@ -15,11 +15,15 @@ from adapters.dialects import erx, hl7v2
 from adapters.dialects.cda_answers import Inquiry
 from adapters.messages import Outcome
 from domain.audit import AuditReason
+from domain.chains import ChainWord
 from domain.events import Event, Wait
 from domain.findings import Severity
+from domain.fulfilment.orders import OrderStatus
+from domain.fulfilment.parcels import ParcelStatus
+from domain.fulfilment.returns import ReturnStatus
+from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.ledger.transfers import BusinessEvent
 from domain.lifecycle import CANCEL_ANSWERS, FINAL, REPORTED, Deadline, Money, Notice, Owner, Status, reported
-from domain.orders import OrderStatus
 from domain.people import Capability, Role
 from domain.prescription import Approval, Handover, RxKind, SkinTestResult
 from domain.review import DECISIONS
@@ -46,10 +50,15 @@ TABLES: Mapping[str, Iterable[str]] = {
     # An emergency prescription needs a reason from the first day on.
     "domain.audit.rules.prescribing.DAYS_WITHOUT_REASON": set(RxKind) - {RxKind.LONG_TERM},
     "domain.events.ARGUMENTS": Event,
+    "domain.fulfilment.orders.MEANINGS": ChainWord,
+    "domain.fulfilment.orders.ORDER_TRANSITIONS": OrderStatus,
+    "domain.fulfilment.orders._WORDS": OrderStatus,
+    "domain.fulfilment.parcels.PARCEL_TRANSITIONS": ParcelStatus,
+    "domain.fulfilment.returns.RETURN_TRANSITIONS": ReturnStatus,
+    "domain.fulfilment.wishes.WISH_TRANSITIONS": WishAnswer,
     "domain.ledger.templates.TEMPLATES": BusinessEvent,
     "domain.lifecycle.DEADLINES": Status,
     "domain.lifecycle.MONEY_TRANSITIONS": Money,
-    "domain.lifecycle.ORDER_TRANSITIONS": OrderStatus,
     "domain.lifecycle.OWNERS": Status,
     "domain.lifecycle.STAGES": Status,
     "domain.lifecycle.TRANSITIONS": Status,
@@ -62,13 +71,18 @@ TABLES: Mapping[str, Iterable[str]] = {
     "domain.words.APPROVALS": Approval,
     "domain.words.DEADLINES": Deadline,
     "domain.words.EVENTS": Event,
-    "domain.words.ORDERS": (*OrderStatus, "open"),
+    "domain.words.ORDERS": (*ChainWord, "open"),
+    "domain.words.ORDER_STATUSES": OrderStatus,
     "domain.words.OWNERS": Owner,
+    "domain.words.PARCELS": ParcelStatus,
     "domain.words.REPORTS": REPORTED,
+    "domain.words.RETURNS": ReturnStatus,
     "domain.words.SEVERITIES": Severity,
     "domain.words.SKIN_TESTS": SkinTestResult,
     "domain.words.STATUSES": Status,
     "domain.words.WAITS": Wait,
+    "domain.words.WISHES": WishKind,
+    "domain.words.WISH_ANSWERS": WishAnswer,
     "fhir_profiles.answers.CANCEL_STATUS": CANCEL_ANSWERS,
     "fhir_profiles.answers.TASK_STATUS": REPORTED,
     "fhir_profiles.answers._SEVERITY": Severity,
@@ -103,7 +117,7 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
 MODULES = dict(sources())
 ENUMS = {node.name for module in MODULES.values() for node in ast.walk(module)
          if isinstance(node, ast.ClassDef) and any(isinstance(base, ast.Name) and base.id == "StrEnum" for base in node.bases)}
-STATUS_WORDS = {str(member) for kind in (Status, Notice, OrderStatus) for member in kind}
+STATUS_WORDS = {str(member) for kind in (Status, Notice, ChainWord) for member in kind}
 
 
 def tables_of(module: ast.Module) -> Iterator[tuple[str, ast.Dict]]:
@@ -140,8 +154,9 @@ def test_every_table_keyed_by_an_enum_is_listed() -> None:
 def test_no_table_writes_statuses_as_texts() -> None:
     """A text is not found when a status is renamed, and no type checker misses one that is new."""
     allowed = {"domain.words.ENDINGS"}  # Causes, of which some are called like a status.
-    texts = {f"{module}.{name}" for module, tree in MODULES.items() for name, table in tables_of(tree)
-             if len(status_strings(table)) > 1}
+    # Migrations say what was stored once, whatever a status is called today.
+    texts = {f"{module}.{name}" for module, tree in MODULES.items() if ".migrations." not in module
+             for name, table in tables_of(tree) if len(status_strings(table)) > 1}
     assert texts == allowed
 
 
@@ -181,7 +196,7 @@ def test_every_frequency_has_english_words() -> None:
 @pytest.mark.parametrize(("source", "keyed", "texts"), [
     ("TABLE = {Status.CLOSED: 1}", True, 0),
     ("TABLE = {'closed': 1, 'returned': 2}", False, 2),
-    ("def f():\n    return {OrderStatus.HELD: 1}", True, 0),
+    ("def f():\n    return {ChainWord.HELD: 1}", True, 0),
     ("TABLE = {'red': 1}", False, 0),
 ])
 def test_the_search_sees_what_it_is_for(source: str, keyed: bool, texts: int) -> None:

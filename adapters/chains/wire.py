@@ -11,10 +11,10 @@ from typing import Annotated, Final, Protocol, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from domain.chains import ChainWord, LeftOut, Offers, OrderLine, OrderUpdate, Quote, Receipt
 from domain.errors import InvalidPayload, Refused
 from domain.findings import Finding, Severity
 from domain.money import line_amount
-from domain.orders import LeftOut, Offers, OrderLine, OrderStatus, OrderUpdate, Quote, Receipt
 from domain.privacy import WITHHELD, shown
 
 CALLBACK_AGE_SECONDS: Final = 600
@@ -87,7 +87,7 @@ def _faults(error: ValidationError, where: str) -> list[Finding]:
 _RULE_OF = {"json_invalid": "CHN-01", "missing": "CHN-02"}
 
 
-def status_of(word: str, words: Mapping[str, OrderStatus], path: str) -> OrderStatus:
+def status_of(word: str, words: Mapping[str, ChainWord], path: str) -> ChainWord:
     """Their word in ours. Raises `InvalidPayload` for one we do not know: never a guess."""
     if word not in words:
         raise InvalidPayload([finding("CHN-04", path)])
@@ -162,7 +162,7 @@ def offers(rows: Sequence[object], path: str, shape: type[W], store: str,
     return Offers(tuple(quote for _, quote in quotes if times[quote.store] == 1 and quote.lines), tuple(left_out))
 
 
-def receipt(reference: str, status: OrderStatus) -> Receipt:
+def receipt(reference: str, status: ChainWord) -> Receipt:
     """Their number of an order is for people who look; one that may be about a person is withheld."""
     return Receipt(shown(reference), status)
 
@@ -172,7 +172,7 @@ def checked(update: OrderUpdate, path_of_event: str, path_of_lines: str) -> Orde
     faults = []
     if not _IDENTIFIER.fullmatch(update.event_id):
         faults.append(finding("CHN-11", path_of_event))
-    if update.status is OrderStatus.RETURNED and not update.lines:
+    if update.status is ChainWord.RETURNED and not update.lines:
         faults.append(finding("CHN-10", path_of_lines))
     if faults:
         raise InvalidPayload(faults)

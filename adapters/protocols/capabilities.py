@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from adapters.messages import Fetched, Parked, Reply
-from domain.orders import OrderUpdate
+from domain.chains import OrderUpdate
 
 
 @runtime_checkable

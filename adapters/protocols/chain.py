@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from domain.orders import Offers, OrderLine, PharmacyOrder, Receipt, SettlementNotice
+from domain.chains import Offers, OrderLine, PharmacyOrder, Receipt, SettlementNotice
 from domain.prescription import Handover, Place
 
 

@@ -13,17 +13,17 @@ from adapters.mapping import CodeMap
 from adapters.messages import Message, Reply, Verdict
 from domain import benefit
 from domain.benefit import Insured, applicable, benefit_line
+from domain.chains import ChainWord, OrderLine, OrderUpdate
 from domain.claims import Claim, ClaimLine, Settlement
 from domain.errors import NeedsOperator
 from domain.knowledge.tables import Knowledge
 from domain.lifecycle import Status
-from domain.orders import OrderLine, OrderStatus, OrderUpdate
 from domain.policy import CityPolicy
 from infra.db import orders
 from infra.objects import key_of
-from tasks.allocation import open_secrets
 from tasks.callbacks import receive_callback
 from tasks.city import City
+from tasks.fulfilment.sealed import open_secrets
 from tests.support.city import HOSPITAL, bundle, make_city, pass_review
 from tests.support.fakes import FakeChain, FakePayer
 
@@ -119,9 +119,9 @@ def hand_over(city: City, rx_id: str) -> None:
     chain = city.chains[placed.order.chain]
     assert isinstance(chain, FakeChain)
     opened = open_secrets(city, placed)
-    for status in (OrderStatus.ACCEPTED, OrderStatus.PREPARED, OrderStatus.HANDED_OVER):
+    for status in (ChainWord.ACCEPTED, ChainWord.PREPARED, ChainWord.HANDED_OVER):
         number = f"{_US}-{next(_events):012d}"
-        code = opened["pickup_code"] if status is OrderStatus.HANDED_OVER else ""
+        code = opened["pickup_code"] if status is ChainWord.HANDED_OVER else ""
         body = chain.body(OrderUpdate(f"ev-{number}", placed.id, status, opened["claim_secret"], city.now(),
                                       pickup_code=code))
         headers = chain.headers(body, city.now(), nonce=f"nonce-{number}")

@@ -8,11 +8,11 @@ from fractions import Fraction
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
+from domain.chains import Dispensed
 from domain.claims import Entitlement
 from domain.dosage import dose_in_window
 from domain.knowledge.rows import CatalogueEntry, Drug, Frequency
 from domain.knowledge.tables import Knowledge
-from domain.orders import Dispensed
 from domain.policy import CityPolicy
 from domain.prescription import DrugKind, Item, PatientFacts, Prescription
 from domain.units import ONE, exact, factor

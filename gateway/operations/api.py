@@ -48,10 +48,10 @@ def operations_api(city: City, desk: Desk) -> APIRouter:
         return read(lambda session: views.prescriptions_page(session, after, limit))
 
     @door.get("/ops/ledger")
-    def ledger(_: MaySeeMoney, posting: Id = 0, rx: str = "", version: Id = 0, limit: Limit = 200) -> Response:
+    def ledger(_: MaySeeMoney, posting: Id = 0, order: str = "", version: Id = 0, limit: Limit = 200) -> Response:
         with city.db.reading() as session:
-            page, more = views.ledger(session, posting, (rx, version), limit)
-        return followed("/api/ops/ledger", page, ("posting", "rx", "version"), more, limit)
+            page, more = views.ledger(session, posting, (order, version), limit)
+        return followed("/api/ops/ledger", page, ("posting", "order", "version"), more, limit)
 
     @door.get("/ops/verify")
     def verify(_: MayVerify, rx: str = "", posting: Id = 0, limit: Limit = 100) -> Response:

@@ -19,10 +19,10 @@ from domain import words as names
 from domain.errors import NeedsOperator
 from domain.events import Event
 from domain.former_words import event_of
+from domain.fulfilment.ranking import REASONS
 from domain.lifecycle import FINAL, Status
 from domain.money import yuan
 from domain.people import CAPABILITIES, ROLES, Person
-from domain.ranking import REASONS
 from domain.words import Two
 from gateway.web import words
 from gateway.web.errors import answer, headers_of, sign_in_address, spoken
@@ -41,6 +41,7 @@ TABLES: Mapping[str, Mapping[str, Two]] = {
     "title": names.TITLES, "guardianship": names.GUARDIANSHIPS, "reading": names.READINGS, "approval": names.APPROVALS,
     "skin": names.SKIN_TESTS, "method": names.DECOCTION_METHODS, "mark": names.DECOCTION_MARKS, "deadline": names.DEADLINES,
     "ending": names.ENDINGS, "cancelling": names.CANCEL_REASONS, "posting": words.POSTINGS,
+    "parcel": names.PARCELS, "goods": names.RETURNS, "wish": names.WISHES, "answer": names.WISH_ANSWERS,
     "role": ROLES, "capability": CAPABILITIES,
     "audit_reason": words.AUDIT_REASONS, "differing": {kind: Two(*pair) for kind, pair in views.DIFFERENCES.items()},
 }

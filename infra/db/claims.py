@@ -2,14 +2,14 @@
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from domain.claims import Claim, Identity, Reversal, Settlement
+from domain.claims import Claim, Claimed, Identity, Reversal, Settlement
 from domain.errors import StaleStatus
 from domain.lifecycle import MONEY_TRANSITIONS, Money
 from infra.db.engine import Row, insert_new, run, table
@@ -20,33 +20,13 @@ from infra.db.stored import CLAIM, SETTLEMENT
 NOBODY = Identity("", "")
 
 
-@dataclass(frozen=True)
-class Claimed:
-    """A claim and how far its money is. `claim` lacks psn_no and identity: those are opened for a call."""
-
-    claim: Claim
-    version: int
-    order_id: str
-    status: Money
-    forecast: Settlement
-    pre_settled: Settlement | None
-    settled: Settlement | None
-    reversed: bool = False
-    """Taken back by the fund, whether or not that day is reconciled yet."""
-
-    @property
-    def lines(self) -> tuple[int, ...]:
-        return tuple(line.line for line in self.claim.lines)
-
-
 _CLAIM = table(ClaimRow)
 _ROW = _CLAIM.c
-_EACH = (
-    sa.select(_ROW.content, _ROW.version, _ROW.order_id, _ROW.status, _ROW.forecast, _ROW.pre_settled, _ROW.settled,
-              _ROW.reversal_id)
-    .where(_ROW.prescription_id == sa.bindparam("of")).order_by(_ROW.version.desc()).limit(1)
-)
-_NEWEST, _TAKEN_BACK = Precompiled(_EACH), Precompiled(_EACH.where(_ROW.reversal_id.is_not(None)))
+_SELECT = sa.select(_ROW.content, _ROW.version, _ROW.order_id, _ROW.status, _ROW.forecast, _ROW.pre_settled, _ROW.settled,
+                    _ROW.reversal_id)
+_OF_ORDER = _SELECT.where(_ROW.order_id == sa.bindparam("order")).order_by(_ROW.version.desc()).limit(1)
+_NEWEST, _TAKEN_BACK = Precompiled(_OF_ORDER), Precompiled(_OF_ORDER.where(_ROW.reversal_id.is_not(None)))
+_OF = Precompiled(_SELECT.where(_ROW.prescription_id == sa.bindparam("of")).order_by(_ROW.order_id, _ROW.version))
 _REFERENCE_TAKEN = Precompiled(sa.select(_ROW.version).where(
     sa.or_(_ROW.reference == sa.bindparam("wanted"), _ROW.reversal_reference == sa.bindparam("wanted"))).limit(1))
 
@@ -55,7 +35,7 @@ _REFERENCE_TAKEN = Precompiled(sa.select(_ROW.version).where(
 def _move(to: Money, *columns: str) -> sa.Update:
     """Check that the claim may become that, and set these columns."""
     starts = [start for start, ends in MONEY_TRANSITIONS.items() if to in ends]
-    return (sa.update(_CLAIM).where(_ROW.prescription_id == sa.bindparam("of"), _ROW.version == sa.bindparam("this"),
+    return (sa.update(_CLAIM).where(_ROW.order_id == sa.bindparam("order"), _ROW.version == sa.bindparam("this"),
                                     _ROW.status.in_(starts))
             .values(status=to, **{column: sa.bindparam(f"new_{column}") for column in columns}))
 
@@ -66,7 +46,7 @@ def make(session: Session, claim: Claim, *, version: int, order_id: str, forecas
     if not insert_new(session, ClaimRow, prescription_id=claim.prescription_id, version=version, order_id=order_id,
                       status=Money.QUOTED, reference=claim.reference, content=CLAIM.write(public),
                       insutype=claim.insutype, total_fen=claim.total, forecast=SETTLEMENT.write(forecast)):
-        raise StaleStatus(f"{claim.prescription_id}: another worker has made claim {version}")
+        raise StaleStatus(f"{order_id}: another worker has made claim {version}")
     return Claimed(public, version, order_id, Money.QUOTED, forecast, None, None)
 
 
@@ -84,7 +64,7 @@ def renew_reference(session: Session, prescription_id: str, reference: str, new:
                     at: datetime) -> None:
     """Give a refused request another msgid: under the old one the fund would repeat its no for ever."""
     for row in session.scalars(sa.select(ClaimRow).where(ClaimRow.prescription_id == prescription_id)):
-        fresh = free_reference(session, new, at, f"{prescription_id}:{row.version}:{reference}")
+        fresh = free_reference(session, new, at, f"{row.order_id}:{row.version}:{reference}")
         if row.reference == reference:
             row.reference, row.content = fresh, row.content | {"reference": fresh}
         elif row.reversal_reference == reference:
@@ -92,46 +72,52 @@ def renew_reference(session: Session, prescription_id: str, reference: str, new:
         session.flush()
 
 
-def newest(session: Session, prescription_id: str) -> Claimed | None:
-    row = run(session, _NEWEST, {"of": prescription_id}).one_or_none()
+def newest(session: Session, order_id: str) -> Claimed | None:
+    """The newest claim for an order."""
+    row = run(session, _NEWEST, {"order": order_id}).one_or_none()
     return _claimed(row) if row else None
 
 
-def taken_back(session: Session, prescription_id: str) -> Claimed | None:
-    """The newest claim whose settlement was reversed; None if none was."""
-    row = run(session, _TAKEN_BACK, {"of": prescription_id}).one_or_none()
+def newest_of(session: Session, prescription_id: str) -> dict[str, Claimed]:
+    """The newest claim of each order of a prescription that has one, by the order's id."""
+    return {claimed.order_id: claimed for claimed in map(_claimed, run(session, _OF, {"of": prescription_id}))}
+
+
+def taken_back(session: Session, order_id: str) -> Claimed | None:
+    """The newest claim for an order whose settlement was reversed; None if none was."""
+    row = run(session, _TAKEN_BACK, {"order": order_id}).one_or_none()
     return _claimed(row) if row else None
 
 
-def pre_settled(session: Session, prescription_id: str, version: int, answer: Settlement) -> None:
-    _advance(session, prescription_id, version, Money.PRE_SETTLED, pre_settled=SETTLEMENT.write(answer))
+def pre_settled(session: Session, claimed: Claimed, answer: Settlement) -> None:
+    _advance(session, claimed, Money.PRE_SETTLED, pre_settled=SETTLEMENT.write(answer))
 
 
-def settled(session: Session, prescription_id: str, version: int, answer: Settlement) -> None:
+def settled(session: Session, claimed: Claimed, answer: Settlement) -> None:
     """The fund has paid. It counts for the fund's calendar day."""
-    _advance(session, prescription_id, version, Money.SETTLED, settled=SETTLEMENT.write(answer),
-             settlement_id=answer.settlement_id, settled_on=answer.day)
+    _advance(session, claimed, Money.SETTLED, settled=SETTLEMENT.write(answer), settlement_id=answer.settlement_id,
+             settled_on=answer.day)
 
 
 def intend_reversal(session: Session, claimed: Claimed, new: Callable[[datetime, int], str], at: datetime) -> str:
     """The reversal's own reference, fixed before the first call."""
-    row = session.get_one(ClaimRow, (claimed.claim.prescription_id, claimed.version))
+    row = session.get_one(ClaimRow, (claimed.order_id, claimed.version))
     if row.reversal_reference is None:
-        row.reversal_reference = free_reference(session, new, at, f"{row.prescription_id}:{row.version}:reversal")
+        row.reversal_reference = free_reference(session, new, at, f"{row.order_id}:{row.version}:reversal")
         session.flush()
     return row.reversal_reference
 
 
-def reversed_(session: Session, prescription_id: str, version: int, reversal: Reversal) -> None:
+def reversed_(session: Session, claimed: Claimed, reversal: Reversal) -> None:
     """The fund has taken the settlement back."""
-    _advance(session, prescription_id, version, Money.REVERSED, reversal_id=reversal.settlement_id, reversed_on=reversal.day)
+    _advance(session, claimed, Money.REVERSED, reversal_id=reversal.settlement_id, reversed_on=reversal.day)
 
 
-def _advance(session: Session, prescription_id: str, version: int, to: Money, **values: object) -> None:
-    moved = run(session, _move(to, *values), {"of": prescription_id, "this": version,
+def _advance(session: Session, claimed: Claimed, to: Money, **values: object) -> None:
+    moved = run(session, _move(to, *values), {"order": claimed.order_id, "this": claimed.version,
                                               **{f"new_{column}": value for column, value in values.items()}})
     if moved.rowcount != 1:
-        raise StaleStatus(f"{prescription_id} claim {version} cannot become {to}")
+        raise StaleStatus(f"{claimed.order_id} claim {claimed.version} cannot become {to}")
 
 
 def _claimed(row: Row) -> Claimed:

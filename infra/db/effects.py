@@ -50,6 +50,7 @@ def intend(session: Session, effect: Effect, *, partner: str, request_sha256: st
 
 
 def answered(session: Session, effect: Effect, *, answer: dict[str, Any] | None, refusal: str, at: datetime) -> None:
+    """The partner's answer; what failed before counts no more."""
     if run(session, _ANSWERED, {**_key(effect), "said": answer, "no": refusal, "at": at}).rowcount != 1:
         raise StaleStatus(f"{effect.step} {effect.version} was answered meanwhile")
 
@@ -60,12 +61,13 @@ _THIS = sa.and_(_ROW.prescription_id == sa.bindparam("of"), _ROW.step == sa.bind
                 _ROW.version == sa.bindparam("the_version"))
 _INTENT = Precompiled(sa.select(_ROW.request_sha256, _ROW.answer, _ROW.refusal, _ROW.answered_at).where(_THIS))
 _ANSWERED = Precompiled(sa.update(_TABLE).where(_THIS, _ROW.answered_at.is_(None)).values(
-    answer=sa.bindparam("said"), refusal=sa.bindparam("no"), answered_at=sa.bindparam("at")))
+    answer=sa.bindparam("said"), refusal=sa.bindparam("no"), answered_at=sa.bindparam("at"), attempts=0, again_at=None, trouble=""))
 _OF_ORDER = sa.and_(
     _ROW.prescription_id == sa.bindparam("of"), _ROW.answered_at.is_(None),
     sa.or_(_ROW.version == sa.bindparam("order"),
            sa.func.substr(_ROW.version, 1, sa.func.length(sa.bindparam("order_with"))) == sa.bindparam("order_with")))
-_OVERTAKE = sa.update(_TABLE).where(_OF_ORDER).values(refusal="overtaken", answered_at=sa.bindparam("at"))
+_OVERTAKE = sa.update(_TABLE).where(_OF_ORDER).values(
+    refusal="overtaken", answered_at=sa.bindparam("at"), attempts=0, again_at=None, trouble="")
 _OVERTAKEN, _STEP_OVERTAKEN = Precompiled(_OVERTAKE), Precompiled(_OVERTAKE.where(_ROW.step == sa.bindparam("the_step")))
 
 
@@ -91,10 +93,51 @@ def overtaken(session: Session, prescription_id: str, order_id: str, *, step: st
         run(session, _OVERTAKEN, values)
 
 
-def is_open(session: Session, effect: Effect) -> bool:
-    """Whether its outcome is still unknown."""
-    row = run(session, _INTENT, _key(effect)).one_or_none()
-    return row is not None and row.answered_at is None
+_FAILED = sa.update(_TABLE).where(_THIS).values(
+    attempts=_ROW.attempts + 1, again_at=sa.bindparam("again"), trouble=sa.bindparam("why"))
+_ATTEMPTS = sa.select(_ROW.attempts).where(_THIS)
+
+
+def attempts(session: Session, effect: Effect) -> int | None:
+    """How often it has failed since it last went well; None if it was never intended."""
+    return run(session, _ATTEMPTS, _key(effect)).scalar_one_or_none()
+
+
+def failed(session: Session, effect: Effect, *, again_at: datetime, trouble: str) -> None:
+    """It is tried again then. What else a prescription owes does not wait for it."""
+    run(session, _FAILED, {**_key(effect), "again": again_at, "why": trouble})
+
+
+_PENDING = Precompiled(sa.select(
+    _ROW.step, _ROW.version, _ROW.refusal, _ROW.answered_at, _ROW.again_at, _ROW.attempts, _ROW.trouble).where(
+    _ROW.prescription_id == sa.bindparam("of"),
+    sa.or_(_ROW.answered_at.is_(None), _ROW.again_at.is_not(None), sa.and_(_ROW.step == "cancel", _ROW.refusal != ""))))
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An effect without an answer, one that failed, or a withdrawal that was refused."""
+
+    effect: Effect
+    refused: bool
+    again_at: datetime | None
+    attempts: int
+    trouble: str
+
+
+def unfinished(session: Session, prescription_id: str) -> list[Unfinished]:
+    """The effects of a prescription that count for what comes next."""
+    return [Unfinished(Effect(prescription_id, step, version), bool(refusal), again_at, failed, trouble)
+            for step, version, refusal, _, again_at, failed, trouble in run(session, _PENDING, {"of": prescription_id})]
+
+
+_HURRY = sa.update(_TABLE).where(_ROW.prescription_id == sa.bindparam("of"), _ROW.again_at.is_not(None)).values(
+    attempts=0, again_at=None)
+
+
+def hurry(session: Session, prescription_id: str) -> None:
+    """Try at once what failed, because a person says so."""
+    run(session, _HURRY, {"of": prescription_id})
 
 
 def open_intents(session: Session, before: datetime) -> list[str]:

@@ -66,8 +66,6 @@ def append(
     detail: Mapping[str, Any] | None = None,
     attempts: int = 0,
     trouble: str = "",
-    cancel_reason: str | None = None,
-    keep_cancel: bool = True,
     also: Mapping[str, Any] | None = None,
 ) -> Head:
     """Write down what happened to a prescription and, with `to`, move it. In the caller's transaction.
@@ -92,8 +90,6 @@ def append(
     }
     moved = Head(head.id, after, head.version + 1, _digest(head.hash, [row[name] for name in HASHED]), wake_at)
     changed = dict(also or {})
-    if not keep_cancel or cancel_reason is not None:
-        changed["cancel_reason"] = cancel_reason
     written = run(session, _move(*changed), {
         "to": after, "seq": moved.version, "hash": moved.hash, "wake": wake_at, "waits": waiting_for,
         "failed": attempts, "why": trouble, "head": head.id, "version_was": head.version, "status_was": head.status,
@@ -116,13 +112,18 @@ def begin(session: Session, row: PrescriptionRow, *, actor: str, event: Event, a
 
 _WAIT = Precompiled(
     sa.update(_PRESCRIPTION).where(_ROW.id == sa.bindparam("head"), _ROW.version == sa.bindparam("version_was"))
-    .values(wake_at=sa.bindparam("wake"), waiting_for=sa.bindparam("waits"), attempts=0, trouble="")
+    .values(wake_at=sa.bindparam("wake"), waiting_for=sa.bindparam("waits"), attempts=sa.bindparam("failed"),
+            trouble=sa.bindparam("why"))
 )
 
 
-def wait(session: Session, head: Head, *, until: datetime | None, waiting_for: str) -> Head:
-    """Sleep until then without an event, unless something happened meanwhile (`StaleStatus`)."""
-    written = run(session, _WAIT, {"head": head.id, "version_was": head.version, "wake": until, "waits": waiting_for})
+def wait(session: Session, head: Head, *, until: datetime | None, waiting_for: str, attempts: int = 0, trouble: str = "") -> Head:
+    """Sleep until then without an event, unless something happened meanwhile (`StaleStatus`).
+
+    `attempts` and `trouble` are those of an effect that is tried again later, where there is one.
+    """
+    written = run(session, _WAIT, {"head": head.id, "version_was": head.version, "wake": until, "waits": waiting_for,
+                                   "failed": attempts, "why": trouble})
     if written.rowcount != 1:
         raise StaleStatus(f"{head.id} is no longer at {head.version}")
     return replace(head, wake_at=until)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from infra.db.engine import insert_new, run, table
 from infra.db.precompiled import Precompiled
-from infra.db.rows import CancelRow, MessageRow, NonceRow
+from infra.db.rows import MessageRow, NonceRow
 
 FHIR_JSON = "application/fhir+json"
 
@@ -83,12 +83,3 @@ def forget_nonces(session: Session, before: datetime) -> int:
     """Nonces older than the accepted age of a callback can no longer be replayed."""
     result = session.execute(sa.delete(NonceRow).where(NonceRow.at < before - timedelta(hours=1)))
     return int(result.rowcount)  # type: ignore[attr-defined]
-
-
-def wish_to_cancel(session: Session, hospital: str, external_id: str, reason: str, at: datetime) -> None:
-    insert_new(session, CancelRow, hospital=hospital, external_id=external_id, reason=reason, at=at)
-
-
-def cancel_wished(session: Session, hospital: str, external_id: str) -> str | None:
-    row = session.get(CancelRow, (hospital, external_id))
-    return row.reason if row else None

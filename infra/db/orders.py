@@ -1,7 +1,8 @@
-"""Pharmacy orders and the items they carry. One order of a prescription is alive at a time."""
+"""Pharmacy orders with their parcels and returns."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -11,41 +12,18 @@ from weakref import WeakKeyDictionary
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from domain.chains import ChainWord, Dispensed, Instructions, PharmacyOrder
 from domain.errors import StaleStatus
-from domain.lifecycle import GONE, ORDER_TRANSITIONS
+from domain.fulfilment.orders import GONE, OrderStatus, Placed, advanced, word_of
+from domain.fulfilment.parcels import Parcel, ParcelStatus
+from domain.fulfilment.portions import Portion, Scope, by_line
+from domain.fulfilment.returns import Return, ReturnStatus
 from domain.money import Fen
-from domain.orders import Dispensed, Instructions, OrderStatus, PharmacyOrder
 from infra.db import effects
-from infra.db.engine import Row, run, table
+from infra.db.engine import Row, insert_new, run, table
 from infra.db.precompiled import Precompiled
-from infra.db.rows import ItemRow, OrderRow, PrescriptionRow
-from infra.db.stored import ORDER, PRESCRIPTION
-
-
-@dataclass(frozen=True)
-class Placed:
-    """An order and what became of it."""
-
-    order: PharmacyOrder
-    """Without its secrets; those are in `sealed`."""
-    attempt: int
-    status: OrderStatus
-    sealed: bytes = field(repr=False)
-    reason: str = ""
-    accept_by: datetime | None = None
-    fulfil_by: datetime | None = None
-    handed_over_at: datetime | None = None
-    ended_at: datetime | None = None
-    returned_lines: frozenset[int] = frozenset()
-
-    @property
-    def id(self) -> str:
-        return self.order.id
-
-    @property
-    def kept_lines(self) -> tuple[int, ...]:
-        """What the patient has: handed over and not returned."""
-        return tuple(line.line for line in self.order.lines if line.line not in self.returned_lines)
+from infra.db.rows import OrderRow, ParcelRow, PrescriptionRow, ReturnRow
+from infra.db.stored import ORDER, PRESCRIPTION, SCOPE, Document
 
 
 @dataclass(frozen=True)
@@ -62,15 +40,32 @@ _ORDER = table(OrderRow)
 _ROW = _ORDER.c
 _PRESCRIPTION = table(PrescriptionRow)
 _RX = _PRESCRIPTION.c
+_PARCEL = table(ParcelRow)
+_RETURN = table(ReturnRow)
 _INSERT = Precompiled(sa.insert(_ORDER))
 _SELECT = sa.select(_ROW.content, _ROW.attempt, _ROW.status, _ROW.sealed, _ROW.reason, _ROW.accept_by, _ROW.fulfil_by,
-                    _ROW.handed_over_at, _ROW.ended_at, _ROW.returned_lines)
+                    _ROW.handed_over_at, _ROW.ended_at)
 _GET = Precompiled(_SELECT.where(_ROW.id == sa.bindparam("id")))
 _OF = Precompiled(_SELECT.where(_ROW.prescription_id == sa.bindparam("of")).order_by(_ROW.attempt))
-_ITEMS = (
-    sa.update(table(ItemRow))
-    .where(ItemRow.prescription_id == sa.bindparam("of"), ItemRow.line.in_(sa.bindparam("lines", expanding=True)))
-    .values(order_id=sa.bindparam("by"), status=sa.bindparam("to"))
+_GOODS = sa.union_all(
+    sa.select(sa.literal("parcel").label("kind"), _PARCEL.c.order_id, _PARCEL.c.number, _PARCEL.c.portions, _PARCEL.c.status,
+              _PARCEL.c.handed_over_at.label("moment"), sa.literal("").label("reason"))
+    .where(_PARCEL.c.order_id.in_(sa.bindparam("ids", expanding=True))),
+    sa.select(sa.literal("return"), _RETURN.c.order_id, _RETURN.c.number, _RETURN.c.portions, _RETURN.c.status, _RETURN.c.at,
+              _RETURN.c.reason)
+    .where(_RETURN.c.order_id.in_(sa.bindparam("ids", expanding=True))),
+).order_by("kind", "order_id", "number")
+"""Parcels and returns of orders, in one look."""
+_MOVE_PARCEL = (
+    sa.update(_PARCEL)
+    .where(_PARCEL.c.order_id == sa.bindparam("of"), _PARCEL.c.number == sa.bindparam("this"),
+           _PARCEL.c.status == sa.bindparam("was"))
+    .values(status=sa.bindparam("to"), handed_over_at=sa.bindparam("at"))
+)
+_REFUND = (
+    sa.update(_RETURN)
+    .where(_RETURN.c.order_id == sa.bindparam("of"), _RETURN.c.status == ReturnStatus.BROUGHT_BACK)
+    .values(status=ReturnStatus.REFUNDED, refunded_at=sa.bindparam("moment"))
 )
 
 
@@ -88,64 +83,90 @@ def make(session: Session, order: PharmacyOrder, *, attempt: int, sealed: bytes,
     run(session, _INSERT, {
         "id": order.id, "prescription_id": order.prescription_id, "attempt": attempt, "chain": order.chain,
         "store": order.store, "status": OrderStatus.HELD, "content": ORDER.write(public),
-        "sealed": sealed, "ranking": list(ranking), "total_fen": order.total, "made_at": at, "returned_lines": []})
-    _items(session, order, [line.line for line in order.lines], OrderStatus.HELD)
+        "sealed": sealed, "ranking": list(ranking), "total_fen": order.total, "made_at": at})
     return Placed(public, attempt, OrderStatus.HELD, sealed)
 
 
 def get(session: Session, order_id: str) -> Placed | None:
     row = run(session, _GET, {"id": order_id}).one_or_none()
-    return _placed(row) if row else None
+    return _placed(session, [row])[0] if row else None
 
 
 def of(session: Session, prescription_id: str) -> list[Placed]:
-    """All attempts, the newest last."""
-    return [_placed(row) for row in run(session, _OF, {"of": prescription_id})]
+    """All orders of a prescription, the newest last."""
+    return _placed(session, run(session, _OF, {"of": prescription_id}).all())
 
 
-def advance(session: Session, seen: Placed, to: OrderStatus, *, at: datetime, reason: str = "",
+def advance(session: Session, seen: Placed, word: ChainWord, *, at: datetime, reason: str = "",
             returned: Sequence[int] = (), terms: OrderTerms | None = None) -> bool:
-    """Move an order and its items forward; False when that is no step forward (a late or repeated word).
+    """Move an order, its parcel and what came back by a chain's word; False when that is no step forward.
 
-    `terms` are kept either way. Raises `StaleStatus` if it is no longer in the status it was `seen` in.
+    `returned` are the lines that came back. `terms` are kept either way. Raises `StaleStatus` if order or parcel are no longer
+    where they were `seen`.
     """
-    change: dict[str, Any] = {}
-    if terms:
-        agreed = replace(seen.order, patient_due=terms.patient_due)
-        change = {"content": ORDER.write(agreed), "patient_due_fen": terms.patient_due,
-                  "reference": terms.reference, "accept_by": terms.accept_by, "fulfil_by": terms.fulfil_by}
-    lines = [line.line for line in seen.order.lines]
-    forward = to in ORDER_TRANSITIONS[seen.status]
-    if forward and to is OrderStatus.RETURNED:
-        lines = sorted(seen.returned_lines | (set(returned) & set(lines)))
-        forward = lines != sorted(seen.returned_lines)
-        change["returned_lines"] = lines
-    if not forward and not terms:
+    change = advanced(seen, word, at=at, returned=returned, reason=reason)
+    values = _terms(seen.order, terms) if terms else {}
+    if change and change.order:
+        values |= _moved_to(change.order, at, reason)
+    if values:
+        moved = run(session, _advance(*values), {"order": seen.id, "was": seen.status,
+                                                 **{f"new_{column}": value for column, value in values.items()}})
+        if moved.rowcount != 1:
+            raise StaleStatus(f"{seen.id} is no longer {seen.status}")
+    if change is None:
         return False
-    if forward:
-        change["status"] = to
-        if to is OrderStatus.HANDED_OVER:
-            change["handed_over_at"] = at
-        if to in GONE:
-            change["ended_at"] = at
-        if reason:
-            change["reason"] = reason
-    moved = run(session, _advance(*change), {"order": seen.id, "was": seen.status,
-                                             **{f"new_{column}": value for column, value in change.items()}})
-    if moved.rowcount != 1:
-        raise StaleStatus(f"{seen.id} is no longer {seen.status}")
-    if not forward:
-        return False
-    if to in GONE:
-        effects.overtaken(session, seen.order.prescription_id, seen.id, at=at)
-    elif to is OrderStatus.HANDED_OVER:
-        effects.overtaken(session, seen.order.prescription_id, seen.id, step="cancel", at=at)
-    _items(session, seen.order, lines, to)
+    if change.order:
+        _overtake(session, seen, change.order, at)
+    if change.parcel:
+        _write_parcel(session, seen, change.parcel, at)
+    if change.back and not insert_new(session, ReturnRow, order_id=seen.id, number=change.back.number, status=change.back.status,
+                                      portions=SCOPE.write(Scope(change.back.portions)), reason=change.back.reason, at=at):
+        raise StaleStatus(f"{seen.id} has a return {change.back.number} already")
     return True
 
 
-def _items(session: Session, order: PharmacyOrder, lines: Sequence[int], status: OrderStatus) -> None:
-    run(session, _ITEMS, {"of": order.prescription_id, "lines": lines, "by": order.id, "to": status})
+def refunded(session: Session, order: Placed, at: datetime) -> None:
+    """The fund no longer pays for what came back of an order."""
+    if any(back.status is ReturnStatus.BROUGHT_BACK for back in order.returns):
+        run(session, _REFUND, {"of": order.id, "moment": at})
+
+
+def _terms(order: PharmacyOrder, terms: OrderTerms) -> dict[str, Any]:
+    agreed = replace(order, patient_due=terms.patient_due)
+    return {"content": ORDER.write(agreed), "patient_due_fen": terms.patient_due, "reference": terms.reference,
+            "accept_by": terms.accept_by, "fulfil_by": terms.fulfil_by}
+
+
+def _moved_to(status: OrderStatus, at: datetime, reason: str) -> dict[str, Any]:
+    values: dict[str, Any] = {"status": status}
+    if status is OrderStatus.COMPLETED:
+        values["handed_over_at"] = at
+    if status in GONE:
+        values["ended_at"] = at
+    if reason:
+        values["reason"] = reason
+    return values
+
+
+def _overtake(session: Session, seen: Placed, to: OrderStatus, at: datetime) -> None:
+    """An order's own end answers what we did not hear of effects on it."""
+    if to in GONE:
+        effects.overtaken(session, seen.order.prescription_id, seen.id, at=at)
+    elif to is OrderStatus.COMPLETED:
+        effects.overtaken(session, seen.order.prescription_id, seen.id, step="cancel", at=at)
+
+
+def _write_parcel(session: Session, seen: Placed, parcel: Parcel, at: datetime) -> None:
+    before = next((known for known in seen.parcels if known.number == parcel.number), None)
+    if before is None:
+        if not insert_new(session, ParcelRow, order_id=seen.id, number=parcel.number, status=parcel.status,
+                          portions=SCOPE.write(Scope(parcel.portions)), made_at=at, handed_over_at=parcel.handed_over_at):
+            raise StaleStatus(f"{seen.id} has a parcel {parcel.number} already")
+        return
+    moved = run(session, _MOVE_PARCEL, {"of": seen.id, "this": parcel.number, "was": before.status, "to": parcel.status,
+                                        "at": parcel.handed_over_at})
+    if moved.rowcount != 1:
+        raise StaleStatus(f"parcel {parcel.number} of {seen.id} is no longer {before.status}")
 
 
 def shares(session: Session, since: datetime, until: datetime) -> dict[str, Decimal]:
@@ -174,26 +195,40 @@ _SHARES: WeakKeyDictionary[sa.Engine, tuple[datetime, datetime, dict[str, Decima
 
 
 _HANDED_OVER = (
-    sa.select(_RX.content, _ROW.content, _ROW.handed_over_at, _ROW.returned_lines)
+    sa.select(_RX.content, _ROW.id, _ROW.content, _ROW.handed_over_at, _RETURN.c.portions)
     .join(_PRESCRIPTION, _RX.id == _ROW.prescription_id)
+    .outerjoin(_RETURN, _RETURN.c.order_id == _ROW.id)
     .where(_RX.patient_id == sa.bindparam("patient"), _RX.id != sa.bindparam("besides"),
            _ROW.handed_over_at >= sa.bindparam("since"))
-    .order_by(_ROW.handed_over_at, _RX.id)
+    .order_by(_ROW.handed_over_at, _RX.id, _ROW.attempt)
 )
 
 
 def dispensed(session: Session, patient_id: str, *, since: datetime, besides: str) -> tuple[Dispensed, ...]:
     """What a person was handed over since then and has kept, oldest first, without one prescription (`besides`).
 
-    Whoever prescribed it and whichever chain filled it. Goes by the person's opaque id, of which there is an index.
+    Whoever prescribed it and whichever chain filled it. Goes by the person's opaque id, of which there is an index. Of a line of
+    which some came back, the days that the rest is for.
     """
-    medicines = []
+    handed_over: dict[str, tuple[Document, Document, datetime]] = {}
+    returned: dict[str, list[Portion]] = defaultdict(list)
     rows = run(session, _HANDED_OVER, {"patient": patient_id, "besides": besides, "since": since})
-    for prescription, order, at, returned_lines in rows:
+    for prescription, order_id, order, at, portions in rows:
+        handed_over[order_id] = prescription, order, at
+        if portions:
+            returned[order_id] += SCOPE.read(portions).portions
+    medicines = []
+    for order_id, (prescription, order, at) in handed_over.items():
         # A few fields of many documents: to read them whole would cost more than the rest of the audit.
-        kept = {line["line"] for line in ORDER.upgraded(order)["lines"]} - set(returned_lines)
-        medicines += [Dispensed(item["drug"], at, item["days_supply"])
-                      for item in PRESCRIPTION.upgraded(prescription)["items"] if item["line"] in kept]
+        ordered = {line["line"]: Decimal(line["quantity"]) for line in ORDER.upgraded(order)["lines"]}
+        back = by_line(returned[order_id])
+        for item in PRESCRIPTION.upgraded(prescription)["items"]:
+            quantity = ordered.get(item["line"], Decimal(0))
+            kept = quantity - back.get(item["line"], Decimal(0))
+            if kept > 0:
+                days = item["days_supply"] if kept == Decimal(item["quantity"]) else int(
+                    item["days_supply"] * kept / Decimal(item["quantity"]))
+                medicines.append(Dispensed(item["drug"], at, days))
     return tuple(medicines)
 
 
@@ -203,10 +238,54 @@ def orphan_holds(session: Session, before: datetime, statuses: Sequence[str]) ->
         session, _SELECT.join(PrescriptionRow, PrescriptionRow.id == OrderRow.prescription_id)
         .where(OrderRow.status == sa.literal(OrderStatus.HELD.value, literal_execute=True), OrderRow.made_at < before,
                PrescriptionRow.status.in_(statuses)))
-    return [_placed(row) for row in rows]
+    return _placed(session, rows.all())
 
 
-def _placed(row: Row) -> Placed:
-    content, attempt, status, sealed, reason, accept_by, fulfil_by, handed_over_at, ended_at, returned_lines = row
-    return Placed(ORDER.read(content), attempt, OrderStatus(status), sealed, reason, accept_by, fulfil_by,
-                  handed_over_at, ended_at, frozenset(returned_lines))
+_CARRIED = frozenset({OrderStatus.PREPARED, OrderStatus.COMPLETED, *GONE})
+"""An order in these may have parcels."""
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where an order is, for people."""
+
+    word: ChainWord
+    parcels: tuple[dict[str, Any], ...]
+    """Number, status and when it was handed over."""
+    returned: tuple[dict[str, Any], ...]
+    """Line, quantity, when and why."""
+
+
+def whereabouts(session: Session, statuses: Mapping[str, OrderStatus]) -> dict[str, Whereabouts]:
+    """Where orders are, by their ids, without reading what they are about."""
+    goods = _goods(session, list(statuses))
+    return {order_id: Whereabouts(
+        word_of(status, [parcel.status for parcel in parcels], bool(returns)),
+        tuple({"number": parcel.number, "status": parcel.status, "handed_over_at": parcel.handed_over_at} for parcel in parcels),
+        tuple({"line": portion.line, "quantity": portion.quantity, "status": back.status, "at": back.at, "reason": back.reason}
+              for back in returns for portion in back.portions))
+        for order_id, status in statuses.items() for parcels, returns in [goods.get(order_id, ((), ()))]}
+
+
+Goods = tuple[tuple[Parcel, ...], tuple[Return, ...]]
+
+
+def _goods(session: Session, ids: Sequence[str]) -> dict[str, Goods]:
+    """The parcels and the returns of each order that has some."""
+    parcels: dict[str, list[Parcel]] = defaultdict(list)
+    returns: dict[str, list[Return]] = defaultdict(list)
+    for kind, order_id, number, content, status, moment, reason in run(session, _GOODS, {"ids": ids}) if ids else ():
+        portions = SCOPE.read(content).portions
+        if kind == "parcel":
+            parcels[order_id].append(Parcel(number, portions, ParcelStatus(status), moment))
+        else:
+            returns[order_id].append(Return(number, portions, ReturnStatus(status), moment, reason))
+    return {order_id: (tuple(carried), tuple(returns[order_id])) for order_id, carried in parcels.items()}
+
+
+def _placed(session: Session, rows: Sequence[Row]) -> list[Placed]:
+    """Orders with their parcels and returns, which are only asked for where there may be some."""
+    orders = [Placed(ORDER.read(content), attempt, OrderStatus(status), *rest) for content, attempt, status, *rest in rows]
+    goods = _goods(session, [order.id for order in orders if order.status in _CARRIED])
+    return [replace(order, parcels=goods[order.id][0], returns=goods[order.id][1]) if order.id in goods else order
+            for order in orders]

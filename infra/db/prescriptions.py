@@ -19,7 +19,7 @@ from domain.prescription import Prescription
 from infra.db import history
 from infra.db.engine import run, table
 from infra.db.precompiled import Precompiled
-from infra.db.rows import URGENT, HopRow, ItemRow, PrescriptionRow
+from infra.db.rows import URGENT, HopRow, PrescriptionRow
 from infra.db.stored import PRESCRIPTION
 
 
@@ -32,7 +32,8 @@ class Loaded:
     """The prescription as it is stored, JSON."""
     patient_sealed: bytes = field(repr=False)
     entitlement_sealed: bytes | None = field(repr=False)
-    cancel_reason: str | None
+    wished: bool
+    """Somebody wants it cancelled or taken back, or did: `infra.db.wishes` says who."""
     attempts: int
     waiting_for: str
 
@@ -63,7 +64,7 @@ def _read(content: str) -> Prescription:
 _ROW = table(PrescriptionRow).c
 _LOAD = Precompiled(sa.select(
     _ROW.id, _ROW.status, _ROW.version, _ROW.head_hash, _ROW.wake_at, sa.cast(_ROW.content, sa.Text).label("content"),
-    _ROW.patient_sealed, _ROW.entitlement_sealed, _ROW.cancel_reason, _ROW.attempts, _ROW.waiting_for,
+    _ROW.patient_sealed, _ROW.entitlement_sealed, _ROW.wished, _ROW.attempts, _ROW.waiting_for,
 ).where(_ROW.id == sa.bindparam("id")))
 
 
@@ -109,7 +110,7 @@ def find(session: Session, hospital: str, external_id: str) -> Located | None:
 
 def admit(session: Session, rx: Prescription, *, patient_sealed: bytes, archive_key: str, at: datetime,
           message: str, arrived: datetime | None = None) -> history.Head:
-    """A new prescription with its items, due at once. `arrived`: when its message came in, if that was earlier."""
+    """A new prescription, due at once. `arrived`: when its message came in, if that was earlier."""
     row = PrescriptionRow(
         id=rx.id, hospital=rx.hospital, external_id=rx.external_id, patient_id=rx.patient.id,
         patient_sealed=patient_sealed,
@@ -119,8 +120,6 @@ def admit(session: Session, rx: Prescription, *, patient_sealed: bytes, archive_
     head = history.begin(session, row, actor=f"hospital:{rx.hospital}", event=Event.RECEIVED, at=at,
                          detail={"message": message, "archive": archive_key, "items": len(rx.items),
                                  "arrived": (arrived or at).astimezone(UTC).isoformat()})
-    session.add_all(ItemRow(prescription_id=rx.id, line=item.line, drug=item.drug, quantity=item.quantity,
-                            status="open") for item in rx.items)
     return head
 
 

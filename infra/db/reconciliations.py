@@ -36,11 +36,11 @@ def record(session: Session, totals: DayTotals, *, matched: bool, text: str, at:
         sa.or_(sa.and_(ClaimRow.status == Money.SETTLED, ClaimRow.settled_on == totals.begin),
                sa.and_(ClaimRow.status == Money.REVERSED, ClaimRow.reversed_on == totals.begin)))
     # The claims before the totals: a claim that settles in between changes the totals, and none is reconciled.
-    covered = session.execute(sa.select(ClaimRow.prescription_id, ClaimRow.version).where(of_the_day)).all()
+    covered = session.execute(sa.select(ClaimRow.prescription_id, ClaimRow.order_id, ClaimRow.version).where(of_the_day)).all()
     if totals not in ledger.totals_of(session, totals.begin, totals.setl_optins):
         return []
-    for prescription_id, version in covered:
+    for _, order_id, version in covered:
         session.execute(sa.update(ClaimRow)
-                        .where(of_the_day, ClaimRow.prescription_id == prescription_id, ClaimRow.version == version)
+                        .where(of_the_day, ClaimRow.order_id == order_id, ClaimRow.version == version)
                         .values(status=Money.RECONCILED).execution_options(synchronize_session=False))
-    return sorted({prescription_id for prescription_id, _ in covered})
+    return sorted({prescription_id for prescription_id, _, _ in covered})

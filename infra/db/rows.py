@@ -1,7 +1,6 @@
 """The tables. Rows become domain objects in the modules beside this one, and stay there."""
 
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,8 +30,8 @@ def _rx(**options: Any) -> Mapped[str]:
     return mapped_column(sa.String(32), sa.ForeignKey("prescription.id"), **options)
 
 
-URGENT = "wake_at IS NOT NULL AND (expedited OR attempts > 0 OR cancel_reason IS NOT NULL)"
-"""What goes first: emergencies, what failed before, what the hospital takes back."""
+URGENT = "wake_at IS NOT NULL AND (expedited OR attempts > 0 OR wished)"
+"""What goes first: emergencies, what failed before, what somebody wants cancelled or taken back."""
 
 
 ENDED = f"""from_status <> to_status AND to_status IN ({", ".join(f"'{status}'" for status in sorted(FINAL))})"""
@@ -84,8 +83,8 @@ class PrescriptionRow(Base):
     expedited: Mapped[bool] = mapped_column(default=False)
     entitlement_sealed: Mapped[bytes | None]
     """What the fund said of the person at the audit."""
-    cancel_reason: Mapped[str | None] = mapped_column(sa.String(40))
-    """Set when the hospital has asked to cancel and the answer is not known yet."""
+    wished: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
+    """Somebody wants it cancelled or taken back, or did: see `wish`."""
     wake_at: Mapped[datetime | None]
     """When the platform must look at it next; empty when nothing is owed and no clock runs."""
     waiting_for: Mapped[str] = mapped_column(sa.String(200), default="")
@@ -177,20 +176,6 @@ class DrawerRow(Base):
     """How long nobody else draws."""
 
 
-class ItemRow(Base):
-    """One line and where its medicine is."""
-
-    __tablename__ = "item"
-
-    prescription_id: Mapped[str] = _rx(primary_key=True)
-    line: Mapped[int] = mapped_column(primary_key=True)
-    drug: Mapped[str] = mapped_column(sa.String(40))
-    quantity: Mapped[Decimal] = mapped_column(sa.Numeric(16, 4))
-    order_id: Mapped[str | None] = mapped_column(sa.String(40))
-    status: Mapped[str] = mapped_column(sa.String(16))
-    """`open`, or the status of its order."""
-
-
 class AuditRunRow(Base):
     """One run of the audit. Only ever added."""
 
@@ -232,7 +217,7 @@ class ReviewRow(Base):
 
 
 class OrderRow(Base):
-    """One attempt to have a prescription filled. A prescription may have several, one alive."""
+    """What a pharmacy owes us of a prescription: the portions in its content."""
 
     __tablename__ = "pharmacy_order"
 
@@ -243,8 +228,9 @@ class OrderRow(Base):
     chain: Mapped[str] = mapped_column(sa.String(40))
     store: Mapped[str] = mapped_column(sa.String(64))
     status: Mapped[str] = mapped_column(sa.String(16))
+    """`domain.fulfilment.orders.OrderStatus`."""
     content: Mapped[dict[str, Any]]
-    """`domain.orders.PharmacyOrder` without secrets."""
+    """`domain.chains.PharmacyOrder` without secrets."""
     sealed: Mapped[bytes]
     """Claim secret and pickup code."""
     ranking: Mapped[list[Any]]
@@ -259,7 +245,6 @@ class OrderRow(Base):
     handed_over_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     """When it was declined or cancelled."""
-    returned_lines: Mapped[list[Any]]
 
     __table_args__ = (
         sa.UniqueConstraint("prescription_id", "attempt"),
@@ -268,14 +253,68 @@ class OrderRow(Base):
     )
 
 
+class ParcelRow(Base):
+    """What of an order travels together."""
+
+    __tablename__ = "parcel"
+
+    order_id: Mapped[str] = mapped_column(sa.String(40), sa.ForeignKey("pharmacy_order.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(sa.String(16))
+    """`domain.fulfilment.parcels.ParcelStatus`."""
+    portions: Mapped[dict[str, Any]]
+    made_at: Mapped[datetime]
+    """When a chain first said a word about it."""
+    handed_over_at: Mapped[datetime | None]
+
+
+class ReturnRow(Base):
+    """What came back of an order at one time."""
+
+    __tablename__ = "goods_return"
+
+    order_id: Mapped[str] = mapped_column(sa.String(40), sa.ForeignKey("pharmacy_order.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(sa.String(16))
+    """`domain.fulfilment.returns.ReturnStatus`."""
+    portions: Mapped[dict[str, Any]]
+    reason: Mapped[str] = mapped_column(sa.String(80), default="")
+    at: Mapped[datetime]
+    refunded_at: Mapped[datetime | None]
+
+
+class WishRow(Base):
+    """Somebody wants a prescription, or a part of it, cancelled or taken back. It may be here before its prescription."""
+
+    __tablename__ = "wish"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    hospital: Mapped[str] = mapped_column(sa.String(40))
+    external_id: Mapped[str] = mapped_column(sa.String(64))
+    prescription_id: Mapped[str | None] = mapped_column(sa.String(32), sa.ForeignKey("prescription.id"), index=True)
+    """Empty while the prescription is not here."""
+    kind: Mapped[str] = mapped_column(sa.String(8))
+    by: Mapped[str] = mapped_column(sa.String(60))
+    """Actor, as in the history."""
+    portions: Mapped[dict[str, Any] | None]
+    """What it is about; empty: all of it."""
+    reason: Mapped[str] = mapped_column(sa.String(40))
+    wished_at: Mapped[datetime]
+    answer: Mapped[str] = mapped_column(sa.String(8))
+    """`domain.fulfilment.wishes.WishAnswer`."""
+    answered_at: Mapped[datetime | None]
+
+    __table_args__ = (sa.Index("ix_wish_hospital_external_id", "hospital", "external_id"),)
+
+
 class ClaimRow(Base):
-    """One request to the fund. A return reverses it and a next version takes its place."""
+    """One request to the fund, for one order. A return reverses it and a next version takes its place."""
 
     __tablename__ = "claim"
 
-    prescription_id: Mapped[str] = _rx(primary_key=True)
+    order_id: Mapped[str] = mapped_column(sa.String(40), sa.ForeignKey("pharmacy_order.id"), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True)
-    order_id: Mapped[str] = mapped_column(sa.ForeignKey("pharmacy_order.id"))
+    prescription_id: Mapped[str] = _rx(index=True)
     status: Mapped[str] = mapped_column(sa.String(16))
     """`domain.lifecycle.Money`."""
     reference: Mapped[str] = mapped_column(sa.String(30), unique=True)
@@ -363,6 +402,12 @@ class IntentRow(Base):
     """The partner's answer in our words; empty while it is not known."""
     refusal: Mapped[str] = mapped_column(sa.String(80), default="")
     """The code of a business no."""
+    attempts: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Failed attempts since it last went well."""
+    again_at: Mapped[datetime | None]
+    """When it is tried again; empty when nothing failed."""
+    trouble: Mapped[str] = mapped_column(sa.String(80), default="", server_default="")
+    """Code of the last failure; empty when there is none."""
 
     __table_args__ = (
         sa.Index("ix_intent_open", "made_at", sqlite_where=sa.text("answered_at IS NULL"),
@@ -398,17 +443,6 @@ class NonceRow(Base):
     partner: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
     nonce: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)
-
-
-class CancelRow(Base):
-    """A hospital's wish to cancel; it may be here before its prescription."""
-
-    __tablename__ = "cancel"
-
-    hospital: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
-    external_id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    reason: Mapped[str] = mapped_column(sa.String(40))
-    at: Mapped[datetime]
 
 
 class OutboxRow(Base):

@@ -11,10 +11,11 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
+from domain.chains import PharmacyOrder, Receipt
 from domain.claims import Claim, Entitlement, Reversal, Settlement
 from domain.errors import NeedsOperator
 from domain.findings import Finding
-from domain.orders import PharmacyOrder, Receipt
+from domain.fulfilment.portions import Scope
 from domain.prescription import Prescription
 
 T = TypeVar("T")
@@ -81,4 +82,6 @@ RECEIPT = Stored("receipt", Receipt)
 """A chain's answer to a hold, an order or its withdrawal."""
 ENTITLEMENT = Stored("entitlement", Entitlement)
 """What the fund said of a person; sealed."""
-KINDS = (PRESCRIPTION, FINDING, ORDER, CLAIM, SETTLEMENT, REVERSAL, RECEIPT, ENTITLEMENT)
+SCOPE = Stored("scope", Scope)
+"""Portions of a parcel, a return or a wish."""
+KINDS = (PRESCRIPTION, FINDING, ORDER, CLAIM, SETTLEMENT, REVERSAL, RECEIPT, ENTITLEMENT, SCOPE)

@@ -8,8 +8,8 @@ import pytest
 
 from adapters.messages import Reply
 from adapters.protocols import CallsBack, Chain, Payer, Polled, WritesUpdates
+from domain.chains import ChainWord
 from domain.errors import InvalidPayload, OutcomeUnknown, Refused
-from domain.orders import OrderStatus
 from domain.prescription import Handover
 from infra.http import Transport
 from tests.support.fakes import FakeChain, FakePageChain, FakePayer, FakePolledChain, Replay
@@ -33,10 +33,10 @@ def test_each_fake_chain_can_do_what_its_kind_can(chain: Chain, capabilities: se
 async def test_a_polled_chain_keeps_an_update_until_its_answer_is_handed_back() -> None:
     chain = FakePolledChain()
     await chain.hold(order())
-    chain.offer(chain.update("ord_sample1", OrderStatus.ACCEPTED))
+    chain.offer(chain.update("ord_sample1", ChainWord.ACCEPTED))
     (fetched,) = await chain.poll(10)
     assert await chain.poll(10) == [fetched]
-    assert chain.parse_update(fetched.raw).status is OrderStatus.ACCEPTED
+    assert chain.parse_update(fetched.raw).status is ChainWord.ACCEPTED
     for _ in range(2):
         await chain.hand_back(fetched.ref, Reply(b"{}"))
     assert await chain.poll(10) == []
@@ -56,7 +56,7 @@ async def test_holding_twice_takes_the_stock_once() -> None:
     with pytest.raises(Refused) as caught:
         await chain.hold(replace(order(), id="ord_other"))
     assert caught.value.code == "out_of_stock"
-    assert (await chain.cancel("ord_sample1", "patient")).status is OrderStatus.CANCELLED
+    assert (await chain.cancel("ord_sample1", "patient")).status is ChainWord.CANCELLED
     assert chain.stock["D001"] == 60
 
 
@@ -74,10 +74,10 @@ async def test_a_lost_answer_can_be_asked_for_and_a_lost_request_cannot() -> Non
 async def test_a_handed_over_order_cannot_be_cancelled() -> None:
     chain = FakeChain()
     await chain.hold(order())
-    assert (await chain.place(order())).status is OrderStatus.ORDERED
-    update = chain.update("ord_sample1", OrderStatus.HANDED_OVER, pickup_code="MARK")
+    assert (await chain.place(order())).status is ChainWord.ORDERED
+    update = chain.update("ord_sample1", ChainWord.HANDED_OVER, pickup_code="MARK")
     assert update.claim_secret == order().claim_secret
-    assert update.event_id != chain.update("ord_sample1", OrderStatus.HANDED_OVER).event_id
+    assert update.event_id != chain.update("ord_sample1", ChainWord.HANDED_OVER).event_id
     with pytest.raises(Refused) as caught:
         await chain.cancel("ord_sample1", "patient")
     assert caught.value.code == "handed_over"
@@ -92,7 +92,7 @@ async def test_placing_without_a_hold_is_refused() -> None:
 async def test_the_fake_chain_signs_and_reads_its_own_callbacks() -> None:
     chain, now = FakeChain(), datetime.now(UTC)
     await chain.hold(order())
-    update = chain.update("ord_sample1", OrderStatus.DECLINED, reason="out_of_stock")
+    update = chain.update("ord_sample1", ChainWord.DECLINED, reason="out_of_stock")
     body = chain.body(update)
     headers = chain.headers(body, now)
     chain.verify(headers["Sanyi-Timestamp"], headers["Sanyi-Nonce"], body, headers["Sanyi-Signature"], now)

@@ -21,9 +21,9 @@ from adapters import protocols, registry
 from adapters.kit import samples as folders
 from adapters.kit.suggest import is_ours
 from adapters.messages import Message, Outcome, Unmapped, Verdict
+from domain.chains import ChainWord
 from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Refused, RxError, Transient
 from domain.findings import Finding
-from domain.orders import OrderStatus
 from fhir_profiles.checker import check_data
 from fhir_profiles.reader import read_bundle_data, read_cancel_data
 from infra.cities import load_knowledge
@@ -121,7 +121,7 @@ def test_no_manifest_holds_a_secret_or_an_address(kind: str, slug: str) -> None:
 
 @pytest.mark.parametrize("slug", CHAINS)
 def test_the_map_of_status_words_is_total(slug: str) -> None:
-    assert set(registry.manifest("chains", slug).status_words.values()) == set(OrderStatus)
+    assert set(registry.manifest("chains", slug).status_words.values()) == set(ChainWord)
 
 
 @pytest.mark.parametrize("slug", CHAINS)
@@ -155,7 +155,7 @@ def test_every_callback_sample_becomes_an_update(slug: str) -> None:
     expected = {"accepted", "prepared", "in_delivery", "handed_over", "declined", "returned"}
     assert expected == {it.status.value for it in updates}
     assert all(it.event_id and it.order_id and it.claim_secret and it.at.tzinfo for it in updates)
-    assert {it.reason for it in updates if it.status is OrderStatus.DECLINED} == {"out_of_stock"}
+    assert {it.reason for it in updates if it.status is ChainWord.DECLINED} == {"out_of_stock"}
 
 
 @pytest.mark.parametrize("slug", CHAINS)

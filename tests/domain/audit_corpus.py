@@ -20,10 +20,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from domain.audit import Case, audit, resolve
+from domain.chains import Dispensed
 from domain.claims import Accumulators, Entitlement
 from domain.findings import Finding
 from domain.money import Fen
-from domain.orders import Dispensed
 from domain.prescription import Approval, Channel, Diagnosis, Prescription, RxKind, Sex, SkinTest, SkinTestResult
 from infra.cities import load_knowledge, load_policy
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.audit import RULES, Case, Rule, audit, selfpay_lines
+from domain.chains import Dispensed
 from domain.claims import Accumulators
 from domain.findings import Finding, Severity
 from domain.money import Fen
-from domain.orders import Dispensed
 from domain.prescription import (
     Approval,
     Channel,

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.benefit import BenefitLine, BenefitTerms, Insured, calculate, forecast
+from domain.chains import OrderLine
 from domain.claims import Accumulators
 from domain.errors import NeedsOperator
 from domain.money import Fen, fen, line_amount
-from domain.orders import OrderLine
 from domain.policy import AccountScope, BenefitPolicy, CapBasis, Scope
 from tests.support.factories import CITY, KNOWLEDGE, entitlement, item, ordinary, rx, used
 

@@ -34,6 +34,8 @@ DETAILS: dict[Event, dict[str, object]] = {
     Event.REJECTED: {"codes": ["2-1", "2-5"]},
     Event.SENT_BACK: {"codes": ["2-5"]},
     Event.STORE_CHOSEN: {"order": "ord_a_1", "chain": "ankang", "store": "AK01", "score": "87.20", "candidates": 4},
+    Event.GIVEN_UP: {"cause": "expired"},
+    Event.WISH_ANSWERED: {"wish": 7, "answer": "granted"},
     Event.NO_STORE: {"refused": {"incomplete": 3, "closed": 1}, "stores": ["ankang/AK01:incomplete"], "silent": ["baicao"]},
     Event.ORDER_DECLINED: {"order": "ord_a_1", "chain": "ankang", "store": "AK01", "cause": "out_of_stock"},
     Event.ORDER_PLACED: {"order": "ord_a_1", "chain": "baicao", "store": "B1", "reference": "R1", "total_fen": 4650,
@@ -200,7 +202,7 @@ def test_every_former_wait_is_read(sentence: str, stored: str) -> None:
 
 def written(keyword: str) -> Iterator[tuple[str, ast.expr]]:
     """What programs that write histories give as `keyword`, with the place; the writer itself only names columns."""
-    for path in sorted([*(ROOT / "tasks").glob("*.py"), ROOT / "infra" / "db" / "prescriptions.py"]):
+    for path in sorted([*(ROOT / "tasks").rglob("*.py"), ROOT / "infra" / "db" / "prescriptions.py"]):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 yield from ((f"{path.name}:{node.lineno}", given.value) for given in node.keywords if given.arg == keyword)

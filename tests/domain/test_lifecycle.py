@@ -3,11 +3,9 @@
 import pytest
 
 from domain.lifecycle import (
-    ALIVE,
     DEADLINES,
     FINAL,
     MONEY_TRANSITIONS,
-    ORDER_TRANSITIONS,
     OWNERS,
     STAGES,
     TRANSITIONS,
@@ -16,7 +14,6 @@ from domain.lifecycle import (
     Status,
     diagram,
 )
-from domain.orders import OrderStatus
 
 
 @pytest.mark.parametrize("table", [TRANSITIONS, OWNERS, DEADLINES, STAGES])
@@ -51,14 +48,8 @@ def test_what_was_handed_over_can_only_be_settled():
     assert TRANSITIONS[Status.FULFILLED] == {Status.SETTLED}
 
 
-def test_orders_and_money_have_total_tables():
-    assert set(ORDER_TRANSITIONS) == set(OrderStatus)
+def test_money_has_a_total_table():
     assert set(MONEY_TRANSITIONS) == set(Money)
-
-
-def test_an_order_that_is_over_never_comes_alive_again():
-    for status in set(OrderStatus) - ALIVE:
-        assert not ORDER_TRANSITIONS[status] & ALIVE
 
 
 def test_the_diagram_shows_every_move():

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from domain.orders import OrderStatus
+from domain.chains import ChainWord
 from gateway.app import create_app
 from infra.db import Database, orders
 from infra.log import bind
-from tasks.allocation import open_secrets
 from tasks.city import City
+from tasks.fulfilment.sealed import open_secrets
 from tasks.line import hop
 from tests.support.city import SAMPLES, admit, make_settings, pass_review, say
 
@@ -110,7 +110,7 @@ def test_a_person_is_in_no_page_answer_or_log_line(
     ear.ask("GET", f"/review/{rx_id}", headers=pharmacist)
     pass_review(city, rx_id)
     asyncio.run(drive())
-    for status in (OrderStatus.ACCEPTED, OrderStatus.IN_DELIVERY, OrderStatus.HANDED_OVER):
+    for status in (ChainWord.ACCEPTED, ChainWord.IN_DELIVERY, ChainWord.HANDED_OVER):
         say(city, rx_id, status)
     asyncio.run(drive())
 

@@ -27,12 +27,12 @@ def lines():
 
 
 def test_an_event_is_one_line_of_json_with_its_ids(lines):
-    log.get_logger("tasks.allocation").info("order.placed", prescription="rx_1", chain="ankang")
+    log.get_logger("tasks.fulfilment.place").info("order.placed", prescription="rx_1", chain="ankang")
     (line,) = lines()
     assert line["event"] == "order.placed"
     assert line["prescription"] == "rx_1"
     assert line["level"] == "info"
-    assert line["logger"] == "tasks.allocation"
+    assert line["logger"] == "tasks.fulfilment.place"
     assert line["timestamp"].endswith("Z")
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from domain.chains import ChainWord
 from domain.lifecycle import Status
-from domain.orders import OrderStatus
 from domain.words import TROUBLES
 from infra.db import history, prescriptions, views
 from infra.db.effects import Effect, intend
 from infra.db.views import books
 from tasks.city import City
 from tasks.line import RED_AFTER, hop
-from tasks.settlement import reconcile_day
+from tasks.settlement.reconciliation import reconcile_day
 from tests.support.city import Clock, admit, make_city, pass_review, say
 
 
@@ -49,8 +49,8 @@ def deliver(city: City, rx_id: str) -> None:
     drive(city, rx_id)
     pass_review(city, rx_id)
     drive(city, rx_id)
-    say(city, rx_id, OrderStatus.ACCEPTED)
-    say(city, rx_id, OrderStatus.HANDED_OVER)
+    say(city, rx_id, ChainWord.ACCEPTED)
+    say(city, rx_id, ChainWord.HANDED_OVER)
     drive(city, rx_id)
 
 
@@ -151,7 +151,7 @@ def test_todays_money_is_what_was_settled_less_what_was_reversed(city: City, clo
     # The same person's second supply on one day is early, and own expense (B-26).
     assert (money.settlements, money.reversals, money.total, money.fund, money.cash) == (2, 0, 3600, 1440, 2160)
 
-    say(city, second, OrderStatus.RETURNED)
+    say(city, second, ChainWord.RETURNED)
     drive(city, second)
     money = board(city).money
     assert (money.reversals, money.total, money.fund, money.cash, money.balance) == (1, 1800, 1440, 360, 0)

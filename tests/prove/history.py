@@ -25,9 +25,9 @@ from fastapi.testclient import TestClient
 from rich.console import Console
 from rich.table import Table
 
+from domain.chains import ChainWord
 from domain.claims import DayTotals, Reconciled
 from domain.lifecycle import FINAL, Status
-from domain.orders import OrderStatus
 from domain.prescription import prescription_id
 from domain.review import Decision
 from gateway.app import create_app
@@ -43,7 +43,7 @@ from tasks.city import City
 from tasks.intake import receive_prescription
 from tasks.line import hop
 from tasks.reports import deliver_due
-from tasks.settlement import reconcile_day, unreconciled_days
+from tasks.settlement.reconciliation import reconcile_day, unreconciled_days
 from tasks.upkeep import sweep
 from tests.support import plans, services
 from tests.support.city import (
@@ -140,7 +140,7 @@ class Town:
     def to_fulfilled(self, many: int) -> list[str]:
         ids = self.to_fulfilling(many)
         for rx_id in ids:
-            for word in (OrderStatus.ACCEPTED, OrderStatus.PREPARED, OrderStatus.HANDED_OVER):
+            for word in (ChainWord.ACCEPTED, ChainWord.PREPARED, ChainWord.HANDED_OVER):
                 say(self.city, rx_id, word)
         return ids
 
@@ -189,7 +189,7 @@ class Town:
             review.decide(self.city, rx_id, COLLEAGUE, Decision("return", ("2-5",), "请核对用量"))
         closed = self.to_settled(24)
         for rx_id in closed[:2]:
-            say(self.city, rx_id, OrderStatus.RETURNED, reason="quality")
+            say(self.city, rx_id, ChainWord.RETURNED, reason="quality")
         self.hop(*closed[:2])
         numbers = [next(self._numbers) for _ in range(2)]
         for number in numbers:
@@ -250,6 +250,11 @@ def _cpu_of(pid: int) -> float:
 # --- Pages ---------------------------------------------------------------------------------------
 
 
+OF_PEOPLE = ("/notices/", "/people", "/partner-tokens", "/account", "/enrol", "/access-log", "/roles")
+"""Pages about people and their accounts, which do not grow with prescriptions; an operator may not open most. And the address of a
+form, which only leads back to its page."""
+
+
 def addresses(app: FastAPI, town: Town) -> list[str]:
     """Every GET route of the gateway, with something from the middle of the past in its path, and deep pages of lists."""
     with town.city.db.reading() as session:
@@ -263,10 +268,10 @@ def addresses(app: FastAPI, town: Town) -> list[str]:
         key = session.scalars(sa.select(MessageRow.event_id).where(
             MessageRow.prescription_id == row.id, MessageRow.source.endswith(HOSPITAL)).limit(1)).one()
     known = {"rx_id": row.id, "key": key, "run_id": hop_row.run_id, "hospital": HOSPITAL, "slug": HOSPITAL,
-             "external_id": row.external_id, "number": row.external_id}
+             "external_id": row.external_id, "number": row.external_id, "form": "decision"}
     found = []
     for path, methods in get_openapi(title="", version="", routes=app.routes)["paths"].items():
-        if "get" in methods:
+        if "get" in methods and not path.startswith(OF_PEOPLE):
             unknown = set(re.findall(r"{(\w+)", path)) - known.keys()
             assert not unknown, f"{path}: say here what {unknown} is to be"
             found.append(path.format(**known))
@@ -274,7 +279,7 @@ def addresses(app: FastAPI, town: Town) -> list[str]:
     mark = f"{row.received_at.isoformat().replace('+', '%2B')}~{row.id}"
     return [*found, f"/review/{reviewing}", f"/rx?q={row.external_id}", f"/rx?q={row.id}", "/rx?status=closed",
             f"/rx?before={mark}", f"/rx?status=closed&status=cancelled&before={mark}",
-            f"/api/ops/prescriptions?after={row.id}", f"/api/ops/ledger?posting={posting}&rx={row.id}&version=1",
+            f"/api/ops/prescriptions?after={row.id}", f"/api/ops/ledger?posting={posting}&order=ord_{row.id[3:]}_1&version=1",
             f"/api/ops/verify?rx={row.id}&posting={posting}", f"/api/ops/discrepancies?before={posting}",
             f"/api/ops/notices?before={posting}"]
 
@@ -309,7 +314,7 @@ def look_around(town: Town, client: TestClient, heard: Statements) -> dict[str, 
     paths = addresses(app, town)
     with listening(heard):
         settled = town.to_settled(BATCH)
-        say(town.city, settled[0], OrderStatus.RETURNED, reason="quality")
+        say(town.city, settled[0], ChainWord.RETURNED, reason="quality")
         town.hop(settled[0])
         town.day_end()
         town.hop(*settled)

@@ -9,10 +9,10 @@ import pytest
 
 from adapters import registry
 from domain import benefit
+from domain.chains import ChainWord, Instructions, Label, OrderLine, PharmacyOrder, SettlementNotice
 from domain.claims import Accumulators, Claim, ClaimLine, DayTotals, Identity
 from domain.errors import OutcomeUnknown, Refused
 from domain.money import Fen, fen, line_amount
-from domain.orders import Instructions, Label, OrderLine, OrderStatus, PharmacyOrder, SettlementNotice
 from domain.prescription import Handover, Place
 from infra.cities import load_knowledge, load_policy
 from infra.http import open_client
@@ -54,7 +54,7 @@ async def test_a_chain_and_its_adapter_understand_each_other(setting, gateway, l
         given = await order(chain, drugs=(("D048", 28), ("D072", 28)))
         assert await chain.find("ord_1") is None
         held = await chain.hold(given)
-        assert (held.status, await chain.hold(given)) == (OrderStatus.HELD, held)
+        assert (held.status, await chain.hold(given)) == (ChainWord.HELD, held)
         placed = await chain.place(given)
         assert placed.reference == held.reference
         await until(lambda: any("prepared" in body.decode() or "已备药" in body.decode()
@@ -73,9 +73,9 @@ async def test_a_chain_and_its_adapter_understand_each_other(setting, gateway, l
             chain.verify(headers["sanyi-timestamp"], headers["sanyi-nonce"], body, headers["sanyi-signature"],
                          datetime.now(UTC))
             updates.append(chain.parse_update(body))
-        assert updates[-1].status is OrderStatus.RETURNED
+        assert updates[-1].status is ChainWord.RETURNED
         assert (updates[-1].lines, updates[-1].reason) == ((2,), "quality")
-        assert [update.pickup_code for update in updates if update.status is OrderStatus.HANDED_OVER] == ["123456"]
+        assert [update.pickup_code for update in updates if update.status is ChainWord.HANDED_OVER] == ["123456"]
         assert all(update.claim_secret == "shh" for update in updates)
 
 
@@ -89,7 +89,7 @@ async def test_a_lost_answer_is_unknown_and_then_found(setting, gateway, line, s
             await chain.hold(given)
         found = await chain.find("ord_1")
         assert found is not None
-        assert (found.status, found.reference) == (OrderStatus.HELD, (await chain.place(given)).reference)
+        assert (found.status, found.reference) == (ChainWord.HELD, (await chain.place(given)).reference)
 
 
 @pytest.mark.parametrize(("slug", "module", "secrets"), CHAINS, ids=["ankang", "baicao"])

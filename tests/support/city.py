@@ -20,8 +20,8 @@ import sqlalchemy as sa
 from adapters.dialects import fhir_r4
 from adapters.mapping import CodeMap
 from adapters.messages import Message, Reply, Verdict
+from domain.chains import ChainWord
 from domain.findings import Severity
-from domain.orders import OrderStatus
 from domain.review import Decision
 from infra.cities import load_knowledge, load_policy
 from infra.crypto import Cipher
@@ -30,9 +30,9 @@ from infra.db.rows import PrescriptionRow
 from infra.objects import LocalArchive
 from infra.settings import Settings
 from tasks import review
-from tasks.allocation import open_secrets
 from tasks.callbacks import receive_callback
 from tasks.city import City
+from tasks.fulfilment.sealed import open_secrets
 from tasks.intake import Answer, receive_cancel, receive_prescription
 from tests.support.fakes import FakeChain, FakePayer
 
@@ -221,7 +221,7 @@ def pass_review(city: City, rx_id: str, pharmacist: str = PHARMACIST) -> None:
     review.decide(city, rx_id, pharmacist, Decision("pass", reasons=reasons))
 
 
-def say(city: City, rx_id: str, status: OrderStatus, **said: Any) -> Reply:
+def say(city: City, rx_id: str, status: ChainWord, **said: Any) -> Reply:
     """The chain of the newest order moves it on and calls back, signed, with the right secrets.
 
     `said` is for `FakeChain.update`; `lines=(1,)` and `reason="quality"`, for instance.
@@ -230,7 +230,7 @@ def say(city: City, rx_id: str, status: OrderStatus, **said: Any) -> Reply:
         placed = orders.of(session, rx_id)[-1]
     chain = city.chains[placed.order.chain]
     assert isinstance(chain, FakeChain)
-    if status is OrderStatus.HANDED_OVER:
+    if status is ChainWord.HANDED_OVER:
         said.setdefault("pickup_code", open_secrets(city, placed)["pickup_code"])
     body = chain.body(chain.update(placed.id, status, at=city.now(), **said))
     headers = chain.headers(body, city.now())

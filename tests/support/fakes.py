@@ -14,20 +14,20 @@ from uuid import UUID
 
 from adapters.chains import wire
 from adapters.messages import Fetched, Reply
-from domain.claims import Accumulators, Claim, DayTotals, Entitlement, Identity, Reconciled, Reversal, Settlement
-from domain.errors import InvalidPayload, OutcomeUnknown, Refused
-from domain.findings import Finding, Severity
-from domain.money import Fen, line_amount, share
-from domain.orders import (
+from domain.chains import (
+    ChainWord,
     Offers,
     OrderLine,
-    OrderStatus,
     OrderUpdate,
     PharmacyOrder,
     Quote,
     Receipt,
     SettlementNotice,
 )
+from domain.claims import Accumulators, Claim, DayTotals, Entitlement, Identity, Reconciled, Reversal, Settlement
+from domain.errors import InvalidPayload, OutcomeUnknown, Refused
+from domain.findings import Finding, Severity
+from domain.money import Fen, line_amount, share
 from domain.prescription import Handover, Place
 from infra.http import Request, Response
 
@@ -94,14 +94,14 @@ class _Line:
 @dataclass
 class _Held:
     order: PharmacyOrder
-    status: OrderStatus
+    status: ChainWord
 
 
-_GONE = (OrderStatus.CANCELLED, OrderStatus.DECLINED)
+_GONE = (ChainWord.CANCELLED, ChainWord.DECLINED)
 _TOO_LATE = {
-    OrderStatus.IN_DELIVERY: "in_delivery",
-    OrderStatus.HANDED_OVER: "handed_over",
-    OrderStatus.RETURNED: "handed_over",
+    ChainWord.IN_DELIVERY: "in_delivery",
+    ChainWord.HANDED_OVER: "handed_over",
+    ChainWord.RETURNED: "handed_over",
 }
 
 
@@ -140,7 +140,7 @@ class FakePageChain(_Line):
         self.arrived.append(("hold", order.id))
         if order.id not in self.book:
             self._take(order)
-            self.book[order.id] = _Held(order, OrderStatus.HELD)
+            self.book[order.id] = _Held(order, ChainWord.HELD)
         self._answer()
         return self._receipt(order.id)
 
@@ -151,8 +151,8 @@ class FakePageChain(_Line):
         held = self.book.get(order.id)
         if held is None or held.status in _GONE:
             raise Refused("fake: hold_expired", code="hold_expired")
-        if held.status is OrderStatus.HELD:
-            status = OrderStatus.ACCEPTED if self.says_yes_at_once else OrderStatus.ORDERED
+        if held.status is ChainWord.HELD:
+            status = ChainWord.ACCEPTED if self.says_yes_at_once else ChainWord.ORDERED
             self.book[order.id] = _Held(order, status)
         self._answer()
         return self._receipt(order.id)
@@ -173,7 +173,7 @@ class FakePageChain(_Line):
             raise Refused(f"fake: {_TOO_LATE[held.status]}", code=_TOO_LATE[held.status])
         if held.status not in _GONE:
             self._give_back(held.order)
-        held.status = OrderStatus.CANCELLED
+        held.status = ChainWord.CANCELLED
         self._answer()
         return self._receipt(order_id)
 
@@ -186,7 +186,7 @@ class FakePageChain(_Line):
     def update(
         self,
         order_id: str,
-        status: OrderStatus,
+        status: ChainWord,
         *,
         reason: str = "",
         lines: tuple[int, ...] = (),
@@ -201,10 +201,10 @@ class FakePageChain(_Line):
         the stock back on the shelf; a return brings every line back unless told otherwise.
         """
         held = self.book[order_id]
-        if status is OrderStatus.DECLINED and held.status not in _GONE:
+        if status is ChainWord.DECLINED and held.status not in _GONE:
             self._give_back(held.order)
         held.status = status
-        if status is OrderStatus.RETURNED and not lines:
+        if status is ChainWord.RETURNED and not lines:
             lines = tuple(it.line for it in held.order.lines)
         return OrderUpdate(
             event_id=event_id or f"ev_{next(self._events)}",
@@ -250,7 +250,7 @@ class _WritingChain(FakePageChain):
             return OrderUpdate(
                 event_id=given["event_id"],
                 order_id=given["order_id"],
-                status=OrderStatus(given["status"]),
+                status=ChainWord(given["status"]),
                 claim_secret=given["claim_secret"],
                 at=datetime.fromisoformat(given["at"]),
                 reason=given["reason"],

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from adapters.protocols import Chain, Payer
+from domain.chains import Instructions, Label, OrderLine, PharmacyOrder, SettlementNotice
 from domain.claims import Claim, ClaimLine, DayTotals, Identity
 from domain.money import Fen
-from domain.orders import Instructions, Label, OrderLine, PharmacyOrder, SettlementNotice
 from domain.prescription import Handover, Place
 
 AT = datetime(2026, 11, 22, 9, 10, tzinfo=timezone(timedelta(hours=8)))

@@ -21,9 +21,12 @@ DAYS = 365
 POSTINGS = 8
 """More than one prescription ever has."""
 
-TABLES = ("item", "audit_run", "review", "pharmacy_order", "claim", "posting", "intent", "message", "outbox", "hop",
+TABLES = ("audit_run", "review", "pharmacy_order", "claim", "posting", "intent", "message", "outbox", "hop",
           "discrepancy")
 """What has a `prescription_id`; besides prescription and history, which go first, and what hangs on posting."""
+
+OF_ORDERS = ("parcel", "goods_return")
+"""What hangs on an order."""
 
 OF_POSTINGS = {"transfer": "seq, source, destination, amount_fen", "entry": "seq, account, amount_fen"}
 """What hangs on a posting, and its other columns."""
@@ -37,10 +40,11 @@ NOTICES = """
 OTHERWISE = {
     ("pharmacy_order", "id"): "replace(t.id, g.stem, g.fresh)",
     ("pharmacy_order", "content"): "replace(t.content::text, g.stem, g.fresh)::json",
-    ("item", "order_id"): "replace(t.order_id, g.stem, g.fresh)",
+    ("parcel", "order_id"): "replace(t.order_id, g.stem, g.fresh)",
+    ("goods_return", "order_id"): "replace(t.order_id, g.stem, g.fresh)",
     ("claim", "order_id"): "replace(t.order_id, g.stem, g.fresh)",
     ("claim", "content"): "replace(t.content::text, g.stem, g.fresh)::json",
-    ("claim", "reference"): "'Q' || lpad(g.n::text, 20, '0') || lpad(t.version::text, 9, '0')",
+    ("claim", "reference"): "'Q' || lpad(g.n::text, 20, '0') || lpad(t.version || right(t.order_id, 1), 9, '0')",
     ("claim", "settlement_id"): "left(g.n || '-' || t.settlement_id, 30)",
     ("claim", "reversal_reference"): "left('R' || g.n || '-' || t.version || t.reversal_reference, 30)",
     ("posting", "id"): f"%(first)s + g.n * {POSTINGS} + t.place",
@@ -71,7 +75,7 @@ def multiply(url: str, originals: Sequence[str], copies: int, say: Callable[[str
             say(f"  {done:>9,} of {copies:,}  {time.monotonic() - began:6.0f} s")
         connection.execute("SELECT setval(pg_get_serial_sequence('posting', 'id'), (SELECT max(id) FROM posting))")
         connection.execute("DROP TABLE one")
-        for table in ("prescription", "history", *OF_POSTINGS, *TABLES):
+        for table in ("prescription", "history", *OF_POSTINGS, *OF_ORDERS, *TABLES):
             connection.execute(f"DROP TABLE t_{table}".encode())
 
 
@@ -113,6 +117,9 @@ def _templates(connection: psycopg.Connection, originals: Sequence[str]) -> None
         numbered = ", row_number() OVER (PARTITION BY prescription_id ORDER BY id) - 1 AS place" if table == "posting" else ""
         connection.execute(f"CREATE TABLE t_{table} AS SELECT *{numbered} FROM {table} "
                            "WHERE prescription_id IN (SELECT id FROM one)".encode())
+    for table in OF_ORDERS:
+        connection.execute(f"CREATE TABLE t_{table} AS SELECT * FROM {table} "
+                           "WHERE order_id IN (SELECT id FROM t_pharmacy_order)".encode())
     for table in OF_POSTINGS:
         connection.execute(f"CREATE TABLE t_{table} AS SELECT * FROM {table} "
                            "WHERE posting_id IN (SELECT id FROM t_posting)".encode())
@@ -164,7 +171,9 @@ def _statements() -> list[str]:
         f"JOIN t_posting p ON p.prescription_id = g.id JOIN t_{table} t ON t.posting_id = p.id"
         for table, columns in OF_POSTINGS.items()]
     return [history, f"INSERT INTO history ({', '.join(columns)}) SELECT {', '.join(columns)} FROM fresh_history",
-            prescription, *(_copy(table) for table in TABLES), *of_postings, NOTICES]
+            prescription, *(_copy(table) for table in TABLES),
+            *(_copy(table, join="t.order_id IN (SELECT id FROM t_pharmacy_order o WHERE o.prescription_id = g.id)")
+              for table in OF_ORDERS), *of_postings, NOTICES]
 
 
 def _copy(table: str, *, join: str = "t.prescription_id = g.id", more: str = "",

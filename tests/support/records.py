@@ -9,12 +9,13 @@ from threading import Barrier
 from typing import Any
 
 from domain.audit import AuditReason, AuditRun, Result
-from domain.claims import Claim, ClaimLine, Settlement
+from domain.chains import OrderLine, PharmacyOrder
+from domain.claims import Claim, Claimed, ClaimLine, Settlement
 from domain.findings import Finding
 from domain.money import Fen
-from domain.orders import OrderLine, PharmacyOrder
 from domain.prescription import Handover, prescription_id
-from infra.db import Database, Session, audits, claims, history, orders, prescriptions
+from infra.db import Database, Session, audits, claims, effects, history, orders, prescriptions
+from infra.db.effects import Effect
 from tests.support import factories
 
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
@@ -71,12 +72,24 @@ def claim(rx_id: str, number: str, total: int = 2000, insutype: str = "310") -> 
 
 def make_claim(session: Session, rx_id: str, number: str, *, version: int = 1, total: int = 2000,
                insutype: str = "310") -> Claim:
-    """A claim with an order of its own to hang on, pre-settled."""
+    """A claim for the prescription's order, pre-settled; the first one makes the order."""
     made = claim(rx_id, number, total, insutype)
-    claims.make(session, made, version=version, order_id=make_order(session, rx_id, version),
-                forecast=split(total, total // 2))
-    claims.pre_settled(session, rx_id, version, split(total, total // 2))
+    order_id = order(rx_id).id if version > 1 else make_order(session, rx_id)
+    claimed = claims.make(session, made, version=version, order_id=order_id, forecast=split(total, total // 2))
+    claims.pre_settled(session, claimed, split(total, total // 2))
     return made
+
+
+def newest_claim(session: Session, rx_id: str) -> Claimed:
+    """The newest claim for the prescription's only order."""
+    claimed = claims.newest(session, order(rx_id).id)
+    assert claimed is not None
+    return claimed
+
+
+def is_open(session: Session, effect: Effect) -> bool:
+    """Whether an effect has no answer."""
+    return any(it.effect == effect and not it.refused for it in effects.unfinished(session, effect.prescription_id))
 
 
 def at_once(*writers: Callable[[], object]) -> list[object]:

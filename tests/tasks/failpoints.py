@@ -25,10 +25,10 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 
 from adapters import registry
+from domain.chains import ChainWord, LeftOut, Offers, OrderLine, PharmacyOrder, Receipt
 from domain.claims import Claim, Settlement
 from domain.errors import Refused
 from domain.lifecycle import FINAL
-from domain.orders import LeftOut, Offers, OrderLine, OrderStatus, PharmacyOrder, Receipt
 from domain.people import Denied
 from domain.prescription import Handover, prescription_id
 from domain.prescription import Place as Where
@@ -50,18 +50,21 @@ from infra.db.rows import (
     NoticeRow,
     OrderRow,
     OutboxRow,
+    ParcelRow,
     PostingRow,
     PrescriptionRow,
+    ReturnRow,
     ReviewRow,
+    WishRow,
 )
 from infra.db.rows_people import PersonRow, RoleGrantRow
 from infra.topology import Kind, joined
 from tasks import polling, traffic, upkeep, window
-from tasks.allocation import open_secrets
 from tasks.anchors import of_city
 from tasks.city import City
+from tasks.fulfilment.sealed import open_secrets
 from tasks.line import hops
-from tasks.settlement import reconcile_day
+from tasks.settlement.reconciliation import reconcile_day
 from tests.support import erx
 from tests.support.city import (
     HOSPITAL,
@@ -167,8 +170,8 @@ class Chain(FakeChain):
         return Offers() if self.shut else replace(await super().quote(lines, handover, place), left_out=self.left_out)
 
     async def place(self, order: PharmacyOrder) -> Receipt:
-        if self.holds_run_out and self.book[order.id].status is OrderStatus.HELD:
-            self.book[order.id].status = OrderStatus.CANCELLED
+        if self.holds_run_out and self.book[order.id].status is ChainWord.HELD:
+            self.book[order.id].status = ChainWord.CANCELLED
         return await super().place(order)
 
     def _ask(self) -> None:
@@ -282,12 +285,12 @@ class World:
         answer = self._post(f"/api/review/{self.rx}/decision", PHARMACIST_TOKEN, self._said)
         assert answer.status_code == 200, answer.text
 
-    def say(self, status: OrderStatus, **more: Any) -> bytes:
+    def say(self, status: ChainWord, **more: Any) -> bytes:
         """The pharmacy of the newest order moves on and says so; the callback's bytes."""
         with self._site.watch.reading() as session:
             placed = orders.of(session, self.rx)[-1]
         secret = open_secrets(self.city, placed)
-        if status is OrderStatus.HANDED_OVER:
+        if status is ChainWord.HANDED_OVER:
             more["pickup_code"] = secret["pickup_code"]
         chain = self.chains[placed.order.chain]
         body = chain.body(chain.update(placed.id, status, at=self.clock(), **more))
@@ -305,6 +308,13 @@ class World:
     def wake(self) -> None:
         """An operator presses the button."""
         assert self._post(f"/api/ops/rx/{self.rx}/wake", OPERATOR_TOKEN).status_code == 200
+
+    def close_notices(self) -> None:
+        """An operator has dealt with all of them."""
+        with self._site.watch.reading() as session:
+            numbers = session.scalars(sa.select(NoticeRow.id)).all()
+        for number in numbers:
+            assert self._post(f"/api/ops/notices/{number}/closed", OPERATOR_TOKEN).status_code == 200
 
     def map_code(self, table: str, theirs: str, ours: str) -> None:
         """An operator says what a code of the hospital stands for."""
@@ -453,7 +463,7 @@ class World:
 
     def to_settled(self, sample: str = "long_term") -> None:
         self.to_fulfilling(sample)
-        self.say(OrderStatus.HANDED_OVER)
+        self.say(ChainWord.HANDED_OVER)
         self.work()
 
     def to_closed(self) -> None:
@@ -467,11 +477,14 @@ class World:
         """Everything a crash must not change: where it ended, every book, what everybody was told. No times."""
         with self._site.watch.reading() as session:
             return {
-                "prescriptions": _rows(session, PrescriptionRow, "id", "status", "cancel_reason"),
+                "prescriptions": _rows(session, PrescriptionRow, "id", "status", "wished"),
                 "moves": [row for row in _rows(session, HistoryRow, "prescription_id", "from_status", "to_status")
                           if row[1] != row[2]],
                 "reviews": _rows(session, ReviewRow, "prescription_id", "pharmacist", "decision"),
-                "orders": _rows(session, OrderRow, "id", "chain", "status", "patient_due_fen", "returned_lines"),
+                "orders": _rows(session, OrderRow, "id", "chain", "status", "patient_due_fen"),
+                "parcels": _rows(session, ParcelRow, "order_id", "number", "status", "portions"),
+                "returns": _rows(session, ReturnRow, "order_id", "number", "status", "portions", "reason"),
+                "wishes": _rows(session, WishRow, "prescription_id", "kind", "by", "reason", "answer"),
                 "claims": _rows(session, ClaimRow, "prescription_id", "version", "order_id", "status", "total_fen"),
                 "ledger": _ledger(session),
                 "discrepancies": _rows(session, DiscrepancyRow, "prescription_id", "kind"),

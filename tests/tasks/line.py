@@ -5,15 +5,16 @@ import itertools
 from dataclasses import dataclass, field
 
 from adapters.messages import Reply
+from domain.chains import ChainWord
+from domain.claims import Claimed
+from domain.fulfilment.orders import Placed
 from domain.lifecycle import Status
-from domain.orders import OrderStatus
 from domain.review import Decision
-from infra.db import orders, prescriptions
-from infra.db.orders import Placed
+from infra.db import claims, orders, prescriptions
 from tasks import review
-from tasks.allocation import open_secrets
 from tasks.callbacks import receive_callback
 from tasks.city import City
+from tasks.fulfilment.sealed import open_secrets
 from tasks.line import Hop, hop
 from tasks.reports import deliver_due
 from tests.support.city import PHARMACIST, Clock
@@ -65,11 +66,17 @@ class Line:
         with self.city.db.reading() as session:
             return orders.of(session, rx_id)[-1]
 
-    def say(self, rx_id: str, status: OrderStatus, *, order: Placed | None = None, **more: object) -> Reply:
+    def claim(self, rx_id: str) -> Claimed | None:
+        """The newest claim of the newest order that has one."""
+        with self.city.db.reading() as session:
+            claimed = claims.newest_of(session, rx_id)
+            return next((claimed[placed.id] for placed in reversed(orders.of(session, rx_id)) if placed.id in claimed), None)
+
+    def say(self, rx_id: str, status: ChainWord, *, order: Placed | None = None, **more: object) -> Reply:
         """The chain of an order (the newest) sends a callback; a handover shows the pickup code."""
         placed = order or self.order(rx_id)
         chain = self.chain(placed.order.chain)
-        if status is OrderStatus.HANDED_OVER:
+        if status is ChainWord.HANDED_OVER:
             more.setdefault("pickup_code", open_secrets(self.city, placed)["pickup_code"])
         update = chain.update(placed.id, status, at=self.city.now(), **more)  # type: ignore[arg-type]
         return self.send(placed.order.chain, chain.body(update))
@@ -91,7 +98,7 @@ class Line:
     def to_settled(self, rx_id: str) -> Placed:
         """All the way: handed over and settled."""
         placed = self.to_fulfilling(rx_id)
-        self.say(rx_id, OrderStatus.HANDED_OVER)
+        self.say(rx_id, ChainWord.HANDED_OVER)
         self.hop(rx_id)
         assert self.status(rx_id) is Status.SETTLED
         return placed

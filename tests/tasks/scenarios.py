@@ -9,13 +9,16 @@ import sqlalchemy as sa
 
 from adapters.mapping import CodeMap
 from adapters.messages import Fetched, Message, Parked, Reply, Unmapped
+from domain.chains import ChainWord, LeftOut
 from domain.errors import Transient
 from domain.events import Event
 from domain.findings import Finding, Severity
+from domain.fulfilment.orders import OrderStatus
+from domain.fulfilment.portions import Portion
+from domain.fulfilment.wishes import WishKind
 from domain.lifecycle import Status
-from domain.orders import LeftOut, OrderStatus
 from domain.people import Capability, Denied, Grant, Role, person
-from infra.db import Session, history, prescriptions
+from infra.db import Session, history, prescriptions, wishes
 from infra.db.rows import OrderRow
 from tasks import access, accounts, people, sessions
 from tasks.partner_tokens import PartnerTokens
@@ -26,17 +29,17 @@ from tests.tasks.failpoints import World
 
 def collected(city: World) -> None:
     city.to_fulfilling()
-    city.say(OrderStatus.ACCEPTED)
-    city.say(OrderStatus.PREPARED)
+    city.say(ChainWord.ACCEPTED)
+    city.say(ChainWord.PREPARED)
     city.work()
-    city.say(OrderStatus.HANDED_OVER)
+    city.say(ChainWord.HANDED_OVER)
     city.work()
     city.to_closed()
 
 
 def delivered_home(city: World) -> None:
     city.to_fulfilling("home_delivery")
-    for word in (OrderStatus.ACCEPTED, OrderStatus.IN_DELIVERY, OrderStatus.HANDED_OVER):
+    for word in (ChainWord.ACCEPTED, ChainWord.IN_DELIVERY, ChainWord.HANDED_OVER):
         city.say(word)
         city.work()
     city.to_closed()
@@ -66,7 +69,7 @@ def woken_too_early_and_sent_back(city: World) -> None:
 
 def everything_returned(city: World) -> None:
     city.to_settled()
-    city.say(OrderStatus.RETURNED, reason="quality")
+    city.say(ChainWord.RETURNED, reason="quality")
     city.work()
     city.to_closed()
 
@@ -74,7 +77,7 @@ def everything_returned(city: World) -> None:
 def one_line_returned(city: World) -> None:
     city.to_settled("home_delivery")
     city.reconcile()
-    city.say(OrderStatus.RETURNED, reason="quality", lines=(1,))
+    city.say(ChainWord.RETURNED, reason="quality", lines=(1,))
     city.work()
     city.to_closed()
 
@@ -91,9 +94,9 @@ def the_hold_runs_out(city: World) -> None:
 
 def declined_after_the_order(city: World) -> None:
     city.to_fulfilling()
-    city.say(OrderStatus.DECLINED, reason="out_of_stock")
+    city.say(ChainWord.DECLINED, reason="out_of_stock")
     city.work()
-    city.say(OrderStatus.HANDED_OVER)
+    city.say(ChainWord.HANDED_OVER)
     city.work()
 
 
@@ -101,7 +104,7 @@ def silent_pharmacy(city: World) -> None:
     city.to_fulfilling()
     city.later(minutes=11)
     city.work()
-    city.say(OrderStatus.HANDED_OVER)
+    city.say(ChainWord.HANDED_OVER)
     city.work()
 
 
@@ -110,7 +113,7 @@ def silent_pharmacy_that_keeps_the_order(city: World) -> None:
     city.to_fulfilling()
     city.later(minutes=11)
     city.work()
-    city.say(OrderStatus.HANDED_OVER)
+    city.say(ChainWord.HANDED_OVER)
     city.work()
 
 
@@ -145,10 +148,10 @@ def cancelled_at_the_pharmacy(city: World) -> None:
 
 def cancelled_too_late(city: World) -> None:
     city.to_fulfilling("home_delivery")
-    city.say(OrderStatus.IN_DELIVERY)
+    city.say(ChainWord.IN_DELIVERY)
     city.cancel()
     city.work()
-    city.say(OrderStatus.HANDED_OVER)
+    city.say(ChainWord.HANDED_OVER)
     city.work()
 
 
@@ -160,7 +163,7 @@ def expired_in_review(city: World) -> None:
 
 def never_fetched(city: World) -> None:
     city.to_fulfilling()
-    city.say(OrderStatus.PREPARED)
+    city.say(ChainWord.PREPARED)
     city.later(hours=25)
     city.work()
 
@@ -182,7 +185,7 @@ def answers_get_lost(city: World) -> None:
     city.work()
     city.payer.only = frozenset({"settle"})
     city.payer.lose_next_answer = True
-    city.say(OrderStatus.HANDED_OVER)
+    city.say(ChainWord.HANDED_OVER)
     city.work()
 
 
@@ -209,7 +212,7 @@ def the_fund_refuses_to_settle(city: World) -> None:
 def the_fund_refuses_to_reverse(city: World) -> None:
     city.payer.refuses["reverse"] = "closed_period"
     city.to_settled()
-    city.say(OrderStatus.RETURNED, reason="quality")
+    city.say(ChainWord.RETURNED, reason="quality")
     city.work()
     city.payer.refuses.clear()
     city.wake()
@@ -241,7 +244,7 @@ def everything_is_said_twice(city: World) -> None:
     city.decide()
     city.decide_again()
     city.work()
-    word = city.say(OrderStatus.HANDED_OVER)
+    word = city.say(ChainWord.HANDED_OVER)
     assert b"repeated" in city.call_back("ankang", word).content
     city.work()
 
@@ -264,6 +267,7 @@ def a_store_that_quotes_nonsense(city: World) -> None:
     broken = Finding("CHAIN_CONTRACT", Severity.BLOCK, "CHN-01", "stores[1].minutes", "报文不符约定", "not as agreed")
     city.ankang.left_out = (LeftOut("AK02", (broken,)),)
     city.to_fulfilling()
+    city.close_notices()
 
 
 def the_night_after(city: World) -> None:
@@ -338,7 +342,7 @@ def a_hold_for_nobody(city: World) -> None:
     """Only a bug or a hand in the database makes one."""
     city.to_fulfilling()
     held = next(iter(city.ankang.book.values()))
-    held.status = OrderStatus.HELD
+    held.status = ChainWord.HELD
     city.hand_in_the_database(_over_with_a_hold)
     city.later(minutes=2)
     city.sweep()
@@ -417,6 +421,38 @@ def drawn_in_prefect(city: World) -> None:
     city.stop_drawing()
 
 
+def a_part_cancelled_before_it_was_ordered(city: World) -> None:
+    """No door takes such a wish yet; the line carries it out."""
+    city.to_review("home_delivery")
+    city.hand_in_the_database(_second_line_unwanted)
+    city.decide()
+    city.work()
+    city.say(ChainWord.HANDED_OVER)
+    city.work()
+    city.to_closed()
+
+
+def _second_line_unwanted(city: World, session: Session) -> None:
+    rx = prescriptions.load(session, city.rx).prescription
+    wishes.make(session, rx.hospital, rx.external_id, prescription_id=rx.id, kind=WishKind.CANCEL, by="patient", reason="patient",
+                at=city.clock(), portions=(Portion(2, rx.items[1].quantity),))
+
+
+def a_wish_to_return_something(city: World) -> None:
+    """No door takes such a wish yet; it is answered by what the pharmacy says."""
+    city.to_settled("home_delivery")
+    city.hand_in_the_database(_second_line_to_return)
+    city.say(ChainWord.RETURNED, reason="quality", lines=(2,))
+    city.work()
+    city.to_closed()
+
+
+def _second_line_to_return(city: World, session: Session) -> None:
+    rx = prescriptions.load(session, city.rx).prescription
+    wishes.make(session, rx.hospital, rx.external_id, prescription_id=rx.id, kind=WishKind.RETURN, by="patient", reason="patient",
+                at=city.clock(), portions=(Portion(2, rx.items[1].quantity),))
+
+
 def _over_with_a_hold(city: World, session: Session) -> None:
     session.execute(sa.update(OrderRow).values(status=OrderStatus.HELD))
     head = prescriptions.load(session, city.rx).head
@@ -438,4 +474,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     the_night_after, a_pharmacist_comes_and_goes, people_are_looked_after, a_person_keeps_their_account,
     a_partners_token_is_changed,
     a_process_comes_and_goes, the_canary_sings, drawn_in_prefect,
+    a_part_cancelled_before_it_was_ordered, a_wish_to_return_something,
 )

@@ -22,14 +22,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from adapters.messages import Reply
+from domain.chains import ChainWord, PharmacyOrder
 from domain.errors import Refused, RxError, Transient
 from domain.findings import Severity
+from domain.fulfilment.lines import line_states, status_of
+from domain.fulfilment.plan import PLANNED
 from domain.lifecycle import FINAL, OWNERS, Owner, Status, may_move
-from domain.orders import OrderStatus, PharmacyOrder
 from domain.people import Denied
 from domain.prescription import Handover, prescription_id
 from domain.review import Decision
-from infra.db import Database, audits, history, orders, prescriptions
+from infra.db import Database, audits, claims, history, orders, prescriptions, wishes
 from infra.db.ledger import SIDES
 from infra.db.rows import (
     DiscrepancyRow,
@@ -41,13 +43,13 @@ from infra.db.rows import (
     PrescriptionRow,
 )
 from tasks import review, upkeep
-from tasks.allocation import open_secrets
 from tasks.callbacks import receive_callback
 from tasks.city import City
+from tasks.fulfilment.sealed import open_secrets
 from tasks.intake import receive_cancel, receive_prescription
 from tasks.line import hop
 from tasks.reports import deliver_due
-from tasks.settlement import reconcile_day
+from tasks.settlement.reconciliation import reconcile_day
 from tests.support.city import (
     COLLEAGUE,
     HOSPITAL,
@@ -64,7 +66,7 @@ from tests.support.city import (
 )
 from tests.support.fakes import FakeChain, FakePayer, PayerRow
 
-S, O = Status, OrderStatus  # noqa: E741
+S, O = Status, ChainWord  # noqa: E741
 T = TypeVar("T")
 
 SAMPLES = {1: "long_term", 2: "home_delivery", 3: "home_delivery"}
@@ -103,7 +105,7 @@ class Word:
 
     chain: str
     body: bytes
-    said: OrderStatus
+    said: ChainWord
     acknowledged: bool = False
     """Answered with anything but "send it again"."""
 
@@ -316,7 +318,7 @@ class Anything(RuleBasedStateMachine):
 
     @precondition(lambda self: self.booked())
     @rule(which=st.integers(0, 9), says=st.sampled_from(list(O)))
-    def lies(self, which: int, says: OrderStatus) -> None:
+    def lies(self, which: int, says: ChainWord) -> None:
         """Somebody who does not know the order's secret, or the patient's code, says a word about it."""
         booked = self.booked()
         slug, order_id = booked[which % len(booked)]
@@ -390,6 +392,7 @@ class Anything(RuleBasedStateMachine):
             for event in seen.events[rx_id]:
                 start, end = S(event.from_status), S(event.to_status)
                 assert start is end or may_move(start, end)
+            self._lines_add_up(rx_id)
             self._one_order(rx_id, row, seen)
         for chain in self.chain.values():
             assert len(set(chain.arrived)) == len(chain.arrived), "sent again instead of asked about"
@@ -399,6 +402,17 @@ class Anything(RuleBasedStateMachine):
             assert seen.messages[key] == answer, f"the stored answer to {key} changed"
         self.answers |= seen.messages
         self.sound = True
+
+    def _lines_add_up(self, rx_id: str) -> None:
+        """Of every line, whatever happened: open + in progress + handed over + returned + given up = prescribed."""
+        with self.city.db.reading() as session:
+            loaded = prescriptions.load(session, rx_id)
+            placed, claimed = orders.of(session, rx_id), claims.newest_of(session, rx_id)
+            asked_for = wishes.of(session, rx_id)
+        lines = line_states(loaded.prescription.items, placed, asked_for, ended=loaded.status in FINAL)
+        at_rest = loaded.wake_at is None or loaded.wake_at > self.city.now()
+        if loaded.status in PLANNED and at_rest and not loaded.attempts:
+            assert status_of(lines, placed, claimed) is loaded.status, f"{rx_id} is {loaded.status}: {lines}"
 
     def _one_order(self, rx_id: str, row: PrescriptionRow, seen: Seen) -> None:
         alive = [held for held in self.held(rx_id) if held.status not in GONE]
@@ -493,7 +507,7 @@ class Anything(RuleBasedStateMachine):
 
     def _orders_agree(self, rx_id: str, status: Status) -> None:
         with self.city.db.reading() as session:
-            ours = {placed.id: placed.status for placed in orders.of(session, rx_id)}
+            ours = {placed.id: placed.word for placed in orders.of(session, rx_id)}
         for held in self.held(rx_id):
             said = ours[held.order.id]
             assert (said in GONE) == (held.status in GONE), f"{held.order.id} is {held.status}, we think {said}"
@@ -574,7 +588,7 @@ class Anything(RuleBasedStateMachine):
         except Denied:
             self.sound = False
 
-    def _happens(self, slug: str, order_id: str, to: OrderStatus, line: int = 0) -> None:
+    def _happens(self, slug: str, order_id: str, to: ChainWord, line: int = 0) -> None:
         order = self.order(slug, order_id)
         more: dict[str, Any] = {}
         if to is O.RETURNED:
@@ -588,7 +602,7 @@ class Anything(RuleBasedStateMachine):
         update = chain.update(order_id, to, at=self.clock(), claim_secret=self.secret(order_id)["claim_secret"], **more)
         self.words.append(Word(slug, chain.body(update), to))
 
-    def _word(self, slug: str, order_id: str, says: OrderStatus, **more: Any) -> Word:
+    def _word(self, slug: str, order_id: str, says: ChainWord, **more: Any) -> Word:
         """A word nothing stands behind: the chain's book stays as it is."""
         chain = self.chain[slug]
         held = chain.book[order_id]

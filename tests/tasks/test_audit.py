@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from domain.audit import RULEBOOK, AuditReason, AuditRun, audit, selfpay_lines
+from domain.chains import ChainWord
 from domain.findings import Severity
 from domain.lifecycle import Status
-from domain.orders import OrderStatus
 from domain.prescription import prescription_id
 from infra.db import audits, orders, prescriptions
 from tasks.audit import audit_prescription, case_of
@@ -32,7 +32,7 @@ def handed_over(city, made, days_ago, number="RX0900"):
     with city.db.transaction() as session:
         prescriptions.admit(session, made, patient_sealed=b"sealed", archive_key="sha256/x", at=at, message=number)
         placed = orders.make(session, order(made.id, lines=len(made.items)), attempt=1, sealed=b"sealed", ranking=[], at=at)
-        orders.advance(session, placed, OrderStatus.HANDED_OVER, at=at)
+        orders.advance(session, placed, ChainWord.HANDED_OVER, at=at)
     return placed
 
 
@@ -61,7 +61,7 @@ def test_warfarin_of_another_person_or_brought_back_is_no_history(city):
     placed = handed_over(city, rx(item("D085"), **EDOXABAN), 100, "RX0901")
     with city.db.transaction() as session:
         order_now = orders.get(session, placed.id)
-        orders.advance(session, order_now, OrderStatus.RETURNED, at=city.now(), returned=(1,))
+        orders.advance(session, order_now, ChainWord.RETURNED, at=city.now(), returned=(1,))
     assert "SECOND_LINE" in audited(city, edoxaban)[1]
 
 

@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from domain.chains import ChainWord
 from domain.events import Event
 from domain.lifecycle import Money, Status
-from domain.orders import OrderStatus
-from infra.db import claims, prescriptions
+from infra.db import prescriptions
 from infra.db.rows import HistoryRow, IntentRow
 from tasks import line as work
-from tasks.settlement import reconcile_day
+from tasks.settlement.reconciliation import reconcile_day
 from tasks.upkeep import sweep
 from tests.support.city import Plug, SimulatedCrash, admit, cancel_by_hospital, make_city
 from tests.tasks.line import Line
@@ -58,16 +58,16 @@ def due(line):
 # --- a crash between the chain's yes and our knowing it ---
 
 
-@pytest.mark.parametrize("word", [OrderStatus.IN_DELIVERY, OrderStatus.HANDED_OVER])
+@pytest.mark.parametrize("word", [ChainWord.IN_DELIVERY, ChainWord.HANDED_OVER])
 def test_a_handover_during_our_crash_is_not_ordered_a_second_time(line, plug, word):
     rx_id = crashed_after_placing(line, plug)
     line.say(rx_id, word)
     line.hop(rx_id)
     assert orders_in_the_chains(line) == [word]
-    assert line.status(rx_id) is (Status.SETTLED if word is OrderStatus.HANDED_OVER else Status.FULFILLING)
+    assert line.status(rx_id) is (Status.SETTLED if word is ChainWord.HANDED_OVER else Status.FULFILLING)
 
 
-@pytest.mark.parametrize("word", [OrderStatus.IN_DELIVERY, OrderStatus.HANDED_OVER])
+@pytest.mark.parametrize("word", [ChainWord.IN_DELIVERY, ChainWord.HANDED_OVER])
 @pytest.mark.parametrize("told", [True, False], ids=["callback", "silence"])
 def test_what_the_patient_has_or_will_have_does_not_expire(line, plug, word, told):
     rx_id = crashed_after_placing(line, plug)
@@ -77,16 +77,16 @@ def test_what_the_patient_has_or_will_have_does_not_expire(line, plug, word, tol
         line.chain("ankang").update(line.order(rx_id).id, word)
     line.clock.advance(days=4)
     line.hop(rx_id)
-    assert line.status(rx_id) is (Status.SETTLED if word is OrderStatus.HANDED_OVER else Status.FULFILLING)
+    assert line.status(rx_id) is (Status.SETTLED if word is ChainWord.HANDED_OVER else Status.FULFILLING)
 
 
-@pytest.mark.parametrize("word", [OrderStatus.IN_DELIVERY, OrderStatus.HANDED_OVER])
+@pytest.mark.parametrize("word", [ChainWord.IN_DELIVERY, ChainWord.HANDED_OVER])
 def test_a_cancel_after_a_handover_during_our_crash_is_refused(line, plug, word):
     rx_id = crashed_after_placing(line, plug)
     line.say(rx_id, word)
     cancel_by_hospital(line.city, 1)
     line.hop(rx_id)
-    assert line.status(rx_id) is (Status.SETTLED if word is OrderStatus.HANDED_OVER else Status.FULFILLING)
+    assert line.status(rx_id) is (Status.SETTLED if word is ChainWord.HANDED_OVER else Status.FULFILLING)
     line.deliver()
     reports = line.city.hospitals["jinan_first"].reports.values()
     assert "cancel_refused" in {report["status"] for report in reports}
@@ -109,14 +109,14 @@ def lost_cancel(line):
 
 def test_a_handover_answers_the_cancel_nobody_heard_of(line):
     rx_id = lost_cancel(line)
-    line.say(rx_id, OrderStatus.HANDED_OVER)
+    line.say(rx_id, ChainWord.HANDED_OVER)
     line.hop(rx_id)
     assert (line.status(rx_id), open_intents(line)) == (Status.SETTLED, [])
 
 
 def test_a_decline_answers_the_cancel_nobody_heard_of(line):
     rx_id = lost_cancel(line)
-    line.say(rx_id, OrderStatus.DECLINED)
+    line.say(rx_id, ChainWord.DECLINED)
     line.hop(rx_id)
     assert (line.status(rx_id), open_intents(line)) == (Status.CANCELLED, [])
 
@@ -142,7 +142,7 @@ def test_a_withdrawal_nobody_heard_of_is_finished_though_the_pharmacy_said_yes_m
     (rx_id,) = admit(line.city)
     placed = line.to_fulfilling(rx_id)
     chain = line.chain("ankang")
-    yes = chain.body(chain.update(placed.id, OrderStatus.ACCEPTED, at=line.city.now()))
+    yes = chain.body(chain.update(placed.id, ChainWord.ACCEPTED, at=line.city.now()))
     line.clock.advance(minutes=11)
     plug.pull_when(lambda: chain.calls[-1:] == ["cancel"])
     with pytest.raises(SimulatedCrash):
@@ -152,7 +152,7 @@ def test_a_withdrawal_nobody_heard_of_is_finished_though_the_pharmacy_said_yes_m
     asyncio.run(sweep(line.city))
     line.hop(rx_id)
     assert open_intents(line) == []
-    assert [held.status for held in chain.book.values()] == [OrderStatus.CANCELLED]
+    assert [held.status for held in chain.book.values()] == [ChainWord.CANCELLED]
     assert line.order(rx_id).order.chain == "baicao"
 
 
@@ -166,11 +166,11 @@ def test_the_funds_no_to_a_pre_settlement_is_a_persons_business_and_keeps_the_ho
     line.payer.refuse_next("claim", "pre_settle")
     first = line.hop(rx_id)
     assert (first.error, first.alarming) == ("NeedsOperator:claim", True)
-    assert orders_in_the_chains(line) == [OrderStatus.HELD]
+    assert orders_in_the_chains(line) == [ChainWord.HELD]
     line.clock.advance(minutes=1)
     line.hop(rx_id)
     assert line.status(rx_id) is Status.FULFILLING
-    assert orders_in_the_chains(line) == [OrderStatus.ORDERED]
+    assert orders_in_the_chains(line) == [ChainWord.ORDERED]
 
 
 def test_the_hold_is_let_go_when_the_fund_keeps_saying_no_until_the_validity_is_over(line):
@@ -181,7 +181,7 @@ def test_the_hold_is_let_go_when_the_fund_keeps_saying_no_until_the_validity_is_
     line.hop(rx_id)
     line.clock.advance(days=4)
     line.hop(rx_id)
-    assert (line.status(rx_id), orders_in_the_chains(line)) == (Status.EXPIRED, [OrderStatus.CANCELLED])
+    assert (line.status(rx_id), orders_in_the_chains(line)) == (Status.EXPIRED, [ChainWord.CANCELLED])
 
 
 # --- words that overtake each other ---
@@ -191,10 +191,10 @@ def test_a_return_that_overtakes_its_handover_is_asked_for_again(line):
     (rx_id,) = admit(line.city)
     placed = line.to_fulfilling(rx_id)
     chain = line.chain(placed.order.chain)
-    line.say(rx_id, OrderStatus.ACCEPTED)
-    back = chain.body(chain.update(placed.id, OrderStatus.RETURNED, at=line.city.now()))
+    line.say(rx_id, ChainWord.ACCEPTED)
+    back = chain.body(chain.update(placed.id, ChainWord.RETURNED, at=line.city.now()))
     assert line.send(chain.slug, back).status == 503
-    line.say(rx_id, OrderStatus.HANDED_OVER)
+    line.say(rx_id, ChainWord.HANDED_OVER)
     line.hop(rx_id)
     assert b"applied" in line.send(chain.slug, back).body
     line.hop(rx_id)
@@ -204,11 +204,11 @@ def test_a_return_that_overtakes_its_handover_is_asked_for_again(line):
 def test_an_order_back_from_the_door_can_be_cancelled_after_all(line):
     (rx_id,) = admit(line.city, sample="home_delivery")
     line.to_fulfilling(rx_id)
-    line.say(rx_id, OrderStatus.IN_DELIVERY)
+    line.say(rx_id, ChainWord.IN_DELIVERY)
     cancel_by_hospital(line.city, 1)
     line.hop(rx_id)
     assert line.status(rx_id) is Status.FULFILLING
-    line.chain(line.order(rx_id).order.chain).update(line.order(rx_id).id, OrderStatus.DECLINED)
+    line.chain(line.order(rx_id).order.chain).update(line.order(rx_id).id, ChainWord.DECLINED)
     cancel_by_hospital(line.city, 1, key="C-again")
     line.hop(rx_id)
     assert line.status(rx_id) is Status.CANCELLED
@@ -217,10 +217,10 @@ def test_an_order_back_from_the_door_can_be_cancelled_after_all(line):
 def test_what_is_still_on_its_way_after_its_time_is_waited_for_in_peace(line):
     (rx_id,) = admit(line.city, sample="home_delivery")
     line.to_fulfilling(rx_id)
-    line.say(rx_id, OrderStatus.IN_DELIVERY)
+    line.say(rx_id, ChainWord.IN_DELIVERY)
     line.clock.advance(hours=30)
     assert line.hop(rx_id).error == ""
-    line.chain(line.order(rx_id).order.chain).update(line.order(rx_id).id, OrderStatus.HANDED_OVER)
+    line.chain(line.order(rx_id).order.chain).update(line.order(rx_id).id, ChainWord.HANDED_OVER)
     line.clock.advance(minutes=11)
     assert due(line) == [rx_id], "the chain is asked again, should its callback be lost"
     line.hop(rx_id)
@@ -243,7 +243,7 @@ def test_a_day_that_moved_on_while_it_was_compared_is_not_reconciled(line):
     first, second = admit(line.city, 2)
     line.to_settled(first)
     line.to_fulfilling(second)
-    line.say(second, OrderStatus.HANDED_OVER)
+    line.say(second, ChainWord.HANDED_OVER)
     compare = line.payer.reconcile
 
     async def reconcile(totals):
@@ -253,13 +253,11 @@ def test_a_day_that_moved_on_while_it_was_compared_is_not_reconciled(line):
 
     line.payer.reconcile = reconcile
     asyncio.run(reconcile_day(line.city))
-    with line.city.db.reading() as session:
-        newest = {rx_id: claims.newest(session, rx_id).status for rx_id in (first, second)}
+    newest = {rx_id: line.claim(rx_id).status for rx_id in (first, second)}
     assert newest[second] is Money.SETTLED
     line.payer.reconcile = compare
     asyncio.run(reconcile_day(line.city))
-    with line.city.db.reading() as session:
-        assert {claims.newest(session, rx_id).status for rx_id in (first, second)} == {Money.RECONCILED}
+    assert {line.claim(rx_id).status for rx_id in (first, second)} == {Money.RECONCILED}
 
 
 def test_a_trouble_somebody_else_overtook_is_not_raised(tmp_path, postgres_url):
@@ -270,7 +268,7 @@ def test_a_trouble_somebody_else_overtook_is_not_raised(tmp_path, postgres_url):
     cancel_by_hospital(line.city, 1)
     chain = line.chain(line.order(rx_id).order.chain)
     chain.silent = True
-    words = iter([OrderStatus.ACCEPTED, OrderStatus.PREPARED])
+    words = iter([ChainWord.ACCEPTED, ChainWord.PREPARED])
     after = line.city.after
 
     def overtaken(**duration):
@@ -300,7 +298,7 @@ def test_what_moved_since_the_batch_was_looked_at_is_noticed_by_its_step(line, m
     else:
         line.to_fulfilling(rx_id)
         seen = line.status(rx_id)
-        line.say(rx_id, OrderStatus.HANDED_OVER)
+        line.say(rx_id, ChainWord.HANDED_OVER)
         line.hop(rx_id)
         after = Status.SETTLED
     monkeypatch.setattr(work, "_whereabouts", lambda _city, ids: dict.fromkeys(ids, seen))

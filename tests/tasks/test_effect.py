@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import pytest
 import sqlalchemy as sa
 
+from domain.chains import ChainWord, Receipt
 from domain.errors import NeedsOperator, OutcomeUnknown, Refused, RxError, Transient
-from domain.orders import OrderStatus, Receipt
 from infra.db.effects import Effect
 from infra.db.rows import IntentRow
 from infra.db.stored import RECEIPT
@@ -34,12 +34,12 @@ class Partner:
         self._fate(self.before)
         self.done.append("done")
         self._fate(self.after)
-        return Receipt(f"receipt {len(self.done)}", OrderStatus.HELD)
+        return Receipt(f"receipt {len(self.done)}", ChainWord.HELD)
 
     async def ask(self) -> Receipt | None:
         self.calls.append("ask")
         self._fate(self.before)
-        answer = Receipt(f"receipt {len(self.done)}", OrderStatus.HELD) if self.done else None
+        answer = Receipt(f"receipt {len(self.done)}", ChainWord.HELD) if self.done else None
         self._fate(self.after)
         return answer
 
@@ -98,7 +98,7 @@ def test_a_crash_at_any_commit_is_made_good_by_the_next_attempt(city, plug, effe
     assert partner.calls == calls
     assert run(city, effect, partner) == "receipt 1"
     assert (partner.calls, partner.done) == ([*calls, *later], ["done"])
-    assert intent(city) == ({"value": RECEIPT.write(Receipt("receipt 1", OrderStatus.HELD))}, "", True)
+    assert intent(city) == ({"value": RECEIPT.write(Receipt("receipt 1", ChainWord.HELD))}, "", True)
 
 
 @pytest.mark.parametrize(("before", "after", "calls"), [

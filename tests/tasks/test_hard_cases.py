@@ -7,16 +7,16 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from domain.chains import ChainWord, LeftOut, Receipt
 from domain.errors import Refused, StaleStatus, Transient
 from domain.findings import Finding, Severity
 from domain.lifecycle import Money, Status
-from domain.orders import LeftOut, OrderStatus, Receipt
 from infra.db import claims, history, outbox, prescriptions, views
 from infra.db.rows import DiscrepancyRow, HistoryRow, OutboxRow, PrescriptionRow
-from tasks.allocation import make_claim
-from tasks.audit import open_patient
 from tasks.intake import receive_prescription
-from tasks.settlement import reconcile_day, unreconciled_days
+from tasks.patients import open_patient
+from tasks.settlement.claims import make_claim
+from tasks.settlement.reconciliation import reconcile_day, unreconciled_days
 from tasks.upkeep import sweep
 from tests.support.city import HOSPITAL, admit, bundle, cancel_by_hospital, make_city
 from tests.tasks.line import Line
@@ -53,11 +53,11 @@ def test_two_workers_make_the_next_claim_only_once(line):
     (rx_id,) = admit(line.city, sample="home_delivery")
     placed = line.to_settled(rx_id)
     with line.city.db.reading() as session:
-        loaded, first = prescriptions.load(session, rx_id), claims.newest(session, rx_id)
+        loaded, first = prescriptions.load(session, rx_id), claims.newest(session, placed.id)
     with line.city.db.transaction() as session:
-        make_claim(line.city, session, loaded, placed, lines=(2,), after=first)
+        make_claim(line.city, session, loaded, placed, portions=placed.portions[1:], after=first)
     with pytest.raises(StaleStatus), line.city.db.transaction() as session:
-        make_claim(line.city, session, loaded, placed, lines=(2,), after=first)
+        make_claim(line.city, session, loaded, placed, portions=placed.portions[1:], after=first)
 
 
 def test_a_later_message_does_not_move_an_order_in_progress_to_another_door(line):
@@ -94,9 +94,9 @@ def test_a_store_whose_quote_breaks_the_contract_is_a_notice_once_a_day_and_no_d
 def test_a_handover_of_an_order_we_took_back_is_for_a_person_to_settle(line):
     (rx_id,) = admit(line.city)
     first = line.to_fulfilling(rx_id)
-    line.say(rx_id, OrderStatus.DECLINED, reason="out_of_stock")
+    line.say(rx_id, ChainWord.DECLINED, reason="out_of_stock")
     line.hop(rx_id)
-    answer = line.say(rx_id, OrderStatus.HANDED_OVER, order=first)
+    answer = line.say(rx_id, ChainWord.HANDED_OVER, order=first)
     assert b"applied" in answer.body
     assert "late_word_from_chain" in differences(line)
     assert line.order(rx_id).id != first.id
@@ -105,13 +105,13 @@ def test_a_handover_of_an_order_we_took_back_is_for_a_person_to_settle(line):
 def test_a_return_of_a_line_the_order_does_not_have_is_refused(line):
     (rx_id,) = admit(line.city)
     line.to_settled(rx_id)
-    assert line.say(rx_id, OrderStatus.RETURNED, lines=(9,)).status == 422
+    assert line.say(rx_id, ChainWord.RETURNED, lines=(9,)).status == 422
 
 
 def test_free_text_of_a_chain_never_reaches_the_history(line):
     (rx_id,) = admit(line.city)
     line.to_fulfilling(rx_id)
-    line.say(rx_id, OrderStatus.DECLINED, reason="马克儿 13812345678 不接电话")
+    line.say(rx_id, ChainWord.DECLINED, reason="马克儿 13812345678 不接电话")
     line.hop(rx_id)
     with line.city.db.reading() as session:
         written = "".join(one.reason + one.detail for one in session.scalars(sa.select(HistoryRow)))
@@ -127,7 +127,7 @@ def test_a_hold_that_died_while_the_answer_was_lost_is_not_reported_as_an_order(
     chain = line.chain("ankang")
 
     async def dead(order_id: str) -> Receipt:
-        return Receipt(f"REF-{order_id}", OrderStatus.CANCELLED)
+        return Receipt(f"REF-{order_id}", ChainWord.CANCELLED)
 
     monkeypatch.setattr(chain, "find", dead)
     chain.only, chain.lose_next_request = frozenset({"place"}), True
@@ -138,11 +138,11 @@ def test_a_hold_that_died_while_the_answer_was_lost_is_not_reported_as_an_order(
 def test_a_drug_the_doctor_took_back_is_not_ordered_again(line):
     (rx_id,) = admit(line.city, sample="home_delivery")
     placed = line.to_fulfilling(rx_id)
-    line.say(rx_id, OrderStatus.IN_DELIVERY)
+    line.say(rx_id, ChainWord.IN_DELIVERY)
     cancel_by_hospital(line.city, 1)
     line.hop(rx_id)
     assert line.status(rx_id) is Status.FULFILLING
-    line.say(rx_id, OrderStatus.DECLINED, order=placed, reason="out_of_stock")
+    line.say(rx_id, ChainWord.DECLINED, order=placed, reason="out_of_stock")
     line.hop(rx_id)
     assert line.status(rx_id) is Status.CANCELLED
 
@@ -191,7 +191,7 @@ def unsettled(line):
     """The patient has the medicine, and the fund is silent about the settlement."""
     (rx_id,) = admit(line.city)
     line.to_fulfilling(rx_id)
-    line.say(rx_id, OrderStatus.HANDED_OVER)
+    line.say(rx_id, ChainWord.HANDED_OVER)
     line.payer.silent = True
     line.payer.only = frozenset({"settle"})
     line.hop(rx_id)
@@ -248,7 +248,7 @@ def test_an_operator_can_have_a_refused_settlement_tried_again(line):
 
     (rx_id,) = admit(line.city)
     line.to_fulfilling(rx_id)
-    line.say(rx_id, OrderStatus.HANDED_OVER)
+    line.say(rx_id, ChainWord.HANDED_OVER)
     line.payer.only = frozenset({"settle"})
     line.payer.refuse_next("claim_refused")
     assert line.hop(rx_id).error == "Refused:claim_refused"
@@ -256,8 +256,7 @@ def test_an_operator_can_have_a_refused_settlement_tried_again(line):
     assert line.hop(rx_id).error == "Refused:claim_refused"
     redrive(line.city, rx_id, "o001")
     assert line.hop(rx_id).error == ""
-    with line.city.db.reading() as session:
-        assert claims.newest(session, rx_id).status is Money.SETTLED
+    assert line.claim(rx_id).status is Money.SETTLED
 
 
 def test_of_one_prescriptions_words_only_the_oldest_undelivered_one_goes(line):

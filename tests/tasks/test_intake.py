@@ -9,16 +9,16 @@ from threading import Barrier, BrokenBarrierError, Event, Thread
 import pytest
 import sqlalchemy as sa
 
+from domain.chains import ChainWord
 from domain.errors import Transient
+from domain.fulfilment.wishes import WishAnswer
 from domain.lifecycle import Status
-from domain.orders import OrderStatus
-from infra.db import Database, inbox, prescriptions
-from infra.db.rows import CancelRow, ItemRow, MessageRow, PrescriptionRow
-from tasks.allocation import start_allocation
+from infra.db import Database, prescriptions, wishes
+from infra.db.rows import MessageRow, PrescriptionRow, WishRow
 from tasks.audit import audit_prescription
-from tasks.delivery import await_delivery
+from tasks.fulfilment.step import fulfil, start_allocation
 from tasks.intake import receive_cancel, receive_prescription, stored_answer
-from tasks.settlement import reconcile_day
+from tasks.settlement.reconciliation import reconcile_day
 from tests.support.city import HOSPITAL, SAMPLES, Plug, SimulatedCrash, admit, bundle, cancel, make_city
 from tests.support.records import at_once
 from tests.tasks.line import Line
@@ -204,7 +204,7 @@ def test_what_cannot_be_archived_leaves_nothing_in_the_database(line):
     for receive, raw in ((receive_prescription, bundle(1)), (receive_cancel, cancel(1))):
         with pytest.raises(Transient):
             receive(replace(line.city, archive=Full()), HOSPITAL, raw)
-    assert [count(line.city, table) for table in (MessageRow, PrescriptionRow, CancelRow)] == [0, 0, 0]
+    assert [count(line.city, table) for table in (MessageRow, PrescriptionRow, WishRow)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(("boundary", "kept"), [(1, 0), (2, 1)], ids=["before the commit", "after it"])
@@ -214,7 +214,7 @@ def test_a_message_cut_off_by_a_crash_is_sent_again_without_harm(tmp_path, bound
     plug.pull_at(boundary)
     with pytest.raises(SimulatedCrash):
         receive_prescription(city, HOSPITAL, bundle(1))
-    assert [count(city, table) for table in (MessageRow, PrescriptionRow, ItemRow)] == [kept] * 3
+    assert [count(city, table) for table in (MessageRow, PrescriptionRow)] == [kept] * 2
     answer = receive_prescription(city, HOSPITAL, bundle(1))
     assert (answer.status, answer.replayed, count(city, PrescriptionRow)) == (201, bool(kept), 1)
     city.db.close()
@@ -246,8 +246,8 @@ def to_status(line: Line, status: Status) -> str:
         line.to_fulfilling(rx_id)
     elif status is Status.FULFILLED:
         line.to_fulfilling(rx_id)
-        line.say(rx_id, OrderStatus.HANDED_OVER)
-        asyncio.run(await_delivery(line.city, rx_id))
+        line.say(rx_id, ChainWord.HANDED_OVER)
+        asyncio.run(fulfil(line.city, rx_id))
     elif status in (Status.SETTLED, Status.CLOSED):
         line.to_settled(rx_id)
         if status is Status.CLOSED:
@@ -344,7 +344,7 @@ def test_a_cancel_that_arrives_with_its_prescription_is_not_lost(city):
     assert [answer.status for answer in answers] == [201, 201], answers
     with city.db.reading() as session:
         assert session.scalars(sa.select(PrescriptionRow.status)).one() == Status.CANCELLED
-        assert inbox.cancel_wished(session, HOSPITAL, "RX0001")
+        assert [wish.answer for wish in wishes.numbered(session, HOSPITAL, "RX0001")] == [WishAnswer.GRANTED]
 
 
 def test_two_cancels_at_once_are_both_answered(city):

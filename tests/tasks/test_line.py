@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from domain.chains import ChainWord
 from domain.lifecycle import Money, Status
-from domain.orders import OrderStatus
-from infra.db import claims, inbox
-from tasks.settlement import reconcile_day
+from infra.db import inbox
+from tasks.settlement.reconciliation import reconcile_day
 from tests.support.city import Clock, admit, cancel_by_hospital, make_city
 from tests.tasks.line import Line
 
@@ -18,8 +18,7 @@ def line(tmp_path):
 
 
 def newest_claim(line, rx_id):
-    with line.city.db.reading() as session:
-        return claims.newest(session, rx_id)
+    return line.claim(rx_id)
 
 
 def test_a_prescription_goes_all_the_way(line):
@@ -47,7 +46,7 @@ async def test_after_the_window_and_the_reconciliation_it_is_closed(tmp_path):
 def test_a_decline_moves_on_to_the_other_chain(line):
     (rx_id,) = admit(line.city)
     first = line.to_fulfilling(rx_id)
-    line.say(rx_id, OrderStatus.DECLINED, reason="out_of_stock")
+    line.say(rx_id, ChainWord.DECLINED, reason="out_of_stock")
     line.hop(rx_id)
     second = line.order(rx_id)
     assert line.status(rx_id) is Status.FULFILLING
@@ -62,7 +61,7 @@ def test_silence_moves_on_too_and_takes_the_first_order_back(line):
     line.clock.advance(minutes=11)
     line.hop(rx_id)
     assert line.order(rx_id).order.chain == "baicao"
-    assert line.chain("ankang").book[first.id].status is OrderStatus.CANCELLED
+    assert line.chain("ankang").book[first.id].status is ChainWord.CANCELLED
 
 
 def test_nobody_has_it_so_it_waits_and_then_expires(line):
@@ -81,7 +80,7 @@ def test_nobody_has_it_so_it_waits_and_then_expires(line):
 def test_a_whole_return_reverses_the_claim(line):
     (rx_id,) = admit(line.city)
     line.to_settled(rx_id)
-    line.say(rx_id, OrderStatus.RETURNED, reason="quality")
+    line.say(rx_id, ChainWord.RETURNED, reason="quality")
     line.hop(rx_id)
     claim = newest_claim(line, rx_id)
     assert (line.status(rx_id), claim.status, claim.reversed) == (Status.SETTLED, Money.REVERSED, True)
@@ -91,10 +90,10 @@ def test_a_whole_return_reverses_the_claim(line):
 def test_a_partial_return_reverses_and_settles_the_rest(line):
     (rx_id,) = admit(line.city, sample="home_delivery")
     placed = line.to_settled(rx_id)
-    line.say(rx_id, OrderStatus.RETURNED, reason="quality", lines=(1,))
+    line.say(rx_id, ChainWord.RETURNED, reason="quality", lines=(1,))
     line.hop(rx_id)
     claim = newest_claim(line, rx_id)
-    assert (claim.version, claim.status, claim.lines) == (2, Money.SETTLED, (2,))
+    assert (claim.version, claim.status, claim.portions) == (2, Money.SETTLED, placed.portions[1:])
     assert sum(row.total for row in line.payer.book) == placed.order.lines[1].amount
 
 
@@ -104,16 +103,16 @@ def test_a_cancel_in_fulfilment_asks_the_chain(line):
     cancel_by_hospital(line.city, 1)
     line.hop(rx_id)
     assert line.status(rx_id) is Status.CANCELLED
-    assert line.chain(placed.order.chain).book[placed.id].status is OrderStatus.CANCELLED
+    assert line.chain(placed.order.chain).book[placed.id].status is ChainWord.CANCELLED
 
 
 def test_a_cancel_that_comes_too_late_changes_nothing(line):
     (rx_id,) = admit(line.city)
     placed = line.to_fulfilling(rx_id)
-    line.chain(placed.order.chain).book[placed.id].status = OrderStatus.HANDED_OVER
+    line.chain(placed.order.chain).book[placed.id].status = ChainWord.HANDED_OVER
     cancel_by_hospital(line.city, 1)
     line.hop(rx_id)
-    line.say(rx_id, OrderStatus.HANDED_OVER)
+    line.say(rx_id, ChainWord.HANDED_OVER)
     line.hop(rx_id)
     assert line.status(rx_id) is Status.SETTLED
 
@@ -135,7 +134,7 @@ def test_a_broken_line_doubles_nothing(line, what, chain_or_payer):
         partner.only = frozenset({"hold", "place", "cancel", "settle"})
     for attempt in range(12):
         if line.status(rx_id) is Status.FULFILLING and line.order(rx_id).handed_over_at is None:
-            line.say(rx_id, OrderStatus.HANDED_OVER)
+            line.say(rx_id, ChainWord.HANDED_OVER)
         for partner in partners:
             setattr(partner, what, attempt % 2 == 0)
         line.hop(rx_id)
@@ -143,14 +142,14 @@ def test_a_broken_line_doubles_nothing(line, what, chain_or_payer):
     assert line.status(rx_id) is Status.SETTLED
     assert len(line.payer.book) == 1
     held = [held for slug in ("ankang", "baicao") for held in line.chain(slug).book.values()]
-    assert sum(one.status is OrderStatus.HANDED_OVER for one in held) == 1
+    assert sum(one.status is ChainWord.HANDED_OVER for one in held) == 1
 
 
 def test_the_same_callback_again_is_only_repeated(line):
     (rx_id,) = admit(line.city)
     placed = line.to_fulfilling(rx_id)
     chain = line.chain(placed.order.chain)
-    body = chain.body(chain.update(placed.id, OrderStatus.PREPARED, at=line.city.now()))
+    body = chain.body(chain.update(placed.id, ChainWord.PREPARED, at=line.city.now()))
     assert b"applied" in line.send(placed.order.chain, body).body
     assert b"repeated" in line.send(placed.order.chain, body).body
 
@@ -160,7 +159,7 @@ def test_who_loses_the_race_for_a_callback_has_spent_no_nonce(line, monkeypatch)
     (rx_id,) = admit(line.city)
     placed = line.to_fulfilling(rx_id)
     chain = line.chain(placed.order.chain)
-    body = chain.body(chain.update(placed.id, OrderStatus.PREPARED, at=line.city.now()))
+    body = chain.body(chain.update(placed.id, ChainWord.PREPARED, at=line.city.now()))
     assert b"applied" in line.send(placed.order.chain, body).body
     hear, heard = inbox.heard, iter([None])
     monkeypatch.setattr(inbox, "heard", lambda *asked: next(heard, hear(*asked)))
@@ -171,23 +170,23 @@ def test_who_loses_the_race_for_a_callback_has_spent_no_nonce(line, monkeypatch)
 def test_another_orders_secret_is_refused(line):
     (rx_id,) = admit(line.city)
     line.to_fulfilling(rx_id)
-    answer = line.say(rx_id, OrderStatus.HANDED_OVER, claim_secret="another")
+    answer = line.say(rx_id, ChainWord.HANDED_OVER, claim_secret="another")
     assert (answer.status, line.status(rx_id)) == (422, Status.FULFILLING)
 
 
 def test_the_wrong_pickup_code_hands_nothing_over(line):
     (rx_id,) = admit(line.city)
     line.to_fulfilling(rx_id)
-    assert line.say(rx_id, OrderStatus.HANDED_OVER, pickup_code="000000x").status == 422
+    assert line.say(rx_id, ChainWord.HANDED_OVER, pickup_code="000000x").status == 422
 
 
 def test_an_update_of_an_older_order_does_not_touch_the_new_one(line):
     (rx_id,) = admit(line.city)
     first = line.to_fulfilling(rx_id)
-    line.say(rx_id, OrderStatus.DECLINED, reason="out_of_stock")
+    line.say(rx_id, ChainWord.DECLINED, reason="out_of_stock")
     line.hop(rx_id)
     second = line.order(rx_id)
-    answer = line.say(rx_id, OrderStatus.PREPARED, order=first)
+    answer = line.say(rx_id, ChainWord.PREPARED, order=first)
     assert b"ignored" in answer.body
     assert line.order(rx_id).status == second.status
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from domain.chains import ChainWord
 from domain.errors import Transient
 from domain.lifecycle import Status
-from domain.orders import OrderStatus
-from infra.db import claims, prescriptions
+from infra.db import prescriptions
 from infra.db.rows import IntentRow, PrescriptionRow
-from tasks.ends import NOT_INSURED
+from tasks.closing import NOT_INSURED
 from tasks.line import Hop, hop
 from tests.support.city import HOSPITAL, FakeHospital, admit, cancel_by_hospital, make_city, pass_review
 from tests.tasks.line import Line
@@ -76,7 +76,7 @@ def test_what_came_back_before_the_fund_has_settled_is_reversed_with_the_settlem
                                                                                     ) -> None:
     (rx,) = admit(line.city)
     line.to_fulfilling(rx)
-    line.say(rx, OrderStatus.HANDED_OVER)
+    line.say(rx, ChainWord.HANDED_OVER)
     settle = line.payer.settle
 
     async def down(claim: object) -> Any:
@@ -84,12 +84,11 @@ def test_what_came_back_before_the_fund_has_settled_is_reversed_with_the_settlem
 
     line.payer.settle = down  # type: ignore[method-assign]
     assert line.hop(rx).error
-    assert b"applied" in line.say(rx, OrderStatus.RETURNED, lines=lines).body
+    assert b"applied" in line.say(rx, ChainWord.RETURNED, lines=lines).body
     line.payer.settle = settle  # type: ignore[method-assign]
     line.clock.advance(minutes=1)
     line.hop(rx)
-    with line.city.db.reading() as session:
-        newest = claims.newest(session, rx)
+    newest = line.claim(rx)
     assert newest
     assert newest.reversed
     assert sum(one.total for one in line.payer.book) == 0
@@ -98,8 +97,8 @@ def test_what_came_back_before_the_fund_has_settled_is_reversed_with_the_settlem
 def test_handed_over_and_brought_back_before_anybody_looked(line: Line) -> None:
     (rx,) = admit(line.city)
     line.to_fulfilling(rx)
-    line.say(rx, OrderStatus.HANDED_OVER)
-    line.say(rx, OrderStatus.RETURNED, lines=())
+    line.say(rx, ChainWord.HANDED_OVER)
+    line.say(rx, ChainWord.RETURNED, lines=())
     line.hop(rx)
     assert sum(one.total for one in line.payer.book) == 0
 
@@ -111,7 +110,7 @@ def test_nothing_is_ordered_for_a_prescription_that_was_cancelled_meanwhile(line
     line.review(rx)
     cancelled_while_the_chain_thinks(line, rx, call)
     assert line.status(rx) is Status.CANCELLED
-    assert OrderStatus.ORDERED not in [one.status for one in line.chain("ankang").book.values()]
+    assert ChainWord.ORDERED not in [one.status for one in line.chain("ankang").book.values()]
     assert unanswered(line) == []
     for _ in range(2):
         line.clock.advance(minutes=10)
@@ -161,9 +160,9 @@ def test_a_prescription_that_waits_for_nobody_since_an_earlier_release_is_sent_b
 def test_a_handover_and_a_return_that_nobody_heard_of_are_found_at_the_deadline(line: Line) -> None:
     (rx,) = admit(line.city)
     placed = line.to_fulfilling(rx)
-    line.say(rx, OrderStatus.ACCEPTED)
+    line.say(rx, ChainWord.ACCEPTED)
     line.hop(rx)
-    line.chain(placed.order.chain).update(placed.id, OrderStatus.RETURNED)
+    line.chain(placed.order.chain).update(placed.id, ChainWord.RETURNED)
     line.clock.advance(hours=30)
     assert not line.hop(rx).error
 

@@ -8,18 +8,18 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 
+from domain.chains import ChainWord
 from domain.claims import Settlement
 from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Transient
 from domain.findings import Finding, Severity
 from domain.lifecycle import Status
 from domain.money import Fen
-from domain.orders import OrderStatus
 from fhir_profiles import reports
 from fhir_profiles.structure import faults
-from infra.db import claims, outbox, prescriptions
+from infra.db import outbox, prescriptions
 from infra.db.rows import OutboxRow
-from tasks.allocation import open_secrets
 from tasks.audit import audit_prescription
+from tasks.fulfilment.sealed import open_secrets
 from tasks.reports import REPORT, RETRY, deliver_due, report
 from tests.support.city import HOSPITAL, FakeHospital, Plug, SimulatedCrash, admit, cancel_by_hospital, make_city
 from tests.tasks.line import Line
@@ -97,7 +97,7 @@ def test_nobody_is_told_a_code_for_what_comes_home(line, hospital):
 def test_after_a_return_hospital_and_chain_hear_the_new_amounts_last(line, hospital):
     (rx_id,) = admit(line.city, sample="home_delivery")
     placed = line.to_settled(rx_id)
-    line.say(rx_id, OrderStatus.RETURNED, lines=(1,), reason="quality")
+    line.say(rx_id, ChainWord.RETURNED, lines=(1,), reason="quality")
     line.hop(rx_id)
     deliver_all(line)
     kept = placed.order.lines[1].amount
@@ -108,10 +108,10 @@ def test_after_a_return_hospital_and_chain_hear_the_new_amounts_last(line, hospi
 def test_every_report_has_a_code_and_says_it_in_both_languages(line, hospital):
     settled, expired, _, refused = admit(line.city, 4)
     line.to_settled(settled)
-    line.say(settled, OrderStatus.RETURNED, reason="quality")
+    line.say(settled, ChainWord.RETURNED, reason="quality")
     line.hop(settled)
     line.to_fulfilling(refused)
-    line.say(refused, OrderStatus.DECLINED, reason="closed")
+    line.say(refused, ChainWord.DECLINED, reason="closed")
     line.hop(refused)
     cancel_by_hospital(line.city, 3)
     line.clock.advance(days=8)
@@ -150,7 +150,7 @@ def paid(response):
 def test_a_handover_tells_who_gave_what_how_much_when_and_how(line, hospital, sample, handover):
     (rx_id,) = admit(line.city, sample=sample)
     placed = line.to_fulfilling(rx_id)
-    line.say(rx_id, OrderStatus.HANDED_OVER)
+    line.say(rx_id, ChainWord.HANDED_OVER)
     line.hop(rx_id)
     deliver_all(line)
     dispensed = fhir(hospital, f"{rx_id}:fulfilled")["MedicationDispense"]
@@ -174,7 +174,7 @@ def test_the_pharmacys_own_time_counts_unless_it_cannot_be(line, hospital, minut
     placed = line.to_fulfilling(rx_id)
     chain, secret = line.chain(placed.order.chain), open_secrets(line.city, placed)
     line.send(placed.order.chain, chain.body(chain.update(
-        placed.id, OrderStatus.HANDED_OVER, at=line.clock.at + timedelta(minutes=minutes), pickup_code=secret["pickup_code"])))
+        placed.id, ChainWord.HANDED_OVER, at=line.clock.at + timedelta(minutes=minutes), pickup_code=secret["pickup_code"])))
     heard = line.clock.at
     line.clock.advance(minutes=1)
     line.hop(rx_id)
@@ -187,34 +187,33 @@ def test_what_the_fund_pays_is_told_to_the_fen_with_its_number(line, hospital):
     (rx_id,) = admit(line.city)
     line.to_settled(rx_id)
     deliver_all(line)
-    with line.city.db.reading() as session:
-        claimed = claims.newest(session, rx_id)
-    (response,) = fhir(hospital, f"{rx_id}:settled:1")["ClaimResponse"]
+    claimed = line.claim(rx_id)
+    (response,) = fhir(hospital, f"{rx_id}:settled:1.1")["ClaimResponse"]
     settled = claimed.settled
     assert paid(response) == {name: Decimal(fen) / 100 for name, fen in (
         ("total", settled.total), ("fund", settled.fund), ("account", settled.account), ("cash", settled.cash))}
     assert response["identifier"][0]["value"] == settled.settlement_id
     assert response["request"]["identifier"]["value"] == claimed.claim.reference
-    assert "MedicationDispense" not in fhir(hospital, f"{rx_id}:settled:1")
+    assert "MedicationDispense" not in fhir(hospital, f"{rx_id}:settled:1.1")
 
 
 def test_after_a_return_it_is_told_what_came_back_and_which_settlement_no_longer_counts(line, hospital):
     (rx_id,) = admit(line.city, sample="home_delivery")
     placed = line.to_settled(rx_id)
-    line.say(rx_id, OrderStatus.RETURNED, lines=(1,), reason="quality")
+    line.say(rx_id, ChainWord.RETURNED, lines=(1,), reason="quality")
     line.hop(rx_id)
     deliver_all(line)
-    (first,) = fhir(hospital, f"{rx_id}:settled:1")["ClaimResponse"]
-    again = fhir(hospital, f"{rx_id}:settled:2")
+    (first,) = fhir(hospital, f"{rx_id}:settled:1.1")["ClaimResponse"]
+    again = fhir(hospital, f"{rx_id}:settled:1.2")
     assert [one["status"] for one in again["MedicationDispense"]] == ["stopped"] + ["completed"] * (len(placed.order.lines) - 1)
     old, new = again["ClaimResponse"]
     assert (old["identifier"], old["status"], set(paid(old).values())) == (first["identifier"], "cancelled", {0})
     assert (new["status"], paid(new)["total"]) == ("active", Decimal(sum(one.amount for one in placed.order.lines[1:])) / 100)
 
-    line.say(rx_id, OrderStatus.RETURNED, lines=tuple(one.line for one in placed.order.lines), reason="quality")
+    line.say(rx_id, ChainWord.RETURNED, lines=tuple(one.line for one in placed.order.lines), reason="quality")
     line.hop(rx_id)
     deliver_all(line)
-    gone = fhir(hospital, f"{rx_id}:settled:2r")
+    gone = fhir(hospital, f"{rx_id}:settled:1.2r")
     assert {one["status"] for one in gone["MedicationDispense"]} == {"stopped"}
     (last,) = gone["ClaimResponse"]
     assert (last["identifier"], last["status"], set(paid(last).values())) == (new["identifier"], "cancelled", {0})

@@ -12,13 +12,14 @@ import sqlalchemy as sa
 from adapters.messages import Reply
 from adapters.protocols import CallsBack, Chain, Polled
 from adapters.registry import manifest
+from domain.chains import ChainWord, OrderUpdate
+from domain.fulfilment.portions import by_line
 from domain.lifecycle import Status
-from domain.orders import OrderStatus, OrderUpdate
 from infra.db.rows import HistoryRow, MessageRow
-from tasks import updates
-from tasks.allocation import open_secrets
 from tasks.callbacks import callers, receive_callback
 from tasks.city import City
+from tasks.fulfilment import updates
+from tasks.fulfilment.sealed import open_secrets
 from tasks.polling import poll_partner, polled, seconds_between
 from tests.support.city import admit, make_city
 from tests.support.fakes import FakeChain, FakePageChain, FakePolledChain
@@ -60,12 +61,12 @@ class Town:
         self.rx_id = admit(self.city)[0]
         self.order_id = self.line.to_fulfilling(self.rx_id).id
 
-    def update(self, status: OrderStatus, **more: object) -> OrderUpdate:
-        if status is OrderStatus.HANDED_OVER:
+    def update(self, status: ChainWord, **more: object) -> OrderUpdate:
+        if status is ChainWord.HANDED_OVER:
             more.setdefault("pickup_code", open_secrets(self.city, self.line.order(self.rx_id))["pickup_code"])
         return self.chain.update(self.order_id, status, at=self.city.now(), **more)  # type: ignore[arg-type]
 
-    def bring(self, status: OrderStatus, **more: object) -> str:
+    def bring(self, status: ChainWord, **more: object) -> str:
         """The chain's word, by its own way; what it is answered."""
         reply = WAYS[type(self.chain)](self.city, self.chain, self.update(status, **more))
         return f"{reply.status} {json.loads(reply.body)['result']}"
@@ -84,12 +85,12 @@ class Town:
 
 def to_the_end(town: Town) -> list[str]:
     """Accepted, prepared, handed over, settled, one line brought back, settled again."""
-    answers = [town.bring(OrderStatus.ACCEPTED), town.bring(OrderStatus.PREPARED), town.bring(OrderStatus.HANDED_OVER)]
+    answers = [town.bring(ChainWord.ACCEPTED), town.bring(ChainWord.PREPARED), town.bring(ChainWord.HANDED_OVER)]
     town.line.hop(town.rx_id)
     answers.append(str(town.line.status(town.rx_id)))
-    answers.append(town.bring(OrderStatus.RETURNED, lines=(1,), reason="quality"))
+    answers.append(town.bring(ChainWord.RETURNED, lines=(1,), reason="quality"))
     town.line.hop(town.rx_id)
-    return [*answers, str(town.line.status(town.rx_id)), str(sorted(town.line.order(town.rx_id).returned_lines))]
+    return [*answers, str(town.line.status(town.rx_id)), str(sorted(by_line(town.line.order(town.rx_id).returned)))]
 
 
 @pytest.mark.parametrize("kind", WAYS)
@@ -113,13 +114,13 @@ def test_the_history_is_the_same_whoever_brought_the_word(tmp_path: Path) -> Non
 @pytest.mark.parametrize("kind", WAYS)
 def test_what_may_not_be_is_answered_alike(tmp_path: Path, kind: type[FakePageChain]) -> None:
     town = Town(tmp_path, kind)
-    assert town.bring(OrderStatus.ACCEPTED, claim_secret="f" * 32) == "422 refused"
-    assert town.bring(OrderStatus.HANDED_OVER, pickup_code="0") == "422 refused"
-    assert town.line.order(town.rx_id).status is OrderStatus.ORDERED
-    assert town.bring(OrderStatus.ACCEPTED, event_id="ev_x") == "200 applied"
-    assert town.bring(OrderStatus.PREPARED, event_id="ev_x") == "409 conflict"
-    assert town.bring(OrderStatus.PREPARED) == "200 applied"
-    assert town.bring(OrderStatus.ACCEPTED) == "200 ignored"
+    assert town.bring(ChainWord.ACCEPTED, claim_secret="f" * 32) == "422 refused"
+    assert town.bring(ChainWord.HANDED_OVER, pickup_code="0") == "422 refused"
+    assert town.line.order(town.rx_id).word is ChainWord.ORDERED
+    assert town.bring(ChainWord.ACCEPTED, event_id="ev_x") == "200 applied"
+    assert town.bring(ChainWord.PREPARED, event_id="ev_x") == "409 conflict"
+    assert town.bring(ChainWord.PREPARED) == "200 applied"
+    assert town.bring(ChainWord.ACCEPTED) == "200 ignored"
 
 
 def test_how_a_chain_is_reached_is_what_it_can_do(tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ def test_how_a_chain_is_reached_is_what_it_can_do(tmp_path: Path) -> None:
 def test_an_answer_that_was_not_taken_is_handed_back_at_the_next_poll_and_nothing_happens_twice(tmp_path: Path) -> None:
     town = Town(tmp_path, FakePolledChain)
     assert isinstance(town.chain, FakePolledChain)
-    town.chain.offer(town.update(OrderStatus.ACCEPTED))
+    town.chain.offer(town.update(ChainWord.ACCEPTED))
     town.chain.only, town.chain.lose_next_request = frozenset({"hand_back"}), True
     assert asyncio.run(poll_partner(town.city, SLUG)) == 0
     before = town.past()
@@ -147,14 +148,14 @@ def test_an_answer_that_was_not_taken_is_handed_back_at_the_next_poll_and_nothin
 def test_a_return_that_overtook_its_handover_stays_with_the_chain_until_it_can_be_taken(tmp_path: Path) -> None:
     town = Town(tmp_path, FakePolledChain)
     assert isinstance(town.chain, FakePolledChain)
-    handover = town.update(OrderStatus.HANDED_OVER)
-    town.chain.offer(town.update(OrderStatus.RETURNED, reason="quality"))
+    handover = town.update(ChainWord.HANDED_OVER)
+    town.chain.offer(town.update(ChainWord.RETURNED, reason="quality"))
     town.chain.offer(handover)
     assert asyncio.run(poll_partner(town.city, SLUG)) == 1
     assert len(town.chain.waiting) == 1
-    assert town.line.order(town.rx_id).status is OrderStatus.HANDED_OVER
+    assert town.line.order(town.rx_id).word is ChainWord.HANDED_OVER
     assert asyncio.run(poll_partner(town.city, SLUG)) == 1
-    assert (town.line.order(town.rx_id).status, town.chain.waiting) == (OrderStatus.RETURNED, {})
+    assert (town.line.order(town.rx_id).word, town.chain.waiting) == (ChainWord.RETURNED, {})
 
 
 def test_what_cannot_be_read_is_handed_back_with_its_findings_and_is_in_the_archive(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from contextlib import suppress
 import pytest
 import sqlalchemy as sa
 
+from domain.chains import ChainWord
 from domain.errors import Refused
 from domain.events import Event
 from domain.lifecycle import Status
-from domain.orders import OrderStatus
 from infra.db import effects, history, inbox, orders, prescriptions
 from infra.db.rows import IntentRow, OrderRow, PrescriptionRow
 from tasks.upkeep import Swept, redrive, sweep
@@ -100,7 +100,8 @@ def test_an_attempt_that_is_already_planned_is_not_hurried(line):
     placed = line.to_fulfilling(rx_id)
     cancel_by_hospital(line.city, 1)
     line.chain(placed.order.chain).silent = True
-    for _ in range(4):
+    for seconds in (0, 10, 30, 120):
+        line.clock.advance(seconds=seconds)
         line.hop(rx_id)
     line.clock.advance(minutes=2)
     assert swept(line) == NOTHING
@@ -112,9 +113,9 @@ def orphan(line):
     (rx_id,) = admit(line.city)
     placed = line.to_fulfilling(rx_id)
     chain = line.chain(placed.order.chain)
-    chain.book[placed.id].status = OrderStatus.HELD
+    chain.book[placed.id].status = ChainWord.HELD
     with line.city.db.transaction() as session:
-        session.execute(sa.update(OrderRow).values(status=OrderStatus.HELD))
+        session.execute(sa.update(OrderRow).values(status=ChainWord.HELD))
         history.append(session, prescriptions.load(session, rx_id).head, to=Status.EXPIRED, actor="clock", event=Event.CLOSED,
                        at=line.clock.at, wake_at=None)
     line.clock.advance(minutes=2)
@@ -124,9 +125,9 @@ def orphan(line):
 def test_stock_held_for_nobody_is_let_go_once(line):
     chain, order_id = orphan(line)
     assert swept(line).orphan_holds == 1
-    assert chain.book[order_id].status is OrderStatus.CANCELLED
+    assert chain.book[order_id].status is ChainWord.CANCELLED
     with line.city.db.reading() as session:
-        assert orders.get(session, order_id).status is OrderStatus.CANCELLED
+        assert orders.get(session, order_id).word is ChainWord.CANCELLED
     assert swept(line) == NOTHING
 
 
@@ -156,9 +157,9 @@ def test_a_sweep_that_crashes_is_finished_by_the_next(line, plug, boundary):
     line.clock.advance(minutes=2)
     plug.pull_at(0)
     swept(line)
-    assert chain.book[order_id].status is OrderStatus.CANCELLED
+    assert chain.book[order_id].status is ChainWord.CANCELLED
     with line.city.db.reading() as session:
-        assert orders.get(session, order_id).status is OrderStatus.CANCELLED
+        assert orders.get(session, order_id).word is ChainWord.CANCELLED
         assert effects.open_intents(session, line.clock.at) == []
 
 
@@ -168,7 +169,7 @@ def test_a_sweep_that_crashes_is_finished_by_the_next(line, plug, boundary):
 def refused_settlement(line):
     (rx_id,) = admit(line.city)
     line.to_fulfilling(rx_id)
-    line.say(rx_id, OrderStatus.HANDED_OVER)
+    line.say(rx_id, ChainWord.HANDED_OVER)
     line.payer.refuse_next("claim", "settle")
     found = line.hop(rx_id)
     assert (found.error, found.alarming) == ("Refused:claim", True)

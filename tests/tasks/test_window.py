@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
+from domain.chains import ChainWord
 from domain.errors import Refused
 from domain.lifecycle import Status
-from domain.orders import OrderStatus
 from flows.window import REFUSALS, STRAYS_SECONDS, Window
 from infra.db import prescriptions, views
 from infra.db.views.boards import NEEDS
@@ -412,7 +412,7 @@ def test_a_pharmacy_that_neither_answers_nor_gives_an_order_back_is_red_until_it
     assert needs(line) == {"acceptance_overdue"}
     draw(drawing, prefect)
     assert state_of(prefect, rx_id) == "FAILED Needs a person"
-    line.say(rx_id, OrderStatus.PREPARED)
+    line.say(rx_id, ChainWord.PREPARED)
     assert needs(line) == set()
     draw(drawing, prefect)
     assert state_of(prefect, rx_id) == "RUNNING With the pharmacy"
@@ -421,8 +421,8 @@ def test_a_pharmacy_that_neither_answers_nor_gives_an_order_back_is_red_until_it
 def test_medicine_that_is_under_way_too_long_is_red_until_it_is_handed_over(line, tmp_path):
     (rx_id,) = admit(line.city)
     line.to_fulfilling(rx_id)
-    line.say(rx_id, OrderStatus.ACCEPTED)
-    line.say(rx_id, OrderStatus.IN_DELIVERY)
+    line.say(rx_id, ChainWord.ACCEPTED)
+    line.say(rx_id, ChainWord.IN_DELIVERY)
     line.hop(rx_id)
     prefect, drawing = FakePrefect(), drawer(line, tmp_path)
     line.clock.advance(seconds=(line.order(rx_id).fulfil_by - line.clock()).total_seconds() - 1)
@@ -433,7 +433,7 @@ def test_medicine_that_is_under_way_too_long_is_red_until_it_is_handed_over(line
     assert needs(line) == {"receipt_overdue"}
     draw(drawing, prefect)
     assert state_of(prefect, rx_id) == "FAILED Needs a person"
-    line.say(rx_id, OrderStatus.HANDED_OVER)
+    line.say(rx_id, ChainWord.HANDED_OVER)
     assert needs(line) == set()
     draw(drawing, prefect)
     assert state_of(prefect, rx_id) == "RUNNING With the pharmacy"

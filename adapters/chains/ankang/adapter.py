@@ -7,8 +7,8 @@ from urllib.parse import quote as quoted
 from adapters.chains import wire
 from adapters.chains.ankang import translation
 from adapters.registry import ChainManifest
+from domain.chains import Offers, OrderLine, OrderUpdate, PharmacyOrder, Receipt, SettlementNotice
 from domain.errors import InvalidPayload, NeedsOperator
-from domain.orders import Offers, OrderLine, OrderUpdate, PharmacyOrder, Receipt, SettlementNotice
 from domain.prescription import Handover, Place
 from infra.http import Request, Response, Transport
 

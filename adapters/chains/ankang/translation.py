@@ -21,19 +21,19 @@ from adapters.chains.wire import (
     receipt,
     status_of,
 )
-from domain.errors import InvalidPayload
-from domain.findings import Finding
-from domain.orders import (
+from domain.chains import (
+    ChainWord,
     Instructions,
     Offers,
     OrderLine,
-    OrderStatus,
     OrderUpdate,
     PharmacyOrder,
     Quote,
     Receipt,
     SettlementNotice,
 )
+from domain.errors import InvalidPayload
+from domain.findings import Finding
 from domain.prescription import Handover, Place
 
 
@@ -112,18 +112,18 @@ def parse_quotes(chain: str, body: bytes, order_lines: Sequence[OrderLine], hand
     return offers(read(_Quotes, body).quotes, "quotes", _Quote, "store_id", offer)
 
 
-def parse_receipt(body: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
+def parse_receipt(body: bytes, words: Mapping[str, ChainWord]) -> Receipt:
     """Their reference and where the order stands. Raises `InvalidPayload`."""
     row = read(_Receipt, body)
     return receipt(row.reference, status_of(row.status, words, "status"))
 
 
-def parse_cancel(body: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
+def parse_cancel(body: bytes, words: Mapping[str, ChainWord]) -> Receipt:
     """The answer to a cancel: the order is ended, by us or by the chain before us. Raises `InvalidPayload`."""
     answer = parse_receipt(body, words)
-    if answer.status not in (OrderStatus.CANCELLED, OrderStatus.DECLINED):
+    if answer.status not in (ChainWord.CANCELLED, ChainWord.DECLINED):
         raise InvalidPayload([finding("CHN-08", "status")])
-    return Receipt(answer.reference, OrderStatus.CANCELLED)
+    return Receipt(answer.reference, ChainWord.CANCELLED)
 
 
 def parse_error(body: bytes) -> str:
@@ -131,7 +131,7 @@ def parse_error(body: bytes) -> str:
     return read(_Error, body).error.code
 
 
-def parse_update(body: bytes, words: Mapping[str, OrderStatus]) -> OrderUpdate:
+def parse_update(body: bytes, words: Mapping[str, ChainWord]) -> OrderUpdate:
     """A callback in our words. Raises `InvalidPayload`."""
     row = read(_Update, body)
     update = OrderUpdate(

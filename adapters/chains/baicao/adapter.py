@@ -6,8 +6,8 @@ from datetime import datetime
 from adapters.chains import wire
 from adapters.chains.baicao import translation
 from adapters.registry import ChainManifest
+from domain.chains import Offers, OrderLine, OrderUpdate, PharmacyOrder, Receipt, SettlementNotice
 from domain.errors import InvalidPayload, NeedsOperator, Refused, Transient
-from domain.orders import Offers, OrderLine, OrderUpdate, PharmacyOrder, Receipt, SettlementNotice
 from domain.prescription import Handover, Place
 from infra.http import Request, Transport
 

@@ -22,20 +22,20 @@ from adapters.chains.wire import (
     receipt,
     status_of,
 )
-from domain.errors import InvalidPayload
-from domain.findings import Finding
-from domain.money import fen, yuan
-from domain.orders import (
+from domain.chains import (
+    ChainWord,
     Instructions,
     Offers,
     OrderLine,
-    OrderStatus,
     OrderUpdate,
     PharmacyOrder,
     Quote,
     Receipt,
     SettlementNotice,
 )
+from domain.errors import InvalidPayload
+from domain.findings import Finding
+from domain.money import fen, yuan
 from domain.prescription import Handover, Place
 
 BEIJING = timezone(timedelta(hours=8))
@@ -138,21 +138,21 @@ def parse_quotes(chain: str, data: bytes, order_lines: Sequence[OrderLine], hand
     return offers(read(_Shops, data).shops, "data.shops", _Shop, "shopNo", offer)
 
 
-def parse_receipt(data: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
+def parse_receipt(data: bytes, words: Mapping[str, ChainWord]) -> Receipt:
     """Their number and where the order stands. Raises `InvalidPayload`."""
     row = read(_Receipt, data)
     return receipt(row.biz_no, status_of(row.state, words, "data.state"))
 
 
-def parse_cancel(data: bytes, words: Mapping[str, OrderStatus]) -> Receipt:
+def parse_cancel(data: bytes, words: Mapping[str, ChainWord]) -> Receipt:
     """The answer to a cancel: the order is ended, by us or by the chain before us. Raises `InvalidPayload`."""
     answer = parse_receipt(data, words)
-    if answer.status not in (OrderStatus.CANCELLED, OrderStatus.DECLINED):
+    if answer.status not in (ChainWord.CANCELLED, ChainWord.DECLINED):
         raise InvalidPayload([finding("CHN-08", "data.state")])
-    return Receipt(answer.reference, OrderStatus.CANCELLED)
+    return Receipt(answer.reference, ChainWord.CANCELLED)
 
 
-def parse_update(body: bytes, words: Mapping[str, OrderStatus], causes: Mapping[str, str]) -> OrderUpdate:
+def parse_update(body: bytes, words: Mapping[str, ChainWord], causes: Mapping[str, str]) -> OrderUpdate:
     """A callback in our words; a cause that is not in the list is `other`. Raises `InvalidPayload`."""
     row = read(_Update, body)
     update = OrderUpdate(

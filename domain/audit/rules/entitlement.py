@@ -7,8 +7,8 @@ from decimal import Decimal
 from domain.audit.case import Case
 from domain.audit.rulebook import BLOCK, SELFPAY, WARN, Hit, Phase, hit, rule
 from domain.benefit import Insured, applicable, benefit_line, calculate, cap_may_end
+from domain.chains import OrderLine
 from domain.money import line_amount, yuan
-from domain.orders import OrderLine
 from domain.words import Two
 
 

@@ -14,11 +14,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
+from domain.fulfilment.orders import OrderStatus
 from domain.ledger import templates
 from domain.ledger.accounts import ACCOUNT, FAMILY, account
 from domain.lifecycle import FINAL, STAGES, Status
 from infra.db.history import HASHED, verify
 from infra.db.ledger import SIDES
+from infra.db.orders import whereabouts
 from infra.db.rows import (
     ClaimRow,
     DiscrepancyRow,
@@ -43,17 +45,24 @@ def prescriptions_page(session: Session, after: str, limit: int) -> list[Plain]:
     rows = session.execute(_columns(PrescriptionRow, *shown).where(PrescriptionRow.id > after)
                            .order_by(PrescriptionRow.id).limit(limit)).all()
     ids = [row.id for row in rows]
-    ordered = ("id", "chain", "store", "status", "total_fen", "patient_due_fen", "returned_lines")
-    orders: dict[str, list[Plain]] = defaultdict(list)
-    for order in session.execute(_columns(OrderRow, "prescription_id", *ordered)
+    ordered = ("id", "chain", "store", "total_fen", "patient_due_fen")
+    order_rows = session.execute(_columns(OrderRow, "prescription_id", "status", *ordered)
                                  .where(OrderRow.prescription_id.in_(ids))
-                                 .order_by(OrderRow.prescription_id, OrderRow.attempt)):
-        orders[order.prescription_id].append(picked(order, *ordered))
+                                 .order_by(OrderRow.prescription_id, OrderRow.attempt)).all()
+    places = whereabouts(session, {order.id: OrderStatus(order.status) for order in order_rows})
+    orders: dict[str, list[Plain]] = defaultdict(list)
+    for order in order_rows:
+        place = places[order.id]
+        orders[order.prescription_id].append(picked(order, *ordered) | {
+            "status": place.word, "returned_lines": sorted({back["line"] for back in place.returned})})
     claims: dict[str, list[Any]] = defaultdict(list)
-    for claim in session.execute(_columns(ClaimRow, "prescription_id", "status", "reversal_id")
+    for claim in session.execute(_columns(ClaimRow, "prescription_id", "order_id", "version", "status", "reversal_id")
                                  .where(ClaimRow.prescription_id.in_(ids))
                                  .order_by(ClaimRow.prescription_id, ClaimRow.version)):
         claims[claim.prescription_id].append(claim)
+    attempts = {order.id: attempt for attempt, order in enumerate(order_rows)}
+    for mine in claims.values():
+        mine.sort(key=lambda claim: (attempts[claim.order_id], claim.version))
     ended: dict[str, str] = {}
     for prescription_id, at in session.execute(
             sa.select(HistoryRow.prescription_id, sa.func.min(HistoryRow.at))
@@ -72,14 +81,14 @@ def prescriptions_page(session: Session, after: str, limit: int) -> list[Plain]:
 def ledger(session: Session, after: int, claim: tuple[str, int], limit: int) -> tuple[Plain, tuple[int, str, int] | None]:
     """Postings with their entries after that posting, and claims with what the fund paid after that claim, in fen.
 
-    With it, where the next page goes on: posting, prescription, version; None at the end.
+    With it, where the next page goes on: posting, order, version of a claim; None at the end.
     """
     page = session.scalars(sa.select(PostingRow).where(PostingRow.id > after)
                            .order_by(PostingRow.id).limit(limit)).all()
     claims_paid = session.execute(
         sa.select(ClaimRow, OrderRow.chain).join(OrderRow, OrderRow.id == ClaimRow.order_id)
-        .where(sa.tuple_(ClaimRow.prescription_id, ClaimRow.version) > claim)
-        .order_by(ClaimRow.prescription_id, ClaimRow.version).limit(limit)).all()
+        .where(sa.tuple_(ClaimRow.order_id, ClaimRow.version) > claim)
+        .order_by(ClaimRow.order_id, ClaimRow.version).limit(limit)).all()
     claims = []
     for row, chain in claims_paid:
         answer = SETTLEMENT.upgraded(row.settled or row.pre_settled or row.forecast)
@@ -88,7 +97,7 @@ def ledger(session: Session, after: int, claim: tuple[str, int], limit: int) -> 
                       | {"chain": chain, "fund_fen": answer["fund"], "cash_fen": answer["cash"],
                          "account_fen": answer["account"] + answer["family"]})
     last = (page[-1].id if page else after,
-            *((claims_paid[-1][0].prescription_id, claims_paid[-1][0].version) if claims_paid else claim))
+            *((claims_paid[-1][0].order_id, claims_paid[-1][0].version) if claims_paid else claim))
     return {"postings": postings(session, page), "claims": claims}, last if limit in (len(page), len(claims_paid)) else None
 
 

@@ -2,15 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from domain.lifecycle import DEADLINES, OWNERS, STAGES, Deadline, Owner, Status
-from infra.db import audits, drawings
+from domain.fulfilment.lines import line_states
+from domain.fulfilment.orders import OrderStatus
+from domain.fulfilment.wishes import WishAnswer, WishKind
+from domain.lifecycle import DEADLINES, FINAL, OWNERS, STAGES, Deadline, Owner, Status
+from infra.db import audits, drawings, orders, wishes
 from infra.db.engine import Row
 from infra.db.history import GENESIS, HASHED, Broken, opened, verify
 from infra.db.rows import (
@@ -20,15 +23,15 @@ from infra.db.rows import (
     HistoryRow,
     HopRow,
     IntentRow,
-    ItemRow,
     OrderRow,
     OutboxRow,
     PostingRow,
     PrescriptionRow,
     ReviewRow,
     TransferRow,
+    WishRow,
 )
-from infra.db.stored import CLAIM, MARK, ORDER, SETTLEMENT, Document
+from infra.db.stored import CLAIM, MARK, ORDER, PRESCRIPTION, SETTLEMENT, Document
 
 Plain = dict[str, Any]
 
@@ -68,6 +71,9 @@ class Dossier:
     """The first row of the chain that does not fit; None when the chain holds."""
     hops: list[Plain]
     items: list[Plain]
+    """Each line with its quantities by where they are (`domain.fulfilment.lines.LineState`) and the word of its newest order."""
+    wishes: list[Plain]
+    """What somebody wants cancelled or taken back, the oldest first, with the answers."""
     findings: list[Plain]
     review: Plain | None
     orders: list[Plain]
@@ -92,10 +98,15 @@ def dossier(session: Session, prescription_id: str) -> Dossier | None:
         return session.scalars(sa.select(table).where(table.prescription_id == prescription_id).order_by(*order)).all()
 
     review = session.get(ReviewRow, prescription_id)
+    asked_for = mine(WishRow, WishRow.id)
+    order_rows = mine(OrderRow, OrderRow.attempt)
+    places = orders.whereabouts(session, {order.id: OrderStatus(order.status) for order in order_rows})
     return Dossier(
         id=row.id, hospital=row.hospital, external_id=row.external_id, status=status, owner=OWNERS[status],
         stage=STAGES[status], deadline=DEADLINES[status], waiting_for=row.waiting_for, wake_at=row.wake_at,
-        trouble=row.trouble, attempts=row.attempts, cancel_reason=row.cancel_reason, expedited=row.expedited,
+        trouble=row.trouble, attempts=row.attempts,
+        cancel_reason=next((wish.reason for wish in asked_for if (wish.kind, wish.answer) == _OPEN_CANCEL), None),
+        expedited=row.expedited,
         received_at=row.received_at, valid_until=row.valid_until, lease_owner=row.lease_owner,
         lease_until=row.lease_until, archive_key=row.archive_key, version=row.version, head_hash=row.head_hash,
         history=[picked(event, "seq", "at", "from_status", "to_status", "actor", "reason", "run_id", "hash")
@@ -103,17 +114,19 @@ def dossier(session: Session, prescription_id: str) -> Dossier | None:
         broken=broken,
         hops=[picked(hop, "run_id", "started_at", "ended_at", "from_status", "to_status", "error")
               for hop in mine(HopRow, HopRow.id)],
-        items=[picked(item, "line", "drug", "quantity", "order_id", "status") for item in mine(ItemRow, ItemRow.line)],
+        items=_items(session, row),
+        wishes=[picked(wish, "kind", "by", "reason", "wished_at", "answer", "answered_at") for wish in asked_for],
         findings=[_unmarked(finding) for finding in audits.finding_documents(session, prescription_id)],
         review=picked(review, "opened_at", "pharmacist", "claim_until", "lapses", "decision", "codes", "text",
                        "reasons", "decided_at") if review else None,
-        orders=[_order(order) for order in mine(OrderRow, OrderRow.attempt)],
-        claims=[_claim(claim) for claim in mine(ClaimRow, ClaimRow.version)],
+        orders=[_order(order, places[order.id]) for order in order_rows],
+        claims=[_claim(claim) for claim in sorted(mine(ClaimRow), key=lambda claim: (
+            [order.id for order in order_rows].index(claim.order_id), claim.version))],
         postings=postings(session, mine(PostingRow, PostingRow.id)),
         outbox=[picked(parcel, "key", "kind", "partner", "made_at", "due_at", "attempts", "last_error", "sent_at")
                 for parcel in mine(OutboxRow, OutboxRow.made_at, OutboxRow.key)],
         intents=[picked(intent, "step", "version", "partner", "request_sha256", "made_at", "run_id", "answered_at",
-                         "refusal") for intent in mine(IntentRow, IntentRow.made_at)],
+                         "refusal", "attempts", "again_at", "trouble") for intent in mine(IntentRow, IntentRow.made_at)],
         discrepancies=[discrepancy(found) for found in mine(DiscrepancyRow, DiscrepancyRow.id)],
         own_run=((drawing := drawings.drawing(session, prescription_id)) and drawing.run_id) or "",
     )
@@ -157,12 +170,27 @@ def _unmarked(document: Document) -> Plain:
     return {name: value for name, value in document.items() if name != MARK}
 
 
-def _order(order: OrderRow) -> Plain:
+_OPEN_CANCEL = (WishKind.CANCEL, WishAnswer.OPEN)
+
+
+def _items(session: Session, row: PrescriptionRow) -> list[Plain]:
+    rx = PRESCRIPTION.read(row.content)
+    placed = orders.of(session, row.id)
+    states = line_states(rx.items, placed, wishes.of(session, row.id) if row.wished else (), ended=row.status in FINAL)
+    newest = {line.line: order for order in placed for line in order.order.lines}
+    return [{"line": item.line, "drug": item.drug, "quantity": item.quantity,
+             "order_id": newest[item.line].id if item.line in newest else None,
+             "status": newest[item.line].word if item.line in newest else "open", **asdict(states[item.line])}
+            for item in rx.items]
+
+
+def _order(order: OrderRow, place: orders.Whereabouts) -> Plain:
     content = ORDER.upgraded(order.content)
     # Not its content: the digest of a six-digit pickup code gives the code away.
-    return picked(order, "id", "attempt", "chain", "store", "status", "reason", "reference", "total_fen",
-                   "patient_due_fen", "made_at", "accept_by", "fulfil_by", "handed_over_at", "ended_at",
-                   "returned_lines", "ranking") | {
+    return picked(order, "id", "attempt", "chain", "store", "reason", "reference", "total_fen",
+                   "patient_due_fen", "made_at", "accept_by", "fulfil_by", "handed_over_at", "ended_at", "ranking") | {
+        "status": place.word, "parcels": list(place.parcels), "returned": list(place.returned),
+        "returned_lines": sorted({back["line"] for back in place.returned}),
         "handover": content["handover"],
         "lines": [{name: line[name] for name in ("line", "drug", "quantity", "unit", "unit_price", "amount")}
                   for line in content["lines"]]}

@@ -13,8 +13,8 @@ from adapters.chains import wire
 from adapters.chains.ankang import translation as ankang
 from adapters.chains.baicao import translation as baicao
 from adapters.registry import manifest
+from domain.chains import ChainWord, Offers, OrderLine
 from domain.errors import InvalidPayload, Refused, Transient
-from domain.orders import Offers, OrderLine, OrderStatus
 from domain.prescription import Handover
 from infra.http import Response
 from tests.contracts.test_partners import chain_with
@@ -247,7 +247,7 @@ def test_the_package_says_what_the_prescriber_said(slug: str) -> None:
 
 def test_an_ankang_time_without_a_zone_is_refused() -> None:
     words = manifest("chains", "ankang").status_words
-    assert ankang.parse_update(json.dumps(ankang_event()).encode(), words).status is OrderStatus.ACCEPTED
+    assert ankang.parse_update(json.dumps(ankang_event()).encode(), words).status is ChainWord.ACCEPTED
     with pytest.raises(InvalidPayload):
         ankang.parse_update(json.dumps(ankang_event() | {"at": "2026-11-22T09:20:00"}).encode(), words)
 
@@ -261,7 +261,7 @@ def ankang_event() -> dict[str, Any]:
 
 async def test_a_cancel_of_a_declined_order_is_a_cancel() -> None:
     chain = chain_with("ankang", Replay(b'{"reference": "AK-1", "status": "declined"}'))
-    assert (await chain.cancel("ord_1", "patient")).status is OrderStatus.CANCELLED
+    assert (await chain.cancel("ord_1", "patient")).status is ChainWord.CANCELLED
 
 
 async def test_a_cancel_that_left_the_order_alive_is_no_cancel() -> None:

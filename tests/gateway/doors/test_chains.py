@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from fastapi.testclient import TestClient
 
-from domain.orders import OrderStatus
+from domain.chains import ChainWord
 from infra.db import orders
-from tasks.allocation import open_secrets
 from tasks.city import City
+from tasks.fulfilment.sealed import open_secrets
 from tasks.line import hop
 from tests.support.city import Clock, admit, pass_review
 from tests.support.fakes import FakeChain
@@ -36,7 +36,7 @@ class Caller:
         self.chain = chain
         self.pickup_code = open_secrets(city, self.placed)["pickup_code"]
 
-    def body(self, status: OrderStatus, **said: object) -> bytes:
+    def body(self, status: ChainWord, **said: object) -> bytes:
         return self.chain.body(self.chain.update(self.placed.id, status, at=self.city.now(), **said))  # type: ignore[arg-type]
 
     def call(self, body: bytes, nonce: str = "", **headers: str) -> tuple[int, str]:
@@ -45,11 +45,11 @@ class Caller:
         return answer.status_code, answer.json()["result"]
 
     @property
-    def status(self) -> OrderStatus:
+    def status(self) -> ChainWord:
         with self.city.db.reading() as session:
             placed = orders.get(session, self.placed.id)
         assert placed
-        return placed.status
+        return placed.word
 
 
 @pytest.fixture
@@ -58,34 +58,34 @@ def caller(city: City, client: TestClient, ordered: str) -> Caller:
 
 
 def test_a_callback_moves_its_order(caller: Caller) -> None:
-    assert caller.call(caller.body(OrderStatus.ACCEPTED)) == (200, "applied")
-    assert caller.status is OrderStatus.ACCEPTED
+    assert caller.call(caller.body(ChainWord.ACCEPTED)) == (200, "applied")
+    assert caller.status is ChainWord.ACCEPTED
 
 
 def test_the_same_event_again_is_a_repeat_and_with_other_bytes_a_conflict(caller: Caller) -> None:
-    body = caller.body(OrderStatus.ACCEPTED, event_id="ev_x")
+    body = caller.body(ChainWord.ACCEPTED, event_id="ev_x")
     assert caller.call(body) == (200, "applied")
     assert caller.call(body) == (200, "repeated")
-    assert caller.call(caller.body(OrderStatus.PREPARED, event_id="ev_x")) == (409, "conflict")
-    assert caller.status is OrderStatus.ACCEPTED
+    assert caller.call(caller.body(ChainWord.PREPARED, event_id="ev_x")) == (409, "conflict")
+    assert caller.status is ChainWord.ACCEPTED
 
 
 def test_a_bad_signature_does_not_spend_the_nonce(caller: Caller) -> None:
-    body, nonce = caller.body(OrderStatus.ACCEPTED), "nonce-that-is-long-enough"
+    body, nonce = caller.body(ChainWord.ACCEPTED), "nonce-that-is-long-enough"
 
     assert caller.call(body, nonce, **{"Sanyi-Signature": "0" * 64}) == (401, "bad_signature")
     assert caller.call(body, nonce) == (200, "applied")
-    assert caller.call(caller.body(OrderStatus.PREPARED), nonce) == (401, "nonce_used")
+    assert caller.call(caller.body(ChainWord.PREPARED), nonce) == (401, "nonce_used")
 
 
 def test_a_callback_without_signature_is_refused(caller: Caller, client: TestClient) -> None:
-    answer = client.post(f"/callbacks/{caller.chain.slug}", content=caller.body(OrderStatus.ACCEPTED))
+    answer = client.post(f"/callbacks/{caller.chain.slug}", content=caller.body(ChainWord.ACCEPTED))
 
     assert (answer.status_code, answer.json()) == (401, {"result": "bad_signature"})
 
 
 def test_a_stale_callback_is_refused(caller: Caller, clock: Clock) -> None:
-    body = caller.body(OrderStatus.ACCEPTED)
+    body = caller.body(ChainWord.ACCEPTED)
     headers = caller.chain.headers(body, clock())
     clock.advance(seconds=601)
 
@@ -93,16 +93,16 @@ def test_a_stale_callback_is_refused(caller: Caller, clock: Clock) -> None:
 
 
 def test_a_wrong_claim_secret_moves_nothing(caller: Caller) -> None:
-    assert caller.call(caller.body(OrderStatus.ACCEPTED, claim_secret="f" * 32)) == (422, "refused")
-    assert caller.status is OrderStatus.ORDERED
+    assert caller.call(caller.body(ChainWord.ACCEPTED, claim_secret="f" * 32)) == (422, "refused")
+    assert caller.status is ChainWord.ORDERED
 
 
 def test_a_handover_needs_the_pickup_code(caller: Caller) -> None:
-    caller.call(caller.body(OrderStatus.PREPARED))
+    caller.call(caller.body(ChainWord.PREPARED))
 
     wrong = "000000" if caller.pickup_code != "000000" else "111111"
-    assert caller.call(caller.body(OrderStatus.HANDED_OVER, pickup_code=wrong)) == (422, "refused")
-    assert caller.call(caller.body(OrderStatus.HANDED_OVER, pickup_code=caller.pickup_code)) == (200, "applied")
+    assert caller.call(caller.body(ChainWord.HANDED_OVER, pickup_code=wrong)) == (422, "refused")
+    assert caller.call(caller.body(ChainWord.HANDED_OVER, pickup_code=caller.pickup_code)) == (200, "applied")
 
 
 def test_what_we_do_not_understand_is_said_so(caller: Caller) -> None:

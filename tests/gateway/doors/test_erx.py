@@ -13,11 +13,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from adapters.dialects import erx
+from domain.chains import ChainWord
 from domain.errors import NeedsOperator, Transient
 from domain.events import Event
 from domain.findings import Severity
 from domain.lifecycle import Status
-from domain.orders import OrderStatus
 from infra import sm
 from infra.db import audits, history, inbox, prescriptions
 from infra.limits import Measure
@@ -536,7 +536,7 @@ def test_the_answers_follow_a_prescription_to_the_patient_and_the_fund(
     assert (review["rxChkStasCodg"], review["pharCode"], review["rxChkTime"]) == ("1", PHARMACIST, "2026-11-22")
     assert (before["rxUsedStasCodg"], before["seltdelts"]) == ("0", [])
 
-    for status in (OrderStatus.ACCEPTED, OrderStatus.PREPARED, OrderStatus.HANDED_OVER):
+    for status in (ChainWord.ACCEPTED, ChainWord.PREPARED, ChainWord.HANDED_OVER):
         line.say(rx_id, status)
     line.hop(rx_id)
     assert line.status(rx_id) is Status.SETTLED

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from domain.orders import OrderStatus
+from domain.chains import ChainWord
 from infra.db import figures, views
 from infra.db.notices import NoticeKind, close, note
 from tasks.city import City
 from tasks.line import hop
-from tasks.settlement import reconcile_day
+from tasks.settlement.reconciliation import reconcile_day
 from tests.support.city import OPERATOR_TOKEN, Clock, admit, cancel_by_hospital, pass_review, rxno, say
 
 ORIGIN = {"Origin": "http://testserver"}
@@ -30,10 +30,10 @@ def day(city: City, clock: Clock) -> list[str]:
         clock.advance(minutes=4)
         pass_review(city, rx_id)
         asyncio.run(hop(city, rx_id))
-        say(city, rx_id, OrderStatus.ACCEPTED)
-        say(city, rx_id, OrderStatus.HANDED_OVER)
+        say(city, rx_id, ChainWord.ACCEPTED)
+        say(city, rx_id, ChainWord.HANDED_OVER)
         asyncio.run(hop(city, rx_id))
-    say(city, ids[1], OrderStatus.RETURNED, reason="quality")
+    say(city, ids[1], ChainWord.RETURNED, reason="quality")
     asyncio.run(hop(city, ids[1]))
     cancel_by_hospital(city, 3)
     asyncio.run(reconcile_day(city))

@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 from jinja2 import nodes
 
+from domain.chains import ChainWord
 from domain.lifecycle import Status
-from domain.orders import OrderStatus
 from gateway.web.language import Language
 from gateway.web.render import Pages
 from infra.db import drawings, history, prescriptions
@@ -48,7 +48,7 @@ def settled(city: City, clock: Clock) -> str:
     clock.advance(minutes=2)
     pass_review(city, rx_id)
     drive(city, rx_id, run=RUN)
-    for status in (OrderStatus.ACCEPTED, OrderStatus.PREPARED, OrderStatus.HANDED_OVER):
+    for status in (ChainWord.ACCEPTED, ChainWord.PREPARED, ChainWord.HANDED_OVER):
         clock.advance(minutes=5)
         say(city, rx_id, status)
     drive(city, rx_id, run=RUN)

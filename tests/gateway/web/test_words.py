@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from domain.audit import AuditReason
+from domain.chains import ChainWord
 from domain.findings import Severity
+from domain.fulfilment.parcels import ParcelStatus
+from domain.fulfilment.returns import ReturnStatus
+from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.lifecycle import STAGES, Deadline, Money, Owner, Status
-from domain.orders import OrderStatus
 from domain.people import Capability, Role
 from domain.prescription import Approval, Channel, DrugKind, Handover, RxKind, Sex, SkinTestResult
 from domain.words import ENDINGS, Two
@@ -29,14 +32,15 @@ ROOT = Path(__file__).resolve().parents[3]
 STEPS = frozenset({"hold", "place", "cancel", "settle", "reverse"})
 """What a partner is asked to do."""
 SHOWN: dict[str, Collection[str]] = {
-    "status": set(Status), "owner": set(Owner), "stage": set(STAGES.values()), "order": {*OrderStatus, "open"},
+    "status": set(Status), "owner": set(Owner), "stage": set(STAGES.values()), "order": {*ChainWord, "open"},
     "money": set(Money), "severity": set(Severity), "decision": {"pass", "return", "reject"}, "deadline": set(Deadline),
     "route": codes.ROUTES, "title": codes_of("title"), "guardianship": codes_of("guardianship"),
     "reading": codes_of("home-reading"), "approval": set(Approval), "skin": set(SkinTestResult),
     "method": codes_of("decoction-method"), "mark": codes_of("decoction-mark"), "cancelling": codes.CANCEL_REASONS,
     "posting": {"settled", "reversed"}, "audit_reason": set(AuditReason), "ending": ENDINGS.keys(),
     "differing": views.DIFFERENCES.keys(), "role": set(Role),
-    "capability": set(Capability),
+    "capability": set(Capability), "parcel": set(ParcelStatus), "goods": set(ReturnStatus), "wish": set(WishKind),
+    "answer": set(WishAnswer),
     "code": {*Sex, *Channel, *DrugKind, *RxKind, *Handover, *STEPS, reports.REPORT, reports.SETTLED},
 }
 """Filter of the templates -> every code it may be given."""
@@ -90,12 +94,12 @@ def test_a_partner_is_called_by_its_name(pages: Pages, stored: str, words: tuple
 
 
 def test_every_kind_of_discrepancy_has_words() -> None:
-    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tasks").glob("*.py"))
+    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tasks").rglob("*.py"))
     kinds = set(re.findall(r'kind="(\w+)", subject', sources))
     assert kinds == views.DIFFERENCES.keys()
 
 
 def test_whatever_a_partner_is_asked_to_do_is_a_step_with_words() -> None:
-    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tasks").glob("*.py"))
+    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tasks").rglob("*.py"))
     named = set(re.findall(r'Effect\(\s*[\w.]+,\s*"(\w+)"', sources))
     assert named == STEPS

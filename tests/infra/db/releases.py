@@ -28,12 +28,16 @@ from adapters import registry
 from adapters.mapping import CodeMap
 from adapters.messages import Fetched, Message, Parked, Reply, Verdict
 from adapters.protocols import Hospital
+from domain.chains import ChainWord, LeftOut, Offers
 from domain.claims import Claim, Settlement
 from domain.errors import Transient
 from domain.findings import Finding, Severity
+from domain.fulfilment.orders import OrderStatus
+from domain.fulfilment.parcels import ParcelStatus
+from domain.fulfilment.returns import ReturnStatus
+from domain.fulfilment.wishes import WishAnswer
 from domain.lifecycle import Money, Status
 from domain.money import Fen
-from domain.orders import LeftOut, Offers, OrderStatus
 from domain.prescription import (
     Approval,
     Decoction,
@@ -60,7 +64,7 @@ from tasks.city import City
 from tasks.intake import receive
 from tasks.line import hop
 from tasks.reports import deliver_due
-from tasks.settlement import reconcile_day
+from tasks.settlement.reconciliation import reconcile_day
 from tests.support import factories, services
 from tests.support.city import (
     HOSPITAL,
@@ -190,14 +194,14 @@ class Town:
         self.work(rx_id)
         return rx_id
 
-    def say(self, rx_id: str, *statuses: OrderStatus, **more: object) -> None:
+    def say(self, rx_id: str, *statuses: ChainWord, **more: object) -> None:
         for status in statuses:
             say(self.city, rx_id, status, **more)
             self.work(rx_id)
 
     def settled(self, sample: str = "long_term") -> str:
         rx_id = self.at_the_pharmacy(sample)
-        self.say(rx_id, OrderStatus.ACCEPTED, OrderStatus.HANDED_OVER)
+        self.say(rx_id, ChainWord.ACCEPTED, ChainWord.HANDED_OVER)
         return rx_id
 
     def admit(self, rx: Prescription) -> str:
@@ -219,8 +223,8 @@ def fill(folder: Path, url: str) -> None:
     # The first day: what ends.
     collected = [town.settled(), town.settled("home_delivery")]
     back = [town.settled("home_delivery"), town.settled()]
-    town.say(back[0], OrderStatus.RETURNED, reason="quality", lines=(1,))
-    town.say(back[1], OrderStatus.RETURNED, reason="quality")
+    town.say(back[0], ChainWord.RETURNED, reason="quality", lines=(1,))
+    town.say(back[1], ChainWord.RETURNED, reason="quality")
     rejected, sent_back = town.in_review(), town.in_review("home_delivery")
     for rx_id, decision in ((rejected, "reject"), (sent_back, "return")):
         review.assign(city, rx_id, PHARMACIST)
@@ -236,7 +240,7 @@ def fill(folder: Path, url: str) -> None:
     town.ankang.refuse_next("out_of_stock", "hold")
     second_choice = town.settled()
     declined = town.at_the_pharmacy()
-    town.say(declined, OrderStatus.DECLINED, reason="out_of_stock")
+    town.say(declined, ChainWord.DECLINED, reason="out_of_stock")
     town.ankang.only, town.ankang.lose_next_answer = frozenset({"hold", "place"}), True
     town.payer.only, town.payer.lose_next_answer = frozenset({"settle"}), True
     town.settled()
@@ -264,10 +268,10 @@ def fill(folder: Path, url: str) -> None:
     held = town.in_review()
     review.assign(city, held, PHARMACIST)
     town.at_the_pharmacy()
-    town.say(town.at_the_pharmacy(), OrderStatus.ACCEPTED, OrderStatus.PREPARED)
+    town.say(town.at_the_pharmacy(), ChainWord.ACCEPTED, ChainWord.PREPARED)
     asyncio.run(audit_prescription(city, town.prescribe()))
     pass_review(city, town.in_review())
-    town.say(town.at_the_pharmacy("home_delivery"), OrderStatus.ACCEPTED, OrderStatus.IN_DELIVERY)
+    town.say(town.at_the_pharmacy("home_delivery"), ChainWord.ACCEPTED, ChainWord.IN_DELIVERY)
     town.settled()
     town.settled("home_delivery")
     town.payer.silent = True
@@ -285,13 +289,13 @@ def fill(folder: Path, url: str) -> None:
     town.ankang.stock, town.baicao.stock = {}, {}
     fund_is_silent = town.at_the_pharmacy()
     town.payer.silent = True
-    town.say(fund_is_silent, OrderStatus.HANDED_OVER)
+    town.say(fund_is_silent, ChainWord.HANDED_OVER)
     town.payer.silent = False
     asyncio.run(reconcile_day(city))
     town.payer.book.pop()
     asyncio.run(reconcile_day(city))  # The fund has lost a row: the day does not match.
     late_back = town.settled()
-    town.say(late_back, OrderStatus.RETURNED, reason="quality")
+    town.say(late_back, ChainWord.RETURNED, reason="quality")
     town.settled()
     cancel_by_hospital(city, 900)
     hospital = city.hospitals[HOSPITAL]
@@ -314,11 +318,11 @@ def _late_word(town: Town) -> None:
     """The pharmacy declines and hands it over all the same."""
     rx_id = town.at_the_pharmacy()
     first = next(iter(reversed(town.ankang.book)))
-    town.say(rx_id, OrderStatus.DECLINED, reason="closed")
+    town.say(rx_id, ChainWord.DECLINED, reason="closed")
     cancel_by_hospital(town.city, town.number)
     town.work(rx_id)
     assert town.ankang.book[first]
-    say(town.city, rx_id, OrderStatus.HANDED_OVER)
+    say(town.city, rx_id, ChainWord.HANDED_OVER)
 
 
 def _left_out(town: Town) -> None:
@@ -388,7 +392,9 @@ def _complete(url: str) -> None:
     with engine.connect() as connection:
         empty = [table.name for table in Base.metadata.sorted_tables
                  if not connection.scalar(sa.select(sa.func.count()).select_from(table))]
-        for column, enum in (("prescription.status", Status), ("pharmacy_order.status", OrderStatus), ("claim.status", Money)):
+        for column, enum in (("prescription.status", Status), ("pharmacy_order.status", OrderStatus),
+                             ("claim.status", Money), ("parcel.status", ParcelStatus), ("goods_return.status", ReturnStatus),
+                             ("wish.answer", WishAnswer)):
             table, _, name = column.partition(".")
             there = set(connection.scalars(sa.text(f"SELECT DISTINCT {name} FROM {table}")))
             empty += [f"{column} {value}" for value in enum if value not in there]

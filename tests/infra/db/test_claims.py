@@ -1,12 +1,14 @@
 """Money: claims go forward, the ledger balances, a day is what the fund says it is."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
 
 from domain.claims import DayTotals, Reversal, differences
 from domain.errors import StaleStatus
+from domain.fulfilment.portions import Portion
 from domain.ledger import templates
 from domain.lifecycle import MONEY_TRANSITIONS, Money
 from domain.money import Fen
@@ -20,6 +22,7 @@ from tests.support.records import (
     claim,
     make_claim,
     make_order,
+    newest_claim,
     reference,
     split,
 )
@@ -37,24 +40,21 @@ def settle(db: Database, rx_id: str, number: str = "C1", *, version: int = 1, to
     with db.transaction() as session:
         made = make_claim(session, rx_id, number, version=version, total=total, insutype=insutype)
         settlement = split(total, fund, number=f"S{number}", day=day, account=100)
-        claims.settled(session, rx_id, version, settlement)
+        claims.settled(session, newest_claim(session, rx_id), settlement)
         ledger.post(session, templates.settled(rx_id, "ankang", made.insutype, settlement), at=NOW, day=day)
 
 
 def reverse(db: Database, rx_id: str, day: date = DAY) -> None:
     with db.transaction() as session:
-        claimed = claims.newest(session, rx_id)
-        assert claimed is not None
+        claimed = newest_claim(session, rx_id)
         assert claimed.settled is not None
-        claims.reversed_(session, rx_id, claimed.version, Reversal(f"R{claimed.claim.reference}", day))
+        claims.reversed_(session, claimed, Reversal(f"R{claimed.claim.reference}", day))
         ledger.post(session, templates.reversed_(rx_id, "ankang", claimed.claim.insutype, claimed.settled), at=NOW, day=day)
 
 
 def status(db: Database, rx_id: str) -> Money:
     with db.reading() as session:
-        claimed = claims.newest(session, rx_id)
-    assert claimed is not None
-    return claimed.status
+        return newest_claim(session, rx_id).status
 
 
 def totals(db: Database, day: date) -> list[tuple[str, int, int, int, int]]:
@@ -75,10 +75,10 @@ def test_a_claim_comes_back_as_it_was_made_without_the_person(db: Database, rx_i
     with db.transaction() as session:
         made = make_claim(session, rx_id, "C1")
     with db.reading() as session:
-        claimed = claims.newest(session, rx_id)
+        claimed = newest_claim(session, rx_id)
         stored = session.scalars(sa.select(ClaimRow.content)).one()
-    assert claimed is not None
-    assert (claimed.claim, claimed.version, claimed.status, claimed.lines) == (made, 1, Money.PRE_SETTLED, (1,))
+    assert (claimed.claim, claimed.version, claimed.status, claimed.portions) == (
+        made, 1, Money.PRE_SETTLED, (Portion(1, Decimal(10)),))
     assert (stored["psn_no"], stored["identity"]["id_number"]) == ("", "")
 
 
@@ -92,11 +92,11 @@ def test_a_claim_goes_where_the_table_says_and_nowhere_else(db: Database, rx_id:
     def move() -> None:
         with db.transaction() as session:
             if to is Money.PRE_SETTLED:
-                claims.pre_settled(session, rx_id, 1, split(2000, 1200))
+                claims.pre_settled(session, newest_claim(session, rx_id), split(2000, 1200))
             elif to is Money.SETTLED:
-                claims.settled(session, rx_id, 1, split(2000, 1200, number="S", day=DAY))
+                claims.settled(session, newest_claim(session, rx_id), split(2000, 1200, number="S", day=DAY))
             else:
-                claims.reversed_(session, rx_id, 1, Reversal("R", DAY))
+                claims.reversed_(session, newest_claim(session, rx_id), Reversal("R", DAY))
 
     if to in MONEY_TRANSITIONS[start]:
         move()
@@ -111,9 +111,8 @@ def test_the_newest_version_counts(db: Database, rx_id: str) -> None:
     settle(db, rx_id, "C1")
     settle(db, rx_id, "C2", version=2)
     with db.reading() as session:
-        claimed = claims.newest(session, rx_id)
-        assert claims.newest(session, "rx_another") is None
-    assert claimed is not None
+        claimed = newest_claim(session, rx_id)
+        assert claims.newest(session, "ord_another") is None
     assert (claimed.version, claimed.claim.reference) == (2, "C2")
 
 
@@ -132,12 +131,11 @@ def test_a_taken_reference_moves_on_to_the_next(db: Database, rx_id: str) -> Non
 def test_a_reversals_reference_is_taken_as_well_and_stays_the_same(db: Database, rx_id: str) -> None:
     settle(db, rx_id)
     with db.transaction() as session:
-        claimed = claims.newest(session, rx_id)
-        assert claimed is not None
+        claimed = newest_claim(session, rx_id)
         first = claims.intend_reversal(session, claimed, reference, NOW)
         assert claims.intend_reversal(session, claimed, reference, NOW + timedelta(hours=1)) == first
         assert claims.free_reference(session, lambda at, sequence: reference(at, (sequence % 2)), NOW, "k") != first
-        key = f"{rx_id}:1:reversal"
+        key = f"{claimed.order_id}:1:reversal"
         assert claims.free_reference(session, reference, NOW, key) != first
 
 
@@ -160,9 +158,8 @@ def test_a_refused_claim_gets_another_reference(db: Database, rx_id: str) -> Non
         make_claim(session, rx_id, "C1")
         claims.renew_reference(session, rx_id, "C1", reference, NOW)
     with db.reading() as session:
-        claimed = claims.newest(session, rx_id)
+        claimed = newest_claim(session, rx_id)
         row = session.scalars(sa.select(ClaimRow)).one()
-    assert claimed is not None
     assert claimed.claim.reference == row.reference != "C1"
 
 
@@ -205,8 +202,7 @@ def test_a_day_that_matches_reconciles_its_own_claims_only(db: Database) -> None
     assert reconcile(db, NEXT) == sorted([tomorrow, back])
     assert status(db, back) is Money.RECONCILED
     with db.reading() as session:
-        claimed = claims.newest(session, back)
-    assert claimed is not None
+        claimed = newest_claim(session, back)
     assert claimed.reversed, "a reconciled reversal is still a reversal"
 
 

@@ -5,7 +5,7 @@ import pytest
 from domain.errors import NeedsOperator
 from infra.db import Database, effects, history, prescriptions
 from infra.db.effects import Effect, Intent
-from tests.support.records import MINUTE, NOW, admitted
+from tests.support.records import MINUTE, NOW, admitted, is_open
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_an_unanswered_intent_is_an_unknown_outcome_after_a_while_unless_a_next_
         history.wait(session, head, until=None, waiting_for="nobody")
     with db.reading() as session:
         assert effects.open_intents(session, NOW) == []
-        assert effects.is_open(session, hold)
+        assert is_open(session, hold)
     assert unknown(db) == [hold.prescription_id]
     answer(db, hold, "closed")
     assert unknown(db) == []
@@ -80,9 +80,46 @@ def test_the_end_of_an_order_answers_its_own_effects_only(db: Database, hold: Ef
     answer(db, answer_known)
     with db.transaction() as session:
         effects.overtaken(session, rx_id, "ord_1_1", step="cancel", at=NOW)
-        assert not effects.is_open(session, cancel)
-        assert effects.is_open(session, place)
+        assert not is_open(session, cancel)
+        assert is_open(session, place)
         effects.overtaken(session, rx_id, "ord_1_1", at=NOW)
-        assert not effects.is_open(session, place)
-        assert all(effects.is_open(session, effect) for effect in others)
+        assert not is_open(session, place)
+        assert all(is_open(session, effect) for effect in others)
     assert intend(db, answer_known).answer == {"value": 1}
+
+
+def test_back_off_is_the_effects_own_and_ends_with_an_answer(db: Database, hold: Effect) -> None:
+    other = Effect(hold.prescription_id, "hold", "ord_1_2")
+    for effect in (hold, other):
+        intend(db, effect)
+    for attempt in (1, 2):
+        with db.transaction() as session:
+            effects.failed(session, hold, again_at=NOW + attempt * MINUTE, trouble="Transient:timeout")
+    with db.reading() as session:
+        unfinished = effects.unfinished(session, hold.prescription_id)
+        assert {it.effect.version: (it.attempts, it.again_at, it.trouble) for it in unfinished} == {
+            "ord_1_1": (2, NOW + 2 * MINUTE, "Transient:timeout"), "ord_1_2": (0, None, "")}
+        assert effects.attempts(session, Effect(hold.prescription_id, "place", "ord_1_1")) is None
+    answer(db, hold)
+    with db.reading() as session:
+        assert [it.effect for it in effects.unfinished(session, hold.prescription_id)] == [other]
+        assert effects.attempts(session, hold) == 0
+
+
+def test_a_person_has_what_failed_tried_at_once(db: Database, hold: Effect) -> None:
+    intend(db, hold)
+    with db.transaction() as session:
+        effects.failed(session, hold, again_at=NOW + MINUTE, trouble="Transient:timeout")
+        effects.hurry(session, hold.prescription_id)
+    with db.reading() as session:
+        (unfinished,) = effects.unfinished(session, hold.prescription_id)
+    assert (unfinished.again_at, unfinished.attempts) == (None, 0)
+
+
+def test_a_withdrawal_that_was_refused_counts_for_what_comes_next(db: Database, hold: Effect) -> None:
+    cancel = Effect(hold.prescription_id, "cancel", "ord_1_1:no_answer")
+    for effect in (hold, cancel):
+        intend(db, effect)
+        answer(db, effect, "too_late")
+    with db.reading() as session:
+        assert [(it.effect, it.refused) for it in effects.unfinished(session, hold.prescription_id)] == [(cancel, True)]

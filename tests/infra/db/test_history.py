@@ -94,14 +94,13 @@ def test_a_wait_is_refused_when_something_happened_meanwhile(db: Database) -> No
     assert (loaded.wake_at, loaded.waiting_for, loaded.head) == (NOW + MINUTE, "something", now)
 
 
-def test_a_cancel_is_kept_until_somebody_says_otherwise(db: Database) -> None:
+def test_a_wait_keeps_the_trouble_of_what_is_tried_again(db: Database) -> None:
     head = admitted(db)
-    for given, kept in (({"cancel_reason": "patient"}, "patient"), ({}, "patient"), ({"keep_cancel": False}, None)):
-        with db.transaction() as session:
-            head = history.append(session, head, actor="platform", event=Event.QUEUED, at=NOW, wake_at=None,
-                                  **given)  # type: ignore[arg-type]
-        with db.reading() as session:
-            assert prescriptions.load(session, head.id).cancel_reason == kept
+    with db.transaction() as session:
+        history.wait(session, head, until=NOW + MINUTE, waiting_for="retry", attempts=3, trouble="Transient:timeout")
+    with db.reading() as session:
+        row = session.get_one(PrescriptionRow, head.id)
+        assert (row.attempts, row.trouble) == (3, "Transient:timeout")
 
 
 # --- tampering ---

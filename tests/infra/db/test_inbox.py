@@ -34,11 +34,10 @@ def test_keys_of_different_sources_are_different(db: Database) -> None:
 def test_the_rest_of_a_transaction_survives_a_lost_race_for_a_key(db: Database) -> None:
     remember(db)
     with db.transaction() as session:
-        inbox.wish_to_cancel(session, "a", "RX1", "patient", NOW)
+        assert inbox.spend_nonce(session, "ankang", "n", NOW)
         assert not inbox.remember(session, source="hospital:a", event_id="M1", sha256="s", archive_key="k", at=NOW,
                                   prescription_id=None, answer_status=201, answer=b"late")
-    with db.reading() as session:
-        assert inbox.cancel_wished(session, "a", "RX1") == "patient"
+    assert not spend(db)
 
 
 def test_of_many_who_receive_one_message_at_once_one_stores_it(db: Database) -> None:
@@ -61,12 +60,3 @@ def test_a_nonce_is_kept_as_long_as_its_callback_could_be_replayed(db: Database)
     for later, forgotten in ((timedelta(minutes=20), 0), (timedelta(minutes=60), 0), (timedelta(minutes=61), 1)):
         with db.transaction() as session:
             assert inbox.forget_nonces(session, NOW + later) == forgotten
-
-
-def test_the_first_reason_to_cancel_counts(db: Database) -> None:
-    for reason in ("patient", "duplicate"):
-        with db.transaction() as session:
-            inbox.wish_to_cancel(session, "a", "RX1", reason, NOW)
-    with db.reading() as session:
-        assert inbox.cancel_wished(session, "a", "RX1") == "patient"
-        assert inbox.cancel_wished(session, "a", "RX2") is None

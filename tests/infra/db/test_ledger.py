@@ -14,7 +14,7 @@ from domain.ledger.transfers import BusinessEvent, Posting, Transfer
 from domain.money import Fen
 from infra.db import Database, Session, claims, ledger
 from infra.db.rows import EntryRow, PostingRow, TransferRow
-from tests.support.records import DAY, NOW, admitted, at_once, make_claim, split
+from tests.support.records import DAY, NOW, admitted, at_once, make_claim, newest_claim, split
 
 NEXT = DAY + timedelta(days=1)
 
@@ -95,7 +95,7 @@ def test_of_two_who_record_one_settlement_at_once_one_posts(db: Database, rx_id:
 
     def record() -> None:
         with db.transaction() as session:
-            claims.settled(session, rx_id, 1, settlement)
+            claims.settled(session, newest_claim(session, rx_id), settlement)
             ledger.post(session, templates.settled(rx_id, "ankang", "310", settlement), at=NOW, day=DAY)
 
     outcomes = at_once(record, record, record)
@@ -109,7 +109,7 @@ def test_of_two_who_record_one_settlement_at_once_one_posts(db: Database, rx_id:
 
 def _settled_claim(session: Session, rx_id: str, number: str, settlement: Settlement, version: int = 1) -> None:
     make_claim(session, rx_id, number, version=version, total=settlement.total)
-    claims.settled(session, rx_id, version, settlement)
+    claims.settled(session, newest_claim(session, rx_id), settlement)
 
 
 def _family(number: str, parts: Sequence[int], day: date = DAY) -> Settlement:

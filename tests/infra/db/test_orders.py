@@ -1,4 +1,4 @@
-"""An order goes forward only, and its items with it."""
+"""An order goes forward only, and its parcel and its returns with it."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -6,16 +6,20 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 
+from domain.chains import ChainWord as O
 from domain.errors import StaleStatus
 from domain.events import Event
-from domain.lifecycle import ORDER_TRANSITIONS, Status
-from domain.orders import OrderStatus as O
+from domain.fulfilment.orders import OrderStatus, Placed
+from domain.fulfilment.parcels import ParcelStatus
+from domain.fulfilment.portions import by_line
+from domain.fulfilment.returns import ReturnStatus
+from domain.lifecycle import Status
 from domain.prescription import PatientFacts, Sex
 from infra.db import Database, Session, effects, history, orders
 from infra.db.effects import Effect
-from infra.db.rows import ItemRow, OrderRow
+from infra.db.rows import OrderRow
 from tests.support.factories import item
-from tests.support.records import MINUTE, NOW, admitted, at_once, make_order, order
+from tests.support.records import MINUTE, NOW, admitted, at_once, is_open, make_order, order
 
 DAY = timedelta(days=1)
 
@@ -37,20 +41,19 @@ def advance(db: Database, ord_id: str, to: O, *returned: int, reason: str = "") 
         return orders.advance(session, seen(session, ord_id), to, at=NOW + MINUTE, reason=reason, returned=returned)
 
 
-def seen(session: Session, ord_id: str) -> orders.Placed:
+def seen(session: Session, ord_id: str) -> Placed:
     placed = orders.get(session, ord_id)
     assert placed is not None
     return placed
 
 
-def now(db: Database, ord_id: str) -> orders.Placed:
+def now(db: Database, ord_id: str) -> Placed:
     with db.reading() as session:
         return seen(session, ord_id)
 
 
-def items(db: Database) -> list[tuple[str | None, str]]:
-    with db.reading() as session:
-        return [(row.order_id, row.status) for row in session.scalars(sa.select(ItemRow).order_by(ItemRow.line))]
+def lines_kept(db: Database, ord_id: str) -> tuple[int, ...]:
+    return tuple(by_line(now(db, ord_id).kept))
 
 
 def test_an_order_is_kept_without_its_secrets(db: Database) -> None:
@@ -62,41 +65,72 @@ def test_an_order_is_kept_without_its_secrets(db: Database) -> None:
     placed = now(db, whole.id)
     assert placed == made
     assert placed.order == order(head.id)
-    assert (placed.status, placed.sealed, placed.attempt) == (O.HELD, b"sealed", 1)
+    assert (placed.status, placed.sealed, placed.attempt) == (OrderStatus.HELD, b"sealed", 1)
 
 
 @pytest.mark.parametrize("start", list(O))
-def test_an_order_goes_where_the_table_says_and_nowhere_else(db: Database, ord_id: str, start: O) -> None:
-    for to in O:
-        with db.transaction() as session:
-            session.execute(sa.update(OrderRow).values(status=start, returned_lines=[]))
-        moved = advance(db, ord_id, to, *([1] if to is O.RETURNED else []))
-        assert moved is (to in ORDER_TRANSITIONS[start]), to
-        assert now(db, ord_id).status is (to if moved else start)
+@pytest.mark.parametrize("to", list(O))
+def test_an_order_is_stored_as_far_as_its_chain_has_said(db: Database, ord_id: str, start: O, to: O) -> None:
+    """What a word changes is decided in `domain.fulfilment.orders`, and tested there."""
+    for word in (O.HANDED_OVER, O.RETURNED) if start is O.RETURNED else (start,):
+        advance(db, ord_id, word, *([1] if word is O.RETURNED else []))
+    before = now(db, ord_id)
+    assert before.word is start
+    moved = advance(db, ord_id, to, *([2] if to is O.RETURNED else []))
+    assert (now(db, ord_id) != before) is moved
+    assert now(db, ord_id).word is (to if moved else start)
 
 
-def test_items_go_with_their_order(db: Database, ord_id: str) -> None:
-    assert items(db) == [(ord_id, "held")] * 2
+def test_a_parcel_exists_from_the_first_word_about_it_on(db: Database, ord_id: str) -> None:
     advance(db, ord_id, O.ACCEPTED)
-    assert items(db) == [(ord_id, "accepted")] * 2
+    assert now(db, ord_id).parcels == ()
+    seen_as = []
+    for word in (O.PREPARED, O.IN_DELIVERY, O.HANDED_OVER):
+        advance(db, ord_id, word)
+        (parcel,) = now(db, ord_id).parcels
+        seen_as.append((now(db, ord_id).status, parcel.status, parcel.portions, parcel.handed_over_at))
+    portions = now(db, ord_id).portions
+    assert seen_as == [
+        (OrderStatus.PREPARED, ParcelStatus.PACKED, portions, None),
+        (OrderStatus.PREPARED, ParcelStatus.ON_THE_WAY, portions, None),
+        (OrderStatus.COMPLETED, ParcelStatus.HANDED_OVER, portions, NOW + MINUTE)]
 
 
 def test_returns_add_up_and_a_repeated_one_changes_nothing(db: Database, ord_id: str) -> None:
     advance(db, ord_id, O.HANDED_OVER)
     assert now(db, ord_id).handed_over_at == NOW + MINUTE
-    assert now(db, ord_id).kept_lines == (1, 2)
-    assert advance(db, ord_id, O.RETURNED, 2)
-    assert (now(db, ord_id).kept_lines, items(db)) == ((1,), [(ord_id, "handed_over"), (ord_id, "returned")])
+    assert lines_kept(db, ord_id) == (1, 2)
+    assert advance(db, ord_id, O.RETURNED, 2, reason="quality")
+    assert lines_kept(db, ord_id) == (1,)
     assert not advance(db, ord_id, O.RETURNED, 2)
     assert not advance(db, ord_id, O.RETURNED, 7), "a line the order does not have"
-    assert advance(db, ord_id, O.RETURNED, 1)
-    assert (now(db, ord_id).kept_lines, items(db)) == ((), [(ord_id, "returned")] * 2)
+    assert advance(db, ord_id, O.RETURNED, 1, 2)
+    assert lines_kept(db, ord_id) == ()
+    assert [(back.number, tuple(by_line(back.portions)), back.reason, back.status) for back in now(db, ord_id).returns] == [
+        (1, (2,), "quality", ReturnStatus.BROUGHT_BACK), (2, (1,), "", ReturnStatus.BROUGHT_BACK)]
+
+
+def test_what_came_back_is_refunded_once_the_claim_leaves_it_out(db: Database, ord_id: str) -> None:
+    advance(db, ord_id, O.HANDED_OVER)
+    advance(db, ord_id, O.RETURNED, 2)
+    with db.transaction() as session:
+        orders.refunded(session, seen(session, ord_id), NOW)
+    advance(db, ord_id, O.RETURNED, 1)
+    assert [back.status for back in now(db, ord_id).returns] == [ReturnStatus.REFUNDED, ReturnStatus.BROUGHT_BACK]
 
 
 def test_a_return_without_lines_takes_nothing_back(db: Database, ord_id: str) -> None:
     advance(db, ord_id, O.HANDED_OVER)
     assert not advance(db, ord_id, O.RETURNED)
-    assert now(db, ord_id).kept_lines == (1, 2)
+    assert lines_kept(db, ord_id) == (1, 2)
+
+
+def test_two_returns_at_once_are_both_kept_or_one_is_told_to_look_again(db: Database, ord_id: str) -> None:
+    advance(db, ord_id, O.HANDED_OVER)
+    outcomes = at_once(lambda: advance(db, ord_id, O.RETURNED, 1), lambda: advance(db, ord_id, O.RETURNED, 2))
+    refused = sum(isinstance(outcome, StaleStatus) for outcome in outcomes)
+    assert outcomes.count(True) + refused == 2
+    assert len(lines_kept(db, ord_id)) == refused
 
 
 def test_an_end_without_medicine_has_a_time_and_a_reason(db: Database, ord_id: str) -> None:
@@ -116,7 +150,7 @@ def test_the_end_of_an_order_answers_what_we_did_not_hear(
             effects.intend(session, effect, partner="ankang", request_sha256="x", at=NOW)
     advance(db, ord_id, to)
     with db.reading() as session:
-        assert {step for step, effect in asked.items() if effects.is_open(session, effect)} == still_open
+        assert {step for step, effect in asked.items() if is_open(session, effect)} == still_open
 
 
 def test_two_words_at_once_end_in_one_status_and_no_step_is_lost(db: Database, ord_id: str) -> None:
@@ -124,7 +158,7 @@ def test_two_words_at_once_end_in_one_status_and_no_step_is_lost(db: Database, o
     # The other one came later and found no step forward, or came at the same time and must look again.
     assert sum(one is True for one in found) == 1
     assert all(one is True or one is False or isinstance(one, StaleStatus) for one in found), found
-    assert now(db, ord_id).status is (O.CANCELLED if found[0] is True else O.HANDED_OVER)
+    assert now(db, ord_id).word is (O.CANCELLED if found[0] is True else O.HANDED_OVER)
 
 
 def test_a_word_that_was_decided_on_an_older_status_is_stale(postgres_db: Database) -> None:
@@ -145,7 +179,7 @@ def test_terms_are_kept_even_if_the_chain_has_said_more_by_then(db: Database, or
     with db.transaction() as session:
         moved = orders.advance(session, seen(session, ord_id), O.ORDERED, at=NOW, terms=terms)
     placed = now(db, ord_id)
-    assert (moved, placed.status) == ((False, O.ACCEPTED) if already else (True, O.ORDERED))
+    assert (moved, placed.word) == ((False, O.ACCEPTED) if already else (True, O.ORDERED))
     assert (placed.order.patient_due, placed.accept_by, placed.fulfil_by) == (2000, NOW, NOW + MINUTE)
 
 
@@ -201,7 +235,7 @@ def test_a_hold_of_a_prescription_that_is_over_is_an_orphan(db: Database, ord_id
 
 def handed_over(db: Database, number: int, drug: str, *, at: datetime, person: str = "p_1", lines: int = 1) -> str:
     """Prescription `RX<number>` of a person, of that drug on each line, handed over then."""
-    head = admitted(db, number, items=tuple(item(drug, line) for line in range(1, lines + 1)),
+    head = admitted(db, number, items=tuple(item(drug, line, quantity=Decimal(10)) for line in range(1, lines + 1)),
                     patient=PatientFacts(person, Sex.MALE, 744))
     with db.transaction() as session:
         ord_id = make_order(session, head.id, lines=lines, at=at)

@@ -12,7 +12,7 @@ from infra.db.rows import NonceRow, PrescriptionRow, ReviewRow
 from tests.support.records import NOW, admitted
 
 _ROW = table(PrescriptionRow).c
-STATEMENT = sa.select(_ROW.id, _ROW.status, _ROW.content, _ROW.patient_sealed, _ROW.wake_at, _ROW.expedited, _ROW.cancel_reason,
+STATEMENT = sa.select(_ROW.id, _ROW.status, _ROW.content, _ROW.patient_sealed, _ROW.wake_at, _ROW.expedited, _ROW.drawn,
                       (_ROW.version + 1).label("next"), sa.func.count().over()).where(
     _ROW.id == sa.bindparam("id"), _ROW.wake_at <= sa.bindparam("at")).limit(5)
 COMPILED = Precompiled(STATEMENT)

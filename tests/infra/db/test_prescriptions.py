@@ -6,9 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from domain.events import Event
+from domain.fulfilment.wishes import WishKind
 from domain.lifecycle import Status
 from domain.prescription import RxKind
-from infra.db import Database, history, prescriptions
+from infra.db import Database, history, prescriptions, wishes
 from infra.db.rows import PrescriptionRow
 from tests.support.records import MINUTE, NOW, admit, admitted, at_once
 
@@ -95,8 +96,8 @@ def test_a_cancel_goes_before_the_flood_and_so_does_what_failed_but_they_get_hal
     flood = [admitted(db, n, at=NOW - MINUTE, hospital="flood").id for n in range(1, 11)]
     cancelled, failed = admitted(db, 21), admitted(db, 22)
     with db.transaction() as session:
-        history.append(session, cancelled, actor="hospital", event=Event.QUEUED, at=NOW, wake_at=NOW,
-                       cancel_reason="patient")
+        wishes.make(session, "jinan_first", "RX0021", prescription_id=cancelled.id, kind=WishKind.CANCEL, by="hospital:jinan_first",
+                    reason="patient", at=NOW)
         history.append(session, failed, actor="platform", event=Event.QUEUED, at=NOW, wake_at=NOW, attempts=1)
     assert take(db, limit=4)[:2] == [cancelled.id, failed.id]
     assert take(db, limit=4) == flood[2:6]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from domain.chains import ChainWord, Receipt
 from domain.errors import NeedsOperator
-from domain.orders import OrderStatus, Receipt
 from infra.db import Database, audits, prescriptions
 from infra.db.rows import AuditRunRow, PrescriptionRow
 from infra.db.stored import FINDING, KINDS, MARK, RECEIPT, Stored
@@ -58,7 +58,7 @@ class LaterReceipt:
     """What `Receipt` might become: its reference has another name, and it says who spoke."""
 
     chain_reference: str
-    status: OrderStatus
+    status: ChainWord
     by: str
 
 
@@ -73,7 +73,7 @@ def test_a_changed_type_without_a_new_version_is_told_what_to_do() -> None:
 
 def test_documents_of_older_versions_are_upgraded_step_by_step() -> None:
     later = Stored("receipt", LaterReceipt, _renamed, lambda document: {**document, "by": f"{document['by']}!"})
-    read = LaterReceipt("R1", OrderStatus.HELD, "chain!")
+    read = LaterReceipt("R1", ChainWord.HELD, "chain!")
     assert later.version == 3
     assert later.read({"reference": "R1", "status": "held"}) == read
     assert later.read({MARK: 1, "reference": "R1", "status": "held"}) == read
@@ -94,7 +94,7 @@ def test_upgrading_changes_no_document() -> None:
     document = {"reference": "R1", "status": "held"}
     Stored("receipt", LaterReceipt, _renamed).read(document)
     assert document == {"reference": "R1", "status": "held"}
-    assert RECEIPT.read(document) == Receipt("R1", OrderStatus.HELD)
+    assert RECEIPT.read(document) == Receipt("R1", ChainWord.HELD)
 
 
 def test_a_prescription_of_a_newer_release_is_not_worked_on(db: Database) -> None:

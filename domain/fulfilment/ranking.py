@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
+from domain.chains import OrderLine, Quote
 from domain.money import Fen, line_amount, yuan
-from domain.orders import OrderLine, Quote
 from domain.policy import CityPolicy
 
 WEIGHTS: dict[str, Decimal] = {

@@ -13,18 +13,19 @@ from datetime import datetime
 
 from adapters.messages import Reply
 from adapters.protocols import WritesUpdates
+from domain.chains import ChainWord, OrderUpdate
 from domain.errors import InvalidPayload, StaleStatus
 from domain.events import Event, Wait
-from domain.lifecycle import ALIVE, FINAL, GONE
-from domain.orders import OrderStatus, OrderUpdate
+from domain.fulfilment.orders import ALIVE, GONE, MEANINGS
+from domain.lifecycle import FINAL
 from domain.privacy import shown
 from domain.words import CAUSES
 from infra.db import Session, history, inbox, orders, prescriptions
 from infra.db.discrepancies import disagree
 from infra.db.prescriptions import Loaded
 from infra.log import get_logger
-from tasks.allocation import open_secrets
 from tasks.city import City
+from tasks.fulfilment.sealed import open_secrets
 
 log = get_logger(__name__)
 
@@ -60,8 +61,8 @@ def receive(city: City, chain: str, writer: WritesUpdates, raw: bytes, admit: Ad
 def accept(city: City, chain: str, update: OrderUpdate, evidence: Evidence, admit: Admit = lambda session: None) -> Reply:
     """Do what a chain's word about an order means, once for each event id, and remember the answer.
 
-    The status of the answer says who must act: below 300 it is done, or was done before; from 400 on the chain must correct it;
-    from 500 on nothing is remembered, and the chain says it again later.
+    The status of the answer says who must act. Below 300 it is done, or was done before. From 400 on the chain must correct it.
+    From 500 on nothing is remembered, and the chain sends it again.
     """
     source = f"chain:{chain}"
     for _ in range(3):
@@ -69,9 +70,8 @@ def accept(city: City, chain: str, update: OrderUpdate, evidence: Evidence, admi
             with city.db.transaction("update.received") as session:
                 if turned_away := admit(session):
                     return turned_away
-                heard = inbox.heard(session, source, update.event_id)
-                if heard:
-                    return reply(200, "repeated") if heard.sha256 == evidence.sha256 else reply(409, "conflict")
+                if earlier := inbox.heard(session, source, update.event_id):
+                    return reply(200, "repeated") if earlier.sha256 == evidence.sha256 else reply(409, "conflict")
                 answer, rx_id = _apply(city, session, chain, update)
                 if answer.status >= 500:
                     return answer  # Not remembered: it is sent again (contract 2.1).
@@ -95,31 +95,31 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
     secret = open_secrets(city, placed)
     if not hmac.compare_digest(secret["claim_secret"], update.claim_secret):
         return reply(422, "refused", "not this order's claim secret"), rx_id
-    if (update.status is OrderStatus.HANDED_OVER and secret["pickup_code"]
+    if (update.status is ChainWord.HANDED_OVER and secret["pickup_code"]
             and not hmac.compare_digest(secret["pickup_code"], update.pickup_code)):
         return reply(422, "refused", "wrong pickup code"), rx_id
-    if update.status is OrderStatus.RETURNED and placed.status in ALIVE:
+    if update.status is ChainWord.RETURNED and placed.status in ALIVE:
         # The return has overtaken the handover. If it were ignored, the fund would pay for what came back.
         return reply(503, "early"), rx_id
     if set(update.lines) - {line.line for line in placed.order.lines}:
         return reply(422, "refused", "a line this order does not have"), rx_id
-    if update.status is OrderStatus.RETURNED and not update.lines:
+    if update.status is ChainWord.RETURNED and not update.lines:
         return reply(422, "refused", "a return that names no line"), rx_id
     loaded = prescriptions.load(session, rx_id)
-    if update.status is OrderStatus.RETURNED:
+    if update.status is ChainWord.RETURNED:
         # Lines that another return brought back since the order was read would be forgotten: the order is read again under the
         # head that the write below compares itself with.
         placed = orders.get(session, update.order_id) or placed
     # A chain's free text may name a person. It stays in the archive with the raw update.
     reason = update.reason if update.reason in CAUSES or not update.reason else "other"
     event_id = shown(update.event_id)
-    if placed.status in GONE and update.status in (OrderStatus.HANDED_OVER, OrderStatus.RETURNED):
+    if placed.status in GONE and update.status in (ChainWord.HANDED_OVER, ChainWord.RETURNED):
         # The order was cancelled or declined, but the chain reports a handover. A person has to look; no status changes.
-        disagree(session, kind="late_word_from_chain", subject=event_id, expected=placed.status,
+        disagree(session, kind="late_word_from_chain", subject=event_id, expected=placed.word,
                  actual=update.status, at=city.now(), prescription_id=rx_id)
         history.append(session, loaded.head, actor=f"chain:{chain}", event=Event.WORD_AFTER_ORDER,
                        at=city.now(), wake_at=loaded.wake_at, waiting_for=loaded.waiting_for,
-                       detail={"order": placed.id, "event": event_id, "status": update.status, "order_was": placed.status})
+                       detail={"order": placed.id, "event": event_id, "status": update.status, "order_was": placed.word})
         return reply(200, "applied"), rx_id
     if not orders.advance(session, placed, update.status, at=city.now(), reason=reason,
                           returned=update.lines):
@@ -140,14 +140,14 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
 
 def _due(city: City, loaded: Loaded, update: OrderUpdate) -> datetime | None:
     """When the prescription is looked at next: at once after the first yes and after an end; on the way nothing is owed."""
-    if update.status in (OrderStatus.PREPARED, OrderStatus.IN_DELIVERY):
+    if update.status in (ChainWord.PREPARED, ChainWord.IN_DELIVERY):
         return loaded.wake_at or city.now()
     return city.now()
 
 
 def _awaited(loaded: Loaded, update: OrderUpdate) -> str:
     """What is waited for now: a pharmacy that has answered is not overdue; a patient without the medicine still is."""
-    ended = loaded.waiting_for == Wait.RECEIPT_OVERDUE and update.status not in ALIVE
+    ended = loaded.waiting_for == Wait.RECEIPT_OVERDUE and MEANINGS[update.status].order not in ALIVE
     return Wait.RECEIPT if ended or loaded.waiting_for == Wait.ACCEPTANCE_OVERDUE else loaded.waiting_for
 
 

@@ -1,10 +1,11 @@
 """The ends a prescription comes to without medicine: written once, reported once."""
 
 from domain.events import Event
+from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.lifecycle import Status
 from domain.prescription import Prescription
 from domain.words import Two, happening
-from infra.db import Session, history
+from infra.db import Session, history, wishes
 from infra.db.history import Head
 from infra.db.prescriptions import Loaded
 from tasks import reports
@@ -21,7 +22,7 @@ def send_back(city: City, loaded: Loaded) -> Head:
     """The fund does not insure the person: its hospital has the next word, nobody waits (B-44)."""
     with city.db.transaction("prescription.sent_back") as session:
         head = history.append(session, loaded.head, to=Status.RETURNED, actor="platform", event=Event.NOT_INSURED,
-                              at=city.now(), wake_at=None, keep_cancel=False)
+                              at=city.now(), wake_at=None)
         tell_sent_back(session, city, loaded.prescription)
     return head
 
@@ -34,7 +35,7 @@ def expire(city: City, loaded: Loaded) -> Head:
     """Its validity is over and nobody has the medicine (A-01)."""
     with city.db.transaction("prescription.expired") as session:
         head = history.append(session, loaded.head, to=Status.EXPIRED, actor="clock", event=Event.EXPIRED,
-                              at=city.now(), wake_at=None, keep_cancel=False,
+                              at=city.now(), wake_at=None,
                               detail={"valid_until": loaded.prescription.valid_until.isoformat()})
         reports.report(session, city, loaded.prescription, Status.EXPIRED, reason="RX_EXPIRED")
     return head
@@ -43,7 +44,8 @@ def expire(city: City, loaded: Loaded) -> Head:
 def cancel(session: Session, city: City, head: Head, rx: Prescription, reason: str, *, order_id: str = "") -> Status:
     """The hospital cancelled it and no pharmacy holds anything for it, in the caller's transaction."""
     history.append(session, head, to=Status.CANCELLED, actor=f"hospital:{rx.hospital}",
-                   event=Event.CANCELLED, at=city.now(), wake_at=None, keep_cancel=False,
+                   event=Event.CANCELLED, at=city.now(), wake_at=None,
                    detail={"reason": reason} | ({"order": order_id} if order_id else {}))
+    wishes.answer(session, rx.id, WishKind.CANCEL, WishAnswer.GRANTED, at=city.now())
     reports.report(session, city, rx, Status.CANCELLED, reason=reason, words=happening(Event.CANCELLED, {"reason": reason}))
     return Status.CANCELLED

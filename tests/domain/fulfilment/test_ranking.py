@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.chains import OrderLine, Quote
+from domain.fulfilment.ranking import REASONS, TERM_WORDS, WEIGHTS, rank
 from domain.money import Fen
-from domain.orders import OrderLine, Quote
-from domain.ranking import REASONS, TERM_WORDS, WEIGHTS, rank
 from tests.support.factories import CITY
 
 WANTED = [OrderLine(1, "D001", Decimal(60), "片"), OrderLine(2, "D010", Decimal(90), "片")]

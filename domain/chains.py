@@ -6,12 +6,16 @@ from decimal import Decimal
 from enum import StrEnum
 
 from domain.findings import Finding
+from domain.fulfilment.portions import Portion, Portions, added
 from domain.money import Fen
 from domain.prescription import Handover, Place
 
 
-class OrderStatus(StrEnum):
-    """Where an order is, in our words; each chain's manifest maps its own words to these."""
+class ChainWord(StrEnum):
+    """What a chain says of one of our orders, in our words; each chain's manifest maps its own words to these.
+
+    What it means for the order, its parcel and what came back: `domain.fulfilment.orders.MEANINGS`.
+    """
 
     HELD = "held"
     """Stock is reserved under our order id; nothing ordered yet."""
@@ -141,6 +145,12 @@ class PharmacyOrder:
         return Fen(sum(line.amount for line in self.lines))
 
 
+    @property
+    def portions(self) -> Portions:
+        """What it is for."""
+        return added(Portion(line.line, line.quantity) for line in self.lines)
+
+
 @dataclass(frozen=True)
 class Dispensed:
     """A medicine a person was handed over and has kept."""
@@ -158,7 +168,7 @@ class Receipt:
     """A chain's own reference for our order and where it stands."""
 
     reference: str
-    status: OrderStatus
+    status: ChainWord
 
 
 @dataclass(frozen=True)
@@ -167,7 +177,7 @@ class OrderUpdate:
 
     event_id: str
     order_id: str
-    status: OrderStatus
+    status: ChainWord
     claim_secret: str = field(repr=False)
     at: datetime
     reason: str = ""

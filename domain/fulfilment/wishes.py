@@ -1,0 +1,49 @@
+"""Wishes to have a prescription, or a part of it, cancelled or taken back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from domain.fulfilment.portions import Portions
+
+
+class WishKind(StrEnum):
+    CANCEL = "cancel"
+    """Before the handover: nothing more is to be handed over."""
+    RETURN = "return"
+    """After the handover: the pharmacy is to take it back."""
+
+
+class WishAnswer(StrEnum):
+    """What became of a wish."""
+
+    OPEN = "open"
+    """Not known yet: a pharmacy has the last word."""
+    GRANTED = "granted"
+    REFUSED = "refused"
+    """Too late, or there is nothing to take back."""
+
+
+WISH_TRANSITIONS: Mapping[WishAnswer, frozenset[WishAnswer]] = {
+    WishAnswer.OPEN: frozenset({WishAnswer.GRANTED, WishAnswer.REFUSED}),
+    WishAnswer.GRANTED: frozenset(),
+    WishAnswer.REFUSED: frozenset({WishAnswer.GRANTED}),
+}
+"""A refused cancel is granted after all when the order that was in its way ends without medicine."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Who wants what, and why."""
+
+    id: int
+    kind: WishKind
+    by: str
+    """Actor as in the history: `hospital:<slug>`, `patient`, `shop:<id>`, `operator:<id>`, `clock`."""
+    reason: str
+    """A code: of a cancel, `domain.words.CANCELS`."""
+    wished_at: datetime
+    answer: WishAnswer = WishAnswer.OPEN
+    portions: Portions | None = None
+    """What it is about; None: all of the prescription."""

@@ -1,0 +1,108 @@
+"""What follows from the lines of a prescription without asking a partner: its next status, what is given up, and its end."""
+
+from collections.abc import Sequence
+
+from domain.events import Event, Wait
+from domain.fulfilment.orders import Placed
+from domain.fulfilment.plan import CANCELLED, End, Reach, Situation
+from domain.fulfilment.wishes import Wish, WishAnswer, WishKind
+from domain.lifecycle import Notice, Status
+from infra.db import history, prescriptions, wishes
+from infra.db.history import Head
+from infra.db.prescriptions import Loaded
+from tasks import closing, reports
+from tasks.city import City
+from tasks.settlement.settle import agreed
+
+
+def reach(city: City, loaded: Loaded, seen: Situation, move: Reach) -> Head:
+    """Write the status that the lines have come to, and tell the hospital."""
+    placed = seen.order(move.order_id)
+    match move.status, loaded.status:
+        case Status.ALLOCATING, _:
+            return _reopened(city, loaded, placed)
+        case Status.FULFILLED, Status.SETTLED:
+            return _brought_back(city, loaded, placed)
+        case Status.FULFILLED, _:
+            return _fulfilled(city, loaded, placed, seen)
+        case Status.SETTLED, _:
+            return agreed(city, loaded, [order for order in seen.orders if order.handed_over], seen.claims)
+    raise ValueError(f"{loaded.status} -> {move.status} is no outcome of lines")
+
+
+def _reopened(city: City, loaded: Loaded, placed: Placed) -> Head:
+    """The last order has ended without medicine: another pharmacy is looked for."""
+    with city.db.transaction("delivery.reopened") as session:
+        head = history.append(session, loaded.head, to=Status.ALLOCATING, actor=f"chain:{placed.order.chain}",
+                              event=Event.ORDER_ENDED, at=city.now(), wake_at=city.now(), waiting_for=Wait.CANDIDATE,
+                              detail={"order": placed.id, "status": placed.word, "cause": placed.reason})
+        reports.report(session, city, loaded.prescription, Status.ALLOCATING, reason=Event.ORDER_ENDED,
+                       again=str(placed.attempt))
+    return head
+
+
+def _fulfilled(city: City, loaded: Loaded, placed: Placed, seen: Situation) -> Head:
+    """The patient has all that there will be; a cancel that has no answer yet came too late."""
+    with city.db.transaction("delivery.fulfilled") as session:
+        if any(wish.kind is WishKind.CANCEL and wish.answer is WishAnswer.OPEN for wish in seen.wishes):
+            wishes.answer(session, loaded.id, WishKind.CANCEL, WishAnswer.REFUSED, at=city.now())
+            reports.report(session, city, loaded.prescription, Notice.CANCEL_REFUSED, reason=Event.HANDED_OVER,
+                           again=str(placed.attempt))
+        head = history.append(session, loaded.head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
+                              event=Event.HANDED_OVER, at=city.now(), wake_at=city.now(), waiting_for=Wait.SETTLEMENT,
+                              detail={"order": placed.id})
+        reports.report(session, city, loaded.prescription, Status.FULFILLED, reason=Event.HANDED_OVER, handed_over=placed)
+    return head
+
+
+def _brought_back(city: City, loaded: Loaded, placed: Placed) -> Head:
+    """The fund pays for something that the patient no longer has."""
+    with city.db.transaction("return.awaited") as session:
+        return history.append(session, loaded.head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
+                              event=Event.BROUGHT_BACK, at=city.now(), wake_at=city.now(), waiting_for=Wait.REVERSAL,
+                              detail={"order": placed.id, "kept": [portion.line for portion in placed.kept]})
+
+
+def give_up(city: City, loaded: Loaded, reason: str) -> Head:
+    """Nobody hands over what is still open: granted to whoever wished it, or written down as the clock's wish."""
+    rx = loaded.prescription
+    with city.db.transaction("fulfilment.given_up") as session:
+        head = history.append(session, loaded.head, actor="clock" if reason != CANCELLED else f"hospital:{rx.hospital}",
+                              event=Event.GIVEN_UP, at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for,
+                              detail={"cause": reason})
+        if reason == CANCELLED:
+            wishes.answer(session, rx.id, WishKind.CANCEL, WishAnswer.GRANTED, at=city.now())
+        else:
+            wishes.make(session, rx.hospital, rx.external_id, prescription_id=rx.id, kind=WishKind.CANCEL, by="clock",
+                        reason=reason, at=city.now(), answer=WishAnswer.GRANTED)
+    return head
+
+
+def end(city: City, loaded: Loaded, seen: Situation, move: End) -> Head:
+    """It is over."""
+    match move.status:
+        case Status.EXPIRED:
+            return closing.expire(city, loaded)
+        case Status.CANCELLED:
+            with city.db.transaction("fulfilment.cancelled") as session:
+                closing.cancel(session, city, loaded.head, loaded.prescription, _why(seen.wishes), order_id=move.order_id)
+                return prescriptions.load(session, loaded.id).head
+        case _:
+            with city.db.transaction("prescription.closed") as session:
+                return history.append(session, loaded.head, to=Status.CLOSED, actor="clock", event=Event.CLOSED,
+                                      at=city.now(), wake_at=None)
+
+
+def _why(asked_for: Sequence[Wish]) -> str:
+    """The reason of the cancel: of the newest without an answer, or else of the newest."""
+    cancels = [wish for wish in asked_for if wish.kind is WishKind.CANCEL]
+    return max(cancels, key=lambda wish: (wish.answer is WishAnswer.OPEN, wish.id)).reason
+
+
+def answer_wish(city: City, loaded: Loaded, wish_id: int, answer: WishAnswer) -> Head:
+    """Somebody who wanted to return goods has an answer."""
+    with city.db.transaction("wish.answered") as session:
+        head = history.append(session, loaded.head, actor="platform", event=Event.WISH_ANSWERED, at=city.now(),
+                              wake_at=city.now(), waiting_for=loaded.waiting_for, detail={"wish": wish_id, "answer": answer})
+        wishes.answer_one(session, wish_id, answer, at=city.now())
+    return head

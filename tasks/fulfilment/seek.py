@@ -1,0 +1,178 @@
+"""Seeking: ask every chain, rank their stores in words, and make an order for the best candidate."""
+
+import asyncio
+import hashlib
+import json
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from domain.chains import LeftOut, Offers, OrderLine, PharmacyOrder, Quote
+from domain.errors import RxError, Transient
+from domain.events import Event, Wait
+from domain.fulfilment.orders import Placed
+from domain.fulfilment.portions import Portions, by_line
+from domain.fulfilment.ranking import Ranked, rank
+from domain.prescription import Handover, Prescription
+from infra import metrics
+from infra.db import history, orders
+from infra.db.effects import Intent
+from infra.db.history import Head
+from infra.db.notices import NoticeKind, note
+from infra.db.prescriptions import Loaded
+from infra.log import get_logger
+from tasks import closing
+from tasks.city import City
+from tasks.effect import intend
+from tasks.fulfilment.place import hold_of, place, spelling
+from tasks.patients import open_entitlement
+
+log = get_logger(__name__)
+CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+"""None that looks like another. Ten of them: the counter has the digest, and must not be able to guess the code."""
+MOST_NAMED = 20
+"""Stores that a history row names when none can fill it; it counts all."""
+MOST_LEFT_OUT = 20
+"""Stores of one round of quotes that are written down as differences; the metric counts all."""
+
+
+async def seek(city: City, loaded: Loaded, placed: Sequence[Placed], portions: Portions) -> Head:
+    """The best store that can fill these portions gets an order for them, held and placed at once.
+
+    Nobody can fill them: they wait, the stores are asked again, and they end with the prescription's validity.
+    """
+    entitlement = open_entitlement(city, loaded)
+    if entitlement is None or not entitlement.active:
+        # The audit sends such a person's prescription back; those from before it did are sent back here.
+        return closing.send_back(city, loaded)
+    made = await _choose(city, loaded, placed, portions)
+    if isinstance(made, _NoStore):
+        return _ask_again(city, loaded, made)
+    return await place(city, loaded, *made)
+
+
+@dataclass(frozen=True)
+class _NoStore:
+    """Why nobody can fill it."""
+
+    stores: Sequence[Ranked]
+    """Each with its reason."""
+    silent: Sequence[str]
+    """Chains that did not answer."""
+
+
+async def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed], portions: Portions
+                  ) -> tuple[Placed, Intent] | _NoStore:
+    """Quotes from all chains in parallel, ranked; an order for the best store, about to be held. Or why there is none."""
+    rx = loaded.prescription
+    quantities = by_line(portions)
+    wanted = [OrderLine(item.line, item.drug, quantities[item.line], item.unit) for item in rx.items if item.line in quantities]
+    quotes, left_out, silent = await quotes_for(city, rx, wanted)
+    _note_left_out(city, left_out)
+    start_of_today = datetime.combine(city.today(), datetime.min.time(), ZoneInfo(city.policy.timezone))
+    with city.db.reading() as session:
+        shares = orders.shares(session, start_of_today - timedelta(days=30), start_of_today)
+
+    def ranked(excluded: frozenset[tuple[str, str]]) -> tuple[list[Ranked], Ranked | None]:
+        ranking = rank(quotes, wanted, city.policy, city.knowledge.ceilings, shares, excluded, key=rx.id)
+        return ranking, next((candidate for candidate in ranking if candidate.eligible), None)
+
+    # Who said no is asked again only when nobody else is left and the city's pause is over.
+    ended = {(placed.order.chain, placed.order.store): placed.ended_at for placed in attempts if placed.ended_at}
+    ranking, best = ranked(frozenset(ended))
+    if best is None:
+        recently = city.now() - city.policy.ask_again_after
+        ranking, best = ranked(frozenset(store for store, at in ended.items() if at > recently))
+    if best is None:
+        return _NoStore(ranking, silent)
+    return _make_order(city, loaded, best, ranking, attempt=len(attempts) + 1)
+
+
+async def quotes_for(city: City, rx: Prescription, wanted: Sequence[OrderLine]
+                     ) -> tuple[list[Quote], list[tuple[str, LeftOut]], list[str]]:
+    """Every chain's quotes within the deadline, the stores that were left out, and the chains that gave none.
+
+    One chain's trouble is only its own, and one store's too.
+    """
+
+    async def ask(slug: str) -> Offers:
+        async with asyncio.timeout(city.policy.quote_deadline.total_seconds()):
+            return await city.chains[slug].quote(wanted, rx.handover, rx.place)
+
+    slugs = sorted(city.chains)
+    answers = await asyncio.gather(*(ask(slug) for slug in slugs), return_exceptions=True)
+    quotes: list[Quote] = []
+    left_out: list[tuple[str, LeftOut]] = []
+    silent: list[str] = []
+    for slug, answer in zip(slugs, answers, strict=True):
+        if isinstance(answer, RxError | TimeoutError):
+            log.warning("quote.missing", chain=slug, prescription=rx.id, error=type(answer).__name__)
+            silent.append(slug)
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            quotes += answer.quotes
+            left_out += [(slug, row) for row in answer.left_out]
+            for row in answer.left_out:
+                metrics.quote_left_out(slug)
+                log.warning("quote.left_out", chain=slug, store=row.store, rules=sorted({it.rule for it in row.findings}))
+    if len(silent) == len(slugs):
+        raise Transient("no chain answered a request for quotes", code="no_chain_answers")
+    return quotes, left_out, silent
+
+
+def _note_left_out(city: City, left_out: Sequence[tuple[str, LeftOut]]) -> None:
+    """A store whose quotes break the contract is a notice for a person, once a day and rule."""
+    if not left_out:
+        return
+    with city.db.transaction("quotes.left_out") as session:
+        for slug, row in left_out[:MOST_LEFT_OUT]:
+            for fault in {it.rule: it for it in row.findings}.values():
+                note(session, kind=NoticeKind.QUOTE_LEFT_OUT, partner=slug,
+                     subject=f"{city.today()}:{fault.rule}:{row.store or '?'}", detail=fault.path, at=city.now())
+
+
+def _make_order(city: City, loaded: Loaded, best: Ranked, ranking: Sequence[Ranked], attempt: int
+                ) -> tuple[Placed, Intent]:
+    """The order, its secrets and the intent to hold it exist before its chain hears of it."""
+    rx = loaded.prescription
+    order_id = f"ord_{loaded.id.removeprefix('rx_')}_{attempt}"
+    code = "".join(secrets.choice(CODE_LETTERS) for _ in range(10)) if rx.handover is Handover.PICKUP else ""
+    order = PharmacyOrder(
+        id=order_id, prescription_id=rx.id, chain=best.quote.chain, store=best.quote.store, lines=best.quote.lines,
+        handover=rx.handover, place=rx.place,
+        pickup_code_sha256=hashlib.sha256(f"{order_id}:{code}".encode()).hexdigest() if code else "")
+    sealed = city.cipher.seal(json.dumps({"claim_secret": secrets.token_hex(16), "pickup_code": code}),
+                              f"order/{order_id}")
+    words = [{"chain": candidate.quote.chain, "store": candidate.quote.store, "score": str(candidate.score),
+              "eligible": candidate.eligible, "reason": candidate.reason,
+              "why": candidate.why, "why_en": candidate.why_en, "total_fen": candidate.quote.total}
+             for candidate in ranking]
+    with city.db.transaction("order.made") as session:
+        # The event first: whoever moved the prescription meanwhile stops us before anything is made.
+        history.append(session, loaded.head, actor="platform",
+                       event=Event.STORE_CHOSEN, at=city.now(),
+                       wake_at=city.now(), waiting_for=f"{Wait.HOLD}:{best.quote.chain}",
+                       detail={"order": order_id, "chain": best.quote.chain, "store": best.quote.store,
+                               "score": str(best.score), "candidates": len(ranking)},
+                       also={"lane": f"{rx.hospital}/{best.quote.chain}"})
+        placed = orders.make(session, order, attempt=attempt, sealed=sealed, ranking=words, at=city.now())
+        hold = intend(city, session, hold_of(order), partner=order.chain, request=spelling(order))
+    return placed, hold
+
+
+def _ask_again(city: City, loaded: Loaded, why: _NoStore) -> Head:
+    """Nobody can fill it now: wait, and let operations see it."""
+    refused = Counter(candidate.reason for candidate in why.stores)
+    stores = sorted({f"{candidate.quote.chain}/{candidate.quote.store}:{candidate.reason}" for candidate in why.stores})
+    until = min(city.now() + city.policy.ask_again_after, loaded.prescription.valid_until)
+    with city.db.transaction("allocation.awaited") as session:
+        if loaded.waiting_for != Wait.FILLER:
+            return history.append(
+                session, loaded.head, actor="platform", event=Event.NO_STORE, at=city.now(), wake_at=until,
+                waiting_for=Wait.FILLER,
+                detail={"refused": dict(refused), "stores": stores[:MOST_NAMED], "silent": list(why.silent)})
+        return history.wait(session, loaded.head, until=until, waiting_for=Wait.FILLER)

@@ -1,0 +1,1 @@
+"""Settlement: the fund's claims match what the patient has, and the ledger matches the fund."""
