@@ -195,6 +195,8 @@ class Claimed:
     settled: Settlement | None
     reversed: bool = False
     """Taken back by the fund, whether or not that day is reconciled yet."""
+    reversal_reference: str | None = None
+    """msgid of the reversal, once one is intended."""
 
     @property
     def portions(self) -> Portions:

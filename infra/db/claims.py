@@ -23,7 +23,7 @@ NOBODY = Identity("", "")
 _CLAIM = table(ClaimRow)
 _ROW = _CLAIM.c
 _SELECT = sa.select(_ROW.content, _ROW.version, _ROW.order_id, _ROW.status, _ROW.forecast, _ROW.pre_settled, _ROW.settled,
-                    _ROW.reversal_id)
+                    _ROW.reversal_id, _ROW.reversal_reference)
 _OF_ORDER = _SELECT.where(_ROW.order_id == sa.bindparam("order")).order_by(_ROW.version.desc()).limit(1)
 _NEWEST, _TAKEN_BACK = Precompiled(_OF_ORDER), Precompiled(_OF_ORDER.where(_ROW.reversal_id.is_not(None)))
 _OF = Precompiled(_SELECT.where(_ROW.prescription_id == sa.bindparam("of")).order_by(_ROW.order_id, _ROW.version))
@@ -121,8 +121,8 @@ def _advance(session: Session, claimed: Claimed, to: Money, **values: object) ->
 
 
 def _claimed(row: Row) -> Claimed:
-    content, version, order_id, status, forecast, pre_settled, settled, reversal_id = row
+    content, version, order_id, status, forecast, pre_settled, settled, reversal_id, reversal_reference = row
     return Claimed(
         CLAIM.read(content), version, order_id, Money(status), SETTLEMENT.read(forecast),
         SETTLEMENT.read(pre_settled) if pre_settled else None,
-        SETTLEMENT.read(settled) if settled else None, reversal_id is not None)
+        SETTLEMENT.read(settled) if settled else None, reversal_id is not None, reversal_reference)

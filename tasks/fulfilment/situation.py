@@ -25,12 +25,13 @@ def situation(session: Session, prescription_id: str) -> tuple[Loaded, Situation
     return loaded, situation_of(session, loaded)
 
 
-def situation_of(session: Session, loaded: Loaded) -> Situation:
+def situation_of(session: Session, loaded: Loaded, *, failed: bool = False) -> Situation:
+    """The same of one that is loaded; with `failed` its effects are read in any case."""
     placed = orders.of(session, loaded.id)
     handed_over = loaded.status in (Status.FULFILLED, Status.SETTLED)
     claimed = claims.newest_of(session, loaded.id) if handed_over else {}
     unfinished: Sequence[Unfinished] = ()
-    if loaded.attempts or any(order.status in ALIVE for order in placed):
+    if failed or loaded.attempts or any(order.status in ALIVE for order in placed):
         unfinished = effects.unfinished(session, loaded.id)
     return Situation(
         rx=loaded.prescription, status=loaded.status, orders=placed, claims=claimed,
@@ -44,7 +45,7 @@ def pending(unfinished: Unfinished, placed: Sequence[Placed], claimed: Mapping[s
     order_id, _, reason = version.partition(":")
     if order_id not in {order.id for order in placed}:
         order_id = next((claim.order_id for claim in claimed.values()
-                         if step == "reverse" or claim.claim.reference == version), "")
+                         if version in (claim.claim.reference, claim.reversal_reference)), "")
     return Pending(step, order_id, reason, unfinished.refused, unfinished.again_at, unfinished.attempts, unfinished.trouble)
 
 
@@ -52,7 +53,7 @@ def look_after_failure(city: City, session: Session, loaded: Loaded, again_at: d
     """When to look again at a prescription of which one effect is tried again then: at once if something else can be done."""
     if loaded.status not in PLANNED:
         return again_at
-    plan = next_moves(situation_of(session, loaded), city.now(), city.policy)
+    plan = next_moves(situation_of(session, loaded, failed=True), city.now(), city.policy)
     if plan.moves:
         return city.now()
     return min(again_at, plan.wake_at) if plan.wake_at else again_at

@@ -60,6 +60,29 @@ def test_two_workers_make_the_next_claim_only_once(line):
         make_claim(line.city, session, loaded, placed, portions=placed.portions[1:], after=first)
 
 
+@pytest.mark.parametrize("step", ["settle", "reverse"])
+def test_the_first_failure_of_a_claim_waits_for_its_next_attempt_and_not_for_the_next_look(line, step):
+    (rx_id,) = admit(line.city)
+    if step == "reverse":
+        line.to_settled(rx_id)
+        line.say(rx_id, ChainWord.RETURNED, lines=(1,), reason="quality")
+    else:
+        line.to_fulfilling(rx_id)
+        line.say(rx_id, ChainWord.HANDED_OVER)
+    line.payer.only = frozenset({step})
+    line.payer.silent = True
+    assert line.hop(rx_id).error
+    first = row(line, rx_id)
+    assert (first.attempts, first.wake_at) == (1, line.clock.at + timedelta(seconds=10))
+    line.clock.advance(seconds=5)
+    assert line.hop(rx_id).error == "", "woken too early: nothing is tried"
+    assert (row(line, rx_id).attempts, row(line, rx_id).trouble, row(line, rx_id).wake_at) == (1, first.trouble, first.wake_at)
+    line.payer.silent = False
+    line.clock.advance(seconds=5)
+    line.hop(rx_id)
+    assert (row(line, rx_id).status, row(line, rx_id).attempts) == ("settled", 0)
+
+
 def test_a_later_message_does_not_move_an_order_in_progress_to_another_door(line):
     first = admit(line.city, sample="home_delivery")[0]
     second = receive_prescription(line.city, HOSPITAL, bundle(7, sample="home_delivery").replace(
