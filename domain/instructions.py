@@ -1,6 +1,6 @@
 """What the prescriber tells the pharmacy and, on the package, the patient."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 from domain.chains import Instructions, Label
@@ -9,12 +9,12 @@ from domain.prescription import Decoction, Item, Prescription
 from domain.words import DECOCTION_MARKS, DECOCTION_METHODS, ROUTES, Two
 
 
-def instructions(rx: Prescription, frequencies: Mapping[str, Frequency]) -> Instructions:
-    """Every line's label, and what was written to the whole prescription; the prescriber's words as they came.
+def instructions(rx: Prescription, frequencies: Mapping[str, Frequency], lines: Collection[int]) -> Instructions:
+    """The label of each of these lines, and what was written to the whole prescription; the prescriber's words as they came.
 
     A code without a word of ours is shown as it is.
     """
-    return Instructions(tuple(_label(item, frequencies) for item in rx.items), rx.note,
+    return Instructions(tuple(_label(item, frequencies) for item in rx.items if item.line in lines), rx.note,
                         _decoction(rx.decoction) if rx.decoction else "")
 
 
