@@ -20,7 +20,7 @@ COUNTED = """SELECT s.query, s.calls FROM pg_stat_statements s JOIN pg_database 
              WHERE d.datname = current_database() AND s.toplevel AND s.query NOT LIKE '%/* bench */%'"""
 """What a database was asked; the benchmark's own questions say that they are."""
 
-_SELECT = ("SELECT id, status, version, head_hash, wake_at, content, patient_sealed, entitlement_sealed, cancel_reason, attempts, "
+_SELECT = ("SELECT id, status, version, head_hash, wake_at, content, patient_sealed, entitlement_sealed, wished, attempts, "
            "waiting_for FROM prescription WHERE id = %s")
 _INSERT = ("INSERT INTO history (prescription_id, seq, at, from_status, to_status, actor, reason, detail, run_id, hash) "
            "VALUES (%s, %s, %s, %s, %s, 'platform', 'a_move', '{}', '', %s)")
