@@ -32,22 +32,20 @@ FILL_WITHIN = timedelta(hours=72)
 """From the prescription's issue on (A-02)."""
 
 
-async def place(city: City, loaded: Loaded, placed: Placed, hold: Intent | None = None) -> Head:
+async def place(city: City, loaded: Loaded, placed: Placed, hold: Intent | None = None, *, alone: bool) -> Head:
     """Have an order's chain take it, or take up what a crash left half-made; its no moves on to the next candidate.
 
-    `hold` is the intent to hold it, if it was recorded just now.
+    `hold` is the intent to hold it, if it was recorded just now. Unless it is `alone`, the plan is asked again at once: it knows
+    which of several orders must be looked at first.
     """
     try:
-        return await _order(city, loaded, placed, hold)
+        return await _order(city, loaded, placed, hold, alone)
     except Refused as no:
         return _declined(city, loaded, placed.id, no.code)
 
 
-async def _order(city: City, loaded: Loaded, placed: Placed, hold: Intent | None) -> Head:
-    """Hold, pre-settle, place, and hand the prescription to the pharmacy. Raises `Refused` when the chain says no.
-
-    `hold` is the intent to hold it, if it was recorded just now.
-    """
+async def _order(city: City, loaded: Loaded, placed: Placed, hold: Intent | None, alone: bool) -> Head:
+    """Hold, pre-settle, place, and hand the prescription to the pharmacy. Raises `Refused` when the chain says no."""
     rx, chain = loaded.prescription, city.chains[placed.order.chain]
     patient, secret = open_patient(city, loaded), open_secrets(city, placed)
     order = replace(placed.order, claim_secret=secret["claim_secret"])
@@ -72,11 +70,11 @@ async def _order(city: City, loaded: Loaded, placed: Placed, hold: Intent | None
     return await once(
         city, place_of(order), partner=chain.slug, request=spelling(order), answer=RECEIPT,
         send=lambda: chain.place(order), ask=ordered, intent=place,
-        then=lambda session, receipt: _ordered(city, session, loaded, order, receipt, answer, secret["pickup_code"]))
+        then=lambda session, receipt: _ordered(city, session, loaded, order, receipt, answer, secret["pickup_code"], alone))
 
 
 def _ordered(city: City, session: Session, loaded: Loaded, order: PharmacyOrder, receipt: Receipt, answer: Settlement,
-             pickup_code: str) -> Head:
+             pickup_code: str, alone: bool) -> Head:
     """The chain has the order, and by now may have said more about it."""
     rx, now = loaded.prescription, city.now()
     terms = OrderTerms(answer.cash, receipt.reference, accept_by=now + city.policy.accept_within,
@@ -91,7 +89,8 @@ def _ordered(city: City, session: Session, loaded: Loaded, order: PharmacyOrder,
     head = history.append(
         session, fresh.head, to=Status.FULFILLING if fresh.status is Status.ALLOCATING else None,
         actor=f"chain:{order.chain}", event=Event.ORDER_PLACED, at=now,
-        wake_at=now if _wants_cancel(session, fresh) or order_now.status not in ALIVE else until, waiting_for=waiting_for,
+        wake_at=until if alone and order_now.status in ALIVE and not _wants_cancel(session, fresh) else now,
+        waiting_for=waiting_for,
         detail={"order": order.id, "chain": order.chain, "store": order.store, "reference": receipt.reference,
                 "total_fen": answer.total, "fund_fen": answer.fund, "patient_due_fen": answer.cash})
     reports.report(session, city, rx, Status.FULFILLING, reason=Event.ORDER_PLACED, order=placed.order,

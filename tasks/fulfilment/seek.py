@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from domain.chains import LeftOut, Offers, OrderLine, PharmacyOrder, Quote
 from domain.errors import RxError, Transient
 from domain.events import Event, Wait
-from domain.fulfilment.orders import Placed
+from domain.fulfilment.orders import ALIVE, Placed
 from domain.fulfilment.portions import Portions, by_line
 from domain.fulfilment.ranking import Ranked, rank
 from domain.prescription import Handover, Prescription
@@ -51,7 +51,7 @@ async def seek(city: City, loaded: Loaded, placed: Sequence[Placed], portions: P
     made = await _choose(city, loaded, placed, portions)
     if isinstance(made, _NoStore):
         return _ask_again(city, loaded, made)
-    return await place(city, loaded, *made)
+    return await place(city, loaded, *made, alone=not any(order.status in ALIVE for order in placed))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """The step of a reviewed prescription: one move of the plan, or the wait until there is one."""
 
 from domain.events import Event, Wait
+from domain.fulfilment.lines import line_states, open_portions
+from domain.fulfilment.orders import ALIVE
 from domain.fulfilment.plan import (
     Answer,
     End,
@@ -51,7 +53,7 @@ async def fulfil(city: City, prescription_id: str) -> Head:
         case Seek(portions):
             return await seek(city, loaded, seen.orders, portions)
         case Place(order_id):
-            return await place(city, loaded, seen.order(order_id))
+            return await place(city, loaded, seen.order(order_id), alone=_is_alone(seen, order_id))
         case Withdraw() as move:
             return await take_back(city, loaded, seen.order(move.order_id), move)
         case Settle(order_id, last):
@@ -66,6 +68,12 @@ async def fulfil(city: City, prescription_id: str) -> Head:
             return end(city, loaded, seen, move)
         case Answer(wish_id, answer):
             return answer_wish(city, loaded, wish_id, answer)
+
+
+def _is_alone(seen: Situation, order_id: str) -> bool:
+    """Whether all that is still to be handed over is in one order."""
+    others = any(order.status in ALIVE for order in seen.orders if order.id != order_id)
+    return not others and not open_portions(line_states(seen.rx.items, seen.orders, seen.wishes))
 
 
 def _wait(city: City, loaded: Loaded, seen: Situation, plan: Plan) -> Head:
