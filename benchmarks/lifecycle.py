@@ -200,7 +200,7 @@ def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs:
         with pace() as paced:
             if drawer:
                 rig.tell(drawer.name, "go")
-            rig.start(database, names)
+            rig.start(database, [*names, *([drawer.name] if drawer else [])])
             until_finished(rig, database)
         seconds = time.monotonic() - begin
         worked = sum(cpu_seconds(pid) - cpu[pid] for pid in ours)
