@@ -200,7 +200,7 @@ def _drive(rig: Rig, kind: str, count: int, workers: int, database: str, theirs:
         with pace() as paced:
             if drawer:
                 rig.tell(drawer.name, "go")
-            rig.start(database, [*names, *([drawer.name] if drawer else [])])
+            rig.start(database, names)
             until_finished(rig, database)
         seconds = time.monotonic() - begin
         worked = sum(cpu_seconds(pid) - cpu[pid] for pid in ours)
@@ -351,6 +351,8 @@ def main() -> int:
             count = options.stock if kind == "stock" else options.prescriptions
             console.print(f"· {NAMES[kind]}: {count} prescriptions")
             measured[kind] = measure(rig, kind, count, options.workers, samples)
+            result = measured[kind]
+            console.print(f"  {result.rate:.1f} rx/s, {result.cpu:.1f} CPU-ms/rx")
             if samples:
                 console.print("\n".join(summary(samples)))
         if options.idle:

@@ -53,12 +53,14 @@ class Errand:
     """Those that count, if there is no queue to find them in."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def word(self, word: str) -> None:
-        while not (self.folder / word).exists():  # noqa: ASYNC110  # the word comes from another process
+    async def word(self, *words: str) -> None:
+        """Until one of them has come."""
+        while not any((self.folder / word).exists() for word in words):  # noqa: ASYNC110  # they come from another process
             await asyncio.sleep(0.05)
 
     async def at_start(self, then: Callable[[], None]) -> None:
-        await self.word("start")
+        """Without a clock that starts, until it is to stop."""
+        await self.word("start", "stop")
         then()
 
     async def ready(self) -> None:
