@@ -6,7 +6,8 @@ A partner is a folder `adapters/<kind>/<slug>/` with `manifest.toml`, `adapter.p
 
 import importlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Literal, cast, overload
@@ -16,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from adapters.protocols import Chain, Hospital, Payer
 from domain.chains import ChainWord
 from domain.errors import NeedsOperator
+from domain.shops import Shop
+from infra.db import Database
 from infra.dropbox import BoxTransport
 from infra.http import Breaker, Client, HttpTransport, Transport
 from infra.mllp import MllpTransport
@@ -74,6 +77,8 @@ class ChainManifest(Manifest):
     """Their code for a business no -> our code of `Refused`."""
     causes: Mapping[str, str] = {}
     """Their word for a reason, where it is not ours -> our coded reason; any other is carried as it is."""
+    shops: tuple[Shop, ...] = ()
+    """Of a chain whose shops work from our pages; such a chain has no address."""
 
 
 class PayerManifest(Manifest):
@@ -180,3 +185,10 @@ def load(kind: Kind, slug: str, transport: Transport, secrets: Mapping[str, str]
     if missing:
         raise NeedsOperator(f"{kind}/{slug}: secret {', '.join(missing)} is not set; see .env.example")
     return cast(Hospital | Chain | Payer, adapter(facts, transport, secrets))
+
+
+def counter(slug: str, db: Database, now: Callable[[], datetime], timezone: str) -> Chain:
+    """A chain whose shops work from our pages, on our own database. Raises `NeedsOperator` for a broken manifest."""
+    facts = manifest("chains", slug)
+    adapter = importlib.import_module(f"adapters.chains.{slug}.adapter").Adapter
+    return cast(Chain, adapter(facts, db, now, timezone))

@@ -71,6 +71,9 @@ class Capability(StrEnum):
     VERIFY_HISTORIES = "verify_histories"
     CORRECT_PRESCRIPTION = "correct_prescription"
     CHOOSE_PHARMACY = "choose_pharmacy"
+    SEE_INBOX = "see_inbox"
+    SEE_ORDER = "see_order"
+    KEEP_SHOP = "keep_shop"
     FILL_ORDERS = "fill_orders"
     HAND_OVER = "hand_over"
     DELIVER = "deliver"
@@ -90,9 +93,10 @@ GRANTS: Mapping[Role, frozenset[Capability]] = {
     Role.SUPERVISOR: _EVERYBODY | {_C.SEE_QUEUE, _C.SEE_PRESCRIPTION, _C.FIND_PRESCRIPTIONS, _C.SEE_FIGURES, _C.DRAW_SAMPLES,
                                    _C.EXPORT_HISTORIES, _C.VERIFY_HISTORIES},
     Role.PRESCRIBER: _EVERYBODY | {_C.SEE_PRESCRIPTION, _C.SEE_PATIENT, _C.CORRECT_PRESCRIPTION},
-    Role.SHOP: _EVERYBODY | {_C.FILL_ORDERS, _C.HAND_OVER},
+    Role.SHOP: _EVERYBODY | {_C.SEE_INBOX, _C.SEE_ORDER, _C.FILL_ORDERS, _C.HAND_OVER, _C.KEEP_SHOP},
     Role.COURIER: _EVERYBODY | {_C.DELIVER},
-    Role.VILLAGE_DOCTOR: _EVERYBODY | {_C.SEE_PRESCRIPTION, _C.SEE_PATIENT, _C.CHOOSE_PHARMACY, _C.HAND_OVER, _C.DELIVER},
+    Role.VILLAGE_DOCTOR: _EVERYBODY | {_C.SEE_PRESCRIPTION, _C.SEE_PATIENT, _C.CHOOSE_PHARMACY, _C.SEE_INBOX, _C.SEE_ORDER,
+                                       _C.HAND_OVER, _C.DELIVER},
     Role.OPERATOR: _EVERYBODY | {_C.SEE_QUEUE, _C.SEE_PRESCRIPTION, _C.FIND_PRESCRIPTIONS, _C.SEE_RUNS, _C.SEE_BOARD,
                                  _C.SEE_FIGURES, _C.SEE_METRICS, _C.SEE_MESSAGES, _C.REDRIVE, _C.MAP_CODES,
                                  _C.CLOSE_NOTICES, _C.SEE_MONEY, _C.EXPORT_HISTORIES, _C.VERIFY_HISTORIES},
@@ -108,21 +112,22 @@ GRANTS: Mapping[Role, frozenset[Capability]] = {
 the roles and one in the access log."""
 
 NEEDS_PLACE: Mapping[Role, str] = {
-    Role.PRESCRIBER: "hospital", Role.SHOP: "chain", Role.COURIER: "chain", Role.VILLAGE_DOCTOR: "clinic",
+    Role.PRESCRIBER: "hospital", Role.SHOP: "shop", Role.COURIER: "chain", Role.VILLAGE_DOCTOR: "shop",
     Role.INTEGRATION_ENGINEER: "partner",
 }
-"""Roles that are held at a place, and the kind of place: a chain's slug, say. The others are held for the whole city."""
+"""Roles that are held at a place, and the kind of place: a chain's slug, or `linli/LL01` for a shop or a clinic of it. The others
+are held for the whole city."""
 
 ABOUT_PATIENTS = frozenset({
-    _C.SEE_PRESCRIPTION, _C.SEE_PATIENT, _C.FIND_PATIENT, _C.FIND_PRESCRIPTIONS, _C.SEE_MESSAGES, _C.SEE_MONEY, _C.DRAW_SAMPLES,
-    _C.EXPORT_HISTORIES, _C.READ_ACCESS_LOG,
+    _C.SEE_PRESCRIPTION, _C.SEE_PATIENT, _C.SEE_ORDER, _C.FIND_PATIENT, _C.FIND_PRESCRIPTIONS, _C.SEE_MESSAGES, _C.SEE_MONEY,
+    _C.DRAW_SAMPLES, _C.EXPORT_HISTORIES, _C.READ_ACCESS_LOG,
 })
 """To see by one of these is a view of a patient's data, or of who has seen it, and enters the access log. Every act does."""
 
 
 @dataclass(frozen=True)
 class Grant:
-    """A role of a person, and where: `chain`'s slug or the like; empty for the whole city."""
+    """A role of a person, and where: a chain's slug or the like; empty for the whole city."""
 
     role: Role
     place: str = ""
@@ -164,6 +169,11 @@ def check_may(who: Person, capability: Capability, place: str = "") -> None:
     holders = holding(capability)
     raise Denied("forbidden", Two(f"您的身份无权进行此操作，需要：{'、'.join(ROLES[role].zh for role in holders)}",
                                   f"this needs the role of {' or '.join(ROLES[role].en for role in holders)}"))
+
+
+def check_may_somewhere(who: Person, capability: Capability) -> None:
+    """The same of one that is enough to have at some place: what is seen and done is of that place only."""
+    check_may(who, capability, next(iter(sorted(who.places(capability))), ""))
 
 
 def check_grant(grant: Grant) -> None:
@@ -255,6 +265,9 @@ CAPABILITIES: Mapping[str, Two] = {
     Capability.VERIFY_HISTORIES: Two("校验履历链", "verify histories"),
     Capability.CORRECT_PRESCRIPTION: Two("修改退回的处方", "correct a returned prescription"),
     Capability.CHOOSE_PHARMACY: Two("选择药店与取药方式", "choose a pharmacy and how to get it"),
+    Capability.SEE_INBOX: Two("查看本店订单列表", "see the list of one's shop's orders"),
+    Capability.SEE_ORDER: Two("查看本店订单及收件人", "see an order of one's shop, and whom it is for"),
+    Capability.KEEP_SHOP: Two("管理本店库存、价格与营业时间", "keep one's shop's stock, prices and hours"),
     Capability.FILL_ORDERS: Two("接单配药", "fill orders"),
     Capability.HAND_OVER: Two("核销取药码发药", "hand over against a pickup code"),
     Capability.DELIVER: Two("配送与签收", "deliver"),

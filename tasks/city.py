@@ -63,14 +63,20 @@ def open_city(settings: Settings) -> City:
     def secrets(slug: str) -> dict[str, str]:
         return {name: secret.get_secret_value() for name, secret in settings.partner_secrets.get(slug, {}).items()}
 
+    db = Database(settings.database_url)
+
+    def chain(slug: str) -> Chain:
+        if registry.manifest("chains", slug).shops:
+            return registry.counter(slug, db, lambda: datetime.now(UTC), policy.timezone)
+        return registry.load("chains", slug, transport("chains", slug), secrets(slug))
+
     return City(
         policy=policy,
         knowledge=load_knowledge(settings.city),
-        db=Database(settings.database_url),
+        db=db,
         archive=make_archive(settings),
         cipher=make_cipher(settings),
-        chains={slug: registry.load("chains", slug, transport("chains", slug), secrets(slug))
-                for slug in policy.chains},
+        chains={slug: chain(slug) for slug in policy.chains},
         payer=registry.load("payers", policy.payer, transport("payers", policy.payer), secrets(policy.payer)),
         hospitals={terms.slug: registry.load("hospitals", terms.slug, transport("hospitals", terms.slug),
                                              secrets(terms.slug)) for terms in policy.hospitals},

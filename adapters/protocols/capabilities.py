@@ -3,12 +3,13 @@
 An adapter has a capability if it has its methods: `isinstance(adapter, Polled)` asks for them by name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from adapters.messages import Fetched, Parked, Reply
 from domain.chains import OrderUpdate
+from domain.shops import Shop
 
 
 @runtime_checkable
@@ -46,3 +47,11 @@ class Boxed(Polled, Protocol):
 
     async def parked(self) -> Sequence[Parked]:
         """Files that could not be taken and that still lie there. Repeatable."""
+
+
+@runtime_checkable
+class WorksFromPages(Protocol):
+    """A chain whose shops have no system: they work from our pages, and their shelves and orders are in our database."""
+
+    def shops(self) -> Mapping[str, Shop]:
+        """Its shops, by number."""

@@ -10,8 +10,8 @@ from domain.prescription import Handover, Place
 class Chain(Protocol):
     """What the platform asks of a pharmacy chain. Every call carries our order id as the key.
 
-    How its own word about an order comes in is a capability: `CallsBack` or `Polled`. A chain with neither works from a page of
-    ours, and its word is what its people enter there.
+    How its own word about an order comes in is a capability: `CallsBack`, `Polled`, or `WorksFromPages` of ours, where its word is
+    what its people enter.
     """
 
     slug: str

@@ -117,7 +117,7 @@ def spoken(error: AnyHTTPException) -> dict[str, str]:
 
 _FORBIDDEN = frozenset({"forbidden", "own_roles"})
 _CONFLICTS = frozenset({"not_in_review", "own_prescription", "already_claimed", "not_claimed", "claim_expired", "id_taken",
-                        "last_administrator", "from_the_settings", "subject_taken"})
+                        "last_administrator", "from_the_settings", "subject_taken", "not_now"})
 
 
 def status_of(no: Denied) -> int:

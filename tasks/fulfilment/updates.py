@@ -31,6 +31,8 @@ log = get_logger(__name__)
 
 Admit = Callable[[Session], Reply | None]
 """What the way in has to check in the transaction that stores the update: the answer if it is turned away, None if it may pass."""
+Follow = Callable[[Session], None]
+"""What the way in writes in that transaction once the update has been taken. If it raises `StaleStatus`, all is tried again."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def receive(city: City, chain: str, writer: WritesUpdates, raw: bytes, admit: Ad
     return accept(city, chain, update, evidence, admit)
 
 
-def accept(city: City, chain: str, update: OrderUpdate, evidence: Evidence, admit: Admit = lambda session: None) -> Reply:
+def accept(city: City, chain: str, update: OrderUpdate, evidence: Evidence, admit: Admit = lambda session: None,
+           follow: Follow = lambda session: None) -> Reply:
     """Do what a chain's word about an order means, once for each event id, and remember the answer.
 
     The status of the answer says who must act. Below 300 it is done, or was done before. From 400 on the chain must correct it.
@@ -78,6 +81,8 @@ def accept(city: City, chain: str, update: OrderUpdate, evidence: Evidence, admi
                 if inbox.remember(session, source=source, event_id=update.event_id, sha256=evidence.sha256,
                                   archive_key=evidence.archive_key, at=city.now(), prescription_id=rx_id,
                                   answer_status=answer.status, answer=answer.body):
+                    if answer.status < 300:
+                        follow(session)
                     log.info("update.received", chain=chain, order=update.order_id, status=update.status)
                     return answer
                 session.rollback()

@@ -34,6 +34,8 @@ from tests.support.partner_examples import AT, CHAIN_CALLS, CHAIN_SECRETS, MARKS
 KINDS: tuple[registry.Kind, ...] = ("hospitals", "chains", "payers")
 EVERYONE = [(kind, slug) for kind in KINDS for slug in registry.slugs(kind)]
 CHAINS = registry.slugs("chains")
+WIRED = [slug for slug in CHAINS if not registry.manifest("chains", slug).shops]
+"""Chains that are talked to. The others work from our pages: what they promise is in `test_chains_of_pages`."""
 PAYERS = registry.slugs("payers")
 HOSPITALS = registry.slugs("hospitals")
 
@@ -99,6 +101,8 @@ def test_every_manifest_loads(kind: Any, slug: str) -> None:
 
 @pytest.mark.parametrize(("kind", "slug"), EVERYONE)
 def test_every_partner_has_samples(kind: str, slug: str) -> None:
+    if kind == "chains" and slug not in WIRED:
+        pytest.skip("nothing is exchanged with it")
     assert [it for it in samples(kind, slug).rglob("*") if it.is_file()]
 
 
@@ -130,7 +134,7 @@ def test_every_promised_refusal_has_a_word(slug: str) -> None:
     assert set(registry.manifest("chains", slug).refusals.values()) == promised
 
 
-@pytest.mark.parametrize("slug", CHAINS)
+@pytest.mark.parametrize("slug", WIRED)
 @pytest.mark.parametrize("name", CHAIN_CALLS)
 async def test_every_call_sends_what_was_recorded_and_understands_the_answer(slug: str, name: str) -> None:
     transport = Replay(recorded("chains", slug, name))
@@ -148,7 +152,7 @@ async def test_every_call_sends_what_was_recorded_and_understands_the_answer(slu
     assert sent.repeatable == (name.removesuffix("_refused") not in NOT_REPEATABLE)
 
 
-@pytest.mark.parametrize("slug", CHAINS)
+@pytest.mark.parametrize("slug", WIRED)
 def test_every_callback_sample_becomes_an_update(slug: str) -> None:
     bodies = sorted(samples("chains", slug).glob("callbacks/*.json"))
     updates = [chain_with(slug, Replay()).parse_update(it.read_bytes()) for it in bodies]
@@ -158,7 +162,7 @@ def test_every_callback_sample_becomes_an_update(slug: str) -> None:
     assert {it.reason for it in updates if it.status is ChainWord.DECLINED} == {"out_of_stock"}
 
 
-@pytest.mark.parametrize("slug", CHAINS)
+@pytest.mark.parametrize("slug", WIRED)
 @pytest.mark.parametrize("body", NONSENSE)
 @pytest.mark.parametrize("name", [it for it in CHAIN_CALLS if it != "settled"])
 async def test_a_nonsense_answer_is_quarantined(slug: str, name: str, body: bytes) -> None:
@@ -168,7 +172,7 @@ async def test_a_nonsense_answer_is_quarantined(slug: str, name: str, body: byte
     assert all(it.path and it.rule.startswith("CHN-") for it in caught.value.findings)
 
 
-@pytest.mark.parametrize("slug", CHAINS)
+@pytest.mark.parametrize("slug", WIRED)
 @pytest.mark.parametrize("body", NONSENSE)
 def test_a_nonsense_callback_is_quarantined(slug: str, body: bytes) -> None:
     with pytest.raises(InvalidPayload) as caught:
@@ -176,7 +180,7 @@ def test_a_nonsense_callback_is_quarantined(slug: str, body: bytes) -> None:
     assert caught.value.findings
 
 
-@pytest.mark.parametrize("slug", CHAINS)
+@pytest.mark.parametrize("slug", WIRED)
 @pytest.mark.parametrize("name", ["hold", "place", "find", "cancel"])
 async def test_an_unknown_status_word_in_an_answer_is_never_guessed(slug: str, name: str) -> None:
     text = json.dumps(sample("chains", slug, name)["answer"]["body"], ensure_ascii=False)
@@ -190,7 +194,7 @@ async def test_an_unknown_status_word_in_an_answer_is_never_guessed(slug: str, n
     says_nothing(caught.value)
 
 
-@pytest.mark.parametrize("slug", CHAINS)
+@pytest.mark.parametrize("slug", WIRED)
 @pytest.mark.parametrize("name", NOT_REPEATABLE)
 async def test_a_lost_answer_leaves_the_outcome_unknown(slug: str, name: str) -> None:
     transport = Replay(OutcomeUnknown("the line broke"))
@@ -200,14 +204,14 @@ async def test_a_lost_answer_leaves_the_outcome_unknown(slug: str, name: str) ->
     assert not transport.sent[0].repeatable
 
 
-@pytest.mark.parametrize("slug", CHAINS)
+@pytest.mark.parametrize("slug", WIRED)
 @pytest.mark.parametrize("status", [301, 404, 405, 418])
 async def test_a_door_that_is_none_is_for_a_person(slug: str, status: int) -> None:
     with pytest.raises(NeedsOperator):
         await CHAIN_CALLS["hold"](chain_with(slug, Replay(Response(status, b"MARK"))))
 
 
-@pytest.mark.parametrize("slug", CHAINS)
+@pytest.mark.parametrize("slug", WIRED)
 async def test_no_error_repr_or_log_of_a_chain_holds_a_secret_or_a_person(
     slug: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -227,7 +231,7 @@ async def test_no_error_repr_or_log_of_a_chain_holds_a_secret_or_a_person(
     assert "MARK" not in caplog.text
 
 
-@pytest.mark.parametrize("slug", CHAINS)
+@pytest.mark.parametrize("slug", WIRED)
 def test_no_callback_shows_its_secrets(slug: str) -> None:
     for file in samples("chains", slug).glob("callbacks/*.json"):
         adapter = chain_with(slug, Replay())
@@ -424,7 +428,8 @@ def test_every_accepted_code_is_one_of_ours_and_somebody_accepted_it(slug: str) 
 
 
 PROTOCOLS: Mapping[str, type] = {"hospitals": protocols.Hospital, "chains": protocols.Chain, "payers": protocols.Payer}
-CAPABILITIES: tuple[type, ...] = (protocols.WritesUpdates, protocols.CallsBack, protocols.Polled, protocols.Boxed)
+CAPABILITIES: tuple[type, ...] = (protocols.WritesUpdates, protocols.CallsBack, protocols.Polled, protocols.Boxed,
+                                  protocols.WorksFromPages)
 PROMISES = [(kind, slug, PROTOCOLS[kind]) for kind, slug in EVERYONE] + [
     (kind, slug, capability) for kind, slug in EVERYONE for capability in CAPABILITIES
     if issubclass(adapter_class(kind, slug), capability)]
@@ -462,10 +467,11 @@ def test_every_capability_is_some_adapters() -> None:
 
 @pytest.mark.parametrize("slug", CHAINS)
 def test_a_chains_word_has_a_way_to_us(slug: str) -> None:
-    """It calls back, or it is polled and its bytes can be read."""
+    """It calls back, it is polled and its bytes can be read, or its people enter it on our pages."""
     adapter = adapter_class("chains", slug)
-    assert issubclass(adapter, protocols.CallsBack) or (
+    assert issubclass(adapter, protocols.CallsBack | protocols.WorksFromPages) or (
         issubclass(adapter, protocols.Polled) and issubclass(adapter, protocols.WritesUpdates))
+    assert issubclass(adapter, protocols.WorksFromPages) == (slug not in WIRED)
 
 
 def test_no_two_partners_share_a_slug() -> None:

@@ -57,6 +57,7 @@ from infra.db.rows import (
     ReviewRow,
     WishRow,
 )
+from infra.db.rows_counter import CounterOrderRow, ShelfRow
 from infra.db.rows_people import PersonRow, RoleGrantRow
 from infra.topology import Kind, joined
 from tasks import polling, traffic, upkeep, window
@@ -494,6 +495,8 @@ class World:
                            for slug, chain in self.chains.items()},
                 "arrived": {slug: chain.arrived for slug, chain in self.chains.items()},
                 "fund": [(row.prescription_id, row.total, row.fund, bool(row.reverses)) for row in self.payer.book],
+                "at shops": _rows(session, CounterOrderRow, "order_id", "word", "settlement_id", "cash_fen"),
+                "shelves": _rows(session, ShelfRow, "store", "drug", "quantity", "price"),
                 "anchored": _rows(session, AnchorRow, "day"),
                 "prefect": self.prefect.picture(),
                 "people": _rows(session, PersonRow, "id", "ended_by"),

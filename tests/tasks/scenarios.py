@@ -7,6 +7,8 @@ from dataclasses import replace
 import pyotp
 import sqlalchemy as sa
 
+from adapters import registry
+from adapters.chains.linli import adapter as linli
 from adapters.mapping import CodeMap
 from adapters.messages import Fetched, Message, Parked, Reply, Unmapped
 from domain.chains import ChainWord, LeftOut
@@ -17,10 +19,12 @@ from domain.fulfilment.orders import OrderStatus
 from domain.fulfilment.portions import Portion
 from domain.fulfilment.wishes import WishKind
 from domain.lifecycle import Status
-from domain.people import Capability, Denied, Grant, Role, person
-from infra.db import Session, history, prescriptions, wishes
+from domain.people import Capability, Denied, Grant, Person, Role, person
+from domain.shops import Act, Opening
+from infra.db import Session, history, orders, prescriptions, wishes
 from infra.db.rows import OrderRow
-from tasks import access, accounts, people, sessions
+from tasks import access, accounts, counter, people, sessions, shelves
+from tasks.fulfilment.sealed import open_secrets
 from tasks.partner_tokens import PartnerTokens
 from tests.support.city import HOSPITAL, HOSPITAL_TOKEN, FakeHospital
 from tests.support.people import PASSWORD
@@ -331,6 +335,53 @@ def a_person_keeps_their_account(city: World) -> None:
     city.staff(lambda c: accounts.change_password(c, "H001", PASSWORD, digits(), f"{PASSWORD} and at night"))
 
 
+SHOPKEEPER = Person("S001", frozenset({Grant(Role.SHOP, "linli/LL01")}))
+
+
+class Counter(linli.Adapter):
+    """A chain whose shops work from our pages: its book is in our database, and outlives a crash with it."""
+
+    book, arrived, notices = {}, [], {}  # type: ignore[var-annotated]
+
+    def heal(self) -> None:
+        """No line to it can break."""
+
+
+def _at_a_shop(city: World, sample: str) -> None:
+    """The only chain of the city works from our pages, and has everything."""
+    city.chains = {"linli": Counter(registry.manifest("chains", "linli"), city.city.db, city.clock, "Asia/Shanghai")}  # type: ignore[dict-item]
+    city.restart()
+    for drug in ("D001", "D010", "D032"):
+        city.staff(lambda c, drug=drug: shelves.change(c, SHOPKEEPER, "linli/LL01", drug, counted="500", price="0.25"))
+    city.staff(lambda c: shelves.set_hours(c, SHOPKEEPER, "linli/LL01", Opening(c.now().time(), c.now().time())))
+    city.to_fulfilling(sample)
+
+
+def _do(city: World, act: Act, **more: object) -> None:
+    city.staff(lambda c: counter.act_on(c, SHOPKEEPER, city.rx, 1, act, **more))  # type: ignore[arg-type]
+    city.work()
+
+
+def collected_at_a_shop_without_a_system(city: World) -> None:
+    _at_a_shop(city, "long_term")
+    with city.city.db.reading() as session:
+        code = open_secrets(city.city, orders.of(session, city.rx)[-1])["pickup_code"]
+    _do(city, Act.ACCEPT)
+    _do(city, Act.PREPARE)
+    with suppress(Denied):
+        _do(city, Act.HAND_OVER, proof="WRONG")
+    _do(city, Act.HAND_OVER, proof=code)
+    _do(city, Act.TAKE_BACK, reason="quality", lines=(1,))
+    city.to_closed()
+
+
+def cancelled_at_a_shop_without_a_system(city: World) -> None:
+    _at_a_shop(city, "long_term")
+    _do(city, Act.ACCEPT)
+    city.cancel()
+    city.work()
+
+
 def forgotten(city: World) -> None:
     city.prescribe()
     city.spoil(wake_at=None)
@@ -473,6 +524,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     nobody_the_fund_insures, approved_by_an_earlier_release_though_nobody_insures_them, a_store_that_quotes_nonsense,
     the_night_after, a_pharmacist_comes_and_goes, people_are_looked_after, a_person_keeps_their_account,
     a_partners_token_is_changed,
+    collected_at_a_shop_without_a_system, cancelled_at_a_shop_without_a_system,
     a_process_comes_and_goes, the_canary_sings, drawn_in_prefect,
     a_part_cancelled_before_it_was_ordered, a_wish_to_return_something,
 )

@@ -1,0 +1,117 @@
+"""A chain that is in our own database: its shops have no system, so holding and ordering are rows of ours."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from adapters.registry import ChainManifest
+from domain.chains import ChainWord, Offers, OrderLine, PharmacyOrder, Quote, Receipt, SettlementNotice
+from domain.errors import Refused
+from domain.money import line_amount
+from domain.prescription import Handover, Place
+from domain.shops import Opening, Shop
+from infra.db import Database, counter
+from infra.db.counter import Kept, Stocked
+
+HOLD = timedelta(minutes=30)
+"""A hold that nobody turns into an order lapses after that (D-03)."""
+NEW = Decimal("0.9")
+"""Share of promises kept, and quality, of a shop of which nothing is known yet (D-17)."""
+READY_MINUTES, MINUTES_PER_KM, DELIVERY_MINUTES = 10, 3, 30
+KM_PER_LATITUDE, KM_PER_LONGITUDE = Decimal(111), Decimal(89)
+"""Near 36 degrees north."""
+
+
+class Adapter:
+    """See `adapters.protocols.Chain` and `WorksFromPages`."""
+
+    SECRETS = ()
+
+    def __init__(self, manifest: ChainManifest, db: Database, now: Callable[[], datetime], timezone: str) -> None:
+        self.slug = manifest.slug
+        self._shops = {shop.number: shop for shop in manifest.shops}
+        self._db = db
+        self._now = now
+        self._zone = ZoneInfo(timezone)
+
+    def shops(self) -> Mapping[str, Shop]:
+        return self._shops
+
+    async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Place) -> Offers:
+        with self._db.reading() as session:
+            stocked = counter.stocked(session, self.slug, self._now(), drugs={line.drug for line in lines})
+            openings, busy = counter.openings(session, self.slug), counter.busy(session, self.slug)
+        shelves: dict[str, dict[str, Stocked]] = {}
+        for stock in stocked:
+            shelves.setdefault(stock.store, {})[stock.drug] = stock
+        local = self._now().astimezone(self._zone)
+        return Offers(tuple(
+            Quote(chain=self.slug, store=number, lines=offered, minutes=minutes(shop, handover, place),
+                  load=min(Decimal(busy.get(number, 0)) / shop.capacity, Decimal(1)), on_time=NEW, quality=NEW,
+                  delivers=shop.delivers or handover is Handover.PICKUP,
+                  open=openings.get(number, Opening(shop.opens, shop.closes)).at(local))
+            for number, shop in self._shops.items() if (offered := offer(lines, shelves.get(number, {})))))
+
+    async def hold(self, order: PharmacyOrder) -> Receipt:
+        shop = self._shops.get(order.store)
+        with self._db.transaction("counter.held") as session:
+            opening = counter.openings(session, self.slug).get(order.store)
+            if shop is None or not (opening or Opening(shop.opens, shop.closes)).at(self._now().astimezone(self._zone)):
+                if kept := counter.get(session, order.id):
+                    return receipt(kept)
+                raise Refused(f"{self.slug}: closed", code="closed")
+            return receipt(counter.hold(session, order, self._now, lambda at: at + HOLD))
+
+    async def place(self, order: PharmacyOrder) -> Receipt:
+        with self._db.transaction("counter.ordered") as session:
+            return receipt(counter.place(session, order.id, self._now))
+
+    async def find(self, order_id: str) -> Receipt | None:
+        with self._db.reading() as session:
+            kept = counter.get(session, order_id)
+        return receipt(kept) if kept else None
+
+    async def cancel(self, order_id: str, reason: str) -> Receipt:
+        with self._db.transaction("counter.let_go") as session:
+            counter.say(session, order_id, ChainWord.CANCELLED, before=counter.CANCELLABLE, at=self._now())
+            kept = counter.get(session, order_id)
+        if kept is None:
+            raise Refused(f"{self.slug}: unknown_order", code="unknown_order")
+        if kept.word not in counter.LET_GO:
+            code = "in_delivery" if kept.word is ChainWord.IN_DELIVERY else "handed_over"
+            raise Refused(f"{self.slug}: {code}", code=code)
+        return Receipt(reference(order_id), ChainWord.CANCELLED)
+
+    async def notify_settled(self, notice: SettlementNotice) -> None:
+        with self._db.transaction("counter.told_of_money") as session:
+            counter.settled(session, notice)
+
+
+def offer(lines: Sequence[OrderLine], shelf: Mapping[str, Stocked]) -> tuple[OrderLine, ...]:
+    """The lines that a shop can fill in full, with its prices. Two lines of one drug share what is free of it."""
+    left = {drug: stock.available for drug, stock in shelf.items() if stock.price}
+    offered = []
+    for line in lines:
+        if left.get(line.drug, Decimal(0)) < line.quantity:
+            continue
+        left[line.drug] -= line.quantity
+        price = shelf[line.drug].price
+        offered.append(OrderLine(line.line, line.drug, line.quantity, line.unit, price, line_amount(price, line.quantity)))
+    return tuple(offered)
+
+
+def minutes(shop: Shop, handover: Handover, place: Place) -> int:
+    """Until the patient would have it: to pack it and, by the straight line, to go there."""
+    north, east = (shop.latitude - place.latitude) * KM_PER_LATITUDE, (shop.longitude - place.longitude) * KM_PER_LONGITUDE
+    kilometres = (north * north + east * east).sqrt()
+    return READY_MINUTES + round(kilometres * MINUTES_PER_KM) + (DELIVERY_MINUTES if handover is Handover.HOME else 0)
+
+
+def receipt(kept: Kept) -> Receipt:
+    return Receipt(reference(kept.order_id), kept.word)
+
+
+def reference(order_id: str) -> str:
+    """A shop's own number of an order is ours."""
+    return order_id

@@ -1,0 +1,134 @@
+"""Shops and clinics without a system of their own: what they are, when they are open, and what may be done with an order now."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, time
+from decimal import Decimal
+from enum import StrEnum
+
+from domain.chains import ChainWord
+from domain.prescription import Handover
+from domain.words import Two
+
+
+class ShopKind(StrEnum):
+    SHOP = "shop"
+    CLINIC = "clinic"
+    """Of a village (村卫生室)."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A place that works from our pages. What its people change, such as hours and stock, is in the database."""
+
+    number: str
+    """Within its chain: the `store` of quotes and orders."""
+    kind: ShopKind
+    name: str
+    name_en: str
+    district: str
+    """Division code."""
+    latitude: Decimal
+    longitude: Decimal
+    opens: time
+    closes: time
+    """Usual hours, in the city's time; until its people say otherwise."""
+    delivers: bool
+    capacity: int
+    """Orders it can have under way at once (D-15)."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """When a shop is open, as its people have said last."""
+
+    opens: time
+    closes: time
+    """Later than `opens`, or of the next day; the same as `opens`: round the clock."""
+    on_duty: bool = True
+    """Whether a pharmacist is there (D-18)."""
+    shut: bool = False
+    """Shut until further notice."""
+
+    def at(self, local: datetime) -> bool:
+        """Whether an order may be taken at that moment of the city's time."""
+        if self.shut or not self.on_duty:
+            return False
+        moment = local.time()
+        if self.opens < self.closes:
+            return self.opens <= moment < self.closes
+        return self.opens == self.closes or moment >= self.opens or moment < self.closes
+
+
+class Act(StrEnum):
+    """What a shop's people do with an order."""
+
+    ACCEPT = "accept"
+    DECLINE = "decline"
+    PREPARE = "prepare"
+    SEND_OUT = "send_out"
+    """The courier has it."""
+    HAND_OVER = "hand_over"
+    TAKE_BACK = "take_back"
+
+
+WORDS: Mapping[Act, ChainWord] = {
+    Act.ACCEPT: ChainWord.ACCEPTED, Act.DECLINE: ChainWord.DECLINED, Act.PREPARE: ChainWord.PREPARED,
+    Act.SEND_OUT: ChainWord.IN_DELIVERY, Act.HAND_OVER: ChainWord.HANDED_OVER, Act.TAKE_BACK: ChainWord.RETURNED,
+}
+"""What each act says about the order."""
+
+ACTS: Mapping[str, Two] = {
+    Act.ACCEPT: Two("接单", "accept"),
+    Act.DECLINE: Two("拒单", "decline"),
+    Act.PREPARE: Two("备药完成", "mark as prepared"),
+    Act.SEND_OUT: Two("交给配送员", "give to the courier"),
+    Act.HAND_OVER: Two("交付患者", "hand over"),
+    Act.TAKE_BACK: Two("收回退药", "take back"),
+}
+DONE: Mapping[str, Two] = {
+    Act.ACCEPT: Two("已接单", "accepted it"),
+    Act.DECLINE: Two("已拒单", "declined it"),
+    Act.PREPARE: Two("已备药", "prepared it"),
+    Act.SEND_OUT: Two("已交配送", "gave it to the courier"),
+    Act.HAND_OVER: Two("已交付", "handed it over"),
+    Act.TAKE_BACK: Two("已收回退药", "took it back"),
+}
+"""What was done, after the name of whoever did it."""
+SHOP_KINDS: Mapping[str, Two] = {
+    ShopKind.SHOP: Two("药店", "pharmacy"),
+    ShopKind.CLINIC: Two("村卫生室", "village clinic"),
+}
+
+_NEXT: Mapping[ChainWord, Mapping[Handover, tuple[Act, ...]]] = {
+    ChainWord.ORDERED: dict.fromkeys(Handover, (Act.ACCEPT, Act.DECLINE)),
+    ChainWord.ACCEPTED: dict.fromkeys(Handover, (Act.PREPARE, Act.DECLINE)),
+    ChainWord.PREPARED: {Handover.PICKUP: (Act.HAND_OVER, Act.DECLINE), Handover.HOME: (Act.SEND_OUT, Act.DECLINE)},
+    ChainWord.IN_DELIVERY: dict.fromkeys(Handover, (Act.HAND_OVER, Act.DECLINE)),
+}
+
+
+def supported_actions(word: ChainWord, handover: Handover, *, returnable: bool) -> tuple[Act, ...]:
+    """What may be done with an order now, the usual act first; nothing for a hold, and for one that has ended.
+
+    `returnable`: the patient still has something of it, and the time to bring it back is not over.
+    """
+    if word in (ChainWord.HANDED_OVER, ChainWord.RETURNED):
+        return (Act.TAKE_BACK,) if returnable else ()
+    return _NEXT.get(word, {}).get(handover, ())
+
+
+def reasons(act: Act, word: ChainWord) -> tuple[str, ...]:
+    """Codes of `domain.words.CAUSES` of which an act needs one; none: it needs no reason.
+
+    A medicine that was handed over is taken back for its quality or because it was the wrong one (E-11).
+    """
+    match act:
+        case Act.DECLINE if word is ChainWord.IN_DELIVERY:
+            return "rejected_at_door", "other"
+        case Act.DECLINE:
+            return "out_of_stock", "closed", "quality", "other"
+        case Act.TAKE_BACK:
+            return "quality", "dispensing_error"
+        case _:
+            return ()

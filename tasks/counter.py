@@ -1,0 +1,225 @@
+"""What the people of a shop without a system see of its orders, and do with them.
+
+Whatever is done goes through `tasks.fulfilment.updates.accept` under an event id that follows from the act: pressed twice, by two
+people, or after a lost answer, it is one effect.
+"""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from adapters.messages import Reply
+from adapters.protocols import WorksFromPages
+from domain.chains import ChainWord, OrderUpdate
+from domain.errors import StaleStatus, Transient
+from domain.fulfilment.orders import Placed
+from domain.people import Capability, Denied, Person
+from domain.prescription import Handover
+from domain.shops import ACTS, DONE, WORDS, Act, Shop, reasons, supported_actions
+from domain.words import ENDINGS, Two
+from infra.db import Session, counter, orders, prescriptions
+from infra.db.counter import Done, Kept
+from infra.db.prescriptions import canonical
+from tasks.city import City
+from tasks.fulfilment import updates
+from tasks.fulfilment.sealed import open_secrets
+from tasks.patients import open_patient
+
+WRONG_PROOF = "wrong_proof"
+MOST_TRIES, TRIES_WITHIN = 5, timedelta(minutes=10)
+"""Wrong codes or identities for one order; then nobody may try for a while."""
+TAIL = 4
+"""Characters of the id number that are asked for at the door."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A shop of a chain whose people work from our pages."""
+
+    chain: str
+    shop: Shop
+
+    @property
+    def place(self) -> str:
+        """As grants name it: `linli/LL01`."""
+        return f"{self.chain}/{self.shop.number}"
+
+
+@dataclass(frozen=True)
+class ShopOrder:
+    """An order as the people of its shop see it."""
+
+    at: Workplace
+    placed: Placed
+    kept: Kept
+    """The same as the shop has it: its word counts."""
+    done: tuple[Done, ...]
+    """What they did with it, the oldest first."""
+    supported_actions: tuple[Act, ...]
+    reasons: Mapping[Act, tuple[str, ...]]
+    """Codes of which an act needs one."""
+    accept_by: datetime | None
+    """While nobody has said yes."""
+
+    @property
+    def word(self) -> ChainWord:
+        return self.kept.word
+
+
+def workplaces(city: City) -> dict[str, Workplace]:
+    """Every shop of the city that works from our pages, by its place."""
+    return {at.place: at for slug, chain in city.chains.items() if isinstance(chain, WorksFromPages)
+            for shop in chain.shops().values() for at in [Workplace(slug, shop)]}
+
+
+def workplaces_of(city: City, who: Person, capability: Capability) -> list[Workplace]:
+    """Where a person has the capability, by place."""
+    return [at for place, at in sorted(workplaces(city).items()) if place in who.places(capability)]
+
+
+def order_of(city: City, who: Person, capability: Capability, rx_id: str, attempt: int) -> ShopOrder:
+    """An order of a shop where the person has the capability. Raises `KeyError` for any other."""
+    with city.db.reading() as session:
+        return _order(city, session, who, capability, rx_id, attempt)
+
+
+def orders_at(city: City, at: Workplace, since: datetime) -> list[ShopOrder]:
+    """Orders of a shop that are under way, and those of since then; the newest first. A hold is no order yet."""
+    with city.db.reading() as session:
+        return [_seen(city, at, placed, kept, counter.done(session, kept.order_id))
+                for kept in counter.kept_by(session, at.chain, at.shop.number, since)
+                if (placed := orders.get(session, kept.order_id)) and _is_order(placed, kept.word)]
+
+
+def start_of_day(city: City) -> datetime:
+    """Of the city's calendar day."""
+    return datetime.combine(city.today(), datetime.min.time(), ZoneInfo(city.policy.timezone))
+
+
+def act_on(city: City, who: Person, rx_id: str, attempt: int, act: Act, *, reason: str = "", lines: Sequence[int] = (),
+           proof: str = "") -> ShopOrder:
+    """Do it, once, and return the order as it is then.
+
+    `reason` is one of the act's codes, `lines` are those that came back, `proof` is the pickup code, or at the door the end of the
+    patient's id number. Raises `KeyError` for an order that is not of the person's shop, `Transient` if it is to be tried again,
+    and `Denied`: `not_now` (saying who did what when), `reason_missing`, `lines_missing`, `wrong_proof`, `too_many_tries`.
+    """
+    capability = capability_of(act)
+    lines = tuple(sorted(set(lines)))
+    seen = order_of(city, who, capability, rx_id, attempt)
+    if _was_done(seen, act, reason, lines):
+        return seen
+    check(city, seen, act, reason, lines)
+    secret = open_secrets(city, seen.placed)
+    if act is Act.HAND_OVER:
+        _check_proof(city, who, seen, secret["pickup_code"], proof)
+    word, order_id = WORDS[act], seen.placed.id
+    event = ".".join([order_id, word, *(["-".join(map(str, lines))] if lines else [])])
+    update = OrderUpdate(event_id=event, order_id=order_id, status=word, claim_secret=secret["claim_secret"], at=city.now(),
+                         reason=reason, lines=lines, pickup_code=secret["pickup_code"] if act is Act.HAND_OVER else "")
+
+    def still_allowed(session: Session) -> Reply | None:
+        nonlocal seen
+        seen = _order(city, session, who, capability, rx_id, attempt)
+        return None if act in seen.supported_actions else updates.reply(409, "not_now")
+
+    def follow(session: Session) -> None:
+        if not counter.say(session, order_id, word, before=(seen.word,),
+                           at=city.now() if act in (Act.HAND_OVER, Act.DECLINE) else None):
+            raise StaleStatus(f"{order_id} is no longer {seen.word}")
+        if act is Act.HAND_OVER:
+            counter.hand_over(session, seen.kept, by=who.id, at=city.now())
+        counter.note(session, order_id, act, who.id, city.now(), reason=reason, lines=lines)
+
+    evidence = updates.keep(city, canonical([event, reason]))
+    answer = updates.accept(city, seen.at.chain, update, evidence, still_allowed, follow)
+    after = order_of(city, who, capability, rx_id, attempt)
+    if answer.status < 300 or _was_done(after, act, reason, lines):
+        return after
+    if answer.status >= 500:
+        raise Transient(f"{order_id}: {act}", code="busy")
+    raise not_now(city, after, act)
+
+
+def capability_of(act: Act) -> Capability:
+    return Capability.HAND_OVER if act is Act.HAND_OVER else Capability.FILL_ORDERS
+
+
+def check(city: City, seen: ShopOrder, act: Act, reason: str, lines: Sequence[int]) -> None:
+    """Raises `Denied`: `not_now`, `reason_missing`, `lines_missing`."""
+    if act not in seen.supported_actions:
+        raise not_now(city, seen, act)
+    needed = seen.reasons[act]
+    if (reason or needed) and reason not in needed:
+        raise Denied("reason_missing", Two("请选择原因", "choose the reason"))
+    held = {portion.line for portion in seen.placed.kept}
+    if act is Act.TAKE_BACK and (not lines or set(lines) - held):
+        raise Denied("lines_missing", Two("请勾选退回的药品", "tick what came back"))
+
+
+def not_now(city: City, seen: ShopOrder, act: Act) -> Denied:
+    """Why an act is not possible: who did what when, or how the order ended without the shop."""
+    done = [entry for entry in seen.done if entry.act in ACTS]
+    if seen.word is ChainWord.CANCELLED:
+        why = ENDINGS.get(seen.placed.reason, ENDINGS[""])
+        said = Two(f"订单已由平台撤回（{why.zh}）", f"the platform has taken the order back ({why.en})")
+    elif done:
+        last = done[-1]
+        at = f"{last.at.astimezone(ZoneInfo(city.policy.timezone)):%H:%M}"
+        said = Two(f"{last.person} 已于 {at} {DONE[last.act].zh.removeprefix('已')}", f"{last.person} {DONE[last.act].en} at {at}")
+    else:
+        said = Two("订单尚未到此步骤", "the order has not come to that")
+    return Denied("not_now", Two(f"现在不能{ACTS[act].zh}：{said.zh}", f"not possible now ({ACTS[act].en}): {said.en}"))
+
+
+def _order(city: City, session: Session, who: Person, capability: Capability, rx_id: str, attempt: int) -> ShopOrder:
+    placed = next((placed for placed in orders.of(session, rx_id) if placed.attempt == attempt), None)
+    at = workplaces(city).get(f"{placed.order.chain}/{placed.order.store}") if placed else None
+    kept = counter.get(session, placed.id) if placed else None
+    if placed is None or at is None or kept is None or at.place not in who.places(capability):
+        raise KeyError(rx_id)
+    return _seen(city, at, placed, kept, counter.done(session, placed.id))
+
+
+def _is_order(placed: Placed, word: ChainWord) -> bool:
+    """Not a hold, nor one that was let go as a hold."""
+    return word is not ChainWord.HELD and (placed.confirmed or word is not ChainWord.CANCELLED)
+
+
+def _seen(city: City, at: Workplace, placed: Placed, kept: Kept, done: Sequence[Done]) -> ShopOrder:
+    handed_over_at = placed.handed_over_at
+    returnable = bool(placed.kept) and handed_over_at is not None and city.now() < handed_over_at + city.policy.return_window
+    return ShopOrder(at, placed, kept, tuple(done), supported_actions(kept.word, placed.order.handover, returnable=returnable),
+                     {act: reasons(act, kept.word) for act in Act}, placed.accept_by if kept.word is ChainWord.ORDERED else None)
+
+
+def _was_done(seen: ShopOrder, act: Act, reason: str, lines: Sequence[int]) -> bool:
+    return any((entry.act, entry.reason, entry.lines) == (act, reason, tuple(lines)) for entry in seen.done)
+
+
+def _check_proof(city: City, who: Person, seen: ShopOrder, pickup_code: str, proof: str) -> None:
+    """Raises `Denied`: `wrong_proof`, `too_many_tries`. What was shown is compared and not kept."""
+    recent = [entry for entry in seen.done if entry.act == WRONG_PROOF and entry.at > city.now() - TRIES_WITHIN]
+    if len(recent) >= MOST_TRIES:
+        raise Denied("too_many_tries", Two("核验失败次数过多，请 10 分钟后再试", "too many wrong tries; wait ten minutes"))
+    given = "".join(proof.split()).replace("-", "").upper()
+    wanted = pickup_code or _id_tail(city, seen)
+    if hmac.compare_digest(given.encode(), wanted.encode()):
+        return
+    with city.db.transaction("counter.proof_refused") as session:
+        counter.note(session, seen.placed.id, WRONG_PROOF, who.id, city.now())
+    raise Denied("wrong_proof", Two("取药码不符，请核对", "this is not the pickup code") if pickup_code else
+                 Two("证件号末四位不符，请核对", "these are not the last four characters of the id number"))
+
+
+def _id_tail(city: City, seen: ShopOrder) -> str:
+    with city.db.reading() as session:
+        loaded = prescriptions.load(session, seen.placed.order.prescription_id)
+    return open_patient(city, loaded)["id_number"][-TAIL:].upper()
+
+
+def needs_code(seen: ShopOrder) -> bool:
+    """Whether it is handed over against a pickup code; at the door it is the end of the id number."""
+    return seen.placed.order.handover is Handover.PICKUP
