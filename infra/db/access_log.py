@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from domain.people import Capability
 from infra.db.engine import insert_new, run, table
-from infra.db.rows_people import AccessHeadRow, AccessRow
+from infra.db.rows import AccessHeadRow, AccessRow
 
 GENESIS = "0" * 64
 HASHED = ("person", "seq", "at", "kind", "capability", "prescription_id", "detail")

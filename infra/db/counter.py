@@ -18,7 +18,7 @@ from domain.chains import ChainWord, PharmacyOrder, SettlementNotice
 from domain.errors import Refused
 from domain.shops import Opening
 from infra.db.engine import insert_new, run, table
-from infra.db.rows_counter import (
+from infra.db.rows.counter import (
     LIVE,
     PRICE,
     QUANTITY,

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra.db.engine import Row, insert_new, run, table
-from infra.db.rows_people import CredentialRow, EnrolmentRow, RecoveryCodeRow
+from infra.db.rows import CredentialRow, EnrolmentRow, RecoveryCodeRow
 
 _CREDENTIAL, _CODE, _ENROLMENT = table(CredentialRow), table(RecoveryCodeRow), table(EnrolmentRow)
 _OF = _CREDENTIAL.c.person == sa.bindparam("whose")

@@ -10,8 +10,7 @@ import sqlalchemy as sa
 
 from domain.errors import NeedsOperator
 from infra.db.engine import Database
-from infra.db.rows import AnchorRow, EntryRow, HistoryRow, MappingRow, PostingRow, TransferRow
-from infra.db.rows_people import AccessRow
+from infra.db.rows import AccessRow, AnchorRow, EntryRow, HistoryRow, MappingRow, PostingRow, TransferRow
 from infra.log import configure, get_logger
 from infra.settings import get_settings
 

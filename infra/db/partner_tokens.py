@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra.db.engine import insert_new, run, table
-from infra.db.rows_people import PartnerTokenRow
+from infra.db.rows import PartnerTokenRow
 
 ENVIRONMENT, ADMINISTRATOR = "environment", "administrator"
 _TOKEN = table(PartnerTokenRow)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from domain.people import Grant, Person, Role
 from infra.db.engine import insert_new, run, table
-from infra.db.rows_people import PersonRow, RoleGrantRow
+from infra.db.rows import PersonRow, RoleGrantRow
 
 ENVIRONMENT = "environment"
 """Source of the people who have an access token among the settings, and who grants them their role."""

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra.db.engine import run, table
-from infra.db.rows_people import SignInRow
+from infra.db.rows import SignInRow
 
 _ROW = table(SignInRow).c
 _GET = sa.select(SignInRow).where(_ROW.id == sa.bindparam("key"))

@@ -43,6 +43,7 @@ from infra.db.ledger import SIDES
 from infra.db.rows import (
     AnchorRow,
     ClaimRow,
+    CounterOrderRow,
     DiscrepancyRow,
     HistoryRow,
     IntentRow,
@@ -51,14 +52,15 @@ from infra.db.rows import (
     OrderRow,
     OutboxRow,
     ParcelRow,
+    PersonRow,
     PostingRow,
     PrescriptionRow,
     ReturnRow,
     ReviewRow,
+    RoleGrantRow,
+    ShelfRow,
     WishRow,
 )
-from infra.db.rows_counter import CounterOrderRow, ShelfRow
-from infra.db.rows_people import PersonRow, RoleGrantRow
 from infra.topology import Kind, joined
 from tasks import polling, traffic, upkeep, window
 from tasks.anchors import of_city

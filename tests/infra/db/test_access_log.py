@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from domain.people import Capability
 from infra.db import Database, Session, access_log
 from infra.db.access_log import Broken, Kind
-from infra.db.rows_people import AccessRow
+from infra.db.rows import AccessRow
 
 NOON = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 

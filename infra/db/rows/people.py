@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from infra.db.rows import Base
+from infra.db.rows.table import Base
 
 
 class PersonRow(Base):

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.chains import ChainWord
-from infra.db.rows import Base
+from infra.db.rows.table import Base
 
 UNDER_WAY = (ChainWord.ORDERED, ChainWord.ACCEPTED, ChainWord.PREPARED, ChainWord.IN_DELIVERY)
 LIVE = f"""word IN ({", ".join(f"'{word}'" for word in (ChainWord.HELD, *UNDER_WAY))})"""
