@@ -1,6 +1,6 @@
 """CPU per prescription of this checkout beside that of an earlier commit, in turns on the same machine.
 
-Each side measures itself with the harness of its own checkout: the whole line against null partners, ours alone, without the
+Each side measures itself with its checkout's harness: the whole line against null partners, ours alone, without the
 window. It is measured with few and with many prescriptions. What a process costs once is in both figures, so the difference
 between them is what each further prescription costs. The least of all rounds counts: noise only adds.
 """
@@ -38,7 +38,7 @@ print(json.dumps({"cpu": measured.cpu, "rate": measured.rate}))
 
 @contextmanager
 def checkout(commit: str) -> Iterator[Path]:
-    """That commit with an environment of its own."""
+    """That commit with its own environment."""
     with tempfile.TemporaryDirectory(prefix="sybefore") as name:
         folder = Path(name) / "checkout"
         subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(folder), commit], cwd=HERE, check=True)

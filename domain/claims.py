@@ -21,8 +21,8 @@ CARRIED: Final[Mapping[str, int]] = {
     "med_list_codg": 50,
     "used_frqu_dscr": 200,
 }
-"""Characters the fund's interface takes of what a hospital says (1101, 2101): what is longer must be refused at the door,
-or a prescription that everybody passed ends at the till."""
+"""Characters the fund's interface takes of what a hospital says (1101, 2101). What is longer is refused at the door, because
+the fund would refuse it after audit and review have passed the prescription."""
 CARRIED_DAYS: Final = 99
 """Days' supply the interface takes of one line (prd_days, N4,2)."""
 
@@ -87,7 +87,7 @@ class ClaimLine:
     days_supply: int
     frequency: str
     selfpay: bool = False
-    """Denied by the audit: the fund pays nothing for this line, whatever the hospital says."""
+    """Denied by the audit: the fund pays nothing for this line, also where the hospital says otherwise."""
     approval: Approval | None = None
     """What the hospital says of the fund's conditions: it is sent on (hosp_appr_flag, F-04), as 2 where `selfpay`."""
     restricted: bool | None = None
@@ -123,7 +123,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Settlement:
-    """How an amount divides, whoever computed it: our forecast, a 2101 or a 2102. All in fen.
+    """How an amount divides: in our forecast, in a 2101 or in a 2102. All in fen.
 
     Identities (F-02, F-17): total = own + over + first_pay + eligible
     = fund + account + family + cash.

@@ -100,11 +100,11 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
 }
 """What the `detail` of an event always has: codes, ids, counts, moments (ISO 8601) and amounts (fen).
 
-`findings` are `{code, rule, severity, line}` each; `refused` is how many stores by reason (`domain.fulfilment.ranking.REASONS`);
-`stores` are the first of them as `chain/store:reason`; `silent` and `chain` are chains by slug; `status` and `order_was`
-are a `ChainWord`, `prescription_was` a `Status`; `cause` is why an order ended, or what was open was given up
-(`domain.words.ENDINGS`); `wish` is a number, `answer` a `WishAnswer`, `reason` why the hospital cancels; `codes` are
-review items (A-26).
+`findings` are `{code, rule, severity, line}` each.
+`refused` is how many stores by reason (`domain.fulfilment.ranking.REASONS`), `stores` the first of them as `chain/store:reason`.
+`silent` and `chain` are chains by slug. `status` and `order_was` are a `ChainWord`, `prescription_was` a `Status`.
+`cause` is why an order ended, or why what was open was given up (`domain.words.ENDINGS`).
+`wish` is a number, `answer` a `WishAnswer`, `reason` why the hospital cancels. `codes` are review items (A-26).
 """
 
 
@@ -136,7 +136,7 @@ class Wait(StrEnum):
     RETURN_WINDOW = "return_window"
     RECONCILIATION = "reconciliation"
     RETRY = "retry"
-    """The next attempt; nobody needs to act."""
+    """The next attempt; no person needs to act."""
     PARTNER_WORD = "partner_word"
     """A partner's, on an effect whose outcome is unknown."""
     PERSON_REFUSED = "person_refused"

@@ -20,7 +20,7 @@ class Status(StrEnum):
     REVIEWED = "reviewed"
     """A pharmacist passed it."""
     ALLOCATING = "allocating"
-    """Looking for a pharmacy; also while nobody can fill it. No pharmacy has an order that it may still fill."""
+    """Looking for a pharmacy; also while none can fill it. No pharmacy has an order that it may still fill."""
     FULFILLING = "fulfilling"
     """A pharmacy has an order; of other lines a pharmacy may still be looked for."""
     FULFILLED = "fulfilled"
@@ -75,7 +75,7 @@ class Owner(StrEnum):
 
 
 class Deadline(StrEnum):
-    """What ends the stay in a status when nobody moves it: a fact of the prescription or of the city's policy."""
+    """What ends the stay in a status when no act ends it: a fact of the prescription or of the city's policy."""
 
     VALIDITY = "validity"
     """The prescription's `valid_until`."""

@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -29,21 +29,22 @@ from flows.resident import POOL, declared
 from infra import log
 from infra.settings import Settings, get_settings
 from infra.topology import judge_prefect
-from tasks.doctor import CheckResult, Grade, act, examine, fine, watch, worst_first
+from tasks.checks import CheckResult, Grade, act, fine, watch, worst_first
+from tasks.doctor import examine
 
 PATIENCE = 20.0
 """Seconds for everything asked of Prefect."""
-DEPLOY = ("运行 .venv/bin/prefect --no-prompt deploy --all", "run .venv/bin/prefect --no-prompt deploy --all")
-OPERATE = ("启动运维进程：.venv/bin/python -m flows.resident",
-           "start the operations worker: .venv/bin/python -m flows.resident")
+DEPLOY = Two("运行 .venv/bin/prefect --no-prompt deploy --all", "run .venv/bin/prefect --no-prompt deploy --all")
+OPERATE = Two("启动运维进程：.venv/bin/python -m flows.resident",
+              "start the operations worker: .venv/bin/python -m flows.resident")
 
-_PASSWORD = act("prefect", "prefect-setup", "Prefect 拒绝了我们的口令", "refuses our password",
-                "将 PREFECT_API_AUTH_STRING 设为服务端的 PREFECT_SERVER_API_AUTH_STRING",
-                "set PREFECT_API_AUTH_STRING to the server's PREFECT_SERVER_API_AUTH_STRING")
+_PASSWORD = act("prefect", "prefect-setup", Two("Prefect 拒绝了我们的口令", "refuses our password"),
+                Two("将 PREFECT_API_AUTH_STRING 设为服务端的 PREFECT_SERVER_API_AUTH_STRING",
+                    "set PREFECT_API_AUTH_STRING to the server's PREFECT_SERVER_API_AUTH_STRING"))
 
 
 async def diagnose(settings: Settings) -> list[CheckResult]:
-    """Every verdict about the installation of these settings, the worst first."""
+    """Every result of the checks of these settings, the worst first."""
     ours, theirs = await asyncio.gather(examine(settings), check_prefect(settings))
     return worst_first([*ours, *theirs])
 
@@ -60,18 +61,21 @@ async def check_prefect(settings: Settings) -> list[CheckResult]:
     except Exception as error:
         # Its own words may hold the address with a password.
         results = [_PASSWORD if isinstance(error, PrefectHTTPStatusError) and error.response.status_code == 401 else
-                 act("prefect", "prefect-down", f"没有应答（{type(error).__name__}）", f"does not answer ({type(error).__name__})",
-                     "启动 Prefect 服务，核对 PREFECT_API_URL", "start its server; check PREFECT_API_URL")]
+                 act("prefect", "prefect-down",
+                     Two(f"没有应答（{type(error).__name__}）", f"does not answer ({type(error).__name__})"),
+                     Two("启动 Prefect 服务，核对 PREFECT_API_URL", "start its server; check PREFECT_API_URL"))]
     if not PREFECT_API_URL.value():
-        results.append(watch("prefect", "prefect-setup", "未设置 PREFECT_API_URL", "PREFECT_API_URL is not set here",
-                           "按 docs/operations.md 设置，工作进程需要它", "set it as in docs/operations.md: workers need it"))
+        results.append(watch("prefect", "prefect-setup",
+                             Two("未设置 PREFECT_API_URL", "PREFECT_API_URL is not set here"),
+                             Two("按 docs/operations.md 设置，工作进程需要它",
+                                 "set it as in docs/operations.md: workers need it")))
     return [replace(result, milliseconds=round((time.monotonic() - began) * 1000)) for result in results]
 
 
 async def _ask(client: PrefectClient) -> list[CheckResult]:
     server = await client.api_version()
     facts = await prefect_server.ask()
-    results = [act("prefect", "prefect-setup", result.text, result.text_en, result.cure, result.cure_en)
+    results = [act("prefect", "prefect-setup", Two(result.text, result.text_en), Two(result.cure, result.cure_en))
              for result in (judge_prefect(facts) if facts else [])]
     deployed = {deployment.name: deployment for deployment in await client.read_deployments(limit=200)}
     results += check_deployments(declared(), deployed)
@@ -80,8 +84,10 @@ async def _ask(client: PrefectClient) -> list[CheckResult]:
     late = await client.read_flow_runs(limit=200, flow_run_filter=FlowRunFilter(
         state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"]))))
     if late:
-        results.append(act("prefect", "prefect-setup", f"{len(late)} 个运行已迟到", f"{len(late)} runs are late", *OPERATE))
-    return results or [fine("prefect", f"{server}，{len(deployed)} 个部署", f"{server}, {len(deployed)} deployments")]
+        results.append(act("prefect", "prefect-setup", Two(f"{len(late)} 个运行已迟到", f"{len(late)} runs are late"),
+                           OPERATE))
+    return results or [fine("prefect",
+                            Two(f"{server}，{len(deployed)} 个部署", f"{server}, {len(deployed)} deployments"))]
 
 
 def check_deployments(declared: Sequence[Mapping[str, Any]], there: Mapping[str, DeploymentResponse]) -> list[CheckResult]:
@@ -89,19 +95,22 @@ def check_deployments(declared: Sequence[Mapping[str, Any]], there: Mapping[str,
     results = []
     missing = [deployment["name"] for deployment in declared if deployment["name"] not in there]
     if missing:
-        results.append(act("prefect", "prefect-setup", f"缺少部署 {', '.join(missing)}",
-                         f"deployments are missing: {', '.join(missing)}", *DEPLOY))
+        results.append(act("prefect", "prefect-setup",
+                           Two(f"缺少部署 {', '.join(missing)}", f"deployments are missing: {', '.join(missing)}"),
+                           DEPLOY))
     for deployment in declared:
         deployed = there.get(deployment["name"])
         if deployed is None:
             continue
         if deployed.entrypoint != deployment["entrypoint"]:
-            results.append(act("prefect", "prefect-setup", f"部署 {deployment['name']} 不是本版本的",
-                             f"deployment {deployment['name']} is of another release", *DEPLOY))
+            results.append(act("prefect", "prefect-setup",
+                               Two(f"部署 {deployment['name']} 不是本版本的",
+                                   f"deployment {deployment['name']} is of another release"), DEPLOY))
         if deployment.get("schedules") and (deployed.paused or not any(schedule.active for schedule in deployed.schedules)):
-            results.append(act("prefect", "prefect-setup", f"部署 {deployment['name']} 的定时已停",
-                               f"the schedule of {deployment['name']} is off",
-                             f"在 Prefect 中恢复部署 {deployment['name']}", f"resume {deployment['name']} under Deployments"))
+            results.append(act("prefect", "prefect-setup",
+                               Two(f"部署 {deployment['name']} 的定时已停", f"the schedule of {deployment['name']} is off"),
+                               Two(f"在 Prefect 中恢复部署 {deployment['name']}",
+                                   f"resume {deployment['name']} under Deployments")))
     return results
 
 
@@ -113,13 +122,14 @@ async def _automations(client: PrefectClient) -> list[CheckResult]:
     off = sorted(name for name in wanted if name in there and not there[name].enabled)
     results = []
     if missing:
-        results.append(act("prefect", "prefect-setup", f"缺少自动化 {', '.join(missing)}",
-                         f"automations are missing: {', '.join(missing)}",
-                         "运行 .venv/bin/python -m flows.automations", "run .venv/bin/python -m flows.automations"))
+        results.append(act("prefect", "prefect-setup",
+                           Two(f"缺少自动化 {', '.join(missing)}", f"automations are missing: {', '.join(missing)}"),
+                           Two("运行 .venv/bin/python -m flows.automations",
+                               "run .venv/bin/python -m flows.automations")))
     if off:
-        results.append(watch("prefect", "prefect-setup", f"自动化已停用 {', '.join(off)}",
-                           f"automations are switched off: {', '.join(off)}",
-                           "在 Prefect 的 Automations 中启用", "switch them on under Automations"))
+        results.append(watch("prefect", "prefect-setup",
+                             Two(f"自动化已停用 {', '.join(off)}", f"automations are switched off: {', '.join(off)}"),
+                             Two("在 Prefect 的 Automations 中启用", "switch them on under Automations")))
     return results
 
 
@@ -127,12 +137,12 @@ async def _pool(client: PrefectClient) -> list[CheckResult]:
     try:
         pool = await client.read_work_pool(POOL)
     except ObjectNotFound:
-        return [act("prefect", "prefect-setup", f"没有工作池 {POOL}", f"there is no work pool {POOL}", *OPERATE)]
+        return [act("prefect", "prefect-setup", Two(f"没有工作池 {POOL}", f"there is no work pool {POOL}"), OPERATE)]
     if pool.is_paused:
-        return [act("prefect", "prefect-setup", f"工作池 {POOL} 已暂停", f"work pool {POOL} is paused",
-                    "在 Prefect 的 Work Pools 中恢复", "resume it under Work Pools")]
+        return [act("prefect", "prefect-setup", Two(f"工作池 {POOL} 已暂停", f"work pool {POOL} is paused"),
+                    Two("在 Prefect 的 Work Pools 中恢复", "resume it under Work Pools"))]
     if pool.status is WorkPoolStatus.NOT_READY:
-        return [act("prefect", "prefect-setup", f"工作池 {POOL} 无人服务", f"nobody serves work pool {POOL}", *OPERATE)]
+        return [act("prefect", "prefect-setup", Two(f"工作池 {POOL} 无人服务", f"nobody serves work pool {POOL}"), OPERATE)]
     return []
 
 
@@ -150,8 +160,8 @@ def show(results: Sequence[CheckResult], console: Console) -> None:
     table.add_column(overflow="fold")
     for result in results:
         mark, colour = _MARKS[result.grade]
-        text = Text(_both(Two(result.text, result.text_en)))
-        if cure := " · ".join(part for part in (_both(Two(result.cure, result.cure_en)), _page(result)) if part):
+        text = Text(_both(result.text))
+        if cure := " · ".join(part for part in (_both(result.cure), _page(result)) if part):
             text.append(f"\n→ {cure}", colour)
         table.add_row(Text(mark, colour), result.area, text)
     console.print(table)
@@ -178,15 +188,15 @@ def _bad_setting(fault: str) -> CheckResult:
     variable = re.match(r"SANYI_\w+", fault)
     meant = re.search(r"did you mean (SANYI_\w+)\?", fault)
     name = variable[0] if variable else "配置"
-    cure = f"是否应为 {meant[1]}？改后重启" if meant else "对照 .env.example 修正后重启"
-    cure_en = f"write {meant[1]}?" if meant else "compare with .env.example, then start again"
+    cure = Two(f"是否应为 {meant[1]}？改后重启", f"write {meant[1]}?") if meant else Two(
+        "对照 .env.example 修正后重启", "compare with .env.example, then start again")
     wrong = "没有这个配置项" if "no such setting" in fault else "取值有误"
-    return act("settings", "settings", f"{name}：{wrong}", fault, cure, cure_en)
+    return act("settings", "settings", Two(f"{name}：{wrong}", fault), cure)
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser(prog="./go doctor", description=__doc__)
-    arguments.add_argument("--json", action="store_true", help="for a program: every verdict, the worst first")
+    arguments.add_argument("--json", action="store_true", help="for a program: every result, the worst first")
     options = arguments.parse_args()
     try:
         settings = get_settings()
@@ -196,7 +206,7 @@ def main() -> int:
         log.configure("ERROR")
         results = asyncio.run(diagnose(settings))
     if options.json:
-        print(json.dumps([asdict(result) | {"fine": result.fine} for result in results], ensure_ascii=False, indent=2))
+        print(json.dumps([result.as_dict() for result in results], ensure_ascii=False, indent=2))
     else:
         show(results, Console())
     return 0 if all(result.fine for result in results) else 1

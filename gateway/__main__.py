@@ -18,26 +18,27 @@ STOP_SECONDS = 3
 
 
 SWITCH_SECONDS = 0.0005
-"""How long a thread may compute while others want to. A request asks the database dozens of times, and each time waits for its
-turn behind every thread that reads a large message: with Python's own 5 ms that adds up to seconds."""
+"""How long a thread may compute while others want to. A request asks the database dozens of times, and waits each time until
+every thread that reads a large message has had its turn. With Python's default of 5 ms that adds up to seconds."""
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
     arguments.add_argument("--port", type=int, required=True)
     arguments.add_argument("--host", default="127.0.0.1")
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     settings = get_settings()
     sys.setswitchinterval(SWITCH_SECONDS)
     log.configure(settings.log_level)
     city = open_city(settings)
     # Two gateways of one host differ by their port.
-    name = f"{socket.gethostname()}:{given.port}"
+    name = f"{socket.gethostname()}:{options.port}"
     with joined(city.db, Kind.GATEWAY, name, local_archive=settings.archive.kind == "local"):
-        log.configure(settings.log_level)  # Again: the migration tool brings a logging set-up of its own.
-        if not loopback(f"//{given.host}") and not settings.gateway_url.startswith("https://"):
-            log.get_logger(__name__).warning("gateway.in_clear", host=given.host, cure="a TLS proxy, and SANYI_GATEWAY_URL=https://…")
-        uvicorn.run(create_app(city, settings, given.host), host=given.host, port=given.port, log_config=None, access_log=False,
+        log.configure(settings.log_level)  # Again: the migration tool has changed the set-up of logging.
+        if not loopback(f"//{options.host}") and not settings.gateway_url.startswith("https://"):
+            log.get_logger(__name__).warning("gateway.in_clear", host=options.host, cure="a TLS proxy, and SANYI_GATEWAY_URL=https://…")
+        uvicorn.run(create_app(city, settings, options.host), host=options.host, port=options.port, log_config=None,
+                    access_log=False,
                     server_header=False, timeout_graceful_shutdown=STOP_SECONDS, http=Line, ws="none",
                     h11_max_incomplete_event_size=HEADER_BYTES, backlog=512)
 

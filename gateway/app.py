@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request
 
+from domain.words import Two
 from gateway.account.room import account_room
 from gateway.administration.room import administration_room
 from gateway.desk.room import desk_room
@@ -38,7 +39,7 @@ THREADS = 40
 
 
 def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastAPI:
-    """The application for a city, listening at `host` where a dialect has a port of its own.
+    """The application for a city, listening at `host` where a dialect has its own port.
 
     Its database must be migrated; it is closed when the application ends.
     """
@@ -83,7 +84,7 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
 
     async def unreadable(request: Request, error: Exception) -> Response:
         # The framework's own answer would quote what was sent.
-        return pages.trouble(request, denied(422, "invalid", "请求参数不符约定", "a parameter is not as agreed"))
+        return pages.trouble(request, denied(422, "invalid", Two("请求参数不符约定", "a parameter is not as agreed")))
 
     app.add_exception_handler(RequestValidationError, unreadable)
     return app

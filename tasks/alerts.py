@@ -44,8 +44,8 @@ _ABOUT = re.compile(r"prefect\.[a-z-]{1,40}\.[0-9a-f-]{36}")
 
 
 def bell(cipher: Cipher) -> str:
-    """What Prefect's server shows the gateway to have it ring. It opens nothing else: whoever reads it out of Prefect can
-    ring with our own words, and no more."""
+    """What Prefect's server shows the gateway to have it ring. It opens nothing else: a reader of it in Prefect can send our
+    operators the texts of our alerts, and no more."""
     return cipher.lookup("the alert bell")
 
 

@@ -1,7 +1,7 @@
 """The histories' anchor: one keyed root per day, kept in the archive and so outside of the database.
 
-Whoever writes in the database can rewrite a history with all its hashes. They cannot make yesterday's root say so: it lies in
-write-once storage, under a key the database does not hold, and each root holds the one of the day before.
+Who can write in the database can rewrite a history with all its hashes. They cannot make yesterday's root agree: it lies in
+write-once storage, under a key the database does not hold. Each root holds the one of the day before.
 
 `python -m tasks.anchors [--since YYYY-MM-DD]` compares every day's histories with its root.
 """
@@ -30,8 +30,9 @@ from tasks.city import City
 log = get_logger(__name__)
 
 FORMAT = "sanyi/anchor/1"
-"""The document: format, city, day, `before` (mac of the day before, empty for the first), `books` (name -> what is in it) and
-mac, HMAC-SHA-256 over the rest as canonical JSON. A book that is added later is one more name in `books`."""
+"""The document: format, city, day, `before`, `books` and mac. `before` is the mac of the day before, empty for the first.
+`books` says by name what is in each; one that is added later is one more name. `mac` is HMAC-SHA-256 over the rest as
+canonical JSON."""
 GRACE = timedelta(minutes=30)
 """After midnight, until what happened before it is committed by everybody."""
 NAMED = 10
@@ -162,16 +163,16 @@ def of_city(city: City, settings: Settings) -> Anchors:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tasks.anchors", description=__doc__)
     parser.add_argument("--since", type=date.fromisoformat, help="first day, YYYY-MM-DD; all of them if not given")
-    given = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     settings = get_settings()
     policy = load_policy(settings.city)
     db = Database(settings.database_url)
     try:
         ours = Anchors(db, make_archive(settings), policy.slug, ZoneInfo(policy.timezone), anchor_key(settings),
                        lambda: datetime.now(UTC))
-        wrong = ours.verify(given.since)
+        wrong = ours.verify(options.since)
         with db.reading() as session:
-            days = len(anchors.kept(session, given.since))
+            days = len(anchors.kept(session, options.since))
     finally:
         db.close()
     for complaint in wrong:

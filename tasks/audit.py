@@ -44,14 +44,14 @@ async def audit_prescription(city: City, prescription_id: str) -> Head:
     insured = entitlement is not None and entitlement.active
     to = Status.REFUSED if blocked else Status.AUDITED if insured else Status.RETURNED
     on = to is Status.AUDITED
-    known = {} if entitlement is None else {"entitlement_sealed": city.cipher.seal(
+    sealed = {} if entitlement is None else {"entitlement_sealed": city.cipher.seal(
         ENTITLEMENT.write_text(entitlement), f"entitlement/{rx.id}")}
     detail = _detail(findings)
     with city.db.transaction("audit.recorded") as session:
         # The event first: of two workers that audited it, one goes no further.
         head = history.append(session, loaded.head, to=to, actor="audit", at=city.now(),
                               event=Event.NOT_INSURED if to is Status.RETURNED else Event.AUDITED,
-                              wake_at=city.now() if on else None, detail=detail, also=known)
+                              wake_at=city.now() if on else None, detail=detail, also=sealed)
         audits.record(session, rx.id, audit_run, why=AuditReason.STAGE, at=case.at)
         if blocked:
             codes = dict.fromkeys(finding.code for finding in findings if finding.severity is Severity.BLOCK)

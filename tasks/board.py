@@ -45,8 +45,8 @@ def _concerns(view: Board, gateway_url: str) -> list[str]:
 
 
 def _concern(view: Board, concern: Concern, gateway_url: str) -> list[str]:
-    examples = ", ".join(f"[{one.prescription_id}]({gateway_url}/rx/{one.prescription_id})"
-                         for one in concern.examples[:5] if one.prescription_id)
+    examples = ", ".join(f"[{example.prescription_id}]({gateway_url}/rx/{example.prescription_id})"
+                         for example in concern.examples[:5] if example.prescription_id)
     return [f"- **{concern.count}× {concern.what}** {concern.what_en} ({_age(view.at, concern.oldest)}). "
             f"{concern.cure} {concern.cure_en} {examples}"]
 

@@ -34,8 +34,8 @@ class City:
     hospitals: Mapping[str, Hospital]
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     share: Measure | None = None
-    """Bytes that each sender, such as `hospital:jinan_first`, may have this process read and keep in an hour: what is refused is
-    archived as well, for years. None: without limit."""
+    """Bytes that each sender, such as `hospital:jinan_first`, may have this process read and keep in an hour.
+    It counts what is refused too, because that is archived as well, for years. None: without limit."""
     hurry: float = 1.0
     """Divides our own waiting times between attempts, as the policy's were; 1 where patients are real."""
 

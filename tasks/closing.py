@@ -19,7 +19,7 @@ NOT_INSURED = Two(
 
 
 def send_back(city: City, loaded: Loaded) -> Head:
-    """The fund does not insure the person: its hospital has the next word, nobody waits (B-44)."""
+    """The fund does not insure the person: it goes back to its hospital and waits for no answer (B-44)."""
     with city.db.transaction("prescription.sent_back") as session:
         head = history.append(session, loaded.head, to=Status.RETURNED, actor="platform", event=Event.NOT_INSURED,
                               at=city.now(), wake_at=None)
@@ -32,7 +32,7 @@ def tell_sent_back(session: Session, city: City, rx: Prescription) -> None:
 
 
 def expire(city: City, loaded: Loaded) -> Head:
-    """Its validity is over and nobody has the medicine (A-01)."""
+    """Its validity is over and nothing of it was handed over (A-01)."""
     with city.db.transaction("prescription.expired") as session:
         head = history.append(session, loaded.head, to=Status.EXPIRED, actor="clock", event=Event.EXPIRED,
                               at=city.now(), wake_at=None,

@@ -37,11 +37,12 @@ async def once(
 ) -> R:
     """The partner's answer to one effect, however often this is called and wherever it crashed.
 
-    The intent is recorded first, unless the caller has just done so (`intent`). If it was there already without an
-    answer, or the answer gets lost, we `ask` what the partner has under our key before we `send` again. What follows
-    from the answer (`then`) is written in one transaction with it; it must do no harm twice, and whatever it raises
-    throws the answer away with it: what could refuse belongs before the call. A business no is an answer too: it is
-    recorded, and raised again on every repeat as `Refused`.
+    The intent is recorded first, unless the caller has just done so (`intent`). Where it was there already without
+    an answer, or the answer gets lost, we `ask` the partner. We `send` only if it has nothing under our key.
+
+    What follows from the answer (`then`) is written in one transaction with it, and must do no harm twice. If it raises,
+    the answer is rolled back too: what could refuse belongs before the call. A business no is an answer: it is recorded,
+    and raised again on every repeat as `Refused`.
 
     Returns what `then` returned. Raises `OutcomeUnknown` when neither sending nor asking told us; the intent stays
     open and the next attempt asks first. Each error that it raises names the effect: back-off is the effect's own.
@@ -71,30 +72,30 @@ async def _once(
             intent = intend(city, session, effect, partner=partner, request=request)
     if intent.refusal:
         raise Refused(f"{partner}: {effect.step} was refused: {intent.refusal}", code=intent.refusal)
-    found: T | None
+    value: T | None
     if intent.answer is not None:
-        found = answer.read(intent.answer["value"])
+        value = answer.read(intent.answer["value"])
     else:
         try:
-            found = None if intent.new else await ask()
-            if found is None:
-                found = await _send_and_ask(send, ask)
+            value = None if intent.new else await ask()
+            if value is None:
+                value = await _send_and_ask(send, ask)
         except Refused as refusal:
             with city.db.transaction(f"{effect.step}.refused") as session:
                 effects.answered(session, effect, answer=None, refusal=refusal.code[:80], at=city.now())
             raise
-    assert found is not None
+    assert value is not None
     with city.db.transaction(f"{effect.step}.answered") as session:
         if intent.answer is None:
-            value = {"value": answer.write(found)}
-            effects.answered(session, effect, answer=value, refusal="", at=city.now())
-        return then(session, found)
+            written = {"value": answer.write(value)}
+            effects.answered(session, effect, answer=written, refusal="", at=city.now())
+        return then(session, value)
 
 
 async def _send_and_ask(send: Callable[[], Awaitable[T]], ask: Callable[[], Awaitable[T | None]]) -> T:
     try:
         return await send()
     except OutcomeUnknown:
-        if (found := await ask()) is not None:
-            return found
+        if (value := await ask()) is not None:
+            return value
         raise

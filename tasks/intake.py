@@ -50,16 +50,16 @@ class Answer:
 def receive(city: City, hospital: str, raw: bytes, *, expect: str = "") -> Answer:
     """Take in a message of a hospital as sent (contract 1), and answer it.
 
-    The raw bytes are archived before anything else can fail. The same key and bytes again give the stored answer; the
-    same key and other bytes a conflict naming what differs, unless what came first was refused: then these are the
-    correction, and are taken. With codes nobody has mapped it waits, and nothing else does. `expect` is the kind
-    (`Bundle` or `Task`) a door is for. Never raises for what a message says; `StaleStatus` if others are at the same key.
+    The raw bytes are archived before anything else can fail. The same key and bytes again give the stored answer. The
+    same key and other bytes are a conflict, which names what differs; or the correction of a refused message, and are
+    taken. With codes that are not mapped it waits, and nothing else does. `expect` is the kind (`Bundle` or `Task`) a
+    door is for. Never raises for what a message says; `StaleStatus` if others are at the same key.
     """
     arrived, archive_key = city.now(), city.archive.put(raw)
     sha256 = hashlib.sha256(raw).hexdigest()
     adapter = city.hospitals[hospital]
     source = f"hospital:{hospital}"
-    # Three tries: whoever loses the race for a key finds the winner's answer the next time, and a code may be mapped meanwhile.
+    # Three tries: who loses the race for a key finds the winner's answer the next time, and a code may be mapped meanwhile.
     for _ in range(3):
         # Reading and checking come before the write transaction: no other sender waits for them.
         reading = read(city, adapter, raw, expect)
@@ -69,12 +69,12 @@ def receive(city: City, hospital: str, raw: bytes, *, expect: str = "") -> Answe
         key = message.key if message and message.key and not _PERSONAL.search(message.key) else f"sha256-{sha256}"
         with city.db.transaction("message.received") as session:
             inbox.take_turns(session, f"{source}/{key}")
-            heard = inbox.heard(session, source, key, sha256)
-            if heard is None or (heard.refused and heard.sha256 != sha256):
+            earlier = inbox.earlier(session, source, key, sha256)
+            if earlier is None or (earlier.refused and earlier.sha256 != sha256):
                 if _mapped_meanwhile(city, session, hospital, reading):
                     continue
-                if heard is not None:
-                    inbox.set_aside(session, source, key, heard.sha256)
+                if earlier is not None:
+                    inbox.set_aside(session, source, key, earlier.sha256)
                 verdict = _decide(city, session, hospital, reading, key, archive_key, arrived)
                 answer = _answer(adapter, message, verdict)
                 if inbox.remember(session, source=source, event_id=key, sha256=sha256, archive_key=archive_key,
@@ -86,10 +86,10 @@ def receive(city: City, hospital: str, raw: bytes, *, expect: str = "") -> Answe
                     return answer
                 session.rollback()
                 continue
-        if heard.sha256 == sha256:
-            return Answer(heard.answer_status, heard.answer, replayed=True, media=heard.media)
+        if earlier.sha256 == sha256:
+            return Answer(earlier.answer_status, earlier.answer, replayed=True, media=earlier.media)
         return _answer(adapter, message, Verdict(Outcome.CONFLICT, city.now(), hospital, findings=_conflict(
-            _different(city, adapter, heard.archive_key, message))))
+            _different(city, adapter, earlier.archive_key, message))))
     raise StaleStatus(f"message {key} is being received by somebody else")
 
 
@@ -106,8 +106,8 @@ def receive_cancel(city: City, hospital: str, raw: bytes) -> Answer:
 def stored_answer(city: City, hospital: str, key: str) -> Answer | None:
     """What we answered under this key: for a sender that lost our answer."""
     with city.db.reading() as session:
-        heard = inbox.heard(session, f"hospital:{hospital}", key)
-    return Answer(heard.answer_status, heard.answer, replayed=True, media=heard.media) if heard else None
+        earlier = inbox.earlier(session, f"hospital:{hospital}", key)
+    return Answer(earlier.answer_status, earlier.answer, replayed=True, media=earlier.media) if earlier else None
 
 
 def where_is(city: City, hospital: str, number: str) -> prescriptions.Located | None:
@@ -119,8 +119,8 @@ def where_is(city: City, hospital: str, number: str) -> prescriptions.Located | 
 def raw_message(city: City, hospital: str, key: str) -> bytes | None:
     """The message that came under this key, as it was sent."""
     with city.db.reading() as session:
-        heard = inbox.heard(session, f"hospital:{hospital}", key)
-    return city.archive.get(heard.archive_key) if heard else None
+        earlier = inbox.earlier(session, f"hospital:{hospital}", key)
+    return city.archive.get(earlier.archive_key) if earlier else None
 
 
 def take_waiting(city: City, hospital: str, key: str) -> Verdict | None:
@@ -186,7 +186,7 @@ def read(city: City, adapter: Hospital, raw: bytes, expect: str) -> Reading:
 
 
 def _mapped_meanwhile(city: City, session: Session, hospital: str, reading: Reading) -> bool:
-    """Whether a code it would wait for has been mapped since it was read: nobody would take it up then."""
+    """Whether a code it would wait for has been mapped since it was read: no mapping would take it up any more."""
     if reading.message is None or not reading.message.unmapped or reading.findings:
         return False
     codes = code_map(city, session, hospital)
@@ -210,21 +210,21 @@ def _decide(city: City, session: Session, hospital: str, reading: Reading, key: 
 def check(message: Message, hospital: str, institutions: Collection[str] = ()) -> list[Finding]:
     """Everything wrong with what a message says, each finding with its place in the file as sent.
 
-    `institutions` are the codes the hospital may prescribe under, none if nobody knows.
+    `institutions` are the codes the hospital may prescribe under, none if the city does not say.
 
-    What the dialect found, codes that can never be mapped, and what the checker finds elsewhere: at a place of which
-    something is said already, or of a code that nobody has mapped, it could only repeat the consequence.
+    They are what the dialect found, codes that can never be mapped, and what the checker finds elsewhere. At the place of
+    another finding, or of a code that is not mapped, the checker could only repeat the consequence.
     """
     people = _names(message)
     unusable = [replace(RULES["CODE_UNUSABLE"].finding(message.kind), spot=code.spot)
                 for code in message.unmapped if not _may_be_mapped(code, people)]
     own = [*message.findings, *unusable]
-    told = {spot for spot in (*(finding.spot for finding in own), *(code.spot for code in message.unmapped)) if spot}
+    spots = {spot for spot in (*(finding.spot for finding in own), *(code.spot for code in message.unmapped)) if spot}
     checked = (replace(finding, spot=finding.spot or message.locate(finding.path))
                for finding in check_data(message.resource, hospital, institutions))
     # What all items share stands in one place: it is wrong once.
     once = {(finding.code, finding.spot or finding.path): finding for finding in reversed(
-        [finding for finding in checked if finding.spot not in told])}
+        [finding for finding in checked if finding.spot not in spots])}
     return [*own, *reversed(once.values())]
 
 

@@ -39,7 +39,7 @@ STEPS: Mapping[Status, Step] = {
 BACKOFF = (10, 30, 120, 300, 900)
 """Seconds until the next attempt; the last one for ever. Divided by the city's hurry."""
 RED_AFTER = 5
-"""Failed attempts after which even a passing trouble is somebody's business: some eight minutes of it."""
+"""Failed attempts after which even a passing trouble needs a person: some eight minutes of it."""
 AT_ONCE = 10
 """Prescriptions of one batch that are worked on at the same time: partners answer while others write."""
 PATIENCE = 2.0
@@ -76,7 +76,7 @@ async def hop(city: City, prescription_id: str) -> Hop:
     """Take one prescription as far as it can go without waiting for anyone; its trouble is never raised.
 
     Safe to start at any time and twice. What fails is written into its history with the time of the next
-    attempt; what needs a person is marked so. Somebody moved it first: it is read again.
+    attempt; what needs a person is marked so. If another has moved it first, it is read again.
     """
     return (await hops(city, [prescription_id]))[0]
 
@@ -89,17 +89,17 @@ async def hops(city: City, prescription_ids: Sequence[str], *,
     the next one. Those still under way at the end are left there: they go on, are recorded when they end, and are not
     among those returned.
     """
-    turns, known = asyncio.Semaphore(AT_ONCE), _whereabouts(city, prescription_ids)
+    turns, seen = asyncio.Semaphore(AT_ONCE), _whereabouts(city, prescription_ids)
 
-    async def one(prescription_id: str) -> asyncio.Task[Hop]:
+    async def begin(prescription_id: str) -> asyncio.Task[Hop]:
         async with turns:
-            going = asyncio.create_task(_hop(city, prescription_id, known.get(prescription_id)))
+            going = asyncio.create_task(_hop(city, prescription_id, seen.get(prescription_id)))
             await asyncio.wait([going], timeout=None if slow is None else PATIENCE)
         if slow is not None and not going.done():
             slow[prescription_id] = going
         return going
 
-    going = dict(zip(prescription_ids, await asyncio.gather(*map(one, prescription_ids)), strict=True))
+    going = dict(zip(prescription_ids, await asyncio.gather(*map(begin, prescription_ids)), strict=True))
     ended = {prescription_id: task.result() for prescription_id, task in going.items() if task.done()}
     if slow:
         for prescription_id in ended:
@@ -110,11 +110,11 @@ async def hops(city: City, prescription_ids: Sequence[str], *,
     return list(ended.values())
 
 
-async def _hop(city: City, prescription_id: str, known: Status | None) -> Hop:
+async def _hop(city: City, prescription_id: str, seen: Status | None) -> Hop:
     started = city.now()
     with bind(prescription=prescription_id):
         try:
-            start = end = known or _where(city, prescription_id)
+            start = end = seen or _where(city, prescription_id)
             error, alarming = "", False
             try:
                 end = await _advance(city, prescription_id, start)
@@ -129,14 +129,15 @@ async def _hop(city: City, prescription_id: str, known: Status | None) -> Hop:
 
 def _record(city: City, ended: Sequence[Hop]) -> None:
     """Which run had a part in which prescription: for people who look, so its loss must not stop the work."""
-    for one in (one for one in ended if one.readable):
-        metrics.hop_ended(STAGES[one.start], str(one.end), one.error, (one.ended - one.started).total_seconds())
+    readable = [hop for hop in ended if hop.readable]
+    for hop in readable:
+        metrics.hop_ended(STAGES[hop.start], str(hop.end), hop.error, (hop.ended - hop.started).total_seconds())
     try:
         with city.db.transaction("hop.recorded") as session:
             prescriptions.record_hops(session, current_run(), [
-                {"prescription_id": one.prescription_id, "started_at": one.started, "ended_at": one.ended,
-                 "from_status": one.start, "to_status": one.end, "error": one.error[:80]}
-                for one in ended if one.readable])
+                {"prescription_id": hop.prescription_id, "started_at": hop.started, "ended_at": hop.ended,
+                 "from_status": hop.start, "to_status": hop.end, "error": hop.error[:80]}
+                for hop in readable])
     except Exception as fault:
         log.error("hop.not_recorded", error=type(fault).__name__)
 
@@ -169,7 +170,7 @@ async def _advance(city: City, prescription_id: str, status: Status) -> Status:
 
 
 def _whereabouts(city: City, prescription_ids: Sequence[str]) -> Mapping[str, Status]:
-    """Where they all are, in one look: a step notices what has moved since, and the hop counts from where it was seen.
+    """Where they all are, by one query: a step notices what has moved since, and the hop counts from where it was seen.
 
     Nothing if that fails. Then each is looked for by itself, so that a row that cannot be read stops no other.
     """
@@ -192,7 +193,7 @@ def _trouble(city: City, prescription_id: str, trouble: Exception) -> tuple[str,
     try:
         attempts = _again_later(city, prescription_id, trouble, code)
     except StaleStatus:
-        return code, False  # Somebody moved it while it failed here; who moves it wakes it.
+        return code, False  # Another moved it while it failed here; each move wakes it.
     log.warning("hop.failed", prescription=prescription_id, error=code, attempt=attempts)
     passing = isinstance(trouble, Transient | OutcomeUnknown | StaleStatus)
     return code, not passing or attempts >= RED_AFTER

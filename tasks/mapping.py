@@ -36,7 +36,7 @@ def take_complete(city: City, slug: str = "") -> list[str]:
     """
     with city.db.reading() as session:
         waiting = rows.queue(session, slug)
-        maps = {hospital: code_map(city, session, hospital) for hospital in {one.hospital for one in waiting}}
+        maps = {hospital: code_map(city, session, hospital) for hospital in {message.hospital for message in waiting}}
     done: list[str] = []
     for message in waiting:
         codes = maps[message.hospital]
@@ -54,4 +54,4 @@ def _keeps(city: City, slug: str, table: str, theirs: str) -> bool:
     """Whether the hospital has such a table, or a message waits for this very code."""
     with city.db.reading() as session:
         return table in code_map(city, session, slug).tables or any(
-            (code.table, code.theirs) == (table, theirs) for one in rows.queue(session, slug) for code in one.missing)
+            (code.table, code.theirs) == (table, theirs) for message in rows.queue(session, slug) for code in message.missing)

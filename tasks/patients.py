@@ -21,7 +21,7 @@ def open_identity(city: City, loaded: Loaded) -> Identity:
 
 
 def open_entitlement(city: City, loaded: Loaded) -> Entitlement | None:
-    """What the fund said at the audit; None for somebody it does not insure."""
+    """What the fund said at the audit; None for a person it does not insure."""
     if loaded.entitlement_sealed is None:
         return None
     text = city.cipher.open(loaded.entitlement_sealed, f"entitlement/{loaded.id}")

@@ -68,7 +68,7 @@ async def poll_partner(city: City, slug: str, limit: int = 50, kept: set[str] | 
 
 
 async def _note_parked(city: City, hospital: Boxed, slug: str, kept: set[str]) -> None:
-    """Have the board show what lies in a hospital's box and nobody could take: once for each file."""
+    """Have the board show what lies in a hospital's box and could not be taken: once for each file."""
     try:
         fresh = [file for file in await hospital.parked() if f"{slug}/{file.mark}" not in kept]
         if fresh:

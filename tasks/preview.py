@@ -42,16 +42,17 @@ class Preview:
 
     @property
     def passes(self) -> bool:
-        sent_back = any(one.code == "NOT_INSURED" for one in self.audit)
+        sent_back = any(finding.code == "NOT_INSURED" for finding in self.audit)
         return self.audited and not sent_back and worst(self.audit) is not Severity.BLOCK
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "passes": self.passes, "audited": self.audited, "findings": [one.as_dict() for one in self.findings],
-            "audit": [one.as_dict() for one in self.audit], "price": self.price, "silent": list(self.silent),
-            "routing": [{"chain": one.quote.chain, "store": one.quote.store, "score": str(one.score),
-                         "eligible": one.eligible, "why": one.why, "why_en": one.why_en,
-                         "total": yuan(one.quote.total)} for one in self.ranking],
+            "passes": self.passes, "audited": self.audited,
+            "findings": [finding.as_dict() for finding in self.findings],
+            "audit": [finding.as_dict() for finding in self.audit], "price": self.price, "silent": list(self.silent),
+            "routing": [{"chain": candidate.quote.chain, "store": candidate.quote.store, "score": str(candidate.score),
+                         "eligible": candidate.eligible, "why": candidate.why, "why_en": candidate.why_en,
+                         "total": yuan(candidate.quote.total)} for candidate in self.ranking],
         }
 
 
@@ -84,7 +85,7 @@ async def _looked_at(city: City, admitted: Admitted) -> Preview:
         silent += unheard
     except RxError:
         silent += sorted(city.chains)
-    best = next((one for one in ranking if one.eligible), None)
+    best = next((candidate for candidate in ranking if candidate.eligible), None)
     price = None
     if best and entitlement:
         money = forecast(rx, best.quote.lines, entitlement, city.policy, city.knowledge, selfpay_lines(findings))

@@ -63,7 +63,7 @@ def report(
     body: dict[str, Any] = {"key": key, "prescription": rx.external_id, "id": rx.id, "status": str(status),
                             "at": city.now().isoformat(), "reason": reason}
     if findings:
-        body["findings"] = [_told(one) for one in findings if one.severity is not Severity.INFO]
+        body["findings"] = [_stated(finding) for finding in findings if finding.severity is not Severity.INFO]
     if words:
         body |= {"words": words.zh, "words_en": words.en}
     if words and to_prescriber:
@@ -86,12 +86,12 @@ def report(
     _enqueue(session, city, key, REPORT, rx.hospital, rx.id, body)
 
 
-def _told(finding: Finding) -> dict[str, Any]:
+def _stated(finding: Finding) -> dict[str, Any]:
     """A finding with its rule and its cure; what it does not say is left out."""
-    said = {"rule": finding.rule, "text_en": finding.text_en, "cure": finding.cure, "cure_en": finding.cure_en,
-            "path": finding.path, "spot": str(finding.spot or "")}
+    words = {"rule": finding.rule, "text_en": finding.text_en, "cure": finding.cure, "cure_en": finding.cure_en,
+             "path": finding.path, "spot": str(finding.spot or "")}
     return {"code": finding.code, "severity": finding.severity, "text": finding.text, "line": finding.line,
-            **{name: words for name, words in said.items() if words}}
+            **{name: text for name, text in words.items() if text}}
 
 
 def _dispense(session: Session, rx: Prescription, placed: Placed) -> dict[str, Any]:
@@ -106,13 +106,13 @@ def _dispense(session: Session, rx: Prescription, placed: Placed) -> dict[str, A
 
 
 def _handed_over_at(session: Session, rx: Prescription, placed: Placed) -> datetime:
-    """When the pharmacy says it was; when we heard of it, if it says nothing, or a time before the prescription or to come."""
-    heard = placed.handed_over_at
-    assert heard is not None
-    told = [detail["at"] for detail in history.details(session, rx.id, Event.ORDER_UPDATE)
-            if (detail["order"], detail["status"]) == (placed.id, ChainWord.HANDED_OVER)]
-    said = datetime.fromisoformat(told[0]) if told else heard
-    return said if rx.issued_at <= said <= heard else heard
+    """When the pharmacy says it was; when we learnt of it, if it says nothing, or a time before the prescription or to come."""
+    learnt = placed.handed_over_at
+    assert learnt is not None
+    times = [detail["at"] for detail in history.details(session, rx.id, Event.ORDER_UPDATE)
+             if (detail["order"], detail["status"]) == (placed.id, ChainWord.HANDED_OVER)]
+    at = datetime.fromisoformat(times[0]) if times else learnt
+    return at if rx.issued_at <= at <= learnt else learnt
 
 
 def answer_late(session: Session, city: City, key: str, message: Message | None, verdict: Verdict) -> None:
@@ -127,9 +127,9 @@ def answer_late(session: Session, city: City, key: str, message: Message | None,
     digest = hashlib.sha256(f"{verdict.hospital}\n{key}".encode()).hexdigest()
     body: dict[str, Any] = {"key": f"message:{digest[:32]}:{status}", "message": key, "prescription": number,
                             "id": verdict.prescription_id, "status": str(status), "at": verdict.at.isoformat(),
-                            "reason": ", ".join(sorted({one.code for one in verdict.findings}))}
+                            "reason": ", ".join(sorted({finding.code for finding in verdict.findings}))}
     if verdict.findings:
-        body["findings"] = [_told(one) for one in verdict.findings]
+        body["findings"] = [_stated(finding) for finding in verdict.findings]
     _enqueue(session, city, body["key"], REPORT, verdict.hospital, verdict.prescription_id or None, body)
 
 
@@ -163,8 +163,8 @@ async def deliver_due(city: City, limit: int = 50, *, lease: timedelta = LEASE) 
 async def deliver_to(city: City, partner: str, limit: int = 50, *, lease: timedelta = LEASE) -> int:
     """Deliver what is due to one partner; returns how many were delivered. What fails comes again later.
 
-    A parcel is ours for the length of the lease. If we die, it is due again after it; a delivery that takes
-    longer is given up before, so that two deliveries of one lane never overtake each other.
+    A parcel is ours for the length of the lease, and is due again after it. A delivery that takes longer is given up before,
+    so that two deliveries of one lane never overtake each other.
     """
     with city.db.transaction("outbox.taken") as session:
         parcels = outbox.take(session, partner, at=city.now(), lease=lease, limit=limit)

@@ -1,4 +1,4 @@
-"""Review: the pharmacists' queue, claims that run out, and decisions nobody makes for oneself."""
+"""Review: the pharmacists' queue, claims that run out, and decisions, which are never about the pharmacist's own prescription."""
 
 import hashlib
 from collections.abc import Mapping
@@ -62,13 +62,13 @@ def assign(city: City, prescription_id: str, pharmacist: str) -> datetime:
     return until
 
 
-def decide(city: City, prescription_id: str, pharmacist: str, given: Decision) -> Status:
+def decide(city: City, prescription_id: str, pharmacist: str, decision: Decision) -> Status:
     """Record a decision and move the prescription. The same decision again gives the same answer.
 
     Raises `Denied` (contract 4) and `KeyError` for an unknown id.
     """
-    digest = hashlib.sha256(canonical([pharmacist, given.decision, list(given.codes), given.text,
-                                       dict(given.reasons or {})])).hexdigest()
+    digest = hashlib.sha256(canonical([pharmacist, decision.decision, list(decision.codes), decision.text,
+                                       dict(decision.reasons or {})])).hexdigest()
     with city.db.transaction("review.decided") as session:
         loaded = prescriptions.load(session, prescription_id)
         review = reviews.get(session, prescription_id)
@@ -80,26 +80,26 @@ def decide(city: City, prescription_id: str, pharmacist: str, given: Decision) -
             raise refusal("not_claimed")
         check_claimed(pharmacist, review.pharmacist, review.claim_until, city.now())
         findings = audits.findings(session, prescription_id)
-        check_decision(given, city.knowledge.review_items, {f.code for f in findings if f.severity is Severity.WARN})
-        to = DECISIONS[given.decision]
-        reviews.decide(session, prescription_id, pharmacist, decision=given.decision, codes=list(given.codes), text=given.text,
-                       reasons=dict(given.reasons or {}), request_sha256=digest, at=city.now())
+        check_decision(decision, city.knowledge.review_items, {f.code for f in findings if f.severity is Severity.WARN})
+        to = DECISIONS[decision.decision]
+        reviews.decide(session, prescription_id, pharmacist, decision=decision.decision, codes=list(decision.codes),
+                       text=decision.text, reasons=dict(decision.reasons or {}), request_sha256=digest, at=city.now())
         passed = to is Status.REVIEWED
         history.append(session, loaded.head, to=to, actor=f"pharmacist:{pharmacist}",
                        event=_DECIDED[to], at=city.now(),
                        wake_at=city.now() if passed else None,
-                       detail={"decision": given.decision, "codes": list(given.codes),
-                               "reasons_for": sorted(given.reasons or {})})
+                       detail={"decision": decision.decision, "codes": list(decision.codes),
+                               "reasons_for": sorted(decision.reasons or {})})
         if not passed:
-            # The pharmacist's own words; a number of a person in them is nobody's business on the way.
-            reports.report(session, city, loaded.prescription, to, reason=", ".join(given.codes),
-                           words=Two(masked(given.text.strip()), ""), to_prescriber=True, findings=_objections(city, given))
+            # The pharmacist's own words. A number of a person in them is masked, because the report passes through others.
+            reports.report(session, city, loaded.prescription, to, reason=", ".join(decision.codes),
+                           words=Two(masked(decision.text.strip()), ""), to_prescriber=True, findings=_objections(city, decision))
     return to
 
 
-def _objections(city: City, given: Decision) -> list[Finding]:
+def _objections(city: City, decision: Decision) -> list[Finding]:
     """The review items objected to, in words."""
-    return [Finding(code, Severity.BLOCK, "A-26", "", city.knowledge.review_items[code].text, "") for code in given.codes]
+    return [Finding(code, Severity.BLOCK, "A-26", "", city.knowledge.review_items[code].text, "") for code in decision.codes]
 
 
 def review_page_facts(loaded: prescriptions.Loaded) -> dict[str, Any]:

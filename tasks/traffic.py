@@ -50,26 +50,26 @@ class Drift:
 
 def watch_shapes(city: City, recent: int = RECENT, earlier: int = EARLIER, fewest: int = FEWEST) -> list[Drift]:
     """Compare what each hospital sent lately with what it sent before; each change is a notice, and told once."""
-    found = [drift for slug in sorted(city.hospitals) if (drift := drift_of(city, slug, recent, earlier, fewest))]
-    for drift in found:
+    drifts = [drift for slug in sorted(city.hospitals) if (drift := drift_of(city, slug, recent, earlier, fewest))]
+    for drift in drifts:
         with city.db.transaction("shape.changed") as session:
             for change, paths in (("new", drift.new), ("gone", drift.gone)):
                 for path in paths:
                     note(session, kind=NoticeKind.MESSAGE_SHAPE, partner=drift.hospital, subject=path, detail=change,
                          at=city.now())
         log.warning("shape.changed", hospital=drift.hospital, new=list(drift.new[:10]), gone=list(drift.gone[:10]))
-    return found
+    return drifts
 
 
 def drift_of(city: City, slug: str, recent: int = RECENT, earlier: int = EARLIER, fewest: int = FEWEST) -> Drift | None:
     """How the newest messages of a hospital differ in shape from those before; None if they do not."""
     with city.db.reading() as session:
         received = traffic.newest(session, f"hospital:{slug}", recent + earlier)
-    shapes = [shape(city.archive.get(one.archive_key)) for one in received]
-    late, early = [one for one in shapes[:recent] if one], [one for one in shapes[recent:] if one]
+    shapes = [shape(city.archive.get(message.archive_key)) for message in received]
+    late, early = list(filter(None, shapes[:recent])), list(filter(None, shapes[recent:]))
     if min(len(late), len(early)) < fewest:
         return None
-    now, before = (Counter(path for one in some for path in one) for some in (late, early))
+    now, before = (Counter(path for paths in part for path in paths) for part in (late, early))
     new = sorted(path for path, count in now.items() if path not in before and count * 100 >= NEW_FROM * len(late))
     gone = sorted(path for path, count in before.items() if path not in now and count * 100 >= GONE_FROM * len(early))
     return Drift(slug, tuple(new), tuple(gone)) if new or gone else None
@@ -90,9 +90,9 @@ class Exported:
 def export(city: City, slug: str, folder: Path, limit: int = 50, ends_on: date = date(2026, 11, 22)) -> Exported:
     """The last messages of a hospital as files for its `samples/`, with invented people instead of the real ones.
 
-    The same person is the same invented person in every message; check digits are right; all days are moved by the same
-    number, so that the newest message is of `ends_on`. What was refused goes to `invalid/`, with the finding in
-    `index.toml`. A message in which somebody could still be recognised is withheld.
+    The same person is the same invented person in every message, and check digits are right. All days are moved by the
+    same number, so that the newest message is of `ends_on`. What was refused goes to `invalid/`, with the finding in
+    `index.toml`. A message in which a person could still be recognised is withheld.
     """
     with city.db.reading() as session:
         received = traffic.newest(session, f"hospital:{slug}", limit)
@@ -102,15 +102,15 @@ def export(city: City, slug: str, folder: Path, limit: int = 50, ends_on: date =
         return done
     newest = received[0].received_at.astimezone(city.now().tzinfo).date()
     people = People(city.cipher.lookup, (ends_on - newest).days)
-    for number, one in enumerate(reversed(received), 1):
-        raw = city.archive.get(one.archive_key)
+    for number, stored in enumerate(reversed(received), 1):
+        raw = city.archive.get(stored.archive_key)
         try:
             message: Message | None = hospital.to_fhir(raw, codes)
         except InvalidPayload:
             message = None  # whose it is cannot be known
-        # Of a cancel only FHIR's own says nothing about people; of any other nobody knows whom it names.
-        known = message is not None and (message.kind == "Bundle" or "format" in message.context)
-        safe = people.replaced(raw, message.resource) if message and known else None
+        # Of cancels only FHIR's is sure to name no person: of the other dialects the persons are not read.
+        readable = message is not None and (message.kind == "Bundle" or "format" in message.context)
+        safe = people.replaced(raw, message.resource) if message and readable else None
         if message is None or safe is None:
             done.withheld += 1
             continue
@@ -141,14 +141,14 @@ _HALF_READ = frozenset({"JSON_DUPLICATE_KEY", "JSON_CHARACTER"})
 
 
 class People:
-    """Invented people in the place of real ones. `lookup` is a keyed hash: without the key nobody finds the way back."""
+    """Invented people in the place of real ones. `lookup` is a keyed hash: without the key there is no way back."""
 
     def __init__(self, lookup: Callable[[str], str], days: int) -> None:
         self._lookup = lookup
         self._days = days
 
     def replaced(self, raw: bytes, resource: Mapping[str, Any]) -> bytes | None:
-        """The message about somebody else; None if the person could still be in it."""
+        """The message about an invented person; None if the real one could still be in it."""
         encoding = next((name for name in ("utf-8", "gb18030") if _decodes(raw, name)), "")
         if not encoding or b"\x00" in raw:
             return None
@@ -158,12 +158,12 @@ class People:
         marks: list[str] = []
         for old, new in invented:
             for part, other in _parts(old, new, words):
-                words = _spelled(part).sub(lambda found, new=other: _mark(marks, _in_place(found, new)), words)  # type: ignore[misc]
+                words = _spelled(part).sub(lambda match, new=other: _mark(marks, _in_place(match, new)), words)  # type: ignore[misc]
         words = _DAY.sub(self._moved, words)
-        words = re.sub("\ue000(\\d+)\ue001", lambda found: marks[int(found[1])], words)
+        words = re.sub("\ue000(\\d+)\ue001", lambda match: marks[int(match[1])], words)
         safe = words.encode(encoding)
         if set(numbers_in(raw.decode(encoding))) & set(numbers_in(words)):
-            return None  # a number of somebody whom the message does not name where we look
+            return None  # the number of a person whom the message does not name where we look
         return None if any(_still_in(old, safe, encoding) for old, new in invented if old != new) else safe
 
     def _invented(self, resource: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
@@ -171,27 +171,27 @@ class People:
         pairs: dict[str, str] = {}
         for who in (member(entry, "resource") for entry in members(resource, "entry")):
             # One character stands for too much to be replaced everywhere.
-            pairs |= {name: self.name(name) for name in _said(who, "name", "text")
+            pairs |= {name: self.name(name) for name in _texts(who, "name", "text")
                       if len(name) > 1 and text(who, "resourceType") in (*_PERSONS, "Practitioner")}
             if text(who, "resourceType") in _PERSONS:
-                pairs |= {number: self.id_number(number) for number in _said(who, "identifier", "value")}
-                pairs |= {number: self.phone(number) for number in _said(who, "telecom", "value")}
-                pairs |= {place: self.address(place) for place in _said(who, "address", "text")}
+                pairs |= {number: self.id_number(number) for number in _texts(who, "identifier", "value")}
+                pairs |= {number: self.phone(number) for number in _texts(who, "telecom", "value")}
+                pairs |= {place: self.address(place) for place in _texts(who, "address", "text")}
         return sorted(pairs.items(), key=lambda pair: -len(pair[0]))
 
     def id_number(self, number: str) -> str:
         """Another number, born as many days earlier or later as everything is moved; as wrong as the first one was."""
-        found = re.fullmatch(r"\d{6}(\d{8})(\d{3})([\dX])", number)
-        if not found:
+        match = re.fullmatch(r"\d{6}(\d{8})(\d{3})([\dX])", number)
+        if not match:
             return self._digits(number)
         try:
-            born = date.fromisoformat(found[1]) + timedelta(days=self._days)
+            born = date.fromisoformat(match[1]) + timedelta(days=self._days)
         except ValueError:
             return self._digits(number)
         draw = self._draw(number) % 450
-        # 370100 is a city: nobody is registered in one. The last digit of the sequence says the sex, and stays.
-        body = f"370100{born:%Y%m%d}{2 * draw + int(found[2]) % 2:03d}"
-        right = _check_digit(number[:17]) == found[3]
+        # 370100 is a city, and people are registered in its districts only. The last digit of the sequence, the sex, stays.
+        body = f"370100{born:%Y%m%d}{2 * draw + int(match[2]) % 2:03d}"
+        right = _check_digit(number[:17]) == match[3]
         last = _check_digit(body)
         return body + (last if right else "0" if last != "0" else "1")
 
@@ -206,17 +206,18 @@ class People:
         return "".join("东南西北中安宁康泰和"[self._draw(f"{text}/{place}") % 10] for place in range(len(text) - 1)) + "号"
 
     def _digits(self, text: str) -> str:
-        return "".join(str(self._draw(f"{text}/{place}") % 10) if one.isdigit() else one for place, one in enumerate(text))
+        return "".join(str(self._draw(f"{text}/{place}") % 10) if letter.isdigit() else letter
+                       for place, letter in enumerate(text))
 
     def _draw(self, text: str) -> int:
         return int(hashlib.sha256(self._lookup(f"traffic\n{text}").encode()).hexdigest()[:8], 16)
 
-    def _moved(self, found: re.Match[str]) -> str:
+    def _moved(self, match: re.Match[str]) -> str:
         try:
-            day = date(int(found["year"]), int(found["month"]), int(found["day"])) + timedelta(days=self._days)
+            day = date(int(match["year"]), int(match["month"]), int(match["day"])) + timedelta(days=self._days)
         except (ValueError, OverflowError):
-            return found[0]
-        return f"{day:%Y}{found['dash']}{day:%m}{found['dash']}{day:%d}"
+            return match[0]
+        return f"{day:%Y}{match['dash']}{day:%m}{match['dash']}{day:%d}"
 
 
 _DAY = re.compile(r"(?<![0-9A-Za-z.])(?P<year>19\d\d|20\d\d)(?P<dash>[-/]?)(?P<month>0[1-9]|1[0-2])(?P=dash)"
@@ -231,8 +232,9 @@ _ESCAPED = {"&": r"|&amp;|\\T\\", "<": "|&lt;", ">": "|&gt;", '"': r'|&quot;|\\"
 
 def _spelled(value: str) -> re.Pattern[str]:
     """The value however the dialect has spelled it: escaped, or cut into components."""
-    letters = (f"(?:{re.escape(one)}|\\\\u{ord(one):04x}|&#{ord(one)};|&#x0*{ord(one):x};{_ESCAPED.get(one, '')})"
-               for one in value)
+    letters = (
+        f"(?:{re.escape(letter)}|\\\\u{ord(letter):04x}|&#{ord(letter)};|&#x0*{ord(letter):x};{_ESCAPED.get(letter, '')})"
+        for letter in value)
     return re.compile(_APART.join(letters), re.IGNORECASE)
 
 
@@ -240,19 +242,19 @@ def _parts(value: str, new: str, text: str) -> list[tuple[str, str]]:
     """The value as it stands in the text: whole, or as the pieces it was put together from, in any order."""
     if len(value) != len(new) or _spelled(value).search(text):
         return [(value, new)]
-    found: list[tuple[str, str]] = []
+    pieces: list[tuple[str, str]] = []
     start = 0
     while start < len(value) - 1:
         end = next((end for end in range(len(value), start + 1, -1) if _spelled(value[start:end]).search(text)), start + 1)
         if end > start + 1:
-            found.append((value[start:end], new[start:end]))
+            pieces.append((value[start:end], new[start:end]))
         start = end
-    return found
+    return pieces
 
 
-def _in_place(found: re.Match[str], new: str) -> str:
+def _in_place(match: re.Match[str], new: str) -> str:
     """The new value, cut where the old one was."""
-    cuts = [*(cut or "" for cut in found.groups()), ""]
+    cuts = [*(cut or "" for cut in match.groups()), ""]
     if len(cuts) != len(new):
         return new
     return "".join(letter + cut for letter, cut in zip(new, cuts, strict=True))
@@ -268,15 +270,15 @@ def _personal(resource: Mapping[str, Any]) -> set[str]:
     return {value for who in (member(entry, "resource") for entry in members(resource, "entry"))
             if text(who, "resourceType") in _PERSONS
             for name, part in (("identifier", "value"), ("telecom", "value"), ("name", "text"), ("address", "text"))
-            for value in _said(who, name, part)}
+            for value in _texts(who, name, part)}
 
 
 _PERSONS = ("Patient", "RelatedPerson")
 
 
-def _said(who: object, name: str, part: str) -> list[str]:
-    """The texts under a name of a person, as they are."""
-    return [value for one in members(who, name) if isinstance(value := member(one, part), str) and value]
+def _texts(who: object, name: str, part: str) -> list[str]:
+    """The texts under an element of a person, as they are."""
+    return [value for element in members(who, name) if isinstance(value := member(element, part), str) and value]
 
 
 def _decodes(raw: bytes, encoding: str) -> bool:
@@ -287,15 +289,15 @@ def _decodes(raw: bytes, encoding: str) -> bool:
 
 
 def _still_in(old: str, safe: bytes, encoding: str) -> bool:
-    """Whether somebody could still be found: as it is, escaped, or within Base64."""
+    """Whether the person could still be found: as it is, escaped, or within Base64."""
     spelled = {old.encode(name, "replace") for name in (encoding, "utf-8", "gb18030", "utf-16-le", "utf-16-be")}
-    spelled |= {"".join(f"&#{ord(one)};" for one in old).encode(), "".join(f"&#x{ord(one):x};" for one in old).encode(),
-                "".join(f"&#x{ord(one):X};" for one in old).encode()}
+    spelled |= {"".join(template.format(ord(letter)) for letter in old).encode()
+                for template in ("&#{};", "&#x{:x};", "&#x{:X};")}
     hidden = [safe]
-    for found in re.findall(rb"[A-Za-z0-9+/]{40,}={0,2}", safe):
+    for encoded in re.findall(rb"[A-Za-z0-9+/]{40,}={0,2}", safe):
         with suppress(ValueError):
-            hidden.append(base64.b64decode(found + b"=" * (-len(found) % 4)))
-    return any(one in text for one in spelled for text in hidden)
+            hidden.append(base64.b64decode(encoded + b"=" * (-len(encoded) % 4)))
+    return any(spelling in text for spelling in spelled for text in hidden)
 
 
 def _check_digit(body: str) -> str:
@@ -311,11 +313,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("hospital", help="医院代号 slug")
     parser.add_argument("--out", type=Path, required=True, help="目录 folder, such as a hospital's samples/")
     parser.add_argument("--limit", type=int, default=50, help="条数 how many of the newest (default 50)")
-    given = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     city = open_city(get_settings())
-    if given.hospital not in city.hospitals:
+    if options.hospital not in city.hospitals:
         parser.error(f"没有这家医院 no such hospital; {', '.join(sorted(city.hospitals))}")
-    done = export(city, given.hospital, given.out, given.limit)
+    done = export(city, options.hospital, options.out, options.limit)
     for file in done.files:
         print(f"+ {file}")
     print(f"导出 exported {len(done.files)}，无法确保替换而留下 withheld {done.withheld}")

@@ -1,4 +1,4 @@
-"""Upkeep: what the sweep does so that nothing is forgotten, however somebody died."""
+"""Upkeep: what the sweep does so that nothing is forgotten, however a process died."""
 
 import asyncio
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from tasks.mapping import take_complete
 log = get_logger(__name__)
 
 DRIVEN = timedelta(minutes=5)
-"""How long nobody else works on what a person has taken up."""
+"""How long no other process works on what a person has taken up."""
 OWED = [status for status, owner in OWNERS.items() if owner is Owner.PLATFORM]
 
 
@@ -36,7 +36,7 @@ def redrive(city: City, prescription_id: str, operator: str) -> Status:
                     raise Refused(f"{prescription_id} is {loaded.status}: nothing is owed", code="not_open")
                 effects.hurry(session, prescription_id)
                 forgotten = effects.forget_refusals(session, prescription_id)
-                for effect in (one for one in forgotten if one.step in ("settle", "reverse")):
+                for effect in (effect for effect in forgotten if effect.step in ("settle", "reverse")):
                     claims.renew_reference(session, prescription_id, effect.version, city.payer.new_reference,
                                            city.now())
                 history.append(session, loaded.head, actor=f"operator:{operator}", event=Event.WOKEN,
@@ -49,7 +49,7 @@ def redrive(city: City, prescription_id: str, operator: str) -> Status:
 
 
 async def driven(city: City, prescription_id: str, operator: str, owner: str) -> Hop | None:
-    """`redrive`, and then take it as far as it can go, here and now; None if a worker is at it, which goes on with it.
+    """`redrive`, and then take it as far as it can go, here and now. None if a worker is at it, which goes on with it.
 
     Raises what `redrive` raises.
     """

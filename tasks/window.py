@@ -71,7 +71,7 @@ class Picture:
 
     def drawn(self, run_id: str, at: datetime) -> Drawing:
         """How it is written down when all of it is drawn."""
-        ended = sum(1 for one in self.stages if one.end)
+        ended = sum(1 for stage in self.stages if stage.end)
         return Drawing(self.id, run_id, spelled(self.state), self.subject.chain, ended, ended < len(self.stages), self.need, at)
 
 
@@ -95,7 +95,7 @@ def our_turn(city: City, owner: str, flow_id: str) -> bool:
     while True:
         with city.db.transaction("window.turn") as session:
             last = drawings.take_turn(session, owner, city.now(), TURN)
-            # In parts: whoever works on one of them waits for one part at most.
+            # In parts: a writer of one of them waits for one part at most.
             if last in (None, flow_id) or not drawings.begin_anew(session, flow_id, city.now() - RETENTION, PART):
                 return last is not None
 
@@ -117,7 +117,7 @@ def work_goes_on(city: City, lag_seconds: float) -> bool:
 def to_draw(city: City, gateway_url: str, limit: int = AT_ONCE) -> list[Picture]:
     """The next prescriptions of which Prefect shows something else than there is: something happened, or a clock ran out.
 
-    Those whose history cannot be read are passed over.
+    Those whose history cannot be read are left out.
     """
     with city.db.reading() as session:
         needing, red = views.needing_people(session, city.now(), city.policy, SHOWN_RED), drawings.red(session)
@@ -130,7 +130,7 @@ def to_draw(city: City, gateway_url: str, limit: int = AT_ONCE) -> list[Picture]
     return pictures
 
 
-def pictures_of(subjects: Iterable[Subject], known: Mapping[str, Drawing], needing: Mapping[str, str],
+def pictures_of(subjects: Iterable[Subject], drawn: Mapping[str, Drawing], needing: Mapping[str, str],
                 gateway_url: str) -> list[Picture]:
     """Each prescription beside what is drawn of it."""
     made = []
@@ -139,7 +139,7 @@ def pictures_of(subjects: Iterable[Subject], known: Mapping[str, Drawing], needi
         shown = state(subject.status, views.need_words(need) if need else None, f"{gateway_url}/rx/{subject.id}")
         if shown.type is not RunType.FAILED:
             need = ""
-        made.append(Picture(subject, shown, need, stages(subject.moves, subject.arrived), known.get(subject.id)))
+        made.append(Picture(subject, shown, need, stages(subject.moves, subject.arrived), drawn.get(subject.id)))
     return made
 
 
@@ -164,13 +164,13 @@ def pass_over(city: City, versions: Mapping[str, int], why: str) -> None:
         log.error("window.passed_over", prescription=number, code=why)
     intend(city, list(versions))
     with city.db.reading() as session:
-        known = drawings.drawings(session, versions)
-    save(city, [replace(one, need=why, at=city.now()) for one in known.values()], versions,
-         {one.prescription_id: one.state for one in known.values()})
+        drawn = drawings.drawings(session, versions)
+    save(city, [replace(drawing, need=why, at=city.now()) for drawing in drawn.values()], versions,
+         {drawing.prescription_id: drawing.state for drawing in drawn.values()})
 
 
 def draw_again(city: City, ids: Sequence[str]) -> None:
-    """Have the runs of those drawn anew, whatever they show."""
+    """Have the runs of those drawn anew, also where they show what there is."""
     with city.db.transaction("window.again") as session:
         drawings.draw_again(session, ids, city.now())
 
@@ -180,7 +180,7 @@ def red(city: City) -> list[Drawing]:
     with city.db.reading() as session:
         red = [number for number, need in drawings.red(session).items() if need not in drawings.PASSED_OVER]
         drawn = drawings.drawings(session, red)
-    return [one for one in drawn.values() if one.run_id and one.state]
+    return [drawing for drawing in drawn.values() if drawing.run_id and drawing.state]
 
 
 def refused(city: City) -> list[str]:
@@ -190,7 +190,7 @@ def refused(city: City) -> list[str]:
 
 
 def rest(city: City) -> None:
-    """Nothing is to be drawn any more, until somebody takes a turn."""
+    """Nothing is to be drawn any more, until a process takes a turn."""
     with city.db.transaction("window.rest") as session:
         drawings.leave(session)
 
@@ -209,8 +209,8 @@ def backlog(city: City) -> int:
 def own_run(city: City, prescription_id: str) -> str:
     """Id of a prescription's own run in Prefect; empty while there is none."""
     with city.db.reading() as session:
-        known = drawings.drawing(session, prescription_id)
-    return known.run_id if known else ""
+        drawing = drawings.drawing(session, prescription_id)
+    return drawing.run_id if drawing else ""
 
 
 def gone(drawing: Drawing) -> Drawing:

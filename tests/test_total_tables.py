@@ -30,7 +30,7 @@ from domain.review import DECISIONS
 from gateway.web.language import Language
 from infra.cities import load_knowledge
 from infra.db.notices import NoticeKind
-from tasks.doctor import Grade
+from tasks.checks import Grade
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("adapters", "domain", "fhir_profiles", "flows", "gateway", "infra", "tasks")
@@ -102,7 +102,7 @@ ELSEWHERE = {
     "domain.benefit": "The scopes a person's account may pay for; a match of its own test.",
     "domain.words.TOLD": "Reasons of reports that bring no words of their own: tested in tests/domain/test_words.py.",
     "infra.db.views.boards.NEEDS": "Why a prescription without trouble needs a person: OVERDUE_WAITS are in it.",
-    "tasks.doctor": "How grades are sorted: every grade is in the function that makes one.",
+    "tasks.checks": "How grades are sorted: every grade is in the function that makes one.",
 }
 """Tables keyed by an enum that are not total by nature, or have no name of their own; with the reason."""
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse
 
 from domain.people import Capability, Person
+from domain.words import Two
 from gateway.web.access import Desk, denied
 from gateway.web.render import Pages
 from gateway.web.threads import PeoplesRoute
@@ -58,7 +59,7 @@ def _day(text: str) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise denied(422, "bad_day", "日期格式应为 2026-11-22", "a day is written 2026-11-22") from None
+        raise denied(422, "bad_day", Two("日期格式应为 2026-11-22", "a day is written 2026-11-22")) from None
 
 
 def _mark(text: str) -> tuple[str, str, int] | None:
@@ -67,7 +68,7 @@ def _mark(text: str) -> tuple[str, str, int] | None:
         return None
     if match := _MARK.fullmatch(text):
         return match[1], match[2], int(match[3])
-    raise denied(400, "bad_mark", "页码不正确", "this is no place in the list")
+    raise denied(400, "bad_mark", Two("页码不正确", "this is no place in the list"))
 
 
 def _more(entries: list[Entry], fields: dict[str, str]) -> str:

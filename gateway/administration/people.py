@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from domain.people import GRANTS, NEEDS_PLACE, Capability, Denied, Grant, Person, Role
+from domain.words import Two
 from gateway.web.access import Desk, Form, denied, form, last_value
 from gateway.web.errors import status_of
 from gateway.web.render import Pages
@@ -52,7 +53,7 @@ def people_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
     @door.post("/people/{id}/{act}")
     def change(request: Request, id: str, act: str, who: Administrator, fields: Fields) -> Response:
         if act not in ACTS:
-            raise denied(404, "not_found", "没有这个地址", "no such address")
+            raise denied(404, "not_found", Two("没有这个地址", "no such address"))
         try:
             with desk.noting(who, Capability.MANAGE_PEOPLE):
                 code = ACTS[act](city, who.id, id, fields)
@@ -72,7 +73,7 @@ def people_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
         with city.db.reading() as session:
             listed = rows.listed(session, _known(id))
             if not listed:
-                raise denied(404, "unknown_person", "没有这个人员", "no such person")
+                raise denied(404, "unknown_person", Two("没有这个人员", "no such person"))
             state, open_sign_ins = accounts.state(city, session, id), len(sign_ins.of(session, id))
         return pages.html(request, "administration/person.html", status, shown=listed[0],
                           full_name=accounts.name_of(city, listed[0]),
@@ -86,7 +87,7 @@ def people_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
 def _grant(role: str, fields: Form) -> Grant:
     """A role of a form, with its place; a role we do not have is refused."""
     if role not in set(Role):
-        raise denied(422, "unknown_role", "没有这个角色", "no such role")
+        raise denied(422, "unknown_role", Two("没有这个角色", "no such role"))
     place = last_value(fields, f"place-{role}") or last_value(fields, "place")
     return Grant(Role(role), place.strip()[:40])
 
@@ -94,7 +95,7 @@ def _grant(role: str, fields: Form) -> Grant:
 def _end_role(city: City, by: str, id: str, fields: Form) -> None:
     number = last_value(fields, "number")
     if not (number.isdecimal() and len(number) < 10):
-        raise denied(422, "invalid", "请求参数不符约定", "a parameter is not as agreed")
+        raise denied(422, "invalid", Two("请求参数不符约定", "a parameter is not as agreed"))
     people.end_role(city, by, id, int(number))
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from domain.people import Capability, Denied, Person
+from domain.words import Two
 from gateway.web.access import Desk, Form, denied, form, last_value
 from gateway.web.errors import status_of
 from gateway.web.render import Pages
@@ -60,5 +61,5 @@ def token_pages(city: City, desk: Desk, pages: Pages, tokens: PartnerTokens) -> 
 def _number(fields: Form, name: str) -> int:
     text = last_value(fields, name)
     if not (text.isdecimal() and len(text) < 10):
-        raise denied(422, "invalid", "请求参数不符约定", "a parameter is not as agreed")
+        raise denied(422, "invalid", Two("请求参数不符约定", "a parameter is not as agreed"))
     return int(text)

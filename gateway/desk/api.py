@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domain.people import Capability, Person
 from domain.review import Decision
+from domain.words import Two
 from gateway.web.access import Desk, denied, small
 from gateway.web.errors import json_answer, unknown_prescription
 from gateway.web.threads import PeoplesRoute
@@ -58,7 +59,7 @@ def desk_api(city: City, desk: Desk) -> APIRouter:
         except ValidationError as error:
             # The places only: what was written there may be about a person.
             places = sorted({".".join(str(part) for part in fault["loc"][:1]) for fault in error.errors()})
-            raise denied(422, "invalid", f"请求不符约定: {', '.join(places)}", "not as agreed") from None
+            raise denied(422, "invalid", Two(f"请求不符约定: {', '.join(places)}", "not as agreed")) from None
         try:
             with desk.noting(who, Capability.DECIDE_REVIEW, rx_id):
                 status = review.decide(city, rx_id, who.id, decision_of(sent.model_dump()))

@@ -1,7 +1,7 @@
 """The bell: Prefect's server rings it, and the gateway tells the operators.
 
-Their address often holds a secret. Prefect shows its blocks to whoever may use its API, so the address stays in our
-environment and Prefect holds a key that rings this bell and opens nothing else.
+Their address often holds a secret, and Prefect shows its blocks to every user of its API. So the address stays in our
+environment, and Prefect holds a key that rings this bell and opens nothing else.
 """
 
 import hmac
@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from domain.errors import Transient
+from domain.words import Two
 from gateway.web.access import bearer, denied, small
 from gateway.web.errors import json_answer
 from infra.log import get_logger
@@ -38,18 +39,18 @@ def alert_door(city: City, settings: Settings) -> APIRouter:
     @door.post("")
     async def rung(request: Request, body: Annotated[bytes, Depends(small)]) -> Response:
         if not hmac.compare_digest(key.encode(), bearer(request).encode()):
-            raise denied(401, "unauthorized", "需要告警令牌", "needs the key of the bell")
+            raise denied(401, "unauthorized", Two("需要告警令牌", "needs the key of the bell"))
         try:
-            said = Rung.model_validate_json(body)
+            rung = Rung.model_validate_json(body)
         except ValidationError:
-            raise denied(422, "invalid", "请求不符约定", "not as agreed") from None
-        if not address or said.alert not in ALERTS:
-            raise denied(404, "no_such_alert", "没有这个告警，或未设置接收地址", "no such alert, or nobody to tell")
+            raise denied(422, "invalid", Two("请求不符约定", "not as agreed")) from None
+        if not address or rung.alert not in ALERTS:
+            raise denied(404, "no_such_alert", Two("没有这个告警，或未设置接收地址", "no such alert, or nobody to tell"))
         try:
-            await ring(address, said.alert, said.about)
+            await ring(address, rung.alert, rung.about)
         except Transient as error:
-            log.error("alert.not_told", alert=said.alert, error=str(error))
+            log.error("alert.not_told", alert=rung.alert, error=str(error))
             raise
-        return json_answer({"told": said.alert})
+        return json_answer({"told": rung.alert})
 
     return door

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from fastapi import Request
 
+from domain.words import Two
 from gateway.web.access import MESSAGE_BYTES, denied, read_body
 
 SMALL_BYTES = 32_000
@@ -21,7 +22,7 @@ AT_ONCE = 4
 SENDER_BYTES = 2 * MESSAGE_BYTES
 """What the larger messages of one sender may hold, from their first byte to the answer."""
 STRANGERS_BYTES = 64_000_000
-"""The same of all senders together whom nobody knows before their message is there as a whole."""
+"""The same of all senders together who are identified only once their message is there as a whole."""
 
 
 class Bodies:
@@ -34,8 +35,8 @@ class Bodies:
 
     @asynccontextmanager
     async def body(self, request: Request, whose: str, limit: int, room: int = SENDER_BYTES) -> AsyncIterator[bytes]:
-        """The body of a request, as long as it is needed. Raises 413 for one of more than `limit` bytes, 503 where the larger
-        ones of the same sender would hold more than `room`, and what `read_body` raises."""
+        """The body of a request, as long as it is needed. Raises 503 where the larger ones of the same sender
+        would hold more than `room`; also what `read_body` raises."""
         with self._room(whose, room) as grown:
             yield await read_body(request, limit, grown)
 
@@ -43,7 +44,7 @@ class Bodies:
     async def turn(self, whose: str, size: int) -> AsyncIterator[None]:
         """Wait until a message of so many bytes may be read: of the large ones one at a time, of each sender in turn."""
         large = size > SMALL_BYTES
-        # Whoever sends many large messages waits here for its own: in the line of all senders it has one at most.
+        # A sender of many large messages waits here for its earlier ones: in the line of all senders it has one at most.
         own = self._own.setdefault((whose, large), asyncio.Semaphore(1 if large else AT_ONCE))
         async with own:
             if not large:
@@ -75,7 +76,7 @@ class Bodies:
             self._held[whose] += size - held
             held = size
             if self._held[whose] > most:
-                raise denied(503, "busy", "大报文过多，请稍后重发", "too many large messages; send it again later")
+                raise denied(503, "busy", Two("大报文过多，请稍后重发", "too many large messages; send it again later"))
 
         try:
             yield grown

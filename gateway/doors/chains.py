@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Response
 
+from domain.words import Two
 from gateway.web.access import callback, denied
 from tasks.callbacks import callers, receive_callback
 from tasks.city import City
@@ -16,14 +17,14 @@ def chain_door(city: City) -> APIRouter:
     door = APIRouter(prefix="/callbacks")
     calling_back = callers(city)
 
-    async def known(chain: str) -> str:
+    async def caller(chain: str) -> str:
         if chain not in calling_back:
-            raise denied(404, "unknown_chain", "没有这家连锁", "no such chain")
+            raise denied(404, "unknown_chain", Two("没有这家连锁", "no such chain"))
         return chain
 
     @door.post("/{chain}")
     def update(
-        chain: Annotated[str, Depends(known)],
+        chain: Annotated[str, Depends(caller)],
         body: Annotated[bytes, Depends(callback)],
         sanyi_timestamp: Text = "",
         sanyi_nonce: Text = "",

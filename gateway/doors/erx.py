@@ -5,6 +5,7 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from adapters.dialects.erx import MEDIA, PATHS, SIGNATURE
+from domain.words import Two
 from gateway.doors.bodies import STRANGERS_BYTES, Bodies
 from gateway.web.access import MESSAGE_BYTES, denied, spend
 from gateway.web.errors import json_answer
@@ -21,22 +22,22 @@ def erx_door(city: City, settings: Settings, bodies: Bodies) -> APIRouter:
 
     Raises `NeedsOperator` where two hospitals have one appId.
     """
-    known = erx.senders(city)
+    senders = erx.senders(city)
     door = APIRouter(prefix=PREFIX)
 
     @door.post("/{name}")
     async def transaction(name: str, request: Request) -> Response:
         if name not in PATHS:
-            raise denied(404, "unknown_transaction", "没有这个交易", "no such transaction")
+            raise denied(404, "unknown_transaction", Two("没有这个交易", "no such transaction"))
         address = network(request.client.host if request.client else "")
         async with bodies.body(request, "strangers", MESSAGE_BYTES, STRANGERS_BYTES) as body:
             async with bodies.turn(address, len(body)):
-                sender = await asyncio.to_thread(erx.sender, known, body)
+                sender = await asyncio.to_thread(erx.sender, senders, body)
             if sender is None:
                 return json_answer({"code": SIGNATURE, "message": "appId 未登记"}, 401)
             hospital, envelope = sender
-            # An appId is no secret: what its hospital has not signed uses up nothing of its share, and waits for its turn apart
-            # from what comes from the hospital's own address.
+            # An appId is no secret. A request counts towards its hospital's share only once its signature was checked. Each
+            # address waits in a line apart, so that forged requests keep no genuine one waiting.
             reply = await erx.take(city, hospital, PATHS[name], envelope,
                                    lambda: spend(request, len(body), f"hospital:{hospital.slug}"),
                                    lambda: bodies.turn(f"{hospital.slug} {address}", len(body)))

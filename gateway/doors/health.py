@@ -1,4 +1,4 @@
-"""For whoever watches over the gateway: is it alive, can it work, and its figures for Prometheus."""
+"""What monitoring asks of the gateway: is it alive, can it work, and its figures for Prometheus."""
 
 import asyncio
 import hmac
@@ -15,8 +15,8 @@ from infra import metrics
 from infra.db import figures
 from infra.log import get_logger
 from infra.settings import Settings
+from tasks.checks import CheckResult, check, check_archive, check_database, check_prefect, within
 from tasks.city import City
-from tasks.doctor import CheckResult, asked, check_archive, check_database, check_prefect, within
 
 log = get_logger(__name__)
 
@@ -33,22 +33,22 @@ class Checks:
         self._city = city
         self._prefect = prefect
         self._one_at_a_time = asyncio.Lock()
-        self._found: tuple[float, list[CheckResult]] = (0.0, [])
+        self._kept: tuple[float, list[CheckResult]] = (0.0, [])
 
     async def __call__(self) -> list[CheckResult]:
         async with self._one_at_a_time:
-            at, found = self._found
-            if not found or time.monotonic() - at > KEPT_SECONDS:
+            at, results = self._kept
+            if not results or time.monotonic() - at > KEPT_SECONDS:
                 answers = await asyncio.gather(
-                    asked("database", "database-down", lambda: check_database(self._city.db), 3),
-                    asked("archive", "archive-down", lambda: check_archive(self._city.archive), 5),
+                    check("database", "database-down", lambda: check_database(self._city.db), 3),
+                    check("archive", "archive-down", lambda: check_archive(self._city.archive), 5),
                     check_prefect(self._prefect))
-                self._found = (time.monotonic(), [one for answer in answers for one in answer])
-            return self._found[1]
+                self._kept = (time.monotonic(), [result for answer in answers for result in answer])
+            return self._kept[1]
 
 
 def health_door(city: City, settings: Settings, desk: Desk) -> APIRouter:
-    """`/health` and `/ready` for anybody, `/metrics` for an operator or whoever has the token of the metrics."""
+    """`/health` and `/ready` for anybody, `/metrics` for an operator or with the token of the metrics."""
     door = APIRouter()
     checks = Checks(city, settings.prefect_api)
     token = settings.metrics_token.get_secret_value()
@@ -61,42 +61,42 @@ def health_door(city: City, settings: Settings, desk: Desk) -> APIRouter:
 
     @door.get("/health")
     async def health() -> Response:
-        # Asks nobody: a gateway that waits for its database is alive, and killing it would not help.
+        # Asks neither database nor partner: a gateway that waits for its database is alive, and killing it would not help.
         return json_answer({"up": True})
 
     @door.get("/ready")
     async def ready() -> Response:
-        found = await checks()
-        reasons = [f"{one.area}: {one.text_en}" for one in found if not one.fine and one.area in NEEDED]
-        return json_answer({"ready": not reasons, "reasons": reasons, "checks": [_said(one) for one in found]},
+        results = await checks()
+        reasons = [f"{result.area}: {result.text.en}" for result in results if not result.fine and result.area in NEEDED]
+        return json_answer({"ready": not reasons, "reasons": reasons, "checks": [_shown(result) for result in results]},
                            503 if reasons else 200)
 
     @door.get("/metrics")
     async def scraped(request: Request) -> Response:
         shown = bearer(request)
-        known = bool(token) and hmac.compare_digest(token.encode(), shown.encode())
-        who = None if known or not shown else await in_thread(desk.by_bearer, request)
-        if not known and (who is None or not who.may(Capability.SEE_METRICS)):
+        has_token = bool(token) and hmac.compare_digest(token.encode(), shown.encode())
+        who = None if has_token or not shown else await in_thread(desk.by_bearer, request)
+        if not has_token and (who is None or not who.may(Capability.SEE_METRICS)):
             # Not raised: a program that asks is not to be sent to the sign-in page.
-            said = {"code": "unauthorized", "text": "需要指标令牌或运维令牌",
-                    "text_en": "needs the token of the metrics, or an operator's"}
-            return json_answer({"error": said}, 401, {"WWW-Authenticate": "Bearer"})
-        found = {one.area: one.fine for one in await checks()}
+            error = {"code": "unauthorized", "text": "需要指标令牌或运维令牌",
+                     "text_en": "needs the token of the metrics, or an operator's"}
+            return json_answer({"error": error}, 401, {"WWW-Authenticate": "Bearer"})
+        fine = {result.area: result.fine for result in await checks()}
         try:
             measures = await within(3, kept)
-        except Exception as error:
-            log.warning("metrics.without_database", error=type(error).__name__)
+        except Exception as fault:
+            log.warning("metrics.without_database", error=type(fault).__name__)
             measures = None
-        page = metrics.page(metrics.FromChecks(lambda: found), metrics.FromDatabase(lambda: measures))
+        page = metrics.page(metrics.FromChecks(lambda: fine), metrics.FromDatabase(lambda: measures))
         return Response(page, headers={"content-type": metrics.CONTENT_TYPE})
 
     return door
 
 
-def _said(one: CheckResult) -> dict[str, object]:
-    return {"check": one.area, "fine": one.fine, "needed": one.area in NEEDED, "ms": one.milliseconds, "text": one.text,
-            "text_en": one.text_en, "cure": one.cure, "cure_en": one.cure_en,
-            "runbook": f"docs/runbooks/{one.page}.md" if one.page else ""}
+def _shown(result: CheckResult) -> dict[str, object]:
+    return {"check": result.area, "fine": result.fine, "needed": result.area in NEEDED, "ms": result.milliseconds,
+            "text": result.text.zh, "text_en": result.text.en, "cure": result.cure.zh, "cure_en": result.cure.en,
+            "runbook": f"docs/runbooks/{result.page}.md" if result.page else ""}
 
 
 class Counted:
@@ -111,15 +111,15 @@ class Counted:
             return
         started, status = time.perf_counter(), 0
 
-        async def heard(event: Message) -> None:
+        async def noted(event: Message) -> None:
             nonlocal status
             if event["type"] == "http.response.start":
                 status = event["status"]
             await send(event)
 
         try:
-            await self._app(scope, receive, heard)
+            await self._app(scope, receive, noted)
         finally:
-            # 0: whoever asked was gone before there was an answer.
+            # 0: the client was gone before there was an answer.
             door = door_of(scope["path"] if scope["path"].startswith("/") else "/")
             metrics.answered(door.name.lower(), status, time.perf_counter() - started)

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from adapters.dialects import fhir_r4
+from domain.words import Two
 from fhir_profiles import answers
 from gateway.doors.bodies import Bodies
 from gateway.web.access import FHIR, denied, hospital_token, speakers
@@ -28,7 +29,7 @@ def hospital_door(city: City, tokens: PartnerTokens, bodies: Bodies) -> APIRoute
 
     @door.post("/$validate")
     async def dry_run(hospital: Sender, raw: Annotated[bytes, Depends(bodies.message)]) -> Response:
-        # Partners are asked as well: nobody waits for them but the asker.
+        # Partners are asked as well: only the sender of this request waits for them.
         turn = bodies.turn(f"hospital:{hospital}", len(raw))
         return json_answer((await preview(city, hospital, raw, turn)).as_dict())
 
@@ -45,7 +46,8 @@ def hospital_door(city: City, tokens: PartnerTokens, bodies: Bodies) -> APIRoute
         raw = intake.raw_message(city, hospital, key)
         twin = fhir_r4.patched(raw, hospital) if raw is not None else None
         if twin is None:
-            raise denied(404, "no_patch", "没有可自动改正的消息", "no message under this key that can be put right by itself")
+            raise denied(404, "no_patch",
+                         Two("没有可自动改正的消息", "no message under this key that can be put right by itself"))
         return Response(twin.body, media_type=twin.media)
 
     @door.get("/Task/{number}")
@@ -57,9 +59,9 @@ def hospital_door(city: City, tokens: PartnerTokens, bodies: Bodies) -> APIRoute
 
 
 def as_it_is(answer: intake.Answer | None) -> Response:
-    """A stored answer as it was first given; 404 for a key nobody used."""
+    """A stored answer as it was first given; 404 for a key that no message had."""
     if answer is None:
-        raise denied(404, "unknown_key", "没有收到过该编号的消息", "no message came under this key")
+        raise denied(404, "unknown_key", Two("没有收到过该编号的消息", "no message came under this key"))
     headers = {"Sanyi-Replayed": "true"} if answer.replayed else {}
     return Response(answer.body, answer.status, headers, answer.media)
 
@@ -68,5 +70,5 @@ def prescription_of(city: City, hospital: str, number: str) -> Located:
     """A hospital's prescription by its own number; 404 for one that was not admitted."""
     prescription = intake.where_is(city, hospital, number)
     if prescription is None:
-        raise denied(404, "unknown_prescription", "没有收到过该处方", "no such prescription")
+        raise denied(404, "unknown_prescription", Two("没有收到过该处方", "no such prescription"))
     return prescription

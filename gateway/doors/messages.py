@@ -16,7 +16,7 @@ from tasks.partner_tokens import PartnerTokens
 def message_door(city: City, tokens: PartnerTokens, bodies: Bodies) -> APIRouter:
     """POST a message of any kind, GET the stored answer to one, GET where a prescription is.
 
-    A new dialect needs no door of its own.
+    A new dialect does not need its own door.
     """
     door = APIRouter(prefix="/messages/{hospital}")
     Sender = Annotated[str, Depends(hospital_token(tokens, speakers(city, lambda dialect: dialect not in OWN_DOORS)))]

@@ -70,9 +70,9 @@ async def serve(city: City, settings: Settings, host: str = "127.0.0.1", patienc
                 bodies: Bodies | None = None) -> list[asyncio.Server]:
     """Listen on the port of each hospital in `settings.mllp_ports`, on a running loop; the caller closes the servers.
 
-    `bodies` says who is read next, at all doors together. Several gateways of one machine share a port. Raises
-    `NeedsOperator` for a port of an unknown hospital, for one without networks or that does not speak HL7 v2, and for a
-    port that somebody else has taken.
+    `bodies` says who is read next, at all doors together. Several gateways of one machine share a port.
+    Raises `NeedsOperator` for a port that is taken, and for a hospital that is unknown, has no networks or does not speak
+    HL7 v2.
     """
     servers: list[asyncio.Server] = []
     try:
@@ -110,7 +110,7 @@ class Door:
         self._callers: set[Caller] = set()
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, from the first byte to the last; whatever happens on it is not another's trouble."""
+        """One connection, from the first byte to the last; an error on it ends no other."""
         caller = self._welcome(writer)
         deframer = Deframer(self._patience.message_bytes)
         cause = "closed"
@@ -123,7 +123,7 @@ class Door:
         finally:
             if caller:
                 self._callers.discard(caller)
-            # An answer nobody reads must not keep us; whoever was slow has had their time.
+            # An answer that is not read must not keep the connection open: a slow reader has had its time.
             writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
@@ -150,8 +150,8 @@ class Door:
 
     def _makes_room(self, among: Collection[Caller]) -> bool:
         """Close the connection that has said nothing for longest, if that is long enough. Its sender may call again."""
-        idle = [(it.idle_since, it) for it in among if it.idle_since is not None]
-        since, oldest = min(idle, key=lambda it: it[0], default=(0.0, None))
+        idle = [(caller.idle_since, caller) for caller in among if caller.idle_since is not None]
+        since, oldest = min(idle, key=lambda pair: pair[0], default=(0.0, None))
         if oldest is None or time.monotonic() - since < self._patience.gives_way:
             return False
         log.info("mllp.gives_way", hospital=self._slug, address=oldest.address, idle=round(time.monotonic() - since, 1))

@@ -20,16 +20,17 @@ XML = "text/xml; charset=utf-8"
 def soap_door(city: City, settings: Settings, bodies: Bodies, tokens: PartnerTokens) -> APIRouter:
     """POST a call, GET the WSDL at `?wsdl`; `Authorization: Bearer` with the hospital's token.
 
-    What is no SOAP, or no call of ours, is answered with a fault; whatever a document says, with a result.
+    What is no SOAP, or no call of ours, is answered with a fault. A document is answered with a result, also where it is
+    refused.
     """
     door = APIRouter(prefix="/soap/{hospital}")
-    known = speakers(city, cda.DIALECT.__eq__)
-    sender = hospital_token(tokens, known)
+    hospitals = speakers(city, cda.DIALECT.__eq__)
+    sender = hospital_token(tokens, hospitals)
 
     @door.get("")
     def description(hospital: str) -> Response:
-        if hospital not in known:
-            return _fault(denied(404, "unknown_hospital", "没有这家医院", "no such hospital"))
+        if hospital not in hospitals:
+            return _fault(denied(404, "unknown_hospital", Two("没有这家医院", "no such hospital")))
         return Response(cda_soap.wsdl(f"{str(settings.gateway_url).rstrip('/')}/soap/{hospital}"), media_type=XML)
 
     @door.post("")
@@ -60,10 +61,9 @@ def _serve(city: City, hospital: str, raw: bytes) -> bytes:
 
 
 def _fault(error: HTTPException) -> Response:
-    """An error as a fault: whoever speaks SOAP 1.1 looks for one under 500, and HTTP's own words stay as they are: also the
-    one that says "again later"."""
-    said = spoken(error)
+    """An error as a fault. SOAP 1.1 expects one under 500; other statuses stay, and so does 503, which says "again later"."""
+    words = spoken(error)
     status = error.status_code if error.status_code < 500 or error.status_code == 503 else 500
     headers = headers_of(error) | ({"WWW-Authenticate": "Bearer"} if status == 401 else {})
-    body = cda_soap.fault("Client" if status < 500 else "Server", Two(said["text"], said["text_en"]))
+    body = cda_soap.fault("Client" if status < 500 else "Server", Two(words["text"], words["text_en"]))
     return Response(body, status, headers, XML)

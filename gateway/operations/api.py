@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 
 from domain.errors import Refused
 from domain.people import Capability, Person
+from domain.words import Two
 from gateway.web.access import Desk, denied
 from gateway.web.errors import json_answer, unknown_prescription
 from gateway.web.threads import PeoplesRoute
@@ -127,7 +128,7 @@ def wake(city: City, rx_id: str, operator: Person) -> str:
     except KeyError:
         raise unknown_prescription() from None
     except Refused:
-        raise denied(409, "not_open", "处方已结束", "nothing is owed any more") from None
+        raise denied(409, "not_open", Two("处方已结束", "nothing is owed any more")) from None
 
 
 def close_notice(city: City, number: int, operator: Person) -> None:
@@ -136,4 +137,4 @@ def close_notice(city: City, number: int, operator: Person) -> None:
         try:
             notices.close(session, number, by=operator.id, at=city.now())
         except KeyError:
-            raise denied(404, "unknown_notice", "没有这条提示", "no such notice") from None
+            raise denied(404, "unknown_notice", Two("没有这条提示", "no such notice")) from None

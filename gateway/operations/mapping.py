@@ -1,4 +1,4 @@
-"""The mapping queue: codes of hospitals that stand for none of ours yet, what waits for them, and a person's word."""
+"""The mapping queue: codes of hospitals that are not mapped yet, what waits for them, and a person's decision."""
 
 from dataclasses import asdict, replace
 from typing import Annotated
@@ -76,7 +76,7 @@ def mapping_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
         try:
             return json_answer({"taken": accepted(who, fields)})
         except Refused as refusal:
-            raise denied(422, refusal.code, *_REFUSED[refusal.code]) from None
+            raise denied(422, refusal.code, _REFUSED[refusal.code]) from None
 
     def accepted(who: Person, fields: Form) -> list[str]:
         hospital, table, theirs, name = (last_value(fields, field) for field in ("hospital", "table", "theirs", "name"))

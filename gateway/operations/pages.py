@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from domain.lifecycle import Status
 from domain.people import Capability, Person
+from domain.words import Two
 from gateway.operations.api import Number, close_notice, dossier_of, wake
 from gateway.web.access import Desk, denied
 from gateway.web.render import RX_ID, Pages
@@ -91,7 +92,7 @@ def operations_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
         with city.db.reading() as session:
             hops = views.run(session, run_id)
         if not hops:
-            raise denied(404, "unknown_run", "没有处方经过这次运行", "no prescription was part of this run")
+            raise denied(404, "unknown_run", Two("没有处方经过这次运行", "no prescription was part of this run"))
         return pages.html(request, "operations/run.html", run_id=run_id, hops=hops)
 
     return door
@@ -115,7 +116,7 @@ def _mark(before: str) -> tuple[datetime, str] | None:
             return moment.astimezone(UTC), rx_id
     except (ValueError, OverflowError):
         pass
-    raise denied(400, "bad_mark", "页码不正确", "this is no place in the list")
+    raise denied(400, "bad_mark", Two("页码不正确", "this is no place in the list"))
 
 
 def _more(rows: list[dict[str, Any]], chosen: list[Status]) -> str:

@@ -15,6 +15,7 @@ from fastapi import HTTPException, Request
 from adapters import registry
 from domain.errors import NeedsOperator
 from domain.people import Capability, Denied, Person, Role
+from domain.words import Two
 from gateway.web.threads import in_thread
 from infra.db import people
 from infra.limits import KEYS, Measure, network
@@ -37,20 +38,20 @@ FORM_FIELDS = 500
 Form = dict[str, list[str]]
 
 
-def denied(status: int, code: str, text: str, text_en: str) -> HTTPException:
+def denied(status: int, code: str, words: Two) -> HTTPException:
     """What every door says no with; how it looks depends on the door (`gateway.web.errors`)."""
-    return HTTPException(status, {"code": code, "text": text, "text_en": text_en})
+    return HTTPException(status, {"code": code, "text": words.zh, "text_en": words.en})
 
 
-def too_much(seconds: float, text: str, text_en: str) -> HTTPException:
+def too_much(seconds: float, words: Two) -> HTTPException:
     """A no that ends by itself after so many seconds, and says so (429, Retry-After)."""
     wait = str(max(1, math.ceil(seconds)))
-    return HTTPException(429, {"code": "too_much", "text": text, "text_en": text_en}, {"Retry-After": wait})
+    return HTTPException(429, {"code": "too_much", "text": words.zh, "text_en": words.en}, {"Retry-After": wait})
 
 
 class Guard:
-    """Slows down whoever tries out tokens: a few errors are a person's, many are somebody else's. Nothing is compared while
-    an address has to wait, so that a guess then is worth nothing."""
+    """Slows down guesses of tokens: after a few errors, which are a person's, an address has to wait. Nothing is compared
+    while it waits, so that a guess then is worth nothing."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._of_pages = Measure(10, 600, clock=clock)
@@ -64,7 +65,7 @@ class Guard:
         if not program and address not in self._known:
             seconds = max(seconds, self._of_all.wait("all"))
         if seconds:
-            raise too_much(seconds, "尝试次数过多，请稍后再试", "too many attempts; wait a while")
+            raise too_much(seconds, Two("尝试次数过多，请稍后再试", "too many attempts; wait a while"))
 
     def failed(self, address: str, *, program: bool) -> None:
         log.warning("sign_in.refused", address=address, by="token" if program else "page")
@@ -216,7 +217,7 @@ class Desk:
         """A person who has signed in; what they may is not asked."""
         person = await self._who(request)
         if person is None:
-            raise denied(401, "unauthorized", "请先登录", "sign in first")
+            raise denied(401, "unauthorized", Two("请先登录", "sign in first"))
         # The page of an error names whose it is, and must not ask the database again.
         request.state.person = person
         return person
@@ -254,7 +255,7 @@ class Desk:
         except ValueError:
             own = False
         if not own:
-            raise denied(403, "foreign_form", "请求来自其他网站", "the form was not ours")
+            raise denied(403, "foreign_form", Two("请求来自其他网站", "the form was not ours"))
 
 
 def _digest(token: str) -> bytes:
@@ -269,7 +270,7 @@ def bearer(request: Request) -> str:
 
 FHIR = frozenset({"fhir-r4-push"})
 OWN_DOORS = FHIR | {"erx", "cda", "hl7v2", "dropbox"}
-"""Dialects that come in by a door of their own, with the locks of that dialect, and by no other."""
+"""Dialects that come in by their dialect's door alone, with its locks."""
 OWN_LOCKS = frozenset({"erx", "hl7v2", "dropbox"})
 """Those of them that show no token."""
 
@@ -291,17 +292,17 @@ def tokens_of(city: City, settings: Settings) -> PartnerTokens:
     return PartnerTokens(city, tokens, partners)
 
 
-def hospital_token(tokens: PartnerTokens, known: Collection[str]) -> Callable[[str, Request], Awaitable[str]]:
+def hospital_token(tokens: PartnerTokens, hospitals: Collection[str]) -> Callable[[str, Request], Awaitable[str]]:
     """A dependency: the hospital in the path, one of those, once it has shown its own token and may send more."""
 
     async def sender(hospital: str, request: Request) -> str:
-        if hospital not in known:
-            raise denied(404, "unknown_hospital", "没有这家医院", "no such hospital")
+        if hospital not in hospitals:
+            raise denied(404, "unknown_hospital", Two("没有这家医院", "no such hospital"))
         token = bearer(request)
         asks = tokens.must_ask(hospital, token)
         if not (await asyncio.to_thread(tokens.accepts, hospital, token) if asks else tokens.accepts(hospital, token)):
             log.warning("door.refused", hospital=hospital)
-            raise denied(401, "unauthorized", "访问令牌无效", "the token is not this hospital's")
+            raise denied(401, "unauthorized", Two("访问令牌无效", "the token is not this hospital's"))
         request.state.sender = f"hospital:{hospital}"
         return hospital
 
@@ -314,7 +315,8 @@ def spend(request: Request, size: int, sender: str = "") -> None:
     whose = sender or getattr(request.state, "sender", "")
     if measure and whose and (seconds := measure.take(whose, size)):
         log.warning("door.quota", sender=whose, seconds=math.ceil(seconds))
-        raise too_much(seconds, "本小时发送量已超出限额，请稍后重发", "more than your share of this hour; send it again later")
+        raise too_much(seconds,
+                       Two("本小时发送量已超出限额，请稍后重发", "more than your share of this hour; send it again later"))
 
 
 async def callback(request: Request) -> bytes:
@@ -328,12 +330,13 @@ async def small(request: Request) -> bytes:
 
 
 async def form(request: Request) -> Form:
-    """The fields of one of our own forms, `FORM_FIELDS` at most."""
+    """The fields of a form of our pages, `FORM_FIELDS` at most."""
     text = (await read_body(request, FORM_BYTES)).decode("utf-8", "replace")
     try:
         return parse_qs(text, keep_blank_values=True, max_num_fields=FORM_FIELDS)
     except ValueError:
-        raise denied(413, "too_many_fields", f"表单超过 {FORM_FIELDS} 个字段", f"more than {FORM_FIELDS} fields") from None
+        raise denied(413, "too_many_fields",
+                     Two(f"表单超过 {FORM_FIELDS} 个字段", f"more than {FORM_FIELDS} fields")) from None
 
 
 def last_value(fields: Form, name: str) -> str:
@@ -342,11 +345,13 @@ def last_value(fields: Form, name: str) -> str:
 
 
 async def read_body(request: Request, limit: int, grown: Callable[[int], None] = lambda size: None) -> bytes:
-    """The body as it came. Raises 413 for more than `limit` bytes, which are not even read, nor what is beyond the sender's
-    share (429); `grown` hears how large it has become, and may raise."""
+    """The body as it came. Raises 413 for more than `limit` bytes, 429 for more than the sender's share; neither is read.
+
+    `grown` is called with the size read so far, and may raise.
+    """
     declared = request.headers.get("content-length", "")
     size = int(declared) if declared.isdecimal() and len(declared) < 20 else None
-    too_large = denied(413, "MSG_TOO_LARGE", f"消息超过 {limit} 字节", f"more than {limit} bytes")
+    too_large = denied(413, "MSG_TOO_LARGE", Two(f"消息超过 {limit} 字节", f"more than {limit} bytes"))
     if size is not None:
         if size > limit:
             raise too_large

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from adapters.dialects import fhir_r4
 from domain.errors import NeedsOperator, Refused, RxError, StaleStatus, Transient
 from domain.people import Denied
+from domain.words import Two
 from fhir_profiles import codes
 from fhir_profiles.answers import canonical
 from gateway.web.access import denied
@@ -74,29 +75,29 @@ def in_fhir(request: Request, body: bytes, status: int = 200, headers: dict[str,
     return Response(body, status, headers, fhir_r4.JSON_MEDIA)
 
 
-def outcome(status: int, code: str, text: str, text_en: str) -> bytes:
+def outcome(status: int, code: str, words: Two) -> bytes:
     """One OperationOutcome with one issue, in the form of contract 1."""
-    issue = {"severity": "error", "code": _ISSUES.get(status, "exception"), "diagnostics": text_en,
-             "details": {"coding": [{"system": codes.code_system("finding"), "code": code}], "text": text}}
+    issue = {"severity": "error", "code": _ISSUES.get(status, "exception"), "diagnostics": words.en,
+             "details": {"coding": [{"system": codes.code_system("finding"), "code": code}], "text": words.zh}}
     return canonical({"resourceType": "OperationOutcome", "issue": [issue]})
 
 
 def answer(request: Request, error: AnyHTTPException) -> Response | None:
     """The error in the form of the door it happened at; None for a page, which has its own."""
-    said = spoken(error)
+    words = spoken(error)
     headers = headers_of(error)
     if error.status_code == 401:
         headers["WWW-Authenticate"] = "Bearer"
     match door_of(request.url.path):
         case Door.HOSPITAL:
-            body = outcome(error.status_code, said["code"], said["text"], said["text_en"])
+            body = outcome(error.status_code, words["code"], Two(words["text"], words["text_en"]))
             return in_fhir(request, body, error.status_code, headers)
         case Door.CHAIN:
-            return json_answer({"result": said["code"]}, error.status_code, headers)
+            return json_answer({"result": words["code"]}, error.status_code, headers)
         case Door.PRESCRIPTIONS:
-            return json_answer({"code": said["code"], "message": said["text"]}, error.status_code, headers)
+            return json_answer({"code": words["code"], "message": words["text"]}, error.status_code, headers)
         case Door.API | Door.MESSAGES:
-            return json_answer({"error": said}, error.status_code, headers)
+            return json_answer({"error": words}, error.status_code, headers)
         case Door.PAGE:
             return None
 
@@ -128,14 +129,14 @@ def status_of(no: Denied) -> int:
 
 
 def http_error(error: Exception) -> HTTPException:
-    """What an error of ours means to somebody outside."""
+    """What an error of ours means to a client."""
     match error:
         case Transient() | StaleStatus():
-            return denied(503, "busy", "系统繁忙，请稍后重发", "busy; send the same again")
+            return denied(503, "busy", Two("系统繁忙，请稍后重发", "busy; send the same again"))
         case Refused():
-            return denied(401, error.code, "签名无效", "refused")
+            return denied(401, error.code, Two("签名无效", "refused"))
         case Denied():
-            return denied(status_of(error), error.code, error.words.zh, error.words.en)
+            return denied(status_of(error), error.code, error.words)
         case NeedsOperator(code="disk"):
             log.error("gateway.no_room", error="archive")
             return _away()
@@ -144,18 +145,19 @@ def http_error(error: Exception) -> HTTPException:
             return _away()
         case _:
             log.error("gateway.error", error=type(error).__name__, exc_info=_bare(error))
-            return denied(500, "internal", "平台内部错误，已记录", "our fault; it has been recorded")
+            return denied(500, "internal", Two("平台内部错误，已记录", "our fault; it has been recorded"))
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
 
 
 def _away() -> HTTPException:
-    return denied(503, "unavailable", "平台暂时无法保存，请稍后原样重发", "nothing can be kept at the moment; send the same again")
+    return denied(503, "unavailable",
+                  Two("平台暂时无法保存，请稍后原样重发", "nothing can be kept at the moment; send the same again"))
 
 
 def _bare(error: BaseException) -> BaseException:
-    """The trace without the words: a message may quote what somebody sent."""
+    """The trace without the words: a message may quote what a client sent."""
     return RuntimeError(type(error).__name__).with_traceback(error.__traceback__)
 
 
@@ -186,7 +188,7 @@ class Shell:
 
         try:
             if "refused" in scope:
-                raise denied(400, "bad_address", "地址不正确", "this is no address")
+                raise denied(400, "bad_address", Two("地址不正确", "this is no address"))
             await self._app(scope, receive, safely)
         except ClientDisconnect:
             return
@@ -200,7 +202,7 @@ class Shell:
             response: Response = self._show(request, error)
             return response
         except Exception as again:
-            # Whatever is wrong with the page of an error, its headers leave with it.
+            # The page of an error failed too: plain text instead, with the same headers.
             log.error("gateway.no_page", error=type(again).__name__)
             return Response(spoken(error)["text"], error.status_code, headers_of(error), "text/plain; charset=utf-8")
 
@@ -232,7 +234,7 @@ def install(app: FastAPI, show: Any) -> None:
 
 
 def unknown_prescription() -> HTTPException:
-    return denied(404, "unknown_prescription", "没有这张处方", "no such prescription")
+    return denied(404, "unknown_prescription", Two("没有这张处方", "no such prescription"))
 
 
 def sign_in_address(request: Request) -> str:

@@ -88,7 +88,7 @@ def switched(request: Request) -> str:
 
 
 class Remembered:
-    """Around the application: a language that an address asks for is kept in a cookie, on whichever answer."""
+    """Around the application: a language that an address asks for is kept in a cookie, on pages and errors alike."""
 
     def __init__(self, app: ASGIApp, *, secure: bool) -> None:
         self._app = app

@@ -63,7 +63,7 @@ class Pages:
         """Templates of a language: what they say with `t`, and every code in words, is in it."""
 
     def html(self, request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """A page for whoever has signed in, if anybody has."""
+        """A page for the person who has signed in, if anybody has."""
         language = language_of(request)
         person: Person | None = getattr(request.state, "person", None)
         text = self.environments[language].get_template(name).render(
@@ -93,9 +93,9 @@ class Pages:
         return environment
 
     def trouble(self, request: Request, error: HTTPException) -> Response:
-        """An error as the door it happened at wants it; pages get one of their own."""
-        if said := answer(request, error):
-            return said
+        """An error as the door it happened at wants it; a page shows it as a page."""
+        if response := answer(request, error):
+            return response
         if error.status_code == 401:
             return RedirectResponse(sign_in_address(request), 303)
         page = self.html(request, "web/error.html", error.status_code, error=spoken(error), http_status=error.status_code)

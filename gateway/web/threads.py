@@ -1,5 +1,5 @@
-"""The threads in which people's pages are made: apart from those of the doors, so that a crowd of messages keeps nobody
-from the review desk."""
+"""The threads in which people's pages are made. They are apart from those of the doors: a crowd of messages does not
+keep a pharmacist from the review desk."""
 
 import inspect
 from collections.abc import Callable

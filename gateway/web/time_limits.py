@@ -11,6 +11,7 @@ import h11
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from domain.words import Two
 from gateway.web.access import denied
 
 HEADER_SECONDS = 10.0
@@ -72,7 +73,7 @@ class Line(H11Protocol):
 
 
 class InTime:
-    """Around everything: a body that is not complete in time is 408, whichever door reads it."""
+    """Around everything: a body that is not complete in time is 408, at every door."""
 
     def __init__(self, app: ASGIApp, seconds: float = BODY_SECONDS) -> None:
         self._app = app
@@ -93,8 +94,9 @@ class InTime:
                 async with asyncio.timeout_at(until):
                     event = await receive()
             except TimeoutError:
-                raise denied(408, "too_slow", f"请求未在 {self._seconds:.0f} 秒内传完",
-                             f"the request was not complete within {self._seconds:.0f} s") from None
+                raise denied(408, "too_slow",
+                             Two(f"请求未在 {self._seconds:.0f} 秒内传完",
+                                 f"the request was not complete within {self._seconds:.0f} s")) from None
             arriving = bool(event.get("more_body", False))
             return event
 

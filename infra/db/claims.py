@@ -51,7 +51,7 @@ def make(session: Session, claim: Claim, *, version: int, order_id: str, forecas
 
 
 def free_reference(session: Session, new: Callable[[datetime, int], str], at: datetime, key: str) -> str:
-    """A msgid nobody has used: four digits a second are few, so a taken one moves on to the next."""
+    """A msgid that is not used yet: four digits a second are few, so a taken one moves on to the next."""
     sequence = zlib.crc32(key.encode())
     for step in range(10_000):
         reference = new(at, (sequence + step) % 10_000)

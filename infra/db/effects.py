@@ -42,7 +42,7 @@ def intend(session: Session, effect: Effect, *, partner: str, request_sha256: st
                   version=effect.version, partner=partner, request_sha256=request_sha256, made_at=at,
                   run_id=current_run()):
         return Intent(True, None, "")
-    row = run(session, _INTENT, _key(effect)).one()
+    row = run(session, _INTENT, _key(effect)).only()
     if row.request_sha256 != request_sha256:
         raise NeedsOperator(f"{effect.step} {effect.version}: the request is not the one intended",
                             code="intent_changed")

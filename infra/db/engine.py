@@ -194,8 +194,8 @@ def run(session: Session, statement: sa.Executable, values: Mapping[str, Any] | 
 def run(session: Session, statement: Any, values: Any = None) -> Any:
     """Run a statement about tables in the session's transaction, past the ORM, which costs more than the statement.
 
-    So does building one anew each time: the modules here make theirs once, as constants, with `bindparam`; those that the line
-    runs again and again are `Precompiled`, past SQLAlchemy's execution too.
+    Building one anew each time costs as much, so the modules here make theirs once, as constants, with `bindparam`. Those that
+    the line runs again and again are `Precompiled`, past SQLAlchemy's execution too.
     The ORM knows nothing of it: what a session has loaded or added before is neither refreshed nor written first.
     """
     connection: sa.Connection = session.info["connection"]

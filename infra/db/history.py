@@ -26,7 +26,7 @@ HASHED = ("prescription_id", "seq", "at", "from_status", "to_status", "actor", "
 
 @dataclass(frozen=True)
 class Head:
-    """A prescription as somebody saw it: what a write compares itself with."""
+    """A prescription as its writer has read it: what a write compares itself with."""
 
     id: str
     status: Status
@@ -70,9 +70,9 @@ def append(
 ) -> Head:
     """Write down what happened to a prescription and, with `to`, move it. In the caller's transaction.
 
-    Two writers racing for one prescription both get here; the comparison lets exactly one of them
-    through and the other gets `StaleStatus`. An illegal move is our bug (`ValueError`), and so is a `detail` without an
-    argument of the event: `domain.events.ARGUMENTS` says which it has, codes, ids, counts, moments and amounts only.
+    Two writers racing for one prescription both get here; the comparison lets exactly one of them through and the other
+    gets `StaleStatus`. An illegal move is our bug (`ValueError`). So is a `detail` without an argument of the event, which
+    `domain.events.ARGUMENTS` lists: codes, ids, counts, moments and amounts only.
 
     `wake_at` is when the platform must look again (None: nothing is owed). `waiting_for` is a `domain.events.Wait`, with
     its argument after a colon where it has one. `also` names further columns of the prescription that change with it.
@@ -140,7 +140,7 @@ def details(session: Session, prescription_id: str, event: Event) -> list[Mappin
 
 
 def opened(detail: str) -> object:
-    """A row's detail; as it is where somebody has tampered with it."""
+    """A row's detail; as it is where it was tampered with."""
     try:
         return json.loads(detail)
     except ValueError:

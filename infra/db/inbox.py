@@ -1,4 +1,4 @@
-"""Heard it before: inbound messages, their stored answers, and callbacks' nonces."""
+"""The inbox: inbound messages, their stored answers, and callbacks' nonces."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ FHIR_JSON = "application/fhir+json"
 
 
 @dataclass(frozen=True)
-class Heard:
+class Earlier:
     """An earlier message under the same key."""
 
     sha256: str
@@ -36,16 +36,16 @@ def take_turns(session: Session, key: str) -> None:
 
 
 _ROW = table(MessageRow).c
-_HEARD = Precompiled(sa.select(_ROW.sha256, _ROW.archive_key, _ROW.answer_status, _ROW.answer, _ROW.media, _ROW.refused).where(
+_EARLIER = Precompiled(sa.select(_ROW.sha256, _ROW.archive_key, _ROW.answer_status, _ROW.answer, _ROW.media, _ROW.refused).where(
     _ROW.source == sa.bindparam("source"), _ROW.event_id == sa.bindparam("event_id")))
 
 
-def heard(session: Session, source: str, event_id: str, sha256: str = "") -> Heard | None:
+def earlier(session: Session, source: str, event_id: str, sha256: str = "") -> Earlier | None:
     """The message under a key; with `sha256`, rather one of those bytes that was set aside for its correction."""
-    row = run(session, _HEARD, {"source": source, "event_id": event_id}).one_or_none()
+    row = run(session, _EARLIER, {"source": source, "event_id": event_id}).one_or_none()
     if row is not None and sha256 and row.sha256 != sha256:
-        row = run(session, _HEARD, {"source": source, "event_id": _aside(event_id, sha256)}).one_or_none() or row
-    return None if row is None else Heard(*row)
+        row = run(session, _EARLIER, {"source": source, "event_id": _aside(event_id, sha256)}).one_or_none() or row
+    return None if row is None else Earlier(*row)
 
 
 def remember(session: Session, *, source: str, event_id: str, sha256: str, archive_key: str, at: datetime,

@@ -55,7 +55,7 @@ _GOODS = sa.union_all(
               _RETURN.c.reason)
     .where(_RETURN.c.order_id.in_(sa.bindparam("ids", expanding=True))),
 ).order_by("kind", "order_id", "number")
-"""Parcels and returns of orders, in one look."""
+"""Parcels and returns of orders, by one query."""
 _MOVE_PARCEL = (
     sa.update(_PARCEL)
     .where(_PARCEL.c.order_id == sa.bindparam("of"), _PARCEL.c.number == sa.bindparam("this"),
@@ -183,11 +183,11 @@ def shares(session: Session, since: datetime, until: datetime) -> dict[str, Deci
         .where(OrderRow.handed_over_at >= since, OrderRow.handed_over_at < until)
         .group_by(OrderRow.chain, OrderRow.store))}
     total = sum(counts.values())
-    found = {store: Decimal(count) / total for store, count in counts.items()}
+    shares = {store: Decimal(count) / total for store, count in counts.items()}
     # Once something was handed over after that time, nothing more is handed over within it.
     if session.scalar(sa.select(OrderRow.handed_over_at).where(OrderRow.handed_over_at >= until).limit(1)):
-        _SHARES[engine] = since, until, found
-    return found
+        _SHARES[engine] = since, until, shares
+    return shares
 
 
 _SHARES: WeakKeyDictionary[sa.Engine, tuple[datetime, datetime, dict[str, Decimal]]] = WeakKeyDictionary()
@@ -207,7 +207,7 @@ _HANDED_OVER = (
 def dispensed(session: Session, patient_id: str, *, since: datetime, besides: str) -> tuple[Dispensed, ...]:
     """What a person was handed over since then and has kept, oldest first, without one prescription (`besides`).
 
-    Whoever prescribed it and whichever chain filled it. Goes by the person's opaque id, of which there is an index. Of a line of
+    From all prescribers and all chains. Goes by the person's opaque id, of which there is an index. Of a line of
     which some came back, the days that the rest is for.
     """
     handed_over: dict[str, tuple[Document, Document, datetime]] = {}
@@ -233,7 +233,7 @@ def dispensed(session: Session, patient_id: str, *, since: datetime, besides: st
 
 
 def orphan_holds(session: Session, before: datetime, statuses: Sequence[str]) -> list[Placed]:
-    """Holds older than that whose prescription is in one of these statuses: nobody will use them."""
+    """Holds older than that whose prescription is in one of these statuses, so that they are of no use any more."""
     rows = run(
         session, _SELECT.join(PrescriptionRow, PrescriptionRow.id == OrderRow.prescription_id)
         .where(OrderRow.status == sa.literal(OrderStatus.HELD.value, literal_execute=True), OrderRow.made_at < before,

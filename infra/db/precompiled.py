@@ -39,8 +39,8 @@ class Rows:
             raise sa.exc.MultipleResultsFound("several rows where at most one was expected")
         return self.first()
 
-    def one(self) -> Any:
-        """The only one. Raises `NoResultFound` and `MultipleResultsFound`."""
+    def only(self) -> Any:
+        """The only one, as SQLAlchemy's `one`. Raises `NoResultFound` and `MultipleResultsFound`."""
         if not self._rows:
             raise sa.exc.NoResultFound("no row where one was expected")
         return self.one_or_none()

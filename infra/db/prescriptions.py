@@ -33,7 +33,7 @@ class Loaded:
     patient_sealed: bytes = field(repr=False)
     entitlement_sealed: bytes | None = field(repr=False)
     wished: bool
-    """Somebody wants it cancelled or taken back, or did: `infra.db.wishes` says who."""
+    """Whether a wish to cancel it or to take it back was ever made: `infra.db.wishes` says whose."""
     attempts: int
     waiting_for: str
 
@@ -142,11 +142,11 @@ class Due:
 
 def lease_due(session: Session, owner: str, *, at: datetime, lease: timedelta, limit: int,
               without: Collection[str] = ()) -> list[Due]:
-    """Claim up to `limit` prescriptions that are due and that nobody else is working on.
+    """Claim up to `limit` prescriptions that are due and on which no other worker is.
 
-    What is due and fits is taken, the longest due first. When more is due, what is urgent gets up to half
-    the room (emergencies, cancels, what failed before) and the lanes share the rest in equal parts, so that
-    a flood from one partner does not starve the others. Lanes in `without` are left alone.
+    What is due and fits is taken, the longest due first. When more is due, what is urgent gets up to half the room:
+    emergencies, cancels, what failed before. The lanes share the rest in equal parts, so that a flood from one partner
+    does not starve the others. Lanes in `without` are left alone.
 
     The lease keeps others away; if this worker dies, it runs out and they are due again.
     """
@@ -173,10 +173,10 @@ def lease_due(session: Session, owner: str, *, at: datetime, lease: timedelta, l
     rows = session.execute(
         sa.select(PrescriptionRow.id, PrescriptionRow.status, PrescriptionRow.hospital, PrescriptionRow.attempts,
                   PrescriptionRow.lane).where(PrescriptionRow.id.in_(chosen), *free).with_for_update(skip_locked=True))
-    found = {row.id: Due(row.id, Status(row.status), row.hospital, row.attempts, row.lane) for row in rows}
-    session.execute(sa.update(PrescriptionRow).where(PrescriptionRow.id.in_(found))
+    due = {row.id: Due(row.id, Status(row.status), row.hospital, row.attempts, row.lane) for row in rows}
+    session.execute(sa.update(PrescriptionRow).where(PrescriptionRow.id.in_(due))
                     .values(lease_owner=owner, lease_until=at + lease).execution_options(synchronize_session=False))
-    return [found[prescription_id] for prescription_id in chosen if prescription_id in found]
+    return [due[prescription_id] for prescription_id in chosen if prescription_id in due]
 
 
 _UNDER_WAY = sa.select(_ROW.id).where(_ROW.wake_at < sa.bindparam("moment")).limit(1)
@@ -190,7 +190,7 @@ def anybody_waits(session: Session, since: datetime) -> bool:
 
 
 def anybody_is_due(session: Session, since: datetime) -> bool:
-    """Whether a prescription has been due since then, whoever has it: workers are at work."""
+    """Whether a prescription has been due since then, leased or not: workers are at work."""
     return run(session, _UNDER_WAY, {"moment": since}).first() is not None
 
 
@@ -207,7 +207,7 @@ def _in_turns(oldest: Callable[..., list[str]], lanes: list[str], limit: int, ot
         if room > 0 and len(ids) == share:
             taken[lane] = oldest(share + room, PrescriptionRow.lane == lane, others)
             room -= len(taken[lane]) - share
-    return [one for turn in zip_longest(*taken.values()) for one in turn if one is not None]
+    return [rx_id for turn in zip_longest(*taken.values()) for rx_id in turn if rx_id is not None]
 
 
 def _lanes(session: Session, without: Collection[str]) -> list[str]:
@@ -218,9 +218,9 @@ def _lanes(session: Session, without: Collection[str]) -> list[str]:
                  .scalar_subquery())
     # Hops from lane to lane in the index, where DISTINCT would read every row.
     lanes = lanes.union_all(sa.select(following).where(lanes.c.lane.is_not(None)))
-    found = [lane for lane in session.scalars(sa.select(lanes.c.lane)) if lane is not None and lane not in without]
-    secrets.SystemRandom().shuffle(found)
-    return found
+    names = [lane for lane in session.scalars(sa.select(lanes.c.lane)) if lane is not None and lane not in without]
+    secrets.SystemRandom().shuffle(names)
+    return names
 
 
 def set_aside(session: Session, prescription_id: str, *, until: datetime, trouble: str) -> None:
@@ -232,7 +232,7 @@ def set_aside(session: Session, prescription_id: str, *, until: datetime, troubl
 
 
 def lease(session: Session, prescription_id: str, owner: str, *, at: datetime, until: datetime) -> bool:
-    """Claim one prescription, due or not; False while somebody else works on it."""
+    """Claim one prescription, due or not; False while another process works on it."""
     taken = session.execute(
         sa.update(PrescriptionRow)
         .where(PrescriptionRow.id == prescription_id,
@@ -258,7 +258,7 @@ def release(session: Session, owner: str, ids: Sequence[str]) -> None:
 
 
 def wake(session: Session, prescription_id: str, at: datetime) -> None:
-    """Make it due, whatever it waits for. Harmless at any time: a hop finds nothing to do and sleeps again.
+    """Make it due, whether or not its wait is over. Harmless at any time: a hop finds nothing to do and sleeps again.
 
     What has ended stays asleep: no hop would ever put it back.
     """
@@ -281,7 +281,7 @@ _HOP = sa.insert(table(HopRow))
 def record_hops(session: Session, run_id: str, hops: Sequence[dict[str, Any]]) -> None:
     """Which run had a part in which prescription, from when to when, and with what end."""
     if hops:
-        run(session, _HOP, [{"run_id": run_id, **one} for one in hops])
+        run(session, _HOP, [{"run_id": run_id, **hop} for hop in hops])
 
 
 def canonical(value: Any) -> bytes:

@@ -56,9 +56,9 @@ _SHARED = Precompiled(sa.select(
 
 def look(session: Session, worker: str, *, kind: str, at: datetime, room: int) -> Queue:
     """The queue as `worker` sees it, whose leases are owned by `worker/…`; `kind` is what workers are in the list of processes."""
-    due, others = run(session, _LOOK, {"at": at, "heard_since": at - GONE, "kind": kind, "worker": worker, "room": room}).one()
+    due, others = run(session, _LOOK, {"at": at, "heard_since": at - GONE, "kind": kind, "worker": worker, "room": room}).only()
     if not others or not 0 < due < (1 + others) * room:
         return Queue(due, 1 + others)
     # All three of one moment: who was counted as due and then as leased would make everybody's share too large.
-    due, leased, own = run(session, _SHARED, {"at": at, "mine": f"{worker}/"}).one()
+    due, leased, own = run(session, _SHARED, {"at": at, "mine": f"{worker}/"}).only()
     return Queue(due, 1 + others, leased, own)

@@ -64,7 +64,7 @@ def _brought_back(city: City, loaded: Loaded, placed: Placed) -> Head:
 
 
 def give_up(city: City, loaded: Loaded, reason: str) -> Head:
-    """Nobody hands over what is still open: granted to whoever wished it, or written down as the clock's wish."""
+    """No pharmacy hands over what is still open: the wish for it is granted, or one of the clock is written down."""
     rx = loaded.prescription
     with city.db.transaction("fulfilment.given_up") as session:
         head = history.append(session, loaded.head, actor="clock" if reason != CANCELLED else f"hospital:{rx.hospital}",
@@ -100,7 +100,7 @@ def _why(asked_for: Sequence[Wish]) -> str:
 
 
 def answer_wish(city: City, loaded: Loaded, wish_id: int, answer: WishAnswer) -> Head:
-    """Somebody who wanted to return goods has an answer."""
+    """A wish to return goods has its answer."""
     with city.db.transaction("wish.answered") as session:
         head = history.append(session, loaded.head, actor="platform", event=Event.WISH_ANSWERED, at=city.now(),
                               wake_at=city.now(), waiting_for=loaded.waiting_for, detail={"wish": wish_id, "answer": answer})

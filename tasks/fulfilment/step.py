@@ -39,7 +39,7 @@ async def start_allocation(city: City, prescription_id: str) -> Head:
 
 
 async def fulfil(city: City, prescription_id: str) -> Head:
-    """allocating … settled: make the move that is owed; whoever calls asks again until none is.
+    """allocating … settled: make the move that is owed; the caller calls again until none is.
 
     It may be called at any time, twice, or after a crash: what is owed follows from what is written. Of several moves the first
     is made. If it fails, its effect waits for its next attempt, and the next call makes the move after it.

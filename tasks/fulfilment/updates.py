@@ -1,4 +1,4 @@
-"""A chain's word about one of our orders: one way in, whoever brings it.
+"""A chain's word about one of our orders: one way in for all that bring it.
 
 A callback, a poll and a page of ours bring it in different ways (`tasks.callbacks`, `tasks.polling`); what it means is decided
 here.
@@ -30,7 +30,7 @@ from tasks.fulfilment.sealed import open_secrets
 log = get_logger(__name__)
 
 Admit = Callable[[Session], Reply | None]
-"""What the way in has to check in the transaction that stores the update: the answer if it is turned away, None if it may pass."""
+"""What the way in has to check in the transaction that stores the update. The answer if it is turned away, None if it may pass."""
 Follow = Callable[[Session], None]
 """What the way in writes in that transaction once the update has been taken. If it raises `StaleStatus`, all is tried again."""
 
@@ -73,7 +73,7 @@ def accept(city: City, chain: str, update: OrderUpdate, evidence: Evidence, admi
             with city.db.transaction("update.received") as session:
                 if turned_away := admit(session):
                     return turned_away
-                if earlier := inbox.heard(session, source, update.event_id):
+                if earlier := inbox.earlier(session, source, update.event_id):
                     return reply(200, "repeated") if earlier.sha256 == evidence.sha256 else reply(409, "conflict")
                 answer, rx_id = _apply(city, session, chain, update)
                 if answer.status >= 500:
@@ -112,8 +112,8 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
         return reply(422, "refused", "a return that names no line"), rx_id
     loaded = prescriptions.load(session, rx_id)
     if update.status is ChainWord.RETURNED:
-        # Lines that another return brought back since the order was read would be forgotten: the order is read again under the
-        # head that the write below compares itself with.
+        # Another return may have brought back lines since the order was read, which would be forgotten. So the order is read
+        # again under the head that the write below compares itself with.
         placed = orders.get(session, update.order_id) or placed
     # A chain's free text may name a person. It stays in the archive with the raw update.
     reason = update.reason if update.reason in CAUSES or not update.reason else "other"

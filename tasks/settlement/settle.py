@@ -50,7 +50,7 @@ async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed, 
     def settled(session: Session, answer: Settlement) -> Head:
         fresh = prescriptions.load(session, loaded.id)
         if claimed.status is Money.QUOTED:
-            # A re-settlement has no pre-settlement of its own: what it settles was handed over long ago.
+            # A re-settlement is not pre-settled: what it settles was handed over long ago.
             claims.pre_settled(session, claimed, answer)
         claims.settled(session, claimed, answer)
         ledger.post(session, templates.settled(loaded.id, placed.order.chain, claim.insutype, answer), at=city.now(),
@@ -64,7 +64,7 @@ async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed, 
         reports.notify_chain(session, city, loaded.id, placed.order.chain, placed.id, answer)
         reports.report(session, city, loaded.prescription, Status.SETTLED, reason=Event.SETTLED, money=answer, settled=claimed,
                        handed_over=placed if placed.returns else None, again=_again(placed, claimed))
-        # Whatever was said while the fund thought is looked at now.
+        # A wish or an update that came during the call to the fund is looked at now.
         until = window_over([placed], city.policy) if seen_all and last else city.now()
         return history.append(session, fresh.head, to=Status.SETTLED if last else None, actor=f"payer:{city.payer.slug}",
                               event=Event.SETTLED, at=city.now(), wake_at=until,
@@ -79,7 +79,7 @@ async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed, 
 
 
 async def reverse(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> Head:
-    """2103: the whole settlement of an order, whatever came back of it (F-20)."""
+    """2103: the whole settlement of an order, also where only a part came back (F-20)."""
     settlement = claimed.settled
     entitlement = open_entitlement(city, loaded)
     if settlement is None or entitlement is None:

@@ -16,11 +16,12 @@ from prefect.states import State, StateType
 from rich.console import Console
 
 from domain.errors import NeedsOperator
+from domain.words import Two
 from flows import automations, doctor
 from flows.doctor import check_prefect, show
 from flows.resident import POOL, ResidentWorker, declared
 from infra.settings import get_settings
-from tasks.doctor import CheckResult, Grade, act, fine
+from tasks.checks import CheckResult, Grade, act, fine
 from tests.support.city import make_settings
 
 WANTED = declared()
@@ -44,7 +45,7 @@ async def verdicts(tmp_path: Path) -> list[CheckResult]:
 
 
 def said(found: list[CheckResult]) -> str:
-    return "\n".join(f"{one.text_en} | {one.cure_en}" for one in found)
+    return "\n".join(f"{one.text.en} | {one.cure.en}" for one in found)
 
 
 async def deploy(client: PrefectClient) -> dict[str, UUID]:
@@ -76,7 +77,7 @@ async def test_a_server_is_told_of_everything_it_lacks_and_then_left_in_peace(cl
     ids = await deploy(client)
     await automations.apply(client, automations.declared(ids["operators"]))
     only = await verdicts(tmp_path)
-    assert [one.text_en for one in only] == ["nobody serves work pool operations"]
+    assert [one.text.en for one in only] == ["nobody serves work pool operations"]
 
     await client.send_worker_heartbeat(POOL, "operations-1")
     (sound,) = await verdicts(tmp_path)
@@ -91,7 +92,7 @@ async def test_a_server_is_told_of_everything_it_lacks_and_then_left_in_peace(cl
     zombies = await client.read_automations_by_name("sanyi: zombie-runs")
     await client.pause_automation(zombies[0].id)
     (off,) = await verdicts(tmp_path)
-    assert (off.grade, "zombie-runs" in off.text_en) == (Grade.WATCH, True)
+    assert (off.grade, "zombie-runs" in off.text.en) == (Grade.WATCH, True)
     await client.resume_automation(zombies[0].id)
 
     run = await client.create_flow_run_from_deployment(ids["lifecycle"], parameters={})
@@ -117,7 +118,7 @@ async def test_a_server_that_is_away_is_one_verdict(tmp_path):
 
 
 def test_the_screen_shows_the_cure_and_the_page(capsys):
-    show([act("database", "database-down", "坏", "broken", "修", "mend it"), fine("keys", "好", "set")],
+    show([act("database", "database-down", Two("坏", "broken"), Two("修", "mend it")), fine("keys", Two("好", "set"))],
          Console(width=120))
     shown = capsys.readouterr().out
     for word in ("×", "broken", "修  mend it", "docs/runbooks/database-down.md", "1 项需要处理", "✓"):
@@ -140,8 +141,8 @@ def test_a_misspelt_setting_ends_with_1_and_names_the_right_one(tmp_path, monkey
 def test_a_bad_setting_is_said_in_chinese_too():
     misspelt, wrong = doctor.bad_settings(NeedsOperator(
         "settings: SANYI_CITI: no such setting; did you mean SANYI_CITY?; SANYI_BATCH_LIMIT: Input should be a valid integer"))
-    assert (misspelt.text, misspelt.cure) == ("SANYI_CITI：没有这个配置项", "是否应为 SANYI_CITY？改后重启")
-    assert (wrong.text, wrong.cure) == ("SANYI_BATCH_LIMIT：取值有误", "对照 .env.example 修正后重启")
-    assert "valid integer" in wrong.text_en
-    assert misspelt.cure_en
-    assert wrong.cure_en
+    assert (misspelt.text.zh, misspelt.cure.zh) == ("SANYI_CITI：没有这个配置项", "是否应为 SANYI_CITY？改后重启")
+    assert (wrong.text.zh, wrong.cure.zh) == ("SANYI_BATCH_LIMIT：取值有误", "对照 .env.example 修正后重启")
+    assert "valid integer" in wrong.text.en
+    assert misspelt.cure.en
+    assert wrong.cure.en

@@ -23,8 +23,9 @@ from infra.crypto import make_cipher
 from infra.db import Database, access_log, canary, people, processes
 from infra.db.processes import Process
 from infra.settings import ArchiveSettings, Settings
-from tasks import doctor
-from tasks.doctor import CheckResult, Grade, examine
+from tasks import checks, doctor
+from tasks.checks import CheckResult, Grade
+from tasks.doctor import examine
 from tests.support.city import admit, make_city
 from tests.support.services import _free_ports
 
@@ -111,7 +112,7 @@ def grave(settings: Settings, **options: Any) -> list[CheckResult]:
     for one in found:
         if one.grade is not Grade.FINE:
             assert one.page, one
-            assert one.cure_en or one.text_en, one
+            assert one.cure.en or one.text.en, one
     return [one for one in found if one.grade is Grade.ACT]
 
 
@@ -137,32 +138,32 @@ def test_looking_makes_nothing(tmp_path, address):
 
 @pytest.mark.parametrize(("name", "cure"), [("pharmacists", "SANYI_PHARMACISTS__"), ("operators", "SANYI_OPERATORS__")])
 def test_nobody_to_review_or_to_operate_is_named(well, name, cure):
-    assert cure in only(grave(changed(well, **{name: {}}))).cure_en
+    assert cure in only(grave(changed(well, **{name: {}}))).cure.en
 
 
 def test_the_sandboxs_hurry_is_worth_knowing(well):
     found = asyncio.run(examine(changed(well, time_scale=75.0)))
-    assert any("SANYI_TIME_SCALE" in one.cure_en for one in found if one.grade is Grade.WATCH)
+    assert any("SANYI_TIME_SCALE" in one.cure.en for one in found if one.grade is Grade.WATCH)
 
 
 def test_a_missing_key_is_named_with_its_cure(well):
     found = only(grave(changed(well, lookup_key=SecretStr(""))))
     assert (found.area, found.page) == ("keys", "settings")
-    assert "openssl rand" in found.text_en
+    assert "openssl rand" in found.text.en
     in_chinese(found)
-    assert "SANYI_LOOKUP_KEY" in found.cure
+    assert "SANYI_LOOKUP_KEY" in found.cure.zh
 
 
 def in_chinese(found: CheckResult) -> None:
     """Its Chinese is Chinese, and it says what to do in both languages."""
-    assert found.text != found.text_en
-    assert all(re.search(r"[\u4e00-\u9fff]", said) for said in (found.text, found.cure))
-    assert found.cure_en
+    assert found.text.zh != found.text.en
+    assert all(re.search(r"[\u4e00-\u9fff]", words) for words in (found.text.zh, found.cure.zh))
+    assert found.cure.en
 
 
 def test_a_city_that_is_not_there_is_said_in_chinese_too(well):
     found = grave(changed(well, city="nowhere"))
-    assert any("cities/nowhere" in one.text_en for one in found)
+    assert any("cities/nowhere" in one.text.en for one in found)
     for one in found:
         in_chinese(one)
 
@@ -173,7 +174,7 @@ def test_prefect_is_looked_for_where_this_process_reaches_it_and_not_where_peopl
     with somebody() as server:
         monkeypatch.setenv("PREFECT_API_URL", f"{server}/api/")
         assert well.prefect_api == f"{server}/api"
-        (found,) = asyncio.run(doctor.check_prefect(well.prefect_api))
+        (found,) = asyncio.run(checks.check_prefect(well.prefect_api))
     assert found.grade is Grade.FINE
 
 
@@ -186,7 +187,7 @@ def test_a_key_that_does_not_open_what_is_there_is_found_out(well, tmp_path):
     other = SecretStr(base64.b64encode(os.urandom(32)).decode())
     found = only(grave(changed(well, identity_key=other)))
     assert found.area == "keys"
-    assert "SANYI_IDENTITY_KEY" in found.text_en
+    assert "SANYI_IDENTITY_KEY" in found.text.en
 
 
 # --- database ---
@@ -199,7 +200,7 @@ def test_a_database_that_is_not_there(well, tmp_path):
 
 def test_a_database_nobody_listens_for(well):
     found = only(grave(changed(well, database_url="postgresql+psycopg://sanyi:secret@127.0.0.1:1/sanyi")))
-    assert "unreachable" in found.text_en
+    assert "unreachable" in found.text.en
     assert "secret" not in str(found)
 
 
@@ -214,15 +215,15 @@ def test_a_schema_of_a_newer_release_is_an_upgrade_under_way_and_nobody_stops(we
     at_schema(well, "9999")
     assert grave(well) == []
     (said,) = [one for one in asyncio.run(examine(well)) if one.grade is Grade.WATCH and one.area == "database"]
-    assert "9999" in said.text_en
-    assert "start the newer release" in said.cure_en
+    assert "9999" in said.text.en
+    assert "start the newer release" in said.cure.en
 
 
 def test_a_schema_behind_this_release_is_for_a_person(well):
     at_schema(well, "0001")
     found = only(grave(well))
-    assert "at migration 0001" in found.text_en
-    assert "migrates" in found.cure_en
+    assert "at migration 0001" in found.text.en
+    assert "migrates" in found.cure.en
 
 
 def test_a_postgresql_that_may_lose_what_it_confirmed(well, postgres_url):
@@ -230,7 +231,7 @@ def test_a_postgresql_that_may_lose_what_it_confirmed(well, postgres_url):
     settings = changed(well, database_url=postgres_url)
     prepare(settings)
     found = grave(settings)
-    assert sorted(one.text_en.split()[0] for one in found) == ["fsync", "full_page_writes", "synchronous_commit"]
+    assert sorted(one.text.en.split()[0] for one in found) == ["fsync", "full_page_writes", "synchronous_commit"]
     assert all(one.area == "database" for one in found)
 
 
@@ -268,7 +269,7 @@ def test_a_partner_without_address_and_secrets_is_named_with_the_variables(well)
     found = only(grave(changed(well, partner_urls=urls, partner_secrets=well.partner_secrets | {"baicao": {}})))
     assert found.area == "partner baicao"
     for name in ("SANYI_PARTNER_URLS__BAICAO", "SANYI_PARTNER_SECRETS__BAICAO__TOKEN", "SANYI_PARTNER_SECRETS__BAICAO__CALLBACK"):
-        assert name in found.text_en
+        assert name in found.text.en
 
 
 @pytest.mark.parametrize(("slug", "place"), [
@@ -279,13 +280,13 @@ def test_a_hospital_off_the_web_that_cannot_be_reached(well: Settings, slug: str
 
 
 def test_a_hospital_of_hl7_without_a_port_to_call_at(well: Settings) -> None:
-    assert "SANYI_MLLP_PORTS__JINAN_CENTRAL" in only(grave(changed(well, mllp_ports={}))).text
+    assert "SANYI_MLLP_PORTS__JINAN_CENTRAL" in only(grave(changed(well, mllp_ports={}))).text.zh
 
 
 def test_a_hospital_that_could_not_come_in(well):
     secrets = {name: secret for name, secret in well.partner_secrets["jinan_first"].items() if name != "token"}
     found = only(grave(changed(well, partner_secrets=well.partner_secrets | {"jinan_first": secrets})))
-    assert "SANYI_PARTNER_SECRETS__JINAN_FIRST__TOKEN" in found.text_en
+    assert "SANYI_PARTNER_SECRETS__JINAN_FIRST__TOKEN" in found.text.en
 
 
 def test_a_partner_that_cannot_be_reached(well):
@@ -320,8 +321,8 @@ def test_a_process_that_is_not_alive_is_named_with_how_to_start_it(tmp_path, add
     (tmp_path / "archive").mkdir()
     prepare(settings, *{"gateway", "worker", "operations"} - {missing})
     found = only(grave(settings))
-    assert found.text_en == f"no {missing} is alive"
-    assert "python -m" in found.cure_en
+    assert found.text.en == f"no {missing} is alive"
+    assert "python -m" in found.cure.en
 
 
 def test_a_silent_canary(well):
@@ -338,7 +339,7 @@ def test_what_nobody_works_on_is_shown_with_its_reason(well, tmp_path):
     city.db.close()
     found = [one for one in grave(well) if one.area == "work"]
     assert only(found).page == "queue-old"
-    assert rx_id in only(found).text_en
+    assert rx_id in only(found).text.en
 
 
 # --- a check that never ends ---
@@ -346,8 +347,8 @@ def test_what_nobody_works_on_is_shown_with_its_reason(well, tmp_path):
 
 def test_a_check_that_never_ends_is_a_verdict_and_not_a_wait():
     over = Event()
-    (found,) = asyncio.run(doctor.asked("archive", "archive-down", lambda: over.wait(120) and [], seconds=0.2))
-    assert "did not answer" in found.text_en
+    (found,) = asyncio.run(checks.check("archive", "archive-down", lambda: over.wait(120) and [], seconds=0.2))
+    assert "did not answer" in found.text.en
     over.set()
 
 
@@ -371,4 +372,4 @@ def test_a_changed_access_log_is_named(well):
     db.close()
     fault = only(grave(well))
     assert (fault.area, fault.page) == ("access", "books-differ")
-    assert "P001/1" in fault.text_en
+    assert "P001/1" in fault.text.en

@@ -161,8 +161,8 @@ def test_who_loses_the_race_for_a_callback_has_spent_no_nonce(line, monkeypatch)
     chain = line.chain(placed.order.chain)
     body = chain.body(chain.update(placed.id, ChainWord.PREPARED, at=line.city.now()))
     assert b"applied" in line.send(placed.order.chain, body).body
-    hear, heard = inbox.heard, iter([None])
-    monkeypatch.setattr(inbox, "heard", lambda *asked: next(heard, hear(*asked)))
+    earlier, missed = inbox.earlier, iter([None])
+    monkeypatch.setattr(inbox, "earlier", lambda *arguments: next(missed, earlier(*arguments)))
     answer = line.send(placed.order.chain, body)
     assert (answer.status, b"repeated" in answer.body) == (200, True)
 

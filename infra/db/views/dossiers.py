@@ -73,7 +73,7 @@ class Dossier:
     items: list[Plain]
     """Each line with its quantities by where they are (`domain.fulfilment.lines.LineState`) and the word of its newest order."""
     wishes: list[Plain]
-    """What somebody wants cancelled or taken back, the oldest first, with the answers."""
+    """What was wished to be cancelled or taken back, the oldest first, with the answers."""
     findings: list[Plain]
     review: Plain | None
     orders: list[Plain]

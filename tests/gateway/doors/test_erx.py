@@ -115,7 +115,7 @@ def test_a_message_signed_by_somebody_else_changes_nothing(client: TestClient, c
     answer = Called(client, forger, "uploadChk", precheck(facts(1)))
     assert (answer.status, answer.code, answer.findings) == (401, erx.SIGNATURE, {("ERX_SIGNATURE", "envelope signData")})
     with city.db.reading() as session:
-        assert inbox.heard(session, f"erx:{SLUG}", erx.hi_rxno(SLUG, "RX0001")) is None
+        assert inbox.earlier(session, f"erx:{SLUG}", erx.hi_rxno(SLUG, "RX0001")) is None
 
 
 @pytest.mark.parametrize(("entry", "value"), [("version", "9"), ("timestamp", str(int(STARTED.timestamp() * 1000) + 1))])

@@ -21,14 +21,14 @@ def test_the_first_answer_to_a_key_is_the_answer(db: Database) -> None:
     assert remember(db, b"first")
     assert not remember(db, b"second")
     with db.reading() as session:
-        assert inbox.heard(session, "hospital:a", "M1") == inbox.Heard("s", "k", 201, b"first", inbox.FHIR_JSON)
+        assert inbox.earlier(session, "hospital:a", "M1") == inbox.Earlier("s", "k", 201, b"first", inbox.FHIR_JSON)
 
 
 def test_keys_of_different_sources_are_different(db: Database) -> None:
     assert remember(db)
     assert remember(db, source="hospital:b")
     with db.reading() as session:
-        assert inbox.heard(session, "hospital:a", "M2") is None
+        assert inbox.earlier(session, "hospital:a", "M2") is None
 
 
 def test_the_rest_of_a_transaction_survives_a_lost_race_for_a_key(db: Database) -> None:
@@ -44,7 +44,7 @@ def test_of_many_who_receive_one_message_at_once_one_stores_it(db: Database) -> 
     found = at_once(*(lambda n=n: remember(db, str(n).encode()) for n in range(4)))
     assert sorted(found, key=str) == [False, False, False, True]
     with db.reading() as session:
-        heard = inbox.heard(session, "hospital:a", "M1")
+        heard = inbox.earlier(session, "hospital:a", "M1")
     assert heard is not None
     assert heard.answer == str(found.index(True)).encode()
 

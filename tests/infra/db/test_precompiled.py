@@ -26,7 +26,7 @@ def test_a_row_is_what_sqlalchemy_makes_of_it_with_its_fields_by_name(db: Databa
     rx_id = admitted(db).id
     values = {"id": rx_id, "at": NOW.astimezone(timezone(timedelta(hours=8)))}
     with db.reading() as session:
-        plain, quick = run(session, STATEMENT, values).one(), run(session, COMPILED, values).one()
+        plain, quick = run(session, STATEMENT, values).one(), run(session, COMPILED, values).only()
     assert tuple(quick) == tuple(plain)
     assert (quick.id, quick.wake_at, quick.wake_at.tzinfo, quick.next) == (rx_id, NOW, UTC, 2)
 
@@ -37,13 +37,13 @@ def test_none_one_and_several_are_told_apart(db: Database) -> None:
         assert (rows.all(), rows.scalars()) == ([], [])
         assert (rows.first(), rows.one_or_none(), rows.scalar_one_or_none()) == (None, None, None)
         with pytest.raises(sa.exc.NoResultFound):
-            rows.one()
+            rows.only()
         for nonce in "ab":
             assert insert_new(session, NonceRow, partner="ankang", nonce=nonce, at=NOW)
         rows = run(session, NONCES, {"partner": "ankang"})
         assert (rows.scalars(), [row.nonce for row in rows], rows.first().nonce) == (["a", "b"], ["a", "b"], "a")
         with pytest.raises(sa.exc.MultipleResultsFound):
-            rows.one()
+            rows.only()
 
 
 def test_a_constraint_raises_what_sqlalchemy_raises_and_all_is_rolled_back(db: Database) -> None:
