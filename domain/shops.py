@@ -1,4 +1,4 @@
-"""Shops and clinics without a system of their own: what they are, when they are open, and what may be done with an order now."""
+"""Shops and clinics without a computer system: what they are, when they are open, and what may be done with an order now."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ DONE: Mapping[str, Two] = {
     Act.HAND_OVER: Two("已交付", "handed it over"),
     Act.TAKE_BACK: Two("已收回退药", "took it back"),
 }
-"""What was done, after the name of whoever did it."""
+"""What was done, after the name of the person who did it."""
 SHOP_KINDS: Mapping[str, Two] = {
     ShopKind.SHOP: Two("药店", "pharmacy"),
     ShopKind.CLINIC: Two("村卫生室", "village clinic"),

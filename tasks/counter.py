@@ -1,7 +1,7 @@
 """What the people of a shop without a system see of its orders, and do with them.
 
-Whatever is done goes through `tasks.fulfilment.updates.accept` under an event id that follows from the act: pressed twice, by two
-people, or after a lost answer, it is one effect.
+Each act goes through `tasks.fulfilment.updates.accept` under an event id that follows from it. So it is one effect, also when
+it is done twice, by two people, or after a lost answer.
 """
 
 import hmac
@@ -29,7 +29,7 @@ from tasks.patients import open_patient
 
 WRONG_PROOF = "wrong_proof"
 MOST_TRIES, TRIES_WITHIN = 5, timedelta(minutes=10)
-"""Wrong codes or identities for one order; then nobody may try for a while."""
+"""Wrong codes or identities for one order; then no further one is checked for a while."""
 TAIL = 4
 """Characters of the id number that are asked for at the door."""
 
@@ -61,7 +61,7 @@ class ShopOrder:
     reasons: Mapping[Act, tuple[str, ...]]
     """Codes of which an act needs one."""
     accept_by: datetime | None
-    """While nobody has said yes."""
+    """While it is not accepted yet."""
 
     @property
     def word(self) -> ChainWord:
@@ -102,9 +102,10 @@ def act_on(city: City, who: Person, rx_id: str, attempt: int, act: Act, *, reaso
            proof: str = "") -> ShopOrder:
     """Do it, once, and return the order as it is then.
 
-    `reason` is one of the act's codes, `lines` are those that came back, `proof` is the pickup code, or at the door the end of the
-    patient's id number. Raises `KeyError` for an order that is not of the person's shop, `Transient` if it is to be tried again,
-    and `Denied`: `not_now` (saying who did what when), `reason_missing`, `lines_missing`, `wrong_proof`, `too_many_tries`.
+    `reason` is one of the act's codes, `lines` are those that came back. `proof` is the pickup code, or at the door the end of
+    the patient's id number. Raises `KeyError` for an order that is not of the person's shop, `Transient` if it is to be tried
+    again. Raises `Denied`: `not_now` (saying who did what when), `reason_missing`, `lines_missing`, `wrong_proof`,
+    `too_many_tries`.
     """
     capability = capability_of(act)
     lines = tuple(sorted(set(lines)))
@@ -163,15 +164,15 @@ def not_now(city: City, seen: ShopOrder, act: Act) -> Denied:
     """Why an act is not possible: who did what when, or how the order ended without the shop."""
     done = [entry for entry in seen.done if entry.act in ACTS]
     if seen.word is ChainWord.CANCELLED:
-        why = ENDINGS.get(seen.placed.reason, ENDINGS[""])
-        said = Two(f"订单已由平台撤回（{why.zh}）", f"the platform has taken the order back ({why.en})")
+        cause = ENDINGS.get(seen.placed.reason, ENDINGS[""])
+        why = Two(f"订单已由平台撤回（{cause.zh}）", f"the platform has taken the order back ({cause.en})")
     elif done:
         last = done[-1]
         at = f"{last.at.astimezone(ZoneInfo(city.policy.timezone)):%H:%M}"
-        said = Two(f"{last.person} 已于 {at} {DONE[last.act].zh.removeprefix('已')}", f"{last.person} {DONE[last.act].en} at {at}")
+        why = Two(f"{last.person} 已于 {at} {DONE[last.act].zh.removeprefix('已')}", f"{last.person} {DONE[last.act].en} at {at}")
     else:
-        said = Two("订单尚未到此步骤", "the order has not come to that")
-    return Denied("not_now", Two(f"现在不能{ACTS[act].zh}：{said.zh}", f"not possible now ({ACTS[act].en}): {said.en}"))
+        why = Two("订单尚未到此步骤", "the order has not come to that")
+    return Denied("not_now", Two(f"现在不能{ACTS[act].zh}：{why.zh}", f"not possible now ({ACTS[act].en}): {why.en}"))
 
 
 def _order(city: City, session: Session, who: Person, capability: Capability, rx_id: str, attempt: int) -> ShopOrder:
@@ -204,9 +205,9 @@ def _check_proof(city: City, who: Person, seen: ShopOrder, pickup_code: str, pro
     recent = [entry for entry in seen.done if entry.act == WRONG_PROOF and entry.at > city.now() - TRIES_WITHIN]
     if len(recent) >= MOST_TRIES:
         raise Denied("too_many_tries", Two("核验失败次数过多，请 10 分钟后再试", "too many wrong tries; wait ten minutes"))
-    given = "".join(proof.split()).replace("-", "").upper()
+    shown = "".join(proof.split()).replace("-", "").upper()
     wanted = pickup_code or _id_tail(city, seen)
-    if hmac.compare_digest(given.encode(), wanted.encode()):
+    if hmac.compare_digest(shown.encode(), wanted.encode()):
         return
     with city.db.transaction("counter.proof_refused") as session:
         counter.note(session, seen.placed.id, WRONG_PROOF, who.id, city.now())

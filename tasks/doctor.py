@@ -302,7 +302,7 @@ async def check_partners(settings: Settings, policy: CityPolicy, now: Callable[[
 async def _partner(settings: Settings, kind: registry.Kind, slug: str, now: Callable[[], datetime]) -> list[CheckResult]:
     area, address = f"partner {slug}", settings.partner_urls.get(slug)
     if kind == "chains" and registry.manifest(kind, slug).shops:
-        return [fine(area, "使用本平台页面", "works from our pages")]
+        return [fine(area, Two("使用本平台页面", "works from our pages"))]
     secrets = {name: secret.get_secret_value() for name, secret in settings.partner_secrets.get(slug, {}).items()}
     lacks = [] if address else [f"SANYI_PARTNER_URLS__{slug.upper()}"]
     adapter = importlib.import_module(f"adapters.{kind}.{slug}.adapter").Adapter

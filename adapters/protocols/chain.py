@@ -10,8 +10,8 @@ from domain.prescription import Handover, Place
 class Chain(Protocol):
     """What the platform asks of a pharmacy chain. Every call carries our order id as the key.
 
-    How its own word about an order comes in is a capability: `CallsBack`, `Polled`, or `WorksFromPages` of ours, where its word is
-    what its people enter.
+    How its own word about an order comes in is a capability: `CallsBack`, `Polled`, or `WorksFromPages`, whose people enter it
+    on our pages.
     """
 
     slug: str

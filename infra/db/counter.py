@@ -1,4 +1,4 @@
-"""Shelves of shops that work from our pages, and the orders they have: what their chain would keep in a system of its own.
+"""Shelves of shops that work from our pages, and the orders they have: what a chain with a system keeps there.
 
 What is free is computed: the shelf without what live orders need. A hold is live until its time is over; nothing has to be
 given back.
@@ -131,7 +131,7 @@ def busy(session: Session, chain: str) -> dict[str, int]:
 def hold(session: Session, order: PharmacyOrder, clock: Callable[[], datetime], until: Callable[[datetime], datetime]) -> Kept:
     """Reserve what an order needs; the same order again is what it was. Raises `Refused` (code `out_of_stock`).
 
-    The clock is read once nobody else can take from these shelves.
+    The clock is read once no other transaction can take from these shelves.
     """
     _lock(session, order.chain, order.store, [line.drug for line in order.lines])
     if kept := get(session, order.id):
@@ -189,7 +189,7 @@ def settled(session: Session, notice: SettlementNotice) -> None:
 
 
 def count(session: Session, chain: str, store: str, drug: str, counted: Decimal, *, by: str, at: datetime) -> None:
-    """There are so many on the shelf, whatever was written before."""
+    """There are so many on the shelf; what was written before no longer counts."""
     _on_shelf(session, chain, store, drug)
     before = session.scalar(sa.select(_SHELF.c.quantity).where(*_is(chain, store, drug))) or NOTHING
     _move(session, chain, store, drug, counted - before, MoveKind.COUNTED, by=by, at=at)

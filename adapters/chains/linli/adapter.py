@@ -15,7 +15,7 @@ from infra.db import Database, counter
 from infra.db.counter import Kept, Stocked
 
 HOLD = timedelta(minutes=30)
-"""A hold that nobody turns into an order lapses after that (D-03)."""
+"""A hold that has not become an order lapses after that (D-03)."""
 NEW = Decimal("0.9")
 """Share of promises kept, and quality, of a shop of which nothing is known yet (D-17)."""
 READY_MINUTES, MINUTES_PER_KM, DELIVERY_MINUTES = 10, 3, 30

@@ -93,7 +93,7 @@ class OpeningRow(Base):
 
 
 class CounterOrderRow(Base):
-    """An order of ours as the shop has it: what its chain would keep in a system of its own."""
+    """An order of ours as the shop has it: what a chain with a system keeps there."""
 
     __tablename__ = "counter_order"
     __table_args__ = (
