@@ -54,7 +54,7 @@ class Quote:
     chain: str
     store: str
     lines: tuple[OrderLine, ...]
-    """Only the lines the store can fill in full."""
+    """What the store has of each line: all of the quantity that was asked for, or less; nothing of a line that it lacks."""
     minutes: int
     """Minutes until the patient would have it."""
     load: Decimal
@@ -185,6 +185,15 @@ class OrderUpdate:
     lines: tuple[int, ...] = ()
     """Lines that came back; a return names each of them, even if it is all."""
     pickup_code: str = field(repr=False, default="")
+
+
+@dataclass(frozen=True)
+class StockNotice:
+    """A chain's word that a store has drugs again which it lacked; how many it says when it is asked."""
+
+    event_id: str
+    store: str
+    drugs: tuple[str, ...]
 
 
 @dataclass(frozen=True)

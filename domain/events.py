@@ -23,6 +23,10 @@ class Event(StrEnum):
     SEARCH_STARTED = "search_started"
     STORE_CHOSEN = "store_chosen"
     """It ranked first; its chain is about to be asked to hold the goods."""
+    SHARE_CHOSEN = "share_chosen"
+    """No store has all of it: this one and another are asked for their shares (D-10)."""
+    PART_CHOSEN = "part_chosen"
+    """No two stores have all of it: this one is asked for what it has, and the rest is owed (D-11)."""
     NO_STORE = "no_store"
     """No pharmacy can fill it now; they are asked again by and by."""
     ORDER_DECLINED = "order_declined"
@@ -40,6 +44,8 @@ class Event(StrEnum):
     """A chain's word on an order that had ended without medicine."""
     WORD_AFTER_END = "word_after_end"
     """A chain's word on a prescription that had ended."""
+    PART_HANDED_OVER = "part_handed_over"
+    """The patient has what one order was for; a pharmacy is looked for that has the rest."""
     HANDED_OVER = "handed_over"
     """The patient has the medicine."""
     EXPIRED = "expired"
@@ -74,6 +80,8 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
     Event.SENT_BACK: ("codes",),
     Event.SEARCH_STARTED: (),
     Event.STORE_CHOSEN: ("order", "chain", "store", "score", "candidates"),
+    Event.SHARE_CHOSEN: ("order", "chain", "store", "score", "candidates", "portions"),
+    Event.PART_CHOSEN: ("order", "chain", "store", "score", "candidates", "portions"),
     Event.NO_STORE: ("refused", "stores", "silent"),
     Event.ORDER_DECLINED: ("order", "chain", "store", "cause"),
     Event.ORDER_PLACED: ("order", "chain", "store", "reference", "total_fen", "fund_fen", "patient_due_fen"),
@@ -83,6 +91,7 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
     Event.ORDER_ENDED: ("order", "status", "cause"),
     Event.WORD_AFTER_ORDER: ("order", "event", "status", "order_was"),
     Event.WORD_AFTER_END: ("order", "event", "status", "prescription_was"),
+    Event.PART_HANDED_OVER: ("order", "portions"),
     Event.HANDED_OVER: ("order",),
     Event.EXPIRED: ("valid_until",),
     Event.CANCEL_REQUESTED: ("reason",),
@@ -105,6 +114,7 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
 `silent` and `chain` are chains by slug. `status` and `order_was` are a `ChainWord`, `prescription_was` a `Status`.
 `cause` is why an order ended, or why what was open was given up (`domain.words.ENDINGS`).
 `wish` is a number, `answer` a `WishAnswer`, `reason` why the hospital cancels. `codes` are review items (A-26).
+`portions` are `{line, quantity}` each: of the order or, in `part_handed_over`, still owed.
 """
 
 

@@ -114,7 +114,9 @@ class CityPolicy:
     accept_within: timedelta = timedelta(minutes=10)
     """A pharmacy that has not said yes by then is asked no more (D-12)."""
     ask_again_after: timedelta = timedelta(minutes=10)
-    """No store can fill it: ask again after this long."""
+    """No store can fill it: ask again after this long, at first."""
+    ask_again_at_most: timedelta = timedelta(hours=2)
+    """Each pause is as long as it was waited before, up to this long."""
     fulfil_within: timedelta = timedelta(hours=24)
     """From acceptance to dispensing (A-02)."""
     return_window: timedelta = timedelta(hours=1)
@@ -142,6 +144,10 @@ class CityPolicy:
     """The same after a supply of more than 30 days (B-26)."""
     high_value_yuan: int = 1000
     """From here on a line is of high value: refilled too early it may not even be bought (B-26, B-40)."""
+    most_parcels: int = 2
+    """Orders that a prescription is split over at most (D-10)."""
+    least_part_days: int = 7
+    """No pharmacy has all of a line: a part given now is for this many days at least, and the rest is owed (D-11)."""
     share_cap: Decimal = Decimal("0.40")
     """Largest share of an area's orders one store may have in 30 days (D-16)."""
     max_minutes: int = 60

@@ -121,6 +121,10 @@ class Item:
     reasons: tuple[str, ...] = ()
     """ICD-10 codes of the diagnoses the line is for; empty if the hospital did not say."""
 
+    def days_of(self, quantity: Decimal) -> int:
+        """Days' supply of a quantity of it: whole days, at least one."""
+        return self.days_supply if quantity >= self.quantity else max(1, int(self.days_supply * quantity / self.quantity))
+
 
 @dataclass(frozen=True)
 class Decoction:

@@ -306,6 +306,10 @@ EVENTS: Mapping[Event, Two] = {
     Event.SENT_BACK: Two("退回医师：{codes}", "sent back to the prescriber: {codes}"),
     Event.SEARCH_STARTED: Two("开始寻找药店", "looking for a pharmacy"),
     Event.STORE_CHOSEN: Two("{chain} {store} 排名第一", "{chain} {store} ranked first"),
+    Event.SHARE_CHOSEN: Two("拆单：{chain} {store} 承接{portions}，其余由另一家承接",
+                            "split: {chain} {store} is asked for {portions}, another for the rest"),
+    Event.PART_CHOSEN: Two("没有一家能配齐：{chain} {store} 先给{portions}，其余欠付",
+                           "nobody has all of it: {chain} {store} is asked for {portions} now, the rest is owed"),
     Event.NO_STORE: Two("目前没有药店能配齐：{refused}；未应答：{silent}",
                         "no pharmacy can fill it now: {refused}; no answer from: {silent}"),
     Event.ORDER_DECLINED: Two("药店未接受：{cause}", "the pharmacy said no: {cause}"),
@@ -318,6 +322,7 @@ EVENTS: Mapping[Event, Two] = {
                                 "the order had ended ({order_was}); then the pharmacy said: {status}"),
     Event.WORD_AFTER_END: Two("处方结束（{prescription_was}）之后收到药店消息：{status}",
                               "the prescription had ended ({prescription_was}); then the pharmacy said: {status}"),
+    Event.PART_HANDED_OVER: Two("患者已拿到一部分；欠付{portions}", "the patient has a part; still owed: {portions}"),
     Event.HANDED_OVER: Two("患者已拿到药", "the patient has the medicine"),
     Event.EXPIRED: Two("处方已超过有效期 (A-01)", "validity is over (A-01)"),
     Event.CANCEL_REQUESTED: Two("医院请求撤销：{reason}", "the hospital asks to cancel: {reason}"),
@@ -337,6 +342,8 @@ EVENTS: Mapping[Event, Two] = {
 TOLD: Mapping[str, Two] = {
     **{event: EVENTS[event] for event in (Event.QUEUED, Event.HANDED_OVER, Event.CANCEL_TOO_LATE, Event.SETTLED)},
     Event.ORDER_PLACED: Two("药店已接到订单", "a pharmacy has the order"),
+    Event.PART_HANDED_OVER: Two("患者已拿到一部分，正在为其余部分寻找药店",
+                                "the patient has a part; a pharmacy is looked for that has the rest"),
     Event.ORDER_ENDED: Two("订单已终止，其取药码作废", "the order ended; its pickup code is void"),
     Event.REVERSED: Two("患者退药，医保结算已冲正", "reversed after a return"),
     "RX_EXPIRED": EVENTS[Event.EXPIRED],
@@ -416,6 +423,10 @@ def _argument(field: str, value: Any, name: Name) -> Two:
     if field == "refused" and isinstance(value, dict):
         return _list([Two(f"{REASONS[reason][0]} {count} 家", f"{REASONS[reason][1]} ({count})")
                       for reason, count in value.items() if reason in REASONS], Two("无报价", "no quotes"))
+    if field == "portions" and isinstance(value, list):
+        counted = [(portion.get("line"), portion.get("quantity")) for portion in value if isinstance(portion, dict)]
+        return _list([Two(f"第 {line} 行 {quantity}", f"{quantity} of line {line}") for line, quantity in counted],
+                     Two("无", "nothing"))
     if isinstance(value, list):
         return _list([_named(str(text), name) if field == "silent" else Two(str(text), str(text)) for text in value],
                      Two("无", "none"))

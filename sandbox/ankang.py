@@ -1,6 +1,7 @@
 """安康示范连锁: snake_case, whole fen, English words, says yes later (contracts 2.2)."""
 
 import hmac
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -20,15 +21,17 @@ CHAIN = Chain(
     slug="ankang",
     prefix="AK",
     stores=(
-        Store("AK01", "安康示范药房一店", 36.67, 117.03, SHELF | {"D086": 50_000, "D082": 50_000, "D054": 50_000},
-              on_time="0.96", quality="0.98"),
+        Store("AK01", "安康示范药房一店", 36.67, 117.03,
+              SHELF | {"D086": 50_000, "D082": 50_000, "D054": 50_000, "D041": 50_000, "D090": 14}, on_time="0.96", quality="0.98"),
         Store("AK02", "安康示范药房二店", 36.63, 117.10, SHELF, delivers=False, on_time="0.94"),
     ),
     prices={drug: Decimal(price) for drug, price in {
-        "D001": "0.3100", "D010": "0.3000", "D018": "4.1133", "D032": "0.7900", "D048": "1.9500", "D054": "6.1000",
+        "D001": "0.3100", "D010": "0.3000", "D018": "4.1133", "D032": "0.7900", "D041": "0.4100", "D048": "1.9500",
+        "D054": "6.1000", "D090": "0.8800",
         "D065": "1.3200", "D072": "1.4500", "D081": "0.3267", "D082": "2.2000", "D086": "2.6000", "D106": "0.2900",
         "D187": "26.5000"}.items()},
     accepts_later=True,
+    refills={"D090": 14},
     habits={"D086": "decline", "D082": "silent", "D054": "silent", "D106": "return", "D072": "return"},
 )
 
@@ -131,11 +134,16 @@ def word(order: Document, status: ChainWord, event_id: str, at: datetime) -> Doc
     }
 
 
+def news(store: str, drugs: Sequence[str], event_id: str, at: datetime) -> Document:
+    """A callback about a shelf that was filled."""
+    return {"event_id": event_id, "store_id": store, "drugs": list(drugs), "at": at.isoformat(timespec="seconds")}
+
+
 def make_app(setting: Setting) -> FastAPI:
     book, background = Book(setting.state / "ankang.sqlite"), Background()
     callbacks = Callbacks(f"{setting.urls['gateway']}/callbacks/ankang", setting.secrets["SANDBOX_ANKANG_SECRET"],
                           setting, book, background)
-    pharmacy = Pharmacy(CHAIN, setting, book, background, callbacks, word)
+    pharmacy = Pharmacy(CHAIN, setting, book, background, callbacks, word, news)
     app = partner_app("ankang", setting, book, pharmacy.show_book, background, pharmacy.resume)
     token = f"Bearer {setting.secrets['SANDBOX_ANKANG_TOKEN']}"
 

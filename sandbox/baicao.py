@@ -1,6 +1,7 @@
 """百草示范药房: camelCase, yuan text, Chinese words, one envelope, says yes at once (contracts 2.3)."""
 
 import hmac
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -25,11 +26,12 @@ CHAIN = Chain(
     slug="baicao",
     prefix="BC",
     stores=(
-        Store("BC07", "百草示范药房七里店", 36.68, 117.06, SHELF, on_time="0.93"),
+        Store("BC07", "百草示范药房七里店", 36.68, 117.06, SHELF | {"D074": 50_000}, on_time="0.93"),
         Store("BC12", "百草示范药房长清店", 36.56, 116.75, SHELF, on_time="0.95", quality="0.98"),
     ),
     prices={drug: Decimal(price) for drug, price in {
         "D001": "0.30", "D010": "0.31", "D018": "4.05", "D032": "0.80", "D048": "1.98", "D065": "1.30", "D072": "1.48",
+        "D074": "0.54",
         "D081": "0.32", "D082": "2.60", "D086": "3.10", "D106": "0.30", "D187": "26.80"}.items()},
     accepts_later=False,
     habits={"D106": "return", "D072": "return"},
@@ -166,11 +168,16 @@ def word(order: Document, status: ChainWord, event_id: str, at: datetime) -> Doc
     }
 
 
+def news(store: str, drugs: Sequence[str], event_id: str, at: datetime) -> Document:
+    """A callback about a shelf that was filled."""
+    return {"eventNo": event_id, "shopNo": store, "drugCodes": list(drugs), "time": f"{at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"}
+
+
 def make_app(setting: Setting) -> FastAPI:
     book, background = Book(setting.state / "baicao.sqlite"), Background()
     callbacks = Callbacks(f"{setting.urls['gateway']}/callbacks/baicao", setting.secrets["SANDBOX_BAICAO_SECRET"],
                           setting, book, background)
-    pharmacy = Pharmacy(CHAIN, setting, book, background, callbacks, word)
+    pharmacy = Pharmacy(CHAIN, setting, book, background, callbacks, word, news)
     app = partner_app("baicao", setting, book, pharmacy.show_book, background, pharmacy.resume)
     key = setting.secrets["SANDBOX_BAICAO_KEY"]
 

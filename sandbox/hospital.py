@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -184,13 +184,27 @@ class Hospital:
             facts, lines = planned.facts, handed["lines"]
             wrote = [(line, medicine.drug, medicine.name, Decimal(medicine.quantity), medicine.unit)
                      for line, medicine in enumerate(facts.medicines, 1)]
+            if planned.shared:
+                lines = self._all_of(number, handed)
             reported = [(int(line["line"]), line["drug"], line["name"], Decimal(line["quantity"]), line["unit"]) for line in lines]
-            self._check(sorted(reported) == wrote, "handed_over_otherwise", number)
+            enough = _within(reported, wrote) if planned.shared else sorted(reported) == wrote
+            self._check(enough, "handed_over_otherwise", number)
             self._check(handed["handover"] == ("home" if facts.home else "pickup"), "handed_over_elsewhere", number)
-            self._check(self.last_pickup.get(number, handed["order"]) == handed["order"], "handed_over_by_another", number)
+            self._check(planned.shared or self.last_pickup.get(number, handed["order"]) == handed["order"],
+                        "handed_over_by_another", number)
             self._check(datetime.fromisoformat(handed["at"]) <= datetime.fromisoformat(report["at"]), "handed_over_later", number)
             if money and all(line["returned"] for line in lines):
                 self._check(Decimal(money["total"]) == 0, "paid_for_nothing", number)
+
+    def _all_of(self, number: str, handed: dict[str, Any]) -> list[dict[str, Any]]:
+        """The lines of all orders that were handed over, with what this one adds."""
+        self.book.put("handed", handed["order"], {"order": handed["order"], "prescription": number, "lines": handed["lines"]})
+        sums: dict[int, dict[str, Any]] = {}
+        for order in self.book.all("handed"):
+            for line in order["lines"] if order["prescription"] == number else ():
+                before = sums.get(line["line"], {"quantity": "0"})
+                sums[line["line"]] = line | {"quantity": str(Decimal(before["quantity"]) + Decimal(line["quantity"]))}
+        return list(sums.values())
 
     # The patients' app.
 
@@ -226,7 +240,9 @@ class Hospital:
     def _pointless(self, order: str, number: str) -> bool:
         """The prescription ended, or another order took this one's place."""
         row = self.book.get("prescription", number)
-        return self.last_pickup.get(number) != order or (row is not None and row["status"] in FINAL)
+        planned = self.planned.get(number)
+        replaced = self.last_pickup.get(number) != order and not (planned and planned.shared)
+        return replaced or (row is not None and row["status"] in FINAL)
 
     def _stays_at_home(self, number: str) -> bool:
         """A patient about to cancel does not go to the counter first."""
@@ -280,6 +296,13 @@ class Hospital:
     def _check(self, good: bool, defect: str, about: str) -> None:
         if not good:
             self.book.put("defect", f"{defect} {about}", {"defect": defect, "about": about})
+
+
+def _within(reported: Sequence[tuple[int, str, str, Decimal, str]], wrote: Sequence[tuple[int, str, str, Decimal, str]]) -> bool:
+    """Whether what was handed over is what was written, and no more of it."""
+    prescribed = {line: (drug, name, unit, quantity) for line, drug, name, quantity, unit in wrote}
+    return all(line in prescribed and (drug, name, unit) == prescribed[line][:3] and quantity <= prescribed[line][3]
+               for line, drug, name, quantity, unit in reported)
 
 
 def _pauses(first: float, longest: float) -> Iterator[float]:

@@ -7,7 +7,7 @@ import json
 import re
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse, Response
 from sandbox.benefits import Drug, Outcome, Sold, Split, Standing, Terms, after, cents, settle
 from sandbox.book import Book, Document
 from sandbox.partner import Background, Setting, partner_app, run
+from sandbox.plan import twice
 
 BEIJING = timezone(timedelta(hours=8))
 CITIES = Path(__file__).parents[1] / "cities"
@@ -92,9 +93,11 @@ class Centre:
         """Lost when we restart: everybody signs in again."""
         # Found without reading the whole book.
         self.psn_no = {person["id_number"]: person["psn_no"] for person in book.all("person")}
-        self.settled = {row["rxno"]: row["setl_id"] for row in book.all("settlement")
-                        if row["kind"] == "settled" and not row["reversed_by"]}
-        """Prescription -> its settlement that was not reversed."""
+        self.settled: dict[str, list[str]] = {}
+        """Prescription -> its settlements that were not reversed: one for each pharmacy."""
+        for row in book.all("settlement"):
+            if row["kind"] == "settled" and not row["reversed_by"]:
+                self.settled.setdefault(row["rxno"], []).append(row["setl_id"])
 
     def answer(self, envelope: Node) -> Node:
         """The answer to one request; a known msgid gets the answer it got before."""
@@ -184,7 +187,8 @@ class Centre:
         """2102: the person's year changes in the same transaction as the book."""
         person, outcome, cap_key = self._compute(content, place)
         rxno = content["drugdetail"][0]["rxno"]
-        if setl_id := self.settled.get(rxno):
+        sold = [{"drug": line["med_list_codg"], "quantity": line["cnt"]} for line in content["drugdetail"]]
+        if setl_id := self._paid_already(rxno, sold):
             self.book.put("defect", f"double_settlement {rxno} {setl_id}",
                           {"defect": "double_settlement", "rxno": rxno, "setl_id": setl_id})
             raise Wrong("CLAIM", "this prescription is settled already")
@@ -199,10 +203,18 @@ class Centre:
             "cap_key": cap_key, "at": now.isoformat(timespec="seconds"), "reversed_by": "",
             "medfee_sumamt": str(outcome.total), "fund_pay_sumamt": str(outcome.fund), "acct_pay": str(outcome.account),
             "psn_cash_pay": str(outcome.cash), "outcome": _parts(outcome),
-            "line_pool": [str(share) for share in outcome.line_pool],
+            "line_pool": [str(share) for share in outcome.line_pool], "lines": sold,
         })
-        self.settled[rxno] = ids["setl_id"]
+        self.settled.setdefault(rxno, []).append(ids["setl_id"])
         return answer
+
+    def _paid_already(self, rxno: str, sold: Sequence[Node]) -> str:
+        """The settlement of a prescription after which a drug is paid for a second time; empty if there is none."""
+        for setl_id in self.settled.get(rxno, ()):
+            paid = self.book.get("settlement", setl_id)
+            if paid and twice([{"lines": paid["lines"]}, {"lines": sold}]):
+                return setl_id
+        return ""
 
     def reverse(self, content: Node, _: str) -> Node:
         """2103: the whole settlement, with exactly the amounts it had, and the year restored with it."""
@@ -226,7 +238,7 @@ class Centre:
             **{key: str(-Decimal(row[key]))
                for key in ("medfee_sumamt", "fund_pay_sumamt", "acct_pay", "psn_cash_pay")},
         })
-        self.settled.pop(row["rxno"], None)
+        self.settled[row["rxno"]].remove(row["setl_id"])
         amounts = {key: _text(-Decimal(value)) for key, value in _amounts(outcome).items()}
         cash = amounts.pop("psn_cash_pay")
         return {

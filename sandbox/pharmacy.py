@@ -17,6 +17,7 @@ from domain.chains import ChainWord
 from sandbox.book import Book, Document
 from sandbox.faults import Faults
 from sandbox.partner import Background, Setting
+from sandbox.plan import twice
 
 PREPARING = (ChainWord.HELD, ChainWord.ORDERED, ChainWord.ACCEPTED, ChainWord.PREPARED)
 UNDER_WAY = (*PREPARING, ChainWord.IN_DELIVERY)
@@ -79,6 +80,8 @@ class Chain:
     `decline` (takes the order, then says out of stock), `silent` (takes the order and never reports), `return` (the patient
     brings it back).
     """
+    refills: Mapping[str, int] = field(default_factory=dict)
+    """Drugs that are scarce: some time after a store has sold some, its shelf is filled up to this, and the platform is told."""
     detour_minutes: Mapping[str, int] = field(default_factory=dict)
     """Minutes more for drugs that come from the warehouse."""
     hold_minutes: int = 30
@@ -125,8 +128,10 @@ class Pharmacy:
     """The chain behind its counter. Amounts are fen. Raises `No` and `Broken`."""
 
     def __init__(self, chain: Chain, setting: Setting, book: Book, background: Background, callbacks: "Callbacks",
-                 word: Callable[[Document, ChainWord, str, datetime], Document]) -> None:
-        """`word` turns (order, status, event id, time) into the chain's own callback body."""
+                 word: Callable[[Document, ChainWord, str, datetime], Document],
+                 news: Callable[[str, Sequence[str], str, datetime], Document]) -> None:
+        """The chain's own callback bodies: `word` of (order, status, event id, time), `news` of a refilled shelf, of (store,
+        drugs, event id, time)."""
         self.chain = chain
         self.stores = {store.id: store for store in chain.stores}
         self.setting = setting
@@ -135,12 +140,13 @@ class Pharmacy:
         self.background = background
         self.callbacks = callbacks
         self.word = word
+        self.news = news
         for store in chain.stores:
             for drug, quantity in store.stock.items():
                 if book.get("stock", f"{store.id}/{drug}") is None:
                     book.put("stock", f"{store.id}/{drug}", {
                         "store": store.id, "drug": drug, "opening": quantity, "available": quantity,
-                        "lowest": quantity})
+                        "lowest": quantity, "refilled": 0})
         # Found without reading the whole book.
         self.holds: dict[str, datetime] = {}
         """Order id -> until when its stock is held."""
@@ -157,18 +163,21 @@ class Pharmacy:
         for order in self.book.all("order"):
             if order["prescription_id"]:
                 self.background.start(self._work(order["order_id"]))
+        for shelf in self.book.all("stock"):
+            if shelf["available"] < self.chain.refills.get(shelf["drug"], 0):
+                self.background.start(self._refill(shelf["store"], shelf["drug"]))
 
     def quote(self, wanted: Sequence[tuple[str, Decimal]], delivery: bool, latitude: float, longitude: float
               ) -> list[Offer]:
-        """Every store that has at least one of the lines in full. Changes nothing."""
+        """Every store that has something of at least one of the lines. Changes nothing."""
         self._release_expired()
         offers = []
         invented_stores = [replace(self.chain.stores[0], id=text) for text in self.faults.settings.get("tells", ())]
         for store in self.chain.stores:
             lines = tuple(
-                Line(number, drug, quantity, self.chain.prices[drug], in_fen(self.chain.prices[drug], quantity))
+                Line(number, drug, has, self.chain.prices[drug], in_fen(self.chain.prices[drug], has))
                 for number, (drug, quantity) in enumerate(wanted, 1)
-                if drug in self.chain.prices and self._available(store.id, drug) >= quantity
+                if drug in self.chain.prices and (has := min(quantity, Decimal(self._available(store.id, drug)))) > 0
             )
             if not lines:
                 continue
@@ -359,10 +368,25 @@ class Pharmacy:
         self._keep(order)
         self._tell(order, ChainWord.RETURNED)
 
-    def _hand_over(self, order: Document, code: str) -> None:
-        others = self.handed_over.get(order["prescription_id"], set()) - {order["order_id"]}
+    async def _refill(self, store: str, drug: str) -> None:
+        """A delivery from the warehouse, of which the platform is told: a patient may wait for it."""
+        await self._sleep(1.5, 1.5, "refill", store, drug)
+        shelf = self.book.get("stock", f"{store}/{drug}")
+        if shelf is None or shelf["available"] >= self.chain.refills[drug]:
+            return
+        added = self.chain.refills[drug] - shelf["available"]
+        number = self.book.count("number", f"refill {store} {drug}")
         with self.book.transaction():
-            if others:
+            self.book.put("stock", f"{store}/{drug}", shelf | {
+                "available": shelf["available"] + added, "refilled": shelf.get("refilled", 0) + added})
+        event_id = hashlib.sha256(f"{self.chain.slug} {store} {drug} {number}".encode()).hexdigest()[:24]
+        self.callbacks.send(event_id, self.news(store, [drug], event_id, datetime.now(UTC)), "/stock")
+
+    def _hand_over(self, order: Document, code: str) -> None:
+        others = [self._order(number) for number in self.handed_over.get(order["prescription_id"], set())
+                  if number != order["order_id"]]
+        with self.book.transaction():
+            if twice([order, *others]):
                 self.book.put("defect", f"double_dispense {order['order_id']}",
                               {"defect": "double_dispense", "order_id": order["order_id"],
                                "prescription_id": order["prescription_id"]})
@@ -425,6 +449,8 @@ class Pharmacy:
             if shelf["available"] < 0:
                 raise No("out_of_stock")
             self.book.put("stock", f"{order['store']}/{line['drug']}", shelf)
+            if shelf["available"] < self.chain.refills.get(line["drug"], 0):
+                self.background.start(self._refill(order["store"], line["drug"]))
 
     def _available(self, store_id: str, drug: str) -> int:
         shelf = self.book.get("stock", f"{store_id}/{drug}")
@@ -474,9 +500,9 @@ class Callbacks:
         self.background = background
         self._nonces = 0
 
-    def send(self, event_id: str, body: Document) -> None:
-        """Write the event down, then deliver it, late or twice if the faults say so."""
-        self.book.put("callback", event_id, {"event_id": event_id, "body": body, "tries": 0, "answer": None})
+    def send(self, event_id: str, body: Document, path: str = "") -> None:
+        """Write the event down, then deliver it to our address or a path below it, late or twice if the faults say so."""
+        self.book.put("callback", event_id, {"event_id": event_id, "body": body, "path": path, "tries": 0, "answer": None})
         self.background.start(self._deliver(event_id))
         if self.faults.strikes("duplicate_callback", event_id):
             self.background.start(self._deliver(event_id, after=self.faults.between(0.1, 2, "twice", event_id)))
@@ -496,7 +522,7 @@ class Callbacks:
             event = self.book.get("callback", event_id)
             if event is None:
                 return
-            answer = await self._post(_json(event["body"]), off)
+            answer = await self._post(event.get("path", ""), _json(event["body"]), off)
             event = self.book.get("callback", event_id) or event
             event["tries"] += 1
             if answer == 401 and off:
@@ -518,7 +544,7 @@ class Callbacks:
         minutes = self.faults.between(-25, 25, "minutes", event_id)
         return round(60 * minutes)
 
-    async def _post(self, body: bytes, off: int) -> int | None:
+    async def _post(self, path: str, body: bytes, off: int) -> int | None:
         timestamp = str(int(time.time()) + off)
         self._nonces += 1
         nonce = hashlib.sha256(f"{self.setting.seed} {time.time_ns()} {self._nonces}".encode()).hexdigest()[:32]
@@ -528,7 +554,7 @@ class Callbacks:
             "Sanyi-Signature": hmac.new(self.secret.encode(), signed, hashlib.sha256).hexdigest(),
         }
         try:
-            return (await self.background.client.post(self.url, content=body, headers=headers)).status_code
+            return (await self.background.client.post(self.url + path, content=body, headers=headers)).status_code
         except httpx.HTTPError:
             return None
 

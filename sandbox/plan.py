@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,18 +54,37 @@ DOSES: Mapping[str, Dose] = {
     "D010": Dose("阿卡波糖片", "50", "mg", "tid", 30, 90, "片", "用餐前即刻整片吞服"),
     "D018": Dose("达格列净片", "10", "mg", "qd", 30, 30, "片", "早晨服用"),
     "D032": Dose("苯磺酸氨氯地平片", "5", "mg", "qd", 28, 28, "片", "早晨服用"),
+    "D041": Dose("马来酸依那普利片", "10", "mg", "qd", 30, 30, "片", "早晨服用"),
     "D048": Dose("缬沙坦胶囊", "80", "mg", "qd", 28, 28, "粒", "清晨空腹服用"),
     "D054": Dose("沙库巴曲缬沙坦钠片", "100", "mg", "bid", 28, 56, "片", "餐前餐后均可", approval="1"),
     "D065": Dose("琥珀酸美托洛尔缓释片", "47.5", "mg", "qd", 28, 28, "片", "早晨服用,不可咀嚼"),
     "D072": Dose("阿托伐他汀钙片", "20", "mg", "qd", 28, 28, "片", "晚间服用"),
+    "D074": Dose("辛伐他汀片", "20", "mg", "qn", 28, 28, "片", "晚间服用"),
     "D081": Dose("阿司匹林肠溶片", "100", "mg", "qd", 30, 30, "片", "餐前用水整片吞服"),
     "D082": Dose("硫酸氢氯吡格雷片", "75", "mg", "qd", 28, 28, "片", "餐前餐后均可"),
     "D086": Dose("利伐沙班片", "20", "mg", "qd", 28, 28, "片", "与食物同服"),
+    "D090": Dose("单硝酸异山梨酯缓释片", "40", "mg", "qd", 24, 24, "片", "早晨整片吞服"),
     "D106": Dose("左甲状腺素钠片", "50", "μg", "qd", 84, 100, "片", "早餐前半小时空腹服用"),
     "D145": Dose("恩替卡韦片", "0.5", "mg", "qd", 28, 28, "片", "空腹服用,与进餐隔开"),
     "D184": Dose("硫酸吗啡缓释片", "30", "mg", "q12h", 7, 14, "片", "整片吞服,不可掰开"),
     "D187": Dose("复方丹参滴丸", "10", "丸", "tid", 30, 5, "瓶", "餐后吞服", "tcm_patent"),
 }
+
+
+def prescribed(drug: str) -> int:
+    """Counted units that a hospital of the day prescribes of a drug at a time; 0 of one that none does."""
+    return DOSES[drug].quantity if drug in DOSES else 0
+
+
+def twice(sales: Sequence[Document]) -> bool:
+    """Whether several sales for one prescription come to more of a drug than a hospital of the day prescribes."""
+    sums: dict[str, Decimal] = {}
+    for sale in sales:
+        for line in sale["lines"]:
+            sums[line["drug"]] = sums.get(line["drug"], Decimal(0)) + Decimal(line["quantity"])
+    return len(sales) > 1 and any(quantity > prescribed(drug) for drug, quantity in sums.items())
+
+
 OVERDOSE = Dose("盐酸二甲双胍片", "1000", "mg", "tid", 30, 180, "片", "随餐服用")
 
 DEPARTMENTS = {
@@ -125,6 +145,9 @@ class Scenario:
     near_ankang: bool = False
 
 
+SHARED = ("split", "part")
+"""Scenarios in which several orders fill a prescription."""
+
 _SETTLED = frozenset({"settled", "closed"})
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -141,6 +164,10 @@ SCENARIOS: Mapping[str, Scenario] = {
                          "一家拒单,另一家完成", "one chain declines, the other fills it", near_ankang=True),
     "silent": Scenario(0.02, (Case(("D082",), ("I25.103",), "M04600"),), _SETTLED, "settled",
                        "一家不答复,另一家完成", "one chain stays silent, the other fills it", near_ankang=True),
+    "split": Scenario(0.03, (Case(("D041", "D074"), ("I10.x00", "E78.500")),), _SETTLED, "settled",
+                      "拆单:两家药店各配一味", "split: each of two pharmacies has one of the medicines"),
+    "part": Scenario(0.02, (Case(("D090",), ("I25.103",), "M04600"),), _SETTLED, "settled",
+                     "缺货:先给一部分,到货后补足", "nobody has all of it: a part now, the rest when it comes in"),
     "expired": Scenario(0.03, (HEPATITIS,), frozenset({"expired"}), "none",
                         "无药房有货,过期", "nobody has it; it expires"),
     "cancelled_before": Scenario(0.02, ORDINARY, frozenset({"cancelled"}), "none",
@@ -177,6 +204,11 @@ class Planned:
     @property
     def external_id(self) -> str:
         return self.facts.external_id
+
+    @property
+    def shared(self) -> bool:
+        """Whether several orders fill it."""
+        return self.scenario in SHARED
 
 
 @dataclass(frozen=True)
@@ -239,7 +271,7 @@ def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_
               hospitals: Sequence[str] = ()) -> Plan:
     """A day of that many prescriptions, of all hospitals of the city or of some; the same arguments give the same day.
 
-    From 12 on every scenario is there at least once. `expiring_seconds` is what is left, at `now`, of
+    From 14 on every scenario is there at least once. `expiring_seconds` is what is left, at `now`, of
     the validity of those that expire; they come first.
     """
     luck, senders = Faults(seed), tuple(hospitals or HOSPITALS[city])
@@ -300,7 +332,7 @@ class _Writer:
         self.number += 1
         number, seed = self.number, self._seed
         case = scenario.cases[turn % len(scenario.cases)]
-        home = name == "settled_home" or (name in ("declined", "returned_whole") and turn % 2 == 1)
+        home = name == "settled_home" or (name in ("declined", "returned_whole", *SHARED) and turn % 2 == 1)
         issued = now - timedelta(minutes=2)
         if name == "expired":
             issued = now - timedelta(hours=24) + timedelta(seconds=expiring_seconds)

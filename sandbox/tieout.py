@@ -1,11 +1,12 @@
 """The tie-out: the platform's ledger against every partner's own book, line by line."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from domain.money import fen
+from sandbox.plan import prescribed
 
 Row = Mapping[str, Any]
 
@@ -22,20 +23,25 @@ def doubled(ledger: Row, books: Mapping[str, Row]) -> list[str]:
     """Everything that took place twice though it was owed once, in any book, also across two chains."""
     differences = [f"ledger: {' '.join(key)} posted {number} times" for key, number in Counter(
         (posting["kind"], posting["reference"]) for posting in ledger["postings"]).items() if number > 1]
-    differences += [f"fund: {rxno} is settled {number} times" for rxno, number in Counter(
-        row["rxno"] for row in books["insurer"]["settlements"]
-        if row["kind"] == "settled" and not row["reversed_by"]).items() if number > 1]
-    handed = Counter(order["prescription_id"] for chain in CHAINS for order in books[chain]["orders"]
-                     if order["status"] in ("handed_over", "returned"))
-    differences += [f"chains: {rx} was handed over {number} times" for rx, number in handed.items() if number > 1]
-    open_ = Counter(order["prescription_id"] for chain in CHAINS for order in books[chain]["orders"]
-                    if order["prescription_id"] and order["status"] in ("ordered", "accepted", "prepared", "in_delivery"))
-    differences += [f"chains: {rx} is under way {number} times, and handed over {handed[rx]}"
-              for rx, number in open_.items() if number + handed[rx] > 1]
+    differences += [f"fund: {rxno} is settled for {quantity} of {drug}" for (rxno, drug), quantity in _too_much(
+        (row["rxno"], line["drug"], line["quantity"]) for row in books["insurer"]["settlements"]
+        if row["kind"] == "settled" and not row["reversed_by"] for line in row["lines"])]
+    differences += [f"chains: {rx} has {quantity} of {drug} under way or handed over" for (rx, drug), quantity in _too_much(
+        (order["prescription_id"], line["drug"], line["quantity"]) for chain in CHAINS for order in books[chain]["orders"]
+        if order["prescription_id"] and order["status"] not in ("held", "declined", "cancelled") for line in order["lines"])]
     differences += [f"{chain}: an effect took place {effect['count']} times: {effect['key']}"
               for chain in CHAINS for effect in books[chain]["effects"] if effect["count"] > 1]
     return differences + [f"{partner}: {defect}" for partner, book in books.items() for defect in book["defects"]
                     if str(defect["defect"]).startswith("double")]
+
+
+def _too_much(sold: Iterable[tuple[str, str, str]]) -> list[tuple[tuple[str, str], Decimal]]:
+    """Prescriptions and drugs of which more was sold, in several sales, than a hospital of the day prescribes."""
+    sums: dict[tuple[str, str], list[Decimal]] = {}
+    for prescription, drug, quantity in sold:
+        sums.setdefault((prescription, drug), []).append(Decimal(quantity))
+    return [(key, sum(quantities, Decimal(0))) for key, quantities in sums.items()
+            if len(quantities) > 1 and sum(quantities) > prescribed(key[1])]
 
 
 def internal(verified: Row, discrepancies: Sequence[Row], notices: Sequence[Row], reconciliations: Sequence[Row],

@@ -1,12 +1,16 @@
-"""Updates that a chain sends to our address, signed (contract 2.1)."""
+"""What a chain sends to our address, signed: updates of orders (contract 2.1) and news of its stock (2.4)."""
 
 from collections.abc import Mapping
 
 from adapters.messages import Reply
-from adapters.protocols import CallsBack
-from infra.db import Session, inbox
+from adapters.protocols import CallsBack, TellsStock
+from domain.errors import InvalidPayload
+from infra.db import Session, inbox, prescriptions
+from infra.log import get_logger
 from tasks.city import City
 from tasks.fulfilment import updates
+
+log = get_logger(__name__)
 
 
 def callers(city: City) -> Mapping[str, CallsBack]:
@@ -27,3 +31,28 @@ def receive_callback(city: City, chain: str, *, timestamp: str, nonce: str, sign
         return None if inbox.spend_nonce(session, chain, nonce, city.now()) else updates.reply(401, "nonce_used")
 
     return updates.receive(city, chain, caller, body, fresh)
+
+
+def tellers(city: City) -> Mapping[str, TellsStock]:
+    """The chains that say when a store has something again, by slug."""
+    return {slug: chain for slug, chain in city.chains.items() if isinstance(chain, TellsStock)}
+
+
+def receive_stock(city: City, chain: str, *, timestamp: str, nonce: str, signature: str, body: bytes) -> Reply:
+    """Take in a notice of one of `tellers`: prescriptions that wait for one of its drugs are looked at now (contract 2.4).
+
+    Nothing is believed of it: the stores are asked for quotes as ever. So a notice that comes twice does no harm and is not
+    remembered. Raises `Refused` for a bad signature or age.
+    """
+    teller = tellers(city)[chain]
+    teller.verify(timestamp, nonce, body, signature, city.now())
+    try:
+        notice = teller.parse_stock(body)
+    except InvalidPayload as invalid:
+        return updates.reply(422, "invalid", [finding.as_dict() for finding in invalid.findings])
+    with city.db.transaction("stock.told") as session:
+        if not inbox.spend_nonce(session, chain, nonce, city.now()):
+            return updates.reply(401, "nonce_used")
+        woken = prescriptions.wake_for_stock(session, notice.drugs, city.now())
+    log.info("stock.told", chain=chain, store=notice.store, drugs=len(notice.drugs), woken=woken)
+    return updates.reply(200, "applied")

@@ -101,7 +101,7 @@ def _dispense(session: Session, rx: Prescription, placed: Placed) -> dict[str, A
     return {"order": order.id, "chain": order.chain, "store": order.store, "handover": order.handover,
             "at": _handed_over_at(session, rx, placed).isoformat(),
             "lines": [{"line": line.line, "item": items[line.line].number, "drug": line.drug, "name": items[line.line].name,
-                       "quantity": format(line.quantity, "f"), "unit": line.unit, "days": items[line.line].days_supply,
+                       "quantity": format(line.quantity, "f"), "unit": line.unit, "days": items[line.line].days_of(line.quantity),
                        "returned": line.line not in kept} for line in order.lines]}
 
 

@@ -66,6 +66,9 @@ Price = Annotated[Decimal, BeforeValidator(_text), Field(gt=0, max_digits=16)]
 """Yuan per counted unit; nothing is for nothing."""
 Word = Annotated[str, Field(min_length=1, max_length=64)]
 Code = Annotated[str, Field(max_length=64)]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/#-]{1,64}$")]
+MOST_DRUGS: Final = 500
+"""Drugs that one notice about a store's stock may name."""
 
 W = TypeVar("W", bound=Wire)
 
@@ -114,14 +117,15 @@ def quoted_lines(
 ) -> tuple[list[OrderLine], list[Finding]]:
     """The asked lines with their prices, and every reason not to believe them.
 
-    A chain answers by drug and quantity; two equal lines are served one after the other.
+    A chain answers by drug and quantity, which may be less than what was asked for: then that is all the store has. Two equal
+    lines are served one after the other.
     """
     left = list(order_lines)
     lines: list[OrderLine] = []
     findings: list[Finding] = []
     for index, quoted in enumerate(quoted_rows):
         drug, quantity, price, amount = quoted.as_quoted
-        line = next((it for it in left if it.drug == drug and it.quantity == quantity), None)
+        line = next((it for it in left if it.drug == drug and 0 < quantity <= it.quantity), None)
         if line is None:
             findings.append(finding("CHN-06", f"{path}.{index}"))
             continue

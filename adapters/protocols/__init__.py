@@ -4,9 +4,9 @@ An adapter can be written from these files alone. Any method may raise `Transien
 it may raise, it says.
 """
 
-from adapters.protocols.capabilities import Boxed, CallsBack, Polled, WorksFromPages, WritesUpdates
+from adapters.protocols.capabilities import Boxed, CallsBack, Polled, TellsStock, WorksFromPages, WritesUpdates
 from adapters.protocols.chain import Chain
 from adapters.protocols.hospital import Hospital
 from adapters.protocols.payer import Payer
 
-__all__ = ["Boxed", "CallsBack", "Chain", "Hospital", "Payer", "Polled", "WorksFromPages", "WritesUpdates"]
+__all__ = ["Boxed", "CallsBack", "Chain", "Hospital", "Payer", "Polled", "TellsStock", "WorksFromPages", "WritesUpdates"]

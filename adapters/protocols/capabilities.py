@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from adapters.messages import Fetched, Parked, Reply
-from domain.chains import OrderUpdate
+from domain.chains import OrderUpdate, StockNotice
 from domain.shops import Shop
 
 
@@ -28,6 +28,14 @@ class CallsBack(WritesUpdates, Protocol):
     def verify(self, timestamp: str, nonce: str, body: bytes, signature: str, now: datetime) -> None:
         """Check a callback's HMAC and age. Raises `Refused` (code `bad_signature`, `stale`).
         Spends nothing: the nonce is spent by the caller after this."""
+
+
+@runtime_checkable
+class TellsStock(CallsBack, Protocol):
+    """A chain that also says when a store has something again: who waits for it is looked after before the next pause ends."""
+
+    def parse_stock(self, body: bytes) -> StockNotice:
+        """The notice in our words. Raises `InvalidPayload`."""
 
 
 @runtime_checkable

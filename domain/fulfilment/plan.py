@@ -5,7 +5,7 @@ Each order is looked at by itself, so that one whose chain is dead keeps only it
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from domain.claims import Claimed
 from domain.events import Wait
@@ -233,11 +233,17 @@ def _line_moves(case: Situation, lines: Lines, now: datetime, policy: CityPolicy
     if reached is Status.SETTLED:
         reached = Status.FULFILLED  # One after the other: each is told to the hospital.
     if reached is Status.FULFILLED or (reached is Status.ALLOCATING and case.status is Status.FULFILLING):
-        last = case.orders[-1] if reached is Status.ALLOCATING else _handed_over(case.orders)[-1]
+        last = _newest_end(case.orders) if reached is Status.ALLOCATING else _handed_over(case.orders)[-1]
         return [Reach(reached, last.id)]
     if wanted:
         return [Seek(wanted)]
     return []
+
+
+def _newest_end(orders: Sequence[Placed]) -> Placed:
+    """Of orders none of which is under way, the one whose end or handover came last."""
+    return max(orders, key=lambda order: (order.ended_at or order.handed_over_at or datetime.min.replace(tzinfo=UTC),
+                                          order.attempt))
 
 
 def _cancels_of(case: Situation) -> list[Wish]:

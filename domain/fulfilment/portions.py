@@ -18,6 +18,11 @@ class Portion:
             raise ValueError(f"line {self.line}: a portion of {self.quantity}")
 
 
+def written(portion: Portion) -> dict[str, int | str]:
+    """As an event's arguments say it."""
+    return {"line": portion.line, "quantity": f"{portion.quantity.normalize():f}"}
+
+
 Portions = tuple[Portion, ...]
 """At most one of each line, by line: as `gathered` makes them."""
 

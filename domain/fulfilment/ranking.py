@@ -29,15 +29,17 @@ TERM_WORDS: dict[str, tuple[str, str]] = {
     "fair": ("近期接单少", "had few orders lately"),
 }
 
+INCOMPLETE = "incomplete"
+"""The reason of a store that lacks something and could give the rest."""
 REASONS: dict[str, tuple[str, str]] = {
     "": ("可以承接", "eligible"),
     "excluded": ("该药店已拒绝过本处方", "it declined this prescription before"),
     "closed": ("未营业或无药师在岗", "it is closed or has no pharmacist on duty"),
     "no_handover": ("不提供所要求的取药方式", "it does not offer the handover asked for"),
-    "incomplete": ("不能配齐全部药品", "it cannot fill every line"),
-    "no_ceiling": ("有药品在目录中没有限价", "a line has no price ceiling in the catalogue"),
+        "no_ceiling": ("有药品在目录中没有限价", "a line has no price ceiling in the catalogue"),
     "price_over": ("有药品报价高于限价", "a line is priced above the ceiling"),
     "full": ("已满负荷", "it is working to full capacity"),
+    INCOMPLETE: ("不能配齐全部药品", "it cannot fill every line"),
 }
 
 
@@ -56,6 +58,11 @@ class Ranked:
     why: str
     """One sentence, in Chinese."""
     why_en: str
+
+    @property
+    def may_be_asked(self) -> bool:
+        """For all that is wanted, or for what it has of it."""
+        return self.eligible or self.reason == INCOMPLETE
 
 
 def score(terms: Mapping[str, Decimal]) -> Decimal:
@@ -133,15 +140,16 @@ def _refusal(
         return "closed"
     if not quote.delivers:
         return "no_handover"
-    if not wanted or len(filled) < len(wanted):
-        return "incomplete"
     if any(line.drug not in ceilings for line in quote.lines):
         return "no_ceiling"
     if any(line.unit_price > ceilings[line.drug] for line in quote.lines):
         return "price_over"
     if any(line.amount > line_amount(ceilings[line.drug], line.quantity) for line in quote.lines):
         return "price_over"
-    return "full" if quote.load >= 1 else ""
+    if quote.load >= 1:
+        return "full"
+    # The last one: a store that only lacks something may still be asked for what it has (D-10, D-11).
+    return INCOMPLETE if not wanted or len(filled) < len(wanted) else ""
 
 
 def _sentences(quote: Quote, terms: Mapping[str, Decimal], total: Decimal, reason: str) -> tuple[str, str]:

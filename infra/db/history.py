@@ -139,6 +139,13 @@ def details(session: Session, prescription_id: str, event: Event) -> list[Mappin
     return [known[1] for known in rows if known is not None and known[0] is event]
 
 
+def last_at(session: Session, prescription_id: str, event: Event) -> datetime | None:
+    """When such an event last happened to a prescription."""
+    at = session.scalar(sa.select(sa.func.max(HistoryRow.at)).where(
+        HistoryRow.prescription_id == prescription_id, HistoryRow.reason == event))
+    return datetime.fromisoformat(at) if at else None
+
+
 def opened(detail: str) -> object:
     """A row's detail; as it is where it was tampered with."""
     try:

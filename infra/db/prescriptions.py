@@ -269,6 +269,22 @@ def wake(session: Session, prescription_id: str, at: datetime) -> None:
         .values(wake_at=at).execution_options(synchronize_session=False))
 
 
+MOST_WOKEN = 1000
+"""Prescriptions that one notice of a store's stock wakes, those that came first."""
+
+
+def wake_for_stock(session: Session, drugs: Collection[str], at: datetime) -> int:
+    """Make due those that wait for a pharmacy which has one of these drugs; how many there were."""
+    waiting = session.execute(
+        sa.select(_ROW.id, sa.cast(_ROW.content, sa.Text)).where(
+            _ROW.status.in_((Status.ALLOCATING, Status.FULFILLING)), _ROW.waiting_for == Wait.FILLER, _ROW.wake_at > at)
+        .order_by(_ROW.received_at).limit(MOST_WOKEN))
+    wanted = [number for number, content in waiting if any(item.drug in drugs for item in _read(content).items)]
+    for number in wanted:
+        wake(session, number, at)
+    return len(wanted)
+
+
 def forgotten(session: Session, statuses: Sequence[Status]) -> list[str]:
     """Prescriptions in these statuses that no clock will wake."""
     return list(session.scalars(sa.select(PrescriptionRow.id).where(

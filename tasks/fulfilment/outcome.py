@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from domain.events import Event, Wait
-from domain.fulfilment.orders import Placed
+from domain.fulfilment.lines import line_states, open_portions
+from domain.fulfilment.orders import GONE, Placed
 from domain.fulfilment.plan import CANCELLED, End, Reach, Situation
+from domain.fulfilment.portions import written
 from domain.fulfilment.wishes import Wish, WishAnswer, WishKind
 from domain.lifecycle import Notice, Status
-from infra.db import history, prescriptions, wishes
+from infra.db import Session, history, prescriptions, wishes
 from infra.db.history import Head
 from infra.db.prescriptions import Loaded
 from tasks import closing, reports
@@ -20,7 +22,7 @@ def reach(city: City, loaded: Loaded, seen: Situation, move: Reach) -> Head:
     placed = seen.order(move.order_id)
     match move.status, loaded.status:
         case Status.ALLOCATING, _:
-            return _reopened(city, loaded, placed)
+            return _reopened(city, loaded, placed, seen)
         case Status.FULFILLED, Status.SETTLED:
             return _brought_back(city, loaded, placed)
         case Status.FULFILLED, _:
@@ -30,8 +32,10 @@ def reach(city: City, loaded: Loaded, seen: Situation, move: Reach) -> Head:
     raise ValueError(f"{loaded.status} -> {move.status} is no outcome of lines")
 
 
-def _reopened(city: City, loaded: Loaded, placed: Placed) -> Head:
-    """The last order has ended without medicine: another pharmacy is looked for."""
+def _reopened(city: City, loaded: Loaded, placed: Placed, seen: Situation) -> Head:
+    """What is still open needs another pharmacy: the order has ended without medicine, or was for a part only."""
+    if placed.status not in GONE:
+        return _partly_handed_over(city, loaded, placed, seen)
     with city.db.transaction("delivery.reopened") as session:
         head = history.append(session, loaded.head, to=Status.ALLOCATING, actor=f"chain:{placed.order.chain}",
                               event=Event.ORDER_ENDED, at=city.now(), wake_at=city.now(), waiting_for=Wait.CANDIDATE,
@@ -41,8 +45,24 @@ def _reopened(city: City, loaded: Loaded, placed: Placed) -> Head:
     return head
 
 
+def _partly_handed_over(city: City, loaded: Loaded, placed: Placed, seen: Situation) -> Head:
+    rx = loaded.prescription
+    owed = [written(portion) for portion in open_portions(line_states(rx.items, seen.orders, seen.wishes))]
+    with city.db.transaction("delivery.part") as session:
+        head = history.append(session, loaded.head, to=Status.ALLOCATING, actor=f"chain:{placed.order.chain}",
+                              event=Event.PART_HANDED_OVER, at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for,
+                              detail={"order": placed.id, "portions": owed})
+        reports.report(session, city, rx, Status.ALLOCATING, reason=Event.PART_HANDED_OVER, handed_over=placed,
+                       again=str(placed.attempt))
+    return head
+
+
 def _fulfilled(city: City, loaded: Loaded, placed: Placed, seen: Situation) -> Head:
-    """The patient has all that there will be; a cancel that has no answer yet came too late."""
+    """The patient has all that there will be; a cancel that has no answer yet came too late.
+
+    The hospital is told of each order that was handed over, once.
+    """
+    earlier = [order for order in seen.orders if order.handed_over and order.id != placed.id]
     with city.db.transaction("delivery.fulfilled") as session:
         if any(wish.kind is WishKind.CANCEL and wish.answer is WishAnswer.OPEN for wish in seen.wishes):
             wishes.answer(session, loaded.id, WishKind.CANCEL, WishAnswer.REFUSED, at=city.now())
@@ -51,8 +71,17 @@ def _fulfilled(city: City, loaded: Loaded, placed: Placed, seen: Situation) -> H
         head = history.append(session, loaded.head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
                               event=Event.HANDED_OVER, at=city.now(), wake_at=city.now(), waiting_for=Wait.SETTLEMENT,
                               detail={"order": placed.id})
+        for order in earlier and _untold(session, loaded.id, earlier):
+            reports.report(session, city, loaded.prescription, Status.FULFILLED, reason=Event.HANDED_OVER, handed_over=order,
+                           again=str(order.attempt))
         reports.report(session, city, loaded.prescription, Status.FULFILLED, reason=Event.HANDED_OVER, handed_over=placed)
     return head
+
+
+def _untold(session: Session, prescription_id: str, handed_over: Sequence[Placed]) -> list[Placed]:
+    """Those of which the hospital was not told when they were handed over."""
+    reported = {detail["order"] for detail in history.details(session, prescription_id, Event.PART_HANDED_OVER)}
+    return [order for order in handed_over if order.id not in reported]
 
 
 def _brought_back(city: City, loaded: Loaded, placed: Placed) -> Head:

@@ -1,4 +1,4 @@
-"""Seeking: ask every chain, rank their stores in words, and make an order for the best candidate."""
+"""Seeking: ask every chain, rank their stores in words, and make the next order: of all, of a share, or of a part."""
 
 import asyncio
 import hashlib
@@ -13,9 +13,12 @@ from zoneinfo import ZoneInfo
 from domain.chains import LeftOut, Offers, OrderLine, PharmacyOrder, Quote
 from domain.errors import RxError, Transient
 from domain.events import Event, Wait
-from domain.fulfilment.orders import ALIVE, Placed
-from domain.fulfilment.portions import Portions, by_line
+from domain.fulfilment.allocation import Choice, Way, choose, days_of
+from domain.fulfilment.orders import ALIVE, GONE, Placed
+from domain.fulfilment.plan import next_look
+from domain.fulfilment.portions import Portion, Portions, by_line, written
 from domain.fulfilment.ranking import Ranked, rank
+from domain.policy import CityPolicy
 from domain.prescription import Handover, Prescription
 from infra import metrics
 from infra.db import history, orders
@@ -40,33 +43,36 @@ MOST_LEFT_OUT = 20
 
 
 async def seek(city: City, loaded: Loaded, placed: Sequence[Placed], portions: Portions) -> Head:
-    """The best store that can fill these portions gets an order for them, held and placed at once.
+    """A store gets an order for these portions, or for what it has of them, held and placed at once.
 
-    Nobody can fill them: they wait, the stores are asked again, and they end with the prescription's validity.
+    Where none can be asked, the portions wait, the stores are asked again after a pause, and they end with the prescription's
+    validity.
     """
     entitlement = open_entitlement(city, loaded)
     if entitlement is None or not entitlement.active:
         # The audit sends such a person's prescription back; those from before it did are sent back here.
         return closing.send_back(city, loaded)
-    made = await _choose(city, loaded, placed, portions)
-    if isinstance(made, _NoStore):
-        return _ask_again(city, loaded, made)
-    return await place(city, loaded, *made, alone=not any(order.status in ALIVE for order in placed))
+    market = await _ask(city, loaded, placed, portions)
+    choice = _choose(city, loaded, placed, market)
+    if choice is None:
+        return _ask_again(city, loaded, placed, market)
+    order, hold = _make_order(city, loaded, choice, market.ranking, attempt=len(placed) + 1)
+    return await place(city, loaded, order, hold, alone=not choice.left and not any(order.status in ALIVE for order in placed))
 
 
 @dataclass(frozen=True)
-class _NoStore:
-    """Why nobody can fill it."""
+class _Market:
+    """What the stores have of what is wanted."""
 
-    stores: Sequence[Ranked]
-    """Each with its reason."""
+    wanted: Sequence[OrderLine]
+    ranking: Sequence[Ranked]
+    """The best first; each that may not be asked has its reason."""
     silent: Sequence[str]
     """Chains that did not answer."""
 
 
-async def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed], portions: Portions
-                  ) -> tuple[Placed, Intent] | _NoStore:
-    """Quotes from all chains in parallel, ranked; an order for the best store, about to be held. Or why there is none."""
+async def _ask(city: City, loaded: Loaded, attempts: Sequence[Placed], portions: Portions) -> _Market:
+    """Quotes from all chains in parallel, ranked."""
     rx = loaded.prescription
     quantities = by_line(portions)
     wanted = [OrderLine(item.line, item.drug, quantities[item.line], item.unit) for item in rx.items if item.line in quantities]
@@ -76,19 +82,23 @@ async def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed], portio
     with city.db.reading() as session:
         shares = orders.shares(session, start_of_today - timedelta(days=30), start_of_today)
 
-    def ranked(excluded: frozenset[tuple[str, str]]) -> tuple[list[Ranked], Ranked | None]:
-        ranking = rank(quotes, wanted, city.policy, city.knowledge.ceilings, shares, excluded, key=rx.id)
-        return ranking, next((candidate for candidate in ranking if candidate.eligible), None)
+    def ranked(excluded: frozenset[tuple[str, str]]) -> list[Ranked]:
+        return rank(quotes, wanted, city.policy, city.knowledge.ceilings, shares, excluded, key=rx.id)
 
-    # Who said no is asked again only when nobody else is left and the city's pause is over.
+    # A store that refused is asked again only when no other is left and the city's pause is over.
     ended = {(placed.order.chain, placed.order.store): placed.ended_at for placed in attempts if placed.ended_at}
-    ranking, best = ranked(frozenset(ended))
-    if best is None:
+    ranking = ranked(frozenset(ended))
+    if ended and not any(candidate.may_be_asked for candidate in ranking):
         recently = city.now() - city.policy.ask_again_after
-        ranking, best = ranked(frozenset(store for store, at in ended.items() if at > recently))
-    if best is None:
-        return _NoStore(ranking, silent)
-    return _make_order(city, loaded, best, ranking, attempt=len(attempts) + 1)
+        ranking = ranked(frozenset(store for store, at in ended.items() if at > recently))
+    return _Market(wanted, ranking, silent)
+
+
+def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed], market: _Market) -> Choice | None:
+    """The next order within the city's number of parcels. A part is given once a pause has brought nothing better."""
+    parcels = city.policy.most_parcels - sum(placed.status not in GONE for placed in attempts)
+    least = days_of(loaded.prescription.items, city.policy.least_part_days) if loaded.waiting_for == Wait.FILLER else None
+    return choose(market.ranking, market.wanted, parcels=parcels, least=least)
 
 
 async def quotes_for(city: City, rx: Prescription, wanted: Sequence[OrderLine]
@@ -135,14 +145,16 @@ def _note_left_out(city: City, left_out: Sequence[tuple[str, LeftOut]]) -> None:
                      subject=f"{city.today()}:{fault.rule}:{row.store or '?'}", detail=fault.path, at=city.now())
 
 
-def _make_order(city: City, loaded: Loaded, best: Ranked, ranking: Sequence[Ranked], attempt: int
-                ) -> tuple[Placed, Intent]:
+_CHOSEN = {Way.WHOLE: Event.STORE_CHOSEN, Way.SPLIT: Event.SHARE_CHOSEN, Way.PART: Event.PART_CHOSEN}
+
+
+def _make_order(city: City, loaded: Loaded, choice: Choice, ranking: Sequence[Ranked], attempt: int) -> tuple[Placed, Intent]:
     """The order, its secrets and the intent to hold it exist before its chain hears of it."""
-    rx = loaded.prescription
+    rx, quote = loaded.prescription, choice.store.quote
     order_id = f"ord_{loaded.id.removeprefix('rx_')}_{attempt}"
     code = "".join(secrets.choice(CODE_LETTERS) for _ in range(10)) if rx.handover is Handover.PICKUP else ""
     order = PharmacyOrder(
-        id=order_id, prescription_id=rx.id, chain=best.quote.chain, store=best.quote.store, lines=best.quote.lines,
+        id=order_id, prescription_id=rx.id, chain=quote.chain, store=quote.store, lines=choice.lines,
         handover=rx.handover, place=rx.place,
         pickup_code_sha256=hashlib.sha256(f"{order_id}:{code}".encode()).hexdigest() if code else "")
     sealed = city.cipher.seal(json.dumps({"claim_secret": secrets.token_hex(16), "pickup_code": code}),
@@ -151,28 +163,36 @@ def _make_order(city: City, loaded: Loaded, best: Ranked, ranking: Sequence[Rank
               "eligible": candidate.eligible, "reason": candidate.reason,
               "why": candidate.why, "why_en": candidate.why_en, "total_fen": candidate.quote.total}
              for candidate in ranking]
+    detail: dict[str, object] = {"order": order_id, "chain": quote.chain, "store": quote.store, "score": str(choice.store.score),
+                                 "candidates": len(ranking)}
+    if choice.way is not Way.WHOLE:
+        detail["portions"] = [written(Portion(line.line, line.quantity)) for line in choice.lines]
     with city.db.transaction("order.made") as session:
-        # The event first: whoever moved the prescription meanwhile stops us before anything is made.
-        history.append(session, loaded.head, actor="platform",
-                       event=Event.STORE_CHOSEN, at=city.now(),
-                       wake_at=city.now(), waiting_for=f"{Wait.HOLD}:{best.quote.chain}",
-                       detail={"order": order_id, "chain": best.quote.chain, "store": best.quote.store,
-                               "score": str(best.score), "candidates": len(ranking)},
-                       also={"lane": f"{rx.hospital}/{best.quote.chain}"})
+        # The event first: if another process moved the prescription meanwhile, nothing is made.
+        history.append(session, loaded.head, actor="platform", event=_CHOSEN[choice.way], at=city.now(), wake_at=city.now(),
+                       waiting_for=f"{Wait.HOLD}:{quote.chain}", detail=detail, also={"lane": f"{rx.hospital}/{quote.chain}"})
         placed = orders.make(session, order, attempt=attempt, sealed=sealed, ranking=words, at=city.now())
         hold = intend(city, session, hold_of(order), partner=order.chain, request=spelling(order))
     return placed, hold
 
 
-def _ask_again(city: City, loaded: Loaded, why: _NoStore) -> Head:
-    """Nobody can fill it now: wait, and let operations see it."""
-    refused = Counter(candidate.reason for candidate in why.stores)
-    stores = sorted({f"{candidate.quote.chain}/{candidate.quote.store}:{candidate.reason}" for candidate in why.stores})
-    until = min(city.now() + city.policy.ask_again_after, loaded.prescription.valid_until)
+def _ask_again(city: City, loaded: Loaded, attempts: Sequence[Placed], market: _Market) -> Head:
+    """No store can be asked now: wait, and let operations see it. What is under way is looked at in its own time."""
+    refused = Counter(candidate.reason for candidate in market.ranking)
+    stores = sorted({f"{candidate.quote.chain}/{candidate.quote.store}:{candidate.reason}" for candidate in market.ranking})
+    looks = [look[0] for placed in attempts if placed.status in ALIVE and (look := next_look(placed))]
     with city.db.transaction("allocation.awaited") as session:
-        if loaded.waiting_for != Wait.FILLER:
+        first = loaded.waiting_for != Wait.FILLER
+        since = city.now() if first else history.last_at(session, loaded.id, Event.NO_STORE) or city.now()
+        until = min(city.now() + pause(city.now() - since, city.policy), loaded.prescription.valid_until, *looks)
+        if first:
             return history.append(
                 session, loaded.head, actor="platform", event=Event.NO_STORE, at=city.now(), wake_at=until,
                 waiting_for=Wait.FILLER,
-                detail={"refused": dict(refused), "stores": stores[:MOST_NAMED], "silent": list(why.silent)})
+                detail={"refused": dict(refused), "stores": stores[:MOST_NAMED], "silent": list(market.silent)})
         return history.wait(session, loaded.head, until=until, waiting_for=Wait.FILLER)
+
+
+def pause(waited: timedelta, policy: CityPolicy) -> timedelta:
+    """How long until the stores are asked again: as long as was waited already, within the city's bounds."""
+    return min(max(waited, policy.ask_again_after), policy.ask_again_at_most)

@@ -38,7 +38,7 @@ def make_claim(city: City, session: Session, loaded: Loaded, placed: Placed, *, 
         insured_place=entitlement.insured_place, disease_code=rx.coverage.disease_code if chronic else "",
         med_type="14" if chronic else "41", at=after.claim.at if after else city.now(), prescriber=rx.prescriber.id,
         lines=tuple(ClaimLine(line.line, line.drug, line.quantity, line.unit_price, line.amount,
-                              items[line.line].days_supply, items[line.line].frequency, line.line in selfpay,
+                              items[line.line].days_of(line.quantity), items[line.line].frequency, line.line in selfpay,
                               items[line.line].approval, restricted(line.drug, city.knowledge))
                     for line in lines),
         identity=claims.NOBODY)

@@ -45,8 +45,14 @@ async def test_a_polled_chain_keeps_an_update_until_its_answer_is_handed_back() 
 async def test_the_fake_chain_sells_what_it_has() -> None:
     chain = FakeChain(stock={"D001": Decimal(60), "D010": Decimal(29)})
     (quote,) = (await chain.quote(ASKED, Handover.PICKUP, PLACE)).quotes
-    assert [it.drug for it in quote.lines] == ["D001"]
-    assert quote.total == 1800
+    assert [(line.drug, line.quantity) for line in quote.lines] == [("D001", 60), ("D010", 29)]
+    assert quote.total == 1800 + 870
+
+
+async def test_the_fake_chain_does_not_offer_what_it_has_nothing_of() -> None:
+    chain = FakeChain(stock={"D001": Decimal(60), "D010": Decimal(0)})
+    (quote,) = (await chain.quote(ASKED, Handover.PICKUP, PLACE)).quotes
+    assert [line.drug for line in quote.lines] == ["D001"]
 
 
 async def test_holding_twice_takes_the_stock_once() -> None:

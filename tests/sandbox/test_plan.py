@@ -52,15 +52,17 @@ def test_the_same_arguments_give_the_same_day_and_another_seed_another_one():
     assert make_plan("jinan", 60, 8, NOW).prescriptions != DAY.prescriptions
 
 
-def test_every_scenario_is_there_from_twelve_on():
-    assert {planned.scenario for planned in make_plan("jinan", 12, 1, NOW).prescriptions} == set(SCENARIOS)
+def test_every_scenario_is_there_from_fourteen_on():
+    assert {planned.scenario for planned in make_plan("jinan", 14, 1, NOW).prescriptions} == set(SCENARIOS)
     assert len(make_plan("jinan", 5, 1, NOW).prescriptions) == 5
 
 
 def test_sixty_prescriptions_are_a_fair_day():
     counts = Counter(planned.scenario for planned in DAY.prescriptions)
     assert sum(counts.values()) == 60
-    assert counts["settled_pickup"] + counts["settled_home"] == 37
+    assert counts["settled_pickup"] + counts["settled_home"] == 34
+    assert counts["split"] == 2
+    assert counts["part"] == 1
     assert counts["refused"] == counts["declined"] == 5
     assert sum(counts[name] for name in counts if name.startswith("cancelled")) == 4
 

@@ -7,10 +7,14 @@ import pytest
 from sandbox.day import whole
 from sandbox.tieout import doubled
 
+LINES = [{"drug": "D001", "quantity": "60"}, {"drug": "D010", "quantity": "90"}]
+HALF = [{"drug": "D001", "quantity": "30"}]
+SETTLED = {"kind": "settled", "rxno": "rx_1", "reversed_by": "", "lines": LINES}
+
 
 def books(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    order = {"order_id": "ord_1", "prescription_id": "rx_1", "status": "handed_over"}
-    settled = {"kind": "settled", "rxno": "rx_1", "reversed_by": ""}
+    order = {"order_id": "ord_1", "prescription_id": "rx_1", "status": "handed_over", "lines": LINES}
+    settled = SETTLED
     clean: dict[str, dict[str, Any]] = {
         "hospital": {"defects": []},
         "ankang": {"orders": [order], "effects": [{"key": "hold ord_1", "count": 1}], "defects": []},
@@ -27,18 +31,24 @@ def test_a_clean_day_has_nothing_double():
 
 
 @pytest.mark.parametrize(("changes", "named"), [
-    ({"baicao": {"orders": [{"order_id": "ord_2", "prescription_id": "rx_1", "status": "handed_over"}]}},
-     "chains: rx_1 was handed over 2 times"),
-    ({"baicao": {"orders": [{"order_id": "ord_2", "prescription_id": "rx_1", "status": "prepared"}]}},
-     "chains: rx_1 is under way 1 times, and handed over 1"),
+    ({"baicao": {"orders": [{"order_id": "ord_2", "prescription_id": "rx_1", "status": "handed_over", "lines": HALF}]}},
+     "chains: rx_1 has 90 of D001 under way or handed over"),
+    ({"baicao": {"orders": [{"order_id": "ord_2", "prescription_id": "rx_1", "status": "prepared", "lines": LINES[1:]}]}},
+     "chains: rx_1 has 180 of D010 under way or handed over"),
     ({"ankang": {"effects": [{"key": "hold ord_1", "count": 2}]}}, "ankang: an effect took place 2 times: hold ord_1"),
-    ({"insurer": {"settlements": [{"kind": "settled", "rxno": "rx_1", "reversed_by": ""}] * 2}},
-     "fund: rx_1 is settled 2 times"),
+    ({"insurer": {"settlements": [SETTLED, SETTLED | {"lines": HALF}]}}, "fund: rx_1 is settled for 90 of D001"),
     ({"insurer": {"defects": [{"defect": "double_settlement", "rxno": "rx_1"}]}},
      "insurer: {'defect': 'double_settlement', 'rxno': 'rx_1'}"),
 ])
 def test_what_took_place_twice_is_named(changes, named):
     assert doubled({"postings": []}, books(**changes)) == [named]
+
+
+def test_what_two_pharmacies_share_is_nothing_double():
+    orders = [{"order_id": f"ord_{number}", "prescription_id": "rx_1", "status": "handed_over", "lines": lines}
+              for number, lines in enumerate((HALF, HALF, LINES[1:]))]
+    settled = [SETTLED | {"lines": order["lines"]} for order in orders]
+    assert doubled({"postings": []}, books(ankang={"orders": orders}, insurer={"settlements": settled})) == []
 
 
 def test_a_posting_made_twice_is_named():

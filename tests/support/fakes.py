@@ -23,6 +23,7 @@ from domain.chains import (
     Quote,
     Receipt,
     SettlementNotice,
+    StockNotice,
 )
 from domain.claims import Accumulators, Claim, DayTotals, Entitlement, Identity, Reconciled, Reversal, Settlement
 from domain.errors import InvalidPayload, OutcomeUnknown, Refused
@@ -129,7 +130,8 @@ class FakePageChain(_Line):
     async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Place) -> Offers:
         self.calls.append("quote")
         self._ask()
-        offered = tuple(self._priced(it) for it in lines if self._left(it.drug) >= it.quantity)
+        offered = tuple(self._priced(replace(it, quantity=min(self._left(it.drug), it.quantity)))
+                        for it in lines if self._left(it.drug) > 0)
         self._answer()
         ratings = Decimal("0.20"), Decimal("0.95"), Decimal("0.97")
         return Offers((Quote(self.slug, self.store, offered, self.minutes, *ratings, True),) if offered else ())
@@ -279,12 +281,16 @@ class _WritingChain(FakePageChain):
 
 @dataclass
 class FakeChain(_WritingChain):
-    """A chain that calls back; keeps `adapters.protocols.CallsBack`."""
+    """A chain that calls back, also about its stock; keeps `adapters.protocols.TellsStock`."""
 
     secret: str = "fake-callback-secret"
 
     def verify(self, timestamp: str, nonce: str, body: bytes, signature: str, now: datetime) -> None:
         wire.verify(self.secret, timestamp, nonce, body, signature, now)
+
+    def parse_stock(self, body: bytes) -> StockNotice:
+        notice = json.loads(body)
+        return StockNotice(notice["event_id"], notice["store"], tuple(notice["drugs"]))
 
     def headers(self, body: bytes, now: datetime, nonce: str = "") -> dict[str, str]:
         """The headers of a signed callback; a fresh nonce unless told otherwise."""

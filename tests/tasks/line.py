@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 from dataclasses import dataclass, field
 
 from adapters.messages import Reply
@@ -12,7 +13,7 @@ from domain.lifecycle import Status
 from domain.review import Decision
 from infra.db import claims, orders, prescriptions
 from tasks import review
-from tasks.callbacks import receive_callback
+from tasks.callbacks import receive_callback, receive_stock
 from tasks.city import City
 from tasks.fulfilment.sealed import open_secrets
 from tasks.line import Hop, hop
@@ -86,6 +87,15 @@ class Line:
         headers = self.chain(slug).headers(body, self.city.now(), nonce=f"nonce-{next(self._nonce):020d}")
         return receive_callback(self.city, slug, timestamp=headers["Sanyi-Timestamp"], nonce=headers["Sanyi-Nonce"],
                               signature=headers["Sanyi-Signature"], body=body)
+
+    def tell_stock(self, slug: str, *drugs: str) -> Reply:
+        """The chain's notice that its store has these drugs again, signed, under a fresh nonce."""
+        body = json.dumps({"event_id": f"ev_{next(self._nonce)}", "store": self.chain(slug).store, "drugs": drugs}).encode()
+        return self.send_stock(slug, body, self.chain(slug).headers(body, self.city.now(), f"nonce-{next(self._nonce):020d}"))
+
+    def send_stock(self, slug: str, body: bytes, headers: dict[str, str]) -> Reply:
+        return receive_stock(self.city, slug, timestamp=headers["Sanyi-Timestamp"], nonce=headers["Sanyi-Nonce"],
+                             signature=headers["Sanyi-Signature"], body=body)
 
     def to_fulfilling(self, rx_id: str) -> Placed:
         """Audit, a pharmacist's pass, and an order at the best pharmacy."""

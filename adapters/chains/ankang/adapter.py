@@ -7,7 +7,7 @@ from urllib.parse import quote as quoted
 from adapters.chains import wire
 from adapters.chains.ankang import translation
 from adapters.registry import ChainManifest
-from domain.chains import Offers, OrderLine, OrderUpdate, PharmacyOrder, Receipt, SettlementNotice
+from domain.chains import Offers, OrderLine, OrderUpdate, PharmacyOrder, Receipt, SettlementNotice, StockNotice
 from domain.errors import InvalidPayload, NeedsOperator
 from domain.prescription import Handover, Place
 from infra.http import Request, Response, Transport
@@ -59,6 +59,9 @@ class Adapter:
 
     def parse_update(self, body: bytes) -> OrderUpdate:
         return translation.parse_update(body, self._manifest.status_words)
+
+    def parse_stock(self, body: bytes) -> StockNotice:
+        return translation.parse_stock(body)
 
     async def _send(self, method: str, path: str, body: bytes = b"", *, repeatable: bool = False) -> Response:
         return await self._transport.send(Request(method, path, body, self._headers, repeatable))

@@ -8,7 +8,9 @@ from typing import Any
 from pydantic import AwareDatetime, Field
 
 from adapters.chains.wire import (
+    MOST_DRUGS,
     Code,
+    Identifier,
     Number,
     Price,
     Wire,
@@ -31,6 +33,7 @@ from domain.chains import (
     Quote,
     Receipt,
     SettlementNotice,
+    StockNotice,
 )
 from domain.errors import InvalidPayload
 from domain.findings import Finding
@@ -147,6 +150,12 @@ def parse_update(body: bytes, words: Mapping[str, ChainWord]) -> OrderUpdate:
     return checked(update, "event_id", "lines")
 
 
+def parse_stock(body: bytes) -> StockNotice:
+    """A callback about a store's shelf. Raises `InvalidPayload`."""
+    row = read(_Stock, body)
+    return StockNotice(row.event_id, row.store_id, row.drugs)
+
+
 class _QuoteLine(Wire):
     drug: Word
     quantity: Number
@@ -184,6 +193,13 @@ class _Refusal(Wire):
 
 class _Error(Wire):
     error: _Refusal
+
+
+class _Stock(Wire):
+    event_id: Identifier
+    store_id: Identifier
+    drugs: tuple[Word, ...] = Field(min_length=1, max_length=MOST_DRUGS)
+    at: AwareDatetime
 
 
 class _Update(Wire):

@@ -6,7 +6,7 @@ from datetime import datetime
 from adapters.chains import wire
 from adapters.chains.baicao import translation
 from adapters.registry import ChainManifest
-from domain.chains import Offers, OrderLine, OrderUpdate, PharmacyOrder, Receipt, SettlementNotice
+from domain.chains import Offers, OrderLine, OrderUpdate, PharmacyOrder, Receipt, SettlementNotice, StockNotice
 from domain.errors import InvalidPayload, NeedsOperator, Refused, Transient
 from domain.prescription import Handover, Place
 from infra.http import Request, Transport
@@ -58,6 +58,9 @@ class Adapter:
 
     def verify(self, timestamp: str, nonce: str, body: bytes, signature: str, now: datetime) -> None:
         wire.verify(self._callback_secret, timestamp, nonce, body, signature, now)
+
+    def parse_stock(self, body: bytes) -> StockNotice:
+        return translation.parse_stock(body)
 
     def parse_update(self, body: bytes) -> OrderUpdate:
         return translation.parse_update(body, self._manifest.status_words, self._manifest.causes)

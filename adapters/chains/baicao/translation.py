@@ -9,7 +9,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from adapters.chains.wire import (
+    MOST_DRUGS,
     Code,
+    Identifier,
     Number,
     Price,
     Wire,
@@ -32,6 +34,7 @@ from domain.chains import (
     Quote,
     Receipt,
     SettlementNotice,
+    StockNotice,
 )
 from domain.errors import InvalidPayload
 from domain.findings import Finding
@@ -182,6 +185,19 @@ def _beijing(value: object) -> datetime:
 
 Yuan = Annotated[Number, AfterValidator(_whole_fen)]
 BeijingTime = Annotated[datetime, BeforeValidator(_beijing)]
+
+
+def parse_stock(body: bytes) -> StockNotice:
+    """A callback about a shop's shelf. Raises `InvalidPayload`."""
+    row = read(_Stock, body)
+    return StockNotice(row.event_no, row.shop_no, row.drug_codes)
+
+
+class _Stock(Wire):
+    event_no: Identifier = Field(alias="eventNo")
+    shop_no: Identifier = Field(alias="shopNo")
+    drug_codes: tuple[Word, ...] = Field(alias="drugCodes", min_length=1, max_length=MOST_DRUGS)
+    time: BeijingTime
 
 
 class _Envelope(Wire):

@@ -54,7 +54,8 @@ def test_a_store_that_can_fill_nothing_is_no_offer() -> None:
     [
         ({"line": {"amount_fen": 1861}}, "CHN-05", "quotes.0.lines.0"),
         ({"line": {"drug": "D999"}}, "CHN-06", "quotes.0.lines.0"),
-        ({"line": {"quantity": "59", "amount_fen": 1829}}, "CHN-06", "quotes.0.lines.0"),
+        ({"line": {"quantity": "61", "amount_fen": 1891}}, "CHN-06", "quotes.0.lines.0"),
+        ({"line": {"quantity": "0", "amount_fen": 0}}, "CHN-06", "quotes.0.lines.0"),
         ({"line": {"unit_price": 0.31}}, "CHN-03", "quotes.0.lines.0.unit_price"),
         ({"line": {"unit_price": "NaN"}}, "CHN-03", "quotes.0.lines.0.unit_price"),
         ({"line": {"unit_price": "-0.31"}}, "CHN-03", "quotes.0.lines.0.unit_price"),

@@ -1,0 +1,118 @@
+"""What the pharmacy that is asked next gets an order for: all of it, its share of a split, or a part now (D-10, D-11).
+
+One order is chosen at a time, and what it leaves open is sought anew. So the second pharmacy of a split may sell out meanwhile:
+the rest goes to another, or waits.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from enum import StrEnum
+from itertools import combinations
+
+from domain.chains import OrderLine
+from domain.fulfilment.portions import Portion, Portions, added, without
+from domain.fulfilment.ranking import INCOMPLETE, Ranked
+from domain.money import line_amount
+from domain.prescription import Item
+
+
+class Way(StrEnum):
+    """How what is wanted is shared out."""
+
+    WHOLE = "whole"
+    """One pharmacy has all of it."""
+    SPLIT = "split"
+    """Two pharmacies have all of it between them, each line whole at one of them (D-10)."""
+    PART = "part"
+    """No two pharmacies have all of it: one gives what it has now, and the rest is owed (D-11)."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The order that is made next."""
+
+    store: Ranked
+    lines: tuple[OrderLine, ...]
+    """What the store is asked for, with its prices."""
+    way: Way
+    left: Portions
+    """What stays open for other orders."""
+
+
+def choose(ranking: Sequence[Ranked], wanted: Sequence[OrderLine], *, parcels: int, least: Mapping[int, Decimal] | None
+           ) -> Choice | None:
+    """The next order; None where no store, and no two of them, may be asked.
+
+    `ranking` is the best first (`rank`). `parcels` is how many more orders this prescription may have: a part now needs two,
+    since its rest is one more. `least` is the smallest part of each line that is worth a way to the pharmacy, in counted units;
+    None: no part is given.
+    """
+    if not wanted or parcels < 1:
+        return None
+    for store in ranking:
+        if store.eligible:
+            return _choice(store, [line.line for line in wanted], wanted, Way.WHOLE)
+    in_part = [store for store in ranking if store.reason == INCOMPLETE]
+    if parcels < 2 or not in_part:
+        return None
+    if pair := _best_pair(in_part, wanted):
+        first, _ = pair
+        return _choice(first, [line.line for line in wanted if _full(first, line)], wanted, Way.SPLIT)
+    if least is None:
+        return None
+
+    def worth(store: Ranked) -> list[OrderLine]:
+        return [line for line in wanted if _taken(store, line) >= min(least[line.line], line.quantity)]
+
+    # Of equals the first in the ranking.
+    most = max(in_part, key=lambda store: sum(_share(store, line) for line in worth(store)))
+    lines = [line.line for line in worth(most)]
+    return _choice(most, lines, wanted, Way.PART) if lines else None
+
+
+def days_of(items: Sequence[Item], days: int) -> dict[int, Decimal]:
+    """Counted units of so many days of each line, rounded up; all of a line that is for fewer days."""
+    return {item.line: min(item.quantity, (item.quantity * days / item.days_supply).to_integral_value(ROUND_CEILING))
+            for item in items}
+
+
+def _best_pair(stores: Sequence[Ranked], wanted: Sequence[OrderLine]) -> tuple[Ranked, Ranked] | None:
+    """Two stores that have every line whole between them: those with the highest scores together, the better one first.
+
+    Of the stores that have the same lines only the first in the ranking counts. So the pairs are few, however many stores there
+    are.
+    """
+    best: dict[frozenset[int], Ranked] = {}
+    for store in stores:
+        if has := frozenset(line.line for line in wanted if _full(store, line)):
+            best.setdefault(has, store)
+    every = frozenset(line.line for line in wanted)
+    pairs = [(best[lines], best[others]) for lines, others in combinations(best, 2) if lines | others == every]
+    return max(pairs, key=lambda pair: pair[0].score + pair[1].score, default=None)
+
+
+def _full(store: Ranked, wanted: OrderLine) -> bool:
+    return _share(store, wanted) == 1
+
+
+def _share(store: Ranked, wanted: OrderLine) -> Decimal:
+    """How much of a line a store has, 0 to 1, in whole counted units: a tablet is not halved."""
+    return _taken(store, wanted) / wanted.quantity
+
+
+def _taken(store: Ranked, wanted: OrderLine) -> Decimal:
+    offered = sum((line.quantity for line in store.quote.lines if line.drug == wanted.drug), Decimal(0))
+    return wanted.quantity if offered >= wanted.quantity else offered.to_integral_value(ROUND_FLOOR)
+
+
+def _choice(store: Ranked, numbers: Sequence[int], wanted: Sequence[OrderLine], way: Way) -> Choice:
+    offered = {line.drug: line for line in store.quote.lines}
+    lines = []
+    for line in wanted:
+        if line.line in numbers:
+            offer, quantity = offered[line.drug], _taken(store, line)
+            amount = offer.amount if quantity == offer.quantity else line_amount(offer.unit_price, quantity)
+            lines.append(replace(line, quantity=quantity, unit_price=offer.unit_price, amount=amount))
+    taken = added(Portion(line.line, line.quantity) for line in lines)
+    return Choice(store, tuple(lines), way, without((Portion(line.line, line.quantity) for line in wanted), taken))
