@@ -23,7 +23,7 @@ from domain.audit import RULEBOOK, Case, resolve
 from domain.chains import Dispensed
 from domain.findings import Finding
 from domain.prescription import Prescription
-from tests.domain import audit_corpus
+from tests.domain.audit import corpus
 from tests.support import factories
 
 TARGET_MS = 1.0
@@ -50,7 +50,7 @@ def ordinary() -> list[Case]:
 
 def recorded() -> list[Case]:
     """Five drugs at random, as a rule with dozens of findings."""
-    return [audit_corpus.case_of(each) for each in audit_corpus.load() if len(each.prescription.items) == LINES]
+    return [corpus.case_of(each) for each in corpus.load() if len(each.prescription.items) == LINES]
 
 
 def quickest_ms(work: Sequence[Callable[[], None]], rounds: int) -> list[float]:
@@ -89,8 +89,8 @@ def measured(name: str, cases: Sequence[Case], rounds: int, table: Table) -> boo
 def same_findings() -> list[str]:
     """The recorded cases whose findings are not what they were."""
     different: list[str] = []
-    for each in audit_corpus.load():
-        findings: tuple[Finding, ...] = audit_corpus.audited(each)
+    for each in corpus.load():
+        findings: tuple[Finding, ...] = corpus.audited(each)
         if findings != each.findings:
             different.append(each.name)
     return different

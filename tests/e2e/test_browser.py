@@ -12,8 +12,8 @@ from tasks import people
 from tests.e2e.conftest import served, sign_in
 from tests.gateway.desk.test_review import TOLD, TOLD_OF_ITEM, tell
 from tests.support.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, make_city
+from tests.support.line import Line
 from tests.support.people import enrolled
-from tests.tasks.line import Line
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from tasks import people, sessions
 from tests.e2e.conftest import served, sign_in
 from tests.gateway.desk.test_review import TOLD, TOLD_OF_ITEM, WARNING, tell
 from tests.support.city import HOSPITAL, OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, bundle, make_city
+from tests.support.line import Line
 from tests.support.people import enrolled
 from tests.support.records import audited
-from tests.tasks.line import Line
 
 RUN = "0b5c9d6e-1111-4222-8333-444455556666"
 WIDTHS = (360, 768, 1280, 1920)

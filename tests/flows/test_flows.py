@@ -25,7 +25,7 @@ from infra.settings import get_settings
 from sandbox.processes import free_port
 from tasks import line as line_of_work
 from tests.support.city import admit, make_city, make_settings
-from tests.tasks.line import Line
+from tests.support.line import Line
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

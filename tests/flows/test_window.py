@@ -30,7 +30,7 @@ from tasks import window
 from tasks.line import hop
 from tasks.window import FLOW
 from tests.support.city import admit, make_city, make_settings
-from tests.tasks.line import Line
+from tests.support.line import Line
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

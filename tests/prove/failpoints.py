@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from infra import log
-from tests.tasks.failpoints import NAMES, Place, Site
-from tests.tasks.scenarios import SCENARIOS
+from tests.laws.failpoints import NAMES, Place, Site
+from tests.laws.scenarios import SCENARIOS
 
 HAPPENED = 0.95
 """Of the crashes tried, at least so many must happen, and one at every place. A worker that polls passes some places

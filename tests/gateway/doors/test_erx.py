@@ -45,7 +45,7 @@ from tests.support.erx import (
     speaker,
 )
 from tests.support.fakes import FakePayer
-from tests.tasks.line import Line
+from tests.support.line import Line
 
 BASE = "/epc/api/fixmedins"
 PDF = base64.b64encode(b"%PDF-1.4\n%%EOF\n").decode()

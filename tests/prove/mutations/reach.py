@@ -17,7 +17,7 @@ from tasks import intake
 from tests.prove.mutations.mutation import MARK
 from tests.support.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, make_city, make_settings, pass_review
 from tests.support.fakes import FakePayer
-from tests.tasks.line import Line
+from tests.support.line import Line
 
 DESK, ORDER, RECIPIENT, NOBODY = "desk", "order", "recipient of the order", "nobody"
 

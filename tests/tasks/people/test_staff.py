@@ -14,7 +14,7 @@ from tasks import accounts, staff
 from tasks.city import City
 from tests.support.city import make_city
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from infra.db.rows import PrescriptionRow
 from tests.support.city import admit, make_city
-from tests.tasks.line import Line
+from tests.support.line import Line
 
 TRANSACTIONS = ["audit.recorded", "review.opened", "hop.recorded", "review.claimed", "review.decided", "allocation.started",
                 "order.made", "hold.answered", "claim.pre_settled", "place.answered", "hop.recorded", "update.received",

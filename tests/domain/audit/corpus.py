@@ -1,7 +1,7 @@
 """Audits on record: a few hundred prescriptions and the findings each had when they were recorded.
 
 The cases are the samples of every hospital, a day of the sandbox, the examples of `test_audit.py` and drawn ones; all of them
-are invented. `python -m tests.domain.audit_corpus --check` says what the present rules find otherwise, and `--write` records
+are invented. `python -m tests.domain.audit.corpus --check` says what the present rules find otherwise, and `--write` records
 that after it was meant. `--draw` makes the cases anew.
 """
 
@@ -27,7 +27,7 @@ from domain.money import Fen
 from domain.prescription import Approval, Channel, Diagnosis, Prescription, RxKind, Sex, SkinTest, SkinTestResult
 from infra.cities import load_knowledge, load_policy
 
-FILE = Path(__file__).with_name("audit_corpus.json.xz")
+FILE = Path(__file__).with_name("corpus.json.xz")
 SEED = 20261130
 DRAWN = 400
 
@@ -115,7 +115,7 @@ def _day() -> Iterator[Recorded]:
 
 
 def _examples() -> Iterator[Recorded]:
-    from tests.domain.test_audit import EXAMPLES
+    from tests.domain.audit.test_rules import EXAMPLES
     from tests.support.factories import CITY
 
     for place, (rule, passing, failing, code, _) in enumerate(EXAMPLES):
@@ -186,7 +186,7 @@ def _drawn() -> Iterator[Recorded]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.domain.audit_corpus", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.domain.audit.corpus", description=__doc__)
     wanted = parser.add_mutually_exclusive_group(required=True)
     for name, does in (("--check", "say what the present rules find otherwise"), ("--write", "record what they find now"),
                        ("--draw", "make the cases anew and record what is found in them")):

@@ -22,7 +22,7 @@ from tasks.audit import audit_prescription
 from tasks.fulfilment.sealed import open_secrets
 from tasks.reports import REPORT, RETRY, deliver_due, report
 from tests.support.city import HOSPITAL, FakeHospital, Plug, SimulatedCrash, admit, cancel_by_hospital, make_city
-from tests.tasks.line import Line
+from tests.support.line import Line
 
 
 @pytest.fixture
@@ -348,3 +348,28 @@ def test_a_crash_after_the_delivery_delivers_it_again_under_the_same_key(line, p
     line.clock.advance(minutes=5)
     assert deliver_all(line) == 1
     assert (statuses(hospital), next(hospital.calls)) == (["cancelled"], 2)
+
+
+def test_of_one_prescriptions_words_only_the_oldest_undelivered_one_goes(line):
+    (rx_id,) = admit(line.city)
+    line.city.hospitals[HOSPITAL].trouble = Transient("down")
+    line.to_fulfilling(rx_id)
+    line.deliver()
+    line.city.hospitals[HOSPITAL].trouble = None
+    line.deliver()
+    assert line.city.hospitals[HOSPITAL].reports == {}
+    line.clock.advance(minutes=1)
+    line.deliver()
+    assert [report["status"] for report in line.city.hospitals[HOSPITAL].reports.values()] == ["in_review", "fulfilling"]
+    with line.city.db.reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).where(OutboxRow.due_at.is_not(None))) == 0
+
+
+def test_what_a_dead_worker_was_delivering_is_due_again_when_its_lease_ends(line):
+    (rx_id,) = admit(line.city)
+    line.hop(rx_id)
+    with line.city.db.transaction() as session:
+        assert outbox.take(session, HOSPITAL, at=line.city.now(), lease=timedelta(seconds=10), limit=9)
+    assert line.deliver() == 0
+    line.clock.advance(seconds=11)
+    assert line.deliver() == 1

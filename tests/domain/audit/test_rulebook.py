@@ -11,7 +11,7 @@ import pytest
 from domain.audit import RULEBOOK, RULES, Case, Phase, Rule, Rulebook, rules, selfpay_lines
 from domain.audit.rulebook import BLOCK, INFO, SELFPAY, TABLE, Hit, hit, rule
 from domain.words import Two
-from tests.domain.audit_corpus import case_of, load
+from tests.domain.audit.corpus import case_of, load
 from tests.support.factories import ISSUED, KNOWLEDGE, case, entitlement, item, ordinary, rx, used
 
 CORPUS = load()

@@ -15,7 +15,7 @@ from domain.lifecycle import FINAL, Status
 from infra.db import history, orders, prescriptions, wishes
 from tasks.intake import receive_prescription
 from tests.support.city import HOSPITAL, bundle, make_city
-from tests.tasks.line import Line
+from tests.support.line import Line
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from tasks.doctor import examine
 from tests.support.city import admit, make_city
 from tests.support.services import _free_ports
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOON = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 SLUGS = ("ankang", "baicao", "jinan_centre", "jinan_first", "jinan_second", "jinan_tcm", "jinan_central", "jinan_county")
 SECRETS = {"ankang": ("token", "callback"), "baicao": ("token", "callback"), "jinan_centre": ("paasid", "secret"),

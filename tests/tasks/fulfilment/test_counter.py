@@ -19,7 +19,7 @@ from infra.db import counter as books
 from tasks import counter, shelves
 from tasks.fulfilment.sealed import open_secrets
 from tests.support.city import Clock, admit, cancel_by_hospital, make_city
-from tests.tasks.line import Line
+from tests.support.line import Line
 
 PLACE = "linli/LL01"
 MINE = Person("S001", frozenset({Grant(Role.SHOP, PLACE)}))

@@ -14,7 +14,7 @@ from infra.db import effects, history, inbox, orders, prescriptions
 from infra.db.rows import IntentRow, OrderRow, PrescriptionRow
 from tasks.upkeep import Swept, redrive, sweep
 from tests.support.city import OPERATOR, Plug, SimulatedCrash, admit, cancel_by_hospital, make_city
-from tests.tasks.line import Line
+from tests.support.line import Line
 
 NOTHING = Swept(0, 0, 0, 0, 0)
 
@@ -216,3 +216,12 @@ def test_nothing_is_owed_to_what_is_over_or_unknown(line):
     assert caught.value.code == "not_open"
     with pytest.raises(KeyError):
         redrive(line.city, "rx_unknown", OPERATOR)
+
+
+def test_the_sweep_leaves_a_back_off_alone(line):
+    rx_id = line.unsettled()
+    line.clock.advance(seconds=70)
+    line.hop(rx_id)
+    due = line.row(rx_id).wake_at
+    asyncio.run(sweep(line.city))
+    assert line.row(rx_id).wake_at == due

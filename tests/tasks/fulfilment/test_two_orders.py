@@ -19,7 +19,7 @@ from infra.db import claims, orders, prescriptions, wishes
 from tasks.fulfilment.step import start_allocation
 from tasks.settlement.reconciliation import reconcile_day
 from tests.support.city import admit, make_city
-from tests.tasks.line import Line
+from tests.support.line import Line
 
 STORES = (("ankang", "AK01"), ("baicao", "BC07"))
 

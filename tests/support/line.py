@@ -4,6 +4,9 @@ import asyncio
 import itertools
 import json
 from dataclasses import dataclass, field
+from datetime import timedelta
+
+import sqlalchemy as sa
 
 from adapters.messages import Reply
 from domain.chains import ChainWord
@@ -12,13 +15,14 @@ from domain.fulfilment.orders import Placed
 from domain.lifecycle import Status
 from domain.review import Decision
 from infra.db import claims, orders, prescriptions
+from infra.db.rows import IntentRow, PrescriptionRow
 from tasks import review
 from tasks.callbacks import receive_callback, receive_stock
 from tasks.city import City
 from tasks.fulfilment.sealed import open_secrets
 from tasks.line import Hop, hop
 from tasks.reports import deliver_due
-from tests.support.city import PHARMACIST, Clock
+from tests.support.city import PHARMACIST, Clock, admit
 from tests.support.fakes import FakeChain, FakePayer
 
 
@@ -97,6 +101,25 @@ class Line:
         return receive_stock(self.city, slug, timestamp=headers["Sanyi-Timestamp"], nonce=headers["Sanyi-Nonce"],
                              signature=headers["Sanyi-Signature"], body=body)
 
+    def row(self, rx_id: str) -> PrescriptionRow:
+        """The prescription as it is stored."""
+        with self.city.db.reading() as session:
+            return session.get_one(PrescriptionRow, rx_id)
+
+    def due(self) -> list[str]:
+        """Prescriptions that a worker would take now; none is taken."""
+        with self.city.db.transaction() as session:
+            return [due.id for due in prescriptions.lease_due(session, "worker", at=self.city.now(), lease=timedelta(0), limit=10)]
+
+    def orders_in_the_chains(self) -> list[ChainWord]:
+        """Where the chains themselves have their orders."""
+        return [held.status for slug in ("ankang", "baicao") for held in self.chain(slug).book.values()]
+
+    def open_intents(self) -> list[str]:
+        """Steps whose outcome is not known."""
+        with self.city.db.reading() as session:
+            return list(session.scalars(sa.select(IntentRow.step).where(IntentRow.answered_at.is_(None))))
+
     def to_fulfilling(self, rx_id: str) -> Placed:
         """Audit, a pharmacist's pass, and an order at the best pharmacy."""
         self.hop(rx_id)
@@ -104,6 +127,16 @@ class Line:
         self.hop(rx_id)
         assert self.status(rx_id) is Status.FULFILLING
         return self.order(rx_id)
+
+    def unsettled(self) -> str:
+        """A prescription of which the patient has the medicine, while the fund is silent about the settlement."""
+        (rx_id,) = admit(self.city)
+        self.to_fulfilling(rx_id)
+        self.say(rx_id, ChainWord.HANDED_OVER)
+        self.payer.silent = True
+        self.payer.only = frozenset({"settle"})
+        self.hop(rx_id)
+        return rx_id
 
     def to_settled(self, rx_id: str) -> Placed:
         """All the way: handed over and settled."""

@@ -26,9 +26,9 @@ from infra.db.rows import OrderRow
 from tasks import access, accounts, counter, people, sessions, shelves
 from tasks.fulfilment.sealed import open_secrets
 from tasks.partner_tokens import PartnerTokens
+from tests.laws.failpoints import World
 from tests.support.city import HOSPITAL, HOSPITAL_TOKEN, FakeHospital
 from tests.support.people import PASSWORD
-from tests.tasks.failpoints import World
 
 
 def collected(city: World) -> None:

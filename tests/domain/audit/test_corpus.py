@@ -3,7 +3,7 @@
 import pytest
 
 from domain.audit import RULES
-from tests.domain.audit_corpus import audited, load
+from tests.domain.audit.corpus import audited, load
 
 CORPUS = load()
 
@@ -11,7 +11,7 @@ CORPUS = load()
 @pytest.mark.parametrize("part", range(8))
 def test_every_recorded_prescription_has_the_same_findings_in_the_same_order(part: int) -> None:
     different = [recorded.name for recorded in CORPUS[part::8] if audited(recorded) != recorded.findings]
-    assert different == [], "python -m tests.domain.audit_corpus --check shows how they differ"
+    assert different == [], "python -m tests.domain.audit.corpus --check shows how they differ"
 
 
 def test_every_rule_finds_something_in_the_corpus() -> None:

@@ -18,10 +18,21 @@ from infra.db.rows import MessageRow, PrescriptionRow, WishRow
 from tasks.audit import audit_prescription
 from tasks.fulfilment.step import fulfil, start_allocation
 from tasks.intake import receive_cancel, receive_prescription, stored_answer
+from tasks.patients import open_patient
 from tasks.settlement.reconciliation import reconcile_day
-from tests.support.city import HOSPITAL, SAMPLES, Plug, SimulatedCrash, admit, bundle, cancel, make_city
+from tests.support.city import (
+    HOSPITAL,
+    SAMPLES,
+    Plug,
+    SimulatedCrash,
+    admit,
+    bundle,
+    cancel,
+    cancel_by_hospital,
+    make_city,
+)
+from tests.support.line import Line
 from tests.support.records import at_once
-from tests.tasks.line import Line
 
 INVALID = sorted((SAMPLES / "invalid").glob("*.json"))
 
@@ -353,3 +364,18 @@ def test_two_cancels_at_once_are_both_answered(city):
     assert [word(answer) for answer in answers] == ["cancelled", "cancelled"], answers
     with city.db.reading() as session:
         assert prescriptions.load(session, rx_id).head.version == 2
+
+
+def test_a_later_message_does_not_move_an_order_in_progress_to_another_door(line):
+    first = admit(line.city, sample="home_delivery")[0]
+    second = receive_prescription(line.city, HOSPITAL, bundle(7, sample="home_delivery").replace(
+        "路".encode(), "街".encode()))
+    assert second.status == 201
+    with line.city.db.reading() as session:
+        assert "路" in open_patient(line.city, prescriptions.load(session, first))["address"]
+
+
+def test_a_cancel_before_its_prescription_is_kept(line):
+    cancel_by_hospital(line.city, 1)
+    (rx_id,) = admit(line.city)
+    assert line.status(rx_id) is Status.CANCELLED

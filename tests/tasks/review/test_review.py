@@ -12,8 +12,8 @@ from infra.db import prescriptions, reviews
 from infra.db.rows import HistoryRow
 from tasks import review
 from tests.support.city import COLLEAGUE, HOSPITAL, PHARMACIST, PRESCRIBER, admit, cancel_by_hospital, make_city
+from tests.support.line import Line
 from tests.support.records import at_once, audited
-from tests.tasks.line import Line
 
 CODE = "1-1"
 NO = {"return": Status.RETURNED, "reject": Status.REFUSED}

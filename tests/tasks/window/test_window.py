@@ -17,14 +17,8 @@ from infra.db.views.boards import NEEDS
 from tasks import window
 from tasks.line import hop
 from tasks.window import key_of
-from tests.support.city import admit, cancel_by_hospital, make_city, make_settings
+from tests.support.city import admit, cancel_by_hospital, make_settings
 from tests.support.fakes import FakePrefect
-from tests.tasks.line import Line
-
-
-@pytest.fixture
-def line(tmp_path):
-    return Line(make_city(tmp_path))
 
 
 def drawer(line, tmp_path, **given):

@@ -399,7 +399,7 @@ def test_what_must_be_refused_is_refused(drugs: tuple[str, ...]) -> None:
 
 
 def test_the_table_of_ordinary_prescriptions_in_the_city_says_the_same() -> None:
-    text = (Path(__file__).parents[2] / "cities" / "jinan" / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "cities" / "jinan" / "README.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.strip("| ").split("|")]
             for line in text.splitlines() if line.startswith("| D")]
     table = {cells[0].split()[0]: (cells[1].split()[0], cells[2], int(cells[4]), cells[5].split()[0], cells[7],

@@ -15,6 +15,7 @@ from adapters.registry import manifest
 from domain.chains import ChainWord, OrderUpdate
 from domain.fulfilment.portions import by_line
 from domain.lifecycle import Status
+from infra.db import inbox
 from infra.db.rows import HistoryRow, MessageRow
 from tasks.callbacks import callers, receive_callback
 from tasks.city import City
@@ -23,7 +24,7 @@ from tasks.fulfilment.sealed import open_secrets
 from tasks.polling import poll_partner, polled, seconds_between
 from tests.support.city import admit, make_city
 from tests.support.fakes import FakeChain, FakePageChain, FakePolledChain
-from tests.tasks.line import Line
+from tests.support.line import Line
 
 SLUG = "ankang"
 
@@ -184,3 +185,25 @@ async def test_a_polled_chain_whose_bytes_its_adapter_cannot_read_loses_nothing(
     chain.waiting = {"1": b"{}"}  # type: ignore[attr-defined]
     assert await poll_partner(replace(make_city(tmp_path), chains={SLUG: chain}), SLUG) == 0
     assert chain.waiting == {"1": b"{}"}  # type: ignore[attr-defined]
+
+
+def test_the_same_callback_again_is_only_repeated(line):
+    (rx_id,) = admit(line.city)
+    placed = line.to_fulfilling(rx_id)
+    chain = line.chain(placed.order.chain)
+    body = chain.body(chain.update(placed.id, ChainWord.PREPARED, at=line.city.now()))
+    assert b"applied" in line.send(placed.order.chain, body).body
+    assert b"repeated" in line.send(placed.order.chain, body).body
+
+
+def test_who_loses_the_race_for_a_callback_has_spent_no_nonce(line, monkeypatch):
+    """It looks again, under the same nonce, and finds the winner's answer."""
+    (rx_id,) = admit(line.city)
+    placed = line.to_fulfilling(rx_id)
+    chain = line.chain(placed.order.chain)
+    body = chain.body(chain.update(placed.id, ChainWord.PREPARED, at=line.city.now()))
+    assert b"applied" in line.send(placed.order.chain, body).body
+    earlier, missed = inbox.earlier, iter([None])
+    monkeypatch.setattr(inbox, "earlier", lambda *arguments: next(missed, earlier(*arguments)))
+    answer = line.send(placed.order.chain, body)
+    assert (answer.status, b"repeated" in answer.body) == (200, True)

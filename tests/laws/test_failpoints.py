@@ -12,8 +12,8 @@ import pytest
 import structlog
 
 from infra import log
-from tests.tasks.failpoints import NAMES, TRANSACTIONS, Place, Site
-from tests.tasks.scenarios import SCENARIOS, Scenario, never_fetched
+from tests.laws.failpoints import NAMES, TRANSACTIONS, Place, Site
+from tests.laws.scenarios import SCENARIOS, Scenario, never_fetched
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "failpoints.md"
 
