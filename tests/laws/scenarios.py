@@ -26,7 +26,7 @@ from infra.db.rows import OrderRow
 from tasks import access, accounts, counter, people, sessions, shelves
 from tasks.fulfilment.sealed import open_secrets
 from tasks.partner_tokens import PartnerTokens
-from tests.laws.failpoints import World
+from tests.laws.world import World
 from tests.support.city import HOSPITAL, HOSPITAL_TOKEN, FakeHospital
 from tests.support.people import PASSWORD
 

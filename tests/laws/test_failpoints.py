@@ -12,8 +12,9 @@ import pytest
 import structlog
 
 from infra import log
-from tests.laws.failpoints import NAMES, TRANSACTIONS, Place, Site
 from tests.laws.scenarios import SCENARIOS, Scenario, never_fetched
+from tests.laws.site import Site
+from tests.laws.transactions import NAMES, TRANSACTIONS, Place
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "failpoints.md"
 

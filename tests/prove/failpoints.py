@@ -9,8 +9,9 @@ from pathlib import Path
 from rich.console import Console
 
 from infra import log
-from tests.laws.failpoints import NAMES, Place, Site
 from tests.laws.scenarios import SCENARIOS
+from tests.laws.site import Site
+from tests.laws.transactions import NAMES, Place
 
 HAPPENED = 0.95
 """Of the crashes tried, at least so many must happen, and one at every place. A worker that polls passes some places

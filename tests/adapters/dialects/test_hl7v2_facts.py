@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.dialects import hl7v2, hl7v2_segments
-from adapters.hospitals.jinan_central.translation import ABSENT, LEFT_OUT
+from adapters.hospitals.jinan_central.fields import ABSENT, LEFT_OUT
 from domain.errors import InvalidPayload
 from domain.prescription import Approval, Prescription, SkinTestResult
 from fhir_profiles.reader import PatientRecord, read_bundle_data

@@ -1,73 +1,41 @@
-"""Fail points: the names of all transactions, and a city in which the power fails at one of them.
+"""A city in which the power fails at one fail point.
 
 Gateway, dispatcher and steps are the product's own, on an SQLite file; partners are in memory and outlive every
 crash. Prefect is left out: a run shows what happens and changes none of it.
 """
 
-import ast
 import asyncio
 import base64
 import json
-import shutil
-import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, TypeVar
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
-import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI
 
 from adapters import registry
-from domain.chains import ChainWord, LeftOut, Offers, OrderLine, PharmacyOrder, Receipt
-from domain.claims import Claim, Settlement
-from domain.errors import Refused
+from domain.chains import ChainWord
 from domain.lifecycle import FINAL
 from domain.people import Denied
-from domain.prescription import Handover, prescription_id
-from domain.prescription import Place as Where
-from flows import canary, dispatcher, operations
+from domain.prescription import prescription_id
+from flows import canary, operations
 from flows.dispatcher import Dispatcher
 from flows.window import Window
 from gateway.app import create_app
 from gateway.web.access import COOKIE
-from infra import topology
-from infra.db import Database, Session, access_log, history, orders
-from infra.db.ledger import SIDES
-from infra.db.rows import (
-    AnchorRow,
-    ClaimRow,
-    CounterOrderRow,
-    DiscrepancyRow,
-    HistoryRow,
-    IntentRow,
-    MessageRow,
-    NoticeRow,
-    OrderRow,
-    OutboxRow,
-    ParcelRow,
-    PersonRow,
-    PostingRow,
-    PrescriptionRow,
-    ReturnRow,
-    ReviewRow,
-    RoleGrantRow,
-    ShelfRow,
-    WishRow,
-)
+from infra.db import Session, orders
+from infra.db.rows import NoticeRow, OutboxRow, PrescriptionRow
 from infra.topology import Kind, joined
 from tasks import polling, traffic, upkeep, window
-from tasks.anchors import of_city
 from tasks.city import City
 from tasks.fulfilment.sealed import open_secrets
-from tasks.line import hops
 from tasks.settlement.reconciliation import reconcile_day
+from tests.laws.outcome import faults, outcome
+from tests.laws.power import PATIENCE, Chain, Payer, Power
+from tests.laws.transactions import Place
 from tests.support import erx
 from tests.support.city import (
     HOSPITAL,
@@ -79,130 +47,16 @@ from tests.support.city import (
     SimulatedCrash,
     bundle,
     cancel,
-    make_city,
     make_settings,
     rxno,
 )
-from tests.support.fakes import FakeChain, FakePayer, FakePrefect, Replay
-from tests.test_house_rules import PRODUCT, ROOT, sources
+from tests.support.fakes import FakePrefect, Replay
 
-PATIENCE = 10.0
-"""Seconds, for what takes hundredths."""
+if TYPE_CHECKING:
+    from tests.laws.site import Site
+
 ANCHOR_KEY = base64.b64encode(bytes(range(32))).decode()
-Place = tuple[str, str]
-"""Name of a transaction, and "before" or "after" its commit."""
 T = TypeVar("T")
-
-
-# --- the names ---
-
-
-def named() -> list[tuple[str, str]]:
-    """(name, file:line) of every transaction of the product; the name is empty where it is not one we can read."""
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sources(*PRODUCT)}
-    effects = sorted({step for path, tree in trees.items() if "tasks" in path.parts for step in _effects(tree)})
-    return [(name, f"{path.relative_to(ROOT)}:{call.lineno}")
-            for path, tree in trees.items() for call in ast.walk(tree)
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "transaction"
-            for name in _names(call, effects)]
-
-
-def _effects(tree: ast.AST) -> Iterator[str]:
-    """Steps of the effects that are made: the second word of `Effect(prescription, "hold", order)`."""
-    for call in ast.walk(tree):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Effect":
-            step = call.args[1]
-            assert isinstance(step, ast.Constant), f"line {call.lineno}: the step of an effect is a word"
-            yield str(step.value)
-
-
-def _names(call: ast.Call, effects: Sequence[str]) -> list[str]:
-    match call.args:
-        case [ast.Constant(value=str(name))]:
-            return [name]
-        case [ast.JoinedStr(values=[ast.FormattedValue(value=value), ast.Constant(value=str(rest))])]:
-            if ast.unparse(value) == "effect.step":
-                return [f"{step}{rest}" for step in effects]
-    return [""]
-
-
-TRANSACTIONS = named()
-NAMES = sorted({name for name, _ in TRANSACTIONS if name})
-
-
-# --- the power supply and the partners ---
-
-
-class Power:
-    """A `boundary` of `Database` that fails at one passing of one place; from then on the process is dead."""
-
-    def __init__(self, fails_at: Place | None = None, passing: int = 1) -> None:
-        self.passed: list[Place] = []
-        self.dead = False
-        self.failed = 0
-        self._fails_at, self._left = fails_at, passing
-
-    def __call__(self, name: str, when: str) -> None:
-        if not self.dead:
-            self.passed.append((name, when))
-            if (name, when) == self._fails_at:
-                self._left -= 1
-                self.dead = self._left == 0
-        if self.dead:
-            # Whatever still runs in the dead process commits nothing any more.
-            raise SimulatedCrash(f"{when} {name}")
-
-    def back(self) -> None:
-        self.dead, self.failed = False, self.failed + 1
-
-
-@dataclass
-class Chain(FakeChain):
-    """One that says the same however often it is asked: after a crash it is asked again."""
-
-    refuses: dict[str, str] = field(default_factory=dict)
-    """Call → the code it is refused with, until further notice."""
-    holds_run_out: bool = False
-    """Every hold has run out by the time the order comes."""
-    shut: bool = False
-    """No store offers anything."""
-    left_out: tuple[LeftOut, ...] = ()
-    """Stores whose rows break the contract, in every answer to a request for quotes."""
-
-    async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Where) -> Offers:
-        return Offers() if self.shut else replace(await super().quote(lines, handover, place), left_out=self.left_out)
-
-    async def place(self, order: PharmacyOrder) -> Receipt:
-        if self.holds_run_out and self.book[order.id].status is ChainWord.HELD:
-            self.book[order.id].status = ChainWord.CANCELLED
-        return await super().place(order)
-
-    def _ask(self) -> None:
-        super()._ask()
-        if code := self.refuses.get(self.calls[-1]):
-            raise Refused(f"fake: {code}", code=code)
-
-
-@dataclass
-class Payer(FakePayer):
-    """The same for the fund; and it may think for a while."""
-
-    refuses: dict[str, str] = field(default_factory=dict)
-    answers: Callable[[], bool] = lambda: True
-
-    async def pre_settle(self, claim: Claim) -> Settlement:
-        deadline = time.monotonic() + PATIENCE
-        while not self.answers() and time.monotonic() < deadline:
-            await asyncio.sleep(0.002)
-        return await super().pre_settle(claim)
-
-    def _ask(self) -> None:
-        super()._ask()
-        if code := self.refuses.get(self.calls[-1]):
-            raise Refused(f"fake: {code}", code=code)
-
-
-# --- the city ---
 
 
 class World:
@@ -233,14 +87,14 @@ class World:
         others = {erx.SLUG: registry.load("hospitals", erx.SLUG, Replay(), erx.SECRETS)}
         self.city = replace(self._site.built, db=self._site.db, chains=self.chains, payer=self.payer,
                             hospitals={HOSPITAL: self.hospital, **others}, now=self.clock)
-        self._settings = make_settings(self._site.folder, worker=f"worker-{self.power.failed}", poll_seconds=0.004,
+        self.settings = make_settings(self._site.folder, worker=f"worker-{self.power.failed}", poll_seconds=0.004,
                                        lease_seconds=self.lease_seconds, anchor_key=ANCHOR_KEY)
         self._gateway: FastAPI | None = None
 
     def gateway(self) -> FastAPI:
         """Made when the first request comes: to make one is the dearest thing a world does."""
         if self._gateway is None:
-            self._gateway = create_app(self.city, self._settings)
+            self._gateway = create_app(self.city, self.settings)
         return self._gateway
 
     def _until_done(self, do: Callable[[], T]) -> T:
@@ -346,7 +200,7 @@ class World:
         def run() -> None:
             if self.power.failed:
                 self.later(minutes=2)
-            drawing = Window(self.city, self._settings)
+            drawing = Window(self.city, self.settings)
 
             async def all_of_it() -> None:
                 while await drawing.draw(self.prefect):  # type: ignore[arg-type]
@@ -477,58 +331,14 @@ class World:
     # What came of it.
 
     def outcome(self) -> dict[str, object]:
-        """Everything a crash must not change: where it ended, every book, what everybody was told. No times."""
+        """Everything a crash must not change."""
         with self._site.watch.reading() as session:
-            return {
-                "prescriptions": _rows(session, PrescriptionRow, "id", "status", "wished"),
-                "moves": [row for row in _rows(session, HistoryRow, "prescription_id", "from_status", "to_status")
-                          if row[1] != row[2]],
-                "reviews": _rows(session, ReviewRow, "prescription_id", "pharmacist", "decision"),
-                "orders": _rows(session, OrderRow, "id", "chain", "status", "patient_due_fen"),
-                "parcels": _rows(session, ParcelRow, "order_id", "number", "status", "portions"),
-                "returns": _rows(session, ReturnRow, "order_id", "number", "status", "portions", "reason"),
-                "wishes": _rows(session, WishRow, "prescription_id", "kind", "by", "reason", "answer"),
-                "claims": _rows(session, ClaimRow, "prescription_id", "version", "order_id", "status", "total_fen"),
-                "ledger": _ledger(session),
-                "discrepancies": _rows(session, DiscrepancyRow, "prescription_id", "kind"),
-                "noted": _rows(session, NoticeRow, "kind", "partner", "subject", "detail"),
-                "answers": sorted(_rows(session, MessageRow, "source", "event_id", "answer_status")),
-                "chains": {slug: {key: held.status for key, held in chain.book.items()}
-                           for slug, chain in self.chains.items()},
-                "arrived": {slug: chain.arrived for slug, chain in self.chains.items()},
-                "fund": [(row.prescription_id, row.total, row.fund, bool(row.reverses)) for row in self.payer.book],
-                "at shops": _rows(session, CounterOrderRow, "order_id", "word", "settlement_id", "cash_fen"),
-                "shelves": _rows(session, ShelfRow, "store", "drug", "quantity", "price"),
-                "anchored": _rows(session, AnchorRow, "day"),
-                "prefect": self.prefect.picture(),
-                "people": _rows(session, PersonRow, "id", "ended_by"),
-                "roles": _rows(session, RoleGrantRow, "person", "role", "place", "ended_by"),
-                "notices": {key: replace(one, settlement_id="") for chain in self.chains.values()
-                            for key, one in chain.notices.items()},
-                "reports": {key: (told["status"], told["reason"], told.get("money"))
-                            for key, told in self.hospital.reports.items()},
-            }
+            return outcome(session, self)
 
     def faults(self) -> list[str]:
-        """What may be nowhere, whatever happened: half a posting, a torn history, an outcome nobody asks about."""
+        """What may be nowhere, whatever happened."""
         with self._site.watch.reading() as session:
-            found = [f"{row.id}: {broken}" for row in session.scalars(sa.select(PrescriptionRow))
-                     if (broken := history.verify(session.scalars(
-                         sa.select(HistoryRow).where(HistoryRow.prescription_id == row.id).order_by(HistoryRow.seq)), row))]
-            found += [f"posting {key} does not balance" for key, entries in _ledger(session) if sum(
-                amount for _, amount in entries)]
-            found += [f"{row.step} {row.version} has no answer" for row in session.scalars(
-                sa.select(IntentRow).where(IntentRow.answered_at.is_(None)))]
-            found += [f"{row.key} was never delivered" for row in session.scalars(
-                sa.select(OutboxRow).where(OutboxRow.due_at.is_not(None)))]
-            found += [f"{row.id} is {row.status} and has {row.trouble}" for row in session.scalars(
-                sa.select(PrescriptionRow).where(PrescriptionRow.trouble != ""))]
-            anchored = session.scalar(sa.select(sa.func.count()).select_from(AnchorRow))
-            found += [f"access log of {broken}" for broken in access_log.verify(session)]
-        found += [str(wrong) for wrong in of_city(self.city, self._settings).verify()] if anchored else []
-        for chain in self.chains.values():
-            found += [f"{chain.slug} got {one} twice" for one in set(chain.arrived) if chain.arrived.count(one) > 1]
-        return found
+            return faults(session, self)
 
     # Inside.
 
@@ -537,7 +347,7 @@ class World:
         asyncio.get_running_loop().set_exception_handler(lambda loop, what: None if self.power.failed or self.power.dead
                                                          else loop.default_exception_handler(what))
         stop = asyncio.Event()
-        worker = asyncio.create_task(Dispatcher(self.city, self._settings).run(stop))
+        worker = asyncio.create_task(Dispatcher(self.city, self.settings).run(stop))
         while self._busy() and not (self.power.dead or worker.done()):
             await asyncio.sleep(0.002)
         stop.set()
@@ -576,97 +386,3 @@ class World:
     async def _request(self, path: str, body: bytes, headers: dict[str, str], method: str = "POST") -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(self.gateway()), base_url="http://testserver") as client:
             return await client.request(method, path, content=body, headers=headers)
-
-
-def _rows(session: Session, table: Any, *columns: str) -> list[tuple[Any, ...]]:
-    order = table.__mapper__.primary_key
-    return [tuple(row) for row in session.execute(sa.select(*(getattr(table, one) for one in columns)).order_by(*order))]
-
-
-def _ledger(session: Session) -> list[tuple[tuple[str, str], list[tuple[str, int]]]]:
-    entries: dict[int, list[tuple[str, int]]] = defaultdict(list)
-    for posting_id, account, amount in session.execute(
-            sa.select(SIDES.c.posting_id, SIDES.c.account, SIDES.c.amount_fen).order_by(*SIDES.c)):
-        entries[posting_id].append((account, amount))
-    return [((row.prescription_id, row.kind), entries[row.id])
-            for row in session.scalars(sa.select(PostingRow).order_by(PostingRow.id))]
-
-
-# --- where it stands ---
-
-
-class _Batch:
-    """Stands for `batch_of_prescriptions`: the same hops, and nobody to show them to."""
-
-    def __init__(self, site: "Site") -> None:
-        self._site = site
-
-    def with_options(self, **_: object) -> Callable[..., Any]:
-        async def run(ids: Sequence[str], **_: object) -> None:
-            await hops(self._site.world.city, ids)
-
-        return run
-
-
-class _Silence:
-    def info(self, *_: object) -> None: ...
-
-
-def _tell(what: threading.ExceptHookArgs) -> None:
-    """A thread that dies with its process says nothing."""
-    if what.exc_type is not SimulatedCrash:
-        threading.__excepthook__(what)
-
-
-class _InARun:
-    """Stands for `FlowRunContext`."""
-
-    @staticmethod
-    def get() -> SimpleNamespace:
-        return SimpleNamespace(flow_run=SimpleNamespace(id="run"))
-
-
-async def _nothing(*_: object) -> set[str]:
-    return set()
-
-
-class Site:
-    """A place for one world after the other, each on a fresh copy of a migrated database.
-
-    One engine serves them all: what costs most is spelling the same SQL again.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.built = make_city(folder)
-        self.built.db.close()
-        url = f"sqlite:///{folder / 'world.db'}"
-        self.db = Database(url, boundary=lambda name, when: self.world.power(name, when))
-        self.watch = Database(url)
-
-    @contextmanager
-    def without_prefect(self) -> Iterator["Site"]:
-        """The flows work for the present world, and tell nobody."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(dispatcher, "batch_of_prescriptions", _Batch(self))
-            patch.setattr(operations, "get_settings", lambda: self.world._settings)
-            for module in (operations, canary):
-                patch.setattr(module, "city", lambda: self.world.city)
-                patch.setattr(module, "get_run_logger", _Silence)
-            patch.setattr(canary, "FlowRunContext", _InARun)
-            patch.setattr(canary, "get_client", nullcontext)
-            patch.setattr(canary, "round_trip", _nothing)
-            patch.setattr(canary, "_unseen", _nothing)
-            patch.setattr(canary, "emit_event", lambda *_, **__: None)
-            patch.setattr(topology, "BEAT_SECONDS", 0.01)
-            patch.setattr(threading, "excepthook", _tell)
-            yield self
-
-    def fresh(self, fails_at: Place | None = None, passing: int = 1) -> World:
-        for database in (self.db, self.watch):
-            database.close()
-        for left in self.folder.glob("world.db*"):
-            left.unlink()
-        shutil.copy(self.folder / "sanyi.db", self.folder / "world.db")
-        self.world = World(self, fails_at, passing)
-        return self.world

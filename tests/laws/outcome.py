@@ -1,0 +1,103 @@
+"""What came of a world: everything a crash must not change, and what may be nowhere whatever happened."""
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from infra.db import Session, access_log, history
+from infra.db.ledger import SIDES
+from infra.db.rows import (
+    AnchorRow,
+    ClaimRow,
+    CounterOrderRow,
+    DiscrepancyRow,
+    HistoryRow,
+    IntentRow,
+    MessageRow,
+    NoticeRow,
+    OrderRow,
+    OutboxRow,
+    ParcelRow,
+    PersonRow,
+    PostingRow,
+    PrescriptionRow,
+    ReturnRow,
+    ReviewRow,
+    RoleGrantRow,
+    ShelfRow,
+    WishRow,
+)
+from tasks.anchors import of_city
+
+if TYPE_CHECKING:
+    from tests.laws.world import World
+
+
+def outcome(session: Session, world: "World") -> dict[str, object]:
+    """Everything a crash must not change: where it ended, every book, what everybody was told. No times."""
+    return {
+        "prescriptions": _rows(session, PrescriptionRow, "id", "status", "wished"),
+        "moves": [row for row in _rows(session, HistoryRow, "prescription_id", "from_status", "to_status")
+                  if row[1] != row[2]],
+        "reviews": _rows(session, ReviewRow, "prescription_id", "pharmacist", "decision"),
+        "orders": _rows(session, OrderRow, "id", "chain", "status", "patient_due_fen"),
+        "parcels": _rows(session, ParcelRow, "order_id", "number", "status", "portions"),
+        "returns": _rows(session, ReturnRow, "order_id", "number", "status", "portions", "reason"),
+        "wishes": _rows(session, WishRow, "prescription_id", "kind", "by", "reason", "answer"),
+        "claims": _rows(session, ClaimRow, "prescription_id", "version", "order_id", "status", "total_fen"),
+        "ledger": _ledger(session),
+        "discrepancies": _rows(session, DiscrepancyRow, "prescription_id", "kind"),
+        "noted": _rows(session, NoticeRow, "kind", "partner", "subject", "detail"),
+        "answers": sorted(_rows(session, MessageRow, "source", "event_id", "answer_status")),
+        "chains": {slug: {key: held.status for key, held in chain.book.items()}
+                   for slug, chain in world.chains.items()},
+        "arrived": {slug: chain.arrived for slug, chain in world.chains.items()},
+        "fund": [(row.prescription_id, row.total, row.fund, bool(row.reverses)) for row in world.payer.book],
+        "at shops": _rows(session, CounterOrderRow, "order_id", "word", "settlement_id", "cash_fen"),
+        "shelves": _rows(session, ShelfRow, "store", "drug", "quantity", "price"),
+        "anchored": _rows(session, AnchorRow, "day"),
+        "prefect": world.prefect.picture(),
+        "people": _rows(session, PersonRow, "id", "ended_by"),
+        "roles": _rows(session, RoleGrantRow, "person", "role", "place", "ended_by"),
+        "notices": {key: replace(one, settlement_id="") for chain in world.chains.values()
+                    for key, one in chain.notices.items()},
+        "reports": {key: (told["status"], told["reason"], told.get("money"))
+                    for key, told in world.hospital.reports.items()},
+    }
+
+
+def faults(session: Session, world: "World") -> list[str]:
+    """What may be nowhere, whatever happened: half a posting, a torn history, an outcome nobody asks about."""
+    found = [f"{row.id}: {broken}" for row in session.scalars(sa.select(PrescriptionRow))
+             if (broken := history.verify(session.scalars(
+                 sa.select(HistoryRow).where(HistoryRow.prescription_id == row.id).order_by(HistoryRow.seq)), row))]
+    found += [f"posting {key} does not balance" for key, entries in _ledger(session) if sum(
+        amount for _, amount in entries)]
+    found += [f"{row.step} {row.version} has no answer" for row in session.scalars(
+        sa.select(IntentRow).where(IntentRow.answered_at.is_(None)))]
+    found += [f"{row.key} was never delivered" for row in session.scalars(
+        sa.select(OutboxRow).where(OutboxRow.due_at.is_not(None)))]
+    found += [f"{row.id} is {row.status} and has {row.trouble}" for row in session.scalars(
+        sa.select(PrescriptionRow).where(PrescriptionRow.trouble != ""))]
+    anchored = session.scalar(sa.select(sa.func.count()).select_from(AnchorRow))
+    found += [f"access log of {broken}" for broken in access_log.verify(session)]
+    found += [str(wrong) for wrong in of_city(world.city, world.settings).verify()] if anchored else []
+    for chain in world.chains.values():
+        found += [f"{chain.slug} got {one} twice" for one in set(chain.arrived) if chain.arrived.count(one) > 1]
+    return found
+
+
+def _rows(session: Session, table: Any, *columns: str) -> list[tuple[Any, ...]]:
+    order = table.__mapper__.primary_key
+    return [tuple(row) for row in session.execute(sa.select(*(getattr(table, one) for one in columns)).order_by(*order))]
+
+
+def _ledger(session: Session) -> list[tuple[tuple[str, str], list[tuple[str, int]]]]:
+    entries: dict[int, list[tuple[str, int]]] = defaultdict(list)
+    for posting_id, account, amount in session.execute(
+            sa.select(SIDES.c.posting_id, SIDES.c.account, SIDES.c.amount_fen).order_by(*SIDES.c)):
+        entries[posting_id].append((account, amount))
+    return [((row.prescription_id, row.kind), entries[row.id])
+            for row in session.scalars(sa.select(PostingRow).order_by(PostingRow.id))]
