@@ -52,6 +52,9 @@ class Event(StrEnum):
     CANCEL_REQUESTED = "cancel_requested"
     CANCELLED = "cancelled"
     """By the hospital."""
+    PATIENT_CANCELS = "patient_cancels"
+    """The patient asks for it while a pharmacy may have an order."""
+    CANCELLED_BY_PATIENT = "cancelled_by_patient"
     CANCEL_TOO_LATE = "cancel_too_late"
     SETTLED = "settled"
     BROUGHT_BACK = "brought_back"
@@ -96,6 +99,8 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
     Event.EXPIRED: ("valid_until",),
     Event.CANCEL_REQUESTED: ("reason",),
     Event.CANCELLED: ("reason",),
+    Event.PATIENT_CANCELS: (),
+    Event.CANCELLED_BY_PATIENT: (),
     Event.CANCEL_TOO_LATE: ("order",),
     Event.SETTLED: ("settlement", "reference", "total_fen", "fund_fen", "account_fen", "cash_fen"),
     Event.BROUGHT_BACK: ("order", "kept"),

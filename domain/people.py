@@ -71,6 +71,8 @@ class Capability(StrEnum):
     VERIFY_HISTORIES = "verify_histories"
     CORRECT_PRESCRIPTION = "correct_prescription"
     CHOOSE_PHARMACY = "choose_pharmacy"
+    TRACK = "track"
+    CANCEL = "cancel"
     SEE_INBOX = "see_inbox"
     SEE_ORDER = "see_order"
     KEEP_SHOP = "keep_shop"
@@ -106,7 +108,7 @@ GRANTS: Mapping[Role, frozenset[Capability]] = {
     Role.CITY_OWNER: _EVERYBODY | {_C.SEE_FIGURES},
     Role.HOTLINE: _EVERYBODY | {_C.FIND_PATIENT, _C.FIND_PRESCRIPTIONS, _C.SEE_PRESCRIPTION},
     Role.ADMINISTRATOR: _EVERYBODY | {_C.MANAGE_PEOPLE, _C.MANAGE_TOKENS, _C.READ_ACCESS_LOG},
-    Role.PATIENT: _EVERYBODY | {_C.CHOOSE_PHARMACY},
+    Role.PATIENT: _EVERYBODY | {_C.CHOOSE_PHARMACY, _C.TRACK, _C.CANCEL},
 }
 """What each role may do. Who manages people sees no prescription. An administrator who takes another role leaves a row among
 the roles and one in the access log."""
@@ -120,7 +122,7 @@ are held for the whole city."""
 
 ABOUT_PATIENTS = frozenset({
     _C.SEE_PRESCRIPTION, _C.SEE_PATIENT, _C.SEE_ORDER, _C.FIND_PATIENT, _C.FIND_PRESCRIPTIONS, _C.SEE_MESSAGES, _C.SEE_MONEY,
-    _C.DRAW_SAMPLES, _C.EXPORT_HISTORIES, _C.READ_ACCESS_LOG,
+    _C.TRACK, _C.DRAW_SAMPLES, _C.EXPORT_HISTORIES, _C.READ_ACCESS_LOG,
 })
 """To see by one of these is a view of a patient's data, or of who has seen it, and enters the access log. Every act does."""
 
@@ -274,5 +276,7 @@ CAPABILITIES: Mapping[str, Two] = {
     Capability.MANAGE_PEOPLE: Two("管理人员与角色", "manage people and roles"),
     Capability.MANAGE_TOKENS: Two("管理合作方令牌", "manage partners' tokens"),
     Capability.READ_ACCESS_LOG: Two("查阅访问日志", "read the access log"),
+    Capability.TRACK: Two("查看本人处方进度", "see where one's own prescription is"),
+    Capability.CANCEL: Two("撤销本人处方", "cancel one's own prescription"),
     Capability.KEEP_OWN_ACCOUNT: Two("管理本人账户", "keep one's own account"),
 }

@@ -327,6 +327,8 @@ EVENTS: Mapping[Event, Two] = {
     Event.EXPIRED: Two("处方已超过有效期 (A-01)", "validity is over (A-01)"),
     Event.CANCEL_REQUESTED: Two("医院请求撤销：{reason}", "the hospital asks to cancel: {reason}"),
     Event.CANCELLED: Two("医院撤销：{reason}", "cancelled by the hospital: {reason}"),
+    Event.PATIENT_CANCELS: Two("患者请求撤销", "the patient asks to cancel"),
+    Event.CANCELLED_BY_PATIENT: Two("患者撤销", "cancelled by the patient"),
     Event.CANCEL_TOO_LATE: Two("已来不及撤销", "too late to cancel"),
     Event.SETTLED: Two("医保已结算", "the fund has settled"),
     Event.BROUGHT_BACK: Two("患者退回了药品", "the patient brought something back"),

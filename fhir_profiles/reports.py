@@ -48,6 +48,9 @@ def _status(hospital: str, notice: Json) -> Json:
     if pickup := notice.get("pickup"):
         resource["extension"] = [{"url": codes.extension("pickup"), "extension": [
             {"url": name, "valueString": pickup[name]} for name in ("order", "chain", "store", "code")]}]
+    if page := notice.get("patient_page"):
+        resource["output"] = [{"type": {"coding": [{"system": codes.code_system("output"), "code": "patient-page"}]},
+                               "valueUrl": page}]
     return resource
 
 

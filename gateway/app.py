@@ -24,6 +24,7 @@ from gateway.doors.hospitals import hospital_door
 from gateway.doors.messages import message_door
 from gateway.doors.soap import soap_door
 from gateway.operations.room import operations_room
+from gateway.tracking.room import tracking_room
 from gateway.web.access import Desk, denied, tokens_of
 from gateway.web.errors import install
 from gateway.web.language import Remembered
@@ -74,6 +75,7 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
     app.include_router(account_room(city, desk, pages))
     app.include_router(administration_room(city, desk, pages, tokens))
     app.include_router(desk_room(city, desk, pages))
+    app.include_router(tracking_room(city, desk, pages))
     app.include_router(operations_room(city, desk, pages))
     app.mount("/static", StaticFiles(directory=WEB / "static"))
     app.state.quota = city.share

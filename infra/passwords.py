@@ -1,7 +1,6 @@
 """What people show who they are with: passwords as Argon2id, and the six digits of an authenticator (RFC 6238)."""
 
 import hmac
-import io
 import secrets
 import unicodedata
 from datetime import datetime
@@ -9,7 +8,6 @@ from functools import cache
 from threading import BoundedSemaphore
 
 import pyotp
-import segno
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
@@ -60,13 +58,6 @@ def new_secret() -> str:
 def address(secret: str, person: str, issuer: str) -> str:
     """The secret as authenticators read it: otpauth://totp/…"""
     return pyotp.TOTP(secret).provisioning_uri(name=person, issuer_name=issuer)
-
-
-def drawn(text: str) -> str:
-    """The text as a QR code: an SVG element without styles or scripts."""
-    page = io.BytesIO()
-    segno.make(text, error="m").save(page, kind="svg", scale=5, border=4, xmldecl=False, svgns=False, light="#fff", omitsize=False)
-    return page.getvalue().decode()
 
 
 def step_of(secret: str, code: str, at: datetime, *, after: int = 0) -> int | None:

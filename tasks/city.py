@@ -36,6 +36,8 @@ class City:
     share: Measure | None = None
     """Bytes that each sender, such as `hospital:jinan_first`, may have this process read and keep in an hour.
     It counts what is refused too, because that is archived as well, for years. None: without limit."""
+    gateway_url: str = ""
+    """Where people open our pages; empty where they cannot, and then no link is handed out."""
     hurry: float = 1.0
     """Divides our own waiting times between attempts, as the policy's were; 1 where patients are real."""
 
@@ -81,6 +83,7 @@ def open_city(settings: Settings) -> City:
         hospitals={terms.slug: registry.load("hospitals", terms.slug, transport("hospitals", terms.slug),
                                              secrets(terms.slug)) for terms in policy.hospitals},
         share=Measure(settings.sender_megabytes * 1_000_000, 3600),
+        gateway_url=settings.gateway_url,
         hurry=settings.time_scale,
     )
 

@@ -1,8 +1,8 @@
 """The ends a prescription comes to without medicine: written once, reported once."""
 
-from domain.events import Event
+from domain.events import Event, Wait
 from domain.fulfilment.wishes import WishAnswer, WishKind
-from domain.lifecycle import Status
+from domain.lifecycle import FINAL, Notice, Reported, Status
 from domain.prescription import Prescription
 from domain.words import Two, happening
 from infra.db import Session, history, wishes
@@ -41,11 +41,43 @@ def expire(city: City, loaded: Loaded) -> Head:
     return head
 
 
-def cancel(session: Session, city: City, head: Head, rx: Prescription, reason: str, *, order_id: str = "") -> Status:
-    """The hospital cancelled it and no pharmacy holds anything for it, in the caller's transaction."""
-    history.append(session, head, to=Status.CANCELLED, actor=f"hospital:{rx.hospital}",
-                   event=Event.CANCELLED, at=city.now(), wake_at=None,
-                   detail={"reason": reason} | ({"order": order_id} if order_id else {}))
+PATIENT = "patient"
+"""Who wishes it, where it is the patient; else `hospital:<slug>`. The same text is the code of the reason."""
+
+
+def ask_to_cancel(session: Session, city: City, loaded: Loaded, *, by: str, reason: str) -> Reported:
+    """The hospital or the patient wants it cancelled: what they are answered, in the caller's transaction.
+
+    Where a pharmacy may hold stock for it, the answer is open: the worker asks the pharmacy first.
+    """
+    answer = cancel_answer(loaded)
+    wishes.make(session, loaded.prescription.hospital, loaded.prescription.external_id, prescription_id=loaded.id,
+                kind=WishKind.CANCEL, by=by, reason=reason, at=city.now(),
+                answer=WishAnswer.OPEN if answer is Notice.CANCELLING else
+                WishAnswer.REFUSED if answer is Notice.TOO_LATE else WishAnswer.GRANTED)
+    if answer is Notice.CANCELLING:
+        event, detail = (Event.PATIENT_CANCELS, {}) if by == PATIENT else (Event.CANCEL_REQUESTED, {"reason": reason})
+        history.append(session, loaded.head, actor=by, event=event, at=city.now(), wake_at=city.now(),
+                       waiting_for=Wait.CANCEL_ANSWER, detail=detail)
+    elif answer is Status.CANCELLED and loaded.status is not Status.CANCELLED:
+        cancel(session, city, loaded.head, loaded.prescription, reason, by=by)
+    return answer
+
+
+def cancel_answer(loaded: Loaded) -> Reported:
+    """What a cancel is answered with."""
+    if loaded.status in (Status.ALLOCATING, Status.FULFILLING):
+        return Notice.CANCELLING
+    over = loaded.status in FINAL or loaded.status in (Status.FULFILLED, Status.SETTLED)
+    return Notice.TOO_LATE if over and loaded.status is not Status.CANCELLED else Status.CANCELLED
+
+
+def cancel(session: Session, city: City, head: Head, rx: Prescription, reason: str, *, by: str, order_id: str = "") -> Status:
+    """The hospital or the patient cancelled it and no pharmacy holds anything for it, in the caller's transaction."""
+    event = Event.CANCELLED_BY_PATIENT if by == PATIENT else Event.CANCELLED
+    detail = {} if by == PATIENT else {"reason": reason}
+    history.append(session, head, to=Status.CANCELLED, actor=by, event=event, at=city.now(), wake_at=None,
+                   detail=detail | ({"order": order_id} if order_id else {}))
     wishes.answer(session, rx.id, WishKind.CANCEL, WishAnswer.GRANTED, at=city.now())
-    reports.report(session, city, rx, Status.CANCELLED, reason=reason, words=happening(Event.CANCELLED, {"reason": reason}))
+    reports.report(session, city, rx, Status.CANCELLED, reason=reason, words=happening(event, detail))
     return Status.CANCELLED

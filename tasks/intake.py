@@ -11,18 +11,16 @@ from adapters.mapping import CodeMap
 from adapters.messages import Message, Outcome, Unmapped, Verdict
 from adapters.protocols import Hospital
 from domain.errors import InvalidPayload, StaleStatus
-from domain.events import Event, Wait
 from domain.findings import Finding
-from domain.fulfilment.wishes import WishAnswer, WishKind
-from domain.lifecycle import FINAL, Notice, Reported, Status
+from domain.fulfilment.wishes import WishKind
+from domain.lifecycle import Notice, Status
 from fhir_profiles import answers
 from fhir_profiles.catalogue import RULES
 from fhir_profiles.checker import check_data
 from fhir_profiles.message import members, text
 from fhir_profiles.reader import Admitted, CancelRequest, read_bundle_data, read_cancel_data
-from infra.db import Session, history, inbox, prescriptions, wishes
+from infra.db import Session, inbox, prescriptions, wishes
 from infra.db import mapping as mapping_queue
-from infra.db.prescriptions import Loaded
 from infra.log import get_logger
 from tasks import closing, reports
 from tasks.city import City, code_map
@@ -283,7 +281,7 @@ def _admit(city: City, session: Session, hospital: str, message: Message, archiv
     status = Status.RECEIVED
     if wished := wishes.numbered(session, hospital, rx.external_id):
         wishes.admit(session, hospital, rx.external_id, rx.id)
-        status = closing.cancel(session, city, head, rx, wished[0].reason)
+        status = closing.cancel(session, city, head, rx, wished[0].reason, by=wished[0].by)
     return Verdict(Outcome.ACCEPTED, city.now(), hospital, rx.id, rx.external_id, status)
 
 
@@ -291,24 +289,11 @@ def _cancel(city: City, session: Session, hospital: str, message: Message) -> Ve
     request: CancelRequest = read_cancel_data(message.resource)
     inbox.take_turns(session, f"prescription/{hospital}/{request.external_id}")
     row = prescriptions.find(session, hospital, request.external_id)
-    loaded = prescriptions.load(session, row.id) if row else None
-    answer = _cancel_answer(loaded)
-    # A chain may hold stock for it: then the worker must ask the chain before it is cancelled.
-    wishes.make(session, hospital, request.external_id, prescription_id=row.id if row else None, kind=WishKind.CANCEL,
-                by=f"hospital:{hospital}", reason=request.reason, at=city.now(),
-                answer=WishAnswer.OPEN if answer is Notice.CANCELLING else
-                WishAnswer.REFUSED if answer is Notice.TOO_LATE else WishAnswer.GRANTED)
-    if loaded and answer is Notice.CANCELLING:
-        history.append(session, loaded.head, actor=f"hospital:{hospital}", event=Event.CANCEL_REQUESTED, at=city.now(),
-                       wake_at=city.now(), waiting_for=Wait.CANCEL_ANSWER, detail={"reason": request.reason})
-    elif loaded and answer is Status.CANCELLED and loaded.status is not Status.CANCELLED:
-        closing.cancel(session, city, loaded.head, loaded.prescription, request.reason)
+    by = f"hospital:{hospital}"
+    if row:
+        answer = closing.ask_to_cancel(session, city, prescriptions.load(session, row.id), by=by, reason=request.reason)
+    else:
+        answer = Notice.CANCELLING
+        wishes.make(session, hospital, request.external_id, prescription_id=None, kind=WishKind.CANCEL, by=by,
+                    reason=request.reason, at=city.now())
     return Verdict(Outcome.ACCEPTED, city.now(), hospital, row.id if row else "", request.external_id, answer)
-
-
-def _cancel_answer(loaded: Loaded | None) -> Reported:
-    """What a cancel is answered with; its prescription may be still to come."""
-    if loaded is None or loaded.status in (Status.ALLOCATING, Status.FULFILLING):
-        return Notice.CANCELLING
-    over = loaded.status in FINAL or loaded.status in (Status.FULFILLED, Status.SETTLED)
-    return Notice.TOO_LATE if over and loaded.status is not Status.CANCELLED else Status.CANCELLED

@@ -15,7 +15,7 @@ from domain.events import Event
 from domain.findings import Finding, Severity
 from domain.fulfilment.orders import Placed
 from domain.fulfilment.portions import by_line
-from domain.lifecycle import Notice, Reported
+from domain.lifecycle import FINAL, Notice, Reported
 from domain.money import Fen, yuan
 from domain.prescription import Prescription
 from domain.words import TOLD, Two
@@ -23,6 +23,7 @@ from fhir_profiles.reader import external_id
 from infra.db import Session, claims, history, outbox
 from infra.log import get_logger
 from tasks.city import City
+from tasks.patients import page_address
 
 log = get_logger(__name__)
 
@@ -62,6 +63,8 @@ def report(
     key = f"{rx.id}:{status}{again and ':' + again}"
     body: dict[str, Any] = {"key": key, "prescription": rx.external_id, "id": rx.id, "status": str(status),
                             "at": city.now().isoformat(), "reason": reason}
+    if city.gateway_url and status not in FINAL:
+        body["patient_page"] = f"{city.gateway_url}{page_address(city, rx.id)}"
     if findings:
         body["findings"] = [_stated(finding) for finding in findings if finding.severity is not Severity.INFO]
     if words:

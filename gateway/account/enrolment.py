@@ -11,7 +11,7 @@ from gateway.web.access import Desk, Form, form, last_value
 from gateway.web.errors import status_of
 from gateway.web.render import Pages
 from gateway.web.threads import PeoplesRoute
-from infra import passwords
+from infra import qr
 from tasks import accounts
 from tasks.city import City
 
@@ -47,7 +47,7 @@ def enrolment_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
 
     def shown(request: Request, status: int = 200, *, code: str = "", enrolment: accounts.Enrolment | None = None,
               refusal: Denied | None = None) -> Response:
-        picture = passwords.drawn(enrolment.address) if enrolment else ""
+        picture = qr.svg(enrolment.address) if enrolment else ""
         return pages.html(request, "account/enrol.html", status, code=code, enrolment=enrolment, picture=picture,
                           refusal=refusal)
 

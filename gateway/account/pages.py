@@ -11,7 +11,7 @@ from gateway.web.errors import status_of
 from gateway.web.render import Pages
 from gateway.web.sign_in import give_cookie
 from gateway.web.threads import PeoplesRoute
-from infra import passwords
+from infra import qr
 from infra.db import sign_ins
 from tasks import accounts, sessions
 from tasks.city import City
@@ -51,7 +51,7 @@ def account_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
             return shown(request, who, status_of(refusal), refusal=refusal)
         enrolment = accounts.enrolment(city, code)
         return pages.html(request, "account/enrol.html", code=code, enrolment=enrolment,
-                          picture=passwords.drawn(enrolment.address), refusal=None)
+                          picture=qr.svg(enrolment.address), refusal=None)
 
     @door.post("/account/recovery-codes")
     def renew_recovery_codes(request: Request, who: SelfWithProof, fields: Fields) -> Response:

@@ -92,11 +92,11 @@ def _brought_back(city: City, loaded: Loaded, placed: Placed) -> Head:
                               detail={"order": placed.id, "kept": [portion.line for portion in placed.kept]})
 
 
-def give_up(city: City, loaded: Loaded, reason: str) -> Head:
+def give_up(city: City, loaded: Loaded, seen: Situation, reason: str) -> Head:
     """No pharmacy hands over what is still open: the wish for it is granted, or one of the clock is written down."""
     rx = loaded.prescription
     with city.db.transaction("fulfilment.given_up") as session:
-        head = history.append(session, loaded.head, actor="clock" if reason != CANCELLED else f"hospital:{rx.hospital}",
+        head = history.append(session, loaded.head, actor=_newest_cancel(seen.wishes).by if reason == CANCELLED else "clock",
                               event=Event.GIVEN_UP, at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for,
                               detail={"cause": reason})
         if reason == CANCELLED:
@@ -114,7 +114,8 @@ def end(city: City, loaded: Loaded, seen: Situation, move: End) -> Head:
             return closing.expire(city, loaded)
         case Status.CANCELLED:
             with city.db.transaction("fulfilment.cancelled") as session:
-                closing.cancel(session, city, loaded.head, loaded.prescription, _why(seen.wishes), order_id=move.order_id)
+                wish = _newest_cancel(seen.wishes)
+                closing.cancel(session, city, loaded.head, loaded.prescription, wish.reason, by=wish.by, order_id=move.order_id)
                 return prescriptions.load(session, loaded.id).head
         case _:
             with city.db.transaction("prescription.closed") as session:
@@ -122,10 +123,10 @@ def end(city: City, loaded: Loaded, seen: Situation, move: End) -> Head:
                                       at=city.now(), wake_at=None)
 
 
-def _why(asked_for: Sequence[Wish]) -> str:
-    """The reason of the cancel: of the newest without an answer, or else of the newest."""
-    cancels = [wish for wish in asked_for if wish.kind is WishKind.CANCEL]
-    return max(cancels, key=lambda wish: (wish.answer is WishAnswer.OPEN, wish.id)).reason
+def _newest_cancel(wished: Sequence[Wish]) -> Wish:
+    """The wish that is granted: the newest without an answer, or else the newest."""
+    cancels = [wish for wish in wished if wish.kind is WishKind.CANCEL]
+    return max(cancels, key=lambda wish: (wish.answer is WishAnswer.OPEN, wish.id))
 
 
 def answer_wish(city: City, loaded: Loaded, wish_id: int, answer: WishAnswer) -> Head:

@@ -63,7 +63,7 @@ async def fulfil(city: City, prescription_id: str) -> Head:
         case Reach() as move:
             return reach(city, loaded, seen, move)
         case GiveUp(reason):
-            return give_up(city, loaded, reason)
+            return give_up(city, loaded, seen, reason)
         case End() as move:
             return end(city, loaded, seen, move)
         case Answer(wish_id, answer):

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from domain.chains import ChainWord
 from domain.people import Grant, Role
 from gateway.web.access import COOKIE
 from infra.db import audits, mapping, notices
 from infra.log import bind
 from tasks import people, sessions
+from tasks.patients import page_address
 from tests.e2e.conftest import served, sign_in
 from tests.gateway.desk.test_review import TOLD, TOLD_OF_ITEM, WARNING, tell
 from tests.support.city import HOSPITAL, OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, bundle, make_city
@@ -65,6 +67,10 @@ def city(tmp_path_factory) -> Iterator[Full]:
             for subject in ("first", "second"):
                 notices.note(session, kind=kind, partner=HOSPITAL, subject=subject, detail=detail, at=line.city.now())
         notices.close(session, 1, by="O001", at=line.city.now())
+    shared, collecting = admit(line.city, 2)
+    line.to_fulfilling(collecting)
+    line.say(collecting, ChainWord.PREPARED)
+    line.hop(shared)
     tell(line.city, mine, item=TOLD_OF_ITEM, **TOLD, patient={"allergy_words": ("青霉素",), "pregnancy_weeks": 9})
     line.to_settled(settled)
     line.payer.silent = True
@@ -76,7 +82,7 @@ def city(tmp_path_factory) -> Iterator[Full]:
     with served(line.city, folder) as url:
         story = [f"/rx/{settled}", f"/rx/{troubled}", f"/rx/{waiting}"]
         yield Full(url, {
-            "": ["/sign-in"],
+            "": ["/sign-in", *(page_address(line.city, rx_id) for rx_id in (collecting, settled, shared)), "/p/nothing"],
             OPERATOR_TOKEN: ["/", "/rx", "/rx?status=settled", "/rx?q=none", *story, f"/runs/{RUN}", "/review", f"/review/{mine}",
                              "/mapping", "/rx/rx_unknown"],
             PHARMACIST_TOKEN: ["/review", f"/review?done={settled}", f"/review/{mine}", f"/review/{waiting}", f"/rx/{mine}"],

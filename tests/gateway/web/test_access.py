@@ -333,7 +333,7 @@ def test_who_has_two_roles_acts_in_that_of_the_token_only(client: TestClient, ci
 # --- the access log ---
 
 OPEN = {
-    "/health", "/ready", "/metrics", "/sign-in", "/static", "/enrol", "/oidc/begin", "/oidc/back",
+    "/health", "/ready", "/metrics", "/sign-in", "/static", "/enrol", "/oidc/begin", "/oidc/back", "/p/{link}", "/p/{link}/cancel",
 }
 """Routes for which a person need not have signed in."""
 MACHINES = ("/fhir/", "/messages/", "/epc/", "/soap/", "/callbacks/", "/api/alerts")

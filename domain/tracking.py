@@ -1,0 +1,118 @@
+"""Where a prescription is, as its patient reads it: five steps, one sentence, and what the patient may do now."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from domain.chains import ChainWord
+from domain.events import Wait
+from domain.lifecycle import Status
+from domain.prescription import Handover
+from domain.words import Two
+
+
+class Step(StrEnum):
+    """What every prescription that is filled goes through."""
+
+    PRESCRIBED = "prescribed"
+    CHECKED = "checked"
+    """By the rules and by a pharmacist."""
+    ALLOCATED = "allocated"
+    """A pharmacy has the order."""
+    PREPARED = "prepared"
+    RECEIVED = "received"
+    """The patient has the medicine."""
+
+
+STEPS: Mapping[Step, Two] = {
+    Step.PRESCRIBED: Two("医生已开方", "prescribed"),
+    Step.CHECKED: Two("药师审方", "checked by a pharmacist"),
+    Step.ALLOCATED: Two("选定药店", "pharmacy found"),
+    Step.PREPARED: Two("药店备药", "prepared"),
+    Step.RECEIVED: Two("拿到药", "received"),
+}
+
+ENDS: Mapping[Status, Two] = {
+    Status.REFUSED: Two("处方未通过审核，不能配药。请联系开方医生。",
+                        "The prescription did not pass the check. Please ask your doctor."),
+    Status.RETURNED: Two("处方已退回医生修改，请等待医生重新开方或联系医院。",
+                         "The prescription went back to your doctor. Wait for a new one, or ask the hospital."),
+    Status.CANCELLED: Two("处方已撤销，不会再配药。", "The prescription is cancelled. Nothing will be handed over."),
+    Status.EXPIRED: Two("处方已过有效期，没有配药。请联系医生重新开方。",
+                        "The prescription's validity is over and nothing was handed over. Please ask your doctor for a new one."),
+}
+"""What is said of a prescription that ended without medicine."""
+MEANWHILE: Mapping[Status, Two] = {
+    Status.RECEIVED: Two("正在核对您的处方。", "Your prescription is being checked."),
+    Status.AUDITED: Two("正在核对您的处方。", "Your prescription is being checked."),
+    Status.IN_REVIEW: Two("药师正在审核您的处方。", "A pharmacist is checking your prescription."),
+    Status.REVIEWED: Two("审核已通过，正在为您寻找药店。", "It has passed. A pharmacy is being found for you."),
+    Status.ALLOCATING: Two("正在为您寻找药店。", "A pharmacy is being found for you."),
+    Status.FULFILLED: Two("您已拿到药。", "You have your medicine."),
+    Status.SETTLED: Two("您已拿到药，医保已结算。", "You have your medicine, and the insurance has paid its share."),
+    Status.CLOSED: Two("您已拿到药，医保已结算。", "You have your medicine, and the insurance has paid its share."),
+}
+"""What is said while it is in a status in which no pharmacy has an order."""
+SHORT = Two("附近药店暂时缺药，到货后马上为您安排，无需重复操作。",
+            "No pharmacy has it at the moment. It is arranged as soon as one does; you need not do anything.")
+OWED = Two("您已拿到一部分，其余部分到货后补给您。", "You have a part of it. The rest follows as soon as a pharmacy has it.")
+BROUGHT_BACK = Two("您已退药，费用按医保规则退回。", "You brought medicine back. What was paid for it is refunded.")
+AT_PHARMACY: Mapping[ChainWord, Two] = {
+    ChainWord.HELD: Two("药店已为您留药。", "A pharmacy keeps it for you."),
+    ChainWord.ORDERED: Two("药店已收到订单，等待接单。", "A pharmacy has the order and has yet to accept it."),
+    ChainWord.ACCEPTED: Two("药店正在备药。", "The pharmacy is preparing it."),
+    ChainWord.PREPARED: Two("药已备好，等待配送。", "It is packed and waits for the courier."),
+    ChainWord.IN_DELIVERY: Two("正在配送途中。", "It is on its way to you."),
+    ChainWord.HANDED_OVER: Two("已交到您手中。", "You have it."),
+    ChainWord.DECLINED: Two("药店未能接单，正在另找一家。", "The pharmacy could not take it. Another one is being found."),
+    ChainWord.CANCELLED: Two("此订单已取消。", "This order is cancelled."),
+    ChainWord.RETURNED: Two("您已退药。", "You brought it back."),
+}
+"""What is said of one order."""
+AT_COUNTER = Two("药已备好，请凭取药码到药店取药。", "It is ready. Collect it with the code.")
+
+CANCELLABLE = frozenset({Status.RECEIVED, Status.AUDITED, Status.IN_REVIEW, Status.REVIEWED, Status.ALLOCATING, Status.FULFILLING})
+"""Where a patient may still ask to cancel what was not handed over."""
+_ORDER = tuple(Step)
+_GONE = (ChainWord.DECLINED, ChainWord.CANCELLED)
+
+
+def step_of(status: Status, words: Sequence[ChainWord]) -> Step | None:
+    """The step that is under way; None once all are done, and for what ended without medicine.
+
+    `words` are the furthest words of the chains about each order; with several orders the slowest counts.
+    """
+    if status in ENDS or status in (Status.FULFILLED, Status.SETTLED, Status.CLOSED):
+        return None
+    if status in (Status.RECEIVED, Status.AUDITED, Status.IN_REVIEW):
+        return Step.CHECKED
+    alive = [word for word in words if word not in _GONE and word not in (ChainWord.HANDED_OVER, ChainWord.RETURNED)]
+    if status is not Status.FULFILLING or not alive:
+        return Step.ALLOCATED
+    ready = all(word in (ChainWord.PREPARED, ChainWord.IN_DELIVERY) for word in alive)
+    return Step.RECEIVED if ready else Step.PREPARED
+
+
+def done(status: Status, step: Step | None) -> frozenset[Step]:
+    """The steps that are behind it; of what ended without medicine only that it was prescribed."""
+    if status in ENDS:
+        return frozenset({Step.PRESCRIBED})
+    return frozenset(_ORDER if step is None else _ORDER[:_ORDER.index(step)])
+
+
+def sentence(status: Status, waiting_for: str, words: Sequence[ChainWord], handover: Handover) -> Two:
+    """Where it is, in one sentence."""
+    if status in ENDS:
+        return ENDS[status]
+    if ChainWord.RETURNED in words and status in (Status.FULFILLED, Status.SETTLED, Status.CLOSED):
+        return BROUGHT_BACK
+    if status in (Status.ALLOCATING, Status.FULFILLING) and waiting_for == Wait.FILLER:
+        return OWED if ChainWord.HANDED_OVER in words else SHORT
+    alive = [word for word in words if word not in _GONE and word is not ChainWord.HANDED_OVER]
+    if status is Status.FULFILLING and alive:
+        return of_order(min(alive, key=list(ChainWord).index), handover)
+    return MEANWHILE.get(status, MEANWHILE[Status.ALLOCATING])
+
+
+def of_order(word: ChainWord, handover: Handover) -> Two:
+    """Where one order is, in one sentence."""
+    return AT_COUNTER if word is ChainWord.PREPARED and handover is Handover.PICKUP else AT_PHARMACY[word]

@@ -1,0 +1,171 @@
+"""What a patient sees of a prescription and may do with it, by a link that cannot be guessed and needs no sign-in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from domain.claims import Claimed, Settlement
+from domain.fulfilment.lines import LineState, line_states, portions_of
+from domain.fulfilment.orders import ALIVE, Placed
+from domain.fulfilment.wishes import WishAnswer, WishKind
+from domain.instructions import instructions
+from domain.lifecycle import FINAL, Notice, Status
+from domain.money import Fen
+from domain.people import Capability
+from domain.prescription import Handover
+from domain.tracking import CANCELLABLE, Step, done, of_order, sentence, step_of
+from domain.words import Two
+from infra.db import Session, access_log, claims, orders, prescriptions, wishes
+from infra.db.access_log import Kind
+from infra.db.prescriptions import Loaded
+from tasks import closing
+from tasks.city import City
+from tasks.fulfilment.sealed import open_secrets
+
+PATIENT = "patient"
+"""In the access log, the person who came by the link."""
+
+
+@dataclass(frozen=True)
+class Medicine:
+    """One line, as the package says it."""
+
+    name: str
+    usage: str
+    directions: str
+    unit: str
+    state: LineState
+
+
+@dataclass(frozen=True)
+class AtPharmacy:
+    """One order that may bring medicine, or did."""
+
+    id: str
+    chain: str
+    store: str
+    sentence: Two
+    portions: Sequence[tuple[str, str]]
+    """Name of each medicine, and the quantity with its unit."""
+    code: str = field(repr=False)
+    """To show at the counter; empty until it is of use, and for home delivery."""
+    due: Fen | None
+    """What the patient pays in cash; None before the fund has said it."""
+    until: datetime | None
+    """When the pharmacy must have handed it over."""
+
+
+@dataclass(frozen=True)
+class Money:
+    """What the medicine costs in all, by who pays; fen."""
+
+    total: Fen
+    fund: Fen
+    account: Fen
+    cash: Fen
+    settled: bool
+    """The fund's final answer, no forecast."""
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """What the page shows. No name and no number of a person is in it."""
+
+    hospital: str
+    sentence: Two
+    step: Step | None
+    done: frozenset[Step]
+    ended: bool
+    """Without medicine, and for good."""
+    handover: Handover
+    medicines: Sequence[Medicine]
+    orders: Sequence[AtPharmacy]
+    money: Money | None
+    valid_until: datetime
+    may_cancel: bool
+    cancel: WishAnswer | None
+    """What became of the newest wish to cancel it; None where there was none."""
+
+
+def tracked(city: City, prescription_id: str) -> Tracked | None:
+    """The page of a prescription, and an entry in the access log; None for one that is not here."""
+    with city.db.transaction("patient.looked") as session:
+        try:
+            loaded = prescriptions.load(session, prescription_id)
+        except KeyError:
+            return None
+        access_log.append(session, PATIENT, Kind.VIEW, Capability.TRACK, at=city.now(), prescription_id=prescription_id)
+        return _tracked(city, session, loaded)
+
+
+def cancel(city: City, prescription_id: str) -> Notice | Status:
+    """The patient does not want it any more. Asking again while the answer is open changes nothing.
+
+    Raises `KeyError` for a prescription that is not here.
+    """
+    with city.db.transaction("patient.cancelled") as session:
+        loaded = prescriptions.load(session, prescription_id)
+        access_log.append(session, PATIENT, Kind.ACT, Capability.CANCEL, at=city.now(), prescription_id=prescription_id)
+        open_ = [wish for wish in wishes.of(session, prescription_id)
+                 if wish.kind is WishKind.CANCEL and wish.answer is WishAnswer.OPEN]
+        if open_ or loaded.status is Status.CANCELLED:
+            return Notice.CANCELLING if open_ else Status.CANCELLED
+        answer = closing.ask_to_cancel(session, city, loaded, by=closing.PATIENT, reason=closing.PATIENT)
+    assert isinstance(answer, Notice | Status)
+    return answer
+
+
+def _tracked(city: City, session: Session, loaded: Loaded) -> Tracked:
+    rx, placed, wished = loaded.prescription, orders.of(session, loaded.id), wishes.of(session, loaded.id)
+    words = [order.word for order in placed]
+    claimed = claims.newest_of(session, loaded.id)
+    labels = {label.line: label for label in instructions(rx, city.knowledge.frequencies, portions_of(rx.items)).labels}
+    states = line_states(rx.items, placed, wished, ended=loaded.status in FINAL)
+    step = step_of(loaded.status, words)
+    cancels = [wish for wish in wished if wish.kind is WishKind.CANCEL and wish.by != "clock"]
+    newest = cancels[-1].answer if cancels else None
+    return Tracked(
+        hospital=rx.hospital, sentence=sentence(loaded.status, loaded.waiting_for, words, rx.handover), step=step,
+        done=done(loaded.status, step), ended=loaded.status in FINAL and loaded.status is not Status.CLOSED,
+        handover=rx.handover,
+        medicines=[Medicine(item.name, labels[item.line].usage, item.directions, item.unit, states[item.line])
+                   for item in rx.items],
+        orders=[_at_pharmacy(city, loaded, order, claimed.get(order.id)) for order in placed if _counts(order)],
+        money=_money([claimed.get(order.id) for order in placed if _counts(order)]), valid_until=rx.valid_until,
+        may_cancel=loaded.status in CANCELLABLE and newest is not WishAnswer.OPEN
+        and any(state.open or state.in_progress for state in states.values()),
+        cancel=newest)
+
+
+def _counts(order: Placed) -> bool:
+    """Whether it brought medicine, or may."""
+    return (order.confirmed and order.status in ALIVE) or bool(order.handed_over)
+
+
+def _at_pharmacy(city: City, loaded: Loaded, placed: Placed, claimed: Claimed | None) -> AtPharmacy:
+    names = {item.line: (item.name, item.unit) for item in loaded.prescription.items}
+    alive = placed.status in ALIVE
+    answer = _answer(claimed)
+    return AtPharmacy(
+        id=placed.id, chain=placed.order.chain, store=placed.order.store,
+        sentence=of_order(placed.word, loaded.prescription.handover),
+        portions=[(names[portion.line][0], f"{portion.quantity.normalize():f} {names[portion.line][1]}")
+                  for portion in placed.portions],
+        code=open_secrets(city, placed)["pickup_code"] if alive else "",
+        due=answer.cash if answer else None, until=placed.fulfil_by if alive else None)
+
+
+def _money(claimed: Sequence[Claimed | None]) -> Money | None:
+    answers = [answer for claim in claimed if (answer := _answer(claim))]
+    if not answers:
+        return None
+    return Money(
+        total=Fen(sum(answer.total for answer in answers)), fund=Fen(sum(answer.fund for answer in answers)),
+        account=Fen(sum(answer.account + answer.family for answer in answers)),
+        cash=Fen(sum(answer.cash for answer in answers)),
+        settled=all(claim is not None and (claim.settled is not None or claim.reversed) for claim in claimed))
+
+
+def _answer(claimed: Claimed | None) -> Settlement | None:
+    """What the fund says of a claim by now; nothing of one that it took back."""
+    return None if claimed is None or claimed.reversed else claimed.settled or claimed.pre_settled
