@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from infra.crypto import Cipher
 from infra.db import stored
 from infra.db.stored import KINDS, Stored
-from tests.infra.db import releases
+from tests.infra.db import filled
 
 GOLDEN = Path(__file__).parent / "golden"
 UNMARKED = "unmarked"
@@ -113,7 +113,7 @@ def complaint(kind: Stored[Any]) -> str:
 
 
 def collected(file: Path) -> dict[str, list[dict[str, Any]]]:
-    """Documents of every kind in an SQLite database of `tests.infra.db.releases`, the most different ones."""
+    """Documents of every kind in an SQLite database of `tests.infra.db.filled`, the most different ones."""
     cipher = Cipher(b"i" * 32, b"l" * 32)
     engine = sa.create_engine(f"sqlite:///{file}")
     documents: dict[str, list[dict[str, Any]]] = {}
@@ -176,7 +176,7 @@ def main() -> int:
     fresh: Mapping[str, list[dict[str, Any]]] = {}
     if any(not versions(kind) for kind in KINDS):
         with tempfile.TemporaryDirectory() as folder:
-            releases.fill(Path(folder), f"sqlite:///{folder}/sanyi.db")
+            filled.fill(Path(folder), f"sqlite:///{folder}/sanyi.db")
             fresh = collected(Path(folder) / "sanyi.db")
     for kind in KINDS:
         for path in write(kind, fresh):
