@@ -9,6 +9,7 @@ from domain.findings import Finding
 from domain.fulfilment.portions import Portion, Portions, added
 from domain.money import Fen
 from domain.prescription import Handover, Place
+from domain.trace import Scan
 
 
 class ChainWord(StrEnum):
@@ -185,6 +186,8 @@ class OrderUpdate:
     lines: tuple[int, ...] = ()
     """Lines that came back; a return names each of them, even if it is all."""
     pickup_code: str = field(repr=False, default="")
+    traces: tuple[Scan, ...] | None = None
+    """The packs of all lines that have codes; None where the word says nothing of them."""
 
 
 @dataclass(frozen=True)

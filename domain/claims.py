@@ -13,6 +13,7 @@ from domain.fulfilment.portions import Portion, Portions, added
 from domain.lifecycle import Money
 from domain.money import Fen
 from domain.prescription import Approval
+from domain.trace import CodedPack
 
 CARRIED: Final[Mapping[str, int]] = {
     "psn_name": 50,
@@ -93,6 +94,8 @@ class ClaimLine:
     restricted: bool | None = None
     """Whether the fund pays the drug under conditions only (lmt_used_flag; F-04). None in claims made before it was
     kept: their bytes stay what they were."""
+    packs: tuple[CodedPack, ...] = ()
+    """drug_trac_info; put in for the settlement, as the packs are not known before the handover (B-55)."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ class Claim:
     prescriber: str
     lines: tuple[ClaimLine, ...]
     identity: Identity = field(repr=False)
+    coded: bool = True
+    """Whether its packs must have trace codes; False in claims of orders from before these were kept."""
 
     @property
     def total(self) -> Fen:

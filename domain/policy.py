@@ -105,6 +105,8 @@ class CityPolicy:
     """Chronic disease code -> yearly cap of its fund money (F-09)."""
     disease_formulary: dict[str, tuple[str, ...]]
     """Chronic disease code -> ATC prefixes or `DRUG:` ids payable under it (B-12)."""
+    coded_chains: frozenset[str] = frozenset()
+    """Chains that scan trace codes: without them the fund's share of their orders is not claimed (B-55)."""
 
     review_claim: timedelta = timedelta(minutes=10)
     """A pharmacist who claimed and did not decide loses the claim."""
@@ -123,6 +125,9 @@ class CityPolicy:
     """From the handover on; after it, and after the day's reconciliation, a prescription is closed."""
     look_for_reconciliation: timedelta = timedelta(hours=6)
     """How often it is looked whether the fund has agreed to a day, should nothing wake a prescription that waits for that."""
+    upload_after: timedelta = timedelta(minutes=5)
+    """From a handover or a return on until its trace codes go to the fund (E-07). By then the settlement usually has its number.
+    The packs of many orders go in one call."""
     expiring_soon: timedelta = timedelta(minutes=120)
     """So close to `valid_until` a prescription goes to the front of the queue."""
 

@@ -263,6 +263,12 @@ TROUBLES: Mapping[str, Trouble] = {
         Two("药店确认过的订单，药店现称查无此单", "a pharmacy confirmed the order and now knows none"),
         Two("致电药店核实药品去向；药店账上补回该订单的结果后点击“立即重试”",
             "call the pharmacy and ask where the medicine is; once its book says how the order ended, wake the prescription")),
+    "NeedsOperator:no_trace_code": Trouble(
+        True,
+        Two("已交付的药品没有有效追溯码，暂不向医保申报 (B-55)",
+            "what was handed over has no valid trace codes: the fund is not asked to pay yet (B-55)"),
+        Two("请药店重新发送该订单的状态和全部追溯码，收到后自动结算；哪一行、错在何处见通知",
+            "have the pharmacy send the order's status again with all codes; then it is settled by itself. Notices name lines")),
     "NeedsOperator:wrong_key": Trouble(
         True,
         Two("身份数据用另一把密钥封存", "identities were sealed under another key"),

@@ -32,11 +32,13 @@ from domain.knowledge.rows import (
     PaymentRestriction,
     PregnancyRow,
     ReviewItem,
+    TraceProduct,
 )
 from domain.knowledge.tables import Knowledge
 from domain.money import Fen, fen
 from domain.policy import AccountScope, BenefitPolicy, CapBasis, CityPolicy, HospitalTerms, Scope
 from domain.prescription import DrugKind, Sex
+from domain.trace import PRODUCT_DIGITS
 
 CITIES = Path(__file__).resolve().parent.parent / "cities"
 
@@ -166,7 +168,7 @@ def load_policy(slug: str, root: Path = CITIES) -> CityPolicy:
         policy = CityPolicy(
             slug=facts["slug"], name=facts["name"], name_en=facts["name_en"], division=facts["division"],
             clr_optins=facts["clr_optins"], timezone=facts["timezone"], payer=facts["payer"],
-            chains=tuple(facts["chains"]),
+            chains=tuple(facts["chains"]), coded_chains=frozenset(facts.get("coded_chains", ())),
             hospitals=tuple(HospitalTerms(**terms | {"institutions": tuple(terms.get("institutions", ()))})
                             for terms in facts["hospitals"]),
             benefits=tuple(_benefit(row) for row in rows(folder / "benefits.csv")),
@@ -245,6 +247,10 @@ def load_knowledge(slug: str, root: Path = CITIES) -> Knowledge:
         ) for row in rows(folder / "chronic_diseases.csv")),
         review_items=keyed(folder / "review_items.csv", "item_code", lambda row: ReviewItem(
             code=row.required("item_code"), group=row.required("outcome_group"), text=row.required("description"))),
+        trace_products=keyed(city / "trace_products.csv", "digits", lambda row: TraceProduct(
+            digits=row.parsed("digits", _product, "write seven digits"), drug=row.required("code"),
+            units=row.integer("units_per_pack"))),
+        uncoded=frozenset(row.required("code") for row in rows(city / "uncoded.csv")),
     )
 
 
@@ -271,6 +277,12 @@ def _toml(path: Path) -> dict[str, Any]:
         raise NeedsOperator(f"{path.parent.name}/{path.name} cannot be read; restore the file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise NeedsOperator(f"{path.parent.name}/{path.name}: {error}; correct the line") from None
+
+
+def _product(text: str) -> str:
+    if len(text) != PRODUCT_DIGITS or not (text.isascii() and text.isdecimal()):
+        raise ValueError(text)
+    return text
 
 
 UNITS = ("seconds", "minutes", "hours")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain.chains import ChainWord
 from sandbox.book import Book, Document
 from sandbox.partner import Background, Setting, partner_app, run
-from sandbox.pharmacy import Broken, Callbacks, Chain, Line, No, Package, Pharmacy, Slip, Store
+from sandbox.pharmacy import Broken, Callbacks, Chain, Line, No, Package, Pharmacy, Slip, Store, scanned
 
 SHELF = dict.fromkeys(("D001", "D010", "D018", "D032", "D048", "D065", "D072", "D081", "D106", "D187"), 200_000)
 
@@ -131,7 +131,7 @@ def word(order: Document, status: ChainWord, event_id: str, at: datetime) -> Doc
         "claim_secret": order["claim_secret"], "at": at.isoformat(timespec="seconds"),
         "reason": order["reason"], "lines": order["returned_lines"],
         "pickup_code": order.get("pickup_code", "") if status is ChainWord.HANDED_OVER else "",
-    }
+    } | ({} if (packs := scanned(order, status)) is None else {"traces": packs})
 
 
 def news(store: str, drugs: Sequence[str], event_id: str, at: datetime) -> Document:

@@ -15,7 +15,7 @@ from domain.chains import ChainWord
 from sandbox.ankang import PickupRequest
 from sandbox.book import Book, Document
 from sandbox.partner import Background, Setting, partner_app, run
-from sandbox.pharmacy import Broken, Callbacks, Chain, Line, No, Package, Pharmacy, Slip, Store
+from sandbox.pharmacy import Broken, Callbacks, Chain, Line, No, Package, Pharmacy, Slip, Store, scanned
 
 BEIJING = timezone(timedelta(hours=8))
 
@@ -165,7 +165,9 @@ def word(order: Document, status: ChainWord, event_id: str, at: datetime) -> Doc
         "cause": CAUSES.get(order["reason"], order["reason"]),
         "lineNos": order["returned_lines"],
         "takeCode": order.get("pickup_code", "") if status is ChainWord.HANDED_OVER else "",
-    }
+    } | ({} if (packs := scanned(order, status)) is None else {"traceCodes": [
+        {"lineNo": pack["line"], "traceCode": pack["code"], "batchNo": pack["lot"], "prodDate": pack["made_on"],
+         "validTo": pack["expires_on"], "qty": pack["units"]} for pack in packs]})
 
 
 def news(store: str, drugs: Sequence[str], event_id: str, at: datetime) -> Document:

@@ -1,6 +1,7 @@
 """A pharmacy chain at work: stock, holds, orders, counter, courier and callbacks. Its wire formats are in other files."""
 
 import asyncio
+import csv
 import hashlib
 import hmac
 import json
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
 
 import httpx
 
@@ -109,6 +111,15 @@ class Package:
 
 
 @dataclass(frozen=True)
+class Pack:
+    """What the packs of a drug on our shelves are like."""
+
+    digits: str
+    """First seven digits of their trace codes."""
+    units: int
+
+
+@dataclass(frozen=True)
 class Offer:
     """One store's answer to a quote."""
 
@@ -117,6 +128,16 @@ class Offer:
     minutes: int
     load: str
     delivers: bool
+
+
+def packs(city: str) -> dict[str, Pack]:
+    """What packs are like by drug; none of the city's uncoded stock, which we sell without scanning."""
+    folder = Path(__file__).parents[1] / "cities" / city
+    with (folder / "uncoded.csv").open(encoding="utf-8", newline="") as table:
+        uncoded = {row["code"] for row in csv.DictReader(table)}
+    with (folder / "trace_products.csv").open(encoding="utf-8", newline="") as table:
+        return {row["code"]: Pack(row["digits"], int(row["units_per_pack"])) for row in csv.DictReader(table)
+                if row["code"] not in uncoded}
 
 
 def in_fen(unit_price: Decimal, quantity: Decimal) -> int:
@@ -141,6 +162,7 @@ class Pharmacy:
         self.callbacks = callbacks
         self.word = word
         self.news = news
+        self.packs = packs(setting.urls.get("city") or "jinan")
         for store in chain.stores:
             for drug, quantity in store.stock.items():
                 if book.get("stock", f"{store.id}/{drug}") is None:
@@ -395,11 +417,59 @@ class Pharmacy:
             self.book.count("effect", f"handover {order['order_id']}")
         self._tell(order, ChainWord.HANDED_OVER)
 
+    def _scan(self, order: Document) -> None:
+        """Take packs for every line: whole ones, and for the rest of it from the opened pack of the drug, or a new one."""
+        scanned = []
+        for line in order["lines"]:
+            if pack := self.packs.get(line["drug"]):
+                scanned += self._take_packs(order["store"], line, pack)
+        order["traces"] = scanned
+
+    def _take_packs(self, store: str, line: Document, pack: Pack) -> list[Document]:
+        left, taken = int(Decimal(line["quantity"])), []
+        while left:
+            shelf = f"{store}/{line['drug']}"
+            opened = self.book.get("opened", shelf) or {"left": 0}
+            whole = left >= pack.units or not opened["left"]
+            unit = self._new_pack(store, line["drug"], pack) if whole else opened["pack"]
+            units = min(left, pack.units if whole else opened["left"])
+            taken.append({"line": line["line"], **unit, "units": units})
+            left -= units
+            if units < pack.units:
+                self.book.put("opened", shelf, {"pack": unit, "left": (pack.units if whole else opened["left"]) - units})
+        return taken
+
+    def _new_pack(self, store: str, drug: str, pack: Pack) -> Document:
+        """A pack put back on the shelf before, or one more of our stock."""
+        back = self.book.get("closed", f"{store}/{drug}") or {"packs": []}
+        if back["packs"]:
+            unit: Document = back["packs"].pop()
+            self.book.put("closed", f"{store}/{drug}", back)
+            return unit
+        shop = 100 * (sum(map(ord, self.chain.slug)) % 90 + 10) + list(self.stores).index(store)
+        number = self.book.count("number", f"pack {store}/{drug}")
+        made = datetime.now(UTC).date() - timedelta(days=150)
+        return {"code": f"{pack.digits}{shop:04d}{number:09d}", "lot": f"{self.chain.prefix}{drug}",
+                "made_on": made.isoformat(), "expires_on": (made + timedelta(days=730)).isoformat()}
+
+    def _put_packs_back(self, order: Document) -> None:
+        """What lay packed is sold to the next who comes; a part of an opened pack is written off."""
+        for pack in order.pop("traces", ()):
+            drug = next(line["drug"] for line in order["lines"] if line["line"] == pack["line"])
+            if pack["units"] == self.packs[drug].units:
+                shelf = f"{order['store']}/{drug}"
+                back = self.book.get("closed", shelf) or {"packs": []}
+                unit = {key: value for key, value in pack.items() if key not in ("line", "units")}
+                self.book.put("closed", shelf, {"packs": [*back["packs"], unit]})
+
     def _become(self, order_id: str, start: ChainWord, to: ChainWord) -> None:
         order = self._order(order_id)
         if order["status"] == start:
             order["status"] = to
-            self._keep(order)
+            with self.book.transaction():
+                if to == ChainWord.PREPARED:
+                    self._scan(order)
+                self._keep(order)
             self._tell(order, to)
 
     def _tell(self, order: Document, status: ChainWord) -> None:
@@ -413,6 +483,7 @@ class Pharmacy:
         with self.book.transaction():
             order |= {"status": to, "reason": reason}
             self._move_stock(order, +1)
+            self._put_packs_back(order)
             self._keep(order)
 
     def _keep(self, order: Document) -> None:
@@ -486,6 +557,15 @@ def _documents(lines: Sequence[Line]) -> list[Document]:
         | {"quantity": f"{line.quantity.normalize():f}", "unit_price": f"{line.unit_price.normalize():f}"}
         for line in lines
     ]
+
+
+def scanned(order: Document, status: ChainWord) -> list[Document] | None:
+    """The packs that a word tells of; None in one that is not about packs."""
+    if status in (ChainWord.PREPARED, ChainWord.HANDED_OVER):
+        return list(order.get("traces", ()))
+    if status == ChainWord.RETURNED:
+        return [pack for pack in order.get("traces", ()) if pack["line"] in order["returned_lines"]]
+    return None
 
 
 class Callbacks:

@@ -5,9 +5,10 @@ import hmac
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Final, Protocol, TypeVar
+from typing import Annotated, Final, Protocol, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -16,6 +17,7 @@ from domain.errors import InvalidPayload, Refused
 from domain.findings import Finding, Severity
 from domain.money import line_amount
 from domain.privacy import WITHHELD, shown
+from domain.trace import Scan
 
 CALLBACK_AGE_SECONDS: Final = 600
 """Accepted age of a callback, either way (contracts, 2.1)."""
@@ -164,6 +166,35 @@ def offers(rows: Sequence[object], path: str, shape: type[W], store: str,
     times = Counter(quote.store for _, quote in quotes)
     left_out += [LeftOut(quote.store, (finding("CHN-09", where),)) for where, quote in quotes if times[quote.store] > 1]
     return Offers(tuple(quote for _, quote in quotes if times[quote.store] == 1 and quote.lines), tuple(left_out))
+
+
+class ScannedPack(Protocol):
+    """A pack of an update, independent of the chain's field names."""
+
+    @property
+    def as_scanned(self) -> Scan:
+        """What was scanned."""
+
+
+def scans(rows: object, shape: type[W]) -> tuple[Scan, ...] | None:
+    """The packs of an update; None where it says nothing of them.
+
+    A row that cannot be read is a scan without a code. So it becomes a finding, and the update itself is not lost.
+    """
+    if rows is None:
+        return None
+    return tuple(_scan(row, shape) for row in rows) if isinstance(rows, list) else (ILLEGIBLE,)
+
+
+def _scan(row: object, shape: type[W]) -> Scan:
+    try:
+        return cast(ScannedPack, shape.model_validate(row)).as_scanned
+    except ValidationError:
+        line = row.get("line", row.get("lineNo")) if isinstance(row, dict) else None
+        return replace(ILLEGIBLE, line=line) if isinstance(line, int) and not isinstance(line, bool) else ILLEGIBLE
+
+
+ILLEGIBLE = Scan(0, "", "", None, None, 0)
 
 
 def receipt(reference: str, status: ChainWord) -> Receipt:

@@ -236,3 +236,14 @@ class CatalogueEntry:
     """No offer above it (D-04)."""
     list_price: Decimal
     """Fictional usual price."""
+
+
+@dataclass(frozen=True)
+class TraceProduct:
+    """What the first seven digits of a trace code stand for."""
+
+    digits: str
+    drug: str
+    """Code of the catalogue."""
+    units: int
+    """Counted units in a whole pack."""

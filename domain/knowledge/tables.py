@@ -21,6 +21,7 @@ from domain.knowledge.rows import (
     PaymentRestriction,
     PregnancyRow,
     ReviewItem,
+    TraceProduct,
 )
 
 
@@ -43,6 +44,10 @@ class Knowledge:
     restrictions: tuple[PaymentRestriction, ...] = field(repr=False, default=())
     chronic: tuple[ChronicGroup, ...] = field(repr=False, default=())
     review_items: dict[str, ReviewItem] = field(repr=False, default_factory=dict)
+    trace_products: dict[str, TraceProduct] = field(repr=False, default_factory=dict)
+    """By the first seven digits of a trace code."""
+    uncoded: frozenset[str] = frozenset()
+    """Catalogue codes of stock without trace codes (无码库): the fund pays without them (B-55)."""
     version: str = ""
     """Hash of the files it was read from; empty where it was put together otherwise."""
 

@@ -21,6 +21,8 @@ class NoticeKind(StrEnum):
     """A hospital's messages have changed their shape: an element, and `new` or `gone`."""
     QUOTE_LEFT_OUT = "quote_left_out"
     """A store's quotes broke the contract: day, rule and store, and the place in the chain's answer."""
+    TRACE_CODE = "trace_code"
+    """Something is wrong with trace codes of what was handed over: order, line and fault, and the fault (`domain.trace.FAULTS`)."""
 
 
 @dataclass(frozen=True)

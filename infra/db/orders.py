@@ -19,7 +19,7 @@ from domain.fulfilment.parcels import Parcel, ParcelStatus
 from domain.fulfilment.portions import Portion, Scope, by_line
 from domain.fulfilment.returns import Return, ReturnStatus
 from domain.money import Fen
-from infra.db import effects
+from infra.db import effects, traces
 from infra.db.engine import Row, insert_new, run, table
 from infra.db.precompiled import Precompiled
 from infra.db.rows import OrderRow, ParcelRow, PrescriptionRow, ReturnRow
@@ -149,9 +149,11 @@ def _moved_to(status: OrderStatus, at: datetime, reason: str) -> dict[str, Any]:
 
 
 def _overtake(session: Session, seen: Placed, to: OrderStatus, at: datetime) -> None:
-    """An order's own end answers what we did not hear of effects on it."""
+    """An order's own end answers what we did not hear of effects on it, and puts back what lay packed for it."""
     if to in GONE:
         effects.overtaken(session, seen.order.prescription_id, seen.id, at=at)
+        if seen.parcels:
+            traces.release_prepared(session, seen.id, at)
     elif to is OrderStatus.COMPLETED:
         effects.overtaken(session, seen.order.prescription_id, seen.id, step="cancel", at=at)
 

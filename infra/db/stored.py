@@ -73,7 +73,14 @@ class Stored(Generic[T]):
 PRESCRIPTION = Stored("prescription", Prescription)
 FINDING = Stored("finding", Finding)
 ORDER = Stored("order", PharmacyOrder)
-CLAIM = Stored("claim", Claim)
+
+
+def _claim_without_packs(document: Document) -> Document:
+    """Claims of version 1 are of orders from before trace codes were kept."""
+    return {**document, "coded": False}
+
+
+CLAIM = Stored("claim", Claim, _claim_without_packs)
 SETTLEMENT = Stored("settlement", Settlement)
 """A division of an amount: forecast, pre-settlement and settlement of a claim, and the fund's answer to a settlement."""
 REVERSAL = Stored("reversal", Reversal)

@@ -7,7 +7,7 @@ here.
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from adapters.protocols import WritesUpdates
 from domain.chains import ChainWord, OrderUpdate
 from domain.errors import InvalidPayload, StaleStatus
 from domain.events import Event, Wait
+from domain.findings import Finding
 from domain.fulfilment.orders import ALIVE, GONE, MEANINGS
 from domain.lifecycle import FINAL
 from domain.privacy import shown
@@ -25,6 +26,7 @@ from infra.db.discrepancies import disagree
 from infra.db.prescriptions import Loaded
 from infra.log import get_logger
 from tasks.city import City
+from tasks.fulfilment import traces
 from tasks.fulfilment.sealed import open_secrets
 
 log = get_logger(__name__)
@@ -118,6 +120,7 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
     # A chain's free text may name a person. It stays in the archive with the raw update.
     reason = update.reason if update.reason in CAUSES or not update.reason else "other"
     event_id = shown(update.event_id)
+    codes = traces.take(city, session, placed, loaded.prescription, update)
     if placed.status in GONE and update.status in (ChainWord.HANDED_OVER, ChainWord.RETURNED):
         # The order was cancelled or declined, but the chain reports a handover. A person has to look; no status changes.
         disagree(session, kind="late_word_from_chain", subject=event_id, expected=placed.word,
@@ -125,10 +128,10 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
         history.append(session, loaded.head, actor=f"chain:{chain}", event=Event.WORD_AFTER_ORDER,
                        at=city.now(), wake_at=loaded.wake_at, waiting_for=loaded.waiting_for,
                        detail={"order": placed.id, "event": event_id, "status": update.status, "order_was": placed.word})
-        return reply(200, "applied"), rx_id
-    if not orders.advance(session, placed, update.status, at=city.now(), reason=reason,
-                          returned=update.lines):
-        return reply(200, "ignored"), rx_id
+        return reply(200, "applied", findings=codes.findings), rx_id
+    moved = orders.advance(session, placed, update.status, at=city.now(), reason=reason, returned=update.lines)
+    if not moved and not codes.changed:
+        return reply(200, "ignored", findings=codes.findings), rx_id
     detail = {"order": placed.id, "event": event_id, "status": update.status, "cause": reason,
               "lines": list(update.lines), "at": update.at.isoformat()}
     if loaded.status in FINAL:
@@ -137,10 +140,10 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
                  actual=update.status, at=city.now(), prescription_id=rx_id)
         history.append(session, loaded.head, actor=f"chain:{chain}", event=Event.WORD_AFTER_END,
                        at=city.now(), wake_at=None, detail=detail | {"prescription_was": loaded.status})
-        return reply(200, "applied"), rx_id
+        return reply(200, "applied", findings=codes.findings), rx_id
     history.append(session, loaded.head, actor=f"chain:{chain}", event=Event.ORDER_UPDATE, at=city.now(),
                    wake_at=_due(city, loaded, update), waiting_for=_awaited(loaded, update), detail=detail)
-    return reply(200, "applied"), rx_id
+    return reply(200, "applied", findings=codes.findings), rx_id
 
 
 def _due(city: City, loaded: Loaded, update: OrderUpdate) -> datetime | None:
@@ -156,7 +159,8 @@ def _awaited(loaded: Loaded, update: OrderUpdate) -> str:
     return Wait.RECEIPT if ended or loaded.waiting_for == Wait.ACCEPTANCE_OVERDUE else loaded.waiting_for
 
 
-def reply(status: int, result: str, why: object = None) -> Reply:
-    """An answer to an update (contract 2.1)."""
-    body = {"result": result} | ({"why": why} if why else {})
+def reply(status: int, result: str, why: object = None, *, findings: Sequence[Finding] = ()) -> Reply:
+    """An answer to an update (contract 2.1); `findings` are about its trace codes."""
+    body = {"result": result} | ({"why": why} if why else {}) | (
+        {"findings": [finding.as_dict() for finding in findings]} if findings else {})
     return Reply(json.dumps(body, ensure_ascii=False).encode(), status, "application/json")

@@ -41,7 +41,7 @@ def make_claim(city: City, session: Session, loaded: Loaded, placed: Placed, *, 
                               items[line.line].days_of(line.quantity), items[line.line].frequency, line.line in selfpay,
                               items[line.line].approval, restricted(line.drug, city.knowledge))
                     for line in lines),
-        identity=claims.NOBODY)
+        identity=claims.NOBODY, coded=after.claim.coded if after else True)
     expected = forecast(rx, lines, entitlement, city.policy, city.knowledge, selfpay)
     return claims.make(session, claim, version=version, order_id=placed.id, forecast=expected)
 

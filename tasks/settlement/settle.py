@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from domain.claims import Claimed, Reversal, Settlement, differences
+from domain.claims import Claim, Claimed, Reversal, Settlement, differences
 from domain.errors import NeedsOperator
 from domain.events import Event, Wait
 from domain.fulfilment.orders import Placed
@@ -11,7 +12,8 @@ from domain.fulfilment.plan import window_over
 from domain.ledger import templates
 from domain.lifecycle import Money, Status
 from domain.money import Fen
-from infra.db import Session, claims, history, ledger, orders, prescriptions
+from domain.trace import codes_by_line, uncovered
+from infra.db import Session, claims, history, ledger, orders, prescriptions, traces
 from infra.db.discrepancies import disagree
 from infra.db.effects import Effect
 from infra.db.history import Head
@@ -41,7 +43,7 @@ async def settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed | 
 
 
 async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed, last: bool) -> Head:
-    claim = with_person(city, loaded, claimed.claim, open_identity(city, loaded))
+    claim = with_person(city, loaded, _with_packs(city, placed, claimed.claim), open_identity(city, loaded))
 
     async def again() -> Settlement | None:
         # The fund is asked by saying the same again: the same msgid settles once (contract 3).
@@ -76,6 +78,22 @@ async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed, 
     return await once(city, Effect(loaded.id, "settle", claim.reference), partner=city.payer.slug,
                       request=city.payer.request_bytes(claim), answer=SETTLEMENT,
                       send=lambda: city.payer.settle(claim), ask=again, then=settled)
+
+
+def _with_packs(city: City, placed: Placed, claim: Claim) -> Claim:
+    """The claim with the trace codes of what was handed over.
+
+    Raises `NeedsOperator` (code `no_trace_code`) where a chain that scans has sent no valid codes for a line that the fund is to
+    pay. The claim waits for them, and the patient pays nothing more (B-55, E-07).
+    """
+    with city.db.reading() as session:
+        uses = traces.uses_of(session, placed.id)
+    packs = codes_by_line({line.line: line.quantity for line in claim.lines}, uses)
+    payable = {line.line: line.drug for line in claim.lines if not line.selfpay}
+    missing = uncovered(payable, packs, city.knowledge.uncoded)
+    if missing and claim.coded and placed.order.chain in city.policy.coded_chains:
+        raise NeedsOperator(f"{placed.id}: no valid trace codes for lines {missing}", code="no_trace_code")
+    return replace(claim, lines=tuple(replace(line, packs=packs.get(line.line, ())) for line in claim.lines))
 
 
 async def reverse(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) -> Head:

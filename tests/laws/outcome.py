@@ -19,6 +19,8 @@ from infra.db.rows import (
     NoticeRow,
     OrderRow,
     OutboxRow,
+    PackRow,
+    PackUseRow,
     ParcelRow,
     PersonRow,
     PostingRow,
@@ -27,6 +29,7 @@ from infra.db.rows import (
     ReviewRow,
     RoleGrantRow,
     ShelfRow,
+    TraceUploadRow,
     WishRow,
 )
 from tasks.anchors import of_city
@@ -47,6 +50,9 @@ def outcome(session: Session, world: "World") -> dict[str, object]:
         "returns": _rows(session, ReturnRow, "order_id", "number", "status", "portions", "reason"),
         "wishes": _rows(session, WishRow, "prescription_id", "kind", "by", "reason", "answer"),
         "claims": _rows(session, ClaimRow, "prescription_id", "version", "order_id", "status", "total_fen"),
+        "packs": _rows(session, PackRow, "code", "units_left"),
+        "pack uses": _rows(session, PackUseRow, "order_id", "line", "code", "status", "units"),
+        "uploads": _rows(session, TraceUploadRow, "kind", "order_id", "line", "code"),
         "ledger": _ledger(session),
         "discrepancies": _rows(session, DiscrepancyRow, "prescription_id", "kind"),
         "noted": _rows(session, NoticeRow, "kind", "partner", "subject", "detail"),

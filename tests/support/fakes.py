@@ -9,7 +9,7 @@ from decimal import Decimal
 from hashlib import sha256
 from itertools import count
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from adapters.chains import wire
@@ -30,7 +30,9 @@ from domain.errors import InvalidPayload, OutcomeUnknown, Refused
 from domain.findings import Finding, Severity
 from domain.money import Fen, line_amount, share
 from domain.prescription import Handover, Place
+from domain.trace import Scan
 from infra.http import Request, Response
+from tests.support import trace_codes
 
 
 class Replay:
@@ -98,6 +100,7 @@ class _Held:
     status: ChainWord
 
 
+_SCANNED = (ChainWord.PREPARED, ChainWord.HANDED_OVER)
 _GONE = (ChainWord.CANCELLED, ChainWord.DECLINED)
 _TOO_LATE = {
     ChainWord.IN_DELIVERY: "in_delivery",
@@ -196,10 +199,11 @@ class FakePageChain(_Line):
         claim_secret: str | None = None,
         event_id: str = "",
         at: datetime | None = None,
+        traces: tuple[Scan, ...] | Literal["true"] | None = "true",
     ) -> OrderUpdate:
         """The order moves on in the chain's book; the callback about it, in our words.
 
-        With the order's true claim secret and a fresh event id, unless told otherwise. A decline puts
+        With the order's true claim secret, a fresh event id and true trace codes, unless told otherwise. A decline puts
         the stock back on the shelf; a return brings every line back unless told otherwise.
         """
         held = self.book[order_id]
@@ -217,7 +221,12 @@ class FakePageChain(_Line):
             reason=reason,
             lines=lines,
             pickup_code=pickup_code,
+            traces=self.packs(held.order) if traces == "true" and status in _SCANNED else None if traces == "true" else traces,
         )
+
+    def packs(self, order: PharmacyOrder) -> tuple[Scan, ...]:
+        """Packs of an order's lines, the same each time: whole ones, and a part of one opened for it."""
+        return tuple(scan for line in order.lines for scan in trace_codes.packs(order.id, line))
 
     def _left(self, drug: str) -> Decimal:
         return self.stock.get(drug, Decimal("Infinity"))
@@ -258,6 +267,7 @@ class _WritingChain(FakePageChain):
                 reason=given["reason"],
                 lines=tuple(given["lines"]),
                 pickup_code=given["pickup_code"],
+                traces=trace_codes.read(given.get("traces")),
             )
         except (ValueError, KeyError, TypeError):
             broken = Finding("CHAIN_CONTRACT", Severity.BLOCK, "CHN-03", "$", "报文不符约定", "not as agreed")
@@ -275,7 +285,7 @@ class _WritingChain(FakePageChain):
                 "reason": update.reason,
                 "lines": list(update.lines),
                 "pickup_code": update.pickup_code,
-            }
+            } | ({} if update.traces is None else {"traces": trace_codes.written(update.traces)})
         ).encode()
 
 
@@ -360,7 +370,8 @@ class FakePayer(_Line):
     """By msgid: the request and its answer. Same msgid, same bytes, same answer."""
 
     def request_bytes(self, claim: Claim) -> bytes:
-        lines = [[it.line, it.drug, str(it.quantity), str(it.unit_price), it.amount, it.selfpay] for it in claim.lines]
+        lines = [[it.line, it.drug, str(it.quantity), str(it.unit_price), it.amount, it.selfpay,
+                  *([[pack.code for pack in it.packs]] if it.packs else [])] for it in claim.lines]
         given = [claim.psn_no, claim.insutype, claim.disease_code, claim.med_type, claim.at.isoformat(), lines]
         return json.dumps(given, sort_keys=True).encode()
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +22,7 @@ from adapters.chains.wire import (
     quoted_lines,
     read,
     receipt,
+    scans,
     status_of,
 )
 from domain.chains import (
@@ -38,6 +40,7 @@ from domain.chains import (
 from domain.errors import InvalidPayload
 from domain.findings import Finding
 from domain.prescription import Handover, Place
+from domain.trace import Scan
 
 
 def quote_body(lines: Sequence[OrderLine], handover: Handover, place: Place) -> bytes:
@@ -146,6 +149,7 @@ def parse_update(body: bytes, words: Mapping[str, ChainWord]) -> OrderUpdate:
         reason=row.reason,
         lines=row.lines,
         pickup_code=row.pickup_code,
+        traces=scans(row.traces, _Pack),
     )
     return checked(update, "event_id", "lines")
 
@@ -211,6 +215,20 @@ class _Update(Wire):
     reason: Code = ""
     lines: tuple[int, ...] = ()
     pickup_code: Code = ""
+    traces: Any = None
+
+
+class _Pack(Wire):
+    line: int = Field(strict=True)
+    code: Code
+    lot: str = Field(max_length=40)
+    made_on: date | None = None
+    expires_on: date | None = None
+    units: int = Field(strict=True)
+
+    @property
+    def as_scanned(self) -> Scan:
+        return Scan(self.line, self.code, self.lot, self.made_on, self.expires_on, self.units)
 
 
 def _hold(order: PharmacyOrder) -> dict[str, object]:

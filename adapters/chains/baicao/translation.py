@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from adapters.chains.wire import (
     quoted_lines,
     read,
     receipt,
+    scans,
     status_of,
 )
 from domain.chains import (
@@ -40,6 +41,7 @@ from domain.errors import InvalidPayload
 from domain.findings import Finding
 from domain.money import fen, yuan
 from domain.prescription import Handover, Place
+from domain.trace import Scan
 
 BEIJING = timezone(timedelta(hours=8))
 
@@ -167,6 +169,7 @@ def parse_update(body: bytes, words: Mapping[str, ChainWord], causes: Mapping[st
         reason=causes.get(row.cause, "other") if row.cause else "",
         lines=row.line_nos,
         pickup_code=row.take_code,
+        traces=scans(row.traces, _Pack),
     )
     return checked(update, "eventNo", "lineNos")
 
@@ -245,6 +248,20 @@ class _Update(Wire):
     cause: Code = ""
     line_nos: tuple[int, ...] = Field(alias="lineNos", default=())
     take_code: Code = Field(alias="takeCode", default="")
+    traces: Any = Field(alias="traceCodes", default=None)
+
+
+class _Pack(Wire):
+    line: int = Field(alias="lineNo", strict=True)
+    code: Code = Field(alias="traceCode")
+    lot: str = Field(alias="batchNo", max_length=40)
+    made_on: date | None = Field(alias="prodDate", default=None)
+    expires_on: date | None = Field(alias="validTo", default=None)
+    units: int = Field(alias="qty", strict=True)
+
+    @property
+    def as_scanned(self) -> Scan:
+        return Scan(self.line, self.code, self.lot, self.made_on, self.expires_on, self.units)
 
 
 def _reserve(order: PharmacyOrder) -> dict[str, object]:

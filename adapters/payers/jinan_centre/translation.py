@@ -112,8 +112,8 @@ def claim_input(claim: Claim) -> Node:
             "prd_days": str(line.days_supply),
             "bilg_dr_codg": claim.prescriber,
         }
-        if approval := _approval(line):
-            row["expContent"] = approval
+        if extension := _approval(line) | _packs(line):
+            row["expContent"] = extension
         drugdetail.append(row)
     return {"druginfo": druginfo, "drugdetail": drugdetail}
 
@@ -125,6 +125,12 @@ def _approval(line: ClaimLine) -> Node:
     met = line.restricted or line.approval is Approval.COVERED
     flag = _DENIED if line.selfpay else _MET if met else _FREE
     return {"hosp_appr_flag": flag, "lmt_used_flag": _YES if line.restricted else _NO}
+
+
+def _packs(line: ClaimLine) -> Node:
+    """The trace codes of a line, one entry for each pack; a claim that is only pre-settled has none yet."""
+    return {"drug_trac_info": [{"drug_trac_codg": pack.code, "trdn_flag": _YES if pack.opened else _NO}
+                               for pack in line.packs]} if line.packs else {}
 
 
 def line_reference(claim: Claim, line: int) -> str:

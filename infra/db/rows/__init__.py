@@ -59,14 +59,15 @@ from infra.db.rows.prescriptions import (
 )
 from infra.db.rows.running import AnchorRow, DrawerRow, DrawingRow, HopRow, ProcessRow
 from infra.db.rows.table import Base
+from infra.db.rows.trace import UPLOAD_OPEN, PackRow, PackUseRow, RecallRow, TraceUploadRow
 
 __all__ = [
     "ENDED", "FROM_HOSPITALS", "HELD", "OVERDUE", "OVERDUE_WAITS", "TROUBLED", "UNDRAWN", "UNDRAWN_OPEN",
-    "UNRECONCILED", "URGENT", "WAITING", "AccessHeadRow", "AccessRow", "AnchorRow", "AuditRunRow", "Base",
-    "ClaimRow", "CounterActRow", "CounterLineRow", "CounterOrderRow", "CredentialRow", "DiscrepancyRow",
+    "UNRECONCILED", "UPLOAD_OPEN", "URGENT", "WAITING", "AccessHeadRow", "AccessRow", "AnchorRow", "AuditRunRow",
+    "Base", "ClaimRow", "CounterActRow", "CounterLineRow", "CounterOrderRow", "CredentialRow", "DiscrepancyRow",
     "DrawerRow", "DrawingRow", "EnrolmentRow", "EntryRow", "HistoryRow", "HopRow", "IntentRow", "MappingRow",
-    "MessageRow", "NonceRow", "NoticeRow", "OpeningRow", "OrderRow", "OutboxRow", "ParcelRow", "PartnerTokenRow",
-    "PersonRow", "PostingRow", "PrescriptionRow", "ProcessRow", "ReconciliationRow", "RecoveryCodeRow", "ReturnRow",
-    "ReviewRow", "RoleGrantRow", "ShelfMoveRow", "ShelfRow", "SignInRow", "TransferRow", "WaitingMessageRow",
-    "WishRow",
+    "MessageRow", "NonceRow", "NoticeRow", "OpeningRow", "OrderRow", "OutboxRow", "PackRow", "PackUseRow",
+    "ParcelRow", "PartnerTokenRow", "PersonRow", "PostingRow", "PrescriptionRow", "ProcessRow", "RecallRow",
+    "ReconciliationRow", "RecoveryCodeRow", "ReturnRow", "ReviewRow", "RoleGrantRow", "ShelfMoveRow", "ShelfRow",
+    "SignInRow", "TraceUploadRow", "TransferRow", "WaitingMessageRow", "WishRow",
 ]

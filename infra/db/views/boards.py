@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from domain.events import Wait
 from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
 from domain.policy import CityPolicy
+from domain.trace import FAULTS
 from domain.words import PARKED, SHARED_TROUBLES, Two, trouble_of
 from infra.db import drawings, mapping
 from infra.db.ledger import SIDES
@@ -149,11 +150,17 @@ NOTICES: dict[NoticeKind, Words] = {
         "in the last seven days: a store's quote broke the contract and was left out",
         "请连锁按约定改正该处；改正前该报价不参与分配",
         "have the chain put that place right; until then the quote takes no part in the allocation"),
+    NoticeKind.TRACE_CODE: (
+        True, "近七日已交付药品的追溯码有误", "in the last seven days: trace codes of what was handed over are wrong",
+        "请药店核对药盒，改正后重新发送该订单的状态和全部追溯码；已召回或近效期的，联系患者停用或更换",
+        "have the pharmacy look at the packs and send the order's status again with the right codes; of a recalled or short-dated "
+        "pack, tell the patient"),
 }
 """By kind of notice."""
 DETAILS: dict[NoticeKind, Mapping[str, Two]] = {
     NoticeKind.FILE_PARKED: PARKED,
     NoticeKind.MESSAGE_SHAPE: {"new": Two("新出现", "new"), "gone": Two("不再出现", "gone")},
+    NoticeKind.TRACE_CODE: {code: Two(words.zh, words.en) for code, words in FAULTS.items()},
     NoticeKind.QUOTE_LEFT_OUT: {},  # A place in the chain's answer, which is no code.
 }
 """Words of the codes that a notice of each kind has as its detail."""

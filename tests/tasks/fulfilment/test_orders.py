@@ -241,6 +241,9 @@ def test_a_handover_and_a_return_that_nobody_heard_of_are_found_at_the_deadline(
     line.hop(rx)
     line.chain(placed.order.chain).update(placed.id, ChainWord.RETURNED)
     line.clock.advance(hours=30)
+    assert line.hop(rx).error == "NeedsOperator:no_trace_code", "a chain that is asked does not say which packs it handed over"
+    assert line.status(rx) is Status.FULFILLED
+    line.say(rx, ChainWord.HANDED_OVER)
     assert not line.hop(rx).error
 
 
