@@ -82,8 +82,9 @@ class Keys:
 class SandboxCity:
     """Starts everything, knows every address, and reads every book."""
 
-    def __init__(self, folder: Path, processes: Processes, *, slug: str, seed: int, faults: bool = True,
-                 per_second: float = 8, database_url: str = "", shape: Shape | None = None,
+    def __init__(self, folder: Path, processes: Processes, *, slug: str, seed: int,
+                 faults: Mapping[str, Mapping[str, Any]] = FAULTS, per_second: float = 8, database_url: str = "",
+                 shape: Shape | None = None,
                  hospitals: Sequence[str] = (), tempo: Tempo | None = None, pharmacists: Pharmacists | None = None) -> None:
         self.folder = folder
         self.slug = slug
@@ -331,7 +332,7 @@ class SandboxCity:
     def _partner(self, name: str, env: dict[str, str], *options: str, module: str = "") -> None:
         state = self.folder / name
         state.mkdir(parents=True, exist_ok=True)
-        faults = json.dumps(FAULTS.get(name, {}) if self._faults else {})
+        faults = json.dumps(dict(self._faults.get(name, {})))
         self._processes.start(name, "-m", f"sandbox.{module or name}", "--port", str(self.ports[name]), "--state", str(state),
                               "--seed", str(self.seed), "--faults", faults, *options, env=env)
 

@@ -29,7 +29,7 @@ from rich.text import Text
 
 from domain.words import STATUSES, waiting
 from sandbox import live, tieout
-from sandbox.city import SandboxCity
+from sandbox.city import FAULTS, SandboxCity
 from sandbox.dialects import DIALECTS
 from sandbox.plan import Plan
 from sandbox.processes import ROOT, ChildDied, Processes
@@ -96,8 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.print(Text.assemble(("三医 Sanyi", "bold"), title))
     try:
         with Processes(folder / "logs") as processes:
-            make = partial(SandboxCity, folder, processes, slug=options.city, seed=options.seed, faults=not options.no_faults,
-                           database_url=options.database_url)
+            make = partial(SandboxCity, folder, processes, slug=options.city, seed=options.seed,
+                           faults={} if options.no_faults else FAULTS, database_url=options.database_url)
             if options.live:
                 city = make(per_second=live.BEGINNING_PER_SECOND, tempo=live.TEMPO,
                             pharmacists=live.pharmacists(options.pharmacists, options.prescriptions))

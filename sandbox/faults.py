@@ -17,6 +17,7 @@ KNOWN = {
     "timeout_seconds": "seconds a timed out answer takes (default 15)",
     "out_of_stock": "rate: a chain refuses a hold",
     "closed": "rate: a chain refuses a hold, closed",
+    "sold_out": "rate: a chain that has the order finds a line of it sold out, and declines",
     "duplicate_callback": "rate: an event is sent twice",
     "late_callback": "rate: an event is sent late, after the ones that follow it",
     "wrong_clock": "rate: a callback is signed under a clock up to 25 minutes off; refused, it is signed again",

@@ -353,7 +353,7 @@ class Pharmacy:
             await self._sleep(0.2, 0.8, "accept", order_id)
             if self._order(order_id)["status"] != ChainWord.ORDERED:
                 return
-            if "decline" in habits():
+            if "decline" in habits() or self._sold_out(order_id):
                 order = self._order(order_id)
                 self._close(order, ChainWord.DECLINED, "out_of_stock")
                 self._tell(order, ChainWord.DECLINED)
@@ -361,6 +361,12 @@ class Pharmacy:
             self._become(order_id, ChainWord.ORDERED, ChainWord.ACCEPTED)
         if self._order(order_id)["status"] == ChainWord.ACCEPTED:
             await self._sleep(0.3, 0.3, "prepare", order_id)
+            if not self.chain.accepts_later and self._sold_out(order_id):
+                # It said yes at once, and finds out when it packs.
+                order = self._order(order_id)
+                self._close(order, ChainWord.DECLINED, "out_of_stock")
+                self._tell(order, ChainWord.DECLINED)
+                return
             self._become(order_id, ChainWord.ACCEPTED, ChainWord.PREPARED)
         if self._order(order_id)["delivery"]:
             if self._order(order_id)["status"] == ChainWord.PREPARED:
@@ -371,6 +377,12 @@ class Pharmacy:
                 self._hand_over(self._order(order_id), "")
         if "return" in habits():
             await self._take_back(order_id)
+
+    def _sold_out(self, order_id: str) -> bool:
+        """Whether a line of an order fails after all, by the faults of the day; one with a habit has its own story."""
+        lines = self._order(order_id)["lines"]
+        return not any(line["drug"] in self.chain.habits for line in lines) and any(
+            self.faults.strikes("sold_out", f"{order_id} {line['line']}") for line in lines)
 
     async def _take_back(self, order_id: str) -> None:
         """The patient brings the goods back, some time after the fund has paid (or will not hurry to)."""

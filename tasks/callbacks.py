@@ -12,6 +12,9 @@ from tasks.fulfilment import updates
 
 log = get_logger(__name__)
 
+FIRST_WOKEN = 5
+"""Prescriptions that a notice of stock wakes; each that is served wakes the next (`tasks.fulfilment.seek`)."""
+
 
 def callers(city: City) -> Mapping[str, CallsBack]:
     """The chains that call back, by slug."""
@@ -53,6 +56,6 @@ def receive_stock(city: City, chain: str, *, timestamp: str, nonce: str, signatu
     with city.db.transaction("stock.told") as session:
         if not inbox.spend_nonce(session, chain, nonce, city.now()):
             return updates.reply(401, "nonce_used")
-        woken = prescriptions.wake_for_stock(session, notice.drugs, city.now())
+        woken = prescriptions.wake_for_stock(session, notice.drugs, city.now(), FIRST_WOKEN)
     log.info("stock.told", chain=chain, store=notice.store, drugs=len(notice.drugs), woken=woken)
     return updates.reply(200, "applied")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Any
 
 import sqlalchemy as sa
@@ -269,17 +269,22 @@ def wake(session: Session, prescription_id: str, at: datetime) -> None:
         .values(wake_at=at).execution_options(synchronize_session=False))
 
 
-MOST_WOKEN = 1000
-"""Prescriptions that one notice of a store's stock wakes, those that came first."""
+MOST_LOOKED_AT = 1000
+"""Prescriptions without a pharmacy that are looked through for those that wait for a drug, in the order in which they came."""
 
 
-def wake_for_stock(session: Session, drugs: Collection[str], at: datetime) -> int:
-    """Make due those that wait for a pharmacy which has one of these drugs; how many there were."""
+def wake_for_stock(session: Session, drugs: Collection[str], at: datetime, most: int) -> int:
+    """Make due the first few that wait for a pharmacy which has one of these drugs; how many there were.
+
+    `most` is small, because each of them asks every chain, and the store may have enough for one only. Who is served wakes the
+    next ones.
+    """
     waiting = session.execute(
         sa.select(_ROW.id, sa.cast(_ROW.content, sa.Text)).where(
             _ROW.status.in_((Status.ALLOCATING, Status.FULFILLING)), _ROW.waiting_for == Wait.FILLER, _ROW.wake_at > at)
-        .order_by(_ROW.received_at).limit(MOST_WOKEN))
-    wanted = [number for number, content in waiting if any(item.drug in drugs for item in _read(content).items)]
+        .order_by(_ROW.received_at).limit(MOST_LOOKED_AT))
+    wanted = list(islice((number for number, content in waiting
+                          if any(item.drug in drugs for item in _read(content).items)), most))
     for number in wanted:
         wake(session, number, at)
     return len(wanted)

@@ -51,7 +51,7 @@ class Stage(SandboxCity):
         self.hospital = hospital
         self.secrets: dict[str, str] = {}
         self.options: dict[str, str] = {}
-        super().__init__(folder, processes, slug=slug, seed=1, faults=False, per_second=4)
+        super().__init__(folder, processes, slug=slug, seed=1, faults={}, per_second=4)
 
     def _partner(self, name: str, env: dict[str, str], *options: str, module: str = "") -> None:
         if name != self.hospital:

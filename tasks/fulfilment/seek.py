@@ -21,7 +21,7 @@ from domain.fulfilment.ranking import Ranked, rank
 from domain.policy import CityPolicy
 from domain.prescription import Handover, Prescription
 from infra import metrics
-from infra.db import history, orders
+from infra.db import history, orders, prescriptions
 from infra.db.effects import Intent
 from infra.db.history import Head
 from infra.db.notices import NoticeKind, note
@@ -38,6 +38,8 @@ CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """None that looks like another. Ten of them: the counter has the digest, and must not be able to guess the code."""
 MOST_NAMED = 20
 """Stores that a history row names when none can fill it; it counts all."""
+NEXT_WOKEN = 2
+"""Prescriptions that are woken by each that has waited and is served."""
 MOST_LEFT_OUT = 20
 """Stores of one round of quotes that are written down as differences; the metric counts all."""
 
@@ -173,6 +175,9 @@ def _make_order(city: City, loaded: Loaded, choice: Choice, ranking: Sequence[Ra
                        waiting_for=f"{Wait.HOLD}:{quote.chain}", detail=detail, also={"lane": f"{rx.hospital}/{quote.chain}"})
         placed = orders.make(session, order, attempt=attempt, sealed=sealed, ranking=words, at=city.now())
         hold = intend(city, session, hold_of(order), partner=order.chain, request=spelling(order))
+        if loaded.waiting_for == Wait.FILLER:
+            # It has waited, so others may wait for the same: there is stock now, and the next ones look for it.
+            prescriptions.wake_for_stock(session, {line.drug for line in choice.lines}, city.now(), NEXT_WOKEN)
     return placed, hold
 
 

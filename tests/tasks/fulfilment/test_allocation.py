@@ -13,6 +13,8 @@ from domain.fulfilment.lines import line_states
 from domain.fulfilment.portions import Portion
 from domain.lifecycle import FINAL, Status
 from infra.db import history, orders, prescriptions, wishes
+from tasks.callbacks import FIRST_WOKEN
+from tasks.fulfilment.seek import NEXT_WOKEN
 from tasks.intake import receive_prescription
 from tests.support.city import HOSPITAL, bundle, make_city
 from tests.support.line import Line
@@ -35,9 +37,9 @@ def rx_id(line: Line) -> str:
     return admitted
 
 
-def four_weeks() -> bytes:
+def four_weeks(number: int = 1) -> bytes:
     """The sample of two drugs for a week each, as a long-term prescription for four."""
-    message = json.loads(bundle(1, sample="home_delivery"))
+    message = json.loads(bundle(number, sample="home_delivery"))
     for entry in message["entry"]:
         if entry["resource"]["resourceType"] != "MedicationRequest":
             continue
@@ -217,3 +219,25 @@ def test_a_stock_notice_that_comes_twice_does_no_harm(line: Line, rx_id: str, se
     headers = chain.headers(body, now, nonce="nonce-00000000000000000099")
     answers = [line.send_stock("ankang", body, headers).status for _ in range(2)]
     assert answers == [200, status]
+
+
+def test_a_notice_wakes_the_first_few_and_each_that_is_served_wakes_the_next(line: Line, rx_id: str) -> None:
+    stock(line, ankang={"D032": 0}, baicao={"D032": 0})
+    ids = [rx_id]
+    for number in range(2, 9):
+        line.clock.advance(minutes=1)
+        answer = receive_prescription(line.city, HOSPITAL, four_weeks(number))
+        ids.append(json.loads(answer.body)["identifier"][0]["value"])
+        line.hop(ids[-1])
+        line.review(ids[-1])
+    for number in ids:
+        line.hop(number)
+    waiting = [number for number in ids if line.status(number) is Status.ALLOCATING]
+    assert len(waiting) == len(ids)
+    assert not any(due(line, number) for number in waiting)
+    line.chain("baicao").stock = {"D032": Decimal(28)}
+    line.tell_stock("baicao", "D032")
+    first = [number for number in waiting if due(line, number)]
+    assert first == waiting[:FIRST_WOKEN]
+    line.hop(first[0])
+    assert [number for number in waiting if due(line, number)] == waiting[1:FIRST_WOKEN + NEXT_WOKEN]
