@@ -23,6 +23,7 @@ from gateway.doors.health import Counted, health_door
 from gateway.doors.hospitals import hospital_door
 from gateway.doors.messages import message_door
 from gateway.doors.soap import soap_door
+from gateway.inbox.room import inbox_room
 from gateway.operations.room import operations_room
 from gateway.tracking.room import tracking_room
 from gateway.web.access import Desk, denied, tokens_of
@@ -76,6 +77,7 @@ def create_app(city: City, settings: Settings, host: str = "127.0.0.1") -> FastA
     app.include_router(administration_room(city, desk, pages, tokens))
     app.include_router(desk_room(city, desk, pages))
     app.include_router(tracking_room(city, desk, pages))
+    app.include_router(inbox_room(city, desk, pages))
     app.include_router(operations_room(city, desk, pages))
     app.mount("/static", StaticFiles(directory=WEB / "static"))
     app.state.quota = city.share

@@ -153,6 +153,17 @@ class OidcSettings(BaseModel):
         return self
 
 
+class ShopPerson(BaseModel):
+    """Somebody of a shop that works from our pages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    token: Annotated[SecretStr, AfterValidator(lambda token: _strong_tokens({"the shop": token})["the shop"])]
+    """Their access token: 16 characters or more, used by no one else."""
+    place: str = Field(pattern=r"^[a-z0-9_]+/[A-Za-z0-9._-]+$", max_length=40)
+    """Their shop: the chain's slug and the shop's number, `linli/LL01`."""
+
+
 class Settings(BaseSettings):
     """One frozen object; every field is the variable `SANYI_` plus its name in capitals."""
 
@@ -216,6 +227,8 @@ class Settings(BaseSettings):
     """Access token of each reviewing pharmacist by id, e.g. SANYI_PHARMACISTS__P001: 16 characters or more, used by no one else."""
     operators: Tokens = {}
     """Access token of each operator by id, e.g. SANYI_OPERATORS__O001: 16 characters or more, used by no one else."""
+    shops: dict[str, ShopPerson] = {}
+    """People of shops that work from our pages by id, e.g. SANYI_SHOPS__S001__TOKEN and …__PLACE (`linli/LL01`)."""
 
     oidc: OidcSettings = OidcSettings()
     """Single sign-on beside passwords."""
@@ -254,11 +267,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _each_token_is_one_persons(self) -> Self:
-        tokens = [*self.pharmacists.values(), *self.operators.values(),
+        tokens = [*self.pharmacists.values(), *self.operators.values(), *(one.token for one in self.shops.values()),
                   *([self.metrics_token] if self.metrics_token.get_secret_value() else [])]
         if len({token.get_secret_value() for token in tokens}) < len(tokens):
-            raise ValueError("SANYI_PHARMACISTS__…, SANYI_OPERATORS__… and SANYI_METRICS_TOKEN: two have the same token, so "
-                             "nobody could tell who it was, nor what they may")
+            raise ValueError("SANYI_PHARMACISTS__…, SANYI_OPERATORS__…, SANYI_SHOPS__… and SANYI_METRICS_TOKEN: two have the same "
+                             "token, so nobody could tell who it was, nor what they may")
         return self
 
     @property

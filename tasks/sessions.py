@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from domain.people import Grant, Person, Role
+from domain.people import Person, Role
 from infra.db import Session, people, sign_ins
 from tasks.city import City
 
@@ -63,8 +63,8 @@ def find(city: City, value: str, now: datetime) -> SignIn | None:
 
 
 def limited(person: Person, role: Role) -> Person:
-    """The person in that role only, if they have it."""
-    return Person(person.id, person.grants & {Grant(role)})
+    """The person in that role only, wherever they have it."""
+    return Person(person.id, frozenset(grant for grant in person.grants if grant.role is role))
 
 
 def end(city: City, key: str) -> None:

@@ -16,6 +16,7 @@ from infra.db import people as rows
 from infra.db import sign_ins
 from tasks import accounts, people
 from tasks.city import City
+from tasks.counter import workplaces
 
 Act = Callable[[City, str, str, Form], str | None]
 """City, administrator, person, form -> an enrolment code, where the act makes one."""
@@ -116,5 +117,5 @@ def _known(id: str) -> str:
 
 
 def _places(city: City) -> list[str]:
-    """Slugs of those at whom a role may be held."""
-    return [*(terms.slug for terms in city.policy.hospitals), *city.chains]
+    """Those at whom a role may be held: slugs, and shops that work from our pages."""
+    return [*(terms.slug for terms in city.policy.hospitals), *city.chains, *workplaces(city)]

@@ -14,7 +14,7 @@ from fastapi import HTTPException, Request
 
 from adapters import registry
 from domain.errors import NeedsOperator
-from domain.people import Capability, Denied, Person, Role
+from domain.people import Capability, Denied, Grant, Person, Role
 from domain.words import Two
 from gateway.web.threads import in_thread
 from infra.db import people
@@ -83,19 +83,21 @@ class May:
     """A dependency: the person who asks, once it is known that they may, and written down that they did.
 
     Every route of a person has one. A route about one prescription has its id in the path as `rx_id`. With `own_entry` the
-    task writes the act into the access log itself, together with what it does.
+    task writes the act into the access log itself, together with what it does. With `somewhere` it is enough to have the
+    capability at some place, and the route shows and does what is of such a place only.
     """
 
-    def __init__(self, desk: "Desk", capability: Capability, own_entry: bool) -> None:
+    def __init__(self, desk: "Desk", capability: Capability, own_entry: bool, somewhere: bool) -> None:
         self._desk = desk
         self.capability = capability
         self.own_entry = own_entry
+        self.somewhere = somewhere
 
     async def __call__(self, request: Request) -> Person:
         person = await self._desk.staff(request)
         act = request.method not in ("GET", "HEAD")
         await in_thread(self._desk.enter, person, self.capability, act, request.path_params.get("rx_id", ""),
-                        act and self.own_entry)
+                        act and self.own_entry, self.somewhere)
         return person
 
 
@@ -107,17 +109,19 @@ class Desk:
         # Names from the environment come in small letters, and C-03 compares them with physicians' codes.
         self._tokens = {
             (name.upper(), role): token.get_secret_value()
-            for role, tokens in ((Role.PHARMACIST, settings.pharmacists), (Role.OPERATOR, settings.operators))
+            for role, tokens in ((Role.PHARMACIST, settings.pharmacists), (Role.OPERATOR, settings.operators),
+                                 (Role.SHOP, {name: one.token for name, one in settings.shops.items()}))
             for name, token in tokens.items()
         }
+        self._places = {name.upper(): one.place for name, one in settings.shops.items()}
         self._listed = False
         self._own = urlsplit(settings.gateway_url)
         self._latest = city.now()
         self.guard = Guard()
 
-    def may(self, capability: Capability, *, own_entry: bool = False) -> May:
+    def may(self, capability: Capability, *, own_entry: bool = False, somewhere: bool = False) -> May:
         """The dependency of a route that needs this capability."""
-        return May(self, capability, own_entry)
+        return May(self, capability, own_entry, somewhere)
 
     @property
     def secure(self) -> bool:
@@ -172,7 +176,8 @@ class Desk:
     def _list_once(self) -> None:
         """The people of the settings are among the people before the first of them is looked for."""
         if not self._listed:
-            of_settings = {name: frozenset(held for other, held in self._tokens if other == name) for name, _ in self._tokens}
+            of_settings = {name: frozenset(Grant(held, self._places[name] if held is Role.SHOP else "")
+                                           for other, held in self._tokens if other == name) for name, _ in self._tokens}
             with self._city.db.transaction("people.listed") as session:
                 people.as_the_settings_say(session, of_settings, self._city.now())
             self._listed = True
@@ -222,9 +227,10 @@ class Desk:
         request.state.person = person
         return person
 
-    def enter(self, person: Person, capability: Capability, act: bool, prescription_id: str, noted: bool) -> None:
+    def enter(self, person: Person, capability: Capability, act: bool, prescription_id: str, noted: bool, somewhere: bool = False
+              ) -> None:
         """Check and write down. Raises `Denied` (code `forbidden`)."""
-        access.enter(self._city, person, capability, act=act, prescription_id=prescription_id, noted=noted)
+        access.enter(self._city, person, capability, act=act, prescription_id=prescription_id, noted=noted, somewhere=somewhere)
 
     @contextmanager
     def noting(self, person: Person, capability: Capability, prescription_id: str = "") -> Iterator[None]:

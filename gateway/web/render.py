@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 
 from adapters import registry
+from domain import shops
 from domain import words as names
 from domain.errors import NeedsOperator
 from domain.events import Event
@@ -42,7 +43,8 @@ TABLES: Mapping[str, Mapping[str, Two]] = {
     "skin": names.SKIN_TESTS, "method": names.DECOCTION_METHODS, "mark": names.DECOCTION_MARKS, "deadline": names.DEADLINES,
     "ending": names.ENDINGS, "cancelling": names.CANCEL_REASONS, "posting": words.POSTINGS,
     "parcel": names.PARCELS, "goods": names.RETURNS, "wish": names.WISHES, "answer": names.WISH_ANSWERS,
-    "role": ROLES, "capability": CAPABILITIES,
+    "role": ROLES, "capability": CAPABILITIES, "act": shops.ACTS, "done": shops.DONE, "shop_kind": shops.SHOP_KINDS,
+    "cause": names.CAUSES,
     "audit_reason": words.AUDIT_REASONS, "differing": {kind: Two(*pair) for kind, pair in views.DIFFERENCES.items()},
 }
 """Filter of the templates -> what it says of a code."""

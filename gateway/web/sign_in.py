@@ -12,7 +12,8 @@ from gateway.web.render import Pages
 from gateway.web.threads import PeoplesRoute
 from tasks import sessions
 
-HOMES = ((Capability.SEE_BOARD, "/"), (Capability.SEE_QUEUE, "/review"), (Capability.MANAGE_PEOPLE, "/people"),
+HOMES = ((Capability.SEE_BOARD, "/"), (Capability.SEE_QUEUE, "/review"), (Capability.SEE_INBOX, "/inbox"),
+         (Capability.MANAGE_PEOPLE, "/people"),
          (Capability.READ_ACCESS_LOG, "/access-log"))
 """Where people begin: the first of these that they may."""
 
@@ -64,7 +65,7 @@ def give_cookie(response: Response, desk: Desk, value: str) -> None:
 
 def home_of(person: Person) -> str:
     """The page a person begins with."""
-    return next((address for capability, address in HOMES if person.may(capability)), "/account")
+    return next((address for capability, address in HOMES if person.places(capability)), "/account")
 
 
 def inside(address: str) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from domain.chains import ChainWord, PharmacyOrder, SettlementNotice
 from domain.errors import Refused
+from domain.money import Fen
 from domain.shops import Opening
 from infra.db.engine import insert_new, run, table
 from infra.db.rows.counter import (
@@ -32,6 +33,7 @@ from infra.db.rows.counter import (
 )
 
 NOTHING = Decimal(0)
+NONE = Fen(0)
 CANCELLABLE = (ChainWord.HELD, ChainWord.ORDERED, ChainWord.ACCEPTED, ChainWord.PREPARED)
 LET_GO = (ChainWord.CANCELLED, ChainWord.DECLINED)
 
@@ -73,6 +75,8 @@ class Kept:
     held_at: datetime
     expires_at: datetime
     ended_at: datetime | None
+    patient_due: Fen
+    """What the shop collects from the patient."""
     notice: SettlementNotice | None
     """The last word about money."""
 
@@ -153,13 +157,13 @@ def hold(session: Session, order: PharmacyOrder, clock: Callable[[], datetime], 
     return kept
 
 
-def place(session: Session, order_id: str, clock: Callable[[], datetime]) -> Kept:
+def place(session: Session, order_id: str, clock: Callable[[], datetime], patient_due: Fen = NONE) -> Kept:
     """Turn a hold into an order; one that is an order already stays what it is. Raises `Refused` (code `hold_expired`)."""
     kept = get(session, order_id)
     if kept is not None and kept.word is ChainWord.HELD:
         _lock(session, kept.chain, kept.store, session.scalars(sa.select(_LINE.c.drug).where(_LINE.c.order_id == order_id)).all())
         if kept.expires_at > clock():
-            say(session, order_id, ChainWord.ORDERED, before=(ChainWord.HELD,))
+            say(session, order_id, ChainWord.ORDERED, before=(ChainWord.HELD,), patient_due_fen=patient_due)
         kept = get(session, order_id)
     if kept is None or kept.word in (ChainWord.HELD, *LET_GO):
         raise Refused(f"{order_id}: hold_expired", code="hold_expired")
@@ -171,9 +175,10 @@ def get(session: Session, order_id: str) -> Kept | None:
     return _kept(row) if row else None
 
 
-def say(session: Session, order_id: str, word: ChainWord, *, before: Collection[ChainWord], at: datetime | None = None) -> bool:
+def say(session: Session, order_id: str, word: ChainWord, *, before: Collection[ChainWord], at: datetime | None = None,
+        **more: object) -> bool:
     """Move an order to a word if it is at one of those before; `at` if it ends so. Of two who do it at once one does."""
-    changes: dict[str, object] = {"word": word} | ({"ended_at": at} if at else {})
+    changes: dict[str, object] = {"word": word, **more} | ({"ended_at": at} if at else {})
     return run(session, sa.update(_ORDER).where(_ORDER.c.order_id == order_id, _ORDER.c.word.in_(before)).values(changes)
                ).rowcount == 1
 
@@ -266,7 +271,8 @@ def moves(session: Session, chain: str, store: str) -> Mapping[str, Decimal]:
 def _kept(row: Any) -> Kept:
     notice = None if row.settlement_id is None else SettlementNotice(
         row.order_id, row.settlement_id, row.total_fen, row.fund_fen, row.account_fen, row.cash_fen)
-    return Kept(row.order_id, row.chain, row.store, ChainWord(row.word), row.held_at, row.expires_at, row.ended_at, notice)
+    return Kept(row.order_id, row.chain, row.store, ChainWord(row.word), row.held_at, row.expires_at, row.ended_at,
+                row.patient_due_fen, notice)
 
 
 def _is(chain: str, store: str, drug: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -108,14 +108,14 @@ def listed(session: Session, id: str = "") -> list[Listed]:
                    tuple(grants.get(row.id, ()))) for row in rows]
 
 
-def as_the_settings_say(session: Session, people: Mapping[str, frozenset[Role]], at: datetime) -> None:
+def as_the_settings_say(session: Session, people: Mapping[str, frozenset[Grant]], at: datetime) -> None:
     """Who has an access token among the settings is a person with that role; whose token is gone has it no longer."""
-    for id, roles in people.items():
+    for id, grants in people.items():
         add(session, id, name_sealed=b"", source=ENVIRONMENT, at=at, by=ENVIRONMENT)
-        for role in sorted(roles):
-            grant(session, id, Grant(role), at=at, by=ENVIRONMENT)
-    held = session.execute(sa.select(_GRANT.c.id, _GRANT.c.person, _GRANT.c.role).where(
+        for role in sorted(grants, key=lambda held: (held.role, held.place)):
+            grant(session, id, role, at=at, by=ENVIRONMENT)
+    held = session.execute(sa.select(_GRANT.c.id, _GRANT.c.person, _GRANT.c.role, _GRANT.c.place).where(
         _GRANT.c.granted_by == ENVIRONMENT, _GRANT.c.ended_at.is_(None))).all()
     for row in held:
-        if Role(row.role) not in people.get(row.person, frozenset()):
+        if Grant(Role(row.role), row.place) not in people.get(row.person, frozenset()):
             end_grant(session, row.person, row.id, at=at, by=ENVIRONMENT)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -20,11 +21,11 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @contextmanager
-def served(city: City, folder: Path) -> Iterator[str]:
-    """The address of a city's gateway."""
+def served(city: City, folder: Path, **changes: Any) -> Iterator[str]:
+    """The address of a city's gateway; `changes` of its settings."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    server = uvicorn.Server(uvicorn.Config(create_app(city, make_settings(folder, gateway_url=url)),
+    server = uvicorn.Server(uvicorn.Config(create_app(city, make_settings(folder, gateway_url=url, **changes)),
                                            host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

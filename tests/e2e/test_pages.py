@@ -8,10 +8,12 @@ import pytest
 
 from domain.chains import ChainWord
 from domain.people import Grant, Role
+from domain.shops import Act
 from gateway.web.access import COOKIE
 from infra.db import audits, mapping, notices
 from infra.log import bind
-from tasks import people, sessions
+from tasks import counter, people, sessions
+from tasks.fulfilment.sealed import open_secrets
 from tasks.patients import page_address
 from tests.e2e.conftest import served, sign_in
 from tests.gateway.desk.test_review import TOLD, TOLD_OF_ITEM, WARNING, tell
@@ -19,6 +21,7 @@ from tests.support.city import HOSPITAL, OPERATOR_TOKEN, PHARMACIST_TOKEN, admit
 from tests.support.line import Line
 from tests.support.people import enrolled
 from tests.support.records import audited
+from tests.support.shop import SHOP_TOKEN, SHOPKEEPER, SHOPS, with_shops
 
 RUN = "0b5c9d6e-1111-4222-8333-444455556666"
 WIDTHS = (360, 768, 1280, 1920)
@@ -73,22 +76,42 @@ def city(tmp_path_factory) -> Iterator[Full]:
     line.hop(shared)
     tell(line.city, mine, item=TOLD_OF_ITEM, **TOLD, patient={"allergy_words": ("青霉素",), "pregnancy_weeks": 9})
     line.to_settled(settled)
+    shop = at_a_shop(line)
     line.payer.silent = True
     line.hop(troubled)
     enrolled(line.city, "A001", Role.ADMINISTRATOR)
     people.add(line.city, "A001", "S001", "李春燕", [Grant(Role.SHOP, "ankang"), Grant(Role.HOTLINE)])
     with line.city.db.transaction() as session:
         cookie = sessions.begin(line.city, session, "A001", method="password")
-    with served(line.city, folder) as url:
+    with served(with_shops(line.city, alone=False), folder, shops=SHOPS) as url:
         story = [f"/rx/{settled}", f"/rx/{troubled}", f"/rx/{waiting}"]
         yield Full(url, {
             "": ["/sign-in", *(page_address(line.city, rx_id) for rx_id in (collecting, settled, shared)), "/p/nothing"],
             OPERATOR_TOKEN: ["/", "/rx", "/rx?status=settled", "/rx?q=none", *story, f"/runs/{RUN}", "/review", f"/review/{mine}",
                              "/mapping", "/rx/rx_unknown"],
             PHARMACIST_TOKEN: ["/review", f"/review?done={settled}", f"/review/{mine}", f"/review/{waiting}", f"/rx/{mine}"],
+            SHOP_TOKEN: ["/inbox", *(f"/inbox/{rx_id}/1" for rx_id in shop), "/inbox/stock", "/inbox/stock?done=shelf",
+                         "/inbox/day", *(f"/inbox/{shop[1]}/1/{page}" for page in ("label", "slip"))],
             ADMINISTRATOR: ["/people", "/people/A001", "/people/S001", "/partner-tokens", "/access-log", "/access-log/verified",
                             "/account", "/enrol"],
         }, mine, cookie)
+
+
+def at_a_shop(line: Line) -> list[str]:
+    """Orders of a shop that works from our pages: new, with the courier, to be prepared, to be fetched, fetched, and declined."""
+    shop = Line(with_shops(line.city))
+    samples = ("long_term", "home_delivery", "long_term", "long_term", "long_term", "long_term")
+    orders = [rx_id for sample in samples for rx_id in admit(shop.city, sample=sample)]
+    acts = ([], [Act.ACCEPT, Act.PREPARE, Act.SEND_OUT], [Act.ACCEPT], [Act.ACCEPT, Act.PREPARE],
+            [Act.ACCEPT, Act.PREPARE, Act.HAND_OVER], [Act.DECLINE])
+    for rx_id, done in zip(orders, acts, strict=True):
+        code = open_secrets(shop.city, shop.to_fulfilling(rx_id))["pickup_code"]
+        for act in done:
+            counter.act_on(shop.city, SHOPKEEPER, rx_id, 1, act, proof=code if act is Act.HAND_OVER else "",
+                           reason="out_of_stock" if act is Act.DECLINE else "")
+    shop.hop(orders[4])
+    shop.deliver()
+    return orders
 
 
 @pytest.fixture
@@ -121,6 +144,10 @@ def refused(city):
     def refuse(page, token: str) -> None:
         if not token:
             sign_in(page, city.url, "wrong")
+        elif token == SHOP_TOKEN:
+            page.goto(f"{city.url}{city.pages[token][4]}")
+            page.fill("#proof", "WRONG")
+            page.locator("form[action$='/hand_over'] button").click()
         elif token == ADMINISTRATOR:
             page.goto(f"{city.url}/people")
             page.fill("#id", "13912345678")

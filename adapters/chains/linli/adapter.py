@@ -65,7 +65,7 @@ class Adapter:
 
     async def place(self, order: PharmacyOrder) -> Receipt:
         with self._db.transaction("counter.ordered") as session:
-            return receipt(counter.place(session, order.id, self._now))
+            return receipt(counter.place(session, order.id, self._now, order.patient_due))
 
     async def find(self, order_id: str) -> Receipt | None:
         with self._db.reading() as session:

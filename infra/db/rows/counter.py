@@ -111,6 +111,8 @@ class CounterOrderRow(Base):
     """Of the hold, while nothing more is said than that."""
     ended_at: Mapped[datetime | None]
     """When it was handed over, or let go."""
+    patient_due_fen: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+    """What the shop collects from the patient, by the fund's pre-settlement."""
     settlement_id: Mapped[str | None] = mapped_column(sa.String(40))
     """Of the last word about money; None: nothing was said yet; empty: the claim was taken back."""
     total_fen: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")

@@ -46,7 +46,7 @@ def test_an_administrator_adds_a_person_who_can_enrol(admin: TestClient, city: C
 def test_what_was_typed_comes_back_with_what_is_wrong(admin: TestClient, city: City) -> None:
     page = admin.post("/people", data={"id": "S1", "name": "Li", "role": "shop"})
     assert page.status_code == 422
-    assert "say where: chain" in page.text
+    assert "say where: shop" in page.text
     assert 'value="S1"' in page.text
     assert log_of(city, "A001")[-1] == ("refused", "place_missing")
     add(admin, id="S1", role="shop", **{"place-shop": "ankang"})

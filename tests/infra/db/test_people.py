@@ -70,7 +70,7 @@ def test_administrators_are_counted_once_and_only_while_they_are(db: Database) -
 
 def test_people_of_the_settings_come_and_go_with_them_and_others_stay(db: Database) -> None:
     add(db, "X1", Grant(Role.PHARMACIST))
-    settings = {"P001": frozenset({Role.PHARMACIST}), "X1": frozenset({Role.OPERATOR})}
+    settings = {"P001": frozenset({Grant(Role.PHARMACIST)}), "X1": frozenset({Grant(Role.OPERATOR)})}
     for _ in range(2):
         with db.transaction() as session:
             people.as_the_settings_say(session, settings, NOON)

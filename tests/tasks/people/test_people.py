@@ -134,7 +134,7 @@ def test_other_roles_end_the_sign_ins_begun_with_the_former(city: City, clock: C
 
 def test_a_role_of_the_settings_is_ended_in_the_settings(city: City) -> None:
     with city.db.transaction() as session:
-        rows.as_the_settings_say(session, {"O001": frozenset({Role.OPERATOR})}, city.now())
+        rows.as_the_settings_say(session, {"O001": frozenset({Grant(Role.OPERATOR)})}, city.now())
     with pytest.raises(Denied, match="from_the_settings"):
         people.end_role(city, "A001", "O001", number_of(city, "O001", Role.OPERATOR))
     people.leave(city, "A001", "O001")

@@ -55,6 +55,7 @@ def upgrade() -> None:
     sa.Column('held_at', MOMENT, nullable=False),
     sa.Column('expires_at', MOMENT, nullable=False),
     sa.Column('ended_at', MOMENT, nullable=True),
+    sa.Column('patient_due_fen', sa.BigInteger(), server_default='0', nullable=False),
     sa.Column('settlement_id', sa.String(length=40), nullable=True),
     sa.Column('total_fen', sa.BigInteger(), server_default='0', nullable=False),
     sa.Column('fund_fen', sa.BigInteger(), server_default='0', nullable=False),
