@@ -80,7 +80,7 @@ class Provider:
     def verified(self, token: str, keys: dict[str, Any], nonce: str) -> str:
         """The subject of an id token. Raises `NeedsOperator` (code `oidc`) unless it is signed by the provider, for us, now."""
         claims_of_ours = jwt.JWTClaimsRegistry(
-            now=lambda: int(self.now().timestamp()), leeway=LEEWAY_SECONDS, iss={"essential": True, "value": self.settings.issuer},
+            now=lambda: int(self.now().timestamp()), leeway=LEEWAY_SECONDS, iss={"essential": True, "values": self._issuers()},
             aud={"essential": True, "value": self.settings.client_id}, exp={"essential": True}, iat={"essential": True},
             sub={"essential": True}, nonce={"essential": True, "value": nonce})
         try:
@@ -93,9 +93,13 @@ class Provider:
             raise _untrusted("azp")
         return str(claims["sub"])
 
+    def _issuers(self) -> list[str]:
+        """The settings drop a slash at the end, with which some providers write their name."""
+        return [self.settings.issuer, f"{self.settings.issuer}/"]
+
     async def _metadata(self, client: Client) -> dict[str, Any]:
         metadata = await self._ask(client, f"{self.settings.issuer}/.well-known/openid-configuration")
-        if metadata.get("issuer") != self.settings.issuer:
+        if metadata.get("issuer") not in self._issuers():
             raise _untrusted("issuer")
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
             address = str(metadata.get(name, ""))

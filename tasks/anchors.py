@@ -1,9 +1,9 @@
-"""The histories' anchor: one keyed root per day, kept in the archive and so outside of the database.
+"""The anchor of the histories and of the access log: one keyed root per day, kept in the archive and so outside the database.
 
-Who can write in the database can rewrite a history with all its hashes. They cannot make yesterday's root agree: it lies in
+Who can write in the database can rewrite a chain with all its hashes. They cannot make yesterday's root agree: it lies in
 write-once storage, under a key the database does not hold. Each root holds the one of the day before.
 
-`python -m tasks.anchors [--since YYYY-MM-DD]` compares every day's histories with its root.
+`python -m tasks.anchors [--since YYYY-MM-DD]` compares the chains of every day with its root.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -31,24 +31,27 @@ log = get_logger(__name__)
 
 FORMAT = "sanyi/anchor/1"
 """The document: format, city, day, `before`, `books` and mac. `before` is the mac of the day before, empty for the first.
-`books` says by name what is in each; one that is added later is one more name. `mac` is HMAC-SHA-256 over the rest as
-canonical JSON."""
+`books` has the heads of the chains that grew that day: `history` by prescription, `access` by person. Roots of release 0.1
+have no `access`. `mac` is HMAC-SHA-256 over the rest as canonical JSON."""
 GRACE = timedelta(minutes=30)
 """After midnight, until what happened before it is committed by everybody."""
 NAMED = 10
-"""Prescriptions named in one complaint."""
+"""Prescriptions or people named in one complaint."""
+BOOKS = {"history": (anchors.heads, ""), "access": (anchors.access_heads, "the access log: ")}
+"""Name of a book -> how its heads are read, and how a complaint about it begins."""
 
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A day whose histories are not what was anchored, or whose root cannot be trusted."""
+    """A day whose chains are not what was anchored, or whose root cannot be trusted."""
 
     day: date
     what: str
-    prescriptions: tuple[str, ...] = ()
+    whose: tuple[str, ...] = ()
+    """Prescriptions, or people where it is about the access log."""
 
     def __str__(self) -> str:
-        return f"{self.day}: {self.what}" + (f": {', '.join(self.prescriptions)}" if self.prescriptions else "")
+        return f"{self.day}: {self.what}" + (f": {', '.join(self.whose)}" if self.whose else "")
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,13 @@ class Anchors:
         """Keep the root of a day that is over, after that of the day before; its archive key. Raises `RxError`."""
         with self.db.reading() as session:
             latest = anchors.latest(session)
-            document = self._document(day, anchors.heads(session, *self._bounds(day)),
-                                      self._root(latest.archive_key)["mac"] if latest else "")
+            books = {name: read(session, *self._bounds(day)) for name, (read, _) in BOOKS.items()}
+            document = self._document(day, books, self._root(latest.archive_key)["mac"] if latest else "")
         archive_key = self.archive.put(_canonical(document))
         with self.db.transaction("day.anchored") as session:
             first = anchors.keep(session, day, archive_key, self.now())
         log.info("day.anchored", day=str(day), archive_key=archive_key, mac=document["mac"], first=first,
-                 prescriptions=len(document["books"]["history"]))
+                 prescriptions=len(books["history"]), people=len(books["access"]))
         return archive_key
 
     def verify(self, since: date | None = None) -> list[Rewritten]:
@@ -111,7 +114,8 @@ class Anchors:
                 if mac is not None and root["before"] != mac:
                     wrong.append(Rewritten(row.day, "its root does not follow the one of the day before"))
                 mac = root["mac"]
-                wrong += self._compared(row.day, [(rx, seq, mark) for rx, seq, mark in root["books"]["history"]])
+                for book in (book for book in BOOKS if book in root["books"]):
+                    wrong += self._compared(row.day, book, root["books"][book])
             expected = row.day + timedelta(days=1)
         # The newest day has its root by the end of the next one.
         while expected and expected < over:
@@ -119,17 +123,18 @@ class Anchors:
             expected += timedelta(days=1)
         return wrong
 
-    def _compared(self, day: date, anchored: Sequence[Head]) -> list[Rewritten]:
+    def _compared(self, day: date, book: str, anchored: Sequence[Head]) -> list[Rewritten]:
+        read, about = BOOKS[book]
         with self.db.reading() as session:
-            there = {rx: (seq, mark) for rx, seq, mark in anchors.heads(session, *self._bounds(day))}
-        then = {rx: (seq, mark) for rx, seq, mark in anchored}
-        kinds = {"rewritten since": [rx for rx in then.keys() & there.keys() if then[rx] != there[rx]],
+            there = {whose: (seq, mark) for whose, seq, mark in read(session, *self._bounds(day))}
+        then = {whose: (seq, mark) for whose, seq, mark in anchored}
+        kinds = {"rewritten since": [whose for whose in then.keys() & there.keys() if then[whose] != there[whose]],
                  "gone since": list(then.keys() - there.keys()), "written into it since": list(there.keys() - then.keys())}
-        return [Rewritten(day, what, tuple(sorted(which)[:NAMED])) for what, which in kinds.items() if which]
+        return [Rewritten(day, about + what, tuple(sorted(which)[:NAMED])) for what, which in kinds.items() if which]
 
-    def _document(self, day: date, heads: Sequence[Head], before: str) -> dict[str, Any]:
+    def _document(self, day: date, books: Mapping[str, Sequence[Head]], before: str) -> dict[str, Any]:
         document = {"format": FORMAT, "city": self.city, "day": str(day), "before": before,
-                    "books": {"history": [list(head) for head in heads]}}
+                    "books": {name: [list(head) for head in heads] for name, heads in books.items()}}
         return document | {"mac": self._mac(document)}
 
     def _root(self, archive_key: str) -> dict[str, Any]:

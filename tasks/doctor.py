@@ -190,7 +190,7 @@ def _archive(settings: Settings) -> list[CheckResult]:
 
 
 def _anchors(settings: Settings, policy: CityPolicy, now: Callable[[], datetime]) -> list[CheckResult]:
-    """Whether the histories of the last days are what their roots say."""
+    """Whether histories and access log of the last days are what their roots say."""
     if not settings.anchor_key.get_secret_value():
         return [watch("anchors", "settings",
                       Two("履历未锚定：能改数据库的人可改写履历",
@@ -208,7 +208,7 @@ def _anchors(settings: Settings, policy: CityPolicy, now: Callable[[], datetime]
         db.close()
     if wrong:
         return [act("anchors", "books-differ",
-                    Two(f"{len(wrong)} 处履历与每日锚定不符", "; ".join(map(str, wrong[:3]))),
+                    Two(f"{len(wrong)} 处履历或访问日志与每日锚定不符", "; ".join(map(str, wrong[:3]))),
                     Two("查清谁改动了数据库；缺少锚定则运行 anchor/history-anchor",
                         "find out who changed the database; where a root is missing run anchor/history-anchor"))]
     return [fine("anchors", Two("与每日锚定一致", "the last days agree with their roots"))]

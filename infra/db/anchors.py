@@ -1,28 +1,39 @@
-"""The heads of a day's histories, and where the day's root is kept."""
+"""The heads of a day's histories and of its access log, and where the day's root is kept."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from infra.db.engine import insert_new, table
-from infra.db.rows import AnchorRow, HistoryRow
+from infra.db.rows import AccessRow, AnchorRow, HistoryRow
 
 Head = tuple[str, int, str]
-"""A prescription, the number of its last history row within the day, and that row's hash, which covers all before it."""
+"""A prescription or a person, the number of the last row of its chain within the day, and that row's hash. The hash covers
+all rows before it."""
 
-_ROW = table(HistoryRow).c
+_ROW, _ACCESS = table(HistoryRow).c, table(AccessRow).c
 
 
 def heads(session: Session, start: datetime, end: datetime) -> Sequence[Head]:
     """The head of every prescription with history from `start` to before `end`, by id."""
-    last = (sa.select(_ROW.prescription_id, sa.func.max(_ROW.seq).label("seq"))
-            .where(_ROW.at >= _bound(start), _ROW.at < _bound(end)).group_by(_ROW.prescription_id).subquery())
-    rows = session.execute(sa.select(_ROW.prescription_id, _ROW.seq, _ROW.hash).join(
-        last, (_ROW.prescription_id == last.c.prescription_id) & (_ROW.seq == last.c.seq)))
+    return _last(session, _ROW, _ROW.prescription_id, start, end)
+
+
+def access_heads(session: Session, start: datetime, end: datetime) -> Sequence[Head]:
+    """The head of every person with an entry in the access log from `start` to before `end`, by id."""
+    return _last(session, _ACCESS, _ACCESS.person, start, end)
+
+
+def _last(session: Session, rows: Any, subject: sa.ColumnElement[str], start: datetime, end: datetime) -> Sequence[Head]:
+    last = (sa.select(subject.label("subject"), sa.func.max(rows.seq).label("seq"))
+            .where(rows.at >= _bound(start), rows.at < _bound(end)).group_by(subject).subquery())
+    heads = session.execute(sa.select(subject, rows.seq, rows.hash).join(
+        last, (subject == last.c.subject) & (rows.seq == last.c.seq)))
     # Sorted here: databases differ in how they order text.
-    return sorted((str(row[0]), int(row[1]), str(row[2])) for row in rows)
+    return sorted((str(head[0]), int(head[1]), str(head[2])) for head in heads)
 
 
 def first(session: Session) -> datetime | None:

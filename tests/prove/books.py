@@ -44,7 +44,7 @@ def main() -> int:
         found = _anchors(city, Path(folder)).verify()
         console.print(f"history of {rewritten} rewritten with all its hashes; its chain verifies: {fooled}; "
                       f"its root says: {'; '.join(map(str, found)) or 'nothing'}")
-        caught = fooled and [one.prescriptions for one in found] == [(rewritten,)]
+        caught = fooled and [one.whose for one in found] == [(rewritten,)]
     held = honest and named == [where] and caught
     console.print(f"books: {verified['postings']} postings sum to zero, {verified['chains']} chains verify, "
                   f"{len(named)} of 1 flipped byte and 1 of 1 rewritten history named"

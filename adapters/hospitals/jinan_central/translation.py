@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from adapters.dialects import hl7v2
 from adapters.dialects.hl7v2_segments import Group, Segment, date, timestamp
 from adapters.hospitals.jinan_central.drugs import Drugs
-from adapters.hospitals.jinan_central.fields import DETAILS, LEFT_OUT
+from adapters.hospitals.jinan_central.fields import ABSENT, DETAILS, LEFT_OUT
 from adapters.hospitals.jinan_central.observations import READINGS
 from adapters.hospitals.jinan_central.patient import Patient
 from adapters.hospitals.jinan_central.words import joined, together
 from domain.findings import Finding
 from fhir_profiles.drafts import NOTHING, CancelDraft, Datum, DecoctionDraft, DiagnosisDraft, Draft, SignatureDraft
+
+# The lists of the hospital are looked for here, where its dialect is spoken: `adapters.kit.left_out`.
+__all__ = ["ABSENT", "LEFT_OUT", "Translation"]
 
 
 class Translation(Patient, Drugs):

@@ -83,6 +83,11 @@ def test_a_person_comes_in_by_the_provider_and_is_who_the_administrator_entered(
     assert asked["redirect_uri"] == "http://localhost/oidc/back"
 
 
+def test_a_provider_may_write_its_name_with_a_slash_at_the_end(browser: TestClient, idp: Idp) -> None:
+    idp.metadata["issuer"] = idp.claims["iss"] = f"{idp.issuer}/"
+    assert back(browser, there(browser)).status_code == 200
+
+
 @pytest.mark.parametrize("wished", ["//evil.example", "https://evil.example", "/x\r\nSet-Cookie: a=b"])
 def test_it_never_leads_elsewhere(browser: TestClient, wished: str) -> None:
     assert back(browser, there(browser, next=wished)).headers["refresh"] == "0; url=/review"

@@ -1,4 +1,4 @@
-"""A history that was rewritten with all its hashes is named by its day, and so is whatever else was done to the roots."""
+"""A history or an access log that was rewritten with all its hashes is named by its day, and so is any change of the roots."""
 
 import json
 from collections.abc import Callable
@@ -8,10 +8,12 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlalchemy as sa
 
 from domain.events import Event
-from infra.db import Session, history
-from infra.db.rows import AnchorRow, HistoryRow, PrescriptionRow
+from domain.people import Capability
+from infra.db import Session, access_log, anchors, history
+from infra.db.rows import AccessHeadRow, AccessRow, AnchorRow, HistoryRow, PrescriptionRow
 from infra.objects import key_of
 from tasks.anchors import Anchors
 from tasks.city import City
@@ -124,7 +126,7 @@ def test_a_history_that_was_changed_with_all_its_hashes_is_named(
     with city.db.transaction() as session:
         crime(session, victim)
     found = [one for one in ours.verify() if one.day == day]
-    assert [(one.what, one.prescriptions) for one in found] == [(what, (victim,))]
+    assert [(one.what, one.whose) for one in found] == [(what, (victim,))]
 
 
 def test_a_prescription_that_is_dated_back_into_a_day_is_named(ours: Anchors, city: City, clock: Clock) -> None:
@@ -135,7 +137,70 @@ def test_a_prescription_that_is_dated_back_into_a_day_is_named(ours: Anchors, ci
     forged = admit(city, 2, at=day)[1]
     with city.db.transaction() as session:
         session.connection().exec_driver_sql("UPDATE history SET at = ? WHERE prescription_id = ?", (day.isoformat(), forged))
-    assert [(one.what, one.prescriptions) for one in ours.verify()] == [("written into it since", (forged,))]
+    assert [(one.what, one.whose) for one in ours.verify()] == [("written into it since", (forged,))]
+
+
+def look(city: City, person: str, times: int = 1) -> None:
+    with city.db.transaction() as session:
+        for _ in range(times):
+            access_log.append(session, person, access_log.Kind.VIEW, Capability.SEE_PRESCRIPTION, at=city.now(),
+                              prescription_id="rx_aaaaaaaaaaaaaaaa")
+
+
+def another_view(session: Session, person: str) -> None:
+    """The first entry is about another prescription, with every hash after it, and the head."""
+    rows = session.scalars(sa.select(AccessRow).where(AccessRow.person == person).order_by(AccessRow.seq)).all()
+    rows[0].prescription_id = "rx_bbbbbbbbbbbbbbbb"
+    mark = access_log.GENESIS
+    for row in rows:
+        row.hash = mark = access_log._digest(mark, [getattr(row, name) for name in access_log.HASHED])
+    session.get_one(AccessHeadRow, person).hash = mark
+    session.flush()
+    assert access_log.verify(session) == [], "the log by itself shows nothing"
+
+
+def never_seen(session: Session, person: str) -> None:
+    """No entry and no head."""
+    for statement in ("DELETE FROM access_log WHERE person = ?", "DELETE FROM access_head WHERE person = ?"):
+        session.connection().exec_driver_sql(statement, (person,))
+    assert access_log.verify(session) == [], "the log by itself shows nothing"
+
+
+@pytest.mark.parametrize(("crime", "what"), [(another_view, "rewritten since"), (never_seen, "gone since")],
+                         ids=["rewritten", "removed"])
+def test_an_access_log_that_was_changed_with_all_its_hashes_is_named(
+        ours: Anchors, city: City, clock: Clock, crime: Callable[[Session, str], None], what: str) -> None:
+    admit(city)
+    look(city, "P001", 3)
+    look(city, "P002")
+    day = clock().astimezone(ours.zone).date()
+    clock.advance(hours=25)
+    anchored(ours)
+    look(city, "P001")
+    assert ours.verify() == [], "the log goes on after its day"
+    with city.db.as_owner() as connection:
+        for trigger in ("access_log_no_update", "access_log_no_delete"):
+            connection.exec_driver_sql(f"DROP TRIGGER {trigger}")
+    with city.db.transaction() as session:
+        crime(session, "P001")
+    wrong = ours.verify()
+    assert [(one.day, one.what, one.whose) for one in wrong] == [(day, f"the access log: {what}", ("P001",))]
+    assert str(wrong[0]) == f"{day}: the access log: {what}: P001"
+
+
+def test_a_root_from_before_the_access_log_was_in_it_still_holds(ours: Anchors, city: City, clock: Clock) -> None:
+    admit(city)
+    look(city, "P001")
+    day = clock().astimezone(ours.zone).date()
+    with city.db.reading() as session:
+        document = ours._document(day, {"history": anchors.heads(session, *ours._bounds(day))}, "")
+    clock.advance(hours=25)
+    with city.db.transaction() as session:
+        anchors.keep(session, day, city.archive.put(json.dumps(document).encode()), clock())
+    look(city, "P001")
+    clock.advance(hours=24)
+    assert anchored(ours) == [day + timedelta(days=1)]
+    assert ours.verify() == []
 
 
 @pytest.mark.parametrize("crime", ["forgotten", "of another key", "another day's", "out of the archive", "no root at all"])
@@ -148,7 +213,7 @@ def test_a_root_that_is_lost_forged_or_moved_is_named(ours: Anchors, city: City,
         if crime == "forgotten":
             session.delete(row)
         elif crime == "of another key":
-            document = replace(ours, key=bytes(32))._document(days[1], [], "")
+            document = replace(ours, key=bytes(32))._document(days[1], {"history": []}, "")
             row.archive_key = city.archive.put(json.dumps(document).encode())
         elif crime == "another day's":
             row.archive_key = last.archive_key
