@@ -7,7 +7,7 @@ A code is 20 digits and stands for one pack; its first seven are the product. A 
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -302,6 +302,8 @@ class UploadLine:
     insured: bool
     """Whether the fund is asked to pay for the order (mdtrt_setl_type 1)."""
     settlement_id: str
-    """setl_id; empty while the fund has not settled it."""
+    """setl_id; empty where the fund had not settled it when the row was first sent."""
+    at: datetime
+    """When it was handed over, or came back."""
     sale_number: str
     """Of a return: `number` of its sale (medins_prod_sel_no)."""

@@ -22,6 +22,7 @@ from infra.topology import Kind
 from tasks.city import City
 from tasks.line import Hop
 from tasks.reports import deliver_to, waited_for
+from tasks.uploads import upload_due
 
 log = get_logger(__name__)
 
@@ -81,6 +82,7 @@ class Dispatcher:
         done = asyncio.Event()
         async with asyncio.TaskGroup() as helpers:
             helpers.create_task(self._relay(done))
+            helpers.create_task(self._upload(done))
             helpers.create_task(self._renew(done))
             while not stop.is_set():
                 if not await self._dispatch():
@@ -196,6 +198,18 @@ class Dispatcher:
             await asyncio.sleep(0)
         if going:
             await asyncio.wait(going.values())
+
+    async def _upload(self, done: asyncio.Event) -> None:
+        """Tell the fund of packs, a call after the other; what fails has its own time to come again."""
+        while not done.is_set():
+            try:
+                if await upload_due(self._city):
+                    continue
+            except Exception as error:
+                log.error("uploads.stopped", error=type(error).__name__)
+                await asyncio.sleep(2)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), self._settings.poll_seconds)
 
     async def _deliver(self, partner: str) -> int:
         try:

@@ -158,7 +158,8 @@ def at_rest(city: SandboxCity, plan: Plan) -> bool:
         if row is None or row["status"] not in planned.expected_status or money_of(row) != planned.expected_money:
             return False
     board = city.ops("board")
-    return not board["outbox_waiting"] and not board["undrawn"] and city.count_runs("prescription") == len(rows)
+    idle = not any(board[waiting] for waiting in ("outbox_waiting", "uploads_waiting", "undrawn"))
+    return idle and city.count_runs("prescription") == len(rows)
 
 
 def whole(city: SandboxCity, book: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ with (Path(__file__).parent / "fsi_fields.csv").open(encoding="utf-8", newline="
     for _row in csv.DictReader(_table):
         FIELDS.setdefault((_row["txn"], _row["node"]), []).append(_row)
 
-TRANSACTIONS = ("9001", "1101", "5301", "2101", "2102", "2103", "3201")
+TRANSACTIONS = ("9001", "1101", "5301", "2101", "2102", "2103", "3201", "3505A", "3506A", "3513")
 
 
 class Wrong(Exception):
@@ -60,6 +60,8 @@ class City:
         limited = {row["drug_id"] for row in _rows(folder.parent / policy["knowledge"] / "payment_restrictions.csv")} - {""}
         self.restricted = {row["code"] for row in _rows(folder / "catalogue.csv") if row["drug_id"] in limited}
         """Drugs that are paid under conditions only (lmt_used_flag 1)."""
+        self.products = {row["digits"]: row["code"] for row in _rows(folder / "trace_products.csv")}
+        """By the first seven digits of a trace code."""
 
     def terms(self, person: Document, disease: str) -> tuple[Terms | None, str]:
         """The policy of a claim (None: the fund pays nothing) and the key its cap is counted under (README 1, 4)."""
@@ -133,6 +135,7 @@ class Centre:
                 output = {
                     "1101": self.person, "5301": self.entitled, "2101": self.pre_settle, "2102": self.settle,
                     "2103": self.reverse, "3201": self.reconcile,
+                    "3505A": self.sold, "3506A": self.brought_back, "3513": self.uploaded,
                 }[infno](content, place)
                 answer = {"infcode": 0, "err_msg": "", "output": output}
             except Wrong as wrong:
@@ -269,6 +272,55 @@ class Centre:
             "stmt_rslt_dscr": "; ".join(f"{key}: 中心 {ours[key]}" for key in different) or "平",
         }}
 
+    def sold(self, content: Node, _: str) -> Node:
+        """3505A: packs sold, all of them or none. A code is sold once, unless its pack is opened."""
+        rows = content["selinfoDetail"]
+        if fault := next((fault for row in rows if (fault := self._fault_of_sale(row))), ""):
+            return {"result": {"retRslt": "0", "msgRslt": fault}}
+        for row in rows:
+            self._keep_upload("sold", row)
+        return {"result": {"retRslt": "1", "msgRslt": "成功"}}
+
+    def brought_back(self, content: Node, _: str) -> Node:
+        """3506A: packs brought back; each was sold before, and is never sold again."""
+        rows = content["selinfoDetail"]
+        for row in rows:
+            sale = self.book.get("upload", row["medins_prod_sel_no"])
+            if sale is None or sale["code"] != _code_of(row) or self.book.get("upload", row["fixmedins_bchno"]):
+                return {"result": {"retRslt": "0", "msgRslt": f"{row['fixmedins_bchno']}: 无此销售"}}
+        for row in rows:
+            self._keep_upload("returned", row)
+        return {"result": {"retRslt": "1", "msgRslt": "成功"}}
+
+    def uploaded(self, content: Node, _: str) -> Node:
+        """3513: what was uploaded of a code."""
+        request = content["data"]
+        row = self.book.get("upload", request.get("fixmedins_bchno") or "")
+        self.book.count("asked", "3513")
+        return {"selinfo": [{"fixmedins_bchno": row["number"], "drug_trac_codg": row["code"]}]
+                if row and row["code"] == request["drug_trac_codg"] else []}
+
+    def _fault_of_sale(self, row: Node) -> str:
+        number, code = row["fixmedins_bchno"], _code_of(row)
+        if re.fullmatch(r"8[0-9]{19}", code) is None or self.city.products.get(code[:7]) != row["med_list_codg"]:
+            return f"{number}: 追溯码与药品不符"
+        if self.book.get("upload", number):
+            self.book.put("defect", f"double_upload {number}", {"defect": "double_upload", "number": number})
+            return f"{number}: 重复上传"
+        pack = self.book.get("pack", code)
+        if pack and (pack["returned"] or not pack["opened"] or row["trdn_flag"] != "1"):
+            self.book.put("defect", f"double_sale {number}", {"defect": "double_sale", "number": number})
+            return f"{number}: 追溯码已销售"
+        return ""
+
+    def _keep_upload(self, kind: str, row: Node) -> None:
+        code = _code_of(row)
+        self.book.put("upload", row["fixmedins_bchno"], {
+            "kind": kind, "number": row["fixmedins_bchno"], "code": code, "order_id": row["rtal_docno"],
+            "drug": row["med_list_codg"], "units": row["sel_retn_cnt"], "opened": row["trdn_flag"] == "1",
+            "setl_id": row.get("setl_id", "")})
+        self.book.put("pack", code, {"code": code, "opened": row["trdn_flag"] == "1", "returned": kind == "returned"})
+
     def show_book(self) -> Document:
         """Every settlement and reversal, and where each person's year stands; no names, no id numbers."""
         return {
@@ -276,6 +328,7 @@ class Centre:
                             for row in self.book.all("settlement")],
             "persons": [{key: person[key] for key in ("psn_no", "insutype", "balance", "used")}
                         for person in self.book.all("person")],
+            "uploads": self.book.all("upload"),
             "repeated": self.book.all("repeated"),
             "defects": self.book.all("defect"),
         }
@@ -331,6 +384,9 @@ class Centre:
                 raise Wrong("CLAIM", f"det_item_fee_sumamt of {line['feedetl_sn']}")
             if _flag(line, "hosp_appr_flag") not in ("", "0", "1", "2"):
                 raise Wrong("CLAIM", f"hosp_appr_flag of {line['feedetl_sn']}")
+            for pack in (line.get("expContent") or {}).get("drug_trac_info", ()):
+                if self.city.products.get(pack["drug_trac_codg"][:7]) != line["med_list_codg"]:
+                    raise Wrong("CLAIM", f"drug_trac_codg of {line['feedetl_sn']}")
             if _flag(line, "lmt_used_flag") not in ("", "1" if line["med_list_codg"] in self.city.restricted else "0"):
                 raise Wrong("CLAIM", f"lmt_used_flag of {line['feedetl_sn']}")
         if sum(Decimal(line["det_item_fee_sumamt"]) for line in details) != Decimal(info["medfee_sumamt"]):
@@ -485,6 +541,12 @@ def _document(standing: Standing, person: Document, cap_key: str) -> Document:
     return {"balance": _text(standing.account), "used": {
         "ded_used": _text(standing.deductible), "cap_used": person["used"]["cap_used"] | {cap_key: _text(standing.cap)},
         "pool_used": _text(standing.pool), "sb_cum": _text(standing.serious)}}
+
+
+def _code_of(row: Node) -> str:
+    """The one code of a row; empty where it has none, or several."""
+    packs = row.get("drugtracinfo")
+    return str(packs[0].get("drug_trac_codg", "")) if isinstance(packs, list) and len(packs) == 1 else ""
 
 
 def _gender(person: Document) -> str:

@@ -16,7 +16,7 @@ CHAINS = ("ankang", "baicao")
 def compare(ledger: Row, prescriptions: Sequence[Row], books: Mapping[str, Row]) -> list[str]:
     """Every disagreement between the platform and its partners, in words with ids; empty when all agree."""
     return [*_fund(ledger, books["insurer"]), *_chains(prescriptions, ledger, books), *_hospital(prescriptions, books),
-            *_defects(books), *doubled(ledger, books)]
+            *_packs(books), *_defects(books), *doubled(ledger, books)]
 
 
 def doubled(ledger: Row, books: Mapping[str, Row]) -> list[str]:
@@ -126,6 +126,26 @@ def _order(chain: str, ours: Row, theirs: Row, claim: Row | None) -> Iterator[st
         yield f"{where}: they were told {settlement}, the fund said {expected}"
 
 
+def _packs(books: Mapping[str, Row]) -> Iterator[str]:
+    """Each pack that a chain handed over or took back: the fund has it once, with the same units, and nothing besides."""
+    sold: Counter[tuple[str, str, str, str]] = Counter()
+    for chain in CHAINS:
+        for order in books[chain]["orders"]:
+            for pack in order.get("traces", ()):
+                units = order["order_id"], pack["code"], str(pack["units"])
+                if order["status"] in ("handed_over", "returned"):
+                    sold["sold", *units] += 1
+                if order["status"] == "returned" and pack["line"] in order["returned_lines"]:
+                    sold["returned", *units] += 1
+    uploaded = Counter((row["kind"], row["order_id"], row["code"], row["units"]) for row in books["insurer"]["uploads"])
+    for key in sorted(sold.keys() | uploaded.keys()):
+        if sold[key] != uploaded[key]:
+            yield f"pack {' '.join(key)}: the chain has it {sold[key]} times, the fund {uploaded[key]} times"
+    whole = Counter(code for kind, _, code, _ in sold if kind == "sold")
+    opened = {row["code"] for row in books["insurer"]["uploads"] if row.get("opened")}
+    yield from (f"pack {code} is sold {number} times" for code, number in whole.items() if number > 1 and code not in opened)
+
+
 def _hospital(prescriptions: Sequence[Row], books: Mapping[str, Row]) -> Iterator[str]:
     """Each prescription: its own hospital was told where it ended."""
     statuses = {(row["hospital"], row["prescription"]): row["status"] for row in books["hospital"]["prescriptions"]}
@@ -145,7 +165,7 @@ def _defects(books: Mapping[str, Row]) -> Iterator[str]:
 def lines(ledger: Row, books: Mapping[str, Row]) -> int:
     """How many lines were compared."""
     return (len(books["insurer"]["settlements"]) + len(books["ankang"]["orders"]) + len(books["baicao"]["orders"])
-            + len(books["hospital"]["prescriptions"]) + len(ledger["postings"]))
+            + len(books["hospital"]["prescriptions"]) + len(ledger["postings"]) + len(books["insurer"]["uploads"]))
 
 
 def money(ledger: Row) -> dict[str, int]:

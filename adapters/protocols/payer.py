@@ -1,9 +1,11 @@
 """The insurance fund."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
 from domain.claims import Claim, DayTotals, Entitlement, Identity, Reconciled, Reversal, Settlement
+from domain.trace import UploadKind, UploadLine
 
 
 class Payer(Protocol):
@@ -31,6 +33,13 @@ class Payer(Protocol):
                       insured_place: str, at: datetime) -> Reversal:
         """2103: take a whole settlement back. Same promise about `reference` as `settle`.
         Raises `Refused`, `OutcomeUnknown`."""
+
+    async def upload(self, kind: UploadKind, reference: str, lines: Sequence[UploadLine]) -> None:
+        """3505A or 3506A: packs sold, or brought back, all of the call or none. The same reference with the same lines is taken
+        once. Raises `Refused` (code `trace`), `OutcomeUnknown`."""
+
+    async def uploaded(self, kind: UploadKind, line: UploadLine) -> bool:
+        """3513: whether the fund has this sale or return. Changes nothing; repeatable."""
 
     async def reconcile(self, totals: DayTotals) -> Reconciled:
         """3201: do our day's totals equal the fund's? Changes nothing; repeatable."""

@@ -14,7 +14,7 @@ from domain.errors import StaleStatus
 from domain.lifecycle import MONEY_TRANSITIONS, Money
 from infra.db.engine import Row, insert_new, run, table
 from infra.db.precompiled import Precompiled
-from infra.db.rows import ClaimRow
+from infra.db.rows import ClaimRow, TraceUploadRow
 from infra.db.stored import CLAIM, SETTLEMENT
 
 NOBODY = Identity("", "")
@@ -27,8 +27,10 @@ _SELECT = sa.select(_ROW.content, _ROW.version, _ROW.order_id, _ROW.status, _ROW
 _OF_ORDER = _SELECT.where(_ROW.order_id == sa.bindparam("order")).order_by(_ROW.version.desc()).limit(1)
 _NEWEST, _TAKEN_BACK = Precompiled(_OF_ORDER), Precompiled(_OF_ORDER.where(_ROW.reversal_id.is_not(None)))
 _OF = Precompiled(_SELECT.where(_ROW.prescription_id == sa.bindparam("of")).order_by(_ROW.order_id, _ROW.version))
-_REFERENCE_TAKEN = Precompiled(sa.select(_ROW.version).where(
-    sa.or_(_ROW.reference == sa.bindparam("wanted"), _ROW.reversal_reference == sa.bindparam("wanted"))).limit(1))
+_REFERENCE_TAKEN = Precompiled(sa.select(sa.literal(1, literal_execute=False).label("taken")).where(sa.or_(
+    sa.exists().where(_ROW.reference == sa.bindparam("wanted")),
+    sa.exists().where(_ROW.reversal_reference == sa.bindparam("wanted")),
+    sa.exists().where(table(TraceUploadRow).c.reference == sa.bindparam("wanted")))))
 
 
 @cache

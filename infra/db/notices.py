@@ -23,6 +23,8 @@ class NoticeKind(StrEnum):
     """A store's quotes broke the contract: day, rule and store, and the place in the chain's answer."""
     TRACE_CODE = "trace_code"
     """Something is wrong with trace codes of what was handed over: order, line and fault, and the fault (`domain.trace.FAULTS`)."""
+    TRACE_REFUSED = "trace_refused"
+    """The fund does not take the sale or return of a pack: order and code, and the fund's own code."""
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,8 @@ def owe_upload(session: Session, kind: UploadKind, order_id: str, uses: Sequence
     if uses:
         run(session, _upsert(TraceUploadRow), [
             {"kind": kind, "order_id": order_id, "line": line, "code": code, "number": upload_number(kind, order_id, line, code),
-             "reference": "", "made_at": at, "due_at": due, "sent_at": None, "alone": False, "attempts": 0, "trouble": ""}
+             "reference": "", "settlement_id": "", "made_at": at, "due_at": due, "sent_at": None,
+             "alone": False, "attempts": 0, "trouble": ""}
             for line, code in uses])
 
 
@@ -131,7 +132,8 @@ def upload_number(kind: UploadKind, order_id: str, line: int, code: str) -> str:
 def uploaded_sales(session: Session, order_id: str) -> Collection[tuple[int, str]]:
     """The (line, code) of an order whose sale the fund was told of, or is to be."""
     return {(line, code) for line, code in session.execute(sa.select(TraceUploadRow.line, TraceUploadRow.code).where(
-        TraceUploadRow.order_id == order_id, TraceUploadRow.kind == UploadKind.SALE))}
+        TraceUploadRow.order_id == order_id, TraceUploadRow.kind == UploadKind.SALE,
+        sa.or_(TraceUploadRow.due_at.is_not(None), TraceUploadRow.sent_at.is_not(None))))}
 
 
 def _move(session: Session, order_id: str, uses: Sequence[Use], to: UseStatus, *, handed: datetime | None, ended: datetime | None

@@ -60,6 +60,7 @@ def outcome(session: Session, world: "World") -> dict[str, object]:
         "chains": {slug: {key: held.status for key, held in chain.book.items()}
                    for slug, chain in world.chains.items()},
         "arrived": {slug: chain.arrived for slug, chain in world.chains.items()},
+        "packs of the fund": sorted((kind, line.number) for rows in world.payer.uploads.values() for kind, line in rows),
         "fund": [(row.prescription_id, row.total, row.fund, bool(row.reverses)) for row in world.payer.book],
         "at shops": _rows(session, CounterOrderRow, "order_id", "word", "settlement_id", "cash_fen"),
         "shelves": _rows(session, ShelfRow, "store", "drug", "quantity", "price"),
@@ -85,6 +86,8 @@ def faults(session: Session, world: "World") -> list[str]:
         sa.select(IntentRow).where(IntentRow.answered_at.is_(None)))]
     found += [f"{row.key} was never delivered" for row in session.scalars(
         sa.select(OutboxRow).where(OutboxRow.due_at.is_not(None)))]
+    found += [f"{row.kind} of pack {row.code} was never uploaded" for row in session.scalars(
+        sa.select(TraceUploadRow).where(TraceUploadRow.due_at.is_not(None)))]
     found += [f"{row.id} is {row.status} and has {row.trouble}" for row in session.scalars(
         sa.select(PrescriptionRow).where(PrescriptionRow.trouble != ""))]
     anchored = session.scalar(sa.select(sa.func.count()).select_from(AnchorRow))

@@ -181,6 +181,34 @@ def the_fund_is_silent(city: World) -> None:
     city.work()
 
 
+def the_fund_loses_an_upload(city: World) -> None:
+    city.to_settled()
+    city.payer.only = frozenset({"upload"})
+    city.payer.lose_next_answer = True
+    city.later(minutes=6)
+    city.work()
+
+
+def the_fund_does_not_take_some_packs(city: World) -> None:
+    """Of several that go together each is tried alone."""
+    city.payer.refuses["upload"] = "trace"
+    city.to_settled("home_delivery")
+    for _ in range(3):  # Longer than the lease of a process that died.
+        city.later(minutes=6)
+        city.work()
+    city.payer.refuses.clear()
+
+
+def everything_is_uploaded_and_comes_back(city: World) -> None:
+    city.to_settled("home_delivery")
+    city.later(minutes=6)
+    city.work()
+    city.say(ChainWord.RETURNED, reason="quality")
+    city.work()
+    city.later(minutes=6)
+    city.work()
+
+
 def answers_get_lost(city: World) -> None:
     city.ankang.only = frozenset({"hold", "place"})
     city.ankang.lose_next_answer = True
@@ -516,6 +544,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     everything_returned, one_line_returned, the_first_chain_has_none, the_hold_runs_out, declined_after_the_order,
     silent_pharmacy, silent_pharmacy_that_keeps_the_order, cancelled_before_it_came, cancelled_in_review,
     cancelled_while_nobody_can_fill_it, cancelled_at_the_pharmacy, cancelled_too_late, expired_in_review, never_fetched,
+    the_fund_loses_an_upload, the_fund_does_not_take_some_packs, everything_is_uploaded_and_comes_back,
     the_fund_is_silent, answers_get_lost, the_chain_falls_silent_twice, the_fund_refuses_to_settle,
     the_fund_refuses_to_reverse, the_hospital_is_down, checked_beforehand,
     a_file_nobody_can_take,

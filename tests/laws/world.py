@@ -26,7 +26,7 @@ from flows.dispatcher import Dispatcher
 from flows.window import Window
 from gateway.app import create_app
 from gateway.web.access import COOKIE
-from infra.db import Session, orders
+from infra.db import Session, orders, uploads
 from infra.db.rows import NoticeRow, OutboxRow, PrescriptionRow
 from infra.topology import Kind, joined
 from tasks import polling, traffic, upkeep, window
@@ -367,7 +367,8 @@ class World:
                          PrescriptionRow.lease_until >= now)
             return bool(session.scalar(sa.select(sa.func.count()).select_from(PrescriptionRow).where(due))
                         or session.scalar(sa.select(sa.func.count()).select_from(OutboxRow)
-                                          .where(OutboxRow.due_at <= now)))
+                                          .where(OutboxRow.due_at <= now))
+                        or uploads.any_due(session, now))
 
     def _hospital(self, kind: str, body: bytes) -> httpx.Response:
         return self._post(f"/fhir/{HOSPITAL}/{kind}", HOSPITAL_TOKEN, body, "application/fhir+json")

@@ -30,7 +30,7 @@ from domain.errors import InvalidPayload, OutcomeUnknown, Refused
 from domain.findings import Finding, Severity
 from domain.money import Fen, line_amount, share
 from domain.prescription import Handover, Place
-from domain.trace import Scan
+from domain.trace import Scan, UploadKind, UploadLine
 from infra.http import Request, Response
 from tests.support import trace_codes
 
@@ -366,6 +366,8 @@ class FakePayer(_Line):
     ratio: Decimal = Decimal("0.80")
     day: date = date(2026, 11, 22)
     """The fund's calendar day."""
+    uploads: dict[str, list[tuple[UploadKind, UploadLine]]] = field(default_factory=dict)
+    """By msgid: packs sold or brought back."""
     _answers: dict[str, tuple[bytes, Settlement | str]] = field(default_factory=dict)
     """By msgid: the request and its answer. Same msgid, same bytes, same answer."""
 
@@ -377,6 +379,22 @@ class FakePayer(_Line):
 
     def new_reference(self, at: datetime, sequence: int) -> str:
         return f"P37010000001{at.astimezone(UTC) + timedelta(hours=8):%Y%m%d%H%M%S}{sequence:04d}"
+
+    async def upload(self, kind: UploadKind, reference: str, lines: Sequence[UploadLine]) -> None:
+        self.calls.append("upload")
+        self._ask()
+        known = self.uploads.get(reference)
+        if known is None:
+            self.uploads[reference] = [(kind, line) for line in lines]
+        elif known != [(kind, line) for line in lines]:
+            raise AssertionError(f"{reference} with other lines")
+        self._answer()
+
+    async def uploaded(self, kind: UploadKind, line: UploadLine) -> bool:
+        self.calls.append("uploaded")
+        self._ask()
+        self._answer()
+        return any((kind, line.number) == (taken, each.number) for rows in self.uploads.values() for taken, each in rows)
 
     async def entitlement(self, identity: Identity, insutype: str, at: datetime) -> Entitlement:
         self.calls.append("entitlement")

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import secrets as random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from uuid import uuid4
@@ -13,10 +13,12 @@ from adapters.payers.jinan_centre.envelope import Answer, Node
 from adapters.registry import PayerManifest
 from domain.claims import Claim, DayTotals, Entitlement, Identity, Reconciled, Reversal, Settlement
 from domain.errors import NeedsOperator, OutcomeUnknown, Refused, RxError, Transient
+from domain.trace import UploadKind, UploadLine
 from infra.http import UNANSWERED, Request, Transport
 
-_BINDING = frozenset({"2102", "2103"})
-"""Transactions that move money: silence is not "try later" but "ask again with the same msgid"."""
+_UPLOADS = {UploadKind.SALE: "3505A", UploadKind.RETURN: "3506A"}
+_BINDING = frozenset({"2102", "2103", *_UPLOADS.values()})
+"""Transactions that move money or goods: silence is not "try later" but "ask again with the same msgid"."""
 
 
 class Adapter:
@@ -71,6 +73,15 @@ class Adapter:
     ) -> Reversal:
         request = translation.reversal_input(settlement_id, visit_id, psn_no)
         return translation.parse_reversal(await self._call("2103", reference, request, at, insured_place))
+
+    async def upload(self, kind: UploadKind, reference: str, lines: Sequence[UploadLine]) -> None:
+        infno = _UPLOADS[kind]
+        output = await self._call(infno, reference, translation.upload_input(kind, lines), max(line.at for line in lines), "")
+        if not translation.is_taken(output):
+            raise Refused(f"{self.slug}: {infno} {reference}: retRslt is not 1", code="trace")
+
+    async def uploaded(self, kind: UploadKind, line: UploadLine) -> bool:
+        return translation.holds(await self._ask("3513", translation.upload_query(line)), line)
 
     async def reconcile(self, totals: DayTotals) -> Reconciled:
         return translation.parse_reconciled(await self._ask("3201", translation.totals_input(totals)))

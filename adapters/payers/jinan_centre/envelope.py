@@ -75,6 +75,10 @@ _NODES: Final[Mapping[tuple[str, Direction], frozenset[str]]] = {
     ("2103", "resp"): frozenset({"setlinfo"}),
     ("3201", "req"): frozenset({"data"}),
     ("3201", "resp"): frozenset({"stmtinfo"}),
+    **{(infno, "req"): frozenset({"selinfoDetail[]"}) for infno in ("3505A", "3506A")},
+    **{(infno, "resp"): frozenset({"result"}) for infno in ("3505A", "3506A")},
+    ("3513", "req"): frozenset({"data"}),
+    ("3513", "resp"): frozenset(),
 }
 """The nodes without which a message says nothing."""
 

@@ -1,7 +1,7 @@
 """Between our words and the centre's. Pure: claims and facts in, nodes out, and back again."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -21,10 +21,15 @@ from domain.claims import (
 from domain.errors import InvalidPayload, Refused
 from domain.money import Fen, yuan
 from domain.prescription import Approval
+from domain.trace import UploadKind, UploadLine
 
 _RETIRED, _ACTIVE, _YES, _NO, _BALANCED = "12", "1", "1", "0", "0"
 _RESIDENT_ID: Final = "01"
 """psn_cert_type of the resident identity card."""
+_INSURED, _OWN_EXPENSE = "1", "2"
+"""mdtrt_setl_type."""
+_TAKEN = "1"
+"""retRslt."""
 _DENIED, _MET, _FREE = "2", "1", "0"
 """hosp_appr_flag (F-04): fully own expense; a restricted drug whose conditions are met; a drug without conditions."""
 
@@ -145,6 +150,54 @@ def line_reference(claim: Claim, line: int) -> str:
 def reversal_input(settlement_id: str, visit_id: str, psn_no: str) -> Node:
     """2103."""
     return {"data": {"setl_id": settlement_id, "mdtrt_id": visit_id, "psn_no": psn_no}}
+
+
+def upload_input(kind: UploadKind, lines: Sequence[UploadLine]) -> Node:
+    """3505A and 3506A: a function of the lines alone. Persons go by the codes they have in the claim: we keep no names of them."""
+    return {"selinfoDetail": [_pack_row(kind, line) for line in lines]}
+
+
+def _pack_row(kind: UploadKind, line: UploadLine) -> Node:
+    row: Node = {
+        "med_list_codg": line.drug,
+        "fixmedins_hilist_id": line.drug,
+        "fixmedins_hilist_name": line.name,
+        "fixmedins_bchno": line.number,
+        "prsc_dr_name": line.prescriber,
+        "phar_name": line.pharmacist,
+        "phar_prac_cert_no": line.pharmacist,
+        "mdtrt_sn": line.prescription_id,
+        "mdtrt_setl_type": _INSURED if line.insured else _OWN_EXPENSE,
+        "setl_id": line.settlement_id,
+        "manu_lotnum": line.lot,
+        "manu_date": line.made_on.isoformat(),
+        "expy_end": line.expires_on.isoformat(),
+        "rx_flag": _YES,
+        "rx_circ_flag": _YES,
+        "trdn_flag": _YES if line.opened else _NO,
+        "finl_trns_pric": _decimal(line.unit_price),
+        "rxno": line.prescription_id,
+        "rtal_docno": line.order_id,
+        "sel_retn_cnt": str(line.units),
+        "sel_retn_time": beijing(line.at),
+        "drugtracinfo": [{"drug_trac_codg": line.code}],
+    }
+    return row | ({"medins_prod_sel_no": line.sale_number} if kind is UploadKind.RETURN else {})
+
+
+def is_taken(output: Node) -> bool:
+    """The second level of the answer to 3505A and 3506A: infcode 0 alone is no yes."""
+    return str(output["result"]["retRslt"]) == _TAKEN
+
+
+def upload_query(line: UploadLine) -> Node:
+    """3513."""
+    return {"data": {"fixmedins_bchno": line.number, "drug_trac_codg": line.code}}
+
+
+def holds(output: Node, line: UploadLine) -> bool:
+    """3513: whether the row is in the answer."""
+    return any(row.get("fixmedins_bchno") == line.number for row in output.get("selinfo") or ())
 
 
 def totals_input(totals: DayTotals) -> Node:

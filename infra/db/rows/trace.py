@@ -64,6 +64,8 @@ class TraceUploadRow(Base):
     """By which the fund knows it (fixmedins_bchno)."""
     reference: Mapped[str] = mapped_column(sa.String(30), default="")
     """msgid of the call it was put into; empty before the first."""
+    settlement_id: Mapped[str] = mapped_column(sa.String(30), default="")
+    """setl_id as it was sent: the same call has the same content."""
     made_at: Mapped[datetime]
     due_at: Mapped[datetime | None]
     """When it goes, or is looked at again; empty once it is over."""

@@ -36,6 +36,7 @@ from infra.db.rows import (
     PrescriptionRow,
     ReconciliationRow,
     ReviewRow,
+    TraceUploadRow,
 )
 
 OPEN = tuple(status for status in Status if status not in FINAL)
@@ -114,6 +115,8 @@ class Board:
     """What needs a person first, then what is worth watching."""
     money: DayMoney
     outbox_waiting: int
+    uploads_waiting: int
+    """Packs of which the fund is still to be told."""
     undrawn: int
     """Prescriptions of which something is not drawn in Prefect yet."""
     owners: dict[str, int] = field(default_factory=dict)
@@ -155,12 +158,18 @@ NOTICES: dict[NoticeKind, Words] = {
         "请药店核对药盒，改正后重新发送该订单的状态和全部追溯码；已召回或近效期的，联系患者停用或更换",
         "have the pharmacy look at the packs and send the order's status again with the right codes; of a recalled or short-dated "
         "pack, tell the patient"),
+    NoticeKind.TRACE_REFUSED: (
+        True, "近七日医保拒收的追溯码（可能是回流药，B-54）",
+        "in the last seven days: trace codes that the fund does not take (perhaps sold before elsewhere, B-54)",
+        "请药店核对药盒来源，并向医保中心查询该码的销售记录",
+        "have the pharmacy say where the pack is from, and ask the centre who sold the code"),
 }
 """By kind of notice."""
 DETAILS: dict[NoticeKind, Mapping[str, Two]] = {
     NoticeKind.FILE_PARKED: PARKED,
     NoticeKind.MESSAGE_SHAPE: {"new": Two("新出现", "new"), "gone": Two("不再出现", "gone")},
     NoticeKind.TRACE_CODE: {code: Two(words.zh, words.en) for code, words in FAULTS.items()},
+    NoticeKind.TRACE_REFUSED: {},  # A code of the fund's.
     NoticeKind.QUOTE_LEFT_OUT: {},  # A place in the chain's answer, which is no code.
 }
 """Words of the codes that a notice of each kind has as its detail."""
@@ -263,7 +272,8 @@ def board(session: Session, now: datetime, policy: CityPolicy) -> Board:
               for owner in Owner if owner is not Owner.NOBODY}
     concerns = sorted(_concerns(session, now, policy), key=lambda concern: not concern.act)
     waiting = session.scalar(sa.select(sa.func.count()).select_from(OutboxRow).where(OutboxRow.due_at.is_not(None)))
-    return Board(now, policy.name, policy.name_en, statuses, tuple(concerns), _money(session, today), waiting or 0,
+    uploads = session.scalar(sa.select(sa.func.count()).select_from(TraceUploadRow).where(TraceUploadRow.due_at.is_not(None)))
+    return Board(now, policy.name, policy.name_en, statuses, tuple(concerns), _money(session, today), waiting or 0, uploads or 0,
                  drawings.backlog(session), owners)
 
 
@@ -329,6 +339,14 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
             "检查合作方地址与密钥；平台会继续重发", "see the partner's address and token; the platform keeps trying"),
             sa.and_(failing, parcel.partner == partner),
             of=parcel.prescription_id, since=parcel.made_at, note=(parcel.kind, parcel.last_error), written="{}: {}".format)
+
+    upload = TraceUploadRow
+    yield from _cases(session, "upload_failing", (
+        True, "追溯码上传医保失败", "trace codes do not get to the fund",
+        "检查医保中心是否可用及对照表；平台会继续重试，不影响结算",
+        "see whether the centre is up and takes our fields; the platform keeps trying, and settlement does not wait for it"),
+        sa.and_(upload.due_at.is_not(None), upload.trouble != "", upload.attempts >= LASTING),
+        of=sa.literal(""), since=upload.made_at, note=(upload.kind, upload.order_id, upload.trouble), written="{} {}: {}".format)
 
     if since := drawings.silent_since(session, now - GRACE):
         yield Concern("window_stopped", True, "Prefect 中的处方视图停止更新", "prescriptions are not drawn in Prefect any more",

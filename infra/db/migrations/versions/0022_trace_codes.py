@@ -46,6 +46,7 @@ def upgrade() -> None:
     sa.Column('code', sa.String(length=20), nullable=False),
     sa.Column('number', sa.String(length=30), nullable=False),
     sa.Column('reference', sa.String(length=30), nullable=False),
+    sa.Column('settlement_id', sa.String(length=30), nullable=False),
     sa.Column('made_at', MOMENT, nullable=False),
     sa.Column('due_at', MOMENT, nullable=True),
     sa.Column('sent_at', MOMENT, nullable=True),
