@@ -154,7 +154,7 @@ class OidcSettings(BaseModel):
 
 
 class ShopPerson(BaseModel):
-    """Somebody of a shop that works from our pages."""
+    """A person of a shop that works from our pages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -267,7 +267,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _each_token_is_one_persons(self) -> Self:
-        tokens = [*self.pharmacists.values(), *self.operators.values(), *(one.token for one in self.shops.values()),
+        tokens = [*self.pharmacists.values(), *self.operators.values(), *(keeper.token for keeper in self.shops.values()),
                   *([self.metrics_token] if self.metrics_token.get_secret_value() else [])]
         if len({token.get_secret_value() for token in tokens}) < len(tokens):
             raise ValueError("SANYI_PHARMACISTS__…, SANYI_OPERATORS__…, SANYI_SHOPS__… and SANYI_METRICS_TOKEN: two have the same "

@@ -19,7 +19,7 @@ from tasks.shelves import Shelf
 
 Number = int
 FILLING = Literal["accept", "decline", "prepare", "send_out", "take_back"]
-"""Acts of those who fill orders; to hand over is a capability of its own."""
+"""Acts of those who fill orders; to hand over is another capability."""
 
 
 class _Body(BaseModel):

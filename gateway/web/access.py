@@ -110,10 +110,10 @@ class Desk:
         self._tokens = {
             (name.upper(), role): token.get_secret_value()
             for role, tokens in ((Role.PHARMACIST, settings.pharmacists), (Role.OPERATOR, settings.operators),
-                                 (Role.SHOP, {name: one.token for name, one in settings.shops.items()}))
+                                 (Role.SHOP, {name: keeper.token for name, keeper in settings.shops.items()}))
             for name, token in tokens.items()
         }
-        self._places = {name.upper(): one.place for name, one in settings.shops.items()}
+        self._places = {name.upper(): keeper.place for name, keeper in settings.shops.items()}
         self._listed = False
         self._own = urlsplit(settings.gateway_url)
         self._latest = city.now()
