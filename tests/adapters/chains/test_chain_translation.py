@@ -13,7 +13,7 @@ from adapters.chains import wire
 from adapters.chains.ankang import translation as ankang
 from adapters.chains.baicao import translation as baicao
 from adapters.registry import manifest
-from domain.chains import ChainWord, Offers, OrderLine
+from domain.chains import ChainWord, Offers, OrderLine, StockNotice
 from domain.errors import InvalidPayload, Refused, Transient
 from domain.prescription import Handover
 from infra.http import Response
@@ -354,3 +354,26 @@ def test_a_callback_is_accepted_for_ten_minutes_either_way(seconds: int, stale: 
     with pytest.raises(Refused) as caught:
         chain.verify(STAMP, NONCE, BODY, signed(), now)
     assert caught.value.code == "stale"
+
+
+@pytest.mark.parametrize(("change", "rule", "path"), [
+    ({"store_id": None}, "CHN-03", "store_id"),
+    ({"store_id": "一店"}, "CHN-03", "store_id"),
+    ({"drugs": []}, "CHN-03", "drugs"),
+    ({"drugs": "D001"}, "CHN-03", "drugs"),
+    ({"drugs": ["D001"] * 501}, "CHN-03", "drugs"),
+    ({"drugs": [""]}, "CHN-03", "drugs.0"),
+    ({"at": "2026-11-22T09:20:00"}, "CHN-03", "at"),
+    ({"event_id": "x" * 65}, "CHN-03", "event_id"),
+])
+def test_news_of_stock_that_breaks_the_contract_is_refused_with_its_place(change, rule, path) -> None:
+    news = {"event_id": "e1", "store_id": "AK01", "drugs": ["D001"], "at": "2026-11-22T09:20:00+08:00"}
+    assert ankang.parse_stock(json.dumps(news).encode()).drugs == ("D001",)
+    with pytest.raises(InvalidPayload) as refused:
+        ankang.parse_stock(json.dumps(news | change).encode())
+    assert (rule, path) in [(fault.rule, fault.path) for fault in refused.value.findings]
+
+
+def test_both_chains_say_the_same_of_their_stock() -> None:
+    theirs = {"eventNo": "e1", "shopNo": "BC07", "drugCodes": ["D001", "D010"], "time": "2026-11-22 09:20:00"}
+    assert baicao.parse_stock(json.dumps(theirs).encode()) == StockNotice("e1", "BC07", ("D001", "D010"))

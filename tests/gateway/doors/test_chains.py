@@ -39,9 +39,10 @@ class Caller:
     def body(self, status: ChainWord, **said: object) -> bytes:
         return self.chain.body(self.chain.update(self.placed.id, status, at=self.city.now(), **said))  # type: ignore[arg-type]
 
-    def call(self, body: bytes, nonce: str = "", **headers: str) -> tuple[int, str]:
+    def call(self, body: bytes, nonce: str = "", below: str = "", **headers: str) -> tuple[int, str]:
+        """`below`: the rest of the path."""
         signed = self.chain.headers(body, self.city.now(), nonce) | headers
-        answer = self.client.post(f"/callbacks/{self.chain.slug}", content=body, headers=signed)
+        answer = self.client.post(f"/callbacks/{self.chain.slug}{below}", content=body, headers=signed)
         return answer.status_code, answer.json()["result"]
 
     @property
@@ -117,3 +118,13 @@ def test_a_chain_the_city_does_not_have_is_not_found(client: TestClient) -> None
 
 def test_a_huge_callback_is_cut_off(client: TestClient) -> None:
     assert client.post("/callbacks/ankang", content=b" " * (1 << 21)).status_code == 413
+
+
+STOCK = b'{"event_id": "e1", "store": "F01", "drugs": ["D001"]}'
+
+
+def test_news_of_stock_is_taken_signed_and_fresh_only(caller: Caller, client: TestClient) -> None:
+    assert caller.call(STOCK, "nonce-00000000000000000001", "/stock") == (200, "applied")
+    assert caller.call(STOCK, "nonce-00000000000000000001", "/stock") == (401, "nonce_used")
+    assert caller.call(STOCK, below="/stock", **{"Sanyi-Signature": "0" * 64}) == (401, "bad_signature")
+    assert client.post("/callbacks/nobody/stock", content=STOCK).status_code == 404
