@@ -1,4 +1,4 @@
-"""Tell the fund of packs sold and brought back (E-07), each once: claimed, sent, answered, whatever dies between."""
+"""Tell the fund of packs sold and brought back (E-07), each once: claimed, sent, answered, also after a crash in between."""
 
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ log = get_logger(__name__)
 
 LEASE = timedelta(seconds=60)
 RETRY = (10, 30, 120, 300, 900)
-"""Seconds before a call is made again; the last one for ever. A back-off of its own: the prescription waits for none of it."""
+"""Seconds before a call is made again; the last one for ever. No prescription waits for it."""
 
 
 async def upload_due(city: City, *, lease: timedelta = LEASE) -> int:
