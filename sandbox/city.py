@@ -30,6 +30,12 @@ FAULTS: dict[str, dict[str, Any]] = {
 """An ordinary day's faults: rates per request. They must not show in the outcome."""
 
 
+SHOP = "linli/LL01"
+"""A shop that works from the platform's pages; a visitor may be its people."""
+SHOP_STOCK = {"D032": ("600", "0.20"), "D048": ("600", "0.60"), "D065": ("600", "0.90"), "D081": ("600", "0.10")}
+"""Drug -> counted units and yuan each."""
+
+
 @dataclass(frozen=True)
 class Tempo:
     """How fast the city lives. As it stands: a day in a minute."""
@@ -182,6 +188,12 @@ class SandboxCity:
         self.register(more.people)
         for name in more.hospitals:
             self._client.post(f"{self.urls[name]}/sandbox/prescriptions", json=more.of(name).as_json()).raise_for_status()
+
+    def stock_shop(self) -> None:
+        """Have a shop without a system write down what is on its shelves, as its people would."""
+        for drug, (counted, price) in SHOP_STOCK.items():
+            self._client.post(f"{self.urls['gateway']}/api/inbox/stock", json={"drug": drug, "counted": counted, "price": price},
+                              headers={"Authorization": f"Bearer {self.keys['shop']}"}).raise_for_status()
 
     def register(self, people: Sequence[dict[str, Any]]) -> None:
         """Have the insurance centre know these people."""
@@ -357,6 +369,7 @@ class SandboxCity:
             "SANYI_PHARMACISTS__YS370000000001": keys["pharmacist 1"],
             "SANYI_PHARMACISTS__YS370000000002": keys["pharmacist 2"],
             "SANYI_OPERATORS__OPS1": keys["operator"],
+            "SANYI_SHOPS__SHOP1__TOKEN": keys["shop"], "SANYI_SHOPS__SHOP1__PLACE": SHOP,
             "SANYI_PREFECT_SERVERS": str(self.shape.prefect_servers),
             "SANYI_TIME_SCALE": str(self.tempo.time_scale), "SANYI_LEASE_SECONDS": "10",
         }

@@ -65,6 +65,7 @@ def run(city: SandboxCity, beginning: int, per_second: float, console: Console) 
     Raises `ChildDied` when a process of the city ends by itself.
     """
     with console.status("填充队列 filling the queues…"):
+        city.stock_shop()
         trickle = Trickle(city.slug, beginning, city.seed, datetime.now(UTC), EXPIRING_SECONDS, tuple(city.hospitals))
         city.begin(trickle.beginning)
         visit = _receive_visitors(city)
@@ -109,7 +110,7 @@ def _receive_visitors(city: SandboxCity) -> Visit:
 
 def _keys(city: SandboxCity) -> list[str]:
     lines = [f"gateway {city.urls['gateway']}", f"prefect {city.urls['prefect']} {city.prefect_password}",
-             *(f"{name} {city.keys[name]}" for name in ("operator", "pharmacist 1", "pharmacist 2"))]
+             *(f"{name} {city.keys[name]}" for name in ("operator", "pharmacist 1", "pharmacist 2", "shop"))]
     for hospital in city.hospitals:
         door, keys = city.door(hospital)
         lines += [f"{hospital} {door}", *(f"{hospital} {name} {value}" for name, value in keys.items())]
@@ -191,6 +192,7 @@ def _show(city: SandboxCity, visit: Visit, console: Console) -> None:
             ("运行看板 board", f"{gateway}/", "处方在哪里，该谁动 where prescriptions are, whose move it is"),
             ("处方 prescriptions", f"{gateway}/rx", "每张处方为何在此 why each is where it is"),
             ("审方台 review desk", f"{gateway}/review", "仅药师可决定 only pharmacists decide"),
+            ("药店订单 shop's inbox", f"{gateway}/inbox", "接单、备药、交付、库存 a shop without a system"),
             ("编码对照 mapping", f"{gateway}/mapping", "待人对照的编码 codes that wait for a person"),
             ("Prefect", city.urls["prefect"], f"口令 password  {city.prefect_password}")):
         pages.add_row(*row)
@@ -200,6 +202,7 @@ def _show(city: SandboxCity, visit: Visit, console: Console) -> None:
         at_work = "由模拟药师使用 a simulated pharmacist uses it, you may too" if number <= city.pharmacists.at_work else \
             "归您使用 yours"
         people.add_row(f"药师 pharmacist {number}", city.keys[f"pharmacist {number}"], at_work)
+    people.add_row("药店 shop", city.keys["shop"], "归您使用；无人接单则改派 yours; an order nobody accepts goes to another shop")
     hospitals = Table(box=None, pad_edge=False, header_style="dim")
     for head in ("医院 hospital", "方言 dialect", "入口 door", "口令 token"):
         hospitals.add_column(head, overflow="fold")
