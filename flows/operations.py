@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from domain.errors import RxError
+from domain.errors import Refused, RxError
 from flows.dead import tidy
 from flows.home import NOWHERE, city
 from infra.settings import get_settings
@@ -16,6 +16,7 @@ from tasks import upkeep
 from tasks.anchors import of_city
 from tasks.board import board_markdown
 from tasks.polling import poll_partner, polled
+from tasks.recall import markdown, recall
 from tasks.settlement.reconciliation import reconcile_day, unreconciled_days
 from tasks.traffic import watch_shapes
 
@@ -90,6 +91,20 @@ async def poll(hospital: str = "all", limit: int = 500) -> State:
     if failed:
         return Failed(message=f"{', '.join(failed)}; settled: {settled}; run it again, nothing is lost")
     return Completed(name=f"Settled: {settled}" if settled else "Nothing new")
+
+
+@flow(name="recall", flow_run_name="recall {drug} {lot}{code}", persist_result=False, result_storage=NOWHERE)
+async def recall_packs(reason: str, drug: str = "", lot: str = "", code: str = "") -> State:
+    """Stop the sale of a lot of a drug, or of one pack (E-18), and list what left the shelf as the artifact `recall`.
+
+    Run it again for the list as it is then.
+    """
+    try:
+        result = await asyncio.to_thread(recall, city(), drug=drug, lot=lot, code=code, reason=reason, by="operations")
+    except Refused as refusal:
+        return Failed(message=str(refusal))
+    await create_markdown_artifact(markdown(result), key="recall", description="召回 Recall")  # type: ignore[misc]
+    return Completed(name=f"Stop {len(result.under_way)}, tell {len(result.handed_over)}")
 
 
 @flow(name="board", flow_run_name="the city's day", persist_result=False, result_storage=NOWHERE)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -10,8 +11,8 @@ from sqlalchemy.orm import Session
 from domain.errors import StaleStatus
 from domain.knowledge.rows import TraceProduct
 from domain.trace import Facts, Pack, Recall, Scan, UploadKind, Use, UseStatus
-from infra.db.engine import run, table
-from infra.db.rows import PackRow, PackUseRow, RecallRow, TraceUploadRow
+from infra.db.engine import insert_new, run, table
+from infra.db.rows import OrderRow, PackRow, PackUseRow, RecallRow, TraceUploadRow
 
 _PACK, _USE, _UPLOAD, _RECALL = (table(row) for row in (PackRow, PackUseRow, TraceUploadRow, RecallRow))
 _NOTHING = sa.literal("")
@@ -134,6 +135,36 @@ def uploaded_sales(session: Session, order_id: str) -> Collection[tuple[int, str
     return {(line, code) for line, code in session.execute(sa.select(TraceUploadRow.line, TraceUploadRow.code).where(
         TraceUploadRow.order_id == order_id, TraceUploadRow.kind == UploadKind.SALE,
         sa.or_(TraceUploadRow.due_at.is_not(None), TraceUploadRow.sent_at.is_not(None))))}
+
+
+@dataclass(frozen=True)
+class Concerned:
+    """A pack that a recall is about, and whose it is."""
+
+    prescription_id: str
+    order_id: str
+    place: str
+    """chain/store."""
+    line: int
+    code: str
+    status: UseStatus
+
+
+def recall(session: Session, what: Recall, *, reason: str, by: str, at: datetime) -> None:
+    """From now on what it names is not sold. Made once."""
+    insert_new(session, RecallRow, drug=what.drug, lot=what.lot, code=what.code, reason=reason, by=by, at=at)
+
+
+def concerned(session: Session, what: Recall) -> list[Concerned]:
+    """The packs of a recall that are bound to an order, by prescription."""
+    which = PackRow.code == what.code if what.code else sa.and_(PackRow.drug == what.drug, PackRow.lot == what.lot)
+    return [Concerned(rx_id, order_id, f"{chain}/{store}", line, code, UseStatus(status))
+            for rx_id, order_id, chain, store, line, code, status in session.execute(
+                sa.select(OrderRow.prescription_id, OrderRow.id, OrderRow.chain, OrderRow.store, PackUseRow.line, PackUseRow.code,
+                          PackUseRow.status)
+                .join(PackUseRow, PackUseRow.order_id == OrderRow.id).join(PackRow, PackRow.code == PackUseRow.code)
+                .where(which, PackUseRow.status.in_([UseStatus.PREPARED, UseStatus.HANDED_OVER]))
+                .order_by(OrderRow.prescription_id, PackUseRow.line, PackUseRow.code))]
 
 
 def _move(session: Session, order_id: str, uses: Sequence[Use], to: UseStatus, *, handed: datetime | None, ended: datetime | None

@@ -55,7 +55,7 @@ def outcome(session: Session, world: "World") -> dict[str, object]:
         "uploads": _rows(session, TraceUploadRow, "kind", "order_id", "line", "code"),
         "ledger": _ledger(session),
         "discrepancies": _rows(session, DiscrepancyRow, "prescription_id", "kind"),
-        "noted": _rows(session, NoticeRow, "kind", "partner", "subject", "detail"),
+        "noted": sorted(_rows(session, NoticeRow, "kind", "partner", "subject", "detail")),
         "answers": sorted(_rows(session, MessageRow, "source", "event_id", "answer_status")),
         "chains": {slug: {key: held.status for key, held in chain.book.items()}
                    for slug, chain in world.chains.items()},

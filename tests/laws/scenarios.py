@@ -26,6 +26,7 @@ from infra.db.rows import OrderRow
 from tasks import access, accounts, counter, people, sessions, shelves
 from tasks.fulfilment.sealed import open_secrets
 from tasks.partner_tokens import PartnerTokens
+from tasks.recall import recall
 from tests.laws.world import World
 from tests.support.city import HOSPITAL, HOSPITAL_TOKEN, FakeHospital
 from tests.support.people import PASSWORD
@@ -207,6 +208,11 @@ def everything_is_uploaded_and_comes_back(city: World) -> None:
     city.work()
     city.later(minutes=6)
     city.work()
+
+
+def a_lot_is_recalled(city: World) -> None:
+    city.to_settled()
+    city.staff(lambda c: recall(c, drug="D001", lot="L2606", reason="quality", by="o001"))
 
 
 def answers_get_lost(city: World) -> None:
@@ -545,6 +551,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     silent_pharmacy, silent_pharmacy_that_keeps_the_order, cancelled_before_it_came, cancelled_in_review,
     cancelled_while_nobody_can_fill_it, cancelled_at_the_pharmacy, cancelled_too_late, expired_in_review, never_fetched,
     the_fund_loses_an_upload, the_fund_does_not_take_some_packs, everything_is_uploaded_and_comes_back,
+    a_lot_is_recalled,
     the_fund_is_silent, answers_get_lost, the_chain_falls_silent_twice, the_fund_refuses_to_settle,
     the_fund_refuses_to_reverse, the_hospital_is_down, checked_beforehand,
     a_file_nobody_can_take,

@@ -26,6 +26,8 @@ class PackRow(Base):
     quarantined_at: Mapped[datetime | None]
     """When it came back (E-12)."""
 
+    __table_args__ = (sa.Index("ix_pack_drug_lot", "drug", "lot"),)
+
 
 class PackUseRow(Base):
     """What a pack was used for: code, order, line, and by the order the patient."""

@@ -40,7 +40,6 @@ from domain.review import Decision
 from domain.shops import Act, Opening
 from flows.window import Window
 from infra.db import mapping, orders, prescriptions, processes, sign_ins
-from infra.db.rows import RecallRow
 from tasks import access, counter, people, polling, review, shelves, traffic
 from tasks.anchors import of_city
 from tasks.audit import audit_prescription
@@ -49,6 +48,7 @@ from tasks.fulfilment.sealed import open_secrets
 from tasks.intake import receive
 from tasks.line import hop
 from tasks.partner_tokens import PartnerTokens
+from tasks.recall import recall
 from tasks.reports import deliver_due
 from tasks.settlement.reconciliation import reconcile_day
 from tests.support import factories
@@ -278,10 +278,9 @@ def fill(folder: Path, url: str) -> None:
     with city.db.transaction() as session:
         mapping.accept(session, mapping.Mapped("jinan_tcm", "drug", "示范码", "示范药", "D001", "O001", town.clock.at))
         processes.enter(session, processes.Process("worker", "worker-1", "example", 1, "0.1.0", town.clock.at, town.clock.at))
-        # No task writes recalls yet.
-        session.add(RecallRow(drug="D001", lot="示范批号", code="", reason="示范召回", by="O001", at=town.clock.at))
         sign_ins.begin(session, "0" * 64, person=PHARMACIST, role="pharmacist", token="1" * 64,
                        until=town.clock.at + timedelta(hours=8))
+    recall(city, drug="D001", lot="L0", reason="quality", by="operations")
     _people(town)
     _at_a_shop(town)
     city.db.close()

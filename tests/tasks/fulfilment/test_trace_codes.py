@@ -8,8 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from domain.chains import ChainWord
+from domain.errors import Refused
 from domain.lifecycle import Status
 from infra.db.rows import NoticeRow, PackRow, PackUseRow, PrescriptionRow, TraceUploadRow
+from tasks.recall import recall
 from tests.support import trace_codes
 from tests.support.city import admit, make_city
 from tests.support.line import Line
@@ -158,3 +160,25 @@ def test_a_short_dated_pack_is_found_at_the_preparation_and_sold_if_the_patient_
     line.hop(rx_id)
     assert line.status(rx_id) is Status.SETTLED
     assert {detail for (detail,) in rows(line, NoticeRow, "detail")} == {"SHORT_DATED"}
+
+
+def test_a_recall_stops_the_sale_and_says_what_left_the_shelf(line):
+    first, second, third = admit(line.city, 3)
+    line.to_settled(first)
+    for rx_id in (second, third):
+        line.to_fulfilling(rx_id)
+    line.say(second, ChainWord.PREPARED)
+    result = recall(line.city, drug="D001", lot="L2606", reason="quality", by="o001")
+    assert {pack.prescription_id for pack in result.handed_over} == {first}
+    assert {pack.prescription_id for pack in result.under_way} == {second}
+    answer = json.loads(line.say(third, ChainWord.PREPARED).body)
+    assert "LOT_RECALLED" in {finding["code"] for finding in answer["findings"]}
+    again = recall(line.city, drug="D001", lot="L2606", reason="again", by="o002")
+    assert again == result
+
+
+@pytest.mark.parametrize("what", [{}, {"drug": "D001"}, {"lot": "L1"}, {"drug": "nothing", "lot": "L1"}, {"code": "12"},
+                                  {"drug": "D001", "lot": "13800138000"}, {"code": trace_codes.code("D001", 1), "lot": "L1"}])
+def test_a_recall_names_a_lot_of_a_drug_or_one_code(line, what):
+    with pytest.raises(Refused):
+        recall(line.city, reason="quality", by="o001", **what)
