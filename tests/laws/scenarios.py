@@ -1,8 +1,10 @@
 """What may happen to a prescription: each scenario ends by itself, the same way every time."""
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from decimal import Decimal
 
 import pyotp
 import sqlalchemy as sa
@@ -23,7 +25,7 @@ from domain.people import Capability, Denied, Grant, Person, Role, person
 from domain.shops import Act, Opening
 from infra.db import Session, history, orders, prescriptions, wishes
 from infra.db.rows import OrderRow
-from tasks import access, accounts, counter, people, sessions, shelves
+from tasks import access, accounts, counter, people, sessions, shelves, tracking
 from tasks.fulfilment.sealed import open_secrets
 from tasks.partner_tokens import PartnerTokens
 from tasks.recall import recall
@@ -506,6 +508,30 @@ def drawn_in_prefect(city: World) -> None:
     city.stop_drawing()
 
 
+def a_part_now_and_the_rest_when_it_comes_in(city: World) -> None:
+    for chain, quantity in (("ankang", 30), ("baicao", 0)):
+        city.chains[chain].stock = {"D001": Decimal(quantity)}
+    city.to_fulfilling()
+    city.later(minutes=11)
+    city.work()
+    city.say(ChainWord.HANDED_OVER)
+    city.work()
+    city.chains["baicao"].stock = {"D001": Decimal(30)}
+    news = json.dumps({"event_id": "stock1", "store": city.chains["baicao"].store, "drugs": ["D001"]}).encode()
+    assert city.call_back("baicao", news, "/stock").status_code == 200
+    city.work()
+    city.say(ChainWord.HANDED_OVER)
+    city.work()
+    city.to_closed()
+
+
+def the_patient_looks_and_cancels(city: World) -> None:
+    city.to_review()
+    city.staff(lambda home: tracking.tracked(home, city.rx))
+    city.staff(lambda home: tracking.cancel(home, city.rx))
+    city.work()
+
+
 def a_part_cancelled_before_it_was_ordered(city: World) -> None:
     """No door takes such a wish yet; the line carries it out."""
     city.to_review("home_delivery")
@@ -562,5 +588,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_partners_token_is_changed,
     collected_at_a_shop_without_a_system, cancelled_at_a_shop_without_a_system,
     a_process_comes_and_goes, the_canary_sings, drawn_in_prefect,
+    a_part_now_and_the_rest_when_it_comes_in, the_patient_looks_and_cancels,
     a_part_cancelled_before_it_was_ordered, a_wish_to_return_something,
 )

@@ -154,11 +154,12 @@ class World:
         assert self.call_back(chain.slug, body).status_code == 200
         return body
 
-    def call_back(self, chain: str, body: bytes) -> httpx.Response:
+    def call_back(self, chain: str, body: bytes, below: str = "") -> httpx.Response:
+        """`below`: the rest of the path."""
         def post() -> httpx.Response:
             self._nonces += 1
             headers = self.chains[chain].headers(body, self.clock(), nonce=f"nonce-{self._nonces:020d}")
-            return asyncio.run(self._request(f"/callbacks/{chain}", body, headers))
+            return asyncio.run(self._request(f"/callbacks/{chain}{below}", body, headers))
 
         return self._until_done(post)
 
