@@ -115,7 +115,7 @@ def supported_actions(word: ChainWord, handover: Handover, *, returnable: bool) 
     """
     if word in (ChainWord.HANDED_OVER, ChainWord.RETURNED):
         return (Act.TAKE_BACK,) if returnable else ()
-    return _NEXT.get(word, {}).get(handover, ())
+    return _NEXT[word][handover] if word in _NEXT else ()
 
 
 def reasons(act: Act, word: ChainWord) -> tuple[str, ...]:

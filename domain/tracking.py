@@ -47,6 +47,7 @@ MEANWHILE: Mapping[Status, Two] = {
     Status.IN_REVIEW: Two("药师正在审核您的处方。", "A pharmacist is checking your prescription."),
     Status.REVIEWED: Two("审核已通过，正在为您寻找药店。", "It has passed. A pharmacy is being found for you."),
     Status.ALLOCATING: Two("正在为您寻找药店。", "A pharmacy is being found for you."),
+    Status.FULFILLING: Two("正在为您寻找药店。", "A pharmacy is being found for you."),
     Status.FULFILLED: Two("您已拿到药。", "You have your medicine."),
     Status.SETTLED: Two("您已拿到药，医保已结算。", "You have your medicine, and the insurance has paid its share."),
     Status.CLOSED: Two("您已拿到药，医保已结算。", "You have your medicine, and the insurance has paid its share."),
@@ -110,7 +111,7 @@ def sentence(status: Status, waiting_for: str, words: Sequence[ChainWord], hando
     alive = [word for word in words if word not in _GONE and word is not ChainWord.HANDED_OVER]
     if status is Status.FULFILLING and alive:
         return of_order(min(alive, key=list(ChainWord).index), handover)
-    return MEANWHILE.get(status, MEANWHILE[Status.ALLOCATING])
+    return MEANWHILE[status]
 
 
 def of_order(word: ChainWord, handover: Handover) -> Two:

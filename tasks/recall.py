@@ -1,4 +1,4 @@
-"""A recall (E-18): a lot of a drug, or one pack, is not sold any more; which parcels are under way and which patients to tell."""
+"""A recall (E-18): a lot of a drug, or one pack, is not sold any more. It lists parcels under way and patients to tell."""
 
 from dataclasses import dataclass
 

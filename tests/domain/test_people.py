@@ -44,7 +44,8 @@ def test_each_capability_is_somebodys() -> None:
     (Role.CITY_OWNER, {Capability.SEE_FIGURES}, {Capability.SEE_PRESCRIPTION, Capability.SEE_MONEY}),
     (Role.ADMINISTRATOR, {Capability.MANAGE_PEOPLE, Capability.MANAGE_TOKENS, Capability.READ_ACCESS_LOG},
      ABOUT_PATIENTS - {Capability.READ_ACCESS_LOG} | {Capability.DECIDE_REVIEW, Capability.REDRIVE}),
-    (Role.PATIENT, {Capability.CHOOSE_PHARMACY}, ABOUT_PATIENTS | {Capability.SEE_BOARD}),
+    (Role.PATIENT, {Capability.CHOOSE_PHARMACY, Capability.TRACK, Capability.CANCEL},
+     ABOUT_PATIENTS - {Capability.TRACK} | {Capability.SEE_BOARD}),
     (Role.COURIER, {Capability.DELIVER}, {Capability.SEE_PRESCRIPTION, Capability.HAND_OVER}),
 ])
 def test_a_role_may_this_and_not_that(role: Role, may: set[Capability], may_not: set[Capability]) -> None:

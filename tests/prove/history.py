@@ -42,6 +42,7 @@ from tasks.board import board_markdown
 from tasks.city import City
 from tasks.intake import receive_prescription
 from tasks.line import hop
+from tasks.patients import page_address
 from tasks.reports import deliver_due
 from tasks.settlement.reconciliation import reconcile_day, unreconciled_days
 from tasks.upkeep import sweep
@@ -250,9 +251,10 @@ def _cpu_of(pid: int) -> float:
 # --- Pages ---------------------------------------------------------------------------------------
 
 
-OF_PEOPLE = ("/notices/", "/people", "/partner-tokens", "/account", "/enrol", "/access-log", "/roles")
-"""Pages about people and their accounts, which do not grow with prescriptions; an operator may not open most. And the address of a
-form, which only leads back to its page."""
+OF_PEOPLE = ("/notices/", "/people", "/partner-tokens", "/account", "/enrol", "/access-log", "/roles", "/inbox",
+             "/api/inbox")
+"""Pages about people and their accounts, which do not grow with prescriptions, and those of a shop's own people. An operator may
+not open most. And the address of a form, which only leads back to its page."""
 
 
 def addresses(app: FastAPI, town: Town) -> list[str]:
@@ -268,7 +270,8 @@ def addresses(app: FastAPI, town: Town) -> list[str]:
         key = session.scalars(sa.select(MessageRow.event_id).where(
             MessageRow.prescription_id == row.id, MessageRow.source.endswith(HOSPITAL)).limit(1)).one()
     known = {"rx_id": row.id, "key": key, "run_id": hop_row.run_id, "hospital": HOSPITAL, "slug": HOSPITAL,
-             "external_id": row.external_id, "number": row.external_id, "form": "decision"}
+             "external_id": row.external_id, "number": row.external_id, "form": "decision",
+             "link": page_address(town.city, row.id).removeprefix("/p/")}
     found = []
     for path, methods in get_openapi(title="", version="", routes=app.routes)["paths"].items():
         if "get" in methods and not path.startswith(OF_PEOPLE):
