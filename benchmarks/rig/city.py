@@ -106,7 +106,9 @@ def null_city(folder: Path, url: str, *, people: bool) -> City:
     made = make_city(folder, url, now=lambda: datetime.now(UTC))
     hospital = NullHospital()
     payer = NullPayer(slug=made.policy.payer, day=made.today(), policy=made.policy, knowledge=made.knowledge)
-    city = replace(made, archive=NullArchive(), hospitals={HOSPITAL: hospital}, payer=payer)
+    # Its chains scan no packs, as those of the baselines' figures did not.
+    policy = replace(made.policy, coded_chains=())
+    city = replace(made, policy=policy, archive=NullArchive(), hospitals={HOSPITAL: hospital}, payer=payer)
     if people:
         hospital.then = lambda rx_id, status: _act(city, rx_id, status)
     return city

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infra import passwords
+from infra import passwords, qr
 
 NOON = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 RFC_SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
@@ -67,7 +67,7 @@ def test_recovery_codes_are_read_as_they_are_typed() -> None:
 
 def test_the_picture_has_no_style_and_no_script() -> None:
     secret = passwords.new_secret()
-    picture = passwords.drawn(passwords.address(secret, "P001", "Sanyi"))
+    picture = qr.svg(passwords.address(secret, "P001", "Sanyi"))
     assert picture.startswith("<svg")
     assert "style" not in picture
     assert "script" not in picture
