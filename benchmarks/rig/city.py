@@ -107,7 +107,7 @@ def null_city(folder: Path, url: str, *, people: bool) -> City:
     hospital = NullHospital()
     payer = NullPayer(slug=made.policy.payer, day=made.today(), policy=made.policy, knowledge=made.knowledge)
     # Its chains scan no packs, as those of the baselines' figures did not.
-    policy = replace(made.policy, coded_chains=())
+    policy = replace(made.policy, coded_chains=frozenset())
     city = replace(made, policy=policy, archive=NullArchive(), hospitals={HOSPITAL: hospital}, payer=payer)
     if people:
         hospital.then = lambda rx_id, status: _act(city, rx_id, status)

@@ -16,7 +16,7 @@ from domain.lifecycle import STAGES, Deadline, Money, Owner, Status
 from domain.people import Capability, Role
 from domain.prescription import Approval, Channel, DrugKind, Handover, RxKind, Sex, SkinTestResult
 from domain.shops import Act, ShopKind
-from domain.words import ENDINGS, Two
+from domain.words import CAUSES, ENDINGS, Two
 from fhir_profiles import codes
 from fhir_profiles.definitions import codes_of
 from gateway.web import words
@@ -41,7 +41,7 @@ SHOWN: dict[str, Collection[str]] = {
     "posting": {"settled", "reversed"}, "audit_reason": set(AuditReason), "ending": ENDINGS.keys(),
     "differing": views.DIFFERENCES.keys(), "role": set(Role),
     "capability": set(Capability), "parcel": set(ParcelStatus), "goods": set(ReturnStatus), "wish": set(WishKind),
-    "answer": set(WishAnswer), "act": set(Act), "done": set(Act), "shop_kind": set(ShopKind), "cause": codes.CAUSES.keys(),
+    "answer": set(WishAnswer), "act": set(Act), "done": set(Act), "shop_kind": set(ShopKind), "cause": CAUSES.keys(),
     "code": {*Sex, *Channel, *DrugKind, *RxKind, *Handover, *STEPS, reports.REPORT, reports.SETTLED},
 }
 """Filter of the templates -> every code it may be given."""
