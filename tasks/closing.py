@@ -42,7 +42,7 @@ def expire(city: City, loaded: Loaded) -> Head:
 
 
 PATIENT = "patient"
-"""Who wishes it, where it is the patient; else `hospital:<slug>`. The same text is the code of the reason."""
+"""Who wishes it or came by the link, where it is the patient; a hospital is `hospital:<slug>`. Also the code of the reason."""
 
 
 def ask_to_cancel(session: Session, city: City, loaded: Loaded, *, by: str, reason: str) -> Reported:

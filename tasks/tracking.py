@@ -22,9 +22,6 @@ from tasks import closing
 from tasks.city import City
 from tasks.fulfilment.sealed import open_secrets
 
-PATIENT = "patient"
-"""In the access log, the person who came by the link."""
-
 
 @dataclass(frozen=True)
 class Medicine:
@@ -94,7 +91,7 @@ def tracked(city: City, prescription_id: str) -> Tracked | None:
             loaded = prescriptions.load(session, prescription_id)
         except KeyError:
             return None
-        access_log.append(session, PATIENT, Kind.VIEW, Capability.TRACK, at=city.now(), prescription_id=prescription_id)
+        access_log.append(session, closing.PATIENT, Kind.VIEW, Capability.TRACK, at=city.now(), prescription_id=prescription_id)
         return _tracked(city, session, loaded)
 
 
@@ -105,7 +102,7 @@ def cancel(city: City, prescription_id: str) -> Notice | Status:
     """
     with city.db.transaction("patient.cancelled") as session:
         loaded = prescriptions.load(session, prescription_id)
-        access_log.append(session, PATIENT, Kind.ACT, Capability.CANCEL, at=city.now(), prescription_id=prescription_id)
+        access_log.append(session, closing.PATIENT, Kind.ACT, Capability.CANCEL, at=city.now(), prescription_id=prescription_id)
         open_ = [wish for wish in wishes.of(session, prescription_id)
                  if wish.kind is WishKind.CANCEL and wish.answer is WishAnswer.OPEN]
         if open_ or loaded.status is Status.CANCELLED:

@@ -52,13 +52,13 @@ def choose(ranking: Sequence[Ranked], wanted: Sequence[OrderLine], *, parcels: i
         return None
     for store in ranking:
         if store.eligible:
-            return _choice(store, [line.line for line in wanted], wanted, Way.WHOLE)
+            return _choice(store, wanted, wanted, Way.WHOLE)
     in_part = [store for store in ranking if store.reason == INCOMPLETE]
     if parcels < 2 or not in_part:
         return None
     if pair := _best_pair(in_part, wanted):
         first, _ = pair
-        return _choice(first, [line.line for line in wanted if _full(first, line)], wanted, Way.SPLIT)
+        return _choice(first, [line for line in wanted if _full(first, line)], wanted, Way.SPLIT)
     if least is None:
         return None
 
@@ -67,8 +67,7 @@ def choose(ranking: Sequence[Ranked], wanted: Sequence[OrderLine], *, parcels: i
 
     # Of equals the first in the ranking.
     most = max(in_part, key=lambda store: sum(_share(store, line) for line in worth(store)))
-    lines = [line.line for line in worth(most)]
-    return _choice(most, lines, wanted, Way.PART) if lines else None
+    return _choice(most, lines, wanted, Way.PART) if (lines := worth(most)) else None
 
 
 def days_of(items: Sequence[Item], days: int) -> dict[int, Decimal]:
@@ -102,17 +101,26 @@ def _share(store: Ranked, wanted: OrderLine) -> Decimal:
 
 
 def _taken(store: Ranked, wanted: OrderLine) -> Decimal:
-    offered = sum((line.quantity for line in store.quote.lines if line.drug == wanted.drug), Decimal(0))
-    return wanted.quantity if offered >= wanted.quantity else offered.to_integral_value(ROUND_FLOOR)
+    offer = _offer(store, wanted)
+    if offer is None:
+        return Decimal(0)
+    return wanted.quantity if offer.quantity >= wanted.quantity else offer.quantity.to_integral_value(ROUND_FLOOR)
 
 
-def _choice(store: Ranked, numbers: Sequence[int], wanted: Sequence[OrderLine], way: Way) -> Choice:
-    offered = {line.drug: line for line in store.quote.lines}
+def _offer(store: Ranked, wanted: OrderLine) -> OrderLine | None:
+    """What the store has of a line. By drug: not every chain repeats our line numbers, and one drug stands on one line (B-25)."""
+    return next((line for line in store.quote.lines if line.drug == wanted.drug), None)
+
+
+def _choice(store: Ranked, asked_for: Sequence[OrderLine], wanted: Sequence[OrderLine], way: Way) -> Choice:
     lines = []
-    for line in wanted:
-        if line.line in numbers:
-            offer, quantity = offered[line.drug], _taken(store, line)
-            amount = offer.amount if quantity == offer.quantity else line_amount(offer.unit_price, quantity)
-            lines.append(replace(line, quantity=quantity, unit_price=offer.unit_price, amount=amount))
-    taken = added(Portion(line.line, line.quantity) for line in lines)
-    return Choice(store, tuple(lines), way, without((Portion(line.line, line.quantity) for line in wanted), taken))
+    for line in asked_for:
+        offer, quantity = _offer(store, line), _taken(store, line)
+        assert offer is not None
+        amount = offer.amount if quantity == offer.quantity else line_amount(offer.unit_price, quantity)
+        lines.append(replace(line, quantity=quantity, unit_price=offer.unit_price, amount=amount))
+    return Choice(store, tuple(lines), way, without(_portions(wanted), _portions(lines)))
+
+
+def _portions(lines: Sequence[OrderLine]) -> Portions:
+    return added(Portion(line.line, line.quantity) for line in lines)

@@ -18,11 +18,6 @@ class Portion:
             raise ValueError(f"line {self.line}: a portion of {self.quantity}")
 
 
-def written(portion: Portion) -> dict[str, int | str]:
-    """As an event's arguments say it."""
-    return {"line": portion.line, "quantity": f"{portion.quantity.normalize():f}"}
-
-
 Portions = tuple[Portion, ...]
 """At most one of each line, by line: as `gathered` makes them."""
 
@@ -66,3 +61,8 @@ def of_lines(portions: Iterable[Portion], lines: Iterable[int]) -> Portions:
     """Those of some lines."""
     wanted = frozenset(lines)
     return tuple(portion for portion in portions if portion.line in wanted)
+
+
+def as_arguments(portions: Iterable[Portion]) -> list[dict[str, int | str]]:
+    """As an event's `portions` say them (`domain.events.ARGUMENTS`)."""
+    return [{"line": portion.line, "quantity": f"{portion.quantity.normalize():f}"} for portion in portions]

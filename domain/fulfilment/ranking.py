@@ -36,7 +36,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "excluded": ("该药店已拒绝过本处方", "it declined this prescription before"),
     "closed": ("未营业或无药师在岗", "it is closed or has no pharmacist on duty"),
     "no_handover": ("不提供所要求的取药方式", "it does not offer the handover asked for"),
-        "no_ceiling": ("有药品在目录中没有限价", "a line has no price ceiling in the catalogue"),
+    "no_ceiling": ("有药品在目录中没有限价", "a line has no price ceiling in the catalogue"),
     "price_over": ("有药品报价高于限价", "a line is priced above the ceiling"),
     "full": ("已满负荷", "it is working to full capacity"),
     INCOMPLETE: ("不能配齐全部药品", "it cannot fill every line"),

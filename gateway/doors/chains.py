@@ -1,9 +1,12 @@
 """The chains' door: signed callbacks (contract 2.1, 2.4)."""
 
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import asdict, dataclass, field
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Response
 
+from adapters.messages import Reply
 from domain.words import Two
 from gateway.web.access import callback, denied
 from tasks.callbacks import callers, receive_callback, receive_stock, tellers
@@ -12,43 +15,48 @@ from tasks.city import City
 Text = Annotated[str, Header()]
 
 
+@dataclass(frozen=True)
+class Signed:
+    """What a chain sent: the body as it came, and the headers that prove who sent it (contract 2.1)."""
+
+    timestamp: str
+    nonce: str
+    signature: str
+    body: bytes = field(repr=False)
+
+
+async def _signed(body: Annotated[bytes, Depends(callback)], sanyi_timestamp: Text = "", sanyi_nonce: Text = "",
+                  sanyi_signature: Text = "") -> Signed:
+    return Signed(sanyi_timestamp, sanyi_nonce, sanyi_signature, body)
+
+
+Sent = Annotated[Signed, Depends(_signed)]
+
+
 def chain_door(city: City) -> APIRouter:
     """POST what became of an order, or what a store has again. Only chains that call back have an address here."""
     door = APIRouter(prefix="/callbacks")
-    calling_back, telling_stock = callers(city), tellers(city)
-
-    async def caller(chain: str) -> str:
-        if chain not in calling_back:
-            raise denied(404, "unknown_chain", Two("没有这家连锁", "no such chain"))
-        return chain
 
     @door.post("/{chain}")
-    def update(
-        chain: Annotated[str, Depends(caller)],
-        body: Annotated[bytes, Depends(callback)],
-        sanyi_timestamp: Text = "",
-        sanyi_nonce: Text = "",
-        sanyi_signature: Text = "",
-    ) -> Response:
-        answer = receive_callback(
-            city, chain, timestamp=sanyi_timestamp, nonce=sanyi_nonce, signature=sanyi_signature, body=body)
-        return Response(answer.body, answer.status, media_type="application/json")
+    def update(chain: Annotated[str, Depends(_one_of(callers(city)))], sent: Sent) -> Response:
+        return _answered(receive_callback(city, chain, **asdict(sent)))
 
-    async def telling(chain: str) -> str:
-        if chain not in telling_stock:
+    @door.post("/{chain}/stock")
+    def stock(chain: Annotated[str, Depends(_one_of(tellers(city)))], sent: Sent) -> Response:
+        return _answered(receive_stock(city, chain, **asdict(sent)))
+
+    return door
+
+
+def _one_of(chains: Collection[str]) -> Callable[[str], Awaitable[str]]:
+    """A dependency: the chain of the address, if it is one of these."""
+    async def slug(chain: str) -> str:
+        if chain not in chains:
             raise denied(404, "unknown_chain", Two("没有这家连锁", "no such chain"))
         return chain
 
-    @door.post("/{chain}/stock")
-    def stock(
-        chain: Annotated[str, Depends(telling)],
-        body: Annotated[bytes, Depends(callback)],
-        sanyi_timestamp: Text = "",
-        sanyi_nonce: Text = "",
-        sanyi_signature: Text = "",
-    ) -> Response:
-        answer = receive_stock(
-            city, chain, timestamp=sanyi_timestamp, nonce=sanyi_nonce, signature=sanyi_signature, body=body)
-        return Response(answer.body, answer.status, media_type="application/json")
+    return slug
 
-    return door
+
+def _answered(answer: Reply) -> Response:
+    return Response(answer.body, answer.status, media_type="application/json")

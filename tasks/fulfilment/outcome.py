@@ -6,7 +6,7 @@ from domain.events import Event, Wait
 from domain.fulfilment.lines import line_states, open_portions
 from domain.fulfilment.orders import GONE, Placed
 from domain.fulfilment.plan import CANCELLED, End, Reach, Situation
-from domain.fulfilment.portions import written
+from domain.fulfilment.portions import as_arguments
 from domain.fulfilment.wishes import Wish, WishAnswer, WishKind
 from domain.lifecycle import Notice, Status
 from infra.db import Session, history, prescriptions, wishes
@@ -47,7 +47,7 @@ def _reopened(city: City, loaded: Loaded, placed: Placed, seen: Situation) -> He
 
 def _partly_handed_over(city: City, loaded: Loaded, placed: Placed, seen: Situation) -> Head:
     rx = loaded.prescription
-    owed = [written(portion) for portion in open_portions(line_states(rx.items, seen.orders, seen.wishes))]
+    owed = as_arguments(open_portions(line_states(rx.items, seen.orders, seen.wishes)))
     with city.db.transaction("delivery.part") as session:
         head = history.append(session, loaded.head, to=Status.ALLOCATING, actor=f"chain:{placed.order.chain}",
                               event=Event.PART_HANDED_OVER, at=city.now(), wake_at=city.now(), waiting_for=loaded.waiting_for,
@@ -71,7 +71,7 @@ def _fulfilled(city: City, loaded: Loaded, placed: Placed, seen: Situation) -> H
         head = history.append(session, loaded.head, to=Status.FULFILLED, actor=f"chain:{placed.order.chain}",
                               event=Event.HANDED_OVER, at=city.now(), wake_at=city.now(), waiting_for=Wait.SETTLEMENT,
                               detail={"order": placed.id})
-        for order in earlier and _untold(session, loaded.id, earlier):
+        for order in _untold(session, loaded.id, earlier) if earlier else ():
             reports.report(session, city, loaded.prescription, Status.FULFILLED, reason=Event.HANDED_OVER, handed_over=order,
                            again=str(order.attempt))
         reports.report(session, city, loaded.prescription, Status.FULFILLED, reason=Event.HANDED_OVER, handed_over=placed)

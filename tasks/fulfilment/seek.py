@@ -16,7 +16,7 @@ from domain.events import Event, Wait
 from domain.fulfilment.allocation import Choice, Way, choose, days_of
 from domain.fulfilment.orders import ALIVE, GONE, Placed
 from domain.fulfilment.plan import next_look
-from domain.fulfilment.portions import Portion, Portions, by_line, written
+from domain.fulfilment.portions import Portion, Portions, as_arguments, by_line
 from domain.fulfilment.ranking import Ranked, rank
 from domain.policy import CityPolicy
 from domain.prescription import Handover, Prescription
@@ -168,7 +168,7 @@ def _make_order(city: City, loaded: Loaded, choice: Choice, ranking: Sequence[Ra
     detail: dict[str, object] = {"order": order_id, "chain": quote.chain, "store": quote.store, "score": str(choice.store.score),
                                  "candidates": len(ranking)}
     if choice.way is not Way.WHOLE:
-        detail["portions"] = [written(Portion(line.line, line.quantity)) for line in choice.lines]
+        detail["portions"] = as_arguments(Portion(line.line, line.quantity) for line in choice.lines)
     with city.db.transaction("order.made") as session:
         # The event first: if another process moved the prescription meanwhile, nothing is made.
         history.append(session, loaded.head, actor="platform", event=_CHOSEN[choice.way], at=city.now(), wake_at=city.now(),
