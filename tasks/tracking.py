@@ -1,15 +1,17 @@
 """What a patient sees of a prescription and may do with it, by a link that cannot be guessed and needs no sign-in."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from domain.claims import Claimed, Settlement
+from domain.errors import StaleStatus
 from domain.fulfilment.lines import LineState, line_states, portions_of
 from domain.fulfilment.orders import ALIVE, Placed
 from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.instructions import instructions
-from domain.lifecycle import FINAL, Notice, Status
+from domain.lifecycle import FINAL, Notice, Reported, Status
 from domain.money import Fen
 from domain.people import Capability
 from domain.prescription import Handover
@@ -21,6 +23,9 @@ from infra.db.prescriptions import Loaded
 from tasks import closing
 from tasks.city import City
 from tasks.fulfilment.sealed import open_secrets
+
+TRIES = 3
+"""Of a cancel, while others move the prescription."""
 
 
 @dataclass(frozen=True)
@@ -95,21 +100,28 @@ def tracked(city: City, prescription_id: str) -> Tracked | None:
         return _tracked(city, session, loaded)
 
 
-def cancel(city: City, prescription_id: str) -> Notice | Status:
+def cancel(city: City, prescription_id: str) -> Reported:
     """The patient does not want it any more. Asking again while the answer is open changes nothing.
 
-    Raises `KeyError` for a prescription that is not here.
+    Raises `KeyError` for a prescription that is not here, `StaleStatus` where it is moved again and again.
     """
+    for _ in range(TRIES - 1):
+        # A worker that moves it meanwhile is no reason to send the patient away: it is looked at as it is then.
+        with suppress(StaleStatus):
+            return _cancel(city, prescription_id)
+    return _cancel(city, prescription_id)
+
+
+def _cancel(city: City, prescription_id: str) -> Reported:
     with city.db.transaction("patient.cancelled") as session:
         loaded = prescriptions.load(session, prescription_id)
         access_log.append(session, closing.PATIENT, Kind.ACT, Capability.CANCEL, at=city.now(), prescription_id=prescription_id)
-        open_ = [wish for wish in wishes.of(session, prescription_id)
-                 if wish.kind is WishKind.CANCEL and wish.answer is WishAnswer.OPEN]
-        if open_ or loaded.status is Status.CANCELLED:
-            return Notice.CANCELLING if open_ else Status.CANCELLED
-        answer = closing.ask_to_cancel(session, city, loaded, by=closing.PATIENT, reason=closing.PATIENT)
-    assert isinstance(answer, Notice | Status)
-    return answer
+        cancels = [wish for wish in wishes.of(session, prescription_id) if wish.kind is WishKind.CANCEL]
+        if any(wish.answer is WishAnswer.OPEN for wish in cancels):
+            return Notice.CANCELLING
+        if loaded.status is Status.CANCELLED:
+            return Status.CANCELLED
+        return closing.ask_to_cancel(session, city, loaded, by=closing.PATIENT, reason=closing.PATIENT)
 
 
 def _tracked(city: City, session: Session, loaded: Loaded) -> Tracked:

@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from domain.chains import ChainWord
+from domain.errors import StaleStatus
 from domain.events import Event
 from domain.fulfilment.wishes import WishAnswer
 from domain.lifecycle import Status
 from gateway.app import create_app
 from infra.db import access_log, history, wishes
+from tasks import closing
 from tasks.fulfilment.sealed import open_secrets
 from tasks.patients import page_address, prescription_of
 from tests.support.city import admit, make_city, make_settings
@@ -147,6 +150,23 @@ def test_hospitals_are_told_the_link_while_there_is_something_to_see(line: Line,
     reports = [report for hospital in line.city.hospitals.values() for report in hospital.reports.values()]  # type: ignore[attr-defined]
     links = {report["status"]: report.get("patient_page") for report in reports}
     assert set(links.values()) == {f"https://rx.example{page_address(line.city, rx_id)}"}
+
+
+def test_a_worker_that_moves_it_meanwhile_costs_the_patient_nothing(
+        client: TestClient, line: Line, rx_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    line.to_fulfilling(rx_id)
+    overtaken, ask = [], closing.ask_to_cancel
+
+    def once_too_late(*args: Any, **more: Any) -> Any:
+        if not overtaken:
+            overtaken.append(rx_id)
+            raise StaleStatus(f"{rx_id} is no longer there")
+        return ask(*args, **more)
+
+    monkeypatch.setattr(closing, "ask_to_cancel", once_too_late)
+    assert "已收到撤销请求" in cancelled(client, line, rx_id)
+    with line.city.db.reading() as session:
+        assert len(access_log.search(session, person="patient")) == 2, "one cancel and one look"
 
 
 def test_two_cancels_at_once_are_one(client: TestClient, line: Line, rx_id: str) -> None:
