@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.chains import ChainWord
 from sandbox.book import Book, Document
+from sandbox.callbacks import Callbacks
+from sandbox.chain import Broken, Chain, Line, No, Package, Slip, Store
 from sandbox.partner import Background, Setting, partner_app, run
-from sandbox.pharmacy import Broken, Callbacks, Chain, Line, No, Package, Pharmacy, Slip, Store, scanned
+from sandbox.pharmacy import Pharmacy, scanned
 
 SHELF = dict.fromkeys(("D001", "D010", "D018", "D032", "D048", "D065", "D072", "D081", "D106", "D187"), 200_000)
 

@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain.chains import ChainWord
 from sandbox.ankang import PickupRequest
 from sandbox.book import Book, Document
+from sandbox.callbacks import Callbacks
+from sandbox.chain import Broken, Chain, Line, No, Package, Slip, Store
 from sandbox.partner import Background, Setting, partner_app, run
-from sandbox.pharmacy import Broken, Callbacks, Chain, Line, No, Package, Pharmacy, Slip, Store, scanned
+from sandbox.pharmacy import Pharmacy, scanned
 
 BEIJING = timezone(timedelta(hours=8))
 

@@ -1,23 +1,18 @@
 """A pharmacy chain at work: stock, holds, orders, counter, courier and callbacks. Its wire formats are in other files."""
 
 import asyncio
-import csv
 import hashlib
 import hmac
-import json
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
-from pathlib import Path
-
-import httpx
+from decimal import Decimal
 
 from domain.chains import ChainWord
 from sandbox.book import Book, Document
-from sandbox.faults import Faults
+from sandbox.callbacks import Callbacks
+from sandbox.chain import Broken, Chain, Line, No, Offer, Pack, Package, in_fen, packs
 from sandbox.partner import Background, Setting
 from sandbox.plan import twice
 
@@ -25,130 +20,10 @@ PREPARING = (ChainWord.HELD, ChainWord.ORDERED, ChainWord.ACCEPTED, ChainWord.PR
 UNDER_WAY = (*PREPARING, ChainWord.IN_DELIVERY)
 
 
-class No(Exception):
-    """A business no; `code` is one of the words of the contract."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class Broken(Exception):
-    """The request makes no sense; `path` says where."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.path = path
-
-
-@dataclass(frozen=True)
-class Line:
-    line: int
-    drug: str
-    quantity: Decimal
-    unit_price: Decimal
-    """Yuan."""
-    amount_fen: int
-
-
-@dataclass(frozen=True)
-class Store:
-    id: str
-    name: str
-    latitude: float
-    longitude: float
-    stock: Mapping[str, int]
-    """Counted units on the shelf when the book is opened."""
-    delivers: bool = True
-    capacity: int = 50
-    on_time: str = "0.95"
-    quality: str = "0.97"
-
-
-@dataclass(frozen=True)
-class Chain:
-    """What a chain sells, where, and how it behaves."""
-
-    slug: str
-    prefix: str
-    stores: tuple[Store, ...]
-    prices: Mapping[str, Decimal]
-    """Yuan per counted unit."""
-    accepts_later: bool
-    """Says yes by callback some time after the order, or at once in its answer."""
-    habits: Mapping[str, str] = field(default_factory=dict)
-    """What always happens with a drug.
-
-    `decline` (takes the order, then says out of stock), `silent` (takes the order and never reports), `return` (the patient
-    brings it back).
-    """
-    refills: Mapping[str, int] = field(default_factory=dict)
-    """Drugs that are scarce: some time after a store has sold some, its shelf is filled up to this, and the platform is told."""
-    detour_minutes: Mapping[str, int] = field(default_factory=dict)
-    """Minutes more for drugs that come from the warehouse."""
-    hold_minutes: int = 30
-
-
-@dataclass(frozen=True)
-class Slip:
-    """What is printed on the package of one line."""
-
-    line: int
-    name: str
-    usage: str
-    directions: str
-    note: str
-    decoction: str
-
-
-@dataclass(frozen=True)
-class Package:
-    """What the prescriber tells us and the patient."""
-
-    note: str
-    decoction: str
-    slips: tuple[Slip, ...]
-
-
-@dataclass(frozen=True)
-class Pack:
-    """What the packs of a drug on our shelves are like."""
-
-    digits: str
-    """First seven digits of their trace codes."""
-    units: int
-
-
-@dataclass(frozen=True)
-class Offer:
-    """One store's answer to a quote."""
-
-    store: Store
-    lines: tuple[Line, ...]
-    minutes: int
-    load: str
-    delivers: bool
-
-
-def packs(city: str) -> dict[str, Pack]:
-    """What packs are like by drug; none of the city's uncoded stock, which we sell without scanning."""
-    folder = Path(__file__).parents[1] / "cities" / city
-    with (folder / "uncoded.csv").open(encoding="utf-8", newline="") as table:
-        uncoded = {row["code"] for row in csv.DictReader(table)}
-    with (folder / "trace_products.csv").open(encoding="utf-8", newline="") as table:
-        return {row["code"]: Pack(row["digits"], int(row["units_per_pack"])) for row in csv.DictReader(table)
-                if row["code"] not in uncoded}
-
-
-def in_fen(unit_price: Decimal, quantity: Decimal) -> int:
-    """Price times quantity in fen, rounded once, half up."""
-    return int((unit_price * quantity * 100).quantize(Decimal(1), rounding=ROUND_HALF_UP))
-
-
 class Pharmacy:
     """The chain behind its counter. Amounts are fen. Raises `No` and `Broken`."""
 
-    def __init__(self, chain: Chain, setting: Setting, book: Book, background: Background, callbacks: "Callbacks",
+    def __init__(self, chain: Chain, setting: Setting, book: Book, background: Background, callbacks: Callbacks,
                  word: Callable[[Document, ChainWord, str, datetime], Document],
                  news: Callable[[str, Sequence[str], str, datetime], Document]) -> None:
         """The chain's own callback bodies: `word` of (order, status, event id, time), `news` of a refilled shelf, of (store,
@@ -578,78 +453,3 @@ def scanned(order: Document, status: ChainWord) -> list[Document] | None:
     if status == ChainWord.RETURNED:
         return [pack for pack in order.get("traces", ()) if pack["line"] in order["returned_lines"]]
     return None
-
-
-class Callbacks:
-    """Signed events to the platform, repeated until it answers 2xx or 4xx."""
-
-    def __init__(self, url: str, secret: str, setting: Setting, book: Book, background: Background) -> None:
-        self.url = url
-        self.secret = secret
-        self.setting = setting
-        self.faults: Faults = setting.faults
-        self.book = book
-        self.background = background
-        self._nonces = 0
-
-    def send(self, event_id: str, body: Document, path: str = "") -> None:
-        """Write the event down, then deliver it to our address or a path below it, late or twice if the faults say so."""
-        self.book.put("callback", event_id, {"event_id": event_id, "body": body, "path": path, "tries": 0, "answer": None})
-        self.background.start(self._deliver(event_id))
-        if self.faults.strikes("duplicate_callback", event_id):
-            self.background.start(self._deliver(event_id, after=self.faults.between(0.1, 2, "twice", event_id)))
-
-    def resume(self) -> None:
-        for event in self.book.all("callback"):
-            if event["answer"] is None:
-                self.background.start(self._deliver(event["event_id"]))
-
-    async def _deliver(self, event_id: str, after: float = 0) -> None:
-        if self.faults.strikes("late_callback", event_id):
-            after += self.faults.between(1, 3, "late", event_id)
-        await asyncio.sleep(after * self.setting.pace)
-        # A clock that is off by nine minutes is good enough; by twenty it is not, and the refusal tells the time.
-        off = self._clock_error(event_id)
-        for tries in range(1, 1000):
-            event = self.book.get("callback", event_id)
-            if event is None:
-                return
-            answer = await self._post(event.get("path", ""), _json(event["body"]), off)
-            event = self.book.get("callback", event_id) or event
-            event["tries"] += 1
-            if answer == 401 and off:
-                off = 0
-                event["stale"] = event.get("stale", 0) + 1
-                answer = None
-            if answer is not None and answer < 500:
-                # What the first delivery was told counts; a repeat must not hide a refusal.
-                event["answer"] = answer if event["answer"] in (None, 200) else event["answer"]
-            self.book.put("callback", event_id, event)
-            if answer is not None and answer < 500:
-                return
-            await asyncio.sleep(min(0.2 * 2**tries, 5) * self.setting.pace)
-
-    def _clock_error(self, event_id: str) -> int:
-        """Seconds by which the chain's clock is wrong when it tells of this event."""
-        if not self.faults.strikes("wrong_clock", event_id):
-            return 0
-        minutes = self.faults.between(-25, 25, "minutes", event_id)
-        return round(60 * minutes)
-
-    async def _post(self, path: str, body: bytes, off: int) -> int | None:
-        timestamp = str(int(time.time()) + off)
-        self._nonces += 1
-        nonce = hashlib.sha256(f"{self.setting.seed} {time.time_ns()} {self._nonces}".encode()).hexdigest()[:32]
-        signed = f"{timestamp}\n{nonce}\n".encode() + body
-        headers = {
-            "Content-Type": "application/json", "Sanyi-Timestamp": timestamp, "Sanyi-Nonce": nonce,
-            "Sanyi-Signature": hmac.new(self.secret.encode(), signed, hashlib.sha256).hexdigest(),
-        }
-        try:
-            return (await self.background.client.post(self.url + path, content=body, headers=headers)).status_code
-        except httpx.HTTPError:
-            return None
-
-
-def _json(body: Document) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
