@@ -7,7 +7,7 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 
 
@@ -124,6 +124,10 @@ class Item:
     def days_of(self, quantity: Decimal) -> int:
         """Days' supply of a quantity of it: whole days, at least one."""
         return self.days_supply if quantity >= self.quantity else max(1, int(self.days_supply * quantity / self.quantity))
+
+    def days_begun(self, quantity: Decimal) -> int:
+        """Days on which some of a quantity is taken, the last one perhaps in part: its expiry must be later (D-19)."""
+        return int((self.days_supply * quantity / self.quantity).to_integral_value(ROUND_CEILING))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -241,11 +241,6 @@ def _fault_of_sale(pack: Pack, scan: Scan, own: int, place: str) -> str:
     if left == 0 or (pack.place != place and left < pack.units):
         return "TRACE_DUP"
     return "TRACE_UNITS" if scan.units > left else ""
-
-
-def days_of(days_supply: int, prescribed: Decimal, portion: Decimal) -> int:
-    """Days that a portion of a line lasts, rounded up."""
-    return int((days_supply * portion / prescribed).to_integral_value(ROUND_CEILING))
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def choose(ranking: Sequence[Ranked], wanted: Sequence[OrderLine], *, parcels: i
     return _choice(most, lines, wanted, Way.PART) if (lines := worth(most)) else None
 
 
-def days_of(items: Sequence[Item], days: int) -> dict[int, Decimal]:
+def supplies_of(items: Sequence[Item], days: int) -> dict[int, Decimal]:
     """Counted units of so many days of each line, rounded up; all of a line that is for fewer days."""
     return {item.line: min(item.quantity, (item.quantity * days / item.days_supply).to_integral_value(ROUND_CEILING))
             for item in items}

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from domain.chains import LeftOut, Offers, OrderLine, PharmacyOrder, Quote
 from domain.errors import RxError, Transient
 from domain.events import Event, Wait
-from domain.fulfilment.allocation import Choice, Way, choose, days_of
+from domain.fulfilment.allocation import Choice, Way, choose, supplies_of
 from domain.fulfilment.orders import ALIVE, GONE, Placed
 from domain.fulfilment.plan import next_look
 from domain.fulfilment.portions import Portion, Portions, as_arguments, by_line
@@ -99,7 +99,7 @@ async def _ask(city: City, loaded: Loaded, attempts: Sequence[Placed], portions:
 def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed], market: _Market) -> Choice | None:
     """The next order within the city's number of parcels. A part is given once a pause has brought nothing better."""
     parcels = city.policy.most_parcels - sum(placed.status not in GONE for placed in attempts)
-    least = days_of(loaded.prescription.items, city.policy.least_part_days) if loaded.waiting_for == Wait.FILLER else None
+    least = supplies_of(loaded.prescription.items, city.policy.least_part_days) if loaded.waiting_for == Wait.FILLER else None
     return choose(market.ranking, market.wanted, parcels=parcels, least=least)
 
 

@@ -7,7 +7,7 @@ from domain.chains import ChainWord, OrderUpdate
 from domain.findings import Finding
 from domain.fulfilment.orders import GONE, Placed
 from domain.prescription import Prescription
-from domain.trace import Facts, Judged, Scan, UploadKind, Use, UseStatus, Wanted, days_of, fault, judge
+from domain.trace import Facts, Judged, Scan, UploadKind, Use, UseStatus, Wanted, fault, judge
 from infra.db import Session, notices, traces
 from infra.db.notices import NoticeKind
 from tasks.city import City
@@ -46,7 +46,7 @@ def take(city: City, session: Session, placed: Placed, rx: Prescription, update:
     changed = False
     for line in placed.order.lines:
         item = items[line.line]
-        wanted = Wanted(line.line, line.drug, line.quantity, days_of(item.days_supply, item.quantity, line.quantity))
+        wanted = Wanted(line.line, line.drug, line.quantity, item.days_begun(line.quantity))
         line_findings, line_changed = _line(city, session, placed, wanted, scans, facts, uses, handed_over=handed_over)
         findings += line_findings
         changed = changed or line_changed

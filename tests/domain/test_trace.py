@@ -18,10 +18,10 @@ from domain.trace import (
     UseStatus,
     Wanted,
     codes_by_line,
-    days_of,
     judge,
     uncovered,
 )
+from tests.support.factories import item
 
 TODAY = date(2026, 11, 30)
 PLACE = "ankang/AK01"
@@ -129,7 +129,8 @@ def test_a_line_is_claimed_with_the_packs_that_make_it_whatever_came_back_since(
 
 
 def test_days_of_a_part_are_rounded_up():
-    assert [days_of(30, Decimal(90), Decimal(quantity)) for quantity in (90, 30, 1)] == [30, 10, 1]
+    prescribed = item("D001", days_supply=30, quantity=Decimal(90))
+    assert [prescribed.days_begun(Decimal(quantity)) for quantity in (90, 30, 1)] == [30, 10, 1]
 
 
 def test_every_fault_names_a_rule_and_says_it_in_two_languages():

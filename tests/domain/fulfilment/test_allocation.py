@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.chains import OrderLine, Quote
-from domain.fulfilment.allocation import Way, choose, days_of
+from domain.fulfilment.allocation import Way, choose, supplies_of
 from domain.fulfilment.portions import Portion, by_line
 from domain.fulfilment.ranking import rank
 from domain.money import line_amount
@@ -77,12 +77,12 @@ def test_what_is_taken_of_an_offer_costs_its_share() -> None:
 
 @pytest.mark.parametrize(("drug", "week"), [("D001", 14), ("D010", 21), ("D030", 1), ("D048", 7)])
 def test_a_week_of_a_line_in_counted_units(drug: str, week: int) -> None:
-    assert days_of([item(drug)], 7) == {1: week}
+    assert supplies_of([item(drug)], 7) == {1: week}
 
 
 @pytest.mark.parametrize("days", [1, 5, 7])
 def test_a_line_for_fewer_days_is_wanted_whole(days: int) -> None:
-    assert days_of([item("D001", days_supply=days, quantity=Decimal(10))], 7) == {1: 10}
+    assert supplies_of([item("D001", days_supply=days, quantity=Decimal(10))], 7) == {1: 10}
 
 
 HAS = st.tuples(*[st.integers(0, 120)] * 3)
