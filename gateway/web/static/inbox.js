@@ -21,7 +21,7 @@ const tick = () => {
   }
   for (const clock of document.querySelectorAll('[data-until]')) {
     const seconds = Math.round((Date.parse(clock.dataset.until) - Date.now() - offset) / 1000);
-    clock.textContent = seconds > 0 ? `${left} ${spelled(seconds)}` : over;
+    clock.textContent = seconds > 0 ? left.replace("%", spelled(seconds)) : over;
     clock.classList.toggle('bad-text', seconds <= SOON);
   }
 };
