@@ -1,5 +1,6 @@
 """What the tests of every stage stand on."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from tests.support.line import Line
 
 
 @pytest.fixture
-def line(tmp_path: Path) -> Line:
+def line(tmp_path: Path) -> Iterator[Line]:
     """A city with partners that do what a test tells them, on a database of its own."""
-    return Line(make_city(tmp_path))
+    made = Line(make_city(tmp_path))
+    yield made
+    made.city.db.close()

@@ -1,8 +1,6 @@
 """The patient's page: only by its link, with what the patient needs and nobody's name, and a cancel that has one effect."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,26 +11,18 @@ from domain.errors import StaleStatus
 from domain.events import Event
 from domain.fulfilment.wishes import WishAnswer
 from domain.lifecycle import Status
-from gateway.app import create_app
 from infra.db import access_log, history, wishes
 from tasks import closing
+from tasks.city import City
 from tasks.fulfilment.sealed import open_secrets
 from tasks.patients import page_address, prescription_of
-from tests.support.city import admit, make_city, make_settings
+from tests.support.city import admit
 from tests.support.line import Line
 
 
 @pytest.fixture
-def line(tmp_path: Path) -> Iterator[Line]:
-    city = make_city(tmp_path)
-    yield Line(city)
-    city.db.close()
-
-
-@pytest.fixture
-def client(line: Line, tmp_path: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(line.city, make_settings(tmp_path)), base_url="http://testserver") as client:
-        yield client
+def line(city: City) -> Line:
+    return Line(city)
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """No store has all of it: two share it, or one gives a part now and the rest follows when it comes in."""
 
 import json
-from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -16,15 +14,8 @@ from infra.db import history, orders, prescriptions, wishes
 from tasks.callbacks import FIRST_WOKEN
 from tasks.fulfilment.seek import NEXT_WOKEN
 from tasks.intake import receive_prescription
-from tests.support.city import HOSPITAL, bundle, make_city
+from tests.support.city import HOSPITAL, bundle
 from tests.support.line import Line
-
-
-@pytest.fixture
-def line(tmp_path: Path) -> Iterator[Line]:
-    city = make_city(tmp_path)
-    yield Line(city)
-    city.db.close()
 
 
 @pytest.fixture

@@ -13,13 +13,8 @@ from domain.lifecycle import Status
 from infra.db.rows import NoticeRow, PackRow, PackUseRow, PrescriptionRow, TraceUploadRow
 from tasks.recall import recall
 from tests.support import trace_codes
-from tests.support.city import admit, make_city
+from tests.support.city import admit
 from tests.support.line import Line
-
-
-@pytest.fixture
-def line(tmp_path) -> Line:
-    return Line(make_city(tmp_path))
 
 
 def rows(line: Line, row: type, *columns: str) -> list[tuple]:

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,17 +16,10 @@ from domain.prescription import Handover
 from infra.db import claims, orders, prescriptions, wishes
 from tasks.fulfilment.step import start_allocation
 from tasks.settlement.reconciliation import reconcile_day
-from tests.support.city import admit, make_city
+from tests.support.city import admit
 from tests.support.line import Line
 
 STORES = (("ankang", "AK01"), ("baicao", "BC07"))
-
-
-@pytest.fixture
-def line(tmp_path: Path) -> Iterator[Line]:
-    city = make_city(tmp_path)
-    yield Line(city)
-    city.db.close()
 
 
 @pytest.fixture

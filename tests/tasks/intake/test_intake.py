@@ -37,13 +37,6 @@ from tests.support.records import at_once
 INVALID = sorted((SAMPLES / "invalid").glob("*.json"))
 
 
-@pytest.fixture
-def line(tmp_path):
-    made = Line(make_city(tmp_path))
-    yield made
-    made.city.db.close()
-
-
 def count(city, table):
     with city.db.reading() as session:
         return session.scalar(sa.select(sa.func.count()).select_from(table))

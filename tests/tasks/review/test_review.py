@@ -20,13 +20,6 @@ NO = {"return": Status.RETURNED, "reject": Status.REFUSED}
 
 
 @pytest.fixture
-def line(tmp_path):
-    made = Line(make_city(tmp_path))
-    yield made
-    made.city.db.close()
-
-
-@pytest.fixture
 def rx_id(line):
     """In the queue."""
     (admitted,) = admit(line.city)

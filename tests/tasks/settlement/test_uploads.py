@@ -11,13 +11,8 @@ from domain.trace import UploadKind
 from infra.db import views
 from infra.db.rows import NoticeRow, TraceUploadRow
 from tasks.uploads import upload_due
-from tests.support.city import admit, make_city
+from tests.support.city import admit
 from tests.support.line import Line
-
-
-@pytest.fixture
-def line(tmp_path) -> Line:
-    return Line(make_city(tmp_path))
 
 
 def upload(line: Line, minutes: int = 6) -> int:
