@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from adapters.messages import Reply
 from adapters.protocols import CallsBack, TellsStock
 from domain.errors import InvalidPayload
+from domain.privacy import shown
 from infra.db import Session, inbox, prescriptions
 from infra.log import get_logger
 from tasks.city import City
@@ -57,5 +58,5 @@ def receive_stock(city: City, chain: str, *, timestamp: str, nonce: str, signatu
         if not inbox.spend_nonce(session, chain, nonce, city.now()):
             return updates.reply(401, "nonce_used")
         woken = prescriptions.wake_for_stock(session, notice.drugs, city.now(), FIRST_WOKEN)
-    log.info("stock.told", chain=chain, store=notice.store, drugs=len(notice.drugs), woken=woken)
+    log.info("stock.told", chain=chain, store=shown(notice.store), drugs=len(notice.drugs), woken=woken)
     return updates.reply(200, "applied")

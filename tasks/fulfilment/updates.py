@@ -85,7 +85,7 @@ def accept(city: City, chain: str, update: OrderUpdate, evidence: Evidence, admi
                                   answer_status=answer.status, answer=answer.body):
                     if answer.status < 300:
                         follow(session)
-                    log.info("update.received", chain=chain, order=update.order_id, status=update.status)
+                    log.info("update.received", chain=chain, order=shown(update.order_id), status=update.status)
                     return answer
                 session.rollback()
         except StaleStatus:
@@ -100,10 +100,9 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
         return reply(422, "refused", "unknown order"), None
     rx_id = placed.order.prescription_id
     secret = open_secrets(city, placed)
-    if not hmac.compare_digest(secret["claim_secret"], update.claim_secret):
+    if not _same(secret["claim_secret"], update.claim_secret):
         return reply(422, "refused", "not this order's claim secret"), rx_id
-    if (update.status is ChainWord.HANDED_OVER and secret["pickup_code"]
-            and not hmac.compare_digest(secret["pickup_code"], update.pickup_code)):
+    if update.status is ChainWord.HANDED_OVER and secret["pickup_code"] and not _same(secret["pickup_code"], update.pickup_code):
         return reply(422, "refused", "wrong pickup code"), rx_id
     if update.status is ChainWord.RETURNED and placed.status in ALIVE:
         # The return has overtaken the handover. If it were ignored, the fund would pay for what came back.
@@ -144,6 +143,11 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
     history.append(session, loaded.head, actor=f"chain:{chain}", event=Event.ORDER_UPDATE, at=city.now(),
                    wake_at=_due(city, loaded, update), waiting_for=_awaited(loaded, update), detail=detail)
     return reply(200, "applied", findings=codes.findings), rx_id
+
+
+def _same(secret: str, text: str) -> bool:
+    """Compared as bytes: `hmac` refuses to compare texts that are not ASCII, and a chain may send any."""
+    return hmac.compare_digest(secret.encode(), text.encode())
 
 
 def _due(city: City, loaded: Loaded, update: OrderUpdate) -> datetime | None:

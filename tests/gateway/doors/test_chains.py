@@ -106,6 +106,23 @@ def test_a_handover_needs_the_pickup_code(caller: Caller) -> None:
     assert caller.call(caller.body(ChainWord.HANDED_OVER, pickup_code=caller.pickup_code)) == (200, "applied")
 
 
+@pytest.mark.parametrize("more", [{"claim_secret": "密"}, {"pickup_code": "取药码"}, {"pickup_code": "１２３４５６"}])
+def test_a_secret_or_a_code_in_other_letters_is_wrong_and_no_fault_of_ours(caller: Caller, more: dict[str, str]) -> None:
+    assert caller.call(caller.body(ChainWord.HANDED_OVER, **more)) == (422, "refused")
+    assert caller.status is ChainWord.ORDERED
+
+
+def test_a_number_of_an_order_that_is_not_ours_is_not_written_down(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    body = caller.body(ChainWord.ACCEPTED).replace(caller.placed.id.encode(), b"Wang 13812345678")
+    assert caller.call(body) == (422, "refused")
+    assert "13812345678" not in caplog.text
+
+
+def test_the_number_of_a_store_in_news_of_stock_may_not_be_a_persons(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    assert caller.call(STOCK.replace(b"F01", b"13812345678"), below="/stock") == (200, "applied")
+    assert "13812345678" not in caplog.text
+
+
 def test_what_we_do_not_understand_is_said_so(caller: Caller) -> None:
     assert caller.call(b'{"event_id": 1}') == (422, "invalid")
 
