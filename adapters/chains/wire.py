@@ -6,11 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Final, Protocol, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from domain.chains import ChainWord, LeftOut, Offers, OrderLine, OrderUpdate, Quote, Receipt
 from domain.errors import InvalidPayload, Refused
@@ -62,12 +62,25 @@ def _text(value: object) -> object:
     return value
 
 
+def _day(value: object) -> object:
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        raise ValueError("a day is written 2028-05-31")
+    return value
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 Number = Annotated[Decimal, BeforeValidator(_text), Field(ge=0, max_digits=16)]
 """A non-negative decimal that travels as text."""
 Price = Annotated[Decimal, BeforeValidator(_text), Field(gt=0, max_digits=16)]
 """Yuan per counted unit; nothing is for nothing."""
-Word = Annotated[str, Field(min_length=1, max_length=64)]
-Code = Annotated[str, Field(max_length=64)]
+NO_CONTROL: Final = r"^[^\x00-\x1f\x7f]*$"
+"""A control character is in no word of a person or a scanner, and PostgreSQL takes no NUL."""
+Word = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROL)]
+Code = Annotated[str, Field(max_length=64, pattern=NO_CONTROL)]
+Lot = Annotated[str, StringConstraints(strip_whitespace=True, max_length=40, pattern=NO_CONTROL)]
+"""A lot as it is on the pack; blanks around it are none of it, and would hide it from a recall."""
+Day = Annotated[date, BeforeValidator(_day)]
+"""`2028-05-31`; a number of seconds or a moment is no day."""
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/#-]{1,64}$")]
 MOST_DRUGS: Final = 500
 """Drugs that one notice about a store's stock may name."""

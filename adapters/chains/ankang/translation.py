@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +10,9 @@ from pydantic import AwareDatetime, Field
 from adapters.chains.wire import (
     MOST_DRUGS,
     Code,
+    Day,
     Identifier,
+    Lot,
     Number,
     Price,
     Wire,
@@ -221,9 +222,9 @@ class _Update(Wire):
 class _Pack(Wire):
     line: int = Field(strict=True)
     code: Code
-    lot: str = Field(max_length=40)
-    made_on: date | None = None
-    expires_on: date | None = None
+    lot: Lot
+    made_on: Day | None = None
+    expires_on: Day | None = None
     units: int = Field(strict=True)
 
     @property

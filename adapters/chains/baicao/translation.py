@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -11,7 +11,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from adapters.chains.wire import (
     MOST_DRUGS,
     Code,
+    Day,
     Identifier,
+    Lot,
     Number,
     Price,
     Wire,
@@ -254,9 +256,9 @@ class _Update(Wire):
 class _Pack(Wire):
     line: int = Field(alias="lineNo", strict=True)
     code: Code = Field(alias="traceCode")
-    lot: str = Field(alias="batchNo", max_length=40)
-    made_on: date | None = Field(alias="prodDate", default=None)
-    expires_on: date | None = Field(alias="validTo", default=None)
+    lot: Lot = Field(alias="batchNo")
+    made_on: Day | None = Field(alias="prodDate", default=None)
+    expires_on: Day | None = Field(alias="validTo", default=None)
     units: int = Field(alias="qty", strict=True)
 
     @property

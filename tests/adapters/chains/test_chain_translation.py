@@ -16,6 +16,7 @@ from adapters.registry import manifest
 from domain.chains import ChainWord, Offers, OrderLine, StockNotice
 from domain.errors import InvalidPayload, Refused, Transient
 from domain.prescription import Handover
+from domain.trace import Scan
 from infra.http import Response
 from tests.contracts.test_partners import chain_with
 from tests.support.fakes import Replay
@@ -377,3 +378,45 @@ def test_news_of_stock_that_breaks_the_contract_is_refused_with_its_place(change
 def test_both_chains_say_the_same_of_their_stock() -> None:
     theirs = {"eventNo": "e1", "shopNo": "BC07", "drugCodes": ["D001", "D010"], "time": "2026-11-22 09:20:00"}
     assert baicao.parse_stock(json.dumps(theirs).encode()) == StockNotice("e1", "BC07", ("D001", "D010"))
+
+
+ANKANG_PACK = {"line": 1, "code": "8" * 20, "lot": "L2606", "made_on": "2026-06-01", "expires_on": "2028-05-31", "units": 60}
+BAICAO_PACK = {"lineNo": 1, "traceCode": "8" * 20, "batchNo": "L2606", "prodDate": "2026-06-01", "validTo": "2028-05-31", "qty": 60}
+
+
+def scanned(**change: Any) -> tuple[Scan, Scan]:
+    """The same row of both chains, with a change in the words of the first."""
+    theirs = {BAICAO_PACK_OF[name]: value for name, value in change.items()}
+    words = manifest("chains", "ankang").status_words
+    ours = ankang.parse_update(json.dumps(ankang_event() | {"traces": [ANKANG_PACK | change]}).encode(), words).traces
+    others = baicao_update(traceCodes=[BAICAO_PACK | theirs]).traces
+    assert ours
+    return ours[0], others[0]
+
+
+BAICAO_PACK_OF = dict(zip(ANKANG_PACK, BAICAO_PACK, strict=True))
+
+
+@pytest.mark.parametrize("change", [
+    {"expires_on": 4102444800}, {"expires_on": "4102444800"}, {"made_on": 0}, {"made_on": "2026-06-01T00:00:00"},
+    {"expires_on": "2028-05"}, {"expires_on": "２０２８-05-31"}, {"code": "8" * 19 + "\0"}, {"lot": "L\x002606"},
+    {"lot": "L2606\x1d21"},
+])
+def test_a_row_whose_day_is_a_number_or_whose_text_has_control_characters_is_not_legible(change: dict[str, Any]) -> None:
+    for scan in scanned(**change):
+        assert (scan.line, scan.code, scan.units) == (1, "", 0)
+
+
+def test_blanks_around_a_lot_do_not_hide_it_from_a_recall() -> None:
+    assert {scan.lot for scan in scanned(lot=" L2606 ")} == {"L2606"}
+    assert {scan.lot for scan in scanned(lot=" ")} == {""}
+
+
+def test_no_word_of_a_chain_holds_a_control_character() -> None:
+    with pytest.raises(InvalidPayload) as caught:
+        baicao_update(orderNo="ord_\x001")
+    assert [(it.rule, it.path) for it in caught.value.findings] == [("CHN-03", "orderNo")]
+    with pytest.raises(InvalidPayload) as caught:
+        ankang.parse_update(json.dumps(ankang_event() | {"order_id": "ord_\x001"}).encode(),
+                            manifest("chains", "ankang").status_words)
+    assert [(it.rule, it.path) for it in caught.value.findings] == [("CHN-03", "order_id")]
