@@ -19,21 +19,17 @@ from sandbox.dialects import Site, install
 from sandbox.loopback import NO_CERTIFICATES
 from sandbox.plan import HOSPITALS, Plan, make_plan
 from sandbox.processes import ROOT, Processes, free_port
+from sandbox.shopkeeper import SHOPS
 
 FAULTS: dict[str, dict[str, Any]] = {
     "ankang": {"lose_answer": 0.05, "error_500": 0.02, "out_of_stock": 0.03, "duplicate_callback": 0.10,
                "late_callback": 0.08, "at_most": 2},
     "baicao": {"lose_answer": 0.05, "error_500": 0.02, "duplicate_callback": 0.10, "late_callback": 0.08, "at_most": 2},
     "insurer": {"lose_answer": 0.04, "timeout": 0.01, "timeout_seconds": 6, "busy": 0.01, "at_most": 2},
+    "linli": {"sold_out": 0.05},
     "pharmacist": {"abandon": 0.03},
 }
 """An ordinary day's faults: rates per request. They must not show in the outcome."""
-
-
-SHOP = "linli/LL01"
-"""A shop that works from the platform's pages; a visitor may be its people."""
-SHOP_STOCK = {"D032": ("600", "0.20"), "D048": ("600", "0.60"), "D065": ("600", "0.90"), "D081": ("600", "0.10")}
-"""Drug -> counted units and yuan each."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,8 @@ class Tempo:
     """What a chain and its couriers take is multiplied by it; so are the next two."""
     patients: float = 1
     pharmacists: float = 1
+    visited: bool = False
+    """Whether visitors look, and may be the people of a shop."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class SandboxCity:
         self.keys = Keys()
         self.hospitals = {name: HOSPITALS[slug][name] for name in hospitals or HOSPITALS[slug]}
         """What each of its hospitals speaks."""
-        names = ("prefect", "gateway", *self.hospitals, "ankang", "baicao", "insurer", "pharmacist")
+        names = ("prefect", "gateway", *self.hospitals, "ankang", "baicao", "insurer", "pharmacist", "linli")
         self.ports = {name: free_port() for name in names}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
         self._installed = {name: install(dialect, Site(name, self.urls[name], folder / name / "shared",
@@ -133,19 +131,22 @@ class SandboxCity:
     # Starting.
 
     def start_partners(self) -> None:
-        """The hospital, two chains, the insurance centre and the pharmacists; none needs Prefect."""
+        """The hospital, two chains, the shops without a system, the insurance centre and the pharmacists; none needs Prefect."""
         keys, tempo = self.keys, self.tempo
         self._partner("insurer", {"SANDBOX_CENTRE_PAASID": "sanyi", "SANDBOX_CENTRE_SECRET": keys["centre"]},
                       "--city", self.slug)
         for chain, token in (("ankang", "SANDBOX_ANKANG_TOKEN"), ("baicao", "SANDBOX_BAICAO_KEY")):
             self._partner(chain, {token: keys[chain], f"SANDBOX_{chain.upper()}_SECRET": keys[f"{chain} callback"]},
                           "--gateway", self.urls["gateway"], "--pace", str(tempo.chains))
+        self._partner("linli", {f"SANDBOX_SHOP_{shop}": keys[f"shop {shop}"] for shop in SHOPS},
+                      "--gateway", self.urls["gateway"], "--insurer", self.urls["insurer"], "--pace", str(tempo.chains),
+                      "--stock", "visited" if tempo.visited else "day", module="shopkeeper")
         for name, dialect in self.hospitals.items():
             installed = self._installed[name]
             own = [word for option, value in installed.options.items() for word in (f"--{option}", value)]
             self._partner(name, {f"SANDBOX_HOSPITAL_{key}": value for key, value in installed.secrets.items()},
                           "--slug", name, "--dialect", dialect, "--gateway", self.urls["gateway"],
-                          "--ankang", self.urls["ankang"], "--baicao", self.urls["baicao"],
+                          *(word for chain in ("ankang", "baicao", "linli") for word in (f"--{chain}", self.urls[chain])),
                           "--per-second", str(self.per_second / len(self.hospitals)), "--pace", str(tempo.patients),
                           *own, module="hospital")
         self._partner("pharmacist", {"SANDBOX_PHARMACIST_1_TOKEN": keys["pharmacist 1"],
@@ -189,12 +190,6 @@ class SandboxCity:
         for name in more.hospitals:
             self._client.post(f"{self.urls[name]}/sandbox/prescriptions", json=more.of(name).as_json()).raise_for_status()
 
-    def stock_shop(self) -> None:
-        """Have a shop without a system write down what is on its shelves, as its people would."""
-        for drug, (counted, price) in SHOP_STOCK.items():
-            self._client.post(f"{self.urls['gateway']}/api/inbox/stock", json={"drug": drug, "counted": counted, "price": price},
-                              headers={"Authorization": f"Bearer {self.keys['shop']}"}).raise_for_status()
-
     def register(self, people: Sequence[dict[str, Any]]) -> None:
         """Have the insurance centre know these people."""
         self._client.post(f"{self.urls['insurer']}/sandbox/people", json=list(people)).raise_for_status()
@@ -235,6 +230,11 @@ class SandboxCity:
     def ops(self, path: str) -> Any:
         """One of the gateway's operations queries."""
         return self._get(f"{self.urls['gateway']}/api/ops/{path}", self.keys["operator"])
+
+    def shelves(self) -> list[dict[str, Any]]:
+        """What the platform has on the shelves of shops without a system: `store`, `drug` and `quantity` of each."""
+        return [{"store": shop, "drug": shelf["drug"], "quantity": shelf["quantity"]} for shop in SHOPS
+                for shelf in self._get(f"{self.urls['gateway']}/api/inbox/stock", self.keys[f"shop {shop}"])["shelves"]]
 
     def dossier(self, prescription: str) -> dict[str, Any]:
         """Everything the platform says of one prescription."""
@@ -369,7 +369,8 @@ class SandboxCity:
             "SANYI_PHARMACISTS__YS370000000001": keys["pharmacist 1"],
             "SANYI_PHARMACISTS__YS370000000002": keys["pharmacist 2"],
             "SANYI_OPERATORS__OPS1": keys["operator"],
-            "SANYI_SHOPS__SHOP1__TOKEN": keys["shop"], "SANYI_SHOPS__SHOP1__PLACE": SHOP,
+            **{f"SANYI_SHOPS__{shop}__{name}": value for shop in SHOPS
+               for name, value in (("TOKEN", keys[f"shop {shop}"]), ("PLACE", f"linli/{shop}"))},
             "SANYI_PREFECT_SERVERS": str(self.shape.prefect_servers),
             "SANYI_TIME_SCALE": str(self.tempo.time_scale), "SANYI_LEASE_SECONDS": "10",
         }

@@ -196,9 +196,10 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
             ended.why = row["trouble"] or " ".join(waiting(row["waiting_for"]))
         day.ended.append(ended)
     ledger, verified = whole(city, "ledger"), whole(city, "verify")
-    books = {name: city.book(name) for name in ("hospital", "ankang", "baicao", "insurer")}
+    books = {name: city.book(name) for name in ("hospital", "ankang", "baicao", "linli", "insurer")}
     day.differences = tieout.compare(ledger, list(rows.values()), books) + tieout.internal(
         verified, city.ops("discrepancies"), city.ops("notices"), city.ops("reconciliations"), ledger)
+    day.differences += tieout.shelves(books["linli"]["stock"], city.shelves())
     day.compared = tieout.lines(ledger, books)
     day.money = tieout.money(ledger)
     day.stages = city.ops("stages")
@@ -344,7 +345,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./go", description="城市的一天:从医院到医保结算。A city's day, from hospital to settlement.")
     parser.add_argument("--prescriptions", type=int,
-                        help="处方数 how many (default 60, at least 12 for every scenario); "
+                        help="处方数 how many (default 60, at least 20 for every scenario); "
                              f"with --live 开始时已有 how many are there at the start (default {live.BEGINNING})")
     parser.add_argument("--seed", type=int, default=1, help="同一种子同一天 the same seed, the same day (default 1)")
     cities = sorted(policy.parent.name for policy in (ROOT / "cities").glob("*/policy.toml"))

@@ -338,7 +338,8 @@ if __name__ == "__main__":
     run("hospital", make_app, urls={
         "slug": "its name on the platform", "dialect": f"what it speaks: {', '.join(DIALECTS)}",
         "gateway": "address of the platform's gateway", "ankang": "address of the chain ankang",
-        "baicao": "address of the chain baicao", "per-second": "prescriptions sent per second (default 4)",
+        "baicao": "address of the chain baicao", "linli": "address of the people of shops without a system",
+        "per-second": "prescriptions sent per second (default 4)",
         "mllp": "hl7v2: tcp://host:port of the platform", "listen": "hl7v2: port to hear reports at",
         "folder": "dropbox: folder shared with the platform", "s3": "dropbox: s3://bucket/prefix shared with the platform",
     }, secrets={

@@ -26,8 +26,9 @@ from domain.words import STATUSES
 from sandbox.city import Pharmacists, SandboxCity, Tempo
 from sandbox.dialects import DIALECTS, fhir
 from sandbox.plan import Plan, Trickle, samples
+from sandbox.shopkeeper import SHOPS
 
-TEMPO = Tempo(time_scale=1, chains=60, patients=10, pharmacists=90)
+TEMPO = Tempo(time_scale=1, chains=60, patients=10, pharmacists=90, visited=True)
 """An order takes some minutes, a pharmacist ten to fifty seconds for a review; deadlines and claims are the real ones."""
 PER_SECOND = 0.05
 """One prescription in twenty seconds: one simulated pharmacist does not quite keep up."""
@@ -65,7 +66,6 @@ def run(city: SandboxCity, beginning: int, per_second: float, console: Console) 
     Raises `ChildDied` when a process of the city ends by itself.
     """
     with console.status("填充队列 filling the queues…"):
-        city.stock_shop()
         trickle = Trickle(city.slug, beginning, city.seed, datetime.now(UTC), EXPIRING_SECONDS, tuple(city.hospitals))
         city.begin(trickle.beginning)
         visit = _receive_visitors(city)
@@ -110,7 +110,8 @@ def _receive_visitors(city: SandboxCity) -> Visit:
 
 def _keys(city: SandboxCity) -> list[str]:
     lines = [f"gateway {city.urls['gateway']}", f"prefect {city.urls['prefect']} {city.prefect_password}",
-             *(f"{name} {city.keys[name]}" for name in ("operator", "pharmacist 1", "pharmacist 2", "shop"))]
+             *(f"{name} {city.keys[name]}" for name in ("operator", "pharmacist 1", "pharmacist 2",
+                                                    *(f"shop {shop}" for shop in SHOPS)))]
     for hospital in city.hospitals:
         door, keys = city.door(hospital)
         lines += [f"{hospital} {door}", *(f"{hospital} {name} {value}" for name, value in keys.items())]
@@ -202,7 +203,9 @@ def _show(city: SandboxCity, visit: Visit, console: Console) -> None:
         at_work = "由模拟药师使用 a simulated pharmacist uses it, you may too" if number <= city.pharmacists.at_work else \
             "归您使用 yours"
         people.add_row(f"药师 pharmacist {number}", city.keys[f"pharmacist {number}"], at_work)
-    people.add_row("药店 shop", city.keys["shop"], "归您使用；无人接单则改派 yours; an order nobody accepts goes to another shop")
+    for shop in SHOPS:
+        people.add_row(f"药店 shop {shop}", city.keys[f"shop {shop}"],
+                       "模拟店员也在用，可抢先 a simulated person uses it too; be faster")
     hospitals = Table(box=None, pad_edge=False, header_style="dim")
     for head in ("医院 hospital", "方言 dialect", "入口 door", "口令 token"):
         hospitals.add_column(head, overflow="fold")

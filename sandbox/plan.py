@@ -22,7 +22,7 @@ HOSPITALS: Mapping[str, Mapping[str, str]] = {
 """City -> its hospitals and what each speaks."""
 BEIJING = timezone(timedelta(hours=8))
 
-ROUND = 20
+ROUND = 24
 """Prescriptions of a trickle in which every scenario comes at least once."""
 VISITORS = 2_000_000
 """From this number on people are patients of the samples."""
@@ -162,6 +162,8 @@ SCENARIOS: Mapping[str, Scenario] = {
                          "药师退回:适应证不适宜", "returned by the pharmacist: off label"),
     "declined": Scenario(0.08, (Case(("D086",), ("I48.x00",)),), _SETTLED, "settled",
                          "一家拒单,另一家完成", "one chain declines, the other fills it", near_ankang=True),
+    "shop": Scenario(0.03, (Case(("D005",), ("E11.900",), "M01600"),), _SETTLED, "settled",
+                     "无信息系统的小药店，店员用平台页面完成", "a shop without a system, whose people work from our pages"),
     "silent": Scenario(0.02, (Case(("D082",), ("I25.103",), "M04600"),), _SETTLED, "settled",
                        "一家不答复,另一家完成", "one chain stays silent, the other fills it", near_ankang=True),
     "split": Scenario(0.03, (Case(("D041", "D074"), ("I10.x00", "E78.500")),), _SETTLED, "settled",
@@ -332,7 +334,7 @@ class _Writer:
         self.number += 1
         number, seed = self.number, self._seed
         case = scenario.cases[turn % len(scenario.cases)]
-        home = name == "settled_home" or (name in ("declined", "returned_whole", *SHARED) and turn % 2 == 1)
+        home = name == "settled_home" or (name in ("declined", "shop", "returned_whole", *SHARED) and turn % 2 == 1)
         issued = now - timedelta(minutes=2)
         if name == "expired":
             issued = now - timedelta(hours=24) + timedelta(seconds=expiring_seconds)

@@ -10,7 +10,8 @@ from sandbox.plan import prescribed
 
 Row = Mapping[str, Any]
 
-CHAINS = ("ankang", "baicao")
+CHAINS = ("ankang", "baicao", "linli")
+"""The last is the book of the people of shops without a system."""
 
 
 def compare(ledger: Row, prescriptions: Sequence[Row], books: Mapping[str, Row]) -> list[str]:
@@ -146,6 +147,14 @@ def _packs(books: Mapping[str, Row]) -> Iterator[str]:
     yield from (f"pack {code} is sold {number} times" for code, number in whole.items() if number > 1 and code not in opened)
 
 
+def shelves(book: Sequence[Row], platform: Sequence[Row]) -> list[str]:
+    """What the people of shops without a system have on their shelves, by their own book and by the platform's."""
+    theirs = {(row["store"], row["drug"]): Decimal(row["left"]) for row in book}
+    ours = {(row["store"], row["drug"]): Decimal(row["quantity"]) for row in platform}
+    return [f"shelf {' '.join(shelf)}: we have {ours.get(shelf)}, the shop {theirs.get(shelf)}"
+            for shelf in sorted(theirs.keys() | ours.keys()) if ours.get(shelf) != theirs.get(shelf)]
+
+
 def _hospital(prescriptions: Sequence[Row], books: Mapping[str, Row]) -> Iterator[str]:
     """Each prescription: its own hospital was told where it ended."""
     statuses = {(row["hospital"], row["prescription"]): row["status"] for row in books["hospital"]["prescriptions"]}
@@ -164,7 +173,7 @@ def _defects(books: Mapping[str, Row]) -> Iterator[str]:
 
 def lines(ledger: Row, books: Mapping[str, Row]) -> int:
     """How many lines were compared."""
-    return (len(books["insurer"]["settlements"]) + len(books["ankang"]["orders"]) + len(books["baicao"]["orders"])
+    return (len(books["insurer"]["settlements"]) + sum(len(books[chain]["orders"]) for chain in CHAINS)
             + len(books["hospital"]["prescriptions"]) + len(ledger["postings"]) + len(books["insurer"]["uploads"]))
 
 

@@ -41,6 +41,7 @@ def order_facts(city: City, order: ShopOrder) -> Facts:
     return {
         "id": placed.order.prescription_id, "attempt": placed.attempt, "order_id": placed.id, "short": short(order),
         "shop": order.at.place, "status": order.word, "handover": placed.order.handover,
+        "carried_by": "shop" if placed.order.handover is Handover.HOME else "",
         "placed_at": kept.held_at, "accept_by": order.accept_by, "fulfil_by": placed.fulfil_by, "ended_at": kept.ended_at,
         "supported_actions": list(order.supported_actions),
         "reasons": {act: list(codes) for act, codes in order.reasons.items() if codes and act in order.supported_actions},

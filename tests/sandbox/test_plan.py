@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -14,7 +15,7 @@ from domain.money import fen
 from fhir_profiles.checker import check_data
 from fhir_profiles.reader import read_bundle_data
 from infra.cities import load_knowledge, load_policy
-from sandbox import ankang, baicao
+from sandbox import ankang, baicao, shopkeeper
 from sandbox.dialects import Line, fhir
 from sandbox.people import resident_id
 from sandbox.plan import SCENARIOS, Plan, make_plan
@@ -52,16 +53,16 @@ def test_the_same_arguments_give_the_same_day_and_another_seed_another_one():
     assert make_plan("jinan", 60, 8, NOW).prescriptions != DAY.prescriptions
 
 
-def test_every_scenario_is_there_from_fourteen_on():
-    assert {planned.scenario for planned in make_plan("jinan", 14, 1, NOW).prescriptions} == set(SCENARIOS)
+def test_every_scenario_is_there_from_as_many_on():
+    assert {planned.scenario for planned in make_plan("jinan", len(SCENARIOS), 1, NOW).prescriptions} == set(SCENARIOS)
     assert len(make_plan("jinan", 5, 1, NOW).prescriptions) == 5
 
 
 def test_sixty_prescriptions_are_a_fair_day():
     counts = Counter(planned.scenario for planned in DAY.prescriptions)
     assert sum(counts.values()) == 60
-    assert counts["settled_pickup"] + counts["settled_home"] == 34
-    assert counts["split"] == 2
+    assert counts["settled_pickup"] + counts["settled_home"] == 32
+    assert counts["split"] == counts["shop"] == 2
     assert counts["part"] == 1
     assert counts["refused"] == counts["declined"] == 5
     assert sum(counts[name] for name in counts if name.startswith("cancelled")) == 4
@@ -142,6 +143,8 @@ def test_stock_and_habits_bring_the_endings_about():
     near, far = set(ankang.CHAIN.prices), set(baicao.CHAIN.prices)
     assert drugs("settled_pickup") | drugs("settled_home") <= near & far
     assert not drugs("expired") & (near | far)
+    assert not drugs("shop") & (near | far)
+    assert drugs("shop") <= set(shopkeeper.STOCK["LL01"])
     assert drugs("cancelled_fulfilling") <= near - far
     assert not (drugs("settled_pickup") | drugs("settled_home")) & set(ankang.CHAIN.habits)
     for drug in drugs("declined") | drugs("silent"):
@@ -153,6 +156,8 @@ def test_no_chain_sells_above_the_ceiling():
     for chain in (ankang.CHAIN, baicao.CHAIN):
         for drug, price in chain.prices.items():
             assert price <= catalogue[drug].ceiling
+    for shelf in (*shopkeeper.STOCK.values(), *shopkeeper.VISITED.values()):
+        assert all(Decimal(price) <= catalogue[drug].ceiling for drug, (_, price) in shelf.items())
 
 
 def test_a_saved_plan_is_the_same_plan(tmp_path):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sandbox.day import whole
-from sandbox.tieout import doubled
+from sandbox.tieout import doubled, shelves
 
 LINES = [{"drug": "D001", "quantity": "60"}, {"drug": "D010", "quantity": "90"}]
 HALF = [{"drug": "D001", "quantity": "30"}]
@@ -19,6 +19,7 @@ def books(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "hospital": {"defects": []},
         "ankang": {"orders": [order], "effects": [{"key": "hold ord_1", "count": 1}], "defects": []},
         "baicao": {"orders": [order | {"order_id": "ord_2", "status": "cancelled"}], "effects": [], "defects": []},
+        "linli": {"orders": [], "effects": [], "defects": []},
         "insurer": {"settlements": [settled, settled | {"reversed_by": "R1"}], "defects": []}}
     return {partner: book | changes.get(partner, {}) for partner, book in clean.items()}
 
@@ -65,3 +66,11 @@ def test_a_book_is_read_to_its_last_page():
             return dict(pages[path])
 
     assert whole(City(), "ledger") == {"postings": [1, 2], "claims": [1, 2]}
+
+
+def test_a_shelf_that_two_books_count_differently_is_named():
+    platform = [{"store": "LL01", "drug": "D005", "quantity": "70.000"}, {"store": "LL02", "drug": "D003", "quantity": "56"}]
+    both = [{"store": "LL01", "drug": "D005", "left": "70"}, {"store": "LL02", "drug": "D003", "left": "56"}]
+    assert shelves(both, platform) == []
+    assert shelves([{"store": "LL01", "drug": "D005", "left": "40"}], platform) == [
+        "shelf LL01 D005: we have 70.000, the shop 40", "shelf LL02 D003: we have 56, the shop None"]

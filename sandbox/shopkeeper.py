@@ -1,0 +1,204 @@
+"""The people of shops without a system, one for each shop, as any client of the inbox's API, with a book of their own.
+
+They count what is on their shelves and open; then they accept, prepare, and hand over to who shows the code. Where the shop's own
+people bring it home, they look at the last characters of the patient's id card there.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+
+from domain.chains import ChainWord
+from sandbox.book import Book, Document
+from sandbox.loopback import NO_CERTIFICATES
+from sandbox.partner import Background, Setting, partner_app, run
+
+CHAIN = "linli"
+SHOPS = ("LL01", "LL02", "LL03")
+Shelf = Mapping[str, tuple[str, str]]
+"""Drug -> counted units, and yuan for each."""
+STOCK: Mapping[str, Shelf] = {
+    "LL01": {"D005": ("100000", "0.60")},
+    "LL02": {"D003": ("100000", "0.85")},
+    "LL03": {},
+}
+"""What no chain of the city sells, so that a prescription of it comes here."""
+VISITED: Mapping[str, Shelf] = {
+    **STOCK, "LL01": {"D005": ("600", "0.60"), "D032": ("600", "0.20"), "D048": ("600", "0.60"), "D065": ("600", "0.90"),
+                      "D081": ("600", "0.10")}}
+"""The same in a city with visitors: the first shop is cheap, and gets orders of every kind."""
+ENDED = (ChainWord.HANDED_OVER, ChainWord.RETURNED, ChainWord.DECLINED, ChainWord.CANCELLED)
+LEAST_PAUSE, SHARE_OF_LOOKING = 0.4, 5
+"""Seconds between two looks at the inbox; a look that takes long is repeated more seldom."""
+
+
+class Shopkeeper:
+    """One person of one shop, with one token."""
+
+    def __init__(self, number: str, shelf: Shelf, token: str, setting: Setting, book: Book, street: httpx.AsyncClient) -> None:
+        self.place = f"{CHAIN}/{number}"
+        self.number = number
+        self.shelf = shelf
+        self.setting = setting
+        self.book = book
+        self.street = street
+        self.seen_at: dict[str, float] = {}
+        """Order and its status -> when it was seen so first."""
+        self.client = httpx.AsyncClient(base_url=setting.urls["gateway"], timeout=10, trust_env=False, verify=NO_CERTIFICATES,
+                                        headers={"Authorization": f"Bearer {token}"})
+
+    async def work(self) -> None:
+        await self._open()
+        while True:
+            began = time.monotonic()
+            listed = await self._ask("GET", "orders", shop=self.place)
+            for order in (listed.json()["orders"] if listed is not None and listed.status_code == 200 else ()):
+                self.note(order)
+                await self._serve(order)
+            await asyncio.sleep(max(LEAST_PAUSE * self.setting.pace, SHARE_OF_LOOKING * (time.monotonic() - began)))
+
+    async def pick_up(self, order_id: str, code: str) -> str:
+        """The patient at the counter; returns the code of the refusal, empty if they have it."""
+        order = self.book.get("order", order_id)
+        if order is None or order["status"] not in (ChainWord.PREPARED, ChainWord.HANDED_OVER):
+            return "not_prepared"
+        return "" if order["status"] == ChainWord.HANDED_OVER else await self._do(order, "hand_over", proof=code)
+
+    def note(self, order: Document) -> None:
+        """Write down where an order is by what the inbox says: others move it too, and the fund's word comes by itself."""
+        before = self.book.get("order", order["order_id"]) or {"shelf": "in"}
+        row = {
+            "order_id": order["order_id"], "prescription_id": order["id"], "attempt": order["attempt"], "store": self.number,
+            "status": order["status"], "total_fen": order["total_fen"], "patient_due_fen": order["patient_due_fen"],
+            "lines": [{name: line[name] for name in ("line", "drug", "quantity")} for line in order["lines"]],
+            "returned_lines": order["returned_lines"], "settlement": order["settlement"], "shelf": before["shelf"]}
+        if row == before:
+            return
+        with self.book.transaction():
+            self.book.put("order", row["order_id"], row)
+            if row["status"] in (ChainWord.HANDED_OVER, ChainWord.RETURNED) and row["shelf"] == "in":
+                self._take(row)
+
+    def _take(self, row: Document) -> None:
+        """What a handover took from the shelf; what comes back is never sold again."""
+        for line in row["lines"]:
+            if shelf := self.book.get("stock", f"{self.number}/{line['drug']}"):
+                self.book.put("stock", f"{self.number}/{line['drug']}",
+                              shelf | {"left": str(Decimal(shelf["left"]) - Decimal(line["quantity"]))})
+        self.book.put("order", row["order_id"], row | {"shelf": "out"})
+
+    async def _serve(self, order: Document) -> None:
+        """The next act with an order, once its time has come."""
+        order_id, status = order["order_id"], order["status"]
+        if status in ENDED:
+            return
+        since = self.seen_at.setdefault(f"{order_id} {status}", time.monotonic())
+        if time.monotonic() < since + self.setting.faults.between(0.2, 0.8, status, order_id) * self.setting.pace:
+            return
+        match status:
+            case ChainWord.ORDERED:
+                short = any(self.setting.faults.strikes("sold_out", f"{order_id} {line['line']}") for line in order["lines"])
+                await (self._do(order, "decline", reason="out_of_stock") if short else self._do(order, "accept"))
+            case ChainWord.ACCEPTED:
+                await self._do(order, "prepare")
+            case ChainWord.PREPARED if order["carried_by"] == "shop":
+                await self._do(order, "send_out")
+            case ChainWord.IN_DELIVERY if order["carried_by"] == "shop":
+                await self._do(order, "hand_over", proof=await self._id_card(order))
+
+    async def _do(self, order: Document, act: str, **body: Any) -> str:
+        """Do it and write down what it came to; returns the code of the refusal."""
+        where = f"orders/{order.get('id') or order['prescription_id']}/{order['attempt']}"
+        answer = await self._ask("POST", f"{where}/{act}", body)
+        if answer is None:
+            return "no_answer"
+        if answer.status_code == 200:
+            self.note(answer.json())
+            return ""
+        return str(answer.json()["error"]["code"])
+
+    async def _id_card(self, order: Document) -> str:
+        """The last characters of the id card that the patient shows at the door."""
+        seen = await self._ask("GET", f"orders/{order['id']}/{order['attempt']}")
+        if seen is None or seen.status_code != 200:
+            return ""
+        try:
+            card = await self.street.post(f"{self.setting.urls['insurer']}/sandbox/id_card",
+                                          json={"name": seen.json()["recipient"]["name"]})
+        except httpx.HTTPError:
+            return ""
+        return str(card.json()["id_number"])[-4:] if card.status_code == 200 else ""
+
+    async def _open(self) -> None:
+        """Count the shelves, put prices on them, and open round the clock, until the inbox has taken it."""
+        for drug, (counted, price) in self.shelf.items():
+            if self.book.get("stock", f"{self.number}/{drug}") is None:
+                await self._until_taken("stock", {"shop": self.place, "drug": drug, "counted": counted, "price": price})
+                self.book.put("stock", f"{self.number}/{drug}", {"store": self.number, "drug": drug, "opening": counted,
+                                                                 "left": counted})
+        await self._until_taken("hours", {"shop": self.place, "opens": "00:00", "closes": "00:00"})
+
+    async def _until_taken(self, path: str, body: Document) -> None:
+        answer = await self._ask("POST", path, body)
+        while answer is None or answer.status_code != 200:
+            await asyncio.sleep(LEAST_PAUSE)
+            answer = await self._ask("POST", path, body)
+
+    async def _ask(self, method: str, path: str, body: Document | None = None, **query: str) -> httpx.Response | None:
+        try:
+            return await self.client.request(method, f"/api/inbox/{path}", json=body, params=query)
+        except httpx.HTTPError:
+            self.book.count("lost", method)
+            return None
+
+
+class Pickup(BaseModel):
+    """A patient with the code of an order."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    order_id: str
+    code: str
+
+
+def make_app(setting: Setting) -> FastAPI:
+    book, background = Book(setting.state / "shops.sqlite"), Background()
+    stock = VISITED if setting.urls.get("stock") == "visited" else STOCK
+    people = {number: Shopkeeper(number, stock[number], token, setting, book, background.client) for number in SHOPS
+              if (token := setting.secrets.get(f"SANDBOX_SHOP_{number}"))}
+
+    def show_book() -> Document:
+        return {"chain": CHAIN, "orders": book.all("order"), "stock": book.all("stock"), "effects": [], "callbacks": [],
+                "defects": book.all("defect")}
+
+    def begin() -> None:
+        for person in people.values():
+            background.start(person.work())
+
+    app = partner_app("shopkeeper", setting, book, show_book, background, begin)
+
+    @app.post("/counter/pickup")
+    async def counter(pickup: Pickup) -> JSONResponse:
+        order = book.get("order", pickup.order_id) or {}
+        person = people.get(order.get("store", ""))
+        code = "not_prepared" if person is None else await person.pick_up(pickup.order_id, pickup.code)
+        if not code:
+            return JSONResponse({"status": ChainWord.HANDED_OVER})
+        return JSONResponse({"error": {"code": "wrong_code" if code == "wrong_proof" else code}}, 409)
+
+    return app
+
+
+if __name__ == "__main__":
+    run("shopkeeper", make_app, urls={
+        "gateway": "address of the platform's gateway", "insurer": "address of the insurance centre",
+        "stock": "what is on the shelves: `day` (default), or `visited` where visitors look",
+    }, secrets={
+        "SANDBOX_SHOP_": "token of the person of each shop, such as SANDBOX_SHOP_LL01",
+    })
