@@ -52,6 +52,8 @@ class Request:
     """True when sending it twice does no harm. Only these are retried."""
     operation: str = ""
     """What to count it under; method and path without ids if not given."""
+    considered: "Callable[[Response], bool]" = field(default=lambda _: False, repr=False)
+    """Whether an answer from 500 on is the partner's word on this request all the same, as a SOAP fault is."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class HttpTransport:
         try:
             response = await self._exchange(request)
             # An answer of any kind but a server error shows that the partner is there.
-            alive = response.status < 500
+            alive = response.status < 500 or request.considered(response)
             outcome = _outcome(response.status)
         except _Failed as failed:
             alive = False
@@ -177,7 +179,7 @@ class HttpTransport:
         finally:
             self._circuit.leave(probe, alive)
             metrics.partner_called(self.partner, _operation(request), outcome, self._clock() - started)
-        return self._judge(request, response)
+        return self._judge(request, response, alive)
 
     async def _exchange(self, request: Request) -> Response:
         """Send and read to the end. Every httpx error becomes its name: httpx errors carry the request."""
@@ -218,7 +220,7 @@ class HttpTransport:
             raise InvalidPayload([_too_large(self._where(request))])
         return Response(status, b"".join(chunks), headers)
 
-    def _judge(self, request: Request, response: Response) -> Response:
+    def _judge(self, request: Request, response: Response, alive: bool) -> Response:
         status = response.status
         if status in (401, 403):
             raise NeedsOperator(f"{self._where(request)}: HTTP {status}; check the partner's credentials")
@@ -227,7 +229,7 @@ class HttpTransport:
             # The partner says that it did nothing: not even a request that must not be repeated is in doubt.
             pause = float(retry_after) if retry_after.isdecimal() else 0.0
             raise _Failed(f"HTTP {status}", arrived=False, pause=pause)
-        if status >= 500:
+        if not alive:
             raise _Failed(f"HTTP {status}", arrived=True)
         return response
 

@@ -5,6 +5,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
+from typing import Protocol
+
+from sandbox.book import Document
+
+
+@dataclass(frozen=True)
+class Program:
+    """A simulated chain, as it is started."""
+
+    speaks: str
+    secrets: Mapping[str, str]
+    """Variable of each of its secrets -> what the platform calls the secret."""
+
+
+CHAINS: Mapping[str, Program] = {
+    "ankang": Program("REST (回调 callbacks)", {"SANDBOX_ANKANG_TOKEN": "token", "SANDBOX_ANKANG_SECRET": "callback"}),
+    "baicao": Program("REST (回调 callbacks)", {"SANDBOX_BAICAO_KEY": "token", "SANDBOX_BAICAO_SECRET": "callback"}),
+    "jishi": Program("SOAP (轮询 polled)", {"SANDBOX_JISHI_TOKEN": "token"}),
+}
+"""The city's chains, each the module `sandbox.<name>`."""
+SELLERS = (*CHAINS, "linli")
+"""Whose books hold orders; the last is that of the people of shops without a system."""
 
 
 class No(Exception):
@@ -110,6 +132,16 @@ class Offer:
     minutes: int
     load: str
     delivers: bool
+
+
+class Outlet(Protocol):
+    """How a chain tells the platform of an event; it keeps in its book what it has not told yet."""
+
+    def send(self, event_id: str, body: Document, path: str = "") -> None:
+        """Tell of an event; `path` is where the platform takes news that are about no order."""
+
+    def resume(self) -> None:
+        """Go on where the last process stopped."""
 
 
 def packs(city: str) -> dict[str, Pack]:

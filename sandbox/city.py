@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from sandbox.chain import CHAINS, SELLERS
 from sandbox.dialects import Site, install
 from sandbox.loopback import NO_CERTIFICATES
 from sandbox.plan import HOSPITALS, Plan, make_plan
@@ -25,6 +26,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "ankang": {"lose_answer": 0.05, "error_500": 0.02, "out_of_stock": 0.03, "duplicate_callback": 0.10,
                "late_callback": 0.08, "at_most": 2},
     "baicao": {"lose_answer": 0.05, "error_500": 0.02, "duplicate_callback": 0.10, "late_callback": 0.08, "at_most": 2},
+    "jishi": {"lose_answer": 0.05, "error_500": 0.02, "duplicate_callback": 0.10, "late_callback": 0.08, "at_most": 2},
     "insurer": {"lose_answer": 0.04, "timeout": 0.01, "timeout_seconds": 6, "busy": 0.01, "at_most": 2},
     "linli": {"sold_out": 0.05},
     "pharmacist": {"abandon": 0.03},
@@ -107,7 +109,7 @@ class SandboxCity:
         self.keys = Keys()
         self.hospitals = {name: HOSPITALS[slug][name] for name in hospitals or HOSPITALS[slug]}
         """What each of its hospitals speaks."""
-        names = ("prefect", "gateway", *self.hospitals, "ankang", "baicao", "insurer", "pharmacist", "linli")
+        names = ("prefect", "gateway", *self.hospitals, *SELLERS, "insurer", "pharmacist")
         self.ports = {name: free_port() for name in names}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
         self._installed = {name: install(dialect, Site(name, self.urls[name], folder / name / "shared",
@@ -131,12 +133,12 @@ class SandboxCity:
     # Starting.
 
     def start_partners(self) -> None:
-        """The hospital, two chains, the shops without a system, the insurance centre and the pharmacists; none needs Prefect."""
+        """The hospitals, the chains, the shops without a system, the insurance centre and the pharmacists; none needs Prefect."""
         keys, tempo = self.keys, self.tempo
         self._partner("insurer", {"SANDBOX_CENTRE_PAASID": "sanyi", "SANDBOX_CENTRE_SECRET": keys["centre"]},
                       "--city", self.slug)
-        for chain, token in (("ankang", "SANDBOX_ANKANG_TOKEN"), ("baicao", "SANDBOX_BAICAO_KEY")):
-            self._partner(chain, {token: keys[chain], f"SANDBOX_{chain.upper()}_SECRET": keys[f"{chain} callback"]},
+        for chain, program in CHAINS.items():
+            self._partner(chain, {variable: keys[f"{chain} {secret}"] for variable, secret in program.secrets.items()},
                           "--gateway", self.urls["gateway"], "--pace", str(tempo.chains))
         self._partner("linli", {f"SANDBOX_SHOP_{shop}": keys[f"shop {shop}"] for shop in SHOPS},
                       "--gateway", self.urls["gateway"], "--insurer", self.urls["insurer"], "--pace", str(tempo.chains),
@@ -146,7 +148,7 @@ class SandboxCity:
             own = [word for option, value in installed.options.items() for word in (f"--{option}", value)]
             self._partner(name, {f"SANDBOX_HOSPITAL_{key}": value for key, value in installed.secrets.items()},
                           "--slug", name, "--dialect", dialect, "--gateway", self.urls["gateway"],
-                          *(word for chain in ("ankang", "baicao", "linli") for word in (f"--{chain}", self.urls[chain])),
+                          *(word for chain in SELLERS for word in (f"--{chain}", self.urls[chain])),
                           "--per-second", str(self.per_second / len(self.hospitals)), "--pace", str(tempo.patients),
                           *own, module="hospital")
         self._partner("pharmacist", {"SANDBOX_PHARMACIST_1_TOKEN": keys["pharmacist 1"],
@@ -350,7 +352,7 @@ class SandboxCity:
 
     def _product_environment(self, database_url: str) -> dict[str, str]:
         keys = self.keys
-        urls = {"ANKANG": "ankang", "BAICAO": "baicao", "JINAN_CENTRE": "insurer"}
+        urls = {**{chain.upper(): chain for chain in CHAINS}, "JINAN_CENTRE": "insurer"}
         return {
             "SANYI_HOME": str(self.folder), "SANYI_CITY": self.slug,
             **({"SANYI_DATABASE_URL": database_url} if database_url else {}),
@@ -359,10 +361,8 @@ class SandboxCity:
             "SANYI_ANCHOR_KEY": base64.b64encode(os.urandom(32)).decode(),
             "SANYI_GATEWAY_URL": self.urls["gateway"], "SANYI_PREFECT_UI_URL": self.urls["prefect"],
             **{f"SANYI_PARTNER_URLS__{slug}": self.urls[name] for slug, name in urls.items()},
-            "SANYI_PARTNER_SECRETS__ANKANG__TOKEN": keys["ankang"],
-            "SANYI_PARTNER_SECRETS__ANKANG__CALLBACK": keys["ankang callback"],
-            "SANYI_PARTNER_SECRETS__BAICAO__TOKEN": keys["baicao"],
-            "SANYI_PARTNER_SECRETS__BAICAO__CALLBACK": keys["baicao callback"],
+            **{f"SANYI_PARTNER_SECRETS__{chain.upper()}__{secret.upper()}": keys[f"{chain} {secret}"]
+               for chain, program in CHAINS.items() for secret in program.secrets.values()},
             "SANYI_PARTNER_SECRETS__JINAN_CENTRE__PAASID": "sanyi",
             "SANYI_PARTNER_SECRETS__JINAN_CENTRE__SECRET": keys["centre"],
             **{name: value for installed in self._installed.values() for name, value in installed.settings.items()},

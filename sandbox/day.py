@@ -29,6 +29,7 @@ from rich.text import Text
 
 from domain.words import STATUSES, waiting
 from sandbox import live, tieout
+from sandbox.chain import CHAINS, SELLERS
 from sandbox.city import FAULTS, SandboxCity
 from sandbox.dialects import DIALECTS
 from sandbox.plan import Plan
@@ -74,6 +75,8 @@ class Day:
     """What each hospital speaks."""
     reported: Mapping[str, int] = field(default_factory=dict)
     """Reports each hospital has had."""
+    orders: Mapping[str, Counter[str]] = field(default_factory=dict)
+    """Where the orders of each chain stand, in its own book."""
     runs: int = 0
     shown: int = 0
     """Prescriptions that are shown as runs in Prefect."""
@@ -196,7 +199,7 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
             ended.why = row["trouble"] or " ".join(waiting(row["waiting_for"]))
         day.ended.append(ended)
     ledger, verified = whole(city, "ledger"), whole(city, "verify")
-    books = {name: city.book(name) for name in ("hospital", "ankang", "baicao", "linli", "insurer")}
+    books = {name: city.book(name) for name in ("hospital", *SELLERS, "insurer")}
     day.differences = tieout.compare(ledger, list(rows.values()), books) + tieout.internal(
         verified, city.ops("discrepancies"), city.ops("notices"), city.ops("reconciliations"), ledger)
     day.differences += tieout.shelves(books["linli"]["stock"], city.shelves())
@@ -206,6 +209,7 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
     day.faults = tieout.faults(books, city.killed("worker"), city.progress("hospital"))
     day.dialects = city.hospitals
     day.reported = {slug: len(city.book(slug)["reports"]) for slug in city.hospitals}
+    day.orders = {chain: Counter(order["status"] for order in books[chain]["orders"]) for chain in SELLERS}
     day.runs, day.shown = city.count_runs(), city.count_runs("prescription")
     day.red_runs = city.red_runs()
     return day
@@ -278,6 +282,13 @@ def show(day: Day, console: Console) -> None:
         hospitals.add_row(slug, DIALECTS[dialect], str(len(mine)),
                           Text(str(right), style="green" if right == len(mine) else "red"), str(day.reported[slug]))
     console.print(hospitals)
+    chains = Table(title="\n连锁 Chains", title_justify="left", box=None, header_style="dim", pad_edge=False)
+    for head, justify in (("连锁 chain", "left"), ("方式 how", "left"), ("订单 orders", "right"), ("已取药 handed over", "right")):
+        chains.add_column(head, justify=justify)  # type: ignore[arg-type]
+    for slug, counts in day.orders.items():
+        speaks = CHAINS[slug].speaks if slug in CHAINS else "收件箱 inbox"
+        chains.add_row(slug, speaks, str(counts.total()), str(counts["handed_over"] + counts["returned"]))
+    console.print(chains)
     for rx in [rx for rx in day.ended if not rx.right][:10]:
         console.print(f"  [red]✗[/red] {rx.external_id} {rx.scenario}: {rx.status}/{rx.money}, "
                       f"应为 expected {'|'.join(sorted(rx.expected))}/{rx.expected_money}  {rx.why}")

@@ -14,6 +14,7 @@ import httpx
 from fastapi import FastAPI, Request
 
 from sandbox.book import Book, Document
+from sandbox.chain import SELLERS
 from sandbox.dialects import DIALECTS, Heard, Line, Speaker, speaker
 from sandbox.partner import Background, Setting, partner_app, run
 from sandbox.plan import Plan, Planned
@@ -337,8 +338,7 @@ def make_app(setting: Setting) -> FastAPI:
 if __name__ == "__main__":
     run("hospital", make_app, urls={
         "slug": "its name on the platform", "dialect": f"what it speaks: {', '.join(DIALECTS)}",
-        "gateway": "address of the platform's gateway", "ankang": "address of the chain ankang",
-        "baicao": "address of the chain baicao", "linli": "address of the people of shops without a system",
+        "gateway": "address of the platform's gateway", **{chain: f"address of {chain}" for chain in SELLERS},
         "per-second": "prescriptions sent per second (default 4)",
         "mllp": "hl7v2: tcp://host:port of the platform", "listen": "hl7v2: port to hear reports at",
         "folder": "dropbox: folder shared with the platform", "s3": "dropbox: s3://bucket/prefix shared with the platform",

@@ -11,8 +11,7 @@ from decimal import Decimal
 
 from domain.chains import ChainWord
 from sandbox.book import Book, Document
-from sandbox.callbacks import Callbacks
-from sandbox.chain import Broken, Chain, Line, No, Offer, Pack, Package, in_fen, packs
+from sandbox.chain import Broken, Chain, Line, No, Offer, Outlet, Pack, Package, in_fen, packs
 from sandbox.partner import Background, Setting
 from sandbox.plan import twice
 
@@ -23,18 +22,18 @@ UNDER_WAY = (*PREPARING, ChainWord.IN_DELIVERY)
 class Pharmacy:
     """The chain behind its counter. Amounts are fen. Raises `No` and `Broken`."""
 
-    def __init__(self, chain: Chain, setting: Setting, book: Book, background: Background, callbacks: Callbacks,
+    def __init__(self, chain: Chain, setting: Setting, book: Book, background: Background, outlet: Outlet,
                  word: Callable[[Document, ChainWord, str, datetime], Document],
-                 news: Callable[[str, Sequence[str], str, datetime], Document]) -> None:
-        """The chain's own callback bodies: `word` of (order, status, event id, time), `news` of a refilled shelf, of (store,
-        drugs, event id, time)."""
+                 news: Callable[[str, Sequence[str], str, datetime], Document] | None = None) -> None:
+        """The chain's own bodies of events: `word` of (order, status, event id, time), `news` of a refilled shelf, of (store,
+        drugs, event id, time); a chain without `news` does not tell of its shelves."""
         self.chain = chain
         self.stores = {store.id: store for store in chain.stores}
         self.setting = setting
         self.faults = setting.faults
         self.book = book
         self.background = background
-        self.callbacks = callbacks
+        self.outlet = outlet
         self.word = word
         self.news = news
         self.packs = packs(setting.urls.get("city") or "jinan")
@@ -56,7 +55,7 @@ class Pharmacy:
 
     def resume(self) -> None:
         """Go on where the last process stopped."""
-        self.callbacks.resume()
+        self.outlet.resume()
         for order in self.book.all("order"):
             if order["prescription_id"]:
                 self.background.start(self._work(order["order_id"]))
@@ -289,7 +288,8 @@ class Pharmacy:
             self.book.put("stock", f"{store}/{drug}", shelf | {
                 "available": shelf["available"] + added, "refilled": shelf.get("refilled", 0) + added})
         event_id = hashlib.sha256(f"{self.chain.slug} {store} {drug} {number}".encode()).hexdigest()[:24]
-        self.callbacks.send(event_id, self.news(store, [drug], event_id, datetime.now(UTC)), "/stock")
+        if self.news:
+            self.outlet.send(event_id, self.news(store, [drug], event_id, datetime.now(UTC)), "/stock")
 
     def _hand_over(self, order: Document, code: str) -> None:
         others = [self._order(number) for number in self.handed_over.get(order["prescription_id"], set())
@@ -364,7 +364,7 @@ class Pharmacy:
         at = datetime.now(UTC)
         if self.faults.strikes("wrong_time", event_id):
             at += timedelta(hours=self.faults.between(-48, 48, "hours", event_id))
-        self.callbacks.send(event_id, self.word(order, status, event_id, at))
+        self.outlet.send(event_id, self.word(order, status, event_id, at))
 
     def _close(self, order: Document, to: ChainWord, reason: str) -> None:
         with self.book.transaction():

@@ -6,12 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 from domain.money import fen
+from sandbox.chain import SELLERS
 from sandbox.plan import prescribed
 
 Row = Mapping[str, Any]
-
-CHAINS = ("ankang", "baicao", "linli")
-"""The last is the book of the people of shops without a system."""
 
 
 def compare(ledger: Row, prescriptions: Sequence[Row], books: Mapping[str, Row]) -> list[str]:
@@ -28,10 +26,10 @@ def doubled(ledger: Row, books: Mapping[str, Row]) -> list[str]:
         (row["rxno"], line["drug"], line["quantity"]) for row in books["insurer"]["settlements"]
         if row["kind"] == "settled" and not row["reversed_by"] for line in row["lines"])]
     differences += [f"chains: {rx} has {quantity} of {drug} under way or handed over" for (rx, drug), quantity in _too_much(
-        (order["prescription_id"], line["drug"], line["quantity"]) for chain in CHAINS for order in books[chain]["orders"]
+        (order["prescription_id"], line["drug"], line["quantity"]) for chain in SELLERS for order in books[chain]["orders"]
         if order["prescription_id"] and order["status"] not in ("held", "declined", "cancelled") for line in order["lines"])]
     differences += [f"{chain}: an effect took place {effect['count']} times: {effect['key']}"
-              for chain in CHAINS for effect in books[chain]["effects"] if effect["count"] > 1]
+              for chain in SELLERS for effect in books[chain]["effects"] if effect["count"] > 1]
     return differences + [f"{partner}: {defect}" for partner, book in books.items() for defect in book["defects"]
                     if str(defect["defect"]).startswith("double")]
 
@@ -95,7 +93,7 @@ def _amounts(posting: Row) -> tuple[int, ...]:
 def _chains(prescriptions: Sequence[Row], ledger: Row, books: Mapping[str, Row]) -> Iterator[str]:
     """Each order: status, amounts, what came back, and the last word about money."""
     final = {claim["order_id"]: claim for claim in ledger["claims"] if claim["settlement_id"]}
-    for chain in CHAINS:
+    for chain in SELLERS:
         theirs = {order["order_id"]: order for order in books[chain]["orders"]}
         ours = {order["id"]: order for row in prescriptions for order in row["orders"] if order["chain"] == chain}
         for order_id in sorted(theirs.keys() - ours.keys()):
@@ -130,7 +128,7 @@ def _order(chain: str, ours: Row, theirs: Row, claim: Row | None) -> Iterator[st
 def _packs(books: Mapping[str, Row]) -> Iterator[str]:
     """Each pack that a chain handed over or took back: the fund has it once, with the same units, and nothing besides."""
     sold: Counter[tuple[str, str, str, str]] = Counter()
-    for chain in CHAINS:
+    for chain in SELLERS:
         for order in books[chain]["orders"]:
             for pack in order.get("traces", ()):
                 units = order["order_id"], pack["code"], str(pack["units"])
@@ -173,7 +171,7 @@ def _defects(books: Mapping[str, Row]) -> Iterator[str]:
 
 def lines(ledger: Row, books: Mapping[str, Row]) -> int:
     """How many lines were compared."""
-    return (len(books["insurer"]["settlements"]) + sum(len(books[chain]["orders"]) for chain in CHAINS)
+    return (len(books["insurer"]["settlements"]) + sum(len(books[chain]["orders"]) for chain in SELLERS)
             + len(books["hospital"]["prescriptions"]) + len(ledger["postings"]) + len(books["insurer"]["uploads"]))
 
 
@@ -190,12 +188,12 @@ def money(ledger: Row) -> dict[str, int]:
 
 def faults(books: Mapping[str, Row], worker_killed: int, hospital: Row) -> dict[str, int]:
     """The ordinary faults of the day, as the partners counted them."""
-    events = [event for chain in CHAINS for event in books[chain]["callbacks"]]
+    events = [event for chain in SELLERS for event in books[chain]["callbacks"]]
     return {
         "工作进程被杀 worker killed": worker_killed,
         "报文重发 messages sent again": int(hospital.get("retried", 0)),
         "医保重复报文 repeated msgid": len(books["insurer"]["repeated"]),
         "回调重复或重发 callbacks repeated": sum(max(0, event["tries"] - 1) for event in events),
-        "拒单 orders declined": sum(order["status"] == "declined" for chain in CHAINS
+        "拒单 orders declined": sum(order["status"] == "declined" for chain in SELLERS
                                 for order in books[chain]["orders"]),
     }

@@ -1,4 +1,4 @@
-"""What every chain shares on the wire: signed callbacks, and answers that are checked before they are believed."""
+"""What chains share on the wire: signed callbacks, and answers that are checked before they are believed."""
 
 import hashlib
 import hmac
@@ -8,41 +8,59 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Final, Protocol, TypeVar, cast
+from typing import Annotated, Final, NamedTuple, Protocol, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from domain.chains import ChainWord, LeftOut, Offers, OrderLine, OrderUpdate, Quote, Receipt
 from domain.errors import InvalidPayload, Refused
-from domain.findings import Finding, Severity
+from domain.findings import Finding, Severity, Spot
 from domain.money import line_amount
 from domain.privacy import WITHHELD, shown
 from domain.trace import Scan
+from domain.words import Two
 
 CALLBACK_AGE_SECONDS: Final = 600
 """Accepted age of a callback, either way (contracts, 2.1)."""
 
-RULES: Final[Mapping[str, tuple[str, str]]] = {
-    "CHN-01": ("报文不是 JSON", "not JSON"),
-    "CHN-02": ("缺少字段", "a field is missing"),
-    "CHN-03": ("字段类型或格式不符", "a field has the wrong type or form"),
-    "CHN-04": ("词语不在约定的词表内", "a word that is not in the agreed list"),
-    "CHN-05": ("金额不等于单价乘以数量", "an amount is not unit price times quantity"),
-    "CHN-06": ("应答的药品或数量不是所询问的", "an answer about a drug or a quantity that was not asked for"),
-    "CHN-07": ("对方称请求有误", "the partner says that our request is malformed"),
-    "CHN-08": ("应答的状态与请求不符", "a status that does not answer the request"),
-    "CHN-09": ("同一药店报价两次", "one store quotes twice"),
-    "CHN-10": ("退药须逐一写明退回的处方行", "a return names each line that came back, even if it is all of them"),
-    "CHN-11": ("编号只可用字母、数字及 . _ : / # -,不可为手机号或证件号",
-               "an identifier is letters, digits and . _ : / # -, and no mobile or id number"),
+class Rule(NamedTuple):
+    """A way to break the contract; the cure is for the chain's side."""
+
+    text: Two
+    cure: Two
+
+
+RULES: Final[Mapping[str, Rule]] = {
+    "CHN-01": Rule(Two("报文不是 JSON", "not JSON"), Two("按 RFC 8259 用 UTF-8 编码", "write it by RFC 8259, in UTF-8")),
+    "CHN-02": Rule(Two("缺少字段", "a field is missing"), Two("补上该字段", "add the field")),
+    "CHN-03": Rule(Two("字段类型或格式不符", "a field has the wrong type or form"),
+                   Two("按接口约定的类型与格式填写", "write it in the type and form of the contract")),
+    "CHN-04": Rule(Two("词语不在约定的词表内", "a word that is not in the agreed list"),
+                   Two("使用词表内的词；新词先与平台约定", "use a word of the list; agree on a new one with the platform first")),
+    "CHN-05": Rule(Two("金额不等于单价乘以数量", "an amount is not unit price times quantity"),
+                   Two("每行单独四舍五入到分", "round each line by itself, half up, to the fen")),
+    "CHN-06": Rule(Two("应答的药品或数量不是所询问的", "an answer about a drug or a quantity that was not asked for"),
+                   Two("只应答所询问的药品，数量不超过所询问的", "answer for the drugs asked for, and for no more than was asked")),
+    "CHN-07": Rule(Two("对方称请求有误", "the partner says that our request is malformed"),
+                   Two("与对方核对接口版本", "compare the version of the interface with the partner")),
+    "CHN-08": Rule(Two("应答的状态与请求不符", "a status that does not answer the request"),
+                   Two("撤销成功后的状态应为已取消", "after a cancel the order is cancelled")),
+    "CHN-09": Rule(Two("同一药店报价两次", "one store quotes twice"), Two("每家药店只报价一次", "quote once for each store")),
+    "CHN-10": Rule(Two("退药须逐一写明退回的处方行", "a return names each line that came back, even if it is all of them"),
+                   Two("写明退回的每一行", "name each line that came back")),
+    "CHN-11": Rule(Two("编号只可用字母、数字及 . _ : / # -,不可为手机号或证件号",
+                       "an identifier is letters, digits and . _ : / # -, and no mobile or id number"),
+                   Two("改用不含个人信息的编号", "use a number that holds nothing personal")),
+    "CHN-12": Rule(Two("报文不是约定的 SOAP 1.1 信封", "not the SOAP 1.1 envelope that was agreed"),
+                   Two("按 SOAP 1.1 与约定的命名空间书写", "write it by SOAP 1.1, in the namespace agreed")),
 }
-"""Everything an answer or a callback can be quarantined for."""
+"""Everything an answer or an update can be quarantined for."""
 
 
-def finding(rule: str, path: str) -> Finding:
+def finding(rule: str, path: str, spot: Spot | None = None) -> Finding:
     """One breach of the contract. Says where, never what was there."""
-    text, text_en = RULES[rule]
-    return Finding("CHAIN_CONTRACT", Severity.BLOCK, rule, path, text, text_en, source="contracts, 2")
+    text, cure = RULES[rule]
+    return Finding("CHAIN_CONTRACT", Severity.BLOCK, rule, path, text.zh, text.en, cure.zh, cure.en, "contracts, 2", spot=spot)
 
 
 class Wire(BaseModel):
@@ -68,11 +86,28 @@ def _day(value: object) -> object:
     return value
 
 
+def _whole_fen(value: Decimal) -> Decimal:
+    if value != value.quantize(Decimal("0.01")):
+        raise ValueError("an amount has at most two decimals")
+    return value
+
+
+def _count(value: object) -> object:
+    if not isinstance(value, str) or not _COUNT.fullmatch(value):
+        raise ValueError("a count is written in digits")
+    return int(value)
+
+
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_COUNT = re.compile(r"[0-9]{1,9}")
 Number = Annotated[Decimal, BeforeValidator(_text), Field(ge=0, max_digits=16)]
 """A non-negative decimal that travels as text."""
 Price = Annotated[Decimal, BeforeValidator(_text), Field(gt=0, max_digits=16)]
 """Yuan per counted unit; nothing is for nothing."""
+Yuan = Annotated[Number, AfterValidator(_whole_fen)]
+"""An amount in yuan, as text, to the fen."""
+Count = Annotated[int, BeforeValidator(_count)]
+"""A whole number that travels as text, as everything does in XML."""
 NO_CONTROL: Final = r"^[^\x00-\x1f\x7f]*$"
 """A control character is in no word of a person or a scanner, and PostgreSQL takes no NUL."""
 Word = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROL)]
@@ -89,9 +124,18 @@ W = TypeVar("W", bound=Wire)
 
 
 def read(shape: type[W], body: bytes) -> W:
-    """The body in that shape. Raises `InvalidPayload` with everything that is wrong with it."""
+    """A JSON body in that shape. Raises `InvalidPayload` with everything that is wrong with it."""
+    return _in_shape(lambda: shape.model_validate_json(body))
+
+
+def read_row(shape: type[W], row: object) -> W:
+    """What was read already, in that shape. Raises `InvalidPayload` with everything that is wrong with it."""
+    return _in_shape(lambda: shape.model_validate(row))
+
+
+def _in_shape(validate: Callable[[], W]) -> W:
     try:
-        return shape.model_validate_json(body)
+        return validate()
     except ValidationError as error:
         faults = _faults(error, "")
     raise InvalidPayload(faults)
@@ -203,8 +247,13 @@ def _scan(row: object, shape: type[W]) -> Scan:
     try:
         return cast(ScannedPack, shape.model_validate(row)).as_scanned
     except ValidationError:
-        line = row.get("line", row.get("lineNo")) if isinstance(row, dict) else None
+        named = next((row[name] for name in _LINE if name in row), None) if isinstance(row, dict) else None
+        line = int(named) if isinstance(named, str) and _COUNT.fullmatch(named) else named
         return replace(ILLEGIBLE, line=line) if isinstance(line, int) and not isinstance(line, bool) else ILLEGIBLE
+
+
+_LINE = ("line", "lineNo", "LineNo")
+"""What chains call the line of a pack."""
 
 
 ILLEGIBLE = Scan(0, "", "", None, None, 0)

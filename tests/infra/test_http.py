@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -234,6 +235,17 @@ async def test_success_in_between_keeps_the_breaker_closed() -> None:
             await transport.send(ASK)
         assert (await transport.send(ASK)).status == 404
     assert transport.breaker_state is BreakerState.CLOSED
+
+
+async def test_a_server_error_that_is_the_partners_word_on_the_request_is_an_answer() -> None:
+    partner = Partner(status(500), status(500), status(500))
+    transport = line(partner, Clock(), breaker=Breaker(failures=1, seconds=30))
+    order = replace(ORDER, considered=lambda answer: answer.status == 500)
+    assert (await transport.send(order)).status == 500
+    assert transport.breaker_state is BreakerState.CLOSED
+    with pytest.raises(OutcomeUnknown):
+        await transport.send(replace(ORDER, considered=lambda _: False))
+    assert len(partner.heard) == 2
 
 
 async def test_a_half_open_breaker_lets_one_request_through_and_closes_when_it_is_answered() -> None:

@@ -14,6 +14,7 @@ import httpx
 from rich.console import Console
 
 from domain.privacy import WITHHELD
+from sandbox.chain import CHAINS
 from sandbox.city import SandboxCity
 from sandbox.day import run_day
 from sandbox.dialects import Line, fhir, speaker
@@ -135,7 +136,7 @@ def _with_words(good: dict[str, object]) -> list[dict[str, object]]:
 
 def _lived_through(city: SandboxCity) -> list[str]:
     """Prescriptions full of words, taken and filled by chains that put people where their numbers go; their ids."""
-    for chain in ("ankang", "baicao"):
+    for chain in CHAINS:
         httpx.post(f"{city.urls[chain]}/sandbox/faults", json={"tells": [PHONE, NAME]}, trust_env=False).raise_for_status()
     plan = Plan.load(city.folder)
     written = next(one.facts for one in plan.prescriptions if one.scenario == "settled_home")

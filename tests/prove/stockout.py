@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from sandbox.chain import CHAINS, SELLERS
 from sandbox.city import FAULTS, SandboxCity
 from sandbox.day import run_day
 from sandbox.processes import Processes
@@ -24,7 +25,6 @@ SOLD_OUT = 0.3
 FILLED = 0.98
 """Share that must be filled without a person."""
 QUIET_SECONDS = 60
-CHAINS = ("ankang", "baicao")
 FULL = ("settled_pickup", "settled_home", "split", "part", "declined")
 """Scenarios that end with the medicine in the patient's hand and have no other story to tell."""
 FAULTS_OF_DAY: Mapping[str, Mapping[str, Any]] = FAULTS | {chain: {**FAULTS[chain], "sold_out": SOLD_OUT} for chain in CHAINS}
@@ -41,7 +41,7 @@ def main() -> int:
         city = SandboxCity(Path(folder), processes, slug="jinan", seed=options.seed, faults=FAULTS_OF_DAY, per_second=2)
         day = run_day(city, options.prescriptions, console)
         time.sleep(QUIET_SECONDS)
-        orders = [order for chain in CHAINS for order in city.book(chain)["orders"]]
+        orders = [order for chain in SELLERS for order in city.book(chain)["orders"]]
     wanted = [rx for rx in day.ended if rx.scenario in FULL]
     filled = [rx for rx in wanted if rx.right]
     sold_out = sum(order["status"] == "declined" for order in orders)

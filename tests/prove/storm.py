@@ -26,6 +26,7 @@ import psycopg
 from domain.lifecycle import FINAL, Status
 from sandbox import day as a_day
 from sandbox import tieout
+from sandbox.chain import CHAINS, SELLERS
 from sandbox.city import SandboxCity, Shape
 from sandbox.plan import Plan
 from sandbox.processes import ChildDied, Processes, free_port
@@ -39,7 +40,7 @@ BAD_CLOCKS = {"wrong_clock": 0.05, "wrong_time": 0.1}
 VICTIMS = ("worker-1", "worker-2", "gateway", "prefect", "postgres")
 REVIVED = (*VICTIMS, "operations", "deploy")
 """What a service manager would start again when it ends by itself, as when the database is away at its start."""
-PARTNERS = {"ankang": "ANKANG", "baicao": "BAICAO", "insurer": "JINAN_CENTRE"}
+PARTNERS = {**{chain: chain.upper() for chain in CHAINS}, "insurer": "JINAN_CENTRE"}
 SENDERS = ("ankang", "baicao", "pharmacist")
 ENOUGH = 0.85
 """The storm ends when this share has come to an end; what is left then shows that it can."""
@@ -176,7 +177,7 @@ class StormCity(SandboxCity):
         """What every line and every chain's clock does wrong from now on."""
         if error := self._say({"faults": faults}).get("error"):
             raise ValueError(error)
-        for chain in ("ankang", "baicao"):
+        for chain in CHAINS:
             self._client.post(f"{self.urls[chain]}/sandbox/faults", json=clocks).raise_for_status()
 
     def injected(self) -> Counter[str]:
@@ -372,7 +373,7 @@ def orphan_holds(city: StormCity) -> int:
                    if order["status"] in ("held", "ordered", "accepted", "prepared", "in_delivery")
                    and row["status"] not in FINAL}
     return sum(order["status"] == "held" and order["order_id"] not in open_orders
-               for chain in ("ankang", "baicao") for order in city.book(chain)["orders"])
+               for chain in SELLERS for order in city.book(chain)["orders"])
 
 
 STUCK = {
@@ -447,9 +448,9 @@ def main() -> int:
         a_day.reconcile(city)
         ended = a_day.assess(city, plan)
         late = stuck(city.postgres)
-        doubled = tieout.doubled(a_day.whole(city, "ledger"), {name: city.book(name) for name in (*PARTNERS, "hospital")})
+        doubled = tieout.doubled(a_day.whole(city, "ledger"), {name: city.book(name) for name in (*SELLERS, "insurer", "hospital")})
         injected = city.injected()
-        stale = sum(event.get("stale", 0) for chain in ("ankang", "baicao") for event in city.book(chain)["callbacks"])
+        stale = sum(event.get("stale", 0) for chain in CHAINS for event in city.book(chain)["callbacks"])
         broken = a_day.whole(city, "verify")["broken"]
 
     wrong = [one for one in ended.ended if not one.right]

@@ -8,15 +8,16 @@ from decimal import Decimal
 import pytest
 
 from adapters import registry
+from adapters.messages import Reply
 from domain import benefit
 from domain.chains import ChainWord, Instructions, Label, OrderLine, PharmacyOrder, SettlementNotice
 from domain.claims import Accumulators, Claim, ClaimLine, DayTotals, Identity
-from domain.errors import OutcomeUnknown, Refused
+from domain.errors import InvalidPayload, OutcomeUnknown, Refused
 from domain.money import Fen, fen, line_amount
 from domain.prescription import Handover, Place
 from infra.cities import load_knowledge, load_policy
 from infra.http import open_client
-from sandbox import ankang, baicao, benefits, insurer
+from sandbox import ankang, baicao, benefits, insurer, jishi
 from sandbox.plan import make_plan
 from tests.support.sockets import serving, until
 
@@ -25,6 +26,8 @@ CHAINS = [
     ("ankang", ankang, {"token": "ankang-token", "callback": "ankang-secret"}),
     ("baicao", baicao, {"token": "baicao-key", "callback": "baicao-secret"}),
 ]
+EVERY_CHAIN = [*CHAINS, ("jishi", jishi, {"token": "jishi-token"})]
+every_chain = pytest.mark.parametrize(("slug", "module", "secrets"), EVERY_CHAIN, ids=[slug for slug, _, _ in EVERY_CHAIN])
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = make_plan("jinan", 24, 5, NOW)
 
@@ -79,9 +82,47 @@ async def test_a_chain_and_its_adapter_understand_each_other(setting, gateway, l
         assert all(update.claim_secret == "shh" for update in updates)
 
 
-@pytest.mark.parametrize(("slug", "module", "secrets"), CHAINS, ids=["ankang", "baicao"])
+async def test_a_polled_chain_and_its_adapter_understand_each_other(setting, line, client):
+    async with serving(jishi.make_app(setting({}, {"duplicate_callback": 1}))) as url:
+        chain = registry.load("chains", "jishi", line("chains", "jishi", url), {"token": "jishi-token"})
+        wanted = await order(chain, drugs=(("D048", 28), ("D065", 28)))
+        assert await chain.find("ord_1") is None
+        held = await chain.hold(wanted)
+        assert (held.status, await chain.hold(wanted)) == (ChainWord.HELD, held)
+        assert (await chain.place(wanted)).reference == held.reference
+        counted = None
+        while counted is None or counted.status_code == 409:
+            counted = await client.post(f"{url}/counter/pickup", json={"order_id": "ord_1", "code": "123456"})
+        with pytest.raises(Refused) as no:
+            await chain.cancel("ord_1", "other")
+        assert no.value.code == "handed_over"
+        await chain.notify_settled(SettlementNotice("ord_1", "S1", wanted.total, Fen(wanted.total - 100), Fen(0), Fen(100)))
+        fetched = await chain.poll(50)
+        assert [it.raw for it in fetched] == [it.raw for it in await chain.poll(50)], "nothing moves before it is in"
+        updates = [chain.parse_update(it.raw) for it in fetched]
+        assert [update.status for update in updates[::2]] == [ChainWord.ACCEPTED, ChainWord.PREPARED, ChainWord.HANDED_OVER]
+        assert [it.raw for it in fetched[::2]] == [it.raw for it in fetched[1::2]], "an update that comes twice has the same bytes"
+        assert (updates[-1].pickup_code, updates[-1].claim_secret) == ("123456", "shh")
+        assert [(scan.line, scan.units, len(scan.code)) for scan in updates[-1].traces] == [(1, 28, 20), (2, 28, 20)]
+        for it in fetched:
+            await chain.hand_back(it.ref, Reply(b'{"result": "applied"}'))
+        assert await chain.poll(50) == []
+        events = (await client.get(f"{url}/book")).json()["callbacks"]
+        assert [(event["answer"], event["tries"]) for event in events] == [(200, 2)] * 6
+
+
+async def test_a_malformed_request_is_a_fault_and_no_silence(setting, line):
+    async with serving(jishi.make_app(setting())) as url:
+        chain = registry.load("chains", "jishi", line("chains", "jishi", url), {"token": "jishi-token"})
+        wanted = await order(chain)
+        with pytest.raises(InvalidPayload) as broken:
+            await chain.hold(dataclasses.replace(wanted, store="JS99"))
+        assert [(it.rule, it.path) for it in broken.value.findings] == [("CHN-07", "Fault")]
+
+
+@every_chain
 async def test_a_lost_answer_is_unknown_and_then_found(setting, gateway, line, slug, module, secrets):
-    faults = {"lose_answer_next": 1, "only": ["hold", "reserve"]}
+    faults = {"lose_answer_next": 1, "only": ["hold", "reserve", "LockStock"]}
     async with serving(module.make_app(setting({"gateway": gateway[1]}, faults))) as url:
         chain = registry.load("chains", slug, line("chains", slug, url), secrets)
         given = await order(chain, Handover.HOME)
@@ -92,7 +133,7 @@ async def test_a_lost_answer_is_unknown_and_then_found(setting, gateway, line, s
         assert (found.status, found.reference) == (ChainWord.HELD, (await chain.place(given)).reference)
 
 
-@pytest.mark.parametrize(("slug", "module", "secrets"), CHAINS, ids=["ankang", "baicao"])
+@every_chain
 async def test_a_no_is_a_no(setting, gateway, line, slug, module, secrets):
     async with serving(module.make_app(setting({"gateway": gateway[1]}, {"out_of_stock_next": 1}))) as url:
         chain = registry.load("chains", slug, line("chains", slug, url), secrets)

@@ -20,6 +20,7 @@ def books(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "ankang": {"orders": [order], "effects": [{"key": "hold ord_1", "count": 1}], "defects": []},
         "baicao": {"orders": [order | {"order_id": "ord_2", "status": "cancelled"}], "effects": [], "defects": []},
         "linli": {"orders": [], "effects": [], "defects": []},
+        "jishi": {"orders": [], "effects": [], "defects": []},
         "insurer": {"settlements": [settled, settled | {"reversed_by": "R1"}], "defects": []}}
     return {partner: book | changes.get(partner, {}) for partner, book in clean.items()}
 

@@ -12,6 +12,7 @@ import uvicorn
 SECRETS = {
     "SANDBOX_ANKANG_TOKEN": "ankang-token", "SANDBOX_ANKANG_SECRET": "ankang-secret",
     "SANDBOX_BAICAO_KEY": "baicao-key", "SANDBOX_BAICAO_SECRET": "baicao-secret",
+    "SANDBOX_JISHI_TOKEN": "jishi-token",
     "SANDBOX_CENTRE_PAASID": "sanyi", "SANDBOX_CENTRE_SECRET": "centre-secret",
     "SANDBOX_HOSPITAL_TOKEN": "hospital-token", "SANDBOX_HOSPITAL_REPORT_TOKEN": "report-token",
     "SANDBOX_SHOP_LL01": "token-of-shopkeeper-1", "SANDBOX_SHOP_LL02": "token-of-shopkeeper-2",

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from adapters.chains.wire import (
     MOST_DRUGS,
@@ -18,6 +18,7 @@ from adapters.chains.wire import (
     Price,
     Wire,
     Word,
+    Yuan,
     checked,
     finding,
     offers,
@@ -176,19 +177,12 @@ def parse_update(body: bytes, words: Mapping[str, ChainWord], causes: Mapping[st
     return checked(update, "eventNo", "lineNos")
 
 
-def _whole_fen(value: Decimal) -> Decimal:
-    if value != value.quantize(Decimal("0.01")):
-        raise ValueError("an amount has at most two decimals")
-    return value
-
-
 def _beijing(value: object) -> datetime:
     if not isinstance(value, str):
         raise ValueError("a time travels as text")
     return datetime.strptime(value, "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING)
 
 
-Yuan = Annotated[Number, AfterValidator(_whole_fen)]
 BeijingTime = Annotated[datetime, BeforeValidator(_beijing)]
 
 

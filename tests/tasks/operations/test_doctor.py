@@ -31,9 +31,11 @@ from tests.support.services import _free_ports
 
 ROOT = Path(__file__).parents[3]
 NOON = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
-SLUGS = ("ankang", "baicao", "jinan_centre", "jinan_first", "jinan_second", "jinan_tcm", "jinan_central", "jinan_county")
+SLUGS = ("ankang", "baicao", "jishi", "jinan_centre", "jinan_first", "jinan_second", "jinan_tcm", "jinan_central",
+         "jinan_county")
 SECRETS = {"ankang": ("token", "callback"), "baicao": ("token", "callback"), "jinan_centre": ("paasid", "secret"),
-           "jinan_first": ("token", "report_token"), "jinan_tcm": ("token", "report_token"), "jinan_central": ("sources",),
+           "jishi": ("token",), "jinan_first": ("token", "report_token"), "jinan_tcm": ("token", "report_token"),
+           "jinan_central": ("sources",),
            "jinan_second": ("app_secret", "platform_key", "hospital_key")}
 
 
