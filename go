@@ -25,6 +25,7 @@ usage() {
 ./go bench [NAME]          measure                         性能测量
 ./go doctor [--json]       what is wrong here, what to do  本机安装有何问题、如何处理
 ./go new hospital NAME     a hospital's folder, next steps 新医院的目录与后续步骤（--like 方言或医院）
+./go new chain NAME        a chain's folder, next steps 新连锁的目录与后续步骤（--like rest 或 soap）
 ./go map HOSPITAL          codes that stand for none of ours 待对照编码与建议
 ./go record HOSPITAL       its last messages, invented people 导出报文样例，人名已换
 ./go people [add ID ROLE]  people, a first administrator   人员，首位管理员

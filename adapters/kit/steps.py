@@ -31,8 +31,8 @@ def manifest(slug: str) -> str:
 
 def own_samples(slug: str) -> str:
     """The samples are this hospital's."""
-    copied = _copied(slug)
-    left = [sample.name for sample in samples.valid(slug) if copied.get(sample.name) == _digest(sample.raw)]
+    taken = copied(samples.folder(slug) / "samples")
+    left = [sample.name for sample in samples.valid(slug) if taken.get(sample.name) == digest(sample.raw)]
     if not left and samples.valid(slug):
         return ""
     return (f"把医院提供的处方和撤销报文放进 adapters/hospitals/{slug}/samples/（先脱敏），删除复制来的 "
@@ -70,8 +70,8 @@ def mapped(slug: str) -> str:
 
 def mistakes(slug: str) -> str:
     """Its typical mistakes are samples too."""
-    copied = _copied(slug)
-    kept = [sample.name for sample in samples.invalid(slug) if copied.get(f"invalid/{sample.name}") == _digest(sample.raw)]
+    taken = copied(samples.folder(slug) / "samples")
+    kept = [sample.name for sample in samples.invalid(slug) if taken.get(f"invalid/{sample.name}") == digest(sample.raw)]
     if not kept and len(samples.invalid(slug)) >= 2:
         return ""
     return (f"在 samples/invalid/ 放入至少两条这家医院的错误报文，在 index.toml 写明各自应引起的问题；删除复制来的 "
@@ -109,16 +109,17 @@ def left(slug: str) -> dict[str, str]:
     return {name: todo for name, step in STEPS.items() if (todo := step(slug))}
 
 
-def _copied(slug: str) -> dict[str, str]:
-    file = samples.folder(slug) / "samples" / COPIED
+def copied(folder: Path) -> dict[str, str]:
+    """Name -> digest of what was copied into a folder of samples."""
+    file = folder / COPIED
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def digests(folder: Path) -> dict[str, str]:
     """Name -> digest of every sample in a folder."""
-    return {str(file.relative_to(folder)): _digest(file.read_bytes()) for file in sorted(folder.rglob("*"))
+    return {str(file.relative_to(folder)): digest(file.read_bytes()) for file in sorted(folder.rglob("*"))
             if file.is_file() and file.suffix != ".toml"}
 
 
-def _digest(raw: bytes) -> str:
+def digest(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()[:16]
