@@ -56,6 +56,7 @@ class Event(StrEnum):
     """The patient asks for it while a pharmacy may have an order."""
     CANCELLED_BY_PATIENT = "cancelled_by_patient"
     CANCEL_TOO_LATE = "cancel_too_late"
+    CANCEL_UNANSWERED = "cancel_unanswered"
     SETTLED = "settled"
     BROUGHT_BACK = "brought_back"
     REVERSED = "reversed"
@@ -102,6 +103,7 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
     Event.PATIENT_CANCELS: (),
     Event.CANCELLED_BY_PATIENT: (),
     Event.CANCEL_TOO_LATE: ("order",),
+    Event.CANCEL_UNANSWERED: ("order",),
     Event.SETTLED: ("settlement", "reference", "total_fen", "fund_fen", "account_fen", "cash_fen"),
     Event.BROUGHT_BACK: ("order", "kept"),
     Event.REVERSED: ("settlement", "reversal", "reference"),

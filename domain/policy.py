@@ -115,6 +115,9 @@ class CityPolicy:
     """Never scaled: it is about networks, not about people."""
     accept_within: timedelta = timedelta(minutes=10)
     """A pharmacy that has not said yes by then is asked no more (D-12)."""
+    answer_cancel_within: timedelta = timedelta(seconds=30)
+    """A wish to cancel is answered after this long though the pharmacy has not answered. A call that is under way then lasts
+    `tasks.fulfilment.withdraw.CALL_SECONDS` at most: within 60 s in all. Never scaled: it is about networks, not about people."""
     ask_again_after: timedelta = timedelta(minutes=10)
     """No store can fill it: ask again after this long, at first."""
     ask_again_at_most: timedelta = timedelta(hours=2)

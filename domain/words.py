@@ -107,6 +107,7 @@ WISHES: Mapping[str, Two] = {
 }
 WISH_ANSWERS: Mapping[str, Two] = {
     WishAnswer.OPEN: Two("待答复", "no answer yet"),
+    WishAnswer.UNANSWERED: Two("药店未答复", "not answered by the pharmacy"),
     WishAnswer.GRANTED: Two("同意", "granted"),
     WishAnswer.REFUSED: Two("未同意", "refused"),
 }
@@ -336,6 +337,8 @@ EVENTS: Mapping[Event, Two] = {
     Event.PATIENT_CANCELS: Two("患者请求撤销", "the patient asks to cancel"),
     Event.CANCELLED_BY_PATIENT: Two("患者撤销", "cancelled by the patient"),
     Event.CANCEL_TOO_LATE: Two("已来不及撤销", "too late to cancel"),
+    Event.CANCEL_UNANSWERED: Two("药店未及时答复撤销，仍可能交付；答复后另行告知",
+                                 "the pharmacy has not answered the cancel in time and may still hand it over; its answer follows"),
     Event.SETTLED: Two("医保已结算", "the fund has settled"),
     Event.BROUGHT_BACK: Two("患者退回了药品", "the patient brought something back"),
     Event.REVERSED: Two("医保结算已冲正", "the settlement was reversed"),
@@ -348,7 +351,8 @@ EVENTS: Mapping[Event, Two] = {
 }
 """What happened. In braces: arguments of the event, put into words themselves."""
 TOLD: Mapping[str, Two] = {
-    **{event: EVENTS[event] for event in (Event.QUEUED, Event.HANDED_OVER, Event.CANCEL_TOO_LATE, Event.SETTLED)},
+    **{event: EVENTS[event] for event in (Event.QUEUED, Event.HANDED_OVER, Event.CANCEL_TOO_LATE,
+                                            Event.CANCEL_UNANSWERED, Event.SETTLED)},
     Event.ORDER_PLACED: Two("药店已接到订单", "a pharmacy has the order"),
     Event.PART_HANDED_OVER: Two("患者已拿到一部分，正在为其余部分寻找药店",
                                 "the patient has a part; a pharmacy is looked for that has the rest"),

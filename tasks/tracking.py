@@ -9,7 +9,7 @@ from domain.claims import Claimed, Settlement
 from domain.errors import StaleStatus
 from domain.fulfilment.lines import LineState, line_states, portions_of
 from domain.fulfilment.orders import ALIVE, Placed
-from domain.fulfilment.wishes import WishAnswer, WishKind
+from domain.fulfilment.wishes import STANDING, WishAnswer, WishKind
 from domain.instructions import instructions
 from domain.lifecycle import FINAL, Notice, Reported, Status
 from domain.money import Fen
@@ -117,10 +117,12 @@ def _cancel(city: City, prescription_id: str) -> Reported:
         loaded = prescriptions.load(session, prescription_id)
         access_log.append(session, closing.PATIENT, Kind.ACT, Capability.CANCEL, at=city.now(), prescription_id=prescription_id)
         cancels = [wish for wish in wishes.of(session, prescription_id) if wish.kind is WishKind.CANCEL]
-        if any(wish.answer is WishAnswer.OPEN for wish in cancels):
+        if any(wish.answer in STANDING for wish in cancels):
             return Notice.CANCELLING
         if loaded.status is Status.CANCELLED:
             return Status.CANCELLED
+        if cancels and closing.cancel_answer(loaded) is Notice.TOO_LATE:
+            return Notice.TOO_LATE
         return closing.ask_to_cancel(session, city, loaded, by=closing.PATIENT, reason=closing.PATIENT)
 
 
@@ -141,7 +143,7 @@ def _tracked(city: City, session: Session, loaded: Loaded) -> Tracked:
                    for item in rx.items],
         orders=[_at_pharmacy(city, loaded, order, claimed.get(order.id)) for order in placed if _counts(order)],
         money=_money([claimed.get(order.id) for order in placed if _counts(order)]), valid_until=rx.valid_until,
-        may_cancel=loaded.status in CANCELLABLE and newest is not WishAnswer.OPEN
+        may_cancel=loaded.status in CANCELLABLE and newest not in STANDING
         and any(state.open or state.in_progress for state in states.values()),
         cancel=newest)
 

@@ -12,7 +12,7 @@ from domain.events import Wait
 from domain.fulfilment.lines import Lines, agrees, line_states, open_portions, status_of
 from domain.fulfilment.orders import ALIVE, GONE, OrderStatus, Placed
 from domain.fulfilment.portions import Portions, added, by_line
-from domain.fulfilment.wishes import Wish, WishAnswer, WishKind
+from domain.fulfilment.wishes import STANDING, Wish, WishAnswer, WishKind
 from domain.lifecycle import Money, Status
 from domain.policy import CityPolicy
 from domain.prescription import Prescription
@@ -97,6 +97,13 @@ class Withdraw:
 
 
 @dataclass(frozen=True)
+class LeaveUnanswered:
+    """A chain has not said in time whether it lets an order go. Who wished to cancel is told so, and the chain is asked on."""
+
+    order_id: str
+
+
+@dataclass(frozen=True)
 class Settle:
     """Have the fund pay for what the patient has of an order."""
 
@@ -147,7 +154,7 @@ class Answer:
 
 Look = tuple[datetime, Wait | None]
 """When to look again, and what is waited for until then."""
-Move = Seek | Place | Withdraw | Settle | Reverse | Reach | GiveUp | End | Answer
+Move = Seek | Place | Withdraw | LeaveUnanswered | Settle | Reverse | Reach | GiveUp | End | Answer
 
 
 @dataclass(frozen=True)
@@ -170,7 +177,10 @@ def next_moves(case: Situation, now: datetime, policy: CityPolicy) -> Plan:
     for order in case.orders:
         if move := _order_move(case, order, now, policy):
             if until := _tried_again_at(case, move, now):
-                looks.append((until, None))
+                answer_by = _answer_by(case, order, policy)
+                if answer_by and answer_by <= now:
+                    moves.append(LeaveUnanswered(order.id))
+                looks.append((min(until, answer_by or until), None))
             else:
                 moves.append(move)
         elif order.status in ALIVE and (look := next_look(order)):
@@ -194,7 +204,7 @@ def _order_move(case: Situation, order: Placed, now: datetime, policy: CityPolic
     """What one order needs now while it may bring the medicine."""
     if order.status in GONE:
         return None
-    cancel = any(_is_about(wish, order) for wish in _open_cancels(case.wishes))
+    cancel = any(_is_about(wish, order) for wish in _standing_cancels(case.wishes))
     if not order.confirmed:
         # The chain's no to giving back the hold is final for that reason: the order goes on, and is cancelled or ends later.
         if order.status in ALIVE and cancel and not _was_refused(case, order, CANCELLED):
@@ -213,6 +223,14 @@ def _order_move(case: Situation, order: Placed, now: datetime, policy: CityPolic
     if order.status is not OrderStatus.ORDERED and order.fulfil_by is not None and now >= order.fulfil_by:
         return Withdraw(order.id, EXPIRED, Pause(again, Wait.RECEIPT_OVERDUE))
     return None
+
+
+def _answer_by(case: Situation, order: Placed, policy: CityPolicy) -> datetime | None:
+    """By when a wish to cancel an order needs an answer of ours, where its chain has been asked and has not said."""
+    if not _is_unknown(case, order, CANCELLED):
+        return None
+    return min((wish.wished_at + policy.answer_cancel_within for wish in _standing_cancels(case.wishes)
+                if wish.answer is WishAnswer.OPEN and _is_about(wish, order)), default=None)
 
 
 def _line_moves(case: Situation, lines: Lines, now: datetime, policy: CityPolicy) -> list[Move]:
@@ -248,8 +266,8 @@ def _newest_end(orders: Sequence[Placed]) -> Placed:
 
 def _cancels_of(case: Situation) -> list[Wish]:
     """Cancels for which no pharmacy is looked for any more: also one that was refused because of an order which has ended."""
-    standing = (WishAnswer.OPEN, WishAnswer.REFUSED) if case.status is Status.FULFILLING else (WishAnswer.OPEN,)
-    return [wish for wish in case.wishes if wish.kind is WishKind.CANCEL and wish.answer in standing]
+    refused = [wish for wish in case.wishes if wish.kind is WishKind.CANCEL and wish.answer is WishAnswer.REFUSED]
+    return _standing_cancels(case.wishes) + (refused if case.status is Status.FULFILLING else [])
 
 
 def _is_overdue(case: Situation, ended: Placed | None, partly: bool, now: datetime) -> bool:
@@ -313,8 +331,8 @@ def _handed_over(orders: Sequence[Placed]) -> list[Placed]:
     return [order for order in orders if order.handed_over]
 
 
-def _open_cancels(wishes: Sequence[Wish]) -> list[Wish]:
-    return [wish for wish in wishes if wish.kind is WishKind.CANCEL and wish.answer is WishAnswer.OPEN]
+def _standing_cancels(wishes: Sequence[Wish]) -> list[Wish]:
+    return [wish for wish in wishes if wish.kind is WishKind.CANCEL and wish.answer in STANDING]
 
 
 def _is_about(wish: Wish, order: Placed) -> bool:

@@ -20,17 +20,24 @@ class WishAnswer(StrEnum):
 
     OPEN = "open"
     """Not known yet: a pharmacy has the last word."""
+    UNANSWERED = "unanswered"
+    """The pharmacy has not said in time whether it lets the order go: the medicine may still be handed over. It is asked on, and
+    its answer counts when it comes."""
     GRANTED = "granted"
     REFUSED = "refused"
     """Too late, or there is nothing to take back."""
 
 
 WISH_TRANSITIONS: Mapping[WishAnswer, frozenset[WishAnswer]] = {
-    WishAnswer.OPEN: frozenset({WishAnswer.GRANTED, WishAnswer.REFUSED}),
+    WishAnswer.OPEN: frozenset({WishAnswer.UNANSWERED, WishAnswer.GRANTED, WishAnswer.REFUSED}),
+    WishAnswer.UNANSWERED: frozenset({WishAnswer.GRANTED, WishAnswer.REFUSED}),
     WishAnswer.GRANTED: frozenset(),
     WishAnswer.REFUSED: frozenset({WishAnswer.GRANTED}),
 }
 """A refused cancel is granted after all when the order that was in its way ends without medicine."""
+
+STANDING = frozenset({WishAnswer.OPEN, WishAnswer.UNANSWERED})
+"""A pharmacy still has the last word about the wish."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from domain.fulfilment.lines import line_states, open_portions
 from domain.fulfilment.orders import GONE, Placed
 from domain.fulfilment.plan import CANCELLED, End, Reach, Situation
 from domain.fulfilment.portions import as_arguments
-from domain.fulfilment.wishes import Wish, WishAnswer, WishKind
+from domain.fulfilment.wishes import STANDING, Wish, WishAnswer, WishKind
 from domain.lifecycle import Notice, Status
 from infra.db import Session, history, prescriptions, wishes
 from infra.db.history import Head
@@ -64,7 +64,7 @@ def _fulfilled(city: City, loaded: Loaded, placed: Placed, seen: Situation) -> H
     """
     earlier = [order for order in seen.orders if order.handed_over and order.id != placed.id]
     with city.db.transaction("delivery.fulfilled") as session:
-        if any(wish.kind is WishKind.CANCEL and wish.answer is WishAnswer.OPEN for wish in seen.wishes):
+        if any(wish.kind is WishKind.CANCEL and wish.answer in STANDING for wish in seen.wishes):
             wishes.answer(session, loaded.id, WishKind.CANCEL, WishAnswer.REFUSED, at=city.now())
             reports.report(session, city, loaded.prescription, Notice.CANCEL_REFUSED, reason=Event.HANDED_OVER,
                            again=str(placed.attempt))
@@ -126,7 +126,7 @@ def end(city: City, loaded: Loaded, seen: Situation, move: End) -> Head:
 def _newest_cancel(wished: Sequence[Wish]) -> Wish:
     """The wish that is granted: the newest without an answer, or else the newest."""
     cancels = [wish for wish in wished if wish.kind is WishKind.CANCEL]
-    return max(cancels, key=lambda wish: (wish.answer is WishAnswer.OPEN, wish.id))
+    return max(cancels, key=lambda wish: (wish.answer in STANDING, wish.id))
 
 
 def answer_wish(city: City, loaded: Loaded, wish_id: int, answer: WishAnswer) -> Head:

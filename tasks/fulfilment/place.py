@@ -9,7 +9,7 @@ from domain.errors import NeedsOperator, Refused, StaleStatus
 from domain.events import Event, Wait
 from domain.fulfilment.orders import ALIVE, GONE, MEANINGS, Placed
 from domain.fulfilment.plan import next_look
-from domain.fulfilment.wishes import WishAnswer, WishKind
+from domain.fulfilment.wishes import STANDING, WishKind
 from domain.instructions import instructions
 from domain.lifecycle import Status
 from domain.prescription import Handover
@@ -99,7 +99,7 @@ def _ordered(city: City, session: Session, loaded: Loaded, order: PharmacyOrder,
 
 
 def _wants_cancel(session: Session, loaded: Loaded) -> bool:
-    return loaded.wished and any(wish.kind is WishKind.CANCEL and wish.answer is WishAnswer.OPEN
+    return loaded.wished and any(wish.kind is WishKind.CANCEL and wish.answer in STANDING
                                  for wish in wishes.of(session, loaded.id))
 
 

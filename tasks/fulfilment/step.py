@@ -7,6 +7,7 @@ from domain.fulfilment.plan import (
     Answer,
     End,
     GiveUp,
+    LeaveUnanswered,
     Place,
     Plan,
     Reach,
@@ -26,7 +27,7 @@ from tasks.fulfilment.outcome import answer_wish, end, give_up, reach
 from tasks.fulfilment.place import place
 from tasks.fulfilment.seek import seek
 from tasks.fulfilment.situation import situation
-from tasks.fulfilment.withdraw import take_back
+from tasks.fulfilment.withdraw import leave_unanswered, take_back
 from tasks.settlement.settle import reverse, settle
 
 
@@ -56,6 +57,8 @@ async def fulfil(city: City, prescription_id: str) -> Head:
             return await place(city, loaded, seen.order(order_id), alone=_is_alone(seen, order_id))
         case Withdraw() as move:
             return await take_back(city, loaded, seen.order(move.order_id), move)
+        case LeaveUnanswered(order_id):
+            return leave_unanswered(city, loaded, seen.order(order_id))
         case Settle(order_id, last):
             return await settle(city, loaded, seen.order(order_id), seen.claims.get(order_id), last=last)
         case Reverse(order_id):

@@ -1,9 +1,12 @@
 """Taking an order back from its chain, and what follows when the chain does not let it go."""
 
+import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
+from typing import TypeVar
 
 from domain.chains import ChainWord, Receipt
-from domain.errors import NeedsOperator, Refused
+from domain.errors import NeedsOperator, OutcomeUnknown, Refused
 from domain.events import Event
 from domain.fulfilment.orders import ALIVE, GONE, MEANINGS, OrderStatus, Placed
 from domain.fulfilment.plan import NO_ANSWER, Pause, RefuseWish, Withdraw
@@ -17,6 +20,8 @@ from infra.db.stored import RECEIPT
 from tasks import reports
 from tasks.city import City
 from tasks.effect import once
+
+T = TypeVar("T")
 
 
 async def take_back(city: City, loaded: Loaded, placed: Placed, move: Withdraw) -> Head:
@@ -42,6 +47,10 @@ async def take_back(city: City, loaded: Loaded, placed: Placed, move: Withdraw) 
                 return history.wait(session, loaded.head, until=now if ended else until, waiting_for=wait)
 
 
+CALL_SECONDS = 15
+"""Longest that a chain is waited for: who wished to cancel waits as well (`CityPolicy.answer_cancel_within`)."""
+
+
 async def withdraw(city: City, placed: Placed, reason: str) -> ChainWord:
     """Take an order back from its chain; returns its word: CANCELLED, or where the chain says it is.
 
@@ -51,14 +60,14 @@ async def withdraw(city: City, placed: Placed, reason: str) -> ChainWord:
     chain = city.chains[placed.order.chain]
 
     async def cancelled() -> Receipt | None:
-        receipt = await chain.find(placed.id)
+        receipt = await _in_time(chain.find(placed.id))
         if receipt and MEANINGS[receipt.status].order in GONE:
             return Receipt(receipt.reference, ChainWord.CANCELLED)
         return None
 
     async def cancel() -> Receipt:
         try:
-            return await chain.cancel(placed.id, reason)
+            return await _in_time(chain.cancel(placed.id, reason))
         except Refused as no:
             if no.code != "unknown_order":
                 raise
@@ -76,13 +85,22 @@ async def withdraw(city: City, placed: Placed, reason: str) -> ChainWord:
         return await once(city, effect, partner=chain.slug, request=canonical([placed.id, reason]), answer=RECEIPT,
                           send=cancel, ask=cancelled, then=withdrawn)
     except Refused:
-        receipt = await chain.find(placed.id)
+        receipt = await _in_time(chain.find(placed.id))
         with city.db.transaction("order.not_withdrawn") as session:
             if receipt:
                 move_on(session, placed.id, ChainWord.HANDED_OVER if receipt.status is ChainWord.RETURNED
                         else receipt.status, city)
         word = receipt.status if receipt else placed.word
         return ChainWord.CANCELLED if MEANINGS[word].order in GONE else word
+
+
+async def _in_time(answer: Awaitable[T]) -> T:
+    """Raises `OutcomeUnknown` when the chain takes longer than anybody can wait for."""
+    try:
+        async with asyncio.timeout(CALL_SECONDS):
+            return await answer
+    except TimeoutError as error:
+        raise OutcomeUnknown("no answer in time", code="slow") from error
 
 
 def move_on(session: Session, order_id: str, word: ChainWord, city: City, *, reason: str = "") -> Placed:
@@ -101,6 +119,17 @@ def _refuse_wish(city: City, loaded: Loaded, placed: Placed) -> Head:
         wishes.answer(session, loaded.id, WishKind.CANCEL, WishAnswer.REFUSED, at=city.now())
         reports.report(session, city, loaded.prescription, Notice.CANCEL_REFUSED, reason=Event.CANCEL_TOO_LATE,
                        again=str(placed.attempt))
+    return head
+
+
+def leave_unanswered(city: City, loaded: Loaded, placed: Placed) -> Head:
+    """Who wished to cancel hears that the pharmacy has not answered. It is asked on: its answer is told when it comes."""
+    with city.db.transaction("delivery.cancel_unanswered") as session:
+        head = history.append(session, loaded.head, actor="clock", event=Event.CANCEL_UNANSWERED, at=city.now(),
+                              wake_at=city.now(), waiting_for=loaded.waiting_for, detail={"order": placed.id})
+        wishes.answer(session, loaded.id, WishKind.CANCEL, WishAnswer.UNANSWERED, at=city.now())
+        reports.report(session, city, loaded.prescription, Notice.CANCEL_REFUSED, reason=Event.CANCEL_UNANSWERED,
+                       again=f"unanswered:{head.version}")
     return head
 
 

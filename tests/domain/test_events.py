@@ -56,6 +56,7 @@ DETAILS: dict[Event, dict[str, object]] = {
     Event.CANCEL_REQUESTED: {"reason": "duplicate"},
     Event.CANCELLED: {"reason": "entered-in-error"},
     Event.CANCEL_TOO_LATE: {"order": "ord_a_1"},
+    Event.CANCEL_UNANSWERED: {"order": "ord_a_1"},
     Event.SETTLED: {"settlement": "S1", "reference": "P1", "total_fen": 1, "fund_fen": 1, "account_fen": 0, "cash_fen": 0},
     Event.BROUGHT_BACK: {"order": "ord_a_1", "kept": [1]},
     Event.REVERSED: {"settlement": "S1", "reversal": "S2", "reference": "P2"},

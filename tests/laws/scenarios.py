@@ -153,6 +153,19 @@ def cancelled_at_the_pharmacy(city: World) -> None:
     city.work()
 
 
+def cancelled_at_a_silent_pharmacy(city: World) -> None:
+    """Who cancelled hears in time that it does not answer, and its answer when it comes."""
+    city.to_fulfilling()
+    city.ankang.only, city.ankang.silent = frozenset({"cancel"}), True
+    city.cancel()
+    city.work()
+    city.later(seconds=31)
+    city.work()
+    city.ankang.silent = False
+    city.later(minutes=1)
+    city.work()
+
+
 def cancelled_too_late(city: World) -> None:
     city.to_fulfilling("home_delivery")
     city.say(ChainWord.IN_DELIVERY)
@@ -575,7 +588,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     collected, delivered_home, with_a_slow_fund, refused_by_a_pharmacist, woken_too_early_and_sent_back,
     everything_returned, one_line_returned, the_first_chain_has_none, the_hold_runs_out, declined_after_the_order,
     silent_pharmacy, silent_pharmacy_that_keeps_the_order, cancelled_before_it_came, cancelled_in_review,
-    cancelled_while_nobody_can_fill_it, cancelled_at_the_pharmacy, cancelled_too_late, expired_in_review, never_fetched,
+    cancelled_while_nobody_can_fill_it, cancelled_at_the_pharmacy, cancelled_at_a_silent_pharmacy, cancelled_too_late,
+    expired_in_review, never_fetched,
     the_fund_loses_an_upload, the_fund_does_not_take_some_packs, everything_is_uploaded_and_comes_back,
     a_lot_is_recalled,
     the_fund_is_silent, answers_get_lost, the_chain_falls_silent_twice, the_fund_refuses_to_settle,

@@ -18,6 +18,7 @@ from domain.fulfilment.plan import (
     Answer,
     End,
     GiveUp,
+    LeaveUnanswered,
     Move,
     Pause,
     Pending,
@@ -126,6 +127,9 @@ PARTIAL = wish(WishAnswer.OPEN, WishKind.CANCEL, SECOND)
     (A, [HELD], [wish(WishAnswer.REFUSED)], [], Place("ord_x_1")),
     (F, [ORDERED], [wish()], [], Withdraw("ord_x_1", CANCELLED, RefuseWish())),
     (F, [ACCEPTED], [wish()], [refused(CANCELLED)], Withdraw("ord_x_1", CANCELLED, RefuseWish())),
+    (F, [ACCEPTED], [wish(WishAnswer.UNANSWERED)], [], Withdraw("ord_x_1", CANCELLED, RefuseWish())),
+    (A, [HELD], [wish(WishAnswer.UNANSWERED)], [], Withdraw("ord_x_1", CANCELLED, None)),
+    (A, [said(HELD, W.CANCELLED)], [wish(WishAnswer.UNANSWERED)], [], End(Status.CANCELLED)),
     (F, [DECLINED], [wish()], [], End(Status.CANCELLED, "ord_x_1")),
     (F, [DECLINED], [wish(WishAnswer.REFUSED)], [], End(Status.CANCELLED, "ord_x_1")),
     (F, [DONE], [wish()], [], Reach(Status.FULFILLED, "ord_x_1")),
@@ -139,6 +143,26 @@ PARTIAL = wish(WishAnswer.OPEN, WishKind.CANCEL, SECOND)
 def test_a_wish_to_cancel_gets_its_answer(status: Status, orders: list[Placed], wishes: list[Wish], pending: list[Pending],
                                           expected: Move | None) -> None:
     assert moves(status, orders, wishes=wishes, pending=pending) == ((expected,) if expected else ())
+
+
+SOON, BY = NOW + timedelta(seconds=5), NOW + CITY.answer_cancel_within
+
+
+@pytest.mark.parametrize(("wishes", "answered", "again_at", "at", "expected"), [
+    ([wish()], False, SOON, NOW, SOON),
+    ([wish()], False, BY + DAY, NOW, BY),
+    ([wish()], False, BY + DAY, BY - timedelta(seconds=1), BY),
+    ([wish()], False, BY + DAY, BY, LeaveUnanswered("ord_x_1")),
+    ([wish()], False, None, BY, Withdraw("ord_x_1", CANCELLED, RefuseWish())),
+    ([wish()], True, None, BY + DAY, Withdraw("ord_x_1", CANCELLED, RefuseWish())),
+    ([wish(WishAnswer.UNANSWERED)], False, BY + DAY, BY, BY + DAY),
+    ([wish(WishAnswer.UNANSWERED), wish()], False, BY + DAY, BY, LeaveUnanswered("ord_x_1")),
+])
+def test_who_wishes_to_cancel_is_told_in_time_that_the_pharmacy_does_not_answer(
+        wishes: list[Wish], answered: bool, again_at: datetime | None, at: datetime, expected: Move | datetime) -> None:
+    effect = Pending("cancel", "ord_x_1", CANCELLED, answered=answered, again_at=again_at, attempts=1, trouble="Transient:down")
+    plan = planned(F, [ACCEPTED], wishes=wishes, pending=[effect], at=at)
+    assert plan == (Plan((), expected, None) if isinstance(expected, datetime) else Plan((expected,)))
 
 
 BACK = said(DONE, W.RETURNED, lines=(1,))

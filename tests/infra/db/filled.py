@@ -241,6 +241,7 @@ def fill(folder: Path, url: str) -> None:
     town.say(at_the_door, ChainWord.ACCEPTED, ChainWord.IN_DELIVERY)
     cancel_by_hospital(city, town.number)
     town.work(at_the_door)
+    _cancelled_at_a_silent_pharmacy(town)
     town.settled()
     town.settled("home_delivery")
     town.payer.silent = True
@@ -295,6 +296,19 @@ def _late_word(town: Town) -> None:
     town.work(rx_id)
     assert town.ankang.book[first]
     say(town.city, rx_id, ChainWord.HANDED_OVER)
+
+
+def _cancelled_at_a_silent_pharmacy(town: Town) -> None:
+    rx_id = town.at_the_pharmacy()
+    for chain in (town.ankang, town.baicao):
+        chain.only, chain.silent = frozenset({"cancel", "find"}), True
+    cancel_by_hospital(town.city, town.number)
+    town.work(rx_id)
+    town.later(seconds=31)
+    for _ in range(2):
+        town.work(rx_id)
+    for chain in (town.ankang, town.baicao):
+        chain.only, chain.silent = frozenset(), False
 
 
 def _left_out(town: Town) -> None:

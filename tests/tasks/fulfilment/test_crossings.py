@@ -182,3 +182,32 @@ def test_what_is_still_on_its_way_after_its_time_is_waited_for_in_peace(line):
     line.say(rx_id, ChainWord.HANDED_OVER)
     line.hop(rx_id)
     assert line.status(rx_id) is Status.SETTLED
+
+
+def told_of_cancel(line) -> list[tuple[str, str]]:
+    """Status and reason of what the hospital was told since the order was placed."""
+    line.deliver()
+    told = sorted(line.city.hospitals["jinan_first"].reports.values(), key=lambda report: report["at"])
+    return [(report["status"], report["reason"]) for report in told if "cancel" in report["status"]]
+
+
+@pytest.mark.parametrize(("in_the_end", "status", "told"), [
+    (ChainWord.ACCEPTED, Status.CANCELLED, ("cancelled", "prescriber")),
+    (ChainWord.IN_DELIVERY, Status.FULFILLING, ("cancel_refused", "cancel_too_late")),
+])
+def test_who_cancels_at_a_silent_pharmacy_hears_so_within_a_minute_and_its_answer_when_it_comes(line, in_the_end, status, told):
+    (rx_id,) = admit(line.city)
+    placed = line.to_fulfilling(rx_id)
+    chain = line.chain(placed.order.chain)
+    chain.silent = True
+    cancel_by_hospital(line.city, 1)
+    began = line.clock()
+    while (line.clock() - began).total_seconds() < 60:
+        line.hop(rx_id)
+        line.clock.advance(seconds=5)
+    unanswered = ("cancel_refused", "cancel_unanswered")
+    assert (line.status(rx_id), told_of_cancel(line)) == (Status.FULFILLING, [unanswered])
+    chain.silent, chain.book[placed.id].status = False, in_the_end
+    line.clock.advance(minutes=10)
+    line.hop(rx_id)
+    assert (line.status(rx_id), told_of_cancel(line)) == (status, [unanswered, told])
