@@ -5,7 +5,7 @@ centre's own answer is what counts.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 
 from domain.chains import OrderLine
@@ -201,6 +201,34 @@ def restricted(drug: str, knowledge: Knowledge) -> bool:
     """Whether the fund pays a catalogue's drug under conditions only (F-04)."""
     entry = knowledge.drug(drug)
     return entry is not None and bool(knowledge.index.restrictions.rows(entry))
+
+
+def forecasts(rx: Prescription, orders: Sequence[Sequence[OrderLine]], entitlement: Entitlement, policy: CityPolicy,
+              knowledge: Knowledge, selfpay: frozenset[int]) -> list[Settlement]:
+    """The same of several orders, each claimed after those before it: what these use up is gone."""
+    expected: list[Settlement] = []
+    for lines in orders:
+        expected.append(forecast(rx, lines, entitlement, policy, knowledge, selfpay))
+        terms = applicable(policy, policy.hospital(rx.hospital).level, entitlement, rx.coverage.disease_code)
+        if terms is not None:
+            entitlement = replace(entitlement, used=used_after(entitlement.used, expected[-1], terms))
+    return expected
+
+
+def used_after(used: Accumulators, claim: Settlement, terms: BenefitTerms) -> Accumulators:
+    """What is used up once the fund has paid a claim under these terms (F.x, accumulators)."""
+    counted = claim.pool
+    if terms.policy.cap_basis is CapBasis.ELIGIBLE:
+        counted = Fen(claim.eligible - claim.deductible)
+        if terms.cap is not None:
+            counted = min(counted, _left(terms.cap, used.against(terms.cap_name).cap_used))
+    caps = None if used.caps is None else tuple({**dict(used.caps), terms.cap_name: Fen(
+        used.against(terms.cap_name).cap_used + counted)}.items())
+    burden = claim.eligible - claim.pool - claim.large
+    return replace(
+        used, deductible_used=Fen(used.deductible_used + claim.deductible), cap_used=Fen(used.cap_used + counted), caps=caps,
+        pool_used=Fen(used.pool_used + claim.pool), account=Fen(used.account - claim.account),
+        serious_illness=Fen(used.serious_illness + (burden if terms.policy.serious_counts else 0)))
 
 
 def forecast(

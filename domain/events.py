@@ -21,6 +21,17 @@ class Event(StrEnum):
     SENT_BACK = "sent_back"
     """By the pharmacist, to the prescriber (C-07)."""
     SEARCH_STARTED = "search_started"
+    CHOICE_WISHED = "choice_wished"
+    """The patient wants to choose the pharmacy (D-01)."""
+    CHOICE_OFFERED = "choice_offered"
+    """The patient is asked which pharmacy it shall be, for the first time or anew."""
+    PATIENT_CHOSE = "patient_chose"
+    PATIENT_WAITS = "patient_waits"
+    """No pharmacy has all of it, and the patient waits for one that does (D-11)."""
+    CHOICE_LAPSED = "choice_lapsed"
+    """The patient's time is over: the best one is taken."""
+    CHOICE_ORDERED = "choice_ordered"
+    """What the patient chose: its chain is about to be asked to hold the goods."""
     STORE_CHOSEN = "store_chosen"
     """It ranked first; its chain is about to be asked to hold the goods."""
     SHARE_CHOSEN = "share_chosen"
@@ -83,6 +94,12 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
     Event.REJECTED: ("codes",),
     Event.SENT_BACK: ("codes",),
     Event.SEARCH_STARTED: (),
+    Event.CHOICE_WISHED: (),
+    Event.CHOICE_OFFERED: ("round", "options", "until", "because"),
+    Event.PATIENT_CHOSE: ("round", "option", "stores", "way", "handover", "total_fen"),
+    Event.PATIENT_WAITS: ("round",),
+    Event.CHOICE_LAPSED: ("round",),
+    Event.CHOICE_ORDERED: ("order", "chain", "store", "score", "candidates", "portions"),
     Event.STORE_CHOSEN: ("order", "chain", "store", "score", "candidates"),
     Event.SHARE_CHOSEN: ("order", "chain", "store", "score", "candidates", "portions"),
     Event.PART_CHOSEN: ("order", "chain", "store", "score", "candidates", "portions"),
@@ -121,6 +138,7 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
 `silent` and `chain` are chains by slug. `status` and `order_was` are a `ChainWord`, `prescription_was` a `Status`.
 `cause` is why an order ended, or why what was open was given up (`domain.words.ENDINGS`).
 `wish` is a number, `answer` a `WishAnswer`, `reason` why the hospital cancels. `codes` are review items (A-26).
+`round` numbers the times a patient was asked, `options` is how many there were, `because` a `domain.fulfilment.choice.Because`.
 `portions` are `{line, quantity}` each: of the order or, in `part_handed_over`, still owed.
 """
 
@@ -136,6 +154,8 @@ class Wait(StrEnum):
     """Argument: the chain."""
     CANDIDATE = "candidate"
     """The next pharmacy in the ranking is asked."""
+    CHOICE = "choice"
+    """The patient's, of a pharmacy (D-01)."""
     FILLER = "filler"
     """A pharmacy that can fill it: none can now."""
     ACCEPTANCE = "acceptance"

@@ -36,6 +36,15 @@ class AccountScope(StrEnum):
     NONE = "NONE"
 
 
+class Choosers(StrEnum):
+    """Whose patients choose their pharmacy themselves (D-01)."""
+
+    EVERYBODY = "everybody"
+    """Each prescription waits for its patient."""
+    WHO_ASKS = "who_asks"
+    """Only those of patients who said that they want to choose; the others do not wait."""
+
+
 @dataclass(frozen=True)
 class BenefitPolicy:
     """How the fund pays for one kind of claim of one kind of insured. All amounts in fen (F.x)."""
@@ -122,6 +131,12 @@ class CityPolicy:
     """No store can fill it: ask again after this long, at first."""
     ask_again_at_most: timedelta = timedelta(hours=2)
     """Each pause is as long as it was waited before, up to this long."""
+    choose_within: timedelta = timedelta(0)
+    """How long a patient may choose the pharmacy (D-01); 0: no patient is asked, and the best one is taken."""
+    choosers: Choosers = Choosers.EVERYBODY
+    """Who is asked, where anybody is."""
+    best_unless_chosen: bool = True
+    """Whether the best one is taken when that time is over. If not, it waits for the patient until its validity ends."""
     fulfil_within: timedelta = timedelta(hours=24)
     """From acceptance to dispensing (A-02)."""
     return_window: timedelta = timedelta(hours=1)

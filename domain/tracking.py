@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from domain.chains import ChainWord
 from domain.events import Wait
+from domain.fulfilment.choice import Verdict
 from domain.lifecycle import Status
 from domain.prescription import Handover
 from domain.words import Two
@@ -55,6 +56,8 @@ MEANWHILE: Mapping[Status, Two] = {
 """What is said while it is in a status in which no pharmacy has an order."""
 SHORT = Two("附近药店暂时缺药，到货后马上为您安排，无需重复操作。",
             "No pharmacy has it at the moment. It is arranged as soon as one does; you need not do anything.")
+CHOICE = Two("请选择在哪里取药。", "Please choose where to get it.")
+CHOSEN = Two("已收到您的选择，正在向药店下单。", "Your choice is taken. The order goes to the pharmacy.")
 OWED = Two("您已拿到一部分，其余部分到货后补给您。", "You have a part of it. The rest follows as soon as a pharmacy has it.")
 BROUGHT_BACK = Two("您已退药，费用按医保规则退回。", "You brought medicine back. What was paid for it is refunded.")
 AT_PHARMACY: Mapping[ChainWord, Two] = {
@@ -73,6 +76,19 @@ AT_COUNTER = Two("药已备好，请凭取药码到药店取药。", "It is read
 
 CANCELLABLE = frozenset({Status.RECEIVED, Status.AUDITED, Status.IN_REVIEW, Status.REVIEWED, Status.ALLOCATING, Status.FULFILLING})
 """Where a patient may still ask to cancel what was not handed over."""
+CHOICE_ANSWERS: Mapping[Verdict, Two] = {
+    Verdict.TAKEN: Two("已收到您的选择。", "Your choice is taken."),
+    Verdict.REPEATED: Two("您的选择已收到，无需重复。", "Your choice is taken already."),
+    Verdict.OTHERWISE: Two("已按另一个选择处理，请看下方。", "Another choice counts already: see below."),
+    Verdict.OUTDATED: Two("方案已更新，请重新选择。", "The offers have changed meanwhile: please choose again."),
+    Verdict.UNKNOWN: Two("请选择其中一项。", "Please choose one of the options."),
+    Verdict.LATE: Two("现在不能再选择药店。", "A pharmacy can no longer be chosen."),
+    Verdict.NOT_ASKED: Two("目前没有需要选择的药店。", "There is no pharmacy to choose at the moment."),
+}
+"""What a patient who has chosen is told."""
+TOO_LATE_TO_WISH = Two("已在为您安排药店，来不及自选。", "A pharmacy is being arranged already: it is too late to choose.")
+BEFORE_THE_SEARCH = frozenset({Status.RECEIVED, Status.AUDITED, Status.IN_REVIEW, Status.REVIEWED})
+"""Where a patient may still say that they want to choose the pharmacy: none is looked for yet."""
 _ORDER = tuple(Step)
 _GONE = (ChainWord.DECLINED, ChainWord.CANCELLED)
 
@@ -106,6 +122,8 @@ def sentence(status: Status, waiting_for: str, words: Sequence[ChainWord], hando
         return ENDS[status]
     if ChainWord.RETURNED in words and status in (Status.FULFILLED, Status.SETTLED, Status.CLOSED):
         return BROUGHT_BACK
+    if status in (Status.ALLOCATING, Status.FULFILLING) and waiting_for == Wait.CHOICE:
+        return CHOICE
     if status in (Status.ALLOCATING, Status.FULFILLING) and waiting_for == Wait.FILLER:
         return OWED if ChainWord.HANDED_OVER in words else SHORT
     alive = [word for word in words if word not in _GONE and word is not ChainWord.HANDED_OVER]

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from domain.events import Wait
 from domain.lifecycle import Status
 from domain.words import Two
 
@@ -80,6 +81,7 @@ WORK: Mapping[Status, str] = {
 """The stage that a prescription in this status is shown in; empty where nothing is done for it."""
 
 _LOOKING = (RunType.RUNNING, "Looking for a pharmacy", Two("寻找能配齐的药店", "a pharmacy that can fill it is looked for"))
+_CHOICE = (RunType.RUNNING, "Waiting for the patient's choice", Two("等患者选择药店", "the patient chooses the pharmacy"))
 _REVIEW = (RunType.RUNNING, "In review", Two("等药师审方", "a pharmacist reviews it"))
 _SETTLED = (RunType.COMPLETED, "Settled", Two("已结算", "the fund has settled it"))
 _IN_WORDS: Mapping[Status, tuple[RunType, str, Two]] = {
@@ -102,14 +104,15 @@ NEEDS_A_PERSON = "Needs a person"
 """The one red state."""
 
 
-def state(status: Status, need: Two | None = None, link: str = "") -> RunState:
+def state(status: Status, need: Two | None = None, link: str = "", waiting_for: str = "") -> RunState:
     """Where a prescription is, in words; red with the reason and its page if it `need`s a person.
 
     Every run in the same green state has the same words, so that many are drawn with one call.
     """
     if need is not None:
         return RunState(RunType.FAILED, NEEDS_A_PERSON, f"{need.zh} · {need.en} · {link}")
-    kind, name, words = _IN_WORDS[status]
+    choosing = status is Status.ALLOCATING and waiting_for == Wait.CHOICE
+    kind, name, words = _CHOICE if choosing else _IN_WORDS[status]
     return RunState(kind, name, f"{words.zh} · {words.en}")
 
 

@@ -8,13 +8,15 @@ from domain.chains import ChainWord
 from domain.events import Event, Wait
 from domain.findings import Severity
 from domain.former_words import event_of, wait_of
+from domain.fulfilment.allocation import Way
+from domain.fulfilment.choice import Because
 from domain.fulfilment.orders import OrderStatus
 from domain.fulfilment.parcels import ParcelStatus
 from domain.fulfilment.ranking import REASONS
 from domain.fulfilment.returns import ReturnStatus
 from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.lifecycle import Deadline, Notice, Owner, Reported, Status
-from domain.prescription import Approval, SkinTestResult
+from domain.prescription import Approval, Handover, SkinTestResult
 
 
 class Two(NamedTuple):
@@ -104,6 +106,8 @@ RETURNS: Mapping[str, Two] = {
 WISHES: Mapping[str, Two] = {
     WishKind.CANCEL: Two("撤销", "cancel"),
     WishKind.RETURN: Two("退药", "return"),
+    WishKind.CHOOSE: Two("自选药店", "to choose the pharmacy"),
+    WishKind.HANDOVER: Two("改变取药方式", "to get it another way"),
 }
 WISH_ANSWERS: Mapping[str, Two] = {
     WishAnswer.OPEN: Two("待答复", "no answer yet"),
@@ -111,6 +115,26 @@ WISH_ANSWERS: Mapping[str, Two] = {
     WishAnswer.GRANTED: Two("同意", "granted"),
     WishAnswer.REFUSED: Two("未同意", "refused"),
 }
+HANDOVERS: Mapping[str, Two] = {
+    Handover.PICKUP: Two("到店自取", "collected"),
+    Handover.HOME: Two("送药上门", "brought home"),
+}
+WAYS: Mapping[str, Two] = {
+    Way.WHOLE: Two("一家配齐", "all of it at one pharmacy"),
+    Way.SPLIT: Two("两家分开配", "shared by two pharmacies"),
+    Way.PART: Two("先给一部分，其余后补", "a part now, the rest later"),
+}
+ASKED_BECAUSE: Mapping[str, Two] = {
+    Because.FIRST: Two("请选择", "the patient may choose"),
+    Because.PRICE_RISEN: Two("所选药店涨价了", "the price there has risen"),
+    Because.SOLD_OUT: Two("所选药店已缺药", "it is sold out there"),
+    Because.NOT_OPEN: Two("所选药店已停止营业或无药师在岗", "it has closed, or has no pharmacist on duty"),
+    Because.DECLINED: Two("所选药店未能接单", "the pharmacy could not take the order"),
+    Because.SILENT: Two("所选药店没有答复", "the pharmacy does not answer"),
+    Because.UNABLE: Two("所选药店不能再承接", "the pharmacy can no longer take it"),
+    Because.ARRIVED: Two("已有药店能配齐", "a pharmacy has all of it now"),
+}
+"""Why a patient is asked which pharmacy it shall be."""
 SEVERITIES: Mapping[str, Two] = {
     Severity.BLOCK: Two("拦截", "block"),
     Severity.WARN: Two("警示", "warn"),
@@ -312,6 +336,14 @@ EVENTS: Mapping[Event, Two] = {
     Event.REJECTED: Two("审方拒绝：{codes}", "rejected by the pharmacist: {codes}"),
     Event.SENT_BACK: Two("退回医师：{codes}", "sent back to the prescriber: {codes}"),
     Event.SEARCH_STARTED: Two("开始寻找药店", "looking for a pharmacy"),
+    Event.CHOICE_WISHED: Two("患者要自选药店", "the patient wants to choose the pharmacy"),
+    Event.CHOICE_OFFERED: Two("请患者选择药店：{options} 个方案（{because}）",
+                              "the patient is asked: {options} options ({because})"),
+    Event.PATIENT_CHOSE: Two("患者选择：{stores}，{way}，{handover}", "the patient chose {stores}: {way}, {handover}"),
+    Event.PATIENT_WAITS: Two("患者选择等待能配齐的药店", "the patient waits for a pharmacy that has all of it"),
+    Event.CHOICE_LAPSED: Two("患者未按时选择，按排名分配", "the patient did not choose in time: the best one is taken"),
+    Event.CHOICE_ORDERED: Two("按患者选择：{chain} {store} 承接{portions}",
+                              "as the patient chose: {chain} {store} is asked for {portions}"),
     Event.STORE_CHOSEN: Two("{chain} {store} 排名第一", "{chain} {store} ranked first"),
     Event.SHARE_CHOSEN: Two("拆单：{chain} {store} 承接{portions}，其余由另一家承接",
                             "split: {chain} {store} is asked for {portions}, another for the rest"),
@@ -367,6 +399,7 @@ WAITS: Mapping[Wait, Two] = {
     Wait.QUOTES: Two("各连锁报价", "the chains' quotes"),
     Wait.HOLD: Two("{chain} 预占库存", "a hold at {chain}"),
     Wait.CANDIDATE: Two("下一家药店", "the next candidate"),
+    Wait.CHOICE: Two("患者选择药店", "the patient's choice"),
     Wait.FILLER: Two("能配齐的药店", "a pharmacy that can fill it"),
     Wait.ACCEPTANCE: Two("药店接单", "the pharmacy's yes"),
     Wait.ACCEPTANCE_OVERDUE: Two("药店答复，已逾期 (D-12)", "the pharmacy's word, overdue (D-12)"),
@@ -423,7 +456,7 @@ def _filled(words: Two, arguments: Mapping[str, Any], name: Name) -> Two:
 
 _CODED: Mapping[str, Mapping[str, Two]] = {
     "status": ORDERS, "order_was": ORDERS, "prescription_was": STATUSES, "cause": ENDINGS, "reason": CANCEL_REASONS,
-    "answer": WISH_ANSWERS,
+    "answer": WISH_ANSWERS, "because": ASKED_BECAUSE, "way": WAYS, "handover": HANDOVERS,
 }
 """Arguments that are codes, each with the table of its words."""
 
@@ -439,6 +472,8 @@ def _argument(field: str, value: Any, name: Name) -> Two:
         counted = [(portion.get("line"), portion.get("quantity")) for portion in value if isinstance(portion, dict)]
         return _list([Two(f"第 {line} 行 {quantity}", f"{quantity} of line {line}") for line, quantity in counted],
                      Two("无", "nothing"))
+    if field == "stores" and isinstance(value, list):
+        return _list([_store(str(text), name) for text in value], Two("无", "none"))
     if isinstance(value, list):
         return _list([_named(str(text), name) if field == "silent" else Two(str(text), str(text)) for text in value],
                      Two("无", "none"))
@@ -453,6 +488,13 @@ def _argument(field: str, value: Any, name: Name) -> Two:
 def _named(slug: str, name: Name) -> Two:
     words = name(slug)
     return Two(words.zh, words.en or slug)
+
+
+def _store(place: str, name: Name) -> Two:
+    """A pharmacy by its `chain/store`."""
+    chain, _, store = place.partition("/")
+    words = _named(chain, name)
+    return Two(f"{words.zh} {store}", f"{words.en} {store}")
 
 
 def _findings(findings: list[dict[str, Any]]) -> Two:

@@ -36,7 +36,7 @@ from domain.knowledge.rows import (
 )
 from domain.knowledge.tables import Knowledge
 from domain.money import Fen, fen
-from domain.policy import AccountScope, BenefitPolicy, CapBasis, CityPolicy, HospitalTerms, Scope
+from domain.policy import AccountScope, BenefitPolicy, CapBasis, Choosers, CityPolicy, HospitalTerms, Scope
 from domain.prescription import DrugKind, Sex
 from domain.trace import PRODUCT_DIGITS
 
@@ -164,7 +164,7 @@ def load_policy(slug: str, root: Path = CITIES) -> CityPolicy:
         # Any: dataclasses know their fields' types, keyword dictionaries do not.
         choices: dict[str, Any] = {_duration_field(name): _duration(name, value)
                                    for name, value in facts["deadlines"].items()}
-        choices |= {name: _limit(name, value) for name, value in facts["limits"].items()}
+        choices |= {name: _limit(name, value) for name, value in facts["limits"].items()} | _choice(facts.get("choice", {}))
         policy = CityPolicy(
             slug=facts["slug"], name=facts["name"], name_en=facts["name_en"], division=facts["division"],
             clr_optins=facts["clr_optins"], timezone=facts["timezone"], payer=facts["payer"],
@@ -305,6 +305,19 @@ def _limit(name: str, value: object) -> int | Decimal:
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
         raise ValueError(f"{name} = {value!r} is neither a whole positive number nor a share in quotes")
     return value
+
+
+def _choice(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Who chooses their pharmacy and how long (D-01); no patient does where the city says nothing of it."""
+    if unknown := sorted(facts.keys() - {"within_minutes", "choosers", "best_unless_chosen"}):
+        raise ValueError(f"choice.{unknown[0]} is not known")
+    minutes, best = facts.get("within_minutes", 0), facts.get("best_unless_chosen", True)
+    if not isinstance(minutes, int) or isinstance(minutes, bool) or minutes < 0:
+        raise ValueError(f"choice.within_minutes = {minutes!r} is not a whole number of minutes, or 0")
+    if not isinstance(best, bool):
+        raise ValueError(f"choice.best_unless_chosen = {best!r} is neither true nor false")
+    return {"choose_within": timedelta(minutes=minutes), "best_unless_chosen": best,
+            "choosers": Choosers(facts.get("choosers", Choosers.EVERYBODY))}
 
 
 def _benefit(row: Row) -> BenefitPolicy:

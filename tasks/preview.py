@@ -18,7 +18,7 @@ from fhir_profiles.reader import Admitted
 from tasks import intake
 from tasks.audit import case_of, entitlement_of
 from tasks.city import City
-from tasks.fulfilment.seek import quotes_for
+from tasks.fulfilment.market import quotes_for
 
 BEST = 5
 """Pharmacies named at most."""
@@ -95,6 +95,6 @@ async def _looked_at(city: City, admitted: Admitted) -> Preview:
 
 async def _ranked(city: City, rx: Prescription) -> tuple[list[Ranked], list[str]]:
     wanted = [OrderLine(item.line, item.drug, item.quantity, item.unit) for item in rx.items]
-    quotes, _, silent = await quotes_for(city, rx, wanted)
+    quotes, _, silent = await quotes_for(city, rx, wanted, rx.handover)
     # Without the shares of the last days: they change by the minute, and this is a look, not a promise.
     return rank(quotes, wanted, city.policy, city.knowledge.ceilings, {}, frozenset(), key=rx.id), silent

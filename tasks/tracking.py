@@ -1,12 +1,10 @@
 """What a patient sees of a prescription and may do with it, by a link that cannot be guessed and needs no sign-in."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from domain.claims import Claimed, Settlement
-from domain.errors import StaleStatus
 from domain.fulfilment.lines import LineState, line_states, portions_of
 from domain.fulfilment.orders import ALIVE, Placed
 from domain.fulfilment.wishes import STANDING, WishAnswer, WishKind
@@ -21,11 +19,9 @@ from infra.db import Session, access_log, claims, orders, prescriptions, wishes
 from infra.db.access_log import Kind
 from infra.db.prescriptions import Loaded
 from tasks import closing
+from tasks.choosing import Choosing, choosing, persistently
 from tasks.city import City
 from tasks.fulfilment.sealed import open_secrets
-
-TRIES = 3
-"""Of a cancel, while others move the prescription."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,7 @@ class AtPharmacy:
     """One order that may bring medicine, or did."""
 
     id: str
+    handover: Handover
     chain: str
     store: str
     sentence: Two
@@ -87,6 +84,8 @@ class Tracked:
     may_cancel: bool
     cancel: WishAnswer | None
     """What became of the newest wish to cancel it; None where there was none."""
+    choosing: Choosing | None
+    """How far the patient's choice of a pharmacy is; None where patients do not choose in this city."""
 
 
 def tracked(city: City, prescription_id: str) -> Tracked | None:
@@ -105,11 +104,7 @@ def cancel(city: City, prescription_id: str) -> Reported:
 
     Raises `KeyError` for a prescription that is not here, `StaleStatus` where it is moved again and again.
     """
-    for _ in range(TRIES - 1):
-        # A worker that moves it meanwhile is no reason to send the patient away: it is looked at as it is then.
-        with suppress(StaleStatus):
-            return _cancel(city, prescription_id)
-    return _cancel(city, prescription_id)
+    return persistently(lambda: _cancel(city, prescription_id))
 
 
 def _cancel(city: City, prescription_id: str) -> Reported:
@@ -128,6 +123,7 @@ def _cancel(city: City, prescription_id: str) -> Reported:
 
 def _tracked(city: City, session: Session, loaded: Loaded) -> Tracked:
     rx, placed, wished = loaded.prescription, orders.of(session, loaded.id), wishes.of(session, loaded.id)
+    handover = next((order.order.handover for order in reversed(placed) if _counts(order)), rx.handover)
     words = [order.word for order in placed]
     claimed = claims.newest_of(session, loaded.id)
     labels = {label.line: label for label in instructions(rx, city.knowledge.frequencies, portions_of(rx.items)).labels}
@@ -136,16 +132,16 @@ def _tracked(city: City, session: Session, loaded: Loaded) -> Tracked:
     cancels = [wish for wish in wished if wish.kind is WishKind.CANCEL and wish.by != "clock"]
     newest = cancels[-1].answer if cancels else None
     return Tracked(
-        hospital=rx.hospital, sentence=sentence(loaded.status, loaded.waiting_for, words, rx.handover), step=step,
+        hospital=rx.hospital, sentence=sentence(loaded.status, loaded.waiting_for, words, handover), step=step,
         done=done(loaded.status, step), ended=loaded.status in FINAL and loaded.status is not Status.CLOSED,
-        handover=rx.handover,
+        handover=handover,
         medicines=[Medicine(item.name, labels[item.line].usage, item.directions, item.unit, states[item.line])
                    for item in rx.items],
         orders=[_at_pharmacy(city, loaded, order, claimed.get(order.id)) for order in placed if _counts(order)],
         money=_money([claimed.get(order.id) for order in placed if _counts(order)]), valid_until=rx.valid_until,
         may_cancel=loaded.status in CANCELLABLE and newest not in STANDING
         and any(state.open or state.in_progress for state in states.values()),
-        cancel=newest)
+        cancel=newest, choosing=choosing(city, session, loaded, wished))
 
 
 def _counts(order: Placed) -> bool:
@@ -158,8 +154,8 @@ def _at_pharmacy(city: City, loaded: Loaded, placed: Placed, claimed: Claimed | 
     alive = placed.status in ALIVE
     answer = _answer(claimed)
     return AtPharmacy(
-        id=placed.id, chain=placed.order.chain, store=placed.order.store,
-        sentence=of_order(placed.word, loaded.prescription.handover),
+        id=placed.id, handover=placed.order.handover, chain=placed.order.chain, store=placed.order.store,
+        sentence=of_order(placed.word, placed.order.handover),
         portions=[(names[portion.line][0], f"{portion.quantity.normalize():f} {names[portion.line][1]}")
                   for portion in placed.portions],
         code=open_secrets(city, placed)["pickup_code"] if alive else "",

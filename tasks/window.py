@@ -136,7 +136,8 @@ def pictures_of(subjects: Iterable[Subject], drawn: Mapping[str, Drawing], needi
     made = []
     for subject in subjects:
         need = needing.get(subject.id, "")
-        shown = state(subject.status, views.need_words(need) if need else None, f"{gateway_url}/rx/{subject.id}")
+        shown = state(subject.status, views.need_words(need) if need else None, f"{gateway_url}/rx/{subject.id}",
+                      subject.waiting_for)
         if shown.type is not RunType.FAILED:
             need = ""
         made.append(Picture(subject, shown, need, stages(subject.moves, subject.arrived), drawn.get(subject.id)))

@@ -19,6 +19,7 @@ from domain.chains import ChainWord
 from domain.events import Event, Wait
 from domain.findings import Severity
 from domain.fulfilment.allocation import Way
+from domain.fulfilment.choice import Because, RoundState, Verdict
 from domain.fulfilment.orders import OrderStatus
 from domain.fulfilment.parcels import ParcelStatus
 from domain.fulfilment.returns import ReturnStatus
@@ -57,6 +58,7 @@ TABLES: Mapping[str, Iterable[str]] = {
     "domain.events.ARGUMENTS": Event,
     "domain.fulfilment.orders.MEANINGS": ChainWord,
     "domain.fulfilment.orders.ORDER_TRANSITIONS": OrderStatus,
+    "domain.fulfilment.choice.ROUND_TRANSITIONS": RoundState,
     "domain.fulfilment.orders._WORDS": OrderStatus,
     "domain.fulfilment.parcels.PARCEL_TRANSITIONS": ParcelStatus,
     "domain.fulfilment.returns.RETURN_TRANSITIONS": ReturnStatus,
@@ -78,14 +80,17 @@ TABLES: Mapping[str, Iterable[str]] = {
     # An order that is only held, or has ended, is nobody's to act on.
     "domain.shops._NEXT": (ChainWord.ORDERED, ChainWord.ACCEPTED, ChainWord.PREPARED, ChainWord.IN_DELIVERY),
     "domain.tracking.AT_PHARMACY": ChainWord,
+    "domain.tracking.CHOICE_ANSWERS": Verdict,
     "domain.tracking.ENDS": (Status.REFUSED, Status.RETURNED, Status.CANCELLED, Status.EXPIRED),
     "domain.tracking.MEANWHILE": set(Status) - {Status.REFUSED, Status.RETURNED, Status.CANCELLED, Status.EXPIRED},
     "domain.tracking.STEPS": Step,
     "domain.window.WORK": Status,
     "domain.window._IN_WORDS": Status,
     "domain.words.APPROVALS": Approval,
+    "domain.words.ASKED_BECAUSE": Because,
     "domain.words.DEADLINES": Deadline,
     "domain.words.EVENTS": Event,
+    "domain.words.HANDOVERS": Handover,
     "domain.words.ORDERS": (*ChainWord, "open"),
     "domain.words.ORDER_STATUSES": OrderStatus,
     "domain.words.OWNERS": Owner,
@@ -96,6 +101,7 @@ TABLES: Mapping[str, Iterable[str]] = {
     "domain.words.SKIN_TESTS": SkinTestResult,
     "domain.words.STATUSES": Status,
     "domain.words.WAITS": Wait,
+    "domain.words.WAYS": Way,
     "domain.words.WISHES": WishKind,
     "domain.words.WISH_ANSWERS": WishAnswer,
     "fhir_profiles.answers.CANCEL_STATUS": CANCEL_ANSWERS,

@@ -13,7 +13,7 @@ from itertools import combinations
 from domain.chains import OrderLine
 from domain.fulfilment.portions import Portion, Portions, added, without
 from domain.fulfilment.ranking import INCOMPLETE, Ranked
-from domain.money import line_amount
+from domain.money import Fen, line_amount
 from domain.prescription import Item
 
 
@@ -61,13 +61,61 @@ def choose(ranking: Sequence[Ranked], wanted: Sequence[OrderLine], *, parcels: i
         return _choice(first, [line for line in wanted if _full(first, line)], wanted, Way.SPLIT)
     if least is None:
         return None
-
-    def worth(store: Ranked) -> list[OrderLine]:
-        return [line for line in wanted if _taken(store, line) >= min(least[line.line], line.quantity)]
-
     # Of equals the first in the ranking.
-    most = max(in_part, key=lambda store: sum(_share(store, line) for line in worth(store)))
-    return _choice(most, lines, wanted, Way.PART) if (lines := worth(most)) else None
+    most = max(in_part, key=lambda store: sum(_share(store, line) for line in _worth(store, wanted, least)))
+    return _choice(most, lines, wanted, Way.PART) if (lines := _worth(most, wanted, least)) else None
+
+
+MOST_PAIRS = 5
+"""Pairs of pharmacies that are offered, and the cheapest one besides."""
+
+
+def alternatives(ranking: Sequence[Ranked], wanted: Sequence[OrderLine], *, parcels: int, least: Mapping[int, Decimal]
+                 ) -> list[tuple[Choice, ...]]:
+    """Every way that a patient may choose, each as its orders: by score within a way, no pharmacy that has all of it left out.
+
+    Shares and parts only where no pharmacy has all of it (D-10). What a part leaves open is in its `left` (D-11). `least` as in
+    `choose`.
+    """
+    if not wanted or parcels < 1:
+        return []
+    whole: list[tuple[Choice, ...]] = [(_choice(store, wanted, wanted, Way.WHOLE),) for store in ranking if store.eligible]
+    if whole:
+        return whole
+    in_part = [store for store in ranking if store.reason == INCOMPLETE]
+    if parcels < 2:
+        return []
+    pairs = sorted((pair for first, second in combinations(in_part, 2) if (pair := _shared(first, second, wanted))),
+                   key=lambda pair: -sum(share.store.score for share in pair))
+    cheapest = sorted(pairs[MOST_PAIRS:], key=total)[:1]
+    parts = [(_choice(store, lines, wanted, Way.PART),) for store in in_part if (lines := _worth(store, wanted, least))]
+    return [*pairs[:MOST_PAIRS], *cheapest, *parts]
+
+
+def total(orders: Sequence[Choice]) -> Fen:
+    """What some orders cost together."""
+    return Fen(sum(line.amount for order in orders for line in order.lines))
+
+
+def at_store(store: Ranked, asked_for: Sequence[OrderLine], wanted: Sequence[OrderLine], way: Way) -> Choice | None:
+    """The order for exactly these lines at one store, at its prices of now; None where it no longer gives all of them."""
+    if not store.may_be_asked or not all(_full(store, line) for line in asked_for):
+        return None
+    return _choice(store, asked_for, wanted, way)
+
+
+def _shared(first: Ranked, second: Ranked, wanted: Sequence[OrderLine]) -> tuple[Choice, Choice] | None:
+    """Each line whole at one of two stores, at the better one where both have it; None unless they have all between them."""
+    here = [line for line in wanted if _full(first, line)]
+    there = [line for line in wanted if line not in here and _full(second, line)]
+    if not here or not there or len(here) + len(there) < len(wanted):
+        return None
+    return _choice(first, here, wanted, Way.SPLIT), _choice(second, there, wanted, Way.SPLIT)
+
+
+def _worth(store: Ranked, wanted: Sequence[OrderLine], least: Mapping[int, Decimal]) -> list[OrderLine]:
+    """Lines of which a store has a part that is worth a way to it."""
+    return [line for line in wanted if _taken(store, line) >= min(least[line.line], line.quantity)]
 
 
 def supplies_of(items: Sequence[Item], days: int) -> dict[int, Decimal]:

@@ -1,4 +1,4 @@
-"""Wishes to have a prescription, or a part of it, cancelled or taken back."""
+"""Wishes about a prescription: to have it, or a part of it, cancelled or taken back, and how its patient wants to get it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +13,10 @@ class WishKind(StrEnum):
     """Before the handover: nothing more is to be handed over."""
     RETURN = "return"
     """After the handover: the pharmacy is to take it back."""
+    CHOOSE = "choose"
+    """The patient wants to choose the pharmacy; granted when they are asked."""
+    HANDOVER = "handover"
+    """The patient wants it brought, or collects it, other than the sender said; `reason` is which. Granted with the order."""
 
 
 class WishAnswer(StrEnum):
@@ -49,7 +53,7 @@ class Wish:
     by: str
     """Actor as in the history: `hospital:<slug>`, `patient`, `shop:<id>`, `operator:<id>`, `clock`."""
     reason: str
-    """A code: of a cancel, `domain.words.CANCELS`."""
+    """A code: of a wish for another handover, a `Handover`; of a cancel, `domain.words.CANCELS`."""
     wished_at: datetime
     answer: WishAnswer = WishAnswer.OPEN
     portions: Portions | None = None

@@ -11,19 +11,22 @@ from domain.errors import Refused
 from domain.people import Capability, Person
 from domain.words import Two
 from gateway.web.access import Desk, denied
+from gateway.web.choice import Name, check, choice_facts
 from gateway.web.errors import json_answer, unknown_prescription
 from gateway.web.threads import PeoplesRoute
 from infra.db import notices, prescriptions, views
+from tasks import choosing
 from tasks.city import City
 from tasks.review import review_page_facts
 from tasks.upkeep import redrive
 
 Limit = Annotated[int, Query(ge=1, le=2000)]
 Id = Annotated[int, Query(ge=0, le=2**31 - 1)]
+Option = Annotated[str, Query(max_length=16)]
 Number = Annotated[int, Path(ge=0, le=2**31 - 1)]
 
 
-def operations_api(city: City, desk: Desk) -> APIRouter:
+def operations_api(city: City, desk: Desk, name: Name) -> APIRouter:
     """`/api/ops/…` for operators, `/api/rx/…` for pharmacists too."""
     door = APIRouter(prefix="/api", route_class=PeoplesRoute)
     MaySeeBoard = Annotated[Person, Depends(desk.may(Capability.SEE_BOARD))]
@@ -33,6 +36,7 @@ def operations_api(city: City, desk: Desk) -> APIRouter:
     MayRedrive = Annotated[Person, Depends(desk.may(Capability.REDRIVE))]
     MayCloseNotices = Annotated[Person, Depends(desk.may(Capability.CLOSE_NOTICES))]
     MaySee = Annotated[Person, Depends(desk.may(Capability.SEE_PRESCRIPTION))]
+    MayChoose = Annotated[Person, Depends(desk.may(Capability.CHOOSE_PHARMACY, own_entry=True))]
     MayExport = Annotated[Person, Depends(desk.may(Capability.EXPORT_HISTORIES))]
     MaySeeRuns = Annotated[Person, Depends(desk.may(Capability.SEE_RUNS))]
 
@@ -84,6 +88,22 @@ def operations_api(city: City, desk: Desk) -> APIRouter:
     @door.post("/ops/rx/{rx_id}/wake")
     def woken(rx_id: str, who: MayRedrive) -> Response:
         return json_answer({"id": rx_id, "status": wake(city, rx_id, who)})
+
+    @door.get("/ops/rx/{rx_id}/choice")
+    def choice(rx_id: str, _: MaySee) -> Response:
+        try:
+            return json_answer(choice_facts(choosing.look(city, rx_id), name))
+        except KeyError:
+            raise unknown_prescription() from None
+
+    @door.post("/ops/rx/{rx_id}/choice")
+    def choose(rx_id: str, who: MayChoose, option: Option) -> Response:
+        try:
+            verdict = choosing.choose(city, rx_id, option, by=f"hotline:{who.id}")
+        except KeyError:
+            raise unknown_prescription() from None
+        check(verdict)
+        return json_answer({"answer": verdict} | (choice_facts(choosing.look(city, rx_id), name) or {}))
 
     @door.get("/rx/{rx_id}")
     def whole(rx_id: str, _: MaySee) -> Response:

@@ -13,7 +13,7 @@ from tasks.city import City
 def operations_room(city: City, desk: Desk, pages: Pages) -> APIRouter:
     """`/`, `/rx…`, `/runs/…` and `/mapping` for people, `/api/…` for programs."""
     room = APIRouter()
-    room.include_router(operations_api(city, desk))
+    room.include_router(operations_api(city, desk, pages.partner))
     room.include_router(operations_pages(city, desk, pages))
     room.include_router(mapping_door(city, desk, pages))
     return room

@@ -66,6 +66,7 @@ _ACTORS: Mapping[str, Two] = {
     "platform": Two("平台", "platform"), "audit": Two("智能预审", "audit"), "clock": Two("时钟", "clock"),
     "hospital": Two("医院", "hospital"), "chain": Two("连锁", "chain"), "payer": Two("医保", "fund"),
     "pharmacist": Two("药师", "pharmacist"), "operator": Two("运维", "operator"),
+    "patient": Two("患者", "patient"), "hotline": Two("客服", "hotline"),
 }
 
 _PARTNERS = frozenset({"hospital", "chain", "payer"})

@@ -51,6 +51,8 @@ class Subject:
     """When the hospital's message came in."""
     moves: Sequence[Move]
     """Oldest first, from its reception."""
+    waiting_for: str = ""
+    """`waiting_for` of its row."""
 
     @property
     def waiting_since(self) -> datetime:
@@ -67,7 +69,8 @@ _COUNT = sa.select(sa.func.count()).select_from(table(PrescriptionRow)).where(sa
 _SOME = sa.select(_RX.id, _RX.drawn).where(sa.text(UNDRAWN)).order_by(_RX.received_at).limit(1000).subquery()
 _FIRST = sa.select(sa.func.min(_HISTORY.at)).where(
     _HISTORY.prescription_id == _SOME.c.id, _HISTORY.seq == sa.case((_SOME.c.drawn < 0, 1), else_=_SOME.c.drawn + 1))
-_SUBJECTS = sa.select(_RX.id, _RX.hospital, _RX.lane, _RX.version, _RX.drawn).where(_RX.id.in_(_IDS))
+_SUBJECTS = sa.select(_RX.id, _RX.hospital, _RX.lane, _RX.version, _RX.drawn,
+                      _RX.waiting_for).where(_RX.id.in_(_IDS))
 _EVENTS = (sa.select(_HISTORY.prescription_id, _HISTORY.seq, _HISTORY.at, _HISTORY.from_status, _HISTORY.to_status,
                      _HISTORY.run_id, sa.case((_HISTORY.seq == 1, _HISTORY.detail), else_="").label("detail"))
            .where(_HISTORY.prescription_id.in_(_IDS)).order_by(_HISTORY.prescription_id, _HISTORY.seq))
@@ -119,7 +122,7 @@ def subjects(session: Session, ids: Collection[str]) -> tuple[list[Subject], dic
     # Something happened to those meanwhile, or rows are missing.
     histories |= _histories(session, [row.id for row in rows if row.version > len(histories[row.id])])
     readable, unreadable = [], {}
-    for number, hospital, lane, version, drawn in rows:
+    for number, hospital, lane, version, drawn, waiting_for in rows:
         events = histories[number][:version]
         try:
             moves = _moves(events, version)
@@ -127,7 +130,8 @@ def subjects(session: Session, ids: Collection[str]) -> tuple[list[Subject], dic
             unreadable[number] = version
         else:
             readable.append(Subject(number, hospital, lane.partition("/")[2], moves[-1].to_status, version,
-                                    min(abs(drawn or 0), version), _arrived(events[0].detail, moves[0].at), moves))
+                                    min(abs(drawn or 0), version), _arrived(events[0].detail, moves[0].at), moves,
+                                    waiting_for))
     return readable, unreadable
 
 

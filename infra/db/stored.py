@@ -15,6 +15,7 @@ from domain.chains import PharmacyOrder, Receipt
 from domain.claims import Claim, Entitlement, Reversal, Settlement
 from domain.errors import NeedsOperator
 from domain.findings import Finding
+from domain.fulfilment.choice import Offering
 from domain.fulfilment.portions import Scope
 from domain.prescription import Prescription
 
@@ -91,4 +92,6 @@ ENTITLEMENT = Stored("entitlement", Entitlement)
 """What the fund said of a person; sealed."""
 SCOPE = Stored("scope", Scope)
 """Portions of a parcel, a return or a wish."""
-KINDS = (PRESCRIPTION, FINDING, ORDER, CLAIM, SETTLEMENT, REVERSAL, RECEIPT, ENTITLEMENT, SCOPE)
+OFFERING = Stored("offering", Offering)
+"""What a patient was shown to choose from."""
+KINDS = (PRESCRIPTION, FINDING, ORDER, CLAIM, SETTLEMENT, REVERSAL, RECEIPT, ENTITLEMENT, SCOPE, OFFERING)

@@ -1,163 +1,130 @@
-"""Seeking: ask every chain, rank their stores in words, and make the next order: of all, of a share, or of a part."""
+"""Seeking: the next order goes to the pharmacy that the patient chose, or to the best: of all, of a share, or of a part."""
 
-import asyncio
 import hashlib
 import json
 import secrets
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 
-from domain.chains import LeftOut, Offers, OrderLine, PharmacyOrder, Quote
-from domain.errors import RxError, Transient
+from domain.chains import PharmacyOrder
 from domain.events import Event, Wait
 from domain.fulfilment.allocation import Choice, Way, choose, supplies_of
-from domain.fulfilment.orders import ALIVE, GONE, Placed
+from domain.fulfilment.choice import Because, Round, Step, is_asked, next_step
+from domain.fulfilment.orders import ALIVE, Placed
 from domain.fulfilment.plan import next_look
-from domain.fulfilment.portions import Portion, Portions, as_arguments, by_line
-from domain.fulfilment.ranking import Ranked, rank
+from domain.fulfilment.portions import Portion, Portions, as_arguments
+from domain.fulfilment.ranking import Ranked
+from domain.fulfilment.wishes import Wish, WishKind
 from domain.policy import CityPolicy
-from domain.prescription import Handover, Prescription
-from infra import metrics
-from infra.db import history, orders, prescriptions
+from domain.prescription import Handover
+from infra.db import Session, choices, history, orders, prescriptions
 from infra.db.effects import Intent
 from infra.db.history import Head
-from infra.db.notices import NoticeKind, note
 from infra.db.prescriptions import Loaded
-from infra.log import get_logger
 from tasks import closing
 from tasks.city import City
 from tasks.effect import intend
+from tasks.fulfilment import choice as by_patient
+from tasks.fulfilment.market import Market, ask, parcels_left
 from tasks.fulfilment.place import hold_of, place, spelling
 from tasks.patients import open_entitlement
 
-log = get_logger(__name__)
 CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """None that looks like another. Ten of them: the counter has the digest, and must not be able to guess the code."""
 MOST_NAMED = 20
 """Stores that a history row names when none can fill it; it counts all."""
 NEXT_WOKEN = 2
 """Prescriptions that are woken by each that has waited and is served."""
-MOST_LEFT_OUT = 20
-"""Stores of one round of quotes that are written down as differences; the metric counts all."""
+
+With = Callable[[Session, Head], Head]
+"""What else is written with an order, before it: from the head that it finds to the one that it leaves."""
 
 
-async def seek(city: City, loaded: Loaded, placed: Sequence[Placed], portions: Portions) -> Head:
+async def seek(city: City, loaded: Loaded, placed: Sequence[Placed], wishes: Sequence[Wish], portions: Portions) -> Head:
     """A store gets an order for these portions, or for what it has of them, held and placed at once.
 
-    Where none can be asked, the portions wait, the stores are asked again after a pause, and they end with the prescription's
-    validity.
+    Where the city lets the patient choose, they are asked first. Where no store can be asked, the portions wait, the stores are
+    asked again after a pause, and they end with the prescription's validity.
     """
     entitlement = open_entitlement(city, loaded)
     if entitlement is None or not entitlement.active:
         # The audit sends such a person's prescription back; those from before it did are sent back here.
         return closing.send_back(city, loaded)
-    market = await _ask(city, loaded, placed, portions)
+    if not is_asked(city.policy, any(wish.kind is WishKind.CHOOSE for wish in wishes)):
+        return await _best(city, loaded, placed, portions, loaded.prescription.handover)
+    with city.db.reading() as session:
+        newest = choices.newest(session, loaded.id)
+    match next_step(city.policy, newest, portions, city.now()):
+        case Step.AWAIT if newest:
+            return by_patient.keep_waiting(city, loaded, placed, newest)
+        case Step.ORDER if newest:
+            order = await by_patient.chosen(city, loaded, placed, portions, newest)
+            if isinstance(order, by_patient.Chosen):
+                return await _order(city, loaded, placed, order.choice, order.market, order.handover, order.written,
+                                    event=Event.CHOICE_ORDERED)
+            return await _asked(city, loaded, placed, portions, newest, order)
+        case Step.SHORT:
+            return await _asked(city, loaded, placed, portions, newest, by_patient.Anew(Because.ARRIVED))
+        case Step.OFFER:
+            anew = by_patient.Anew(Because.FIRST) if newest is None else by_patient.Anew(Because.DECLINED, _ended_last(placed))
+            return await _asked(city, loaded, placed, portions, newest, anew)
+        case Step.LAPSE if newest:
+            return await _best(city, loaded, placed, portions, loaded.prescription.handover,
+                               written=by_patient.lapse(city, loaded, newest))
+    handover = newest.option.handover if newest and newest.option else loaded.prescription.handover
+    return await _best(city, loaded, placed, portions, handover)
+
+
+async def _asked(city: City, loaded: Loaded, placed: Sequence[Placed], portions: Portions, newest: Round | None,
+                 anew: by_patient.Anew) -> Head:
+    """The patient is asked; where no pharmacy has any of it, or the patient waits for all of it, the stores are asked again."""
+    head, market = await by_patient.offer(city, loaded, placed, portions, newest, anew)
+    return head or _ask_again(city, loaded, placed, market)
+
+
+def _ended_last(placed: Sequence[Placed]) -> str:
+    """The pharmacy whose order was the last to end without medicine, `chain/store`."""
+    gone = [order for order in placed if order.ended_at]
+    newest = max(gone, key=lambda order: order.attempt, default=None)
+    return f"{newest.order.chain}/{newest.order.store}" if newest else ""
+
+
+async def _best(city: City, loaded: Loaded, placed: Sequence[Placed], portions: Portions, handover: Handover, *,
+                written: With | None = None) -> Head:
+    """The best pharmacy gets the order."""
+    market = await ask(city, loaded, placed, portions, handover)
     choice = _choose(city, loaded, placed, market)
     if choice is None:
         return _ask_again(city, loaded, placed, market)
-    order, hold = _make_order(city, loaded, choice, market.ranking, attempt=len(placed) + 1)
+    return await _order(city, loaded, placed, choice, market, handover, written)
+
+
+async def _order(city: City, loaded: Loaded, placed: Sequence[Placed], choice: Choice, market: Market, handover: Handover,
+                 written: With | None, *, event: Event | None = None) -> Head:
+    order, hold = _make_order(city, loaded, choice, market.ranking, handover, written, event or _CHOSEN[choice.way],
+                              attempt=len(placed) + 1)
     return await place(city, loaded, order, hold, alone=not choice.left and not any(order.status in ALIVE for order in placed))
 
 
-@dataclass(frozen=True)
-class _Market:
-    """What the stores have of what is wanted."""
-
-    wanted: Sequence[OrderLine]
-    ranking: Sequence[Ranked]
-    """The best first; each that may not be asked has its reason."""
-    silent: Sequence[str]
-    """Chains that did not answer."""
-
-
-async def _ask(city: City, loaded: Loaded, attempts: Sequence[Placed], portions: Portions) -> _Market:
-    """Quotes from all chains in parallel, ranked."""
-    rx = loaded.prescription
-    quantities = by_line(portions)
-    wanted = [OrderLine(item.line, item.drug, quantities[item.line], item.unit) for item in rx.items if item.line in quantities]
-    quotes, left_out, silent = await quotes_for(city, rx, wanted)
-    _note_left_out(city, left_out)
-    start_of_today = datetime.combine(city.today(), datetime.min.time(), ZoneInfo(city.policy.timezone))
-    with city.db.reading() as session:
-        shares = orders.shares(session, start_of_today - timedelta(days=30), start_of_today)
-
-    def ranked(excluded: frozenset[tuple[str, str]]) -> list[Ranked]:
-        return rank(quotes, wanted, city.policy, city.knowledge.ceilings, shares, excluded, key=rx.id)
-
-    # A store that refused is asked again only when no other is left and the city's pause is over.
-    ended = {(placed.order.chain, placed.order.store): placed.ended_at for placed in attempts if placed.ended_at}
-    ranking = ranked(frozenset(ended))
-    if ended and not any(candidate.may_be_asked for candidate in ranking):
-        recently = city.now() - city.policy.ask_again_after
-        ranking = ranked(frozenset(store for store, at in ended.items() if at > recently))
-    return _Market(wanted, ranking, silent)
-
-
-def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed], market: _Market) -> Choice | None:
+def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed], market: Market) -> Choice | None:
     """The next order within the city's number of parcels. A part is given once a pause has brought nothing better."""
-    parcels = city.policy.most_parcels - sum(placed.status not in GONE for placed in attempts)
     least = supplies_of(loaded.prescription.items, city.policy.least_part_days) if loaded.waiting_for == Wait.FILLER else None
-    return choose(market.ranking, market.wanted, parcels=parcels, least=least)
-
-
-async def quotes_for(city: City, rx: Prescription, wanted: Sequence[OrderLine]
-                     ) -> tuple[list[Quote], list[tuple[str, LeftOut]], list[str]]:
-    """Every chain's quotes within the deadline, the stores that were left out, and the chains that gave none.
-
-    One chain's trouble is only its own, and one store's too.
-    """
-
-    async def ask(slug: str) -> Offers:
-        async with asyncio.timeout(city.policy.quote_deadline.total_seconds()):
-            return await city.chains[slug].quote(wanted, rx.handover, rx.place)
-
-    slugs = sorted(city.chains)
-    answers = await asyncio.gather(*(ask(slug) for slug in slugs), return_exceptions=True)
-    quotes: list[Quote] = []
-    left_out: list[tuple[str, LeftOut]] = []
-    silent: list[str] = []
-    for slug, answer in zip(slugs, answers, strict=True):
-        if isinstance(answer, RxError | TimeoutError):
-            log.warning("quote.missing", chain=slug, prescription=rx.id, error=type(answer).__name__)
-            silent.append(slug)
-        elif isinstance(answer, BaseException):
-            raise answer
-        else:
-            quotes += answer.quotes
-            left_out += [(slug, row) for row in answer.left_out]
-            for row in answer.left_out:
-                metrics.quote_left_out(slug)
-                log.warning("quote.left_out", chain=slug, store=row.store, rules=sorted({it.rule for it in row.findings}))
-    if len(silent) == len(slugs):
-        raise Transient("no chain answered a request for quotes", code="no_chain_answers")
-    return quotes, left_out, silent
-
-
-def _note_left_out(city: City, left_out: Sequence[tuple[str, LeftOut]]) -> None:
-    """A store whose quotes break the contract is a notice for a person, once a day and rule."""
-    if not left_out:
-        return
-    with city.db.transaction("quotes.left_out") as session:
-        for slug, row in left_out[:MOST_LEFT_OUT]:
-            for fault in {it.rule: it for it in row.findings}.values():
-                note(session, kind=NoticeKind.QUOTE_LEFT_OUT, partner=slug,
-                     subject=f"{city.today()}:{fault.rule}:{row.store or '?'}", detail=fault.path, at=city.now())
+    return choose(market.ranking, market.wanted, parcels=parcels_left(city, attempts), least=least)
 
 
 _CHOSEN = {Way.WHOLE: Event.STORE_CHOSEN, Way.SPLIT: Event.SHARE_CHOSEN, Way.PART: Event.PART_CHOSEN}
 
 
-def _make_order(city: City, loaded: Loaded, choice: Choice, ranking: Sequence[Ranked], attempt: int) -> tuple[Placed, Intent]:
+def _make_order(city: City, loaded: Loaded, choice: Choice, ranking: Sequence[Ranked], handover: Handover, written: With | None,
+                event: Event, attempt: int) -> tuple[Placed, Intent]:
     """The order, its secrets and the intent to hold it exist before its chain hears of it."""
     rx, quote = loaded.prescription, choice.store.quote
     order_id = f"ord_{loaded.id.removeprefix('rx_')}_{attempt}"
-    code = "".join(secrets.choice(CODE_LETTERS) for _ in range(10)) if rx.handover is Handover.PICKUP else ""
+    code = "".join(secrets.choice(CODE_LETTERS) for _ in range(10)) if handover is Handover.PICKUP else ""
     order = PharmacyOrder(
         id=order_id, prescription_id=rx.id, chain=quote.chain, store=quote.store, lines=choice.lines,
-        handover=rx.handover, place=rx.place,
+        handover=handover, place=rx.place,
         pickup_code_sha256=hashlib.sha256(f"{order_id}:{code}".encode()).hexdigest() if code else "")
     sealed = city.cipher.seal(json.dumps({"claim_secret": secrets.token_hex(16), "pickup_code": code}),
                               f"order/{order_id}")
@@ -167,11 +134,12 @@ def _make_order(city: City, loaded: Loaded, choice: Choice, ranking: Sequence[Ra
              for candidate in ranking]
     detail: dict[str, object] = {"order": order_id, "chain": quote.chain, "store": quote.store, "score": str(choice.store.score),
                                  "candidates": len(ranking)}
-    if choice.way is not Way.WHOLE:
+    if choice.way is not Way.WHOLE or event is Event.CHOICE_ORDERED:
         detail["portions"] = as_arguments(Portion(line.line, line.quantity) for line in choice.lines)
     with city.db.transaction("order.made") as session:
         # The event first: if another process moved the prescription meanwhile, nothing is made.
-        history.append(session, loaded.head, actor="platform", event=_CHOSEN[choice.way], at=city.now(), wake_at=city.now(),
+        head = written(session, loaded.head) if written else loaded.head
+        history.append(session, head, actor="platform", event=event, at=city.now(), wake_at=city.now(),
                        waiting_for=f"{Wait.HOLD}:{quote.chain}", detail=detail, also={"lane": f"{rx.hospital}/{quote.chain}"})
         placed = orders.make(session, order, attempt=attempt, sealed=sealed, ranking=words, at=city.now())
         hold = intend(city, session, hold_of(order), partner=order.chain, request=spelling(order))
@@ -181,7 +149,7 @@ def _make_order(city: City, loaded: Loaded, choice: Choice, ranking: Sequence[Ra
     return placed, hold
 
 
-def _ask_again(city: City, loaded: Loaded, attempts: Sequence[Placed], market: _Market) -> Head:
+def _ask_again(city: City, loaded: Loaded, attempts: Sequence[Placed], market: Market) -> Head:
     """No store can be asked now: wait, and let operations see it. What is under way is looked at in its own time."""
     refused = Counter(candidate.reason for candidate in market.ranking)
     stores = sorted({f"{candidate.quote.chain}/{candidate.quote.store}:{candidate.reason}" for candidate in market.ranking})

@@ -52,7 +52,7 @@ async def fulfil(city: City, prescription_id: str) -> Head:
         return _wait(city, loaded, seen, plan)
     match plan.moves[0]:
         case Seek(portions):
-            return await seek(city, loaded, seen.orders, portions)
+            return await seek(city, loaded, seen.orders, seen.wishes, portions)
         case Place(order_id):
             return await place(city, loaded, seen.order(order_id), alone=_is_alone(seen, order_id))
         case Withdraw() as move:

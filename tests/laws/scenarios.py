@@ -25,7 +25,7 @@ from domain.people import Capability, Denied, Grant, Person, Role, person
 from domain.shops import Act, Opening
 from infra.db import Session, history, orders, prescriptions, wishes
 from infra.db.rows import OrderRow
-from tasks import access, accounts, counter, people, sessions, shelves, tracking
+from tasks import access, accounts, choosing, counter, people, sessions, shelves, tracking
 from tasks.fulfilment.sealed import open_secrets
 from tasks.partner_tokens import PartnerTokens
 from tasks.recall import recall
@@ -545,6 +545,36 @@ def the_patient_looks_and_cancels(city: World) -> None:
     city.work()
 
 
+def the_patient_chooses(city: World) -> None:
+    """First a pharmacy whose price rises meanwhile, then another, which collects it instead of having it brought."""
+    _asked(city)
+    city.staff(lambda home: choosing.choose(home, city.rx, "1-1", by="patient"))
+    city.chains["ankang"].prices = {"D032": Decimal("0.40")}
+    city.work()
+    city.wake()
+    city.work()
+    city.staff(lambda home: choosing.choose(home, city.rx, "2-1", by="patient"))
+    city.work()
+    city.say(ChainWord.HANDED_OVER)
+    city.work()
+    city.to_closed()
+
+
+def the_patient_does_not_choose(city: World) -> None:
+    _asked(city)
+    city.later(minutes=31)
+    city.work()
+    city.say(ChainWord.HANDED_OVER)
+    city.work()
+
+
+def _asked(city: World) -> None:
+    city.to_review("home_delivery")
+    city.staff(lambda home: choosing.wish_to_choose(home, city.rx, by="patient"))
+    city.decide()
+    city.work()
+
+
 def a_part_cancelled_before_it_was_ordered(city: World) -> None:
     """No door takes such a wish yet; the line carries it out."""
     city.to_review("home_delivery")
@@ -602,6 +632,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_partners_token_is_changed,
     collected_at_a_shop_without_a_system, cancelled_at_a_shop_without_a_system,
     a_process_comes_and_goes, the_canary_sings, drawn_in_prefect,
-    a_part_now_and_the_rest_when_it_comes_in, the_patient_looks_and_cancels,
+    a_part_now_and_the_rest_when_it_comes_in, the_patient_looks_and_cancels, the_patient_chooses,
+    the_patient_does_not_choose,
     a_part_cancelled_before_it_was_ordered, a_wish_to_return_something,
 )

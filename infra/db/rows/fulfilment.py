@@ -76,3 +76,23 @@ class ReturnRow(Base):
     reason: Mapped[str] = mapped_column(sa.String(80), default="")
     at: Mapped[datetime]
     refunded_at: Mapped[datetime | None]
+
+
+class ChoiceRow(Base):
+    """One time that a patient was asked which pharmacy it shall be, and the answer."""
+
+    __tablename__ = "choice"
+
+    prescription_id: Mapped[str] = rx(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    offering: Mapped[dict[str, Any]]
+    """`domain.fulfilment.choice.Offering`."""
+    offered_at: Mapped[datetime]
+    until: Mapped[datetime]
+    state: Mapped[str] = mapped_column(sa.String(8))
+    """`domain.fulfilment.choice.RoundState`."""
+    chosen: Mapped[str] = mapped_column(sa.String(16), default="")
+    """Key of what was chosen; empty while nothing is."""
+    by: Mapped[str] = mapped_column(sa.String(60), default="")
+    """Who chose, as in the history."""
+    chosen_at: Mapped[datetime | None]

@@ -334,6 +334,8 @@ def test_who_has_two_roles_acts_in_that_of_the_token_only(client: TestClient, ci
 
 OPEN = {
     "/health", "/ready", "/metrics", "/sign-in", "/static", "/enrol", "/oidc/begin", "/oidc/back", "/p/{link}", "/p/{link}/cancel",
+    "/p/{link}/choice", "/p/{link}/wish_to_choose", "/api/p/{link}", "/api/p/{link}/choice", "/api/p/{link}/wish_to_choose",
+    "/api/p/{link}/cancel",
 }
 """Routes for which a person need not have signed in."""
 MACHINES = ("/fhir/", "/messages/", "/epc/", "/soap/", "/callbacks/", "/api/alerts")

@@ -40,7 +40,7 @@ from domain.review import Decision
 from domain.shops import Act, Opening
 from flows.window import Window
 from infra.db import mapping, orders, prescriptions, processes, sign_ins
-from tasks import access, counter, people, polling, review, shelves, traffic
+from tasks import access, choosing, counter, people, polling, review, shelves, traffic
 from tasks.anchors import of_city
 from tasks.audit import audit_prescription
 from tasks.city import City
@@ -282,6 +282,7 @@ def fill(folder: Path, url: str) -> None:
         sign_ins.begin(session, "0" * 64, person=PHARMACIST, role="pharmacist", token="1" * 64,
                        until=town.clock.at + timedelta(hours=8))
     recall(city, drug="D001", lot="L0", reason="quality", by="operations")
+    _choices(town)
     _people(town)
     _at_a_shop(town)
     city.db.close()
@@ -370,6 +371,29 @@ def _with_every_fact(town: Town) -> None:
     town.payer.entitlement_answer = replace(
         town.payer.entitlement_answer, retired=True, used=replace(
             town.payer.entitlement_answer.used, deductible_used=Fen(20000), caps=(("", Fen(100)), ("M01600", Fen(200)))))
+
+
+def _choices(town: Town) -> None:
+    """Patients who choose: one has time still, one took a part, one is asked anew because the price has risen."""
+
+    def asked() -> str:
+        rx_id = town.in_review("home_delivery")
+        choosing.wish_to_choose(town.city, rx_id, by="patient")
+        pass_review(town.city, rx_id)
+        town.work(rx_id)
+        return rx_id
+
+    asked()
+    dearer = asked()
+    choosing.choose(town.city, dearer, "1-1", by="patient")
+    town.ankang.prices = town.baicao.prices = {"D032": Decimal("0.32")}
+    town.work(dearer)
+    town.ankang.stock, town.baicao.stock = {"D032": Decimal(0)}, {"D048": Decimal(0)}
+    choosing.choose(town.city, asked(), "1-wait", by="patient")
+    town.baicao.silent = True
+    choosing.choose(town.city, asked(), "1-1", by="patient")
+    town.baicao.silent = False
+    town.ankang.stock, town.baicao.stock, town.ankang.prices, town.baicao.prices = {}, {}, {}, {}
 
 
 def _people(town: Town) -> None:

@@ -1,0 +1,81 @@
+"""A patient's choice of a pharmacy as an API says it: the options, what they would cost, and what an act is answered."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from domain.fulfilment.choice import Option, Share, Verdict, wait_key
+from domain.fulfilment.portions import as_arguments
+from domain.fulfilment.ranking import TERM_WORDS, WEIGHTS
+from domain.tracking import CHOICE_ANSWERS
+from domain.words import ASKED_BECAUSE, HANDOVERS, WAYS, Two
+from gateway.web.access import denied
+from tasks.choosing import Choosing
+
+Name = Callable[[str], Two]
+Facts = dict[str, Any]
+BASIS = Two("按预审时医保返回的信息和本市待遇政策估算，下单前以医保预结算为准。",
+            "Estimated from what the insurance said at the check and the city's rules; its own forecast comes before the order.")
+NO_ESTIMATE = Two("暂时无法估算个人负担，仅显示总价。", "What you would pay cannot be estimated now; only the price is shown.")
+
+_STATUS = {Verdict.OTHERWISE: 409, Verdict.OUTDATED: 409, Verdict.LATE: 409, Verdict.NOT_ASKED: 409, Verdict.UNKNOWN: 422}
+
+
+def weights() -> list[tuple[Two, int]]:
+    """What the order of the options is made of, and how much of it in percent (D-17)."""
+    return [(Two(*TERM_WORDS[name]), int(100 * weight)) for name, weight in sorted(WEIGHTS.items(), key=lambda pair: -pair[1])]
+
+
+def choice_facts(choosing: Choosing | None, name: Name) -> Facts | None:
+    """None where patients do not choose in this city. Amounts in fen."""
+    if choosing is None:
+        return None
+    facts: Facts = {"supported_actions": choice_actions(choosing), "sent_as": choosing.sent_as, "wished": choosing.wished,
+                    "until": choosing.until}
+    if (newest := choosing.newest) is None:
+        return facts
+    offering = newest.offering
+    return facts | {
+        "round": newest.number, "state": newest.state, "offered_at": newest.offered_at, "chosen": newest.chosen,
+        "because": _coded(ASKED_BECAUSE, offering.because), "chosen_before": offering.chosen_before,
+        "price_was_fen": offering.price_was, "price_is_fen": offering.price_is,
+        "options": [_option(option, name) for option in offering.options],
+        "wait": wait_key(newest.number) if offering.may_wait else None,
+        "ordered_by": [{"term": words.zh, "term_en": words.en, "percent": percent} for words, percent in weights()],
+        "estimate_basis": {"text": BASIS.zh, "text_en": BASIS.en, "insured_at": offering.insured_at},
+        "not_offered": dict(offering.refused), "silent": list(offering.silent)}
+
+
+def choice_actions(choosing: Choosing) -> list[str]:
+    """What may be done about it now."""
+    return [action for action, may in (("choose", choosing.open), ("wish_to_choose", choosing.may_wish)) if may]
+
+
+def check(verdict: Verdict) -> None:
+    """Raises what an act is answered that did not count."""
+    if verdict in _STATUS:
+        raise denied(_STATUS[verdict], str(verdict), CHOICE_ANSWERS[verdict])
+
+
+def _option(option: Option, name: Name) -> Facts:
+    estimate = option.estimate
+    return {
+        "option": option.key, "way": _coded(WAYS, option.way), "handover": _coded(HANDOVERS, option.handover),
+        "minutes": option.minutes, "score": str(option.score.quantize(Decimal("0.01"))), "total_fen": option.total,
+        "estimate": None if estimate is None else {
+            "fund_fen": estimate.fund, "account_fen": estimate.account, "cash_fen": estimate.cash,
+            "personal_fen": estimate.account + estimate.cash},
+        "stores": [_store(share, name) for share in option.shares], "owed": as_arguments(option.owed)}
+
+
+def _store(share: Share, name: Name) -> Facts:
+    words = name(share.chain)
+    return {"chain": share.chain, "name": words.zh, "name_en": words.en or share.chain, "store": share.store,
+            "total_fen": share.total, "minutes": share.minutes, "score": str(share.score), "open": True,
+            "why": share.why, "why_en": share.why_en,
+            "lines": [{"line": line.line, "drug": line.drug, "quantity": f"{line.quantity.normalize():f}", "unit": line.unit,
+                       "unit_price": str(line.unit_price), "amount_fen": line.amount} for line in share.lines]}
+
+
+def _coded(table: Any, code: str) -> Facts:
+    return {"code": str(code), "text": table[code].zh, "text_en": table[code].en}

@@ -1,0 +1,125 @@
+"""The choice of a pharmacy by the patient's link: for programs, and for a person who calls the hotline."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from domain.events import Wait
+from domain.lifecycle import Status
+from domain.people import Role
+from domain.policy import Choosers
+from gateway.web.access import COOKIE
+from infra.db import access_log
+from tasks.city import City
+from tasks.patients import page_address
+from tests.support.city import admit
+from tests.support.line import Line
+from tests.support.people import enrolled
+
+
+@pytest.fixture
+def line(city: City) -> Line:
+    return Line(city)
+
+
+@pytest.fixture
+def rx_id(line: Line) -> str:
+    """One whose patient is asked."""
+    everybody(line)
+    (rx_id,) = admit(line.city)
+    line.hop(rx_id)
+    line.review(rx_id)
+    line.hop(rx_id)
+    assert line.row(rx_id).waiting_for == Wait.CHOICE
+    return rx_id
+
+
+def everybody(line: Line) -> None:
+    object.__setattr__(line.city, "policy", replace(line.city.policy, choosers=Choosers.EVERYBODY))
+
+
+def api(line: Line, rx_id: str) -> str:
+    return f"/api{page_address(line.city, rx_id)}"
+
+
+def seen(client: TestClient, line: Line, rx_id: str) -> dict[str, Any]:
+    answer = client.get(api(line, rx_id))
+    assert answer.status_code == 200
+    assert answer.headers["x-robots-tag"] == "noindex, nofollow"
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def test_every_pharmacy_is_there_with_its_price_its_estimate_and_its_reason(client: TestClient, line: Line, rx_id: str) -> None:
+    body = seen(client, line, rx_id)
+    assert body["supported_actions"] == ["choose", "cancel"]
+    choice = body["choice"]
+    assert {store["chain"] for option in choice["options"] for store in option["stores"]} == {"ankang", "baicao"}
+    for option in choice["options"]:
+        estimate = option["estimate"]
+        assert estimate["fund_fen"] + estimate["personal_fen"] == option["total_fen"]
+        assert estimate["personal_fen"] == estimate["account_fen"] + estimate["cash_fen"]
+    scores = [float(option["score"]) for option in choice["options"]]
+    assert scores == sorted(scores, reverse=True)
+    assert sum(term["percent"] for term in choice["ordered_by"]) == 100
+    assert "estimated" in choice["estimate_basis"]["text_en"].lower()
+    assert choice["estimate_basis"]["insured_at"]
+    assert "selected" not in str(choice), "no option is ticked beforehand"
+
+
+def test_a_choice_counts_once_and_another_is_answered_with_a_conflict(client: TestClient, line: Line, rx_id: str) -> None:
+    first, second = [option["option"] for option in seen(client, line, rx_id)["choice"]["options"]][:2]
+    choose = f"{api(line, rx_id)}/choice"
+    assert client.post(choose, json={"option": second}).json()["answer"] == "taken"
+    assert client.post(choose, json={"option": second}).json()["answer"] == "repeated"
+    other = client.post(choose, json={"option": first})
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "otherwise")
+    line.hop(rx_id)
+    assert line.status(rx_id) is Status.FULFILLING
+    assert "choose" not in seen(client, line, rx_id)["supported_actions"]
+
+
+@pytest.mark.parametrize(("body", "status", "code"), [
+    ({"option": "1-99"}, 422, "unknown"), ({"option": ""}, 422, "unknown"), ({"option": "1-1 or more than fits"}, 422, "invalid"),
+    ({}, 422, "invalid"), ({"option": 3}, 422, "invalid"), ({"option": "1-1", "more": 1}, 422, "invalid")])
+def test_what_is_no_option_is_refused(client: TestClient, line: Line, rx_id: str, body: Any, status: int, code: str) -> None:
+    answer = client.post(f"{api(line, rx_id)}/choice", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_a_patient_says_in_time_that_they_want_to_choose(client: TestClient, line: Line) -> None:
+    (rx_id,) = admit(line.city)
+    line.hop(rx_id)
+    assert seen(client, line, rx_id)["supported_actions"] == ["wish_to_choose", "cancel"]
+    assert client.post(f"{api(line, rx_id)}/wish_to_choose").json()["supported_actions"] == ["cancel"]
+    line.review(rx_id)
+    line.hop(rx_id)
+    assert seen(client, line, rx_id)["supported_actions"] == ["choose", "cancel"]
+
+
+def test_to_want_it_too_late_is_said(client: TestClient, line: Line) -> None:
+    (rx_id,) = admit(line.city)
+    line.to_fulfilling(rx_id)
+    answer = client.post(f"{api(line, rx_id)}/wish_to_choose")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "late")
+    assert "too late" in answer.json()["error"]["text_en"]
+
+
+def test_a_wrong_link_opens_nothing(client: TestClient, line: Line, rx_id: str) -> None:
+    wrong = f"/api/p/{rx_id.removeprefix('rx_')}-{0:026x}"
+    assert client.get(wrong).status_code == 404
+    assert client.post(f"{wrong}/choice", json={"option": "1-1"}).status_code == 404
+
+
+def test_the_hotline_chooses_for_a_patient_who_calls(client: TestClient, line: Line, rx_id: str) -> None:
+    someone = enrolled(line.city, "H001", Role.HOTLINE)
+    line.clock.advance(seconds=60)
+    client.cookies.set(COOKIE, someone.sign_in() or "")
+    options = client.get(f"/api/ops/rx/{rx_id}/choice").json()["options"]
+    answer = client.post(f"/api/ops/rx/{rx_id}/choice?option={options[1]['option']}", headers={"Origin": "http://localhost"})
+    assert answer.json()["answer"] == "taken"
+    with line.city.db.reading() as session:
+        (act,) = [entry for entry in access_log.search(session, person="H001") if entry.capability == "choose_pharmacy"]
+    assert (act.kind, act.prescription_id) == ("act", rx_id)
