@@ -29,7 +29,7 @@ usage() {
 ./go map HOSPITAL          codes that stand for none of ours 待对照编码与建议
 ./go record HOSPITAL       its last messages, invented people 导出报文样例，人名已换
 ./go people [add ID ROLE]  people, a first administrator   人员，首位管理员
-./go conformance HOSPITAL  certify a hospital's interface  医院接口认证，出具报告
+./go conformance NAME      certify a hospital or a chain   医院或连锁的接口认证，出具报告
 ./go help                  this text                       显示本帮助
 
 `./go test` uses real PostgreSQL, Ceph and Chromium. As root, or with sudo, it installs what is missing;

@@ -18,6 +18,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
 from adapters import registry
+from adapters.kit.exam import requirements as exam
 from adapters.kit.left_out import absent, left_out, of_cancels
 from domain import errors
 from domain import words as names
@@ -288,7 +289,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "deployments.md": deployments_page,
     "findings.md": findings_page,
     "left-out.md": left_out_page,
-    "conformance.md": requirements.page,
+    "conformance.md": lambda: f"{requirements.page()}\n{exam.page()}",
     "roles.md": roles_page,
 }
 """By file name in docs/reference."""

@@ -1,4 +1,4 @@
-"""`./go conformance HOSPITAL`: start a separate platform, let the hospital live through a day, judge, write it down."""
+"""`./go conformance NAME`: let a hospital live through a day on a separate platform, or examine a chain; judge, write it down."""
 
 import argparse
 import asyncio
@@ -17,7 +17,9 @@ import httpx
 import uvicorn
 
 from sandbox.book import Book
+from sandbox.chain import CHAINS
 from sandbox.city import SandboxCity
+from sandbox.conformance import chains
 from sandbox.conformance.flaws import FLAWS
 from sandbox.conformance.judge import judge
 from sandbox.conformance.record import Record, Recorder, Told
@@ -205,10 +207,12 @@ def _served(app: Any, port: int) -> Iterator[None]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = _arguments(argv)
+    if (ROOT / "adapters" / "chains" / options.hospital / "manifest.toml").exists():
+        return chains.main(options.hospital, options.endpoint, options.listen, options.out, options.json)
     folder = ROOT / "adapters" / "hospitals" / options.hospital
     if not (folder / "manifest.toml").exists():
         there = ", ".join(sorted(path.parent.name for path in folder.parent.glob("*/manifest.toml")))
-        sys.exit(f"× 没有这家医院 no such hospital: {options.hospital}; {there}")
+        sys.exit(f"× 没有这家医院或连锁 no such hospital or chain: {options.hospital}; {there}, {', '.join(sorted(CHAINS))}")
     facts: Mapping[str, Any] = tomllib.loads((folder / "manifest.toml").read_text(encoding="utf-8"))
     dialect = HOSPITALS[options.city].get(options.hospital, "")
     if not dialect:
@@ -240,12 +244,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./go conformance", description=(
         "医院接入认证：样例、正确、错误、重复、迟到、冲突与撤销消息。Certify a hospital: samples, good, bad, repeated, late, "
-        "conflicting and cancel traffic over its real line."))
-    parser.add_argument("hospital", help="医院代号 folder of adapters/hospitals/")
+        "conflicting and cancel traffic over its real line. 连锁接入认证：报价、预占、订单、取消与消息。Or a chain: quotes, holds, "
+        "orders, cancels and updates, through its own adapter."))
+    parser.add_argument("hospital", metavar="NAME", help="医院或连锁代号 folder of adapters/hospitals/ or adapters/chains/")
     parser.add_argument("--city", default="jinan", choices=sorted(HOSPITALS))
     parser.add_argument("--flaw", default="", choices=["", *FLAWS], help="有意放入的缺陷 put a flaw in, to see it caught")
     parser.add_argument("--endpoint", default="", metavar="URL", help=(
-        "医院自己的测试地址：报告转送到那里并以其应答为准（HTTP 方言） the hospital's own test address for reports (HTTP)"))
+        "医院自己的测试地址：报告转送到那里并以其应答为准（HTTP 方言） the hospital's own test address for reports (HTTP)；"
+        "连锁自己的测试地址 or the chain's, with SANYI_PARTNER_SECRETS__<NAME>__… set"))
+    parser.add_argument("--listen", default="", metavar="[HOST:]PORT", help=(
+        "连锁测试系统的回调发到这里，仅用于 --endpoint where the callbacks of a chain's own test system come"))
     parser.add_argument("--out", type=Path, help="报告目录 folder of the report (default .sanyi/conformance/…)")
     parser.add_argument("--json", action="store_true", help="逐条结论 verdicts as JSON on the last line but three")
     return parser.parse_args(argv)

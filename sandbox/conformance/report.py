@@ -1,4 +1,4 @@
-"""The certificate: for the hospital's IT head as a page, for programs as JSON. Nothing personal is in either."""
+"""The certificate: for the partner's IT head as a page, for programs as JSON. Nothing personal is in either."""
 
 import html
 import json
@@ -87,6 +87,8 @@ def as_html(document: dict[str, Any]) -> str:
     verdict = ("通过 passed", "good") if document["passed"] else (f"未通过 not passed（{len(failed)}）", "bad")
     flaw = (f'<p class="bad">演示：接口中有意放入缺陷 <code>{_e(document["flaw"])}</code>。 A flaw was put in on purpose.</p>'
             if document["flaw"] else "")
+    slug = document.get("hospital") or document["chain"]
+    side = ("医院", "hospital") if "hospital" in document else ("连锁", "chain")
     must = "".join(f"<li><b>{_e(row['id'])}</b> {_e(row['cure'])}<br><small>{_e(row['cure_en'])}</small></li>" for row in failed)
     summary = "".join(
         f'<tr><td><a href="#{row["id"]}">{row["id"]}</a></td><td>{_e(row["zh"])}<br><small>{_e(row["en"])}</small></td>'
@@ -96,11 +98,11 @@ def as_html(document: dict[str, Any]) -> str:
 <html lang="zh-CN"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>接入认证报告 {_e(document["name"])}</title><style>{_STYLE}</style></head><body>
 <h1>接入认证报告 <small>Conformance report</small></h1>
-<p class="head"><b>{_e(document["name"])}</b> {_e(document["name_en"])} · <code>{_e(document["hospital"])}</code> ·
+<p class="head"><b>{_e(document["name"])}</b> {_e(document["name_en"])} · <code>{_e(slug)}</code> ·
  {_e(document["dialect"])} · {_e(document["began"])} · {document["seconds"]} s ·
  {document["messages"]} 条消息 messages · {document["reports"]} 条报告 reports</p>
 <p class="verdict {verdict[1]}">{verdict[0]}</p>{flaw}
-{f"<h2>需要医院方处理 <small>What the hospital must do</small></h2><ul>{must}</ul>" if must else ""}
+{f"<h2>需要{side[0]}方处理 <small>What the {side[1]} must do</small></h2><ul>{must}</ul>" if must else ""}
 <h2>要求与结论 <small>Requirements</small></h2>
 <table><thead><tr><th>编号<br><small>id</small></th><th>要求<br><small>requirement</small></th><th>结论<br>
 <small>verdict</small></th></tr></thead><tbody>{summary}</tbody></table>
@@ -117,7 +119,7 @@ def _evidence(row: dict[str, Any]) -> str:
              f'<small>依据 source: {_e(row["source"])}</small></p>']
     for exchange in row["exchanges"]:
         again = {"repeat": "（重发 repeat）", "at once": "（同时 at once）"}.get(exchange["again"], "")
-        answer = _OUTCOMES.get(exchange["outcome"], "无应答 no answer")
+        answer = _OUTCOMES.get(exchange["outcome"], "" if exchange["status"] else "无应答 no answer")
         kind = _KINDS.get(exchange["kind"], exchange["kind"])
         parts.append(f"<details><summary>{kind} <code>{_e(exchange['key'])}</code>{again} → {answer} "
                      f"{_e(exchange['status'])} <code>{_e(exchange['id'])}</code></summary>"
