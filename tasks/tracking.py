@@ -13,7 +13,7 @@ from domain.lifecycle import FINAL, Notice, Reported, Status
 from domain.money import Fen
 from domain.people import Capability
 from domain.prescription import Handover
-from domain.tracking import CANCELLABLE, Step, done, of_order, sentence, step_of
+from domain.tracking import CANCELLABLE, CHOSEN, Step, done, of_order, sentence, step_of
 from domain.words import Two
 from infra.db import Session, access_log, claims, orders, prescriptions, wishes
 from infra.db.access_log import Kind
@@ -28,6 +28,7 @@ from tasks.fulfilment.sealed import open_secrets
 class Medicine:
     """One line, as the package says it."""
 
+    line: int
     name: str
     usage: str
     directions: str
@@ -129,19 +130,21 @@ def _tracked(city: City, session: Session, loaded: Loaded) -> Tracked:
     labels = {label.line: label for label in instructions(rx, city.knowledge.frequencies, portions_of(rx.items)).labels}
     states = line_states(rx.items, placed, wished, ended=loaded.status in FINAL)
     step = step_of(loaded.status, words)
+    chooses = choosing(city, session, loaded, wished)
     cancels = [wish for wish in wished if wish.kind is WishKind.CANCEL and wish.by != "clock"]
     newest = cancels[-1].answer if cancels else None
     return Tracked(
-        hospital=rx.hospital, sentence=sentence(loaded.status, loaded.waiting_for, words, handover), step=step,
+        hospital=rx.hospital, step=step,
+        sentence=CHOSEN if chooses and chooses.chosen else sentence(loaded.status, loaded.waiting_for, words, handover),
         done=done(loaded.status, step), ended=loaded.status in FINAL and loaded.status is not Status.CLOSED,
         handover=handover,
-        medicines=[Medicine(item.name, labels[item.line].usage, item.directions, item.unit, states[item.line])
+        medicines=[Medicine(item.line, item.name, labels[item.line].usage, item.directions, item.unit, states[item.line])
                    for item in rx.items],
         orders=[_at_pharmacy(city, loaded, order, claimed.get(order.id)) for order in placed if _counts(order)],
         money=_money([claimed.get(order.id) for order in placed if _counts(order)]), valid_until=rx.valid_until,
         may_cancel=loaded.status in CANCELLABLE and newest not in STANDING
         and any(state.open or state.in_progress for state in states.values()),
-        cancel=newest, choosing=choosing(city, session, loaded, wished))
+        cancel=newest, choosing=chooses)
 
 
 def _counts(order: Placed) -> bool:

@@ -6,14 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from domain.fulfilment.choice import Verdict
+from domain.fulfilment.choice import Verdict, wait_key
 from domain.lifecycle import Notice
 from domain.tracking import CHOICE_ANSWERS, STEPS, TOO_LATE_TO_WISH
 from domain.words import Two
 from gateway.tracking.api import act
 from gateway.tracking.holder import PRIVATE, Holder, no_such_page
 from gateway.web.access import Desk, Form, form, last_value
-from gateway.web.choice import BASIS, NO_ESTIMATE, weights
+from gateway.web.choice import BASIS, NO_ESTIMATE, grouped, weights
 from gateway.web.render import Pages
 from gateway.web.threads import PeoplesRoute
 from infra.qr import svg
@@ -45,7 +45,9 @@ def tracking_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
         if seen is None:
             raise no_such_page()
         answer = pages.html(request, "tracking/tracking.html", rx=seen, steps=STEPS, link=link, qr=svg, notice=NOTICES.get(done),
-                            weights=weights(), basis=BASIS, no_estimate=NO_ESTIMATE)
+                            weights=weights(), basis=BASIS, no_estimate=NO_ESTIMATE,
+                            medicines={medicine.line: medicine for medicine in seen.medicines}, grouped=grouped,
+                            wait_key=wait_key)
         answer.headers.update(PRIVATE)
         return answer
 

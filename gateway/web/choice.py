@@ -1,6 +1,6 @@
 """A patient's choice of a pharmacy as an API says it: the options, what they would cost, and what an act is answered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +24,15 @@ _STATUS = {Verdict.OTHERWISE: 409, Verdict.OUTDATED: 409, Verdict.LATE: 409, Ver
 def weights() -> list[tuple[Two, int]]:
     """What the order of the options is made of, and how much of it in percent (D-17)."""
     return [(Two(*TERM_WORDS[name]), int(100 * weight)) for name, weight in sorted(WEIGHTS.items(), key=lambda pair: -pair[1])]
+
+
+def grouped(options: Sequence[Option]) -> list[list[Option]]:
+    """Options of the same pharmacies with the same goods at the same price: they differ in how the patient gets them."""
+    groups: dict[object, list[Option]] = {}
+    for option in options:
+        key = option.way, tuple((share.chain, share.store, share.lines) for share in option.shares)
+        groups.setdefault(key, []).append(option)
+    return list(groups.values())
 
 
 def choice_facts(choosing: Choosing | None, name: Name) -> Facts | None:

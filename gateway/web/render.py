@@ -44,7 +44,7 @@ TABLES: Mapping[str, Mapping[str, Two]] = {
     "ending": names.ENDINGS, "cancelling": names.CANCEL_REASONS, "posting": words.POSTINGS,
     "parcel": names.PARCELS, "goods": names.RETURNS, "wish": names.WISHES, "answer": names.WISH_ANSWERS,
     "role": ROLES, "capability": CAPABILITIES, "act": shops.ACTS, "done": shops.DONE, "shop_kind": shops.SHOP_KINDS,
-    "cause": names.CAUSES,
+    "cause": names.CAUSES, "because": names.ASKED_BECAUSE, "way": names.WAYS, "handover": names.HANDOVERS,
     "audit_reason": words.AUDIT_REASONS, "differing": {kind: Two(*pair) for kind, pair in views.DIFFERENCES.items()},
 }
 """Filter of the templates -> what it says of a code."""

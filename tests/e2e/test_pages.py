@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 import pytest
 
@@ -12,7 +13,7 @@ from domain.shops import Act
 from gateway.web.access import COOKIE
 from infra.db import audits, mapping, notices
 from infra.log import bind
-from tasks import counter, people, sessions
+from tasks import choosing, counter, people, sessions
 from tasks.fulfilment.sealed import open_secrets
 from tasks.patients import page_address
 from tests.e2e.conftest import served, sign_in
@@ -77,6 +78,7 @@ def city(tmp_path_factory) -> Iterator[Full]:
     tell(line.city, mine, item=TOLD_OF_ITEM, **TOLD, patient={"allergy_words": ("青霉素",), "pregnancy_weeks": 9})
     line.to_settled(settled)
     shop = at_a_shop(line)
+    choosing_patients = choosers(line)
     line.payer.silent = True
     line.hop(troubled)
     enrolled(line.city, "A001", Role.ADMINISTRATOR)
@@ -86,7 +88,8 @@ def city(tmp_path_factory) -> Iterator[Full]:
     with served(with_shops(line.city, alone=False), folder, shops=SHOPS) as url:
         story = [f"/rx/{settled}", f"/rx/{troubled}", f"/rx/{waiting}"]
         yield Full(url, {
-            "": ["/sign-in", *(page_address(line.city, rx_id) for rx_id in (collecting, settled, shared)), "/p/nothing"],
+            "": ["/sign-in", *(page_address(line.city, rx_id) for rx_id in (collecting, settled, shared, *choosing_patients)),
+                 "/p/nothing"],
             OPERATOR_TOKEN: ["/", "/rx", "/rx?status=settled", "/rx?q=none", *story, f"/runs/{RUN}", "/review", f"/review/{mine}",
                              "/mapping", "/rx/rx_unknown"],
             PHARMACIST_TOKEN: ["/review", f"/review?done={settled}", f"/review/{mine}", f"/review/{waiting}", f"/rx/{mine}"],
@@ -95,6 +98,29 @@ def city(tmp_path_factory) -> Iterator[Full]:
             ADMINISTRATOR: ["/people", "/people/A001", "/people/S001", "/partner-tokens", "/access-log", "/access-log/verified",
                             "/account", "/enrol"],
         }, mine, cookie)
+
+
+def choosers(line: Line) -> list[str]:
+    """Patients who choose: among pharmacies that have all of it, anew, among parts of it, and one who is yet to be asked."""
+    asked = admit(line.city, 4, sample="home_delivery")
+    for rx_id in asked:
+        line.hop(rx_id)
+        choosing.wish_to_choose(line.city, rx_id, by="patient")
+    whole, dearer, short, _ = asked
+    line.review(whole)
+    line.review(dearer)
+    for rx_id in (whole, dearer):
+        line.hop(rx_id)
+    choosing.choose(line.city, dearer, "1-1", by="patient")
+    line.chain("ankang").prices = {"D032": Decimal("0.35")}
+    line.hop(dearer)
+    for slug, drug in (("ankang", "D048"), ("baicao", "D032")):
+        line.chain(slug).stock = {drug: Decimal(0)}
+    line.review(short)
+    line.hop(short)
+    for slug in ("ankang", "baicao"):
+        line.chain(slug).stock, line.chain(slug).prices = {}, {}
+    return asked
 
 
 def at_a_shop(line: Line) -> list[str]:
