@@ -1,9 +1,11 @@
 """安康示范连锁: snake_case, whole fen, English words, says yes later (contracts 2.2)."""
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
@@ -126,10 +128,10 @@ class PickupRequest(Wire):
     code: str
 
 
-def word(order: Document, status: ChainWord, event_id: str, at: datetime) -> Document:
+def word(words: Mapping[ChainWord, str], order: Document, status: ChainWord, event_id: str, at: datetime) -> Document:
     """A callback body in the chain's own words."""
     return {
-        "event_id": event_id, "order_id": order["order_id"], "status": status.value,
+        "event_id": event_id, "order_id": order["order_id"], "status": words.get(status, status.value),
         "claim_secret": order["claim_secret"], "at": at.isoformat(timespec="seconds"),
         "reason": order["reason"], "lines": order["returned_lines"],
         "pickup_code": order.get("pickup_code", "") if status is ChainWord.HANDED_OVER else "",
@@ -141,13 +143,18 @@ def news(store: str, drugs: Sequence[str], event_id: str, at: datetime) -> Docum
     return {"event_id": event_id, "store_id": store, "drugs": list(drugs), "at": at.isoformat(timespec="seconds")}
 
 
-def make_app(setting: Setting) -> FastAPI:
-    book, background = Book(setting.state / "ankang.sqlite"), Background()
-    callbacks = Callbacks(f"{setting.urls['gateway']}/callbacks/ankang", setting.secrets["SANDBOX_ANKANG_SECRET"],
+def make_app(setting: Setting, chain: Chain = CHAIN, words: Mapping[ChainWord, str] = MappingProxyType({})) -> FastAPI:
+    """The chain, or another one on the same software: `words` are those of its status words that are not ours."""
+    book, background = Book(setting.state / f"{chain.slug}.sqlite"), Background()
+    name = f"SANDBOX_{chain.slug.upper()}"
+    callbacks = Callbacks(f"{setting.urls['gateway']}/callbacks/{chain.slug}", setting.secrets[f"{name}_SECRET"],
                           setting, book, background)
-    pharmacy = Pharmacy(CHAIN, setting, book, background, callbacks, word, news)
-    app = partner_app("ankang", setting, book, pharmacy.show_book, background, pharmacy.resume)
-    token = f"Bearer {setting.secrets['SANDBOX_ANKANG_TOKEN']}"
+    pharmacy = Pharmacy(chain, setting, book, background, callbacks, partial(word, words), news)
+    app = partner_app(chain.slug, setting, book, pharmacy.show_book, background, pharmacy.resume)
+    token = f"Bearer {setting.secrets[f'{name}_TOKEN']}"
+
+    def stands(order: Document) -> dict[str, Any]:
+        return {"reference": order["reference"], "status": words.get(order["status"], order["status"])}
 
     def signed_in(authorization: Annotated[str, Header()] = "") -> None:
         if not hmac.compare_digest(authorization.encode(), token.encode()):
@@ -178,7 +185,7 @@ def make_app(setting: Setting) -> FastAPI:
     @app.post("/v1/holds", dependencies=guarded)
     async def holds(request: HoldRequest) -> dict[str, Any]:
         order = pharmacy.hold(request.order_id, request.store_id, [line.line_() for line in request.lines])
-        return {"reference": order["reference"], "status": order["status"], "expires_at": order["expires_at"]}
+        return stands(order) | {"expires_at": order["expires_at"]}
 
     @app.post("/v1/orders", dependencies=guarded)
     async def orders(request: OrderRequest) -> dict[str, Any]:
@@ -189,7 +196,7 @@ def make_app(setting: Setting) -> FastAPI:
             total_fen=request.total_fen, has_recipient=request.recipient is not None, package=Package(
                 request.instructions.note, request.instructions.decoction,
                 tuple(Slip(**label.model_dump()) for label in request.instructions.labels)))
-        return {"reference": order["reference"], "status": order["status"]}
+        return stands(order)
 
     @app.get("/v1/orders/{order_id}", dependencies=guarded)
     async def find(order_id: str) -> JSONResponse:
@@ -197,11 +204,11 @@ def make_app(setting: Setting) -> FastAPI:
             order = pharmacy.find(order_id)
         except No:
             return JSONResponse({"error": {"code": "unknown_order", "message": "unknown_order"}}, 404)
-        return JSONResponse({"reference": order["reference"], "status": order["status"]})
+        return JSONResponse(stands(order))
 
     @app.post("/v1/orders/{order_id}/cancel", dependencies=guarded)
     async def cancel(order_id: str, request: CancelRequest) -> dict[str, Any]:
-        return {"reference": pharmacy.cancel(order_id, request.reason)["reference"], "status": "cancelled"}
+        return stands(pharmacy.cancel(order_id, request.reason) | {"status": ChainWord.CANCELLED})
 
     @app.post("/v1/orders/{order_id}/settlement", dependencies=guarded, status_code=204)
     async def settlement(order_id: str, request: SettlementRequest) -> Response:
