@@ -41,7 +41,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("adapters", "domain", "fhir_profiles", "flows", "gateway", "infra", "tasks")
 
 TABLES: Mapping[str, Iterable[str]] = {
-    "adapters.chains.baicao.translation._TAKE_WAY": Handover,
+    **{f"adapters.chains.{path.parent.name}.translation._TAKE_WAY": Handover
+       for path in sorted((ROOT / "adapters" / "chains").glob("*/translation.py")) if "_TAKE_WAY =" in path.read_text("utf-8")},
     "adapters.dialects.cda_answers.WORDS": (*Outcome, *Inquiry),
     "adapters.dialects.dropbox.OUTCOME_WORDS": Outcome,
     "adapters.dialects.erx.CODES": (*REPORTED, *erx.Before),

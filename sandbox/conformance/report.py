@@ -88,7 +88,7 @@ def as_html(document: dict[str, Any]) -> str:
     flaw = (f'<p class="bad">演示：接口中有意放入缺陷 <code>{_e(document["flaw"])}</code>。 A flaw was put in on purpose.</p>'
             if document["flaw"] else "")
     slug = document.get("hospital") or document["chain"]
-    side = ("医院", "hospital") if "hospital" in document else ("连锁", "chain")
+    side = ("医院", "hospital", "报告 reports") if "hospital" in document else ("连锁", "chain", "动态 updates")
     must = "".join(f"<li><b>{_e(row['id'])}</b> {_e(row['cure'])}<br><small>{_e(row['cure_en'])}</small></li>" for row in failed)
     summary = "".join(
         f'<tr><td><a href="#{row["id"]}">{row["id"]}</a></td><td>{_e(row["zh"])}<br><small>{_e(row["en"])}</small></td>'
@@ -100,7 +100,7 @@ def as_html(document: dict[str, Any]) -> str:
 <h1>接入认证报告 <small>Conformance report</small></h1>
 <p class="head"><b>{_e(document["name"])}</b> {_e(document["name_en"])} · <code>{_e(slug)}</code> ·
  {_e(document["dialect"])} · {_e(document["began"])} · {document["seconds"]} s ·
- {document["messages"]} 条消息 messages · {document["reports"]} 条报告 reports</p>
+ {document["messages"]} 条消息 messages · {document["reports"]} 条{side[2]}</p>
 <p class="verdict {verdict[1]}">{verdict[0]}</p>{flaw}
 {f"<h2>需要{side[0]}方处理 <small>What the {side[1]} must do</small></h2><ul>{must}</ul>" if must else ""}
 <h2>要求与结论 <small>Requirements</small></h2>

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.chain import SELLERS
 from sandbox.day import whole
 from sandbox.tieout import doubled, shelves
 
@@ -17,10 +18,9 @@ def books(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
     settled = SETTLED
     clean: dict[str, dict[str, Any]] = {
         "hospital": {"defects": []},
+        **{seller: {"orders": [], "effects": [], "defects": []} for seller in SELLERS},
         "ankang": {"orders": [order], "effects": [{"key": "hold ord_1", "count": 1}], "defects": []},
         "baicao": {"orders": [order | {"order_id": "ord_2", "status": "cancelled"}], "effects": [], "defects": []},
-        "linli": {"orders": [], "effects": [], "defects": []},
-        "jishi": {"orders": [], "effects": [], "defects": []},
         "insurer": {"settlements": [settled, settled | {"reversed_by": "R1"}], "defects": []}}
     return {partner: book | changes.get(partner, {}) for partner, book in clean.items()}
 

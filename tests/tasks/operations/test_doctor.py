@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from adapters import registry
 from domain.people import Capability, Grant, Role
 from infra import http
 from infra.crypto import make_cipher
@@ -31,12 +33,11 @@ from tests.support.services import _free_ports
 
 ROOT = Path(__file__).parents[3]
 NOON = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
-SLUGS = ("ankang", "baicao", "jishi", "jinan_centre", "jinan_first", "jinan_second", "jinan_tcm", "jinan_central",
-         "jinan_county")
-SECRETS = {"ankang": ("token", "callback"), "baicao": ("token", "callback"), "jinan_centre": ("paasid", "secret"),
-           "jishi": ("token",), "jinan_first": ("token", "report_token"), "jinan_tcm": ("token", "report_token"),
-           "jinan_central": ("sources",),
-           "jinan_second": ("app_secret", "platform_key", "hospital_key")}
+CHAINS = [slug for slug in registry.slugs("chains") if not registry.manifest("chains", slug).shops]
+SLUGS = (*CHAINS, "jinan_centre", "jinan_first", "jinan_second", "jinan_tcm", "jinan_central", "jinan_county")
+SECRETS = {**{slug: import_module(f"adapters.chains.{slug}.adapter").Adapter.SECRETS for slug in CHAINS},
+           "jinan_centre": ("paasid", "secret"), "jinan_first": ("token", "report_token"), "jinan_central": ("sources",),
+           "jinan_tcm": ("token", "report_token"), "jinan_second": ("app_secret", "platform_key", "hospital_key")}
 
 
 @contextmanager
