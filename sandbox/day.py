@@ -77,6 +77,8 @@ class Day:
     """Reports each hospital has had."""
     orders: Mapping[str, Counter[str]] = field(default_factory=dict)
     """Where the orders of each chain stand, in its own book."""
+    choices: Sequence[Mapping[str, Any]] = ()
+    """What became of each patient who wanted to choose the pharmacy."""
     runs: int = 0
     shown: int = 0
     """Prescriptions that are shown as runs in Prefect."""
@@ -210,6 +212,7 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
     day.dialects = city.hospitals
     day.reported = {slug: len(city.book(slug)["reports"]) for slug in city.hospitals}
     day.orders = {chain: Counter(order["status"] for order in books[chain]["orders"]) for chain in SELLERS}
+    day.choices = books["hospital"]["choices"]
     day.runs, day.shown = city.count_runs(), city.count_runs("prescription")
     day.red_runs = city.red_runs()
     return day
@@ -301,6 +304,9 @@ def show(day: Day, console: Console) -> None:
         zh, en = STATUSES.get(status, (status, ""))
         stages.add_row(f"{zh} {en}", str(row["count"]), f"{row['p50']:.1f}", f"{row['p95']:.1f}")
     console.print(stages)
+    stores = ", ".join(sorted(row["store"] for row in day.choices if row["store"])) or "无 none"
+    waited = sum(row["in_time"] and not row["store"] for row in day.choices)
+    console.print(f"\n[bold]自选药店 Patients who choose[/bold]  选了 chose: {stores}; 到时未选 let the time pass: {waited}")
     faults = ", ".join(f"{count}× {name}" for name, count in day.faults.items() if count) or "无 none"
     console.print(f"\n[bold]故障 Faults survived[/bold]  {faults}")
     console.print(f"[bold]Prefect[/bold]  {day.runs} 次运行 flow runs: {day.shown} 张处方各一次 one of each prescription; "

@@ -17,7 +17,8 @@ from sandbox.book import Book, Document
 from sandbox.chain import SELLERS
 from sandbox.dialects import DIALECTS, Heard, Line, Speaker, speaker
 from sandbox.partner import Background, Setting, partner_app, run
-from sandbox.plan import Plan, Planned
+from sandbox.patient import Patient
+from sandbox.plan import CHOOSERS, Plan, Planned
 
 FINAL = frozenset({"refused", "returned", "cancelled", "expired"})
 UNANSWERED = 8
@@ -166,6 +167,8 @@ class Hospital:
         self._judge(number, report)
         if report["status"] == "fulfilling":
             self.fulfilling.setdefault(number, asyncio.Event()).set()
+        if (link := report.get("patient_page")) and report["status"] == "in_review":
+            self.background.start(self._at_the_page(number, link))
         if (pickup := report.get("pickup")) and self.book.get("pickup", pickup["order"]) is None:
             self.book.put("pickup", pickup["order"], {
                 "order": pickup["order"], "chain": pickup["chain"], "code": pickup["code"], "prescription": number,
@@ -193,6 +196,8 @@ class Hospital:
             self._check(handed["handover"] == ("home" if facts.home else "pickup"), "handed_over_elsewhere", number)
             self._check(planned.shared or self.last_pickup.get(number, handed["order"]) == handed["order"],
                         "handed_over_by_another", number)
+            chosen = (self.book.get("choice", number) or {}).get("store")
+            self._check(chosen in (None, "", f"{handed['chain']}/{handed['store']}"), "handed_over_by_another_than_chosen", number)
             self._check(datetime.fromisoformat(handed["at"]) <= datetime.fromisoformat(report["at"]), "handed_over_later", number)
             if money and all(line["returned"] for line in lines):
                 self._check(Decimal(money["total"]) == 0, "paid_for_nothing", number)
@@ -237,6 +242,21 @@ class Hospital:
                     return
             await asyncio.sleep(pause * self.setting.pace)
         self.book.put("pickup", order, row | {"done": True})
+
+    async def _at_the_page(self, number: str, link: str) -> None:
+        """A patient who chooses the pharmacy opens their page as soon as the app has its link."""
+        planned = self.planned.get(number)
+        if planned is None or planned.scenario not in CHOOSERS or self.book.get("choice", number):
+            return
+
+        def kept(store: str) -> None:
+            self.book.put("choice", number, {"prescription": number, "scenario": planned.scenario, "in_time": True, "store": store})
+
+        self.book.put("choice", number, {"prescription": number, "scenario": planned.scenario, "in_time": False, "store": ""})
+        patient = Patient(self.background.client, self.setting.urls["gateway"], link, self.setting.pace, kept)
+        in_time = await patient.live(planned.scenario, planned.facts.home)
+        row = self.book.get("choice", number) or {}
+        self.book.put("choice", number, row | {"in_time": in_time})
 
     def _pointless(self, order: str, number: str) -> bool:
         """The prescription ended, or another order took this one's place."""
@@ -291,6 +311,7 @@ class Hospital:
             "repeated_reports": self.book.number("repeated_report"),
             "pickups": [{key: value for key, value in pickup.items() if key != "code"}
                         for pickup in self.book.all("pickup")],
+            "choices": self.book.all("choice"),
             "defects": self.book.all("defect"),
         }
 

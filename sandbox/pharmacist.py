@@ -12,10 +12,13 @@ from sandbox.book import Book, Document
 from sandbox.faults import Faults
 from sandbox.loopback import NO_CERTIFICATES
 from sandbox.partner import Background, Setting, partner_app, run
+from sandbox.plan import WISHES_TO_CHOOSE
 
 OFF_LABEL = "适应证与诊断不符,请医师核对"
 AT_ONCE = 10
 """Reviews done before the queue is read again: it may have up to 200 lines."""
+PATIENT_SAYS_IT = 2.0
+"""Seconds that a patient has who wants to choose the pharmacy, as the doctor notes: said after the review it is too late."""
 REASON = "已与医师核实,病情稳定"
 
 
@@ -71,7 +74,8 @@ class Pharmacist:
                 # Once the assignment has run out, the next pharmacist who takes it decides it.
                 self.book.put("abandoned", item["id"], {"id": item["id"], "pharmacist": self.number})
                 continue
-            await asyncio.sleep(self.faults.between(0.1, 0.5, "read", item["id"]) * self.setting.pace)
+            awaited = PATIENT_SAYS_IT if claim.json().get("prescription", {}).get("note") == WISHES_TO_CHOOSE else 0
+            await asyncio.sleep((awaited + self.faults.between(0.1, 0.5, "read", item["id"])) * self.setting.pace)
             await self._decide(client, item["id"], decision(claim.json()["findings"]))
             decided += 1
         return decided

@@ -148,6 +148,11 @@ class Scenario:
 SHARED = ("split", "part")
 """Scenarios in which several orders fill a prescription."""
 
+CHOSEN, UNCHOSEN = CHOOSERS = ("chosen", "unchosen")
+"""Scenarios of patients who choose the pharmacy: at the hospital whose app shows them their page, where it is among the day's."""
+WITH_AN_APP = "jinan_first"
+WISHES_TO_CHOOSE = "患者要自选药店,请待其登记后审方"
+"""What the doctor notes of them: the pharmacist gives the patient a moment to say so on their page."""
 _SETTLED = frozenset({"settled", "closed"})
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -182,6 +187,10 @@ SCENARIOS: Mapping[str, Scenario] = {
                                "整单退药,结算撤销", "brought back whole: the claim is reversed"),
     "returned_part": Scenario(0.02, (Case(("D048", "D072"), ("I25.103", "I10.x00"), "M04600"),), _SETTLED, "resettled",
                               "部分退药,重新结算", "brought back in part: reversed and settled again"),
+    CHOSEN: Scenario(0.02, (Case(("D001",), ("E11.900",), "M01600"),), _SETTLED, "settled",
+                     "患者自选药店:选得分第二的一家", "the patient chooses the pharmacy: the second of the list"),
+    UNCHOSEN: Scenario(0.02, (Case(("D001",), ("E11.900",), "M01600"),), _SETTLED, "settled",
+                       "患者要自选而未选:到时按排名安排", "the patient wants to choose and does not: the best is taken in the end"),
 }
 
 
@@ -345,7 +354,10 @@ class _Writer:
             who = person(self._stranger, seed, scenario.near_ankang)
         self._ids.add(who.id_number)
         key, external_id = f"M{seed:04d}{number:05d}", f"RX{seed:04d}{number:05d}"
-        facts = _facts(self._hospitals[number % len(self._hospitals)], key, external_id, case, who, issued, now, home)
+        hospital = self._hospitals[number % len(self._hospitals)]
+        if name in CHOOSERS and WITH_AN_APP in self._hospitals:
+            hospital = WITH_AN_APP
+        facts = _facts(hospital, key, external_id, case, who, issued, now, home)
         return Planned(
             _told(facts, self._luck, number, name, turn), name, f"C{seed:04d}{number:05d}" if scenario.cancel else "",
             scenario.cancel, scenario.ends, scenario.money, scenario.note, scenario.note_en), registration(who, case.disease)
@@ -406,7 +418,7 @@ def _told(facts: Facts, luck: Faults, number: int, scenario: str, turn: int) -> 
     return replace(
         facts, medicines=medicines, valid_days=days, valid_reason=reason, allergy_words=words,
         no_known_allergies=not words and luck.draw("allergies", number) < 0.6,
-        note=NOTES[number % len(NOTES)] if luck.draw("note", number) < 0.15 else "")
+        note=WISHES_TO_CHOOSE if scenario in CHOOSERS else NOTES[number % len(NOTES)] if luck.draw("note", number) < 0.15 else "")
 
 
 def _write(file: Path, body: Any) -> None:

@@ -328,6 +328,9 @@ def read_report(body: bytes) -> Document:
     for extension in task.get("extension", ()):
         if extension["url"] == f"{EXTENSION}/pickup":
             report["pickup"] = {part["url"]: part["valueString"] for part in extension["extension"]}
+    for output in task.get("output", ()):
+        if _code(output["type"], "output") == "patient-page":
+            report["patient_page"] = output["valueUrl"]
     if dispenses:
         report["dispense"] = _dispense(dispenses)
     if settled:

@@ -14,6 +14,7 @@ from fhir_profiles import reports
 from sandbox import ankang, hospital
 from sandbox.dialects import fhir
 from sandbox.faults import Faults, FaultyLine, by_bytes
+from sandbox.patient import Patient
 from sandbox.plan import make_plan
 from tests.support.sockets import serving, until
 
@@ -64,7 +65,7 @@ def report(number, status, key="k1", **more):
 
 @pytest.fixture
 def day(tmp_path):
-    plan = make_plan("jinan", 12, 3, datetime.now(UTC), hospitals=["jinan_first"])
+    plan = make_plan("jinan", 13, 3, datetime.now(UTC), hospitals=["jinan_first"])
     plan.save(tmp_path)
     (tmp_path / "jinan_first" / "plan.json").rename(tmp_path / "plan.json")
     return plan
@@ -100,11 +101,11 @@ async def test_a_day_goes_out_over_a_line_that_loses_answers(setting, client, da
     async with serving(gateway.app) as gateway_url:
         async with serving(start(setting, {"gateway": gateway_url, "per-second": "100"})) as url:
             # Everything, the conflict, two broken ones, and the two cancels that wait for nobody.
-            now = await settled_down(client, url, lambda p: (p["answered"], p["refused"], p["cancels"]) == (12, 3, 2))
+            now = await settled_down(client, url, lambda p: (p["answered"], p["refused"], p["cancels"]) == (13, 3, 2))
             assert now["retried"] > 0
             book = (await client.get(f"{url}/book")).json()
             assert book["defects"] == []
-            assert [row["answered"] for row in book["prescriptions"]] == ["accepted"] * 12
+            assert [row["answered"] for row in book["prescriptions"]] == ["accepted"] * 13
             assert "示范" not in json.dumps(book, ensure_ascii=False)
     assert {one.key for one in day.prescriptions} <= set(gateway.taken)
     assert {raw[:1] for raw, _ in gateway.taken.values()} == {b"{", b"<"}, "both forms were sent"
@@ -132,7 +133,7 @@ async def test_a_500_to_a_repeated_message_is_no_other_answer(setting, client, d
 
     async with serving(fails_once_when_asked_again) as gateway_url:
         async with serving(start(setting, {"gateway": gateway_url, "per-second": "100"})) as url:
-            await settled_down(client, url, lambda p: p["answered"] == 12)
+            await settled_down(client, url, lambda p: p["answered"] == 13)
             await asyncio.sleep(0.2)
             assert (await client.get(f"{url}/book")).json()["defects"] == []
 
@@ -142,7 +143,7 @@ async def test_the_cancel_in_fulfilment_waits_for_the_report(setting, client, da
     target = planned(day, "cancelled_fulfilling")
     async with serving(gateway.app) as gateway_url:
         async with serving(start(setting, {"gateway": gateway_url, "per-second": "100"})) as url:
-            await settled_down(client, url, lambda p: p["answered"] == 12)
+            await settled_down(client, url, lambda p: p["answered"] == 13)
             assert (await progress(client, url))["cancels"] < 3
             await send(client, url, report(target.external_id, "fulfilling"))
             await settled_down(client, url, lambda p: p["cancels"] == 3)
@@ -190,7 +191,7 @@ async def test_what_was_handed_over_and_paid_is_judged_by_what_the_doctor_wrote(
         "handed_over_later": handed(facts, at="2026-11-22T01:00:01+00:00"),
     }
     async with serving(start(setting, {"gateway": "http://127.0.0.1:1"})) as url:
-        await settled_down(client, url, lambda p: p["planned"] == 12)
+        await settled_down(client, url, lambda p: p["planned"] == 13)
         for number, dispense in enumerate([handed(facts), *wrong.values()]):
             answer = await send(client, url, report(facts.external_id, "fulfilled", f"f{number}", dispense=dispense))
             assert answer.status_code == 204
@@ -266,3 +267,45 @@ async def test_a_platform_that_accepts_a_broken_message_is_found_out(setting, cl
             await settled_down(client, url, lambda p: p["defects"] >= 3)
             defects = {row["defect"] for row in (await client.get(f"{url}/book")).json()["defects"]}
             assert {"broken_not_refused", "conflict_not_refused", "replay_differs"} <= defects
+
+
+class Page:
+    """A patient's page: the wish is taken, then there are two pharmacies to choose from, then one has the order."""
+
+    def __init__(self, in_time=True):
+        self.asked: list[str] = []
+        app = FastAPI()
+
+        @app.post("/api/p/link/wish_to_choose")
+        async def wish() -> Response:
+            self.asked.append("wish")
+            return Response("{}", 200 if in_time else 409)
+
+        @app.get("/api/p/link")
+        async def page() -> dict[str, object]:
+            options = [{"option": f"1-{place}", "way": {"code": way}, "handover": {"code": handover},
+                        "stores": [{"chain": "ankang", "store": f"AK0{place}"}]}
+                       for place, (way, handover) in enumerate((
+                           ("whole", "pickup"), ("whole", "home"), ("whole", "pickup"), ("part", "pickup")), 1)]
+            ordered = "1-3" in self.asked
+            return {"ended": False, "orders": ["ord"] if ordered else [], "choice": {"options": options},
+                    "supported_actions": [] if ordered else ["choose"]}
+
+        @app.post("/api/p/link/choice")
+        async def choose(request: Request) -> dict[str, object]:
+            self.asked.append((await request.json())["option"])
+            return {}
+
+        self.app = app
+
+
+@pytest.mark.parametrize(("scenario", "in_time", "asked", "store"), [
+    ("chosen", True, ["wish", "1-3"], "ankang/AK03"), ("unchosen", True, ["wish"], ""), ("chosen", False, ["wish"], "")])
+async def test_a_patient_says_that_they_want_to_choose_and_takes_the_second_of_the_list(
+        client, scenario, in_time, asked, store):
+    page, kept = Page(in_time), []
+    async with serving(page.app) as url:
+        patient = Patient(client, url, "https://rx.example/p/link", 0.1, kept.append)
+        assert await patient.live(scenario, home=False) is in_time
+    assert page.asked == asked
+    assert "".join(kept) == store

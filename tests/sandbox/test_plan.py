@@ -61,9 +61,9 @@ def test_every_scenario_is_there_from_as_many_on():
 def test_sixty_prescriptions_are_a_fair_day():
     counts = Counter(planned.scenario for planned in DAY.prescriptions)
     assert sum(counts.values()) == 60
-    assert counts["settled_pickup"] + counts["settled_home"] == 32
+    assert counts["settled_pickup"] + counts["settled_home"] == 30
     assert counts["split"] == counts["shop"] == 2
-    assert counts["part"] == 1
+    assert counts["part"] == counts["chosen"] == counts["unchosen"] == 1
     assert counts["refused"] == counts["declined"] == 5
     assert sum(counts[name] for name in counts if name.startswith("cancelled")) == 4
 
@@ -130,7 +130,7 @@ def test_a_day_says_what_doctors_say_and_truly():
     restricted = {row.drug for row in load_knowledge("jinan").restrictions}
     assert {medicine.approval for medicine, _ in medicines if medicine.drug not in restricted} == {None, "0", "2"}
     assert {medicine.approval for medicine, _ in medicines if medicine.drug == "D054"} <= {None, "1"}
-    small = make_plan("jinan", 20, 1, NOW).prescriptions
+    small = make_plan("jinan", 24, 1, NOW).prescriptions
     assert any(one.facts.allergy_words for one in small)
     assert any(one.facts.valid_days > 1 for one in small)
     assert any(medicine.approval == "2" for one in small for medicine in one.facts.medicines)
@@ -144,6 +144,7 @@ def test_stock_and_habits_bring_the_endings_about():
     assert drugs("settled_pickup") | drugs("settled_home") <= near & far
     assert not drugs("expired") & (near | far)
     assert not drugs("shop") & (near | far)
+    assert drugs("chosen") | drugs("unchosen") <= near & far
     assert drugs("shop") <= set(shopkeeper.STOCK["LL01"])
     assert drugs("cancelled_fulfilling") <= near - far
     assert not (drugs("settled_pickup") | drugs("settled_home")) & set(ankang.CHAIN.habits)

@@ -1,0 +1,56 @@
+"""A patient at their page, by its link: says that they want to choose the pharmacy, and chooses, or lets the time pass."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from sandbox.book import Document
+from sandbox.plan import CHOSEN
+
+
+class Patient:
+    """One patient with one prescription. `kept` is told of each choice that counts: its pharmacy, as `chain/store`."""
+
+    def __init__(self, client: httpx.AsyncClient, gateway: str, link: str, pace: float, kept: Callable[[str], None]) -> None:
+        self._client = client
+        self._page = f"{gateway}/api{urlsplit(link).path}"
+        self._pace = pace
+        self._kept = kept
+
+    async def live(self, scenario: str, home: bool) -> bool:
+        """Whether the patient said it in time; they look until a pharmacy has the order."""
+        answer = await self._until_answered(lambda: self._client.post(f"{self._page}/wish_to_choose"))
+        if answer.status_code != 200:
+            return False
+        while scenario == CHOSEN:
+            page = await self._until_answered(lambda: self._client.get(self._page))
+            seen = page.json() if page.status_code == 200 else {}
+            if not seen or seen["ended"] or seen["orders"]:
+                break
+            if "choose" in seen["supported_actions"]:
+                await self._choose(seen["choice"]["options"], "home" if home else "pickup")
+            await asyncio.sleep(0.5 * self._pace)
+        return True
+
+    async def _choose(self, options: list[Document], way: str) -> None:
+        """The second of the list that all of it can be had from in that way; the first where there is no other."""
+        wanted = [option for option in options if (option["way"]["code"], option["handover"]["code"]) == ("whole", way)] or options
+        option = wanted[:2][-1]
+        answer = await self._until_answered(lambda: self._client.post(
+            f"{self._page}/choice", json={"option": option["option"]}))
+        if answer.status_code == 200:
+            store = option["stores"][0]
+            self._kept(f"{store['chain']}/{store['store']}")
+
+    async def _until_answered(self, ask: Callable[[], Awaitable[Any]]) -> httpx.Response:
+        while True:
+            try:
+                answer: httpx.Response = await ask()
+            except httpx.HTTPError:
+                answer = httpx.Response(503)
+            if answer.status_code < 500 and answer.status_code != 429:
+                return answer
+            await asyncio.sleep(0.5 * self._pace)
