@@ -1,5 +1,6 @@
 """What one city has decided: deadlines, limits, partners and how its fund pays. Data, no rules."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -8,6 +9,7 @@ from typing import Any
 
 from domain.errors import NeedsOperator
 from domain.money import Fen
+from domain.premises import Premises
 
 
 class Scope(StrEnum):
@@ -114,6 +116,8 @@ class CityPolicy:
     """Chronic disease code -> yearly cap of its fund money (F-09)."""
     disease_formulary: dict[str, tuple[str, ...]]
     """Chronic disease code -> ATC prefixes or `DRUG:` ids payable under it (B-12)."""
+    premises: Mapping[str, Premises]
+    """The register of stores, by `chain/store` (D-06, D-07)."""
     coded_chains: frozenset[str] = frozenset()
     """Chains that scan trace codes: without them the fund's share of their orders is not claimed (B-55)."""
 

@@ -37,6 +37,7 @@ from domain.knowledge.rows import (
 from domain.knowledge.tables import Knowledge
 from domain.money import Fen, fen
 from domain.policy import AccountScope, BenefitPolicy, CapBasis, Choosers, CityPolicy, HospitalTerms, Scope
+from domain.premises import Premises
 from domain.prescription import DrugKind, Sex
 from domain.trace import PRODUCT_DIGITS
 
@@ -172,6 +173,7 @@ def load_policy(slug: str, root: Path = CITIES) -> CityPolicy:
             hospitals=tuple(HospitalTerms(**terms | {"institutions": tuple(terms.get("institutions", ()))})
                             for terms in facts["hospitals"]),
             benefits=tuple(_benefit(row) for row in rows(folder / "benefits.csv")),
+            premises=_register(folder / "premises.csv"),
             disease_caps={row.required("code"): row.yuan("annual_cap_yuan") for row in diseases},
             disease_formulary={row.required("code"): row.listed("formulary") for row in diseases},
             **choices,
@@ -187,6 +189,8 @@ def load_policy(slug: str, root: Path = CITIES) -> CityPolicy:
     for partner, count in partners.items():
         if count > 1:
             raise NeedsOperator(f"{slug}/policy.toml: {partner} names two partners; rename the folder of one of them")
+    if strange := {store.partition("/")[0] for store in policy.premises} - set(policy.chains):
+        raise NeedsOperator(f"{slug}/premises.csv: {min(strange)} is no chain of policy.toml; write the slug of one")
     return policy
 
 
@@ -342,6 +346,18 @@ def _benefit(row: Row) -> BenefitPolicy:
     )
 
 
+def _register(path: Path) -> dict[str, Premises]:
+    """Stores by `chain/store`."""
+    register: dict[str, Premises] = {}
+    for row in rows(path):
+        store = f"{row.required('chain')}/{row.required('store')}"
+        if store in register:
+            raise row.bad("store", "the store appears twice; keep one row")
+        register[store] = Premises(dual_channel=row.flag("dual_channel"), cold_storage=row.flag("cold_storage"),
+                                   cold_delivery=row.flag("cold_delivery"))
+    return register
+
+
 def _drug(row: Row, ingredients: Mapping[str, tuple[str, ...]]) -> Drug:
     period = row.integer("dose_period_days")
     strength = row.number("strength_value")
@@ -358,6 +374,7 @@ def _drug(row: Row, ingredients: Mapping[str, tuple[str, ...]]) -> Drug:
         usual_frequency=row.text("usual_freq"), min_age_years=row.maybe_integer("min_age_years"),
         special_control=row.required("special_control"), long_term_allowed=row.flag("long_rx_allowed"),
         indications=row.listed("icd10_indications"),
+        cold_chain=row.flag("cold_chain"), price_agreed=row.flag("nego_flag"),
     )
 
 

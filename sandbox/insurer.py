@@ -332,7 +332,7 @@ class Centre:
                 self.psn_no[person["id_number"]] = person["psn_no"]
 
     def id_number(self, name: str) -> str:
-        """What is on the id card of somebody of that name, empty for nobody; names of the sandbox are of one person each."""
+        """The id number of the person of that name, empty where there is none; each name of the sandbox is of one person."""
         return next((str(person["id_number"]) for person in self.book.all("person") if person["name"] == name), "")
 
     def _by_certificate(self, number: str) -> Document:

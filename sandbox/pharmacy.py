@@ -25,8 +25,8 @@ class Pharmacy:
     def __init__(self, chain: Chain, setting: Setting, book: Book, background: Background, outlet: Outlet,
                  word: Callable[[Document, ChainWord, str, datetime], Document],
                  news: Callable[[str, Sequence[str], str, datetime], Document] | None = None) -> None:
-        """The chain's own bodies of events: `word` of (order, status, event id, time), `news` of a refilled shelf, of (store,
-        drugs, event id, time); a chain without `news` does not tell of its shelves."""
+        """The chain's bodies of events. `word` takes (order, status, event id, time); `news` of a refilled shelf takes (store,
+        drugs, event id, time). A chain without `news` does not tell of its shelves."""
         self.chain = chain
         self.stores = {store.id: store for store in chain.stores}
         self.setting = setting

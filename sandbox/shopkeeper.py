@@ -1,4 +1,4 @@
-"""The people of shops without a system, one for each shop, as any client of the inbox's API, with a book of their own.
+"""The people of shops without a system, one for each shop, as any client of the inbox's API, with a separate book.
 
 They count what is on their shelves and open; then they accept, prepare, and hand over to who shows the code. Where the shop's own
 people bring it home, they look at the last characters of the patient's id card there.

@@ -1,4 +1,4 @@
-"""What a simulated chain has to tell to whoever asks: a list in order, and the platform's place in it."""
+"""What a simulated chain has to tell when it is asked: a list in order, and the platform's place in it."""
 
 import asyncio
 from collections.abc import Mapping

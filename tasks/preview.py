@@ -13,6 +13,7 @@ from domain.errors import RxError
 from domain.findings import Finding, Severity, worst
 from domain.fulfilment.ranking import Ranked, rank
 from domain.money import yuan
+from domain.premises import handling_of
 from domain.prescription import Prescription
 from fhir_profiles.reader import Admitted
 from tasks import intake
@@ -97,4 +98,5 @@ async def _ranked(city: City, rx: Prescription) -> tuple[list[Ranked], list[str]
     wanted = [OrderLine(item.line, item.drug, item.quantity, item.unit) for item in rx.items]
     quotes, _, silent = await quotes_for(city, rx, wanted, rx.handover)
     # Without the shares of the last days: they change by the minute, and this is a look, not a promise.
-    return rank(quotes, wanted, city.policy, city.knowledge.ceilings, {}, frozenset(), key=rx.id), silent
+    handling = handling_of((line.drug for line in wanted), rx.handover, city.knowledge)
+    return rank(quotes, wanted, city.policy, city.knowledge.ceilings, {}, handling, key=rx.id), silent

@@ -80,6 +80,7 @@ TABLES: Mapping[str, Iterable[str]] = {
     "domain.shops.WORDS": Act,
     # An order that is only held, or has ended, is nobody's to act on.
     "domain.shops._NEXT": (ChainWord.ORDERED, ChainWord.ACCEPTED, ChainWord.PREPARED, ChainWord.IN_DELIVERY),
+    "adapters.chains.jishi.translation._TAKE_WAY": Handover,
     "domain.tracking.AT_PHARMACY": ChainWord,
     "domain.tracking.CHOICE_ANSWERS": Verdict,
     "domain.tracking.ENDS": (Status.REFUSED, Status.RETURNED, Status.CANCELLED, Status.EXPIRED),
@@ -122,6 +123,9 @@ TABLES: Mapping[str, Iterable[str]] = {
 }
 """By dotted name: every key the table must have, and no other."""
 ELSEWHERE = {
+    "gateway.tracking.pages.NOTICES": "Said above the page: answers that need words are CHOICE_ANSWERS, which is total.",
+    "gateway.web.choice._STATUS": "Verdicts that refuse; TAKEN and REPEATED are answered with the choice.",
+    "domain.fulfilment.ranking.REASONS": "Every `Barred` and codes of its own: tests/domain/fulfilment/test_ranking.py.",
     "domain.benefit": "The scopes a person's account may pay for; a match of its own test.",
     "domain.words.TOLD": "Reasons of reports that bring no words of their own: tested in tests/domain/test_words.py.",
     "infra.db.views.boards.NEEDS": "Why a prescription without trouble needs a person: OVERDUE_WAITS are in it.",

@@ -10,7 +10,7 @@ class Cursor:
     """Which of the updates offered are in. The place itself is kept by the chain; this may be lost with the process.
 
     An update that fails holds the place and no update behind it. Those behind it that are in are not taken again by this
-    process; another one is offered them, and they count once by their event ids.
+    process. Another process is offered them again, and they count once by their event ids.
     """
 
     def __init__(self) -> None:

@@ -103,7 +103,7 @@ def _children(parent: Element, lists: Collection[str]) -> Iterator[tuple[str, An
 
 
 def alone(child: Element) -> bytes:
-    """An element as a message of its own: the same bytes whenever it says the same (exclusive C14N)."""
+    """An element as a separate message: the same bytes whenever it says the same (exclusive C14N)."""
     return bytes(etree.tostring(child, method="c14n", exclusive=True, with_tail=False))
 
 

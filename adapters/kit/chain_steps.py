@@ -56,15 +56,15 @@ def words(slug: str) -> str:
     writer = adapter(registry.manifest("chains", slug), NoLine(), {name: f"sample-{name}" for name in adapter.SECRETS})
     if not isinstance(writer, WritesUpdates):
         return "adapter.py 缺少 parse_update\nGive the adapter a parse_update"
-    said = set()
+    words_read = set()
     for file in files:
         try:
-            said.add(writer.parse_update(file.read_bytes()).status)
+            words_read.add(writer.parse_update(file.read_bytes()).status)
         except InvalidPayload as invalid:
             first = invalid.findings[0]
             return (f"samples/{file.parent.name}/{file.name}: {first.text}（{first.rule}，{first.path}）；{first.cure}\n"
                     f"{first.text_en}: change adapters/chains/{slug}/translation.py or the manifest until it is read")
-    if missing := sorted(WORDS - said):
+    if missing := sorted(WORDS - words_read):
         return (f"samples/callbacks/（轮询的放 samples/updates/）缺少 {', '.join(missing)} 的报文\n"
                 f"Put a message of each of them into samples/callbacks, or samples/updates of a chain that is polled")
     copied = steps.copied(_folder(slug) / "samples")
@@ -79,8 +79,10 @@ def city(slug: str) -> str:
     for policy in (registry.HERE.parent / "cities").glob("*/policy.toml"):
         if slug in tomllib.loads(policy.read_text(encoding="utf-8")).get("chains", []):
             return ""
-    return (f'在 cities/<城市>/policy.toml 的 chains 中加上 "{slug}"；它扫追溯码的话，也加进 coded_chains\n'
-            f'Add "{slug}" to chains in the city\'s policy.toml, and to coded_chains if it scans trace codes')
+    return (f'在 cities/<城市>/policy.toml 的 chains 中加上 "{slug}"；它扫追溯码的话，也加进 coded_chains；'
+            '它的各家门店写进同目录的 premises.csv，否则不会得到冷藏药和国谈药订单\n'
+            f'Add "{slug}" to chains in the city\'s policy.toml, and to coded_chains if it scans trace codes. Its '
+            'stores go into premises.csv beside it, or they get nothing that needs a fridge or is under a price agreement')
 
 
 def simulated(slug: str) -> str:

@@ -12,7 +12,7 @@ from itertools import combinations
 
 from domain.chains import OrderLine
 from domain.fulfilment.portions import Portion, Portions, added, without
-from domain.fulfilment.ranking import INCOMPLETE, Ranked
+from domain.fulfilment.ranking import Ranked
 from domain.money import Fen, line_amount
 from domain.prescription import Item
 
@@ -53,7 +53,7 @@ def choose(ranking: Sequence[Ranked], wanted: Sequence[OrderLine], *, parcels: i
     for store in ranking:
         if store.eligible:
             return _choice(store, wanted, wanted, Way.WHOLE)
-    in_part = [store for store in ranking if store.reason == INCOMPLETE]
+    in_part = [store for store in ranking if store.may_be_asked]
     if parcels < 2 or not in_part:
         return None
     if pair := _best_pair(in_part, wanted):
@@ -82,7 +82,7 @@ def alternatives(ranking: Sequence[Ranked], wanted: Sequence[OrderLine], *, parc
     whole: list[tuple[Choice, ...]] = [(_choice(store, wanted, wanted, Way.WHOLE),) for store in ranking if store.eligible]
     if whole:
         return whole
-    in_part = [store for store in ranking if store.reason == INCOMPLETE]
+    in_part = [store for store in ranking if store.may_be_asked]
     if parcels < 2:
         return []
     pairs = sorted((pair for first, second in combinations(in_part, 2) if (pair := _shared(first, second, wanted))),

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 
 from domain.chains import OrderLine, Quote
 from domain.money import Fen, line_amount, yuan
 from domain.policy import CityPolicy
+from domain.premises import Barred, Handling, premises_of
 
 WEIGHTS: dict[str, Decimal] = {
     "distance": Decimal("0.25"),
@@ -30,7 +31,9 @@ TERM_WORDS: dict[str, tuple[str, str]] = {
 }
 
 INCOMPLETE = "incomplete"
-"""The reason of a store that lacks something and could give the rest."""
+"""The reason of a store that lacks something."""
+IN_PART = frozenset({INCOMPLETE, *Barred})
+"""Reasons of a store that cannot give all and may give the rest."""
 REASONS: dict[str, tuple[str, str]] = {
     "": ("可以承接", "eligible"),
     "excluded": ("该药店已拒绝过本处方", "it declined this prescription before"),
@@ -39,6 +42,8 @@ REASONS: dict[str, tuple[str, str]] = {
     "no_ceiling": ("有药品在目录中没有限价", "a line has no price ceiling in the catalogue"),
     "price_over": ("有药品报价高于限价", "a line is priced above the ceiling"),
     "full": ("已满负荷", "it is working to full capacity"),
+    Barred.NOT_DUAL_CHANNEL: ("不是双通道定点,不能配国谈药品", "it is not designated for drugs under a national price agreement"),
+    Barred.NO_COLD_CHAIN: ("没有所需的冷链条件", "it has no cold chain for a line that needs one"),
     INCOMPLETE: ("不能配齐全部药品", "it cannot fill every line"),
 }
 
@@ -48,6 +53,7 @@ class Ranked:
     """A quote with its place in the order and the reason for it."""
 
     quote: Quote
+    """Without the lines that its premises may not dispense."""
     score: Decimal
     """0 to 100, two decimals; computed for refused quotes too, so that people can compare."""
     terms: dict[str, Decimal]
@@ -62,7 +68,7 @@ class Ranked:
     @property
     def may_be_asked(self) -> bool:
         """For all that is wanted, or for what it has of it."""
-        return self.eligible or self.reason == INCOMPLETE
+        return self.eligible or self.reason in IN_PART
 
 
 def score(terms: Mapping[str, Decimal]) -> Decimal:
@@ -77,17 +83,18 @@ def rank(
     policy: CityPolicy,
     ceilings: Mapping[str, Decimal],
     shares: Mapping[str, Decimal],
+    handling: Handling,
     excluded: frozenset[tuple[str, str]] = frozenset(),
     key: str = "",
 ) -> list[Ranked]:
     """Every quote, best first, those that may not be asked last.
 
     `ceilings` are yuan per counted unit by drug (`Knowledge.ceilings`). `shares` is the share of the area's orders in 30 days
-    of each `chain/store` (D-16); a store without one is new. `excluded` holds the (chain, store) pairs that declined.
-    Ties go to the smaller total, then the shorter time. The last tie-break is a hash with `key` (the prescription's id), so
-    that no fixed store wins.
+    of each `chain/store` (D-16); a store without one is new. `handling` is what the wanted drugs ask of a store (D-06, D-07).
+    `excluded` holds the (chain, store) pairs that declined. Ties go to the smaller total, then the shorter time. The last
+    tie-break is a hash with `key` (the prescription's id), so that no fixed store wins.
     """
-    ranked = [_judge(quote, wanted, policy, ceilings, shares, excluded) for quote in quotes]
+    ranked = [_judge(quote, wanted, policy, ceilings, shares, handling, excluded) for quote in quotes]
     return sorted(ranked, key=lambda ranking: (not ranking.eligible, -ranking.score, ranking.quote.total, ranking.quote.minutes,
                                            _lot(key, ranking.quote)))
 
@@ -102,8 +109,13 @@ def _judge(
     policy: CityPolicy,
     ceilings: Mapping[str, Decimal],
     shares: Mapping[str, Decimal],
+    handling: Handling,
     excluded: frozenset[tuple[str, str]],
 ) -> Ranked:
+    premises = premises_of(policy.premises, quote.chain, quote.store)
+    bars = [bar for line in quote.lines if (bar := handling.barred(line.drug, premises))]
+    if bars:
+        quote = replace(quote, lines=tuple(line for line in quote.lines if not handling.barred(line.drug, premises)))
     filled = [line for line in wanted if _fills(quote, line)]
     ceiling = Fen(sum(line_amount(ceilings.get(line.drug, Decimal(0)), line.quantity) for line in wanted))
     share = shares.get(f"{quote.chain}/{quote.store}", Decimal(0))
@@ -117,6 +129,8 @@ def _judge(
         "fair": _clamp(1 - share / policy.share_cap),
     }
     reason = _refusal(quote, wanted, filled, ceilings, excluded)
+    if reason == INCOMPLETE and bars:
+        reason = bars[0]  # What people can change: the lack itself follows from it.
     why, why_en = _sentences(quote, terms, score(terms), reason)
     return Ranked(quote, score(terms), terms, not reason, reason, why, why_en)
 

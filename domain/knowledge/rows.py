@@ -36,6 +36,10 @@ class Drug:
     long_term_allowed: bool
     indications: tuple[str, ...]
     """ICD-10 prefixes that count as on-label."""
+    cold_chain: bool
+    """Kept and brought at 2 to 8 °C (D-07)."""
+    price_agreed: bool
+    """Under a national price agreement (国谈药): dispensed by designated premises only (D-06)."""
 
     @cached_property
     def atc_codes(self) -> tuple[str, ...]:

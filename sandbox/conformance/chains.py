@@ -1,6 +1,6 @@
 """`./go conformance CHAIN`: start the simulated chain, or take the chain's own test address, have it examined, write it down.
 
-The examination goes through the chain's own adapter (`adapters.kit.exam`), in a process of its own.
+The examination goes through the chain's own adapter (`adapters.kit.exam`), in a separate process.
 """
 
 import json

@@ -11,6 +11,7 @@ from domain.errors import RxError, Transient
 from domain.fulfilment.orders import GONE, Placed
 from domain.fulfilment.portions import Portions, by_line
 from domain.fulfilment.ranking import Ranked, rank
+from domain.premises import handling_of
 from domain.prescription import Handover, Prescription
 from infra import metrics
 from infra.db import orders
@@ -46,12 +47,13 @@ async def ask(city: City, loaded: Loaded, attempts: Sequence[Placed], portions: 
     wanted = [OrderLine(item.line, item.drug, quantities[item.line], item.unit) for item in rx.items if item.line in quantities]
     quotes, left_out, silent = await quotes_for(city, rx, wanted, handover)
     _note_left_out(city, left_out)
+    handling = handling_of((line.drug for line in wanted), handover, city.knowledge)
     start_of_today = datetime.combine(city.today(), datetime.min.time(), ZoneInfo(city.policy.timezone))
     with city.db.reading() as session:
         shares = orders.shares(session, start_of_today - timedelta(days=30), start_of_today)
 
     def ranked(excluded: frozenset[tuple[str, str]]) -> list[Ranked]:
-        return rank(quotes, wanted, city.policy, city.knowledge.ceilings, shares, excluded, key=rx.id)
+        return rank(quotes, wanted, city.policy, city.knowledge.ceilings, shares, handling, excluded, key=rx.id)
 
     # A store that refused is asked again only when no other is left and the city's pause is over.
     ended = {(placed.order.chain, placed.order.store): placed.ended_at for placed in attempts if placed.ended_at}

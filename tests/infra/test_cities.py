@@ -10,6 +10,8 @@ import pytest
 
 from domain.errors import NeedsOperator
 from domain.policy import CityPolicy, Scope, scaled
+from domain.premises import Handling, handling_of
+from domain.prescription import Handover
 from infra.cities import CITIES, load_knowledge, load_policy
 
 
@@ -77,6 +79,14 @@ def test_blank_is_unknown_and_not_zero() -> None:
     assert (insulin.max_dose, insulin.usual_max, insulin.min_age_years) == (None, None, None)
 
 
+def test_the_tables_say_what_needs_a_fridge_and_what_is_under_a_price_agreement() -> None:
+    drugs = load_knowledge("jinan").drugs
+    assert [(drugs[code].cold_chain, drugs[code].price_agreed) for code in ("D001", "D030", "D054", "D022")] == [
+        (False, False), (True, False), (False, True), (True, True)]
+    handling = handling_of(["D001", "D030", "D054"], Handover.HOME, load_knowledge("jinan"))
+    assert handling == Handling(Handover.HOME, cold=frozenset({"D030"}), agreed=frozenset({"D054"}))
+
+
 def test_every_pattern_of_a_formulary_covers_a_drug() -> None:
     city, knowledge = load_policy("jinan"), load_knowledge("jinan")
     unused = [pattern for patterns in city.disease_formulary.values() for pattern in patterns
@@ -104,6 +114,9 @@ Loader = Callable[[str, Path], object]
      r"age_gender_limits\.csv row 15, field above_unit: ''; give dose and unit together"),
     ("demo_knowledge/diagnosis_limits.csv", "M,N,BLOCK", "X,N,BLOCK", load_knowledge,
      r"diagnosis_limits\.csv row 2, field sex: 'X'; write M, F or nothing"),
+    ("jinan/premises.csv", "AK01,Y", "AK01,yes", load_policy, r"premises\.csv row 2, field dual_channel: 'yes'; write Y or N"),
+    ("jinan/premises.csv", "ankang,AK01", "ankan,AK01", load_policy, r"premises\.csv: ankan is no chain of policy\.toml"),
+    ("jinan/premises.csv", "AK02", "AK01", load_policy, r"row 3, field store: 'AK01'; the store appears twice"),
     ("jinan/policy.toml", "newborn_days = 28", "newborn_days = 0", load_policy, "newborn_days = 0"),
     ("jinan/policy.toml", "review_claim_minutes = 10", "review_claim_minutes = 0", load_policy,
      "review_claim_minutes = 0"),

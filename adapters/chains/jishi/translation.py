@@ -178,7 +178,7 @@ def parse_cancel(answer: Element, words: Mapping[str, ChainWord]) -> Receipt:
 
 
 def parse_entries(answer: Element) -> list[tuple[int, bytes]]:
-    """The updates of a page by position, each as a message of its own; what one says is read later.
+    """The updates of a page by position, each as a separate message; what it says is read later.
 
     Raises `InvalidPayload` for an entry without a position: the cursor could not move over it.
     """

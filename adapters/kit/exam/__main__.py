@@ -45,7 +45,7 @@ def exam_of(slug: str, url: str, client: Client, secrets: Mapping[str, str], lis
                             code="no_interface")
     recorder = Recorder(registry.transport(facts, url, client))
     chain = registry.load("chains", slug, recorder, secrets)
-    # A line of its own: a denied call counts for the breaker of nobody else.
+    # A separate line: a denied call must not count for the breaker of the other calls.
     other = registry.load("chains", slug, registry.transport(facts, url, client), dict.fromkeys(secrets, "wrong"))
     host, _, port = listen.rpartition(":")
     ear: Ear | None = CallbackEar(chain, host or "127.0.0.1", int(port or 0)) if isinstance(chain, CallsBack) else (

@@ -86,7 +86,7 @@ class CallbackEar:
         class Door(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(min(int(self.headers.get("content-length", 0)), LARGEST))
-                self.send_response(ear.heard(chain, self.path, self.headers, body))
+                self.send_response(ear.received(chain, self.path, self.headers, body))
                 self.send_header("content-length", "0")
                 self.end_headers()
 
@@ -96,7 +96,7 @@ class CallbackEar:
         self._server = ThreadingHTTPServer((host, port), Door)
         Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def heard(self, chain: CallsBack, path: str, headers: Any, body: bytes) -> int:
+    def received(self, chain: CallsBack, path: str, headers: Any, body: bytes) -> int:
         if path.endswith("/stock"):
             return 200
         timestamp, nonce, signature = (headers.get(f"Sanyi-{name}", "") for name in ("Timestamp", "Nonce", "Signature"))
@@ -131,7 +131,7 @@ class PollingEar:
         self._offered: dict[str, int] = defaultdict(int)
 
     def close(self) -> None:
-        """Nobody is left waiting."""
+        """Stop listening; no task is left waiting."""
 
     async def listen(self) -> None:
         for fetched in await self._chain.poll(50):

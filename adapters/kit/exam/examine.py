@@ -36,7 +36,7 @@ CLOCK = timedelta(minutes=10)
 MUCH = Decimal(99_999_999)
 """More than any store has."""
 PATIENT = {"name": "示范患者", "phone": "10000000000", "address": "示范路 1 号"}
-"""Who the orders are for: nobody."""
+"""The orders are for no real person."""
 STEPS = (ChainWord.PREPARED, ChainWord.IN_DELIVERY, ChainWord.HANDED_OVER)
 FIRST = ("K-01", "K-02", "K-03", "K-04", "K-05", "K-06", "K-15")
 """The order of examination, where it is not that of the list: what makes the chain decline must not meet another order."""
@@ -74,7 +74,7 @@ class Exam:
     """What a quote asks for."""
     place: Place
     decline_next: Callable[[], Awaitable[None]] | None = None
-    """Has the chain decline the next order; None where nobody can."""
+    """Has the chain decline the next order; None where that is not possible."""
     patience: float = 60.0
     """Seconds to wait for an update."""
     offers: Offers = field(default_factory=Offers)
@@ -97,7 +97,7 @@ class Exam:
                     f"ord_exam{secrets.token_hex(6)}", f"rx_exam{secrets.token_hex(6)}", self.chain.slug, quote.store, some,
                     Handover.HOME, self.place, claim_secret, "", Fen(100), PATIENT,
                     Instructions(tuple(Label(line.line, "示范药", "每次 1 片，每日 1 次，口服") for line in some)))
-        fail("没有可配送且有货的药店报价，无法继续", "no store that delivers quotes any drug in full: nothing to go on with")
+        fail(Two("没有可配送且有货的药店报价，无法继续", "no store that delivers quotes any drug in full: nothing to go on with"))
 
     def updates(self, order: PharmacyOrder) -> list[Arrival]:
         return [arrival for arrival in self.ear.arrivals if arrival.update and arrival.update.order_id == order.id]
@@ -106,11 +106,11 @@ class Exam:
         return {arrival.update.status for arrival in self.updates(order) if arrival.update}
 
     def followed(self) -> PharmacyOrder:
-        return self.main or fail("没有下成的订单可跟踪", "no order was placed that could be followed")
+        return self.main or fail(Two("没有下成的订单可跟踪", "no order was placed that could be followed"))
 
 
-def fail(zh: str, en: str) -> NoReturn:
-    raise Failed(Two(zh, en))
+def fail(words: Two) -> NoReturn:
+    raise Failed(words)
 
 
 async def examine(exam: Exam) -> list[Judged]:
@@ -129,8 +129,8 @@ async def _judge(exam: Exam, rule: Requirement) -> Judged:
         passed, seen = False, failed.words
     except RxError as error:
         faults = ", ".join(f"{fault.rule} {fault.path}" for fault in getattr(error, "findings", ()))
-        said = " ".join(filter(None, (type(error).__name__, error.code, faults)))
-        passed, seen = False, Two(f"得到 {said}", f"got {said}")
+        answer = " ".join(filter(None, (type(error).__name__, error.code, faults)))
+        passed, seen = False, Two(f"得到 {answer}", f"got {answer}")
     return Judged(BY_ID[rule.id], passed, seen, exam.recorder.exchanges[exchanges:], exam.ear.arrivals[arrivals:])
 
 
@@ -141,12 +141,12 @@ async def _refused(call: Awaitable[Receipt], *codes: str, broken: bool = True) -
     except Refused as refused:
         if (codes and refused.code in codes) or (not codes and broken):
             return refused.code
-        fail(f"拒绝的代码是 {refused.code}", f"refused with {refused.code}")
+        fail(Two(f"拒绝的代码是 {refused.code}", f"refused with {refused.code}"))
     except InvalidPayload as invalid:
         if broken and [fault.rule for fault in invalid.findings] == ["CHN-07"]:
             return "CHN-07"
         raise
-    fail(f"答复成功（{receipt.status}）", f"it said yes ({receipt.status})")
+    fail(Two(f"答复成功（{receipt.status}）", f"it said yes ({receipt.status})"))
 
 
 async def in_time(exam: Exam) -> Two:
@@ -154,7 +154,7 @@ async def in_time(exam: Exam) -> Two:
     exam.offers = await exam.chain.quote(exam.wanted, Handover.HOME, exam.place)
     took = monotonic() - began
     if took > QUOTE_SECONDS:
-        fail(f"用时 {took:.1f} 秒", f"it took {took:.1f} s")
+        fail(Two(f"用时 {took:.1f} 秒", f"it took {took:.1f} s"))
     return Two(f"用时 {took:.2f} 秒", f"it took {took:.2f} s")
 
 
@@ -162,9 +162,9 @@ async def to_the_fen(exam: Exam) -> Two:
     if exam.offers.left_out:
         faults = "; ".join(f"{left_out.store or '?'} {fault.rule} {fault.path}"
                            for left_out in exam.offers.left_out for fault in left_out.findings)
-        fail(f"有报价不合约定：{faults}", f"quotes break the contract: {faults}")
+        fail(Two(f"有报价不合约定：{faults}", f"quotes break the contract: {faults}"))
     if not exam.offers.quotes:
-        fail("没有药店报价", "no store quotes")
+        fail(Two("没有药店报价", "no store quotes"))
     exam.order()
     return Two(f"{len(exam.offers.quotes)} 家药店报价", f"{len(exam.offers.quotes)} stores quote")
 
@@ -174,8 +174,8 @@ async def one_hold(exam: Exam) -> Two:
     first, second = await exam.chain.hold(order), await exam.chain.hold(order)
     await exam.chain.cancel(order.id, "other")
     if (first.reference, first.status) != (second.reference, second.status) or first.status is not ChainWord.HELD:
-        fail(f"两次预占得到不同答复（{first.status}、{second.status}）",
-             f"two holds got two answers ({first.status}, {second.status})")
+        fail(Two(f"两次预占得到不同答复（{first.status}、{second.status}）",
+             f"two holds got two answers ({first.status}, {second.status})"))
     return Two("两次预占同一单号", "two holds have one reference")
 
 
@@ -198,17 +198,17 @@ async def lost(exam: Exam) -> Two:
             await exam.chain.hold(order)
     kept = await exam.chain.find(order.id)
     if kept is None:
-        fail("预占已送达，却查不到", "the hold arrived, and it is not found")
+        fail(Two("预占已送达，却查不到", "the hold arrived, and it is not found"))
     again = await exam.chain.hold(order)
     await exam.chain.cancel(order.id, "other")
     if kept.reference != again.reference or kept.status is not ChainWord.HELD:
-        fail(f"查到的单号或状态不符（{kept.status}）", f"what is found differs from the hold ({kept.status})")
+        fail(Two(f"查到的单号或状态不符（{kept.status}）", f"what is found differs from the hold ({kept.status})"))
     return Two("查到同一单号", "found under the same reference")
 
 
 async def unknown(exam: Exam) -> Two:
     if receipt := await exam.chain.find(f"ord_exam{secrets.token_hex(6)}"):
-        fail(f"查到了从未下过的订单（{receipt.status}）", f"it has an order that was never placed ({receipt.status})")
+        fail(Two(f"查到了从未下过的订单（{receipt.status}）", f"it has an order that was never placed ({receipt.status})"))
     return Two("答复查无此单", "it says that there is none")
 
 
@@ -218,9 +218,10 @@ async def one_order(exam: Exam) -> Two:
     exam.placed = [await exam.chain.place(order), await exam.chain.place(order)]
     exam.main = order
     if {receipt.reference for receipt in exam.placed} != {held.reference}:
-        fail("预占与订单的单号不同，或重复下单得到新单号", "hold and order, or two orders under one key, have different references")
+        fail(Two("预占与订单的单号不同，或重复下单得到新单号",
+                 "hold and order, or two orders under one key, have different references"))
     if not all(receipt.status in (ChainWord.ORDERED, ChainWord.ACCEPTED, *STEPS) for receipt in exam.placed):
-        fail(f"下单后的状态是 {exam.placed[0].status}", f"after the order its status is {exam.placed[0].status}")
+        fail(Two(f"下单后的状态是 {exam.placed[0].status}", f"after the order its status is {exam.placed[0].status}"))
     return Two("两次下单同一单号", "two orders have one reference")
 
 
@@ -246,7 +247,7 @@ async def malformed(exam: Exam) -> Two:
             if [fault.rule for fault in invalid.findings] == ["CHN-07"]:
                 return Two("半截请求得到错误应答", "half a request is answered with a fault")
             raise
-    fail("半截请求被当作成功", "half a request was taken for a whole one")
+    fail(Two("半截请求被当作成功", "half a request was taken for a whole one"))
 
 
 async def out_of_stock(exam: Exam) -> Two:
@@ -263,7 +264,8 @@ async def cancelled_twice(exam: Exam) -> Two:
     ends = [(await exam.chain.cancel(order.id, "other")).status for _ in range(2)]
     kept = await exam.chain.find(order.id)
     if kept is None or kept.status is not ChainWord.CANCELLED or set(ends) != {ChainWord.CANCELLED}:
-        fail(f"取消后状态为 {kept.status if kept else '查无此单'}", f"after the cancel it is {kept.status if kept else 'unknown'}")
+        fail(Two(f"取消后状态为 {kept.status if kept else '查无此单'}",
+                 f"after the cancel it is {kept.status if kept else 'unknown'}"))
     return Two("两次取消均成功，状态为已取消", "both cancels succeed, and it is cancelled")
 
 
@@ -277,22 +279,22 @@ async def stranger(exam: Exam) -> Two:
         await exam.stranger.quote(exam.wanted, Handover.HOME, exam.place)
     except NeedsOperator:
         return Two("已拒绝", "denied")
-    fail("凭证不对也得到报价", "it quotes to a stranger")
+    fail(Two("凭证不对也得到报价", "it quotes to a stranger"))
 
 
 async def declined(exam: Exam) -> Two:
     if exam.decline_next is None:
-        fail("没有看到：请让连锁方在测试中拒一单（--sandbox 可自动安排）", "not seen: nobody could have an order declined")
+        fail(Two("没有看到：请让连锁方在测试中拒一单（--sandbox 可自动安排）", "not seen: nobody could have an order declined"))
     order = exam.order(lines=1)
     await exam.decline_next()
     await exam.chain.hold(order)
     await exam.chain.place(order)
     if not await until(exam.ear, lambda: ChainWord.DECLINED in exam.statuses(order), exam.patience):
-        fail("没有收到拒单消息", "no update says that it is declined")
+        fail(Two("没有收到拒单消息", "no update says that it is declined"))
     reasons = {arrival.update.reason for arrival in exam.updates(order)
                if arrival.update and arrival.update.status is ChainWord.DECLINED}
     if not reasons <= CAUSES.keys() - {"other"}:
-        fail("拒单没有原因，或原因不在约定的词表内", "declined without a reason, or with one that is not agreed")
+        fail(Two("拒单没有原因，或原因不在约定的词表内", "declined without a reason, or with one that is not agreed"))
     return Two(f"原因 {', '.join(sorted(reasons))}", f"reason {', '.join(sorted(reasons))}")
 
 
@@ -300,33 +302,33 @@ async def each_step(exam: Exam) -> Two:
     order = exam.followed()
     await until(exam.ear, lambda: exam.statuses(order) >= set(STEPS), exam.patience)
     if faults := sorted({arrival.fault for arrival in exam.ear.arrivals if arrival.fault}):
-        fail(f"有消息不合约定：{'; '.join(faults)}", f"updates break the contract: {'; '.join(faults)}")
+        fail(Two(f"有消息不合约定：{'; '.join(faults)}", f"updates break the contract: {'; '.join(faults)}"))
     steps = set(STEPS) if exam.placed[0].status is ChainWord.ACCEPTED else {*STEPS, ChainWord.ACCEPTED}
     if missing := sorted(steps - exam.statuses(order)):
-        fail(f"没有收到 {', '.join(missing)}", f"not told: {', '.join(missing)}")
+        fail(Two(f"没有收到 {', '.join(missing)}", f"not told: {', '.join(missing)}"))
     for arrival in exam.updates(order):
         if arrival.update and arrival.update.claim_secret != order.claim_secret:
-            fail("领取密钥不是该订单的", "the claim secret is not this order's")
+            fail(Two("领取密钥不是该订单的", "the claim secret is not this order's"))
         if arrival.update and abs(arrival.update.at - arrival.at) > CLOCK:
-            fail("消息的时间与实际相差超过十分钟", "the time of an update is more than ten minutes off")
+            fail(Two("消息的时间与实际相差超过十分钟", "the time of an update is more than ten minutes off"))
     return Two(f"{len(exam.updates(order))} 条消息", f"{len(exam.updates(order))} updates")
 
 
 async def packs(exam: Exam) -> Two:
     order = exam.followed()
     await until(exam.ear, lambda: ChainWord.HANDED_OVER in exam.statuses(order), exam.patience)
-    told = {arrival.update.status: arrival.update.traces for arrival in exam.updates(order) if arrival.update}
+    traces = {arrival.update.status: arrival.update.traces for arrival in exam.updates(order) if arrival.update}
     for status in (ChainWord.PREPARED, ChainWord.HANDED_OVER):
-        scans = told.get(status)
+        scans = traces.get(status)
         if not scans:
-            fail(f"{status} 没有追溯码", f"{status} has no trace codes")
+            fail(Two(f"{status} 没有追溯码", f"{status} has no trace codes"))
         if any(not readable(scan.code) or not scan.lot or not scan.made_on or not scan.expires_on for scan in scans):
-            fail(f"{status} 的追溯码、批号或日期不完整", f"a code, a lot or a day of {status} is missing")
+            fail(Two(f"{status} 的追溯码、批号或日期不完整", f"a code, a lot or a day of {status} is missing"))
         for line in order.lines:
             if sum(scan.units for scan in scans if scan.line == line.line) != line.quantity:
-                fail(f"{status} 第 {line.line} 行的盒数不足或超出",
-                     f"the packs of line {line.line} in {status} are not its quantity")
-    return Two(f"{len(told[ChainWord.HANDED_OVER] or ())} 盒", f"{len(told[ChainWord.HANDED_OVER] or ())} packs")
+                fail(Two(f"{status} 第 {line.line} 行的盒数不足或超出",
+                     f"the packs of line {line.line} in {status} are not its quantity"))
+    return Two(f"{len(traces[ChainWord.HANDED_OVER] or ())} 盒", f"{len(traces[ChainWord.HANDED_OVER] or ())} packs")
 
 
 async def again(exam: Exam) -> Two:
@@ -335,20 +337,20 @@ async def again(exam: Exam) -> Two:
 
     await until(exam.ear, lambda: all(len(arrivals) > 1 for arrivals in unanswered()), exam.patience / 2)
     if not unanswered():
-        fail("没有看到消息", "no update was seen")
+        fail(Two("没有看到消息", "no update was seen"))
     if silent := sum(len(arrivals) < 2 for arrivals in unanswered()):
-        fail(f"{silent} 条没有应答的消息没有再来", f"{silent} updates that were not answered did not come again")
+        fail(Two(f"{silent} 条没有应答的消息没有再来", f"{silent} updates that were not answered did not come again"))
     if any(len({arrival.raw for arrival in arrivals}) > 1 for arrivals in by_event(exam.ear).values()):
-        fail("再次送来的消息内容变了", "an update came again with another content")
+        fail(Two("再次送来的消息内容变了", "an update came again with another content"))
     return Two(f"{len(unanswered())} 条消息再次送来，内容不变", f"{len(unanswered())} came again, the same to the byte")
 
 
 async def signed(exam: Exam) -> Two:
     arrivals = exam.ear.arrivals
     if unsigned := sorted({arrival.unsigned for arrival in arrivals if arrival.unsigned}):
-        fail(f"签名无效：{', '.join(unsigned)}", f"a signature does not count: {', '.join(unsigned)}")
+        fail(Two(f"签名无效：{', '.join(unsigned)}", f"a signature does not count: {', '.join(unsigned)}"))
     if not arrivals or len({arrival.nonce for arrival in arrivals}) < len(arrivals):
-        fail("没有回调，或随机数用了两次", "no callback, or a nonce that was used twice")
+        fail(Two("没有回调，或随机数用了两次", "no callback, or a nonce that was used twice"))
     return Two(f"{len(arrivals)} 次回调", f"{len(arrivals)} callbacks")
 
 
@@ -358,9 +360,10 @@ async def confirmed(exam: Exam) -> Two:
         await exam.ear.listen()
         await asyncio.sleep(0.1)
     if exam.ear.again_after_yes:
-        fail(f"确认之后又提供了 {exam.ear.again_after_yes} 次", f"offered {exam.ear.again_after_yes} times after the confirmation")
+        fail(Two(f"确认之后又提供了 {exam.ear.again_after_yes} 次",
+                 f"offered {exam.ear.again_after_yes} times after the confirmation"))
     if not exam.ear.arrivals:
-        fail("没有看到消息", "no update was seen")
+        fail(Two("没有看到消息", "no update was seen"))
     return Two("确认后不再提供", "not offered again")
 
 
@@ -383,7 +386,7 @@ async def private(exam: Exam) -> Two:
     bodies = [*(exchange.answer for exchange in exam.recorder.exchanges), *(arrival.raw for arrival in exam.ear.arrivals)]
     for word in PATIENT.values():
         if any(form in body for body in bodies for form in (word.encode(), word.encode("unicode_escape"))):
-            fail("应答或消息中有患者的姓名、电话或地址", "an answer or an update holds the patient's name, phone or address")
+            fail(Two("应答或消息中有患者的姓名、电话或地址", "an answer or an update holds the patient's name, phone or address"))
     return Two(f"{len(bodies)} 条中没有", f"none in {len(bodies)} messages")
 
 

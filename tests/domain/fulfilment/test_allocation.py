@@ -1,5 +1,6 @@
 """Who gets the next order, and for what: all of it, a share of a split, or a part now (D-10, D-11)."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -11,12 +12,25 @@ from domain.fulfilment.allocation import Way, choose, supplies_of
 from domain.fulfilment.portions import Portion, by_line
 from domain.fulfilment.ranking import rank
 from domain.money import line_amount
+from domain.premises import Handling, Premises
+from domain.prescription import Handover
 from tests.support.factories import CITY, item
 
 PRICE = Decimal("0.30")
 CEILINGS = dict.fromkeys(("D001", "D010", "D018"), Decimal(1))
+PLAIN = Handling(Handover.PICKUP)
 DRUGS = ("D001", "D010", "D018")
 LEAST = {1: Decimal(14), 2: Decimal(14), 3: Decimal(14)}
+
+
+def test_a_store_without_a_fridge_gives_the_rest_of_a_split() -> None:
+    city = replace(CITY, premises={"ankang/B": Premises(dual_channel=False, cold_storage=True, cold_delivery=False)})
+    ranking = rank([store("A", 60, 90, **NEAR), store("B", 0, 90, **FAR)], wanted(60, 90), city, CEILINGS, {},
+                   Handling(Handover.PICKUP, cold=frozenset({"D010"})))
+    choice = choose(ranking, wanted(60, 90), parcels=2, least=None)
+    assert choice is not None
+    assert (choice.store.quote.store, by_line(Portion(line.line, line.quantity) for line in choice.lines)) == ("A", {1: 60})
+    assert choice.left == (Portion(2, Decimal(90)),)
 
 
 def wanted(*quantities: int) -> list[OrderLine]:
@@ -62,7 +76,7 @@ CASES = {
 
 @pytest.mark.parametrize(("quotes", "parcels", "least", "expected"), CASES.values(), ids=list(CASES))
 def test_the_next_order(quotes, parcels, least, expected) -> None:
-    choice = choose(rank(quotes, wanted(60, 90), CITY, CEILINGS, {}), wanted(60, 90), parcels=parcels, least=least)
+    choice = choose(rank(quotes, wanted(60, 90), CITY, CEILINGS, {}, PLAIN), wanted(60, 90), parcels=parcels, least=least)
     made = None if choice is None else (
         choice.store.quote.store, by_line(Portion(line.line, line.quantity) for line in choice.lines), choice.way,
         by_line(choice.left))
@@ -70,7 +84,7 @@ def test_the_next_order(quotes, parcels, least, expected) -> None:
 
 
 def test_what_is_taken_of_an_offer_costs_its_share() -> None:
-    choice = choose(rank([store("A", "14.5")], wanted(60), CITY, CEILINGS, {}), wanted(60), parcels=2, least=LEAST)
+    choice = choose(rank([store("A", "14.5")], wanted(60), CITY, CEILINGS, {}, PLAIN), wanted(60), parcels=2, least=LEAST)
     assert choice
     assert [(line.unit_price, line.amount) for line in choice.lines] == [(PRICE, 420)]
 
@@ -93,7 +107,7 @@ HAS = st.tuples(*[st.integers(0, 120)] * 3)
 def test_an_order_and_what_it_leaves_open_are_what_was_wanted(quantities, stores, parcels, part) -> None:
     lines = wanted(*quantities)
     quotes = [store(f"S{number}", *has, minutes=number) for number, has in enumerate(stores)]
-    ranking = rank(quotes, lines, CITY, CEILINGS, {})
+    ranking = rank(quotes, lines, CITY, CEILINGS, {}, PLAIN)
     choice = choose(ranking, lines, parcels=parcels, least=LEAST if part else None)
     if choice is None:
         assert parcels == 0 or not any(candidate.eligible for candidate in ranking)

@@ -30,6 +30,7 @@ from domain.fulfilment.portions import Portion
 from domain.fulfilment.ranking import Ranked, rank
 from domain.money import line_amount
 from domain.policy import Choosers
+from domain.premises import Handling
 from domain.prescription import Handover
 from infra.cities import load_policy
 
@@ -49,7 +50,7 @@ def quote(store: str, minutes: int = 10, price: str = "1.00", **has: int) -> Quo
 
 
 def ranked(*quotes: Quote) -> list[Ranked]:
-    return rank(quotes, WANTED, POLICY, CEILINGS, {})
+    return rank(quotes, WANTED, POLICY, CEILINGS, {}, Handling(Handover.PICKUP))
 
 
 def offered(*quotes: Quote, parcels: int = 2) -> list[Option]:

@@ -1,6 +1,7 @@
 """No store has all of it: two share it, or one gives a part now and the rest follows when it comes in."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -86,6 +87,22 @@ def test_two_stores_share_what_neither_has_whole(line: Line, rx_id: str) -> None
     assert sorted(row.total for row in line.payer.book) == sorted(order.order.total for order in placed)
     assert line.chain("ankang").stock["D032"] == 972
     assert line.chain("baicao").stock["D048"] == 972
+
+
+def test_what_needs_a_fridge_goes_only_where_it_is_kept_and_brought_cold(line: Line, rx_id: str) -> None:
+    """AK01 brings it cold, BC07 keeps it cold and cannot bring it so; this is a home delivery."""
+    knowledge = line.city.knowledge
+    insulin = replace(knowledge.drugs["D032"], cold_chain=True)
+    line.city = replace(line.city, knowledge=replace(knowledge, drugs={**knowledge.drugs, "D032": insulin}))
+    stock(line, ankang={"D032": 0, "D048": 1000}, baicao={"D032": 1000, "D048": 1000})
+    line.hop(rx_id)
+    assert filled(line, rx_id) == []
+    (waiting,) = events(line, rx_id, Event.NO_STORE)
+    assert waiting["refused"] == {"incomplete": 1, "no_cold_chain": 1}
+    stock(line, ankang={"D032": 28, "D048": 0})
+    line.clock.advance(minutes=11)
+    line.hop(rx_id)
+    assert sorted(filled(line, rx_id)) == [("ankang", {1: 28}), ("baicao", {2: 28})]
 
 
 def test_a_share_that_is_declined_is_sought_alone(line: Line, rx_id: str) -> None:
