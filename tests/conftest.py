@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from infra import passwords
 from tests.support import services
 
 # The same examples every time: what fails in one place fails in all. `deep` looks for new ones.
@@ -33,6 +35,15 @@ class ByFile(LoadFileScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[PasswordHasher]:
+    """Passwords are hashed at a thousandth of their cost: hundreds of tests sign in. Yields the true hasher."""
+    true = passwords._HASHER
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+        yield true
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from argon2 import PasswordHasher
 
 from infra import passwords, qr
+
+
+@pytest.fixture(autouse=True)
+def true_cost(quick_passwords: PasswordHasher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "_HASHER", quick_passwords)
+
 
 NOON = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 RFC_SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"

@@ -200,5 +200,5 @@ class Anything(Truths, RuleBasedStateMachine):
 
 TestAnything = pytest.mark.usefixtures("_built")(Anything.TestCase)
 TestAnything.settings = settings(
-    max_examples=max(1, settings().max_examples * 2 // 5), stateful_step_count=40, deadline=None, derandomize=True,
+    max_examples=max(1, settings().max_examples // 5), stateful_step_count=40, deadline=None, derandomize=True,
     suppress_health_check=list(HealthCheck))

@@ -6,7 +6,6 @@
 import argparse
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from domain.chains import OrderLine
 from domain.errors import NeedsOperator
 from domain.prescription import Place
 from infra.http import Client, open_client, tell
+from infra.settings import get_settings
 
 DRUGS = "D001:60:片,D032:28:片,D048:28:粒,D010:90:片,D081:30:片"
 PLACE = Place("370102", Decimal("36.67"), Decimal("117.03"))
@@ -77,8 +77,8 @@ def document(exam: Exam, judged: Sequence[Judged], began: datetime, seconds: flo
 
 
 async def _examined(options: argparse.Namespace) -> dict[str, Any]:
-    prefix = f"SANYI_PARTNER_SECRETS__{options.chain.upper()}__"
-    secrets = {name.removeprefix(prefix).lower(): value for name, value in os.environ.items() if name.startswith(prefix)}
+    kept = get_settings().partner_secrets.get(options.chain, {})
+    secrets = {purpose: secret.get_secret_value() for purpose, secret in kept.items()}
 
     async def decline_next() -> None:
         await tell(f"{options.url}/sandbox/faults", json.dumps({"sold_out_next": 1}).encode())
