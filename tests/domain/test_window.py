@@ -99,6 +99,12 @@ def test_every_status_has_a_state_and_no_status_alone_is_red():
         assert shown.type is not RunType.FAILED
 
 
+def test_who_waits_for_the_patient_says_so_while_no_pharmacy_has_an_order():
+    assert state(S.ALLOCATING, waiting_for="choice").name == "Waiting for the patient's choice"
+    assert state(S.ALLOCATING, waiting_for="filler").name == "Looking for a pharmacy"
+    assert state(S.FULFILLING, waiting_for="choice").name == "With the pharmacy"
+
+
 def test_who_needs_a_person_is_red_with_the_reason_and_the_page():
     shown = state(S.IN_REVIEW, Two("药师", "a pharmacist"), "http://gateway/rx/rx_1")
     assert shown == (RunType.FAILED, "Needs a person", "药师 · a pharmacist · http://gateway/rx/rx_1")

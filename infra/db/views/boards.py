@@ -220,6 +220,10 @@ def _unfillable() -> sa.ColumnElement[bool]:
     return sa.and_(PrescriptionRow.status == Status.ALLOCATING, PrescriptionRow.waiting_for == Wait.FILLER)
 
 
+def _of_patients_choice() -> sa.ColumnElement[bool]:
+    return sa.and_(PrescriptionRow.status == Status.ALLOCATING, PrescriptionRow.waiting_for == Wait.CHOICE)
+
+
 def _review_late(now: datetime, policy: CityPolicy) -> sa.ColumnElement[bool]:
     late = sa.exists().where(ReviewRow.prescription_id == PrescriptionRow.id, ReviewRow.decision.is_(None),
                              ReviewRow.opened_at < now - policy.review_target)
@@ -299,6 +303,10 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
                                   sa.and_(is_open, troubled, rx.trouble == trouble), note=rx.trouble)
 
     yield from _prescriptions(session, "nobody_can_fill", NEEDS["nobody_can_fill"], _unfillable(), note=rx.hospital)
+    yield from _prescriptions(session, "patient_chooses", (
+        False, "等患者选择药店", "waiting for the patient's choice",
+        "到时按城市规定安排；患者来电时客服可代选", "the city's rule says what follows; the hotline can choose for one who calls"),
+        _of_patients_choice(), note=rx.hospital)
     yield from _prescriptions(session, "review_late", NEEDS["review_late"], _review_late(now, policy), note=rx.hospital)
 
     for wait in OVERDUE_WAITS:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.benefit import BenefitLine, BenefitTerms, Insured, calculate, forecast
+from domain.benefit import BenefitLine, BenefitTerms, Insured, calculate, forecast, forecasts, used_after
 from domain.chains import OrderLine
 from domain.claims import Accumulators
 from domain.errors import NeedsOperator
@@ -194,3 +194,35 @@ def test_another_diseases_full_cap_takes_nothing_from_this_one(caps: Any, fund: 
 def test_a_hospital_the_city_does_not_know_is_for_the_operator() -> None:
     with pytest.raises(NeedsOperator, match=r"policy\.toml"):
         forecast(rx(hospital="elsewhere"), BASKET, entitlement(), CITY, KNOWLEDGE, frozenset())
+
+
+def test_a_second_claim_finds_what_the_first_has_used_up() -> None:
+    first, second = (next(case for case in CASES if case["case_id"] == name) for name in ("S12a", "S12b"))
+    before = accumulators(first["accumulators_before"])
+    paid = calculate([line(each) for each in first["lines"]], terms(first["policy"]), Insured(), before)
+    after = used_after(before, paid, terms(first["policy"]))
+    assert after.cap_used - before.cap_used == paid.pool
+    again = calculate([line(each) for each in second["lines"]], terms(second["policy"]), Insured(), after)
+    assert again.pool == fen(second["expected"]["hifp_pay"]), "the cap ends within the second one"
+
+
+@pytest.mark.parametrize(("basis", "counted"), [(CapBasis.FUND, 6000), (CapBasis.ELIGIBLE, 7500), (CapBasis.NONE, 6000)])
+def test_what_counts_against_a_cap_is_the_funds_money_or_what_is_in_scope(basis: CapBasis, counted: int) -> None:
+    policy = BenefitPolicy(id="case", insutype="310", scope=Scope.CHRONIC, ratios=(Decimal("0.8"),) * 3, deductible=Fen(2500),
+                           cap_basis=basis, cap=Fen(100_000), serious_counts=True, account_scope=AccountScope.ALL)
+    against = BenefitTerms(policy, Decimal("0.8"), Fen(100_000), "M01600")
+    before = Accumulators(account=Fen(1000), caps=(("", Fen(5)), ("M01600", Fen(10))))
+    paid = calculate([BenefitLine(Fen(10_000), Decimal(1), "甲")], against, Insured(), before)
+    after = used_after(before, paid, against)
+    assert dict(after.caps or ()) == {"": 5, "M01600": 10 + counted}
+    assert (after.deductible_used, after.pool_used, after.account, after.serious_illness) == (2500, 6000, 0, 4000)
+
+
+def test_two_pharmacies_that_share_it_are_forecast_one_after_the_other() -> None:
+    prescribed, person = rx(item("D001"), item("D010", 2)), entitlement()
+    orders = [[OrderLine(1, "D001", Decimal(60), "片", Decimal("0.30"), Fen(1800))],
+              [OrderLine(2, "D010", Decimal(90), "片", Decimal("0.30"), Fen(2700))]]
+    first, second = forecasts(prescribed, orders, person, CITY, KNOWLEDGE, frozenset())
+    assert first == forecast(prescribed, orders[0], person, CITY, KNOWLEDGE, frozenset())
+    assert first.deductible + second.deductible <= 50_000
+    assert second.total == 2700
