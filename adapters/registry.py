@@ -14,9 +14,10 @@ from typing import Literal, cast, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from adapters.protocols import Chain, Hospital, Payer
+from adapters.protocols import Chain, Courier, Hospital, Payer
 from domain.chains import ChainWord
 from domain.errors import NeedsOperator
+from domain.fulfilment.deliveries import DeliveryStatus
 from domain.shops import Shop
 from infra.db import Database
 from infra.dropbox import BoxTransport
@@ -25,7 +26,7 @@ from infra.mllp import MllpTransport
 
 HERE = Path(__file__).parent
 
-Kind = Literal["hospitals", "chains", "payers"]
+Kind = Literal["hospitals", "chains", "couriers", "payers"]
 
 
 class BreakerFacts(BaseModel):
@@ -81,6 +82,15 @@ class ChainManifest(Manifest):
     """Of a chain whose shops work from our pages; such a chain has no address."""
 
 
+class CourierManifest(Manifest):
+    status_words: Mapping[str, DeliveryStatus]
+    """Their word for where a parcel is -> ours."""
+    refusals: Mapping[str, str]
+    """Their code for a business no -> our code of `Refused`."""
+    causes: Mapping[str, str] = {}
+    """Their word for a reason -> our coded reason; any other is carried as it is."""
+
+
 class PayerManifest(Manifest):
     """Fixed fields of the FSI envelope, and of the claims of this centre."""
 
@@ -102,6 +112,7 @@ class PayerManifest(Manifest):
 _MANIFESTS: dict[str, type[Manifest]] = {
     "hospitals": HospitalManifest,
     "chains": ChainManifest,
+    "couriers": CourierManifest,
     "payers": PayerManifest,
 }
 
@@ -115,6 +126,8 @@ def slugs(kind: Kind) -> list[str]:
 def manifest(kind: Literal["hospitals"], slug: str) -> HospitalManifest: ...
 @overload
 def manifest(kind: Literal["chains"], slug: str) -> ChainManifest: ...
+@overload
+def manifest(kind: Literal["couriers"], slug: str) -> CourierManifest: ...
 @overload
 def manifest(kind: Literal["payers"], slug: str) -> PayerManifest: ...
 def manifest(kind: Kind, slug: str) -> Manifest:
@@ -172,8 +185,11 @@ def load(kind: Literal["hospitals"], slug: str, transport: Transport, secrets: M
 @overload
 def load(kind: Literal["chains"], slug: str, transport: Transport, secrets: Mapping[str, str]) -> Chain: ...
 @overload
+def load(kind: Literal["couriers"], slug: str, transport: Transport, secrets: Mapping[str, str]) -> Courier: ...
+@overload
 def load(kind: Literal["payers"], slug: str, transport: Transport, secrets: Mapping[str, str]) -> Payer: ...
-def load(kind: Kind, slug: str, transport: Transport, secrets: Mapping[str, str]) -> Hospital | Chain | Payer:
+def load(kind: Kind, slug: str, transport: Transport, secrets: Mapping[str, str]
+         ) -> Hospital | Chain | Courier | Payer:
     """The partner's adapter, ready to talk.
 
     An adapter lists the names of the secrets it needs in `SECRETS`. Raises `NeedsOperator` for a
@@ -184,11 +200,14 @@ def load(kind: Kind, slug: str, transport: Transport, secrets: Mapping[str, str]
     missing = [name for name in adapter.SECRETS if not secrets.get(name)]
     if missing:
         raise NeedsOperator(f"{kind}/{slug}: secret {', '.join(missing)} is not set; see .env.example")
-    return cast(Hospital | Chain | Payer, adapter(facts, transport, secrets))
+    return cast(Hospital | Chain | Courier | Payer, adapter(facts, transport, secrets))
 
 
-def counter(slug: str, db: Database, now: Callable[[], datetime], timezone: str) -> Chain:
-    """A chain whose shops work from our pages, on our own database. Raises `NeedsOperator` for a broken manifest."""
+def counter(slug: str, db: Database, now: Callable[[], datetime], timezone: str, *, courier: bool = False) -> Chain:
+    """A chain whose shops work from our pages, on our own database; `courier`: the city has one who brings what they do not.
+
+    Raises `NeedsOperator` for a broken manifest.
+    """
     facts = manifest("chains", slug)
     adapter = importlib.import_module(f"adapters.chains.{slug}.adapter").Adapter
-    return cast(Chain, adapter(facts, db, now, timezone))
+    return cast(Chain, adapter(facts, db, now, timezone, courier=courier))

@@ -45,6 +45,11 @@ class Event(StrEnum):
     ORDER_PLACED = "order_placed"
     ORDER_UPDATE = "order_update"
     """The chain says where the order is."""
+    COURIER_ASSIGNED = "courier_assigned"
+    COURIER_STOPPED = "courier_stopped"
+    """The courier stops or turns round because the order ended, or would not bring it."""
+    COURIER_UPDATE = "courier_update"
+    """The courier says where the parcel is."""
     NO_ANSWER = "no_answer"
     """The pharmacy did not say yes in time (D-12): its order was taken back."""
     WORD_MISSED = "word_missed"
@@ -66,6 +71,8 @@ class Event(StrEnum):
     PATIENT_CANCELS = "patient_cancels"
     """The patient asks for it while a pharmacy may have an order."""
     CANCELLED_BY_PATIENT = "cancelled_by_patient"
+    UNDELIVERED = "undelivered"
+    """It could not be handed over at the door; the pharmacy has it back."""
     CANCEL_TOO_LATE = "cancel_too_late"
     CANCEL_UNANSWERED = "cancel_unanswered"
     SETTLED = "settled"
@@ -107,6 +114,9 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
     Event.ORDER_DECLINED: ("order", "chain", "store", "cause"),
     Event.ORDER_PLACED: ("order", "chain", "store", "reference", "total_fen", "fund_fen", "patient_due_fen"),
     Event.ORDER_UPDATE: ("order", "event", "status", "cause", "lines", "at"),
+    Event.COURIER_ASSIGNED: ("order", "courier", "reference"),
+    Event.COURIER_STOPPED: ("order", "courier", "delivery", "cause"),
+    Event.COURIER_UPDATE: ("order", "event", "delivery", "attempt", "cause", "warnings", "at"),
     Event.NO_ANSWER: ("order",),
     Event.WORD_MISSED: ("order", "status"),
     Event.ORDER_ENDED: ("order", "status", "cause"),
@@ -119,6 +129,7 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
     Event.CANCELLED: ("reason",),
     Event.PATIENT_CANCELS: (),
     Event.CANCELLED_BY_PATIENT: (),
+    Event.UNDELIVERED: ("cause",),
     Event.CANCEL_TOO_LATE: ("order",),
     Event.CANCEL_UNANSWERED: ("order",),
     Event.SETTLED: ("settlement", "reference", "total_fen", "fund_fen", "account_fen", "cash_fen"),
@@ -136,7 +147,8 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
 `findings` are `{code, rule, severity, line}` each.
 `refused` is how many stores by reason (`domain.fulfilment.ranking.REASONS`), `stores` the first of them as `chain/store:reason`.
 `silent` and `chain` are chains by slug. `status` and `order_was` are a `ChainWord`, `prescription_was` a `Status`.
-`cause` is why an order ended, or why what was open was given up (`domain.words.ENDINGS`).
+`delivery` is a `DeliveryStatus`, `warnings` are codes of `domain.words.DOOR_WARNINGS`, `courier` is a slug.
+`cause` is why an order ended, why a delivery did not go on, or why what was open was given up (`domain.words.ENDINGS`).
 `wish` is a number, `answer` a `WishAnswer`, `reason` why the hospital cancels. `codes` are review items (A-26).
 `round` numbers the times a patient was asked, `options` is how many there were, `because` a `domain.fulfilment.choice.Because`.
 `portions` are `{line, quantity}` each: of the order or, in `part_handed_over`, still owed.

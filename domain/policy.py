@@ -118,6 +118,8 @@ class CityPolicy:
     """Chronic disease code -> ATC prefixes or `DRUG:` ids payable under it (B-12)."""
     premises: Mapping[str, Premises]
     """The register of stores, by `chain/store` (D-06, D-07)."""
+    courier: str = ""
+    """Who brings what shops without a system send; empty: they bring it themselves or not at all."""
     coded_chains: frozenset[str] = frozenset()
     """Chains that scan trace codes: without them the fund's share of their orders is not claimed (B-55)."""
 
@@ -150,6 +152,10 @@ class CityPolicy:
     upload_after: timedelta = timedelta(minutes=5)
     """From a handover or a return on until its trace codes go to the fund (E-07). By then the settlement usually has its number.
     The packs of many orders go in one call."""
+    deliver_within: timedelta = timedelta(hours=4)
+    """From the dispatch of a parcel on: what its courier is asked for (E-13, urban)."""
+    courier_silence: timedelta = timedelta(hours=48)
+    """A courier that has said nothing of a parcel for so long is asked; if it knows nothing new the parcel is lost (E-16)."""
     expiring_soon: timedelta = timedelta(minutes=120)
     """So close to `valid_until` a prescription goes to the front of the queue."""
 

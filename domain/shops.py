@@ -34,6 +34,7 @@ class Shop:
     closes: time
     """Usual hours, in the city's time; until its people say otherwise."""
     delivers: bool
+    """Whether its own people bring orders home. Where they do not, the city's courier does, if the city has one."""
     capacity: int
     """Orders it can have under way at once (D-15)."""
 
@@ -108,11 +109,14 @@ _NEXT: Mapping[ChainWord, Mapping[Handover, tuple[Act, ...]]] = {
 }
 
 
-def supported_actions(word: ChainWord, handover: Handover, *, returnable: bool) -> tuple[Act, ...]:
+def supported_actions(word: ChainWord, handover: Handover, *, returnable: bool, carried: bool = False) -> tuple[Act, ...]:
     """What may be done with an order now, the usual act first; nothing for a hold, and for one that has ended.
 
-    `returnable`: the patient still has something of it, and the time to bring it back is not over.
+    `returnable`: the patient still has something of it, and the time to bring it back is not over. `carried`: the city's courier
+    brings it, who has the word once it has left the shop.
     """
+    if carried and word is ChainWord.IN_DELIVERY:
+        return ()
     if word in (ChainWord.HANDED_OVER, ChainWord.RETURNED):
         return (Act.TAKE_BACK,) if returnable else ()
     return _NEXT[word][handover] if word in _NEXT else ()

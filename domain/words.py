@@ -10,6 +10,7 @@ from domain.findings import Severity
 from domain.former_words import event_of, wait_of
 from domain.fulfilment.allocation import Way
 from domain.fulfilment.choice import Because
+from domain.fulfilment.deliveries import DeliveryStatus
 from domain.fulfilment.orders import OrderStatus
 from domain.fulfilment.parcels import ParcelStatus
 from domain.fulfilment.ranking import REASONS
@@ -99,6 +100,28 @@ PARCELS: Mapping[str, Two] = {
     ParcelStatus.HANDED_OVER: Two("已交付", "handed over"),
     ParcelStatus.UNPACKED: Two("已拆包回库", "unpacked"),
 }
+DELIVERIES: Mapping[str, Two] = {
+    DeliveryStatus.REQUESTED: Two("正在叫配送员", "being asked for"),
+    DeliveryStatus.ASSIGNED: Two("配送员已接单", "assigned"),
+    DeliveryStatus.COLLECTED: Two("配送员已取货", "collected"),
+    DeliveryStatus.IN_TRANSIT: Two("配送途中", "in transit"),
+    DeliveryStatus.EXCEPTION: Two("途中异常", "trouble on the way"),
+    DeliveryStatus.ARRIVED: Two("已到门口", "at the door"),
+    DeliveryStatus.ATTEMPT_FAILED: Two("未能送达", "attempt failed"),
+    DeliveryStatus.HELD_AT_POINT: Two("存放代收点", "held at a point"),
+    DeliveryStatus.SIGNED: Two("已签收", "signed for"),
+    DeliveryStatus.RETURNING: Two("退回途中", "on its way back"),
+    DeliveryStatus.RETURNED: Two("已退回药店", "back at the pharmacy"),
+    DeliveryStatus.LOST: Two("已丢失", "lost"),
+    DeliveryStatus.CANCELLED: Two("已取消配送", "called off"),
+}
+DOOR_WARNINGS: Mapping[str, Two] = {
+    "GPS_MISSING": Two("签收无定位", "signed for without a place"),
+    "GPS_FAR": Two("签收地点偏远", "signed for far from the patient"),
+    "BEFORE_ARRIVAL": Two("签收早于到达", "signed for before the arrival"),
+    "NO_SIGNATURE": Two("无签名图片", "no picture of a signature"),
+}
+"""What a person should look at though the patient has the parcel (E-06)."""
 RETURNS: Mapping[str, Two] = {
     ReturnStatus.BROUGHT_BACK: Two("已退药，待退费", "brought back, not refunded yet"),
     ReturnStatus.REFUNDED: Two("已退药退费", "refunded"),
@@ -155,12 +178,17 @@ CAUSES: Mapping[str, Two] = {
     "quality": Two("质量问题", "quality"),
     "rejected_at_door": Two("拒收", "rejected at the door"),
     "dispensing_error": Two("发错药", "dispensing error"),
+    "nobody_home": Two("无人在家", "nobody at home"),
+    "wrong_address": Two("地址有误", "wrong address"),
     "other": Two("其他", "other"),
 }
 """Why a chain ended an order or took goods back. Its own word is translated into one of these, or is `other`."""
 ENDINGS: Mapping[str, Two] = {
     **CAUSES,
     "no_answer": Two("未按时接单", "no answer in time"),
+    "undelivered": Two("投递未成，药品已退回药店", "could not be delivered; it is back at the pharmacy"),
+    "lost": Two("配送途中丢失", "lost on the way"),
+    "no_courier": Two("无人配送", "no courier brings it"),
     "expired": Two("处方已过有效期", "the prescription's validity is over"),
     "cancelled": Two("医院撤销", "cancelled by the hospital"),
     "orphan": Two("处方已结束，库存已释放", "the prescription had ended; the hold is let go"),
@@ -288,6 +316,11 @@ TROUBLES: Mapping[str, Trouble] = {
         Two("药店确认过的订单，药店现称查无此单", "a pharmacy confirmed the order and now knows none"),
         Two("致电药店核实药品去向；药店账上补回该订单的结果后点击“立即重试”",
             "call the pharmacy and ask where the medicine is; once its book says how the order ended, wake the prescription")),
+    "NeedsOperator:delivery_unknown": Trouble(
+        True,
+        Two("配送员久无消息，包裹去向不明 (E-16)", "a courier has long said nothing, and where the parcel is is not known (E-16)"),
+        Two("致电配送公司核实包裹去向；其账上补回结果后点击“立即重试”",
+            "call the courier and ask where the parcel is; once its book says so, wake the prescription")),
     "NeedsOperator:no_trace_code": Trouble(
         True,
         Two("已交付的药品没有有效追溯码，暂不向医保申报 (B-55)",
@@ -354,6 +387,9 @@ EVENTS: Mapping[Event, Two] = {
     Event.ORDER_DECLINED: Two("药店未接受：{cause}", "the pharmacy said no: {cause}"),
     Event.ORDER_PLACED: Two("已向 {chain} {store} 下单", "order placed at {chain} {store}"),
     Event.ORDER_UPDATE: Two("药店消息：{status}", "the pharmacy says: order {status}"),
+    Event.COURIER_ASSIGNED: Two("{courier} 已接配送单", "{courier} brings it"),
+    Event.COURIER_STOPPED: Two("{courier} 停止配送：{delivery}", "{courier} does not bring it: {delivery}"),
+    Event.COURIER_UPDATE: Two("配送：{delivery}{warnings}", "delivery: {delivery}{warnings}"),
     Event.NO_ANSWER: Two("药店未按时接单，订单已收回 (D-12)", "no answer in time, the order is taken back (D-12)"),
     Event.WORD_MISSED: Two("药店未按时答复，经查询：{status}", "no word in time; asked, the order is {status}"),
     Event.ORDER_ENDED: Two("订单终止（{status}）：{cause}", "the order ended ({status}): {cause}"),
@@ -368,6 +404,7 @@ EVENTS: Mapping[Event, Two] = {
     Event.CANCELLED: Two("医院撤销：{reason}", "cancelled by the hospital: {reason}"),
     Event.PATIENT_CANCELS: Two("患者请求撤销", "the patient asks to cancel"),
     Event.CANCELLED_BY_PATIENT: Two("患者撤销", "cancelled by the patient"),
+    Event.UNDELIVERED: Two("未能送达患者，处方结束：{cause}", "it could not be brought to the patient, and has ended: {cause}"),
     Event.CANCEL_TOO_LATE: Two("已来不及撤销", "too late to cancel"),
     Event.CANCEL_UNANSWERED: Two("药店未及时答复撤销，仍可能交付；答复后另行告知",
                                  "the pharmacy has not answered the cancel in time and may still hand it over; its answer follows"),
@@ -456,7 +493,7 @@ def _filled(words: Two, arguments: Mapping[str, Any], name: Name) -> Two:
 
 _CODED: Mapping[str, Mapping[str, Two]] = {
     "status": ORDERS, "order_was": ORDERS, "prescription_was": STATUSES, "cause": ENDINGS, "reason": CANCEL_REASONS,
-    "answer": WISH_ANSWERS, "because": ASKED_BECAUSE, "way": WAYS, "handover": HANDOVERS,
+    "answer": WISH_ANSWERS, "because": ASKED_BECAUSE, "way": WAYS, "handover": HANDOVERS, "delivery": DELIVERIES,
 }
 """Arguments that are codes, each with the table of its words."""
 
@@ -474,6 +511,9 @@ def _argument(field: str, value: Any, name: Name) -> Two:
                      Two("无", "nothing"))
     if field == "stores" and isinstance(value, list):
         return _list([_store(str(text), name) for text in value], Two("无", "none"))
+    if field == "warnings" and isinstance(value, list):
+        texts = [DOOR_WARNINGS[code] for code in value if code in DOOR_WARNINGS]
+        return Two(f"（{_list(texts, Two('', '')).zh}）", f" ({_list(texts, Two('', '')).en})") if texts else Two("", "")
     if isinstance(value, list):
         return _list([_named(str(text), name) if field == "silent" else Two(str(text), str(text)) for text in value],
                      Two("无", "none"))
@@ -482,7 +522,9 @@ def _argument(field: str, value: Any, name: Name) -> Two:
     if field == "error":
         what = trouble_of(str(value)).what
         return Two(f"{what.zh}（{value}）", f"{what.en} ({value})")
-    return _named(str(value), name) if field == "chain" else _CODED.get(field, {}).get(str(value), Two(str(value), str(value)))
+    if field in ("chain", "courier"):
+        return _named(str(value), name)
+    return _CODED.get(field, {}).get(str(value), Two(str(value), str(value)))
 
 
 def _named(slug: str, name: Name) -> Two:

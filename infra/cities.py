@@ -169,7 +169,7 @@ def load_policy(slug: str, root: Path = CITIES) -> CityPolicy:
         policy = CityPolicy(
             slug=facts["slug"], name=facts["name"], name_en=facts["name_en"], division=facts["division"],
             clr_optins=facts["clr_optins"], timezone=facts["timezone"], payer=facts["payer"],
-            chains=tuple(facts["chains"]), coded_chains=frozenset(facts.get("coded_chains", ())),
+            chains=tuple(facts["chains"]), courier=facts.get("courier", ""), coded_chains=frozenset(facts.get("coded_chains", ())),
             hospitals=tuple(HospitalTerms(**terms | {"institutions": tuple(terms.get("institutions", ()))})
                             for terms in facts["hospitals"]),
             benefits=tuple(_benefit(row) for row in rows(folder / "benefits.csv")),

@@ -17,6 +17,7 @@ import httpx
 
 from sandbox.chain import CHAINS, SELLERS
 from sandbox.dialects import Site, install
+from sandbox.doors import COURIER
 from sandbox.loopback import NO_CERTIFICATES
 from sandbox.plan import HOSPITALS, Plan, make_plan
 from sandbox.processes import ROOT, Processes, free_port
@@ -29,6 +30,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "jishi": {"lose_answer": 0.05, "error_500": 0.02, "duplicate_callback": 0.10, "late_callback": 0.08, "at_most": 2},
     "insurer": {"lose_answer": 0.04, "timeout": 0.01, "timeout_seconds": 6, "busy": 0.01, "at_most": 2},
     "linli": {"sold_out": 0.05},
+    "jisong": {"lose_answer": 0.05, "error_500": 0.02, "duplicate_callback": 0.20, "late_callback": 0.10, "at_most": 2},
     "pharmacist": {"abandon": 0.03},
 }
 """An ordinary day's faults: rates per request. They must not show in the outcome."""
@@ -109,7 +111,7 @@ class SandboxCity:
         self.keys = Keys()
         self.hospitals = {name: HOSPITALS[slug][name] for name in hospitals or HOSPITALS[slug]}
         """What each of its hospitals speaks."""
-        names = ("prefect", "gateway", *self.hospitals, *SELLERS, "insurer", "pharmacist")
+        names = ("prefect", "gateway", *self.hospitals, *SELLERS, COURIER, "insurer", "pharmacist")
         self.ports = {name: free_port() for name in names}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
         self._installed = {name: install(dialect, Site(name, self.urls[name], folder / name / "shared",
@@ -133,7 +135,7 @@ class SandboxCity:
     # Starting.
 
     def start_partners(self) -> None:
-        """The hospitals, the chains, the shops without a system, the insurance centre and the pharmacists; none needs Prefect."""
+        """Hospitals, chains, shops without a system and their courier, insurance centre and pharmacists; none needs Prefect."""
         keys, tempo = self.keys, self.tempo
         self._partner("insurer", {"SANDBOX_CENTRE_PAASID": "sanyi", "SANDBOX_CENTRE_SECRET": keys["centre"]},
                       "--city", self.slug)
@@ -143,12 +145,15 @@ class SandboxCity:
         self._partner("linli", {f"SANDBOX_SHOP_{shop}": keys[f"shop {shop}"] for shop in SHOPS},
                       "--gateway", self.urls["gateway"], "--insurer", self.urls["insurer"], "--pace", str(tempo.chains),
                       "--stock", "visited" if tempo.visited else "day", module="shopkeeper")
+        self._partner(COURIER, {"SANDBOX_JISONG_TOKEN": keys[f"{COURIER} token"],
+                                "SANDBOX_JISONG_SECRET": keys[f"{COURIER} callback"]},
+                      "--gateway", self.urls["gateway"], "--pace", str(tempo.chains), module="courier")
         for name, dialect in self.hospitals.items():
             installed = self._installed[name]
             own = [word for option, value in installed.options.items() for word in (f"--{option}", value)]
             self._partner(name, {f"SANDBOX_HOSPITAL_{key}": value for key, value in installed.secrets.items()},
                           "--slug", name, "--dialect", dialect, "--gateway", self.urls["gateway"],
-                          *(word for chain in SELLERS for word in (f"--{chain}", self.urls[chain])),
+                          *(word for partner in (*SELLERS, COURIER) for word in (f"--{partner}", self.urls[partner])),
                           "--per-second", str(self.per_second / len(self.hospitals)), "--pace", str(tempo.patients),
                           *own, module="hospital")
         self._partner("pharmacist", {"SANDBOX_PHARMACIST_1_TOKEN": keys["pharmacist 1"],
@@ -352,7 +357,7 @@ class SandboxCity:
 
     def _product_environment(self, database_url: str) -> dict[str, str]:
         keys = self.keys
-        urls = {**{chain.upper(): chain for chain in CHAINS}, "JINAN_CENTRE": "insurer"}
+        urls = {**{chain.upper(): chain for chain in CHAINS}, COURIER.upper(): COURIER, "JINAN_CENTRE": "insurer"}
         return {
             "SANYI_HOME": str(self.folder), "SANYI_CITY": self.slug,
             **({"SANYI_DATABASE_URL": database_url} if database_url else {}),
@@ -363,6 +368,8 @@ class SandboxCity:
             **{f"SANYI_PARTNER_URLS__{slug}": self.urls[name] for slug, name in urls.items()},
             **{f"SANYI_PARTNER_SECRETS__{chain.upper()}__{secret.upper()}": keys[f"{chain} {secret}"]
                for chain, program in CHAINS.items() for secret in program.secrets.values()},
+            f"SANYI_PARTNER_SECRETS__{COURIER.upper()}__TOKEN": keys[f"{COURIER} token"],
+            f"SANYI_PARTNER_SECRETS__{COURIER.upper()}__CALLBACK": keys[f"{COURIER} callback"],
             "SANYI_PARTNER_SECRETS__JINAN_CENTRE__PAASID": "sanyi",
             "SANYI_PARTNER_SECRETS__JINAN_CENTRE__SECRET": keys["centre"],
             **{name: value for installed in self._installed.values() for name, value in installed.settings.items()},

@@ -32,6 +32,7 @@ from sandbox import live, tieout
 from sandbox.chain import CHAINS, SELLERS
 from sandbox.city import FAULTS, SandboxCity
 from sandbox.dialects import DIALECTS
+from sandbox.doors import COURIER
 from sandbox.plan import Plan
 from sandbox.processes import ROOT, ChildDied, Processes
 
@@ -201,7 +202,7 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
             ended.why = row["trouble"] or " ".join(waiting(row["waiting_for"]))
         day.ended.append(ended)
     ledger, verified = whole(city, "ledger"), whole(city, "verify")
-    books = {name: city.book(name) for name in ("hospital", *SELLERS, "insurer")}
+    books = {name: city.book(name) for name in ("hospital", *SELLERS, COURIER, "insurer")}
     day.differences = tieout.compare(ledger, list(rows.values()), books) + tieout.internal(
         verified, city.ops("discrepancies"), city.ops("notices"), city.ops("reconciliations"), ledger)
     day.differences += tieout.shelves(books["linli"]["stock"], city.shelves())
@@ -317,7 +318,8 @@ def show(day: Day, console: Console) -> None:
         console.print(Panel("\n".join(day.differences[:30]), title="账不平 The books disagree", border_style="red"))
     else:
         console.print(f"[bold]对账 Tie-out[/bold]  [green]✓[/green] {day.compared} 行逐笔一致 lines agree, one by one: "
-                      "平台 platform = 医保 fund = 药房 chains = 医院 hospital; 3201 平 agreed; 分录合计为零 postings sum to zero; "
+                      "平台 platform = 医保 fund = 药房 chains = 配送 courier = 医院 hospital; 3201 平 agreed; "
+                      "分录合计为零 postings sum to zero; "
                       "历史链完整 history chains verified")
     verdict = "[green]✓ 一切如期 Everything ended as it should[/green]" if day.good else "[red]✗ 有出入 Something is wrong[/red]"
     console.print(f"{verdict}  ({day.seconds:.0f} s)")
@@ -362,7 +364,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./go", description="城市的一天:从医院到医保结算。A city's day, from hospital to settlement.")
     parser.add_argument("--prescriptions", type=int,
-                        help="处方数 how many (default 60, at least 20 for every scenario); "
+                        help="处方数 how many (default 60, at least 24 for every scenario); "
                              f"with --live 开始时已有 how many are there at the start (default {live.BEGINNING})")
     parser.add_argument("--seed", type=int, default=1, help="同一种子同一天 the same seed, the same day (default 1)")
     cities = sorted(policy.parent.name for policy in (ROOT / "cities").glob("*/policy.toml"))

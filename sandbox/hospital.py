@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request
 from sandbox.book import Book, Document
 from sandbox.chain import SELLERS
 from sandbox.dialects import DIALECTS, Heard, Line, Speaker, speaker
+from sandbox.doors import COURIER
 from sandbox.partner import Background, Setting, partner_app, run
 from sandbox.patient import Patient
 from sandbox.plan import CHOOSERS, Plan, Planned
@@ -219,6 +220,9 @@ class Hospital:
         row = self.book.get("pickup", order)
         if row is None or row["done"]:
             return
+        if (planned := self.planned.get(row["prescription"])) and planned.facts.home:
+            await self._tell_the_doorbell(row)
+            return
         url = self.setting.urls.get(row["chain"], "")
         await asyncio.sleep(self.setting.faults.between(0.3, 1.5, "walk", order) * self.setting.pace)
         for pause in _pauses(0.5, 3):
@@ -257,6 +261,19 @@ class Hospital:
         in_time = await patient.live(planned.scenario, planned.facts.home)
         row = self.book.get("choice", number) or {}
         self.book.put("choice", number, row | {"in_time": in_time})
+
+    async def _tell_the_doorbell(self, row: Document) -> None:
+        """Who is brought the medicine by a courier shows the code at the door."""
+        for pause in _pauses(0.5, 3):
+            try:
+                answer = await self.background.client.post(
+                    f"{self.setting.urls.get(COURIER, '')}/door", json={"order_id": row["order"], "code": row["code"]})
+            except httpx.HTTPError:
+                answer = None
+            if answer is not None and answer.status_code < 300:
+                break
+            await asyncio.sleep(pause * self.setting.pace)
+        self.book.put("pickup", row["order"], row | {"done": True})
 
     def _pointless(self, order: str, number: str) -> bool:
         """The prescription ended, or another order took this one's place."""
@@ -360,6 +377,7 @@ if __name__ == "__main__":
     run("hospital", make_app, urls={
         "slug": "its name on the platform", "dialect": f"what it speaks: {', '.join(DIALECTS)}",
         "gateway": "address of the platform's gateway", **{chain: f"address of {chain}" for chain in SELLERS},
+        COURIER: "address of the courier",
         "per-second": "prescriptions sent per second (default 4)",
         "mllp": "hl7v2: tcp://host:port of the platform", "listen": "hl7v2: port to hear reports at",
         "folder": "dropbox: folder shared with the platform", "s3": "dropbox: s3://bucket/prefix shared with the platform",

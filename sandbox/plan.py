@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sandbox.book import Document
+from sandbox.doors import NEVER_THERE, OUT_ALL_DAY
 from sandbox.facts import Diagnosed, Facts, Medicine
 from sandbox.faults import Faults
 from sandbox.people import Person, person, registration
@@ -143,6 +144,8 @@ class Scenario:
     note_en: str
     cancel: CancelWhen | None = None
     near_ankang: bool = False
+    address: str = ""
+    """What stands at the end of the patient's address: the courier goes by it."""
 
 
 SHARED = ("split", "part")
@@ -169,6 +172,13 @@ SCENARIOS: Mapping[str, Scenario] = {
                          "一家拒单,另一家完成", "one chain declines, the other fills it", near_ankang=True),
     "shop": Scenario(0.03, (Case(("D005",), ("E11.900",), "M01600"),), _SETTLED, "settled",
                      "无信息系统的小药店，店员用平台页面完成", "a shop without a system, whose people work from our pages"),
+    "courier": Scenario(0.02, (Case(("D003",), ("E11.900",), "M01600"),), _SETTLED, "settled",
+                        "小药店备药，城市配送员送到家", "packed by a shop, brought home by the city's courier"),
+    "courier_again": Scenario(0.02, (Case(("D003",), ("E11.900",), "M01600"),), _SETTLED, "settled",
+                              "首次投递无人，第二次送到", "nobody at home; delivered at the second attempt",
+                              address=OUT_ALL_DAY),
+    "courier_back": Scenario(0.02, (Case(("D003",), ("E11.900",), "M01600"),), frozenset({"cancelled"}), "none",
+                             "两次投递无人，退回药店", "nobody ever at home: it goes back to the shop", address=NEVER_THERE),
     "silent": Scenario(0.02, (Case(("D082",), ("I25.103",), "M04600"),), _SETTLED, "settled",
                        "一家不答复,另一家完成", "one chain stays silent, the other fills it", near_ankang=True),
     "split": Scenario(0.03, (Case(("D041", "D074"), ("I10.x00", "E78.500")),), _SETTLED, "settled",
@@ -282,7 +292,7 @@ def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_
               hospitals: Sequence[str] = ()) -> Plan:
     """A day of that many prescriptions, of all hospitals of the city or of some; the same arguments give the same day.
 
-    From 14 on every scenario is there at least once. `expiring_seconds` is what is left, at `now`, of
+    From 24 on every scenario is there at least once. `expiring_seconds` is what is left, at `now`, of
     the validity of those that expire; they come first.
     """
     luck, senders = Faults(seed), tuple(hospitals or HOSPITALS[city])
@@ -343,7 +353,8 @@ class _Writer:
         self.number += 1
         number, seed = self.number, self._seed
         case = scenario.cases[turn % len(scenario.cases)]
-        home = name == "settled_home" or (name in ("declined", "shop", "returned_whole", *SHARED) and turn % 2 == 1)
+        either = name in ("declined", "shop", "returned_whole", *SHARED)
+        home = name == "settled_home" or name.startswith("courier") or (either and turn % 2 == 1)
         issued = now - timedelta(minutes=2)
         if name == "expired":
             issued = now - timedelta(hours=24) + timedelta(seconds=expiring_seconds)
@@ -358,6 +369,7 @@ class _Writer:
         if name in CHOOSERS and WITH_AN_APP in self._hospitals:
             hospital = WITH_AN_APP
         facts = _facts(hospital, key, external_id, case, who, issued, now, home)
+        facts = replace(facts, address=facts.address + scenario.address)
         return Planned(
             _told(facts, self._luck, number, name, turn), name, f"C{seed:04d}{number:05d}" if scenario.cancel else "",
             scenario.cancel, scenario.ends, scenario.money, scenario.note, scenario.note_en), registration(who, case.disease)

@@ -7,15 +7,22 @@ from typing import Any
 
 from domain.money import fen
 from sandbox.chain import SELLERS
+from sandbox.doors import COURIER
 from sandbox.plan import prescribed
 
 Row = Mapping[str, Any]
 
 
+_CARRIED = {"created": "assigned", "picked_up": "collected", "on_the_way": "in_transit", "at_door": "arrived",
+            "not_delivered": "attempt_failed", "at_point": "held_at_point", "delivered": "signed", "going_back": "returning",
+            "back": "returned", "lost": "lost", "stopped": "cancelled"}
+"""The courier's word for where a parcel is -> the platform's."""
+
+
 def compare(ledger: Row, prescriptions: Sequence[Row], books: Mapping[str, Row]) -> list[str]:
     """Every disagreement between the platform and its partners, in words with ids; empty when all agree."""
     return [*_fund(ledger, books["insurer"]), *_chains(prescriptions, ledger, books), *_hospital(prescriptions, books),
-            *_packs(books), *_defects(books), *doubled(ledger, books)]
+            *_packs(books), *_parcels(prescriptions, books[COURIER]), *_defects(books), *doubled(ledger, books)]
 
 
 def doubled(ledger: Row, books: Mapping[str, Row]) -> list[str]:
@@ -153,6 +160,26 @@ def shelves(book: Sequence[Row], platform: Sequence[Row]) -> list[str]:
             for shelf in sorted(theirs.keys() | ours.keys()) if ours.get(shelf) != theirs.get(shelf)]
 
 
+def _parcels(prescriptions: Sequence[Row], book: Row) -> Iterator[str]:
+    """Each parcel: the courier has it once, under its own number, and is as far with it as we know."""
+    ours = {f"{order['id']}:{delivery['number']}": delivery for row in prescriptions for order in row["orders"]
+            for delivery in order["deliveries"]}
+    theirs = {parcel["parcel"]: parcel for parcel in book["parcels"]}
+    for key in sorted(ours.keys() | theirs.keys()):
+        if key not in theirs:
+            if ours[key]["status"] != "cancelled":
+                yield f"parcel {key}: ours is {ours[key]['status']}, the courier has none"
+        elif key not in ours:
+            yield f"parcel {key}: the courier has one we know nothing of"
+        elif (state := _CARRIED[theirs[key]["state"]]) != ours[key]["status"]:
+            yield f"parcel {key}: ours is {ours[key]['status']}, the courier's {state}"
+        elif (theirs[key]["no"], theirs[key]["try"]) != (ours[key]["reference"], ours[key]["attempt"]):
+            yield (f"parcel {key}: ours is {ours[key]['reference']} after {ours[key]['attempt']} attempts, "
+                   f"the courier's {theirs[key]['no']} after {theirs[key]['try']}")
+    yield from (f"{COURIER}: an effect took place {effect['count']} times: {effect['key']}"
+                for effect in book["effects"] if effect["count"] > 1)
+
+
 def _hospital(prescriptions: Sequence[Row], books: Mapping[str, Row]) -> Iterator[str]:
     """Each prescription: its own hospital was told where it ended."""
     statuses = {(row["hospital"], row["prescription"]): row["status"] for row in books["hospital"]["prescriptions"]}
@@ -172,7 +199,8 @@ def _defects(books: Mapping[str, Row]) -> Iterator[str]:
 def lines(ledger: Row, books: Mapping[str, Row]) -> int:
     """How many lines were compared."""
     return (len(books["insurer"]["settlements"]) + sum(len(books[chain]["orders"]) for chain in SELLERS)
-            + len(books["hospital"]["prescriptions"]) + len(ledger["postings"]) + len(books["insurer"]["uploads"]))
+            + len(books[COURIER]["parcels"]) + len(books["hospital"]["prescriptions"])
+            + len(ledger["postings"]) + len(books["insurer"]["uploads"]))
 
 
 def money(ledger: Row) -> dict[str, int]:
@@ -188,12 +216,13 @@ def money(ledger: Row) -> dict[str, int]:
 
 def faults(books: Mapping[str, Row], worker_killed: int, hospital: Row) -> dict[str, int]:
     """The ordinary faults of the day, as the partners counted them."""
-    events = [event for chain in SELLERS for event in books[chain]["callbacks"]]
+    events = [event for partner in (*SELLERS, COURIER) for event in books[partner]["callbacks"]]
     return {
         "工作进程被杀 worker killed": worker_killed,
         "报文重发 messages sent again": int(hospital.get("retried", 0)),
         "医保重复报文 repeated msgid": len(books["insurer"]["repeated"]),
         "回调重复或重发 callbacks repeated": sum(max(0, event["tries"] - 1) for event in events),
+        "首投未达 first attempts failed": sum(parcel["try"] > 1 for parcel in books[COURIER]["parcels"]),
         "拒单 orders declined": sum(order["status"] == "declined" for chain in SELLERS
                                 for order in books[chain]["orders"]),
     }

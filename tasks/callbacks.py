@@ -1,15 +1,15 @@
-"""What a chain sends to our address, signed: updates of orders (contract 2.1) and news of its stock (2.4)."""
+"""What chains and couriers send to our address, signed: updates of orders (contract 2.1), stock (2.4), deliveries (2.5)."""
 
 from collections.abc import Mapping
 
 from adapters.messages import Reply
-from adapters.protocols import CallsBack, TellsStock
+from adapters.protocols import CallsBack, TellsDeliveries, TellsStock
 from domain.errors import InvalidPayload
 from domain.privacy import shown
 from infra.db import Session, inbox, prescriptions
 from infra.log import get_logger
 from tasks.city import City
-from tasks.fulfilment import updates
+from tasks.fulfilment import arrivals, updates
 
 log = get_logger(__name__)
 
@@ -60,3 +60,28 @@ def receive_stock(city: City, chain: str, *, timestamp: str, nonce: str, signatu
         woken = prescriptions.wake_for_stock(session, notice.drugs, city.now(), FIRST_WOKEN)
     log.info("stock.told", chain=chain, store=shown(notice.store), drugs=len(notice.drugs), woken=woken)
     return updates.reply(200, "applied")
+
+
+def carriers(city: City) -> Mapping[str, TellsDeliveries]:
+    """The couriers that call back, by slug."""
+    return {slug: courier for slug, courier in city.couriers.items() if isinstance(courier, TellsDeliveries)}
+
+
+def receive_delivery(city: City, courier: str, *, timestamp: str, nonce: str, signature: str, body: bytes) -> Reply:
+    """Take in a callback of one of `carriers`, as `receive_callback` does of chains (E-02, contract 2.5)."""
+    carrier = carriers(city)[courier]
+    carrier.verify(timestamp, nonce, body, signature, city.now())
+    evidence = updates.keep(city, body)
+    try:
+        update = carrier.parse_delivery(body)
+    except InvalidPayload as invalid:
+        log.warning("delivery.invalid", courier=courier, archive=evidence.archive_key,
+                    rules=[finding.rule for finding in invalid.findings])
+        return updates.reply(422, "invalid", [finding.as_dict() for finding in invalid.findings])
+
+    def fresh(session: Session) -> Reply | None:
+        return None if inbox.spend_nonce(session, courier, nonce, city.now()) else updates.reply(401, "nonce_used")
+
+    answer = arrivals.accept(city, courier, update, evidence, fresh)
+    log.info("delivery.received", courier=courier, delivery=shown(update.delivery_id), status=update.status, answer=answer.status)
+    return answer

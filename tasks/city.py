@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from adapters import registry
 from adapters.mapping import CodeMap, read_tables
-from adapters.protocols import Chain, Hospital, Payer
+from adapters.protocols import Chain, Courier, Hospital, Payer
 from domain.errors import NeedsOperator
 from domain.knowledge.tables import Knowledge
 from domain.policy import CityPolicy, scaled
@@ -32,6 +32,8 @@ class City:
     chains: Mapping[str, Chain]
     payer: Payer
     hospitals: Mapping[str, Hospital]
+    couriers: Mapping[str, Courier] = field(default_factory=dict)
+    """Who bring what shops without a system send; the first one does."""
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     share: Measure | None = None
     """Bytes that each sender, such as `hospital:jinan_first`, may have this process read and keep in an hour.
@@ -69,7 +71,7 @@ def open_city(settings: Settings) -> City:
 
     def chain(slug: str) -> Chain:
         if registry.manifest("chains", slug).shops:
-            return registry.counter(slug, db, lambda: datetime.now(UTC), policy.timezone)
+            return registry.counter(slug, db, lambda: datetime.now(UTC), policy.timezone, courier=bool(policy.courier))
         return registry.load("chains", slug, transport("chains", slug), secrets(slug))
 
     return City(
@@ -79,6 +81,8 @@ def open_city(settings: Settings) -> City:
         archive=make_archive(settings),
         cipher=make_cipher(settings),
         chains={slug: chain(slug) for slug in policy.chains},
+        couriers={policy.courier: registry.load("couriers", policy.courier, transport("couriers", policy.courier),
+                                                secrets(policy.courier))} if policy.courier else {},
         payer=registry.load("payers", policy.payer, transport("payers", policy.payer), secrets(policy.payer)),
         hospitals={terms.slug: registry.load("hospitals", terms.slug, transport("hospitals", terms.slug),
                                              secrets(terms.slug)) for terms in policy.hospitals},

@@ -73,11 +73,20 @@ def cancel_answer(loaded: Loaded) -> Reported:
 
 
 def cancel(session: Session, city: City, head: Head, rx: Prescription, reason: str, *, by: str, order_id: str = "") -> Status:
-    """The hospital or the patient cancelled it and no pharmacy holds anything for it, in the caller's transaction."""
-    event = Event.CANCELLED_BY_PATIENT if by == PATIENT else Event.CANCELLED
-    detail = {} if by == PATIENT else {"reason": reason}
+    """The hospital or the patient cancelled it, or it came back from the door, and no pharmacy holds anything for it.
+
+    In the caller's transaction.
+    """
+    event, detail = _cancelled(by, reason)
     history.append(session, head, to=Status.CANCELLED, actor=by, event=event, at=city.now(), wake_at=None,
                    detail=detail | ({"order": order_id} if order_id else {}))
     wishes.answer(session, rx.id, WishKind.CANCEL, WishAnswer.GRANTED, at=city.now())
     reports.report(session, city, rx, Status.CANCELLED, reason=reason, words=happening(event, detail))
     return Status.CANCELLED
+
+
+def _cancelled(by: str, reason: str) -> tuple[Event, dict[str, str]]:
+    """What is written down of an end without medicine, by who caused it."""
+    if by == PATIENT:
+        return Event.CANCELLED_BY_PATIENT, {}
+    return (Event.UNDELIVERED, {"cause": reason}) if by.startswith("courier:") else (Event.CANCELLED, {"reason": reason})

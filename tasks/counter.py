@@ -192,7 +192,8 @@ def _is_order(placed: Placed, word: ChainWord) -> bool:
 def _seen(city: City, at: Workplace, placed: Placed, kept: Kept, done: Sequence[Done]) -> ShopOrder:
     handed_over_at = placed.handed_over_at
     returnable = bool(placed.kept) and handed_over_at is not None and city.now() < handed_over_at + city.policy.return_window
-    return ShopOrder(at, placed, kept, tuple(done), supported_actions(kept.word, placed.order.handover, returnable=returnable),
+    return ShopOrder(at, placed, kept, tuple(done), supported_actions(
+        kept.word, placed.order.handover, returnable=returnable, carried=bool(placed.courier)),
                      {act: reasons(act, kept.word) for act in Act}, placed.accept_by if kept.word is ChainWord.ORDERED else None)
 
 

@@ -294,6 +294,7 @@ async def check_partners(settings: Settings, policy: CityPolicy, now: Callable[[
     """Whether each partner of the city has an address and its secrets, answers, and has the right time."""
     wanted: list[tuple[registry.Kind, str]] = [
         *(("chains", slug) for slug in policy.chains), ("payers", policy.payer),
+        *((("couriers", policy.courier),) if policy.courier else ()),
         *(("hospitals", terms.slug) for terms in policy.hospitals)]
     answers = await asyncio.gather(*(_partner(settings, kind, slug, now) for kind, slug in wanted))
     return [result for answer in answers for result in answer]

@@ -13,6 +13,7 @@ from domain.claims import Claimed, Settlement
 from domain.errors import NeedsOperator, RxError
 from domain.events import Event
 from domain.findings import Finding, Severity
+from domain.fulfilment.deliveries import DeliveryStatus
 from domain.fulfilment.orders import Placed
 from domain.fulfilment.portions import by_line
 from domain.lifecycle import FINAL, Notice, Reported
@@ -114,6 +115,9 @@ def _handed_over_at(session: Session, rx: Prescription, placed: Placed) -> datet
     assert learnt is not None
     times = [detail["at"] for detail in history.details(session, rx.id, Event.ORDER_UPDATE)
              if (detail["order"], detail["status"]) == (placed.id, ChainWord.HANDED_OVER)]
+    if placed.courier:
+        times += [detail["at"] for detail in history.details(session, rx.id, Event.COURIER_UPDATE)
+                  if (detail["order"], detail["delivery"]) == (placed.id, DeliveryStatus.SIGNED)]
     at = datetime.fromisoformat(times[0]) if times else learnt
     return at if rx.issued_at <= at <= learnt else learnt
 

@@ -20,6 +20,7 @@ from domain.events import Event, Wait
 from domain.findings import Severity
 from domain.fulfilment.allocation import Way
 from domain.fulfilment.choice import Because, RoundState, Verdict
+from domain.fulfilment.deliveries import DeliveryStatus
 from domain.fulfilment.orders import OrderStatus
 from domain.fulfilment.parcels import ParcelStatus
 from domain.fulfilment.returns import ReturnStatus
@@ -57,6 +58,8 @@ TABLES: Mapping[str, Iterable[str]] = {
     "domain.audit.rules.prescribing.DAYS_WITHOUT_REASON": set(RxKind) - {RxKind.LONG_TERM},
     "adapters.payers.jinan_centre.adapter._UPLOADS": UploadKind,
     "domain.events.ARGUMENTS": Event,
+    "domain.fulfilment.deliveries.DELIVERY_TRANSITIONS": DeliveryStatus,
+    "domain.fulfilment.deliveries.OUTCOMES": DeliveryStatus,
     "domain.fulfilment.orders.MEANINGS": ChainWord,
     "domain.fulfilment.orders.ORDER_TRANSITIONS": OrderStatus,
     "domain.fulfilment.choice.ROUND_TRANSITIONS": RoundState,
@@ -91,6 +94,7 @@ TABLES: Mapping[str, Iterable[str]] = {
     "domain.words.APPROVALS": Approval,
     "domain.words.ASKED_BECAUSE": Because,
     "domain.words.DEADLINES": Deadline,
+    "domain.words.DELIVERIES": DeliveryStatus,
     "domain.words.EVENTS": Event,
     "domain.words.HANDOVERS": Handover,
     "domain.words.ORDERS": (*ChainWord, "open"),

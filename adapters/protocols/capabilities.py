@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from adapters.messages import Fetched, Parked, Reply
 from domain.chains import OrderUpdate, StockNotice
+from domain.couriers import CourierUpdate
 from domain.shops import Shop
 
 
@@ -36,6 +37,17 @@ class TellsStock(CallsBack, Protocol):
 
     def parse_stock(self, body: bytes) -> StockNotice:
         """The notice in our words. Raises `InvalidPayload`."""
+
+
+@runtime_checkable
+class TellsDeliveries(Protocol):
+    """A courier that sends its word on a delivery to our address, signed as chains do (contracts, 2.1)."""
+
+    def verify(self, timestamp: str, nonce: str, body: bytes, signature: str, now: datetime) -> None:
+        """As `CallsBack.verify`."""
+
+    def parse_delivery(self, body: bytes) -> CourierUpdate:
+        """Its word in ours. A status word we do not know is `InvalidPayload`, never a guess."""
 
 
 @runtime_checkable

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from domain.chains import ChainWord, PharmacyOrder
+from domain.fulfilment.deliveries import Delivery
 from domain.fulfilment.parcels import PARCEL_TRANSITIONS, Parcel, ParcelStatus
 from domain.fulfilment.portions import Portions, added, of_lines, without
 from domain.fulfilment.returns import Return, ReturnStatus
@@ -89,6 +90,10 @@ class Placed:
     """When it was declined or cancelled."""
     parcels: tuple[Parcel, ...] = ()
     returns: tuple[Return, ...] = ()
+    courier: str = ""
+    """Slug of the city's courier who brings it; empty: its pharmacy does, or the patient collects it."""
+    deliveries: tuple[Delivery, ...] = ()
+    """By that courier, by number."""
 
     @property
     def id(self) -> str:
@@ -117,6 +122,11 @@ class Placed:
     def kept(self) -> Portions:
         """What the patient has: handed over and not brought back."""
         return without(self.handed_over, self.returned)
+
+    @property
+    def delivery(self) -> Delivery | None:
+        """The newest; those before it were given up before they were collected."""
+        return self.deliveries[-1] if self.deliveries else None
 
     @property
     def word(self) -> ChainWord:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from domain.claims import Claimed
 from domain.events import Wait
+from domain.fulfilment.carriage import NO_COURIER, CallOff, Dispatch, Inquire, Uncarried, owed, silent_until
 from domain.fulfilment.lines import Lines, agrees, line_states, open_portions, status_of
 from domain.fulfilment.orders import ALIVE, GONE, OrderStatus, Placed
 from domain.fulfilment.portions import Portions, added, by_line
@@ -28,10 +29,10 @@ class Pending:
     """An effect on a partner that has no answer yet, that was refused, or that failed and is tried again later."""
 
     step: str
-    """hold, place, cancel, settle, reverse."""
+    """hold, place, cancel, settle, reverse, dispatch, revoke."""
     order_id: str
     reason: str = ""
-    """Of a cancel: why the order is taken back."""
+    """Of a cancel: why the order is taken back; of a courier's: the number of the delivery."""
     answered: bool = False
     """The partner's answer was a no; else there is none."""
     again_at: datetime | None = None
@@ -154,7 +155,8 @@ class Answer:
 
 Look = tuple[datetime, Wait | None]
 """When to look again, and what is waited for until then."""
-Move = Seek | Place | Withdraw | LeaveUnanswered | Settle | Reverse | Reach | GiveUp | End | Answer
+OrderMove = Place | Withdraw | Dispatch | CallOff | Inquire
+Move = OrderMove | LeaveUnanswered | Seek | Settle | Reverse | Reach | GiveUp | End | Answer
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ def next_moves(case: Situation, now: datetime, policy: CityPolicy) -> Plan:
     lines = line_states(case.rx.items, case.orders, case.wishes)
     moves: list[Move] = []
     looks: list[Look] = []
+    stopping = False
     for order in case.orders:
         if move := _order_move(case, order, now, policy):
             if until := _tried_again_at(case, move, now):
@@ -181,11 +184,15 @@ def next_moves(case: Situation, now: datetime, policy: CityPolicy) -> Plan:
                 if answer_by and answer_by <= now:
                     moves.append(LeaveUnanswered(order.id))
                 looks.append((min(until, answer_by or until), None))
+                stopping = stopping or isinstance(move, CallOff)
             else:
                 moves.append(move)
-        elif order.status in ALIVE and (look := next_look(order)):
-            looks.append(look)
+        elif order.status in ALIVE:
+            looks += _looks(order, policy)
     moves = moves or _line_moves(case, lines, now, policy)
+    if stopping:
+        # Once a prescription has ended nothing is planned any more: the courier is to know first.
+        moves = [move for move in moves if not isinstance(move, End)]
     if not moves and case.status in (Status.FULFILLED, Status.SETTLED):
         moves, later = _after_handover(case, now, policy)
         looks += later
@@ -200,10 +207,15 @@ def next_look(order: Placed) -> tuple[datetime, Wait] | None:
     return (until, wait) if until else None
 
 
-def _order_move(case: Situation, order: Placed, now: datetime, policy: CityPolicy) -> Place | Withdraw | None:
-    """What one order needs now while it may bring the medicine."""
+def _looks(order: Placed, policy: CityPolicy) -> list[Look]:
+    look, silence = next_look(order), silent_until(order, policy)
+    return [*([look] if look else ()), *([(silence, Wait.RECEIPT)] if silence else ())]
+
+
+def _order_move(case: Situation, order: Placed, now: datetime, policy: CityPolicy) -> OrderMove | None:
+    """What one order needs now: while it may bring the medicine, and while a courier may bring it in vain."""
     if order.status in GONE:
-        return None
+        return _carriage(order, now, policy)
     cancel = any(_is_about(wish, order) for wish in _standing_cancels(case.wishes))
     if not order.confirmed:
         # The chain's no to giving back the hold is final for that reason: the order goes on, and is cancelled or ends later.
@@ -216,13 +228,22 @@ def _order_move(case: Situation, order: Placed, now: datetime, policy: CityPolic
         return None
     if cancel:
         return Withdraw(order.id, CANCELLED, RefuseWish())
+    if isinstance(carriage := _carriage(order, now, policy), Inquire):
+        return carriage  # Whether it is lost matters more than that it is late.
     again = now + policy.ask_again_after
     overdue = order.status is OrderStatus.ORDERED and order.accept_by is not None and now >= order.accept_by
     if overdue or _is_unknown(case, order, NO_ANSWER):
         return Withdraw(order.id, NO_ANSWER, Pause(again, Wait.ACCEPTANCE_OVERDUE))
     if order.status is not OrderStatus.ORDERED and order.fulfil_by is not None and now >= order.fulfil_by:
         return Withdraw(order.id, EXPIRED, Pause(again, Wait.RECEIPT_OVERDUE))
-    return None
+    return carriage
+
+
+def _carriage(order: Placed, now: datetime, policy: CityPolicy) -> OrderMove | None:
+    move = owed(order, now, policy)
+    if isinstance(move, Uncarried):
+        return Withdraw(order.id, NO_COURIER, Pause(now + policy.ask_again_after, Wait.RECEIPT_OVERDUE))
+    return move
 
 
 def _answer_by(case: Situation, order: Placed, policy: CityPolicy) -> datetime | None:
@@ -340,16 +361,16 @@ def _is_about(wish: Wish, order: Placed) -> bool:
 
 
 _STEPS: Mapping[type, tuple[str, ...]] = {
-    Place: ("hold", "place"), Withdraw: ("cancel",), Settle: ("settle",), Reverse: ("reverse",)}
+    Place: ("hold", "place"), Withdraw: ("cancel",), Settle: ("settle",), Reverse: ("reverse",), Dispatch: ("dispatch",),
+    CallOff: ("revoke",), Inquire: ()}
 """The effects on partners that a move takes."""
 
 
-def _tried_again_at(case: Situation, move: Place | Withdraw | Settle | Reverse, now: datetime) -> datetime | None:
+def _tried_again_at(case: Situation, move: OrderMove | Settle | Reverse, now: datetime) -> datetime | None:
     """When a move may be made that has failed before; None: now. Another move about the same order does not wait for it."""
-    reason = move.reason if isinstance(move, Withdraw) else ""
     return max((effect.again_at for effect in case.pending if effect.again_at and effect.again_at > now
                 and effect.order_id == move.order_id and effect.step in _STEPS[type(move)]
-                and effect.reason == reason), default=None)
+                and (not isinstance(move, Withdraw) or effect.reason == move.reason)), default=None)
 
 
 def _was_refused(case: Situation, order: Placed, reason: str) -> bool:

@@ -1,4 +1,4 @@
-"""The chains' door: signed callbacks (contract 2.1, 2.4)."""
+"""The door of chains and couriers: signed callbacks (contract 2.1, 2.4, 2.5)."""
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict, dataclass, field
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Response
 from adapters.messages import Reply
 from domain.words import Two
 from gateway.web.access import callback, denied
-from tasks.callbacks import callers, receive_callback, receive_stock, tellers
+from tasks.callbacks import callers, carriers, receive_callback, receive_delivery, receive_stock, tellers
 from tasks.city import City
 
 Text = Annotated[str, Header()]
@@ -17,7 +17,7 @@ Text = Annotated[str, Header()]
 
 @dataclass(frozen=True)
 class Signed:
-    """What a chain sent: the body as it came, and the headers that prove who sent it (contract 2.1)."""
+    """What a chain or a courier sent: the body as it came, and the headers that prove who sent it (contract 2.1)."""
 
     timestamp: str
     nonce: str
@@ -34,8 +34,14 @@ Sent = Annotated[Signed, Depends(_signed)]
 
 
 def chain_door(city: City) -> APIRouter:
-    """POST what became of an order, or what a store has again. Only chains that call back have an address here."""
+    """POST what became of an order or of a parcel, or what a store has again. Only who calls back has an address here."""
     door = APIRouter(prefix="/callbacks")
+
+    @door.post("/couriers/{courier}")
+    def delivery(courier: str, sent: Sent) -> Response:
+        if courier not in carriers(city):
+            raise denied(404, "unknown_courier", Two("没有这家配送", "no such courier"))
+        return _answered(receive_delivery(city, courier, **asdict(sent)))
 
     @door.post("/{chain}")
     def update(chain: Annotated[str, Depends(_one_of(callers(city)))], sent: Sent) -> Response:

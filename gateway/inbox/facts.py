@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.chains import ChainWord
+from domain.couriers import masked_phone
 from domain.instructions import instructions
 from domain.money import Fen
 from domain.people import Capability, Person
@@ -41,7 +42,8 @@ def order_facts(city: City, order: ShopOrder) -> Facts:
     return {
         "id": placed.order.prescription_id, "attempt": placed.attempt, "order_id": placed.id, "short": short(order),
         "shop": order.at.place, "status": order.word, "handover": placed.order.handover,
-        "carried_by": "shop" if placed.order.handover is Handover.HOME else "",
+        "carried_by": "" if placed.order.handover is Handover.PICKUP else "courier" if placed.courier else "shop",
+        "courier": placed.courier, "delivery": placed.delivery.status if placed.delivery else "",
         "placed_at": kept.held_at, "accept_by": order.accept_by, "fulfil_by": placed.fulfil_by, "ended_at": kept.ended_at,
         "supported_actions": list(order.supported_actions),
         "reasons": {act: list(codes) for act, codes in order.reasons.items() if codes and act in order.supported_actions},
@@ -84,11 +86,6 @@ def whole_order(city: City, order: ShopOrder) -> Facts:
 def short(order: ShopOrder) -> str:
     """What people call it across the counter."""
     return f"{order.placed.order.prescription_id[-5:].upper()}-{order.placed.attempt}"
-
-
-def masked_phone(phone: str) -> str:
-    """`138****5678` (E-14)."""
-    return f"{phone[:3]}****{phone[-4:]}" if len(phone) > 7 else "****"
 
 
 GROUPS: Mapping[str, tuple[ChainWord, ...]] = {

@@ -42,7 +42,8 @@ TABLES: Mapping[str, Mapping[str, Two]] = {
     "title": names.TITLES, "guardianship": names.GUARDIANSHIPS, "reading": names.READINGS, "approval": names.APPROVALS,
     "skin": names.SKIN_TESTS, "method": names.DECOCTION_METHODS, "mark": names.DECOCTION_MARKS, "deadline": names.DEADLINES,
     "ending": names.ENDINGS, "cancelling": names.CANCEL_REASONS, "posting": words.POSTINGS,
-    "parcel": names.PARCELS, "goods": names.RETURNS, "wish": names.WISHES, "answer": names.WISH_ANSWERS,
+    "parcel": names.PARCELS, "delivery": names.DELIVERIES,
+    "goods": names.RETURNS, "wish": names.WISHES, "answer": names.WISH_ANSWERS,
     "role": ROLES, "capability": CAPABILITIES, "act": shops.ACTS, "done": shops.DONE, "shop_kind": shops.SHOP_KINDS,
     "cause": names.CAUSES, "because": names.ASKED_BECAUSE, "way": names.WAYS, "handover": names.HANDOVERS,
     "audit_reason": words.AUDIT_REASONS, "differing": {kind: Two(*pair) for kind, pair in views.DIFFERENCES.items()},
@@ -172,7 +173,7 @@ def _partner_names(city: City) -> dict[str, Two]:
     names: dict[str, Two] = {}
     kinds: tuple[tuple[registry.Kind, list[str]], ...] = (
         ("hospitals", [terms.slug for terms in city.policy.hospitals]), ("chains", list(city.chains)),
-        ("payers", [city.payer.slug]))
+        ("couriers", list(city.couriers)), ("payers", [city.payer.slug]))
     for kind, slugs in kinds:
         for slug in slugs:
             try:

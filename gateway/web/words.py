@@ -58,18 +58,21 @@ CODES: Mapping[str, Two] = {
     "cancel": Two("撤单", "cancel"),
     "settle": Two("结算", "settle"),
     "reverse": Two("冲正", "reverse"),
+    "dispatch": Two("派送", "dispatch"),
+    "revoke": Two("取消派送", "call off"),
 }
 
 
 NEWBORN_DAYS, INFANT_MONTHS = 28, 36
 _ACTORS: Mapping[str, Two] = {
     "platform": Two("平台", "platform"), "audit": Two("智能预审", "audit"), "clock": Two("时钟", "clock"),
-    "hospital": Two("医院", "hospital"), "chain": Two("连锁", "chain"), "payer": Two("医保", "fund"),
+    "hospital": Two("医院", "hospital"), "chain": Two("连锁", "chain"),
+    "courier": Two("配送", "courier"), "payer": Two("医保", "fund"),
     "pharmacist": Two("药师", "pharmacist"), "operator": Two("运维", "operator"),
     "patient": Two("患者", "patient"), "hotline": Two("客服", "hotline"),
 }
 
-_PARTNERS = frozenset({"hospital", "chain", "payer"})
+_PARTNERS = frozenset({"hospital", "chain", "courier", "payer"})
 
 
 def actor(text: str, partner: Callable[[str], Two] = lambda slug: Two(slug, "")) -> Two:

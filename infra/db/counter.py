@@ -44,6 +44,8 @@ class MoveKind(StrEnum):
     COUNTED = "counted"
     RECEIVED = "received"
     HANDED_OVER = "handed_over"
+    LOST = "lost"
+    """With a courier."""
 
 
 @dataclass(frozen=True)
@@ -209,10 +211,19 @@ def receive(session: Session, chain: str, store: str, drug: str, quantity: Decim
 
 def hand_over(session: Session, kept: Kept, *, by: str, at: datetime) -> None:
     """What an order needed has left the shop."""
+    _leave(session, kept, MoveKind.HANDED_OVER, by=by, at=at)
+
+
+def lose(session: Session, kept: Kept, *, by: str, at: datetime) -> None:
+    """What an order needed will not come back to the shop."""
+    _leave(session, kept, MoveKind.LOST, by=by, at=at)
+
+
+def _leave(session: Session, kept: Kept, kind: MoveKind, *, by: str, at: datetime) -> None:
     lines = session.execute(sa.select(_LINE.c.line, _LINE.c.drug, _LINE.c.quantity).where(_LINE.c.order_id == kept.order_id)).all()
     _lock(session, kept.chain, kept.store, [line.drug for line in lines])
     for line, drug, quantity in lines:
-        _move(session, kept.chain, kept.store, drug, -quantity, MoveKind.HANDED_OVER, by=by, at=at, order_id=kept.order_id,
+        _move(session, kept.chain, kept.store, drug, -quantity, kind, by=by, at=at, order_id=kept.order_id,
               key=f"{kept.order_id}:{line}")
 
 

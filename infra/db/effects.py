@@ -20,9 +20,9 @@ class Effect:
 
     prescription_id: str
     step: str
-    """hold, place, cancel, settle, reverse."""
+    """hold, place, cancel, settle, reverse, dispatch, revoke."""
     version: str
-    """The order id, or the claim's reference."""
+    """The order id, the claim's reference, or the id of a delivery."""
 
 
 @dataclass(frozen=True)

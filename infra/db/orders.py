@@ -19,7 +19,7 @@ from domain.fulfilment.parcels import Parcel, ParcelStatus
 from domain.fulfilment.portions import Portion, Scope, by_line
 from domain.fulfilment.returns import Return, ReturnStatus
 from domain.money import Fen
-from infra.db import effects, traces
+from infra.db import deliveries, effects, traces
 from infra.db.engine import Row, insert_new, run, table
 from infra.db.precompiled import Precompiled
 from infra.db.rows import OrderRow, ParcelRow, PrescriptionRow, ReturnRow
@@ -44,7 +44,7 @@ _PARCEL = table(ParcelRow)
 _RETURN = table(ReturnRow)
 _INSERT = Precompiled(sa.insert(_ORDER))
 _SELECT = sa.select(_ROW.content, _ROW.attempt, _ROW.status, _ROW.sealed, _ROW.reason, _ROW.accept_by, _ROW.fulfil_by,
-                    _ROW.handed_over_at, _ROW.ended_at)
+                    _ROW.handed_over_at, _ROW.ended_at, _ROW.courier)
 _GET = Precompiled(_SELECT.where(_ROW.id == sa.bindparam("id")))
 _OF = Precompiled(_SELECT.where(_ROW.prescription_id == sa.bindparam("of")).order_by(_ROW.attempt))
 _GOODS = sa.union_all(
@@ -77,14 +77,14 @@ def _advance(*columns: str) -> Precompiled:
 
 
 def make(session: Session, order: PharmacyOrder, *, attempt: int, sealed: bytes, ranking: Sequence[dict[str, Any]],
-         at: datetime) -> Placed:
+         at: datetime, courier: str = "") -> Placed:
     """The order exists from here on, before any chain has heard of it."""
     public = replace(order, claim_secret="", recipient={}, instructions=Instructions())
     run(session, _INSERT, {
         "id": order.id, "prescription_id": order.prescription_id, "attempt": attempt, "chain": order.chain,
         "store": order.store, "status": OrderStatus.HELD, "content": ORDER.write(public),
-        "sealed": sealed, "ranking": list(ranking), "total_fen": order.total, "made_at": at})
-    return Placed(public, attempt, OrderStatus.HELD, sealed)
+        "sealed": sealed, "ranking": list(ranking), "total_fen": order.total, "made_at": at, "courier": courier})
+    return Placed(public, attempt, OrderStatus.HELD, sealed, courier=courier)
 
 
 def get(session: Session, order_id: str) -> Placed | None:
@@ -256,16 +256,22 @@ class Whereabouts:
     """Number, status and when it was handed over."""
     returned: tuple[dict[str, Any], ...]
     """Line, quantity, when and why."""
+    deliveries: tuple[dict[str, Any], ...]
+    """By the city's courier: number, courier, status, attempt, its own number, why, when it said so, how far from the patient."""
+
+
+_SHOWN = ("number", "courier", "status", "attempt", "reference", "reason", "said_at", "metres")
 
 
 def whereabouts(session: Session, statuses: Mapping[str, OrderStatus]) -> dict[str, Whereabouts]:
     """Where orders are, by their ids, without reading what they are about."""
-    goods = _goods(session, list(statuses))
+    goods, carried = _goods(session, list(statuses)), deliveries.of(session, list(statuses))
     return {order_id: Whereabouts(
         word_of(status, [parcel.status for parcel in parcels], bool(returns)),
         tuple({"number": parcel.number, "status": parcel.status, "handed_over_at": parcel.handed_over_at} for parcel in parcels),
         tuple({"line": portion.line, "quantity": portion.quantity, "status": back.status, "at": back.at, "reason": back.reason}
-              for back in returns for portion in back.portions))
+              for back in returns for portion in back.portions),
+        tuple({name: getattr(delivery, name) for name in _SHOWN} for delivery in carried.get(order_id, ())))
         for order_id, status in statuses.items() for parcels, returns in [goods.get(order_id, ((), ()))]}
 
 
@@ -287,7 +293,11 @@ def _goods(session: Session, ids: Sequence[str]) -> dict[str, Goods]:
 
 def _placed(session: Session, rows: Sequence[Row]) -> list[Placed]:
     """Orders with their parcels and returns, which are only asked for where there may be some."""
-    orders = [Placed(ORDER.read(content), attempt, OrderStatus(status), *rest) for content, attempt, status, *rest in rows]
+    orders = [replace(Placed(ORDER.read(content), attempt, OrderStatus(status), *rest), courier=courier) if courier else
+              Placed(ORDER.read(content), attempt, OrderStatus(status), *rest)
+              for content, attempt, status, *rest, courier in rows]
     goods = _goods(session, [order.id for order in orders if order.status in _CARRIED])
+    carried = deliveries.of(session, [order.id for order in orders if order.courier and order.status in _CARRIED])
+    orders = [replace(order, deliveries=carried[order.id]) if order.id in carried else order for order in orders]
     return [replace(order, parcels=goods[order.id][0], returns=goods[order.id][1]) if order.id in goods else order
             for order in orders]

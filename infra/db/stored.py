@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from domain.chains import PharmacyOrder, Receipt
 from domain.claims import Claim, Entitlement, Reversal, Settlement
+from domain.couriers import Waybill
 from domain.errors import NeedsOperator
 from domain.findings import Finding
 from domain.fulfilment.choice import Offering
@@ -94,4 +95,6 @@ SCOPE = Stored("scope", Scope)
 """Portions of a parcel, a return or a wish."""
 OFFERING = Stored("offering", Offering)
 """What a patient was shown to choose from."""
-KINDS = (PRESCRIPTION, FINDING, ORDER, CLAIM, SETTLEMENT, REVERSAL, RECEIPT, ENTITLEMENT, SCOPE, OFFERING)
+WAYBILL = Stored("waybill", Waybill)
+"""A courier's answer to a delivery, or to its being called off."""
+KINDS = (PRESCRIPTION, FINDING, ORDER, CLAIM, SETTLEMENT, REVERSAL, RECEIPT, ENTITLEMENT, SCOPE, OFFERING, WAYBILL)

@@ -26,6 +26,7 @@ from tasks import closing
 from tasks.city import City
 from tasks.effect import intend
 from tasks.fulfilment import choice as by_patient
+from tasks.fulfilment.carriage import courier_for
 from tasks.fulfilment.market import Market, ask, parcels_left
 from tasks.fulfilment.place import hold_of, place, spelling
 from tasks.patients import open_entitlement
@@ -121,7 +122,9 @@ def _make_order(city: City, loaded: Loaded, choice: Choice, ranking: Sequence[Ra
     """The order, its secrets and the intent to hold it exist before its chain hears of it."""
     rx, quote = loaded.prescription, choice.store.quote
     order_id = f"ord_{loaded.id.removeprefix('rx_')}_{attempt}"
-    code = "".join(secrets.choice(CODE_LETTERS) for _ in range(10)) if handover is Handover.PICKUP else ""
+    courier = courier_for(city, quote.chain, quote.store, handover)
+    shown = handover is Handover.PICKUP or courier
+    code = "".join(secrets.choice(CODE_LETTERS) for _ in range(10)) if shown else ""
     order = PharmacyOrder(
         id=order_id, prescription_id=rx.id, chain=quote.chain, store=quote.store, lines=choice.lines,
         handover=handover, place=rx.place,
@@ -141,7 +144,8 @@ def _make_order(city: City, loaded: Loaded, choice: Choice, ranking: Sequence[Ra
         head = written(session, loaded.head) if written else loaded.head
         history.append(session, head, actor="platform", event=event, at=city.now(), wake_at=city.now(),
                        waiting_for=f"{Wait.HOLD}:{quote.chain}", detail=detail, also={"lane": f"{rx.hospital}/{quote.chain}"})
-        placed = orders.make(session, order, attempt=attempt, sealed=sealed, ranking=words, at=city.now())
+        placed = orders.make(session, order, attempt=attempt, sealed=sealed, ranking=words, at=city.now(),
+                             courier=courier)
         hold = intend(city, session, hold_of(order), partner=order.chain, request=spelling(order))
         if loaded.waiting_for == Wait.FILLER:
             # It has waited, so others may wait for the same: there is stock now, and the next ones look for it.

@@ -1,6 +1,7 @@
 """The step of a reviewed prescription: one move of the plan, or the wait until there is one."""
 
 from domain.events import Event, Wait
+from domain.fulfilment.carriage import CallOff, Dispatch, Inquire
 from domain.fulfilment.lines import line_states, open_portions
 from domain.fulfilment.orders import ALIVE
 from domain.fulfilment.plan import (
@@ -23,6 +24,7 @@ from infra.db import history, prescriptions
 from infra.db.history import Head
 from infra.db.prescriptions import Loaded
 from tasks.city import City
+from tasks.fulfilment.carriage import call_off, dispatch, inquire
 from tasks.fulfilment.outcome import answer_wish, end, give_up, reach
 from tasks.fulfilment.place import place
 from tasks.fulfilment.seek import seek
@@ -59,6 +61,12 @@ async def fulfil(city: City, prescription_id: str) -> Head:
             return await take_back(city, loaded, seen.order(move.order_id), move)
         case LeaveUnanswered(order_id):
             return leave_unanswered(city, loaded, seen.order(order_id))
+        case Dispatch(order_id):
+            return await dispatch(city, loaded, seen.order(order_id))
+        case CallOff(order_id):
+            return await call_off(city, loaded, seen.order(order_id))
+        case Inquire(order_id):
+            return await inquire(city, loaded, seen.order(order_id))
         case Settle(order_id, last):
             return await settle(city, loaded, seen.order(order_id), seen.claims.get(order_id), last=last)
         case Reverse(order_id):

@@ -17,7 +17,7 @@ from domain.chains import ChainWord, OrderUpdate
 from domain.errors import InvalidPayload, StaleStatus
 from domain.events import Event, Wait
 from domain.findings import Finding
-from domain.fulfilment.orders import ALIVE, GONE, MEANINGS
+from domain.fulfilment.orders import ALIVE, GONE, MEANINGS, Placed
 from domain.lifecycle import FINAL
 from domain.privacy import shown
 from domain.words import CAUSES
@@ -35,6 +35,9 @@ Admit = Callable[[Session], Reply | None]
 """What the way in has to check in the transaction that stores the update. The answer if it is turned away, None if it may pass."""
 Follow = Callable[[Session], None]
 """What the way in writes in that transaction once the update has been taken. If it raises `StaleStatus`, all is tried again."""
+
+Apply = Callable[[Session], tuple[Reply, str | None]]
+"""What an update means: the answer, and the id of the prescription if it is about one."""
 
 
 @dataclass(frozen=True)
@@ -69,23 +72,30 @@ def accept(city: City, chain: str, update: OrderUpdate, evidence: Evidence, admi
     The status of the answer says who must act. Below 300 it is done, or was done before. From 400 on the chain must correct it.
     From 500 on nothing is remembered, and the chain sends it again.
     """
-    source = f"chain:{chain}"
+    answer = take_in(city, f"chain:{chain}", update.event_id, evidence, admit,
+                     lambda session: _apply(city, session, chain, update), follow)
+    log.info("update.received", chain=chain, order=shown(update.order_id), status=update.status, answer=answer.status)
+    return answer
+
+
+def take_in(city: City, source: str, event_id: str, evidence: Evidence, admit: Admit, apply: Apply,
+            follow: Follow = lambda session: None) -> Reply:
+    """Do what an update means, once for each event id of its source, and remember the answer."""
     for _ in range(3):
         try:
             with city.db.transaction("update.received") as session:
                 if turned_away := admit(session):
                     return turned_away
-                if earlier := inbox.earlier(session, source, update.event_id):
+                if earlier := inbox.earlier(session, source, event_id):
                     return reply(200, "repeated") if earlier.sha256 == evidence.sha256 else reply(409, "conflict")
-                answer, rx_id = _apply(city, session, chain, update)
+                answer, rx_id = apply(session)
                 if answer.status >= 500:
                     return answer  # Not remembered: it is sent again (contract 2.1).
-                if inbox.remember(session, source=source, event_id=update.event_id, sha256=evidence.sha256,
+                if inbox.remember(session, source=source, event_id=event_id, sha256=evidence.sha256,
                                   archive_key=evidence.archive_key, at=city.now(), prescription_id=rx_id,
                                   answer_status=answer.status, answer=answer.body):
                     if answer.status < 300:
                         follow(session)
-                    log.info("update.received", chain=chain, order=shown(update.order_id), status=update.status)
                     return answer
                 session.rollback()
         except StaleStatus:
@@ -141,7 +151,7 @@ def _apply(city: City, session: Session, chain: str, update: OrderUpdate) -> tup
                        at=city.now(), wake_at=None, detail=detail | {"prescription_was": loaded.status})
         return reply(200, "applied", findings=codes.findings), rx_id
     history.append(session, loaded.head, actor=f"chain:{chain}", event=Event.ORDER_UPDATE, at=city.now(),
-                   wake_at=_due(city, loaded, update), waiting_for=_awaited(loaded, update), detail=detail)
+                   wake_at=_due(city, loaded, placed, update), waiting_for=_awaited(loaded, update), detail=detail)
     return reply(200, "applied", findings=codes.findings), rx_id
 
 
@@ -150,8 +160,13 @@ def _same(secret: str, text: str) -> bool:
     return hmac.compare_digest(secret.encode(), text.encode())
 
 
-def _due(city: City, loaded: Loaded, update: OrderUpdate) -> datetime | None:
-    """When the prescription is looked at next: at once after the first yes and after an end; on the way nothing is owed."""
+def _due(city: City, loaded: Loaded, placed: Placed, update: OrderUpdate) -> datetime | None:
+    """When the prescription is looked at next: at once after the first yes, after an end, and where a courier is to be sent.
+
+    On the way nothing is owed.
+    """
+    if update.status is ChainWord.PREPARED and placed.courier:
+        return city.now()
     if update.status in (ChainWord.PREPARED, ChainWord.IN_DELIVERY):
         return loaded.wake_at or city.now()
     return city.now()

@@ -32,7 +32,7 @@ from infra.http import UNANSWERED, Response
 from tests.support.fakes import Replay
 from tests.support.partner_examples import AT, CHAIN_CALLS, CHAIN_SECRETS, MARKS, PAYER_CALLS, PAYER_SECRETS
 
-KINDS: tuple[registry.Kind, ...] = ("hospitals", "chains", "payers")
+KINDS: tuple[registry.Kind, ...] = ("hospitals", "chains", "couriers", "payers")
 EVERYONE = [(kind, slug) for kind in KINDS for slug in registry.slugs(kind)]
 CHAINS = registry.slugs("chains")
 WIRED = [slug for slug in CHAINS if not registry.manifest("chains", slug).shops]
@@ -446,12 +446,14 @@ def test_every_accepted_code_is_one_of_ours_and_somebody_accepted_it(slug: str) 
 # All adapters keep their Protocol, to the name of a parameter
 
 
-PROTOCOLS: Mapping[str, type] = {"hospitals": protocols.Hospital, "chains": protocols.Chain, "payers": protocols.Payer}
+PROTOCOLS: Mapping[str, type] = {"hospitals": protocols.Hospital, "chains": protocols.Chain, "couriers": protocols.Courier,
+                                  "payers": protocols.Payer}
 CAPABILITIES: tuple[type, ...] = (protocols.WritesUpdates, protocols.CallsBack, protocols.Polled, protocols.Boxed,
                                   protocols.WorksFromPages)
 PROMISES = [(kind, slug, PROTOCOLS[kind]) for kind, slug in EVERYONE] + [
     (kind, slug, capability) for kind, slug in EVERYONE for capability in CAPABILITIES
-    if issubclass(adapter_class(kind, slug), capability)]
+    if issubclass(adapter_class(kind, slug), capability)] + [
+    ("couriers", slug, protocols.TellsDeliveries) for slug in registry.slugs("couriers")]
 
 
 def keeps(adapter: type, promised: type) -> None:

@@ -12,6 +12,7 @@ from infra.db.rows import (
     AnchorRow,
     ClaimRow,
     CounterOrderRow,
+    DeliveryRow,
     DiscrepancyRow,
     HistoryRow,
     IntentRow,
@@ -47,6 +48,8 @@ def outcome(session: Session, world: "World") -> dict[str, object]:
         "reviews": _rows(session, ReviewRow, "prescription_id", "pharmacist", "decision"),
         "orders": _rows(session, OrderRow, "id", "chain", "status", "patient_due_fen"),
         "parcels": _rows(session, ParcelRow, "order_id", "number", "status", "portions"),
+        "deliveries": _rows(session, DeliveryRow, "order_id", "number", "courier", "status", "attempt", "called_off", "reference"),
+        "couriers": {slug: courier.book for slug, courier in world.couriers.items()},
         "returns": _rows(session, ReturnRow, "order_id", "number", "status", "portions", "reason"),
         "wishes": _rows(session, WishRow, "prescription_id", "kind", "by", "reason", "answer"),
         "claims": _rows(session, ClaimRow, "prescription_id", "version", "order_id", "status", "total_fen"),
@@ -95,6 +98,8 @@ def faults(session: Session, world: "World") -> list[str]:
     found += [str(wrong) for wrong in of_city(world.city, world.settings).verify()] if anchored else []
     for chain in world.chains.values():
         found += [f"{chain.slug} got {one} twice" for one in set(chain.arrived) if chain.arrived.count(one) > 1]
+    for courier in world.couriers.values():
+        found += [f"{courier.slug} got {key} twice" for key in set(courier.arrived) if courier.arrived.count(key) > 1]
     return found
 
 

@@ -29,6 +29,7 @@ from tasks import access, accounts, choosing, counter, people, sessions, shelves
 from tasks.fulfilment.sealed import open_secrets
 from tasks.partner_tokens import PartnerTokens
 from tasks.recall import recall
+from tests.laws.carried import CARRIED
 from tests.laws.world import World
 from tests.support.city import HOSPITAL, HOSPITAL_TOKEN, FakeHospital
 from tests.support.people import PASSWORD
@@ -634,5 +635,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_process_comes_and_goes, the_canary_sings, drawn_in_prefect,
     a_part_now_and_the_rest_when_it_comes_in, the_patient_looks_and_cancels, the_patient_chooses,
     the_patient_does_not_choose,
-    a_part_cancelled_before_it_was_ordered, a_wish_to_return_something,
+    a_part_cancelled_before_it_was_ordered, a_wish_to_return_something, *CARRIED,
 )

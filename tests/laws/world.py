@@ -50,6 +50,7 @@ from tests.support.city import (
     make_settings,
     rxno,
 )
+from tests.support.couriers import COURIER, FakeCourier
 from tests.support.fakes import FakePrefect, Replay
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class World:
         self.ankang = Chain(slug="ankang", store="AK01", minutes=5)
         self.baicao = Chain(slug="baicao", store="BC07", minutes=40, says_yes_at_once=True)
         self.chains = {"ankang": self.ankang, "baicao": self.baicao}
+        self.couriers: dict[str, FakeCourier] = {}
         self.payer = Payer(slug=site.built.payer.slug)
         self.hospital = FakeHospital()
         self.prefect = FakePrefect()
@@ -85,7 +87,7 @@ class World:
 
     def _start(self) -> None:
         others = {erx.SLUG: registry.load("hospitals", erx.SLUG, Replay(), erx.SECRETS)}
-        self.city = replace(self._site.built, db=self._site.db, chains=self.chains, payer=self.payer,
+        self.city = replace(self._site.built, db=self._site.db, chains=self.chains, couriers=self.couriers, payer=self.payer,
                             hospitals={HOSPITAL: self.hospital, **others}, now=self.clock)
         self.settings = make_settings(self._site.folder, worker=f"worker-{self.power.failed}", poll_seconds=0.004,
                                        lease_seconds=self.lease_seconds, anchor_key=ANCHOR_KEY)
@@ -160,6 +162,15 @@ class World:
             self._nonces += 1
             headers = self.chains[chain].headers(body, self.clock(), nonce=f"nonce-{self._nonces:020d}")
             return asyncio.run(self._request(f"/callbacks/{chain}{below}", body, headers))
+
+        return self._until_done(post)
+
+    def courier_calls_back(self, body: bytes) -> httpx.Response:
+        def post() -> httpx.Response:
+            self._nonces += 1
+            signed = self.couriers[COURIER].headers(body, self.clock(), f"nonce-{self._nonces:020d}")
+            return asyncio.run(self._request(f"/callbacks/couriers/{COURIER}", body,
+                                             {f"Sanyi-{name.capitalize()}": value for name, value in signed.items()}))
 
         return self._until_done(post)
 
@@ -301,7 +312,7 @@ class World:
     def rest(self) -> None:
         """Everybody is well, and time passes."""
         self.hospital.trouble = None
-        for partner in (*self.chains.values(), self.payer):
+        for partner in (*self.chains.values(), *self.couriers.values(), self.payer):
             partner.heal()
         for _ in range(2):
             self.later(minutes=16)

@@ -13,7 +13,7 @@ import pytest
 from tests.support.sockets import SECRETS, free_port
 
 ROOT = Path(__file__).parents[2]
-PARTNERS = ("ankang", "baicao", "jishi", "insurer", "hospital", "pharmacist", "shopkeeper")
+PARTNERS = ("ankang", "baicao", "jishi", "insurer", "hospital", "pharmacist", "shopkeeper", "courier")
 
 
 def start(name, port, tmp_path, **more):

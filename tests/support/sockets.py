@@ -15,6 +15,7 @@ SECRETS = {
     "SANDBOX_JISHI_TOKEN": "jishi-token",
     "SANDBOX_CENTRE_PAASID": "sanyi", "SANDBOX_CENTRE_SECRET": "centre-secret",
     "SANDBOX_HOSPITAL_TOKEN": "hospital-token", "SANDBOX_HOSPITAL_REPORT_TOKEN": "report-token",
+    "SANDBOX_JISONG_TOKEN": "jisong-token", "SANDBOX_JISONG_SECRET": "jisong-secret",
     "SANDBOX_SHOP_LL01": "token-of-shopkeeper-1", "SANDBOX_SHOP_LL02": "token-of-shopkeeper-2",
     "SANDBOX_PHARMACIST_1_TOKEN": "one", "SANDBOX_PHARMACIST_2_TOKEN": "two",
 }

@@ -28,12 +28,14 @@ class Adapter:
 
     SECRETS = ()
 
-    def __init__(self, manifest: ChainManifest, db: Database, now: Callable[[], datetime], timezone: str) -> None:
+    def __init__(self, manifest: ChainManifest, db: Database, now: Callable[[], datetime], timezone: str, *, courier: bool = False
+                 ) -> None:
         self.slug = manifest.slug
         self._shops = {shop.number: shop for shop in manifest.shops}
         self._db = db
         self._now = now
         self._zone = ZoneInfo(timezone)
+        self._courier = courier
 
     def shops(self) -> Mapping[str, Shop]:
         return self._shops
@@ -49,7 +51,7 @@ class Adapter:
         return Offers(tuple(
             Quote(chain=self.slug, store=number, lines=offered, minutes=minutes(shop, handover, place),
                   load=min(Decimal(busy.get(number, 0)) / shop.capacity, Decimal(1)), on_time=NEW, quality=NEW,
-                  delivers=shop.delivers or handover is Handover.PICKUP,
+                  delivers=shop.delivers or self._courier or handover is Handover.PICKUP,
                   open=openings.get(number, Opening(shop.opens, shop.closes)).at(local))
             for number, shop in self._shops.items() if (offered := offer(lines, shelves.get(number, {})))))
 

@@ -20,7 +20,7 @@ from infra.db.rows.counter import (
     ShelfMoveRow,
     ShelfRow,
 )
-from infra.db.rows.fulfilment import HELD, ChoiceRow, OrderRow, ParcelRow, ReturnRow
+from infra.db.rows.fulfilment import HELD, ChoiceRow, DeliveryRow, OrderRow, ParcelRow, ReturnRow
 from infra.db.rows.partners import (
     FROM_HOSPITALS,
     WAITING,
@@ -64,7 +64,8 @@ from infra.db.rows.trace import UPLOAD_OPEN, PackRow, PackUseRow, RecallRow, Tra
 __all__ = [
     "ENDED", "FROM_HOSPITALS", "HELD", "OVERDUE", "OVERDUE_WAITS", "TROUBLED", "UNDRAWN", "UNDRAWN_OPEN",
     "UNRECONCILED", "UPLOAD_OPEN", "URGENT", "WAITING", "AccessHeadRow", "AccessRow", "AnchorRow", "AuditRunRow",
-    "Base", "ChoiceRow", "ClaimRow", "CounterActRow", "CounterLineRow", "CounterOrderRow", "CredentialRow", "DiscrepancyRow",
+    "Base", "ChoiceRow", "ClaimRow", "CounterActRow", "CounterLineRow", "CounterOrderRow", "CredentialRow", "DeliveryRow",
+    "DiscrepancyRow",
     "DrawerRow", "DrawingRow", "EnrolmentRow", "EntryRow", "HistoryRow", "HopRow", "IntentRow", "MappingRow",
     "MessageRow", "NonceRow", "NoticeRow", "OpeningRow", "OrderRow", "OutboxRow", "PackRow", "PackUseRow",
     "ParcelRow", "PartnerTokenRow", "PersonRow", "PostingRow", "PrescriptionRow", "ProcessRow", "RecallRow",

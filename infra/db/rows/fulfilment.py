@@ -40,6 +40,8 @@ class OrderRow(Base):
     handed_over_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     """When it was declined or cancelled."""
+    courier: Mapped[str] = mapped_column(sa.String(40), server_default="")
+    """Slug of the city's courier who brings it; empty: its pharmacy does, or the patient collects it."""
 
     __table_args__ = (
         sa.UniqueConstraint("prescription_id", "attempt"),
@@ -96,3 +98,29 @@ class ChoiceRow(Base):
     by: Mapped[str] = mapped_column(sa.String(60), default="")
     """Who chose, as in the history."""
     chosen_at: Mapped[datetime | None]
+
+
+class DeliveryRow(Base):
+    """A parcel with the city's courier."""
+
+    __tablename__ = "delivery"
+
+    order_id: Mapped[str] = mapped_column(sa.String(40), sa.ForeignKey("pharmacy_order.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    courier: Mapped[str] = mapped_column(sa.String(40))
+    status: Mapped[str] = mapped_column(sa.String(16))
+    """`domain.fulfilment.deliveries.DeliveryStatus`."""
+    attempt: Mapped[int] = mapped_column(server_default="0")
+    reference: Mapped[str] = mapped_column(sa.String(80), server_default="")
+    reason: Mapped[str] = mapped_column(sa.String(80), server_default="")
+    made_at: Mapped[datetime]
+    said_at: Mapped[datetime | None]
+    """When its status came about, as the courier says."""
+    heard_at: Mapped[datetime]
+    arrived_at: Mapped[datetime | None]
+    """At the door, the last time, as the courier says."""
+    called_off: Mapped[bool] = mapped_column(server_default=sa.false())
+    metres: Mapped[int | None]
+    """How far from the patient's place it was signed for."""
+    signature_key: Mapped[str] = mapped_column(sa.String(80), server_default="")
+    """Archive key of the picture of the signature."""

@@ -134,6 +134,9 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
     "forecast_vs_pre_settlement": ("平台测算与预结算不符", "our forecast against the pre-settlement, in fen"),
     "expected_vs_settlement": ("预结算与结算不符", "what was expected against the settlement, in fen"),
     "late_word_from_chain": ("办结后收到药店消息", "a chain's word after the end"),
+    "late_word_from_courier": ("订单终止后患者仍签收", "a parcel was signed for after its order had ended"),
+    "delivery_contradicts": ("配送状态与平台记录矛盾", "a courier's word that contradicts the one before it (BAD_TRANSITION)"),
+    "delivery_not_stopped": ("配送未能取消", "a courier could not stop"),
     "day_total": ("与医保的日总额不符", "a day's total against the fund's"),
 }
 """By kind of discrepancy."""

@@ -54,7 +54,8 @@ def prescriptions_page(session: Session, after: str, limit: int) -> list[Plain]:
     for order in order_rows:
         place = places[order.id]
         orders[order.prescription_id].append(picked(order, *ordered) | {
-            "status": place.word, "returned_lines": sorted({back["line"] for back in place.returned})})
+            "status": place.word, "returned_lines": sorted({back["line"] for back in place.returned}),
+            "deliveries": list(place.deliveries)})
     claims: dict[str, list[Any]] = defaultdict(list)
     for claim in session.execute(_columns(ClaimRow, "prescription_id", "order_id", "version", "status", "reversal_id")
                                  .where(ClaimRow.prescription_id.in_(ids))

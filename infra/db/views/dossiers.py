@@ -190,6 +190,7 @@ def _order(order: OrderRow, place: orders.Whereabouts) -> Plain:
     return picked(order, "id", "attempt", "chain", "store", "reason", "reference", "total_fen",
                    "patient_due_fen", "made_at", "accept_by", "fulfil_by", "handed_over_at", "ended_at", "ranking") | {
         "status": place.word, "parcels": list(place.parcels), "returned": list(place.returned),
+        "deliveries": list(place.deliveries),
         "returned_lines": sorted({back["line"] for back in place.returned}),
         "handover": content["handover"],
         "lines": [{name: line[name] for name in ("line", "drug", "quantity", "unit", "unit_price", "amount")}

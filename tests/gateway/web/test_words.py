@@ -9,6 +9,7 @@ import pytest
 from domain.audit import AuditReason
 from domain.chains import ChainWord
 from domain.findings import Severity
+from domain.fulfilment.deliveries import DeliveryStatus
 from domain.fulfilment.parcels import ParcelStatus
 from domain.fulfilment.returns import ReturnStatus
 from domain.fulfilment.wishes import WishAnswer, WishKind
@@ -30,7 +31,7 @@ from tasks.city import City
 from tests.support.city import make_settings
 
 ROOT = Path(__file__).resolve().parents[3]
-STEPS = frozenset({"hold", "place", "cancel", "settle", "reverse"})
+STEPS = frozenset({"hold", "place", "cancel", "settle", "reverse", "dispatch", "revoke"})
 """What a partner is asked to do."""
 SHOWN: dict[str, Collection[str]] = {
     "status": set(Status), "owner": set(Owner), "stage": set(STAGES.values()), "order": {*ChainWord, "open"},
@@ -40,7 +41,8 @@ SHOWN: dict[str, Collection[str]] = {
     "method": codes_of("decoction-method"), "mark": codes_of("decoction-mark"), "cancelling": codes.CANCEL_REASONS,
     "posting": {"settled", "reversed"}, "audit_reason": set(AuditReason), "ending": ENDINGS.keys(),
     "differing": views.DIFFERENCES.keys(), "role": set(Role),
-    "capability": set(Capability), "parcel": set(ParcelStatus), "goods": set(ReturnStatus), "wish": set(WishKind),
+    "capability": set(Capability), "parcel": set(ParcelStatus), "delivery": set(DeliveryStatus),
+    "goods": set(ReturnStatus), "wish": set(WishKind),
     "answer": set(WishAnswer), "act": set(Act), "done": set(Act), "shop_kind": set(ShopKind), "cause": CAUSES.keys(),
     "code": {*Sex, *Channel, *DrugKind, *RxKind, *Handover, *STEPS, reports.REPORT, reports.SETTLED},
 }

@@ -19,6 +19,7 @@ from domain.chains import ChainWord, LeftOut, Offers
 from domain.claims import Claim, Settlement
 from domain.errors import Transient
 from domain.findings import Finding, Severity
+from domain.fulfilment.deliveries import DeliveryStatus
 from domain.money import Fen
 from domain.people import Capability, Denied, Grant, Person, Role
 from domain.prescription import (
@@ -67,7 +68,10 @@ from tests.support.city import (
     rxno,
     say,
 )
+from tests.support.couriers import SHOP_PLACE, tell, with_courier
+from tests.support.couriers import SHOPKEEPER as COURIERS_SHOPKEEPER
 from tests.support.fakes import FakeChain, FakePayer, FakePrefect, Replay
+from tests.support.line import Line
 from tests.support.people import enrolled
 
 SAMPLES = Path(__file__).parents[3] / "adapters" / "hospitals"
@@ -285,6 +289,7 @@ def fill(folder: Path, url: str) -> None:
     _choices(town)
     _people(town)
     _at_a_shop(town)
+    _with_the_courier(town)
     city.db.close()
 
 
@@ -426,4 +431,32 @@ def _at_a_shop(town: Town) -> None:
         counter.act_on(town.city, keeper, collected, placed.attempt, act, proof=proof)
     town.work(collected)
     town.at_the_pharmacy()
+    town.city = city
+
+
+def _with_the_courier(town: Town) -> None:
+    """Parcels of a shop that brings nothing home itself: one signed for, one brought back, one called off, one on its way."""
+    city = town.city
+    town.city = with_courier(city)
+    line = Line(town.city)
+    # The other shop, which would bring it itself, is shut.
+    shelves.set_hours(town.city, Person("S001", frozenset({Grant(Role.SHOP, SHOP)})), SHOP, Opening(time(0), time(0), shut=True))
+    shelves.set_hours(town.city, COURIERS_SHOPKEEPER, SHOP_PLACE, Opening(time(0), time(0)))
+
+    def packed() -> str:
+        rx_id = town.at_the_pharmacy("home_delivery")
+        for act in (Act.ACCEPT, Act.PREPARE):
+            counter.act_on(town.city, COURIERS_SHOPKEEPER, rx_id, line.order(rx_id).attempt, act)
+        town.work(rx_id)
+        return rx_id
+
+    signed, back, _ = packed(), packed(), packed()
+    for rx_id, statuses in ((signed, (DeliveryStatus.COLLECTED, DeliveryStatus.ARRIVED, DeliveryStatus.SIGNED)),
+                            (back, (DeliveryStatus.ATTEMPT_FAILED, DeliveryStatus.RETURNED))):
+        for status in statuses:
+            assert tell(line, rx_id, status, attempt=1, reason="nobody_home")[0] == 200
+        town.work(rx_id)
+    called_off = packed()
+    cancel_by_hospital(town.city, town.number)
+    town.work(called_off)
     town.city = city

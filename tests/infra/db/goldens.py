@@ -36,6 +36,7 @@ SOURCES: Mapping[Stored[Any], str] = {
                        "UNION ALL SELECT pre_settled FROM claim WHERE pre_settled IS NOT NULL",
     stored.REVERSAL: "SELECT answer FROM intent WHERE step = 'reverse' AND answer IS NOT NULL",
     stored.RECEIPT: "SELECT answer FROM intent WHERE step IN ('hold', 'place', 'cancel') AND answer IS NOT NULL",
+    stored.WAYBILL: "SELECT answer FROM intent WHERE step IN ('dispatch', 'revoke') AND answer IS NOT NULL",
     stored.SCOPE: "SELECT portions FROM parcel UNION ALL SELECT portions FROM goods_return",
     stored.OFFERING: "SELECT offering FROM choice ORDER BY prescription_id, number",
     stored.ENTITLEMENT: "SELECT id, entitlement_sealed FROM prescription WHERE entitlement_sealed IS NOT NULL ORDER BY id",

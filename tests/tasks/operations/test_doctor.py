@@ -34,8 +34,10 @@ from tests.support.services import _free_ports
 ROOT = Path(__file__).parents[3]
 NOON = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 CHAINS = [slug for slug in registry.slugs("chains") if not registry.manifest("chains", slug).shops]
-SLUGS = (*CHAINS, "jinan_centre", "jinan_first", "jinan_second", "jinan_tcm", "jinan_central", "jinan_county")
+COURIERS = registry.slugs("couriers")
+SLUGS = (*CHAINS, *COURIERS, "jinan_centre", "jinan_first", "jinan_second", "jinan_tcm", "jinan_central", "jinan_county")
 SECRETS = {**{slug: import_module(f"adapters.chains.{slug}.adapter").Adapter.SECRETS for slug in CHAINS},
+           **{slug: import_module(f"adapters.couriers.{slug}.adapter").Adapter.SECRETS for slug in COURIERS},
            "jinan_centre": ("paasid", "secret"), "jinan_first": ("token", "report_token"), "jinan_central": ("sources",),
            "jinan_tcm": ("token", "report_token"), "jinan_second": ("app_secret", "platform_key", "hospital_key")}
 

@@ -1,0 +1,1 @@
+"""Couriers who bring what shops that have no courier send."""

@@ -1,0 +1,1 @@
+"""Jisong, a demo courier."""

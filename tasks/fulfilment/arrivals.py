@@ -1,0 +1,173 @@
+"""A courier's word about a parcel: one way in for all that bring it (E-02). What it means for the order is decided here."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from adapters.messages import Reply
+from domain.chains import ChainWord, OrderUpdate
+from domain.couriers import CourierUpdate
+from domain.door import is_receiver, metres, warnings
+from domain.errors import StaleStatus
+from domain.events import Event
+from domain.fulfilment.deliveries import OUTCOMES, Delivery, DeliveryStatus, Standing, moved, order_and_number, standing
+from domain.fulfilment.lines import portions_of
+from domain.fulfilment.orders import GONE, Placed
+from domain.fulfilment.wishes import WishKind
+from domain.lifecycle import FINAL
+from domain.privacy import shown
+from domain.words import CAUSES
+from infra.db import Session, counter, deliveries, history, orders, prescriptions, wishes
+from infra.db.discrepancies import disagree
+from infra.db.prescriptions import Loaded, canonical
+from tasks.city import City
+from tasks.fulfilment import traces
+from tasks.fulfilment.sealed import open_secrets
+from tasks.fulfilment.updates import Admit, Evidence, keep, reply, take_in
+from tasks.patients import open_patient
+
+AHEAD = timedelta(minutes=10)
+"""So far a courier's clock may be ahead of ours (E-02); an older word is a late one."""
+WRONG_PROOF = "wrong_proof"
+MOST_TRIES, TRIES_WITHIN = 5, timedelta(minutes=10)
+"""Wrong codes or identities at the door of one order; then no further one is checked for a while."""
+UNDELIVERED, LOST = "undelivered", "lost"
+
+
+def tell(city: City, courier: str, update: CourierUpdate, *, checked: bool) -> Reply:
+    """Do what a courier's word means that did not come as a callback."""
+    evidence = keep(city, canonical([update.event_id, update.delivery_id, update.status, update.attempt]))
+    return accept(city, courier, update, evidence, checked=checked)
+
+
+def accept(city: City, courier: str, update: CourierUpdate, evidence: Evidence, admit: Admit = lambda session: None, *,
+           checked: bool = False) -> Reply:
+    """Do what a courier's word about a parcel means, once for each event id, and remember the answer.
+
+    `checked`: it is the answer to our own question, and has no proof of the door with it.
+    """
+    picture = city.archive.put(update.proof.signature) if update.proof.signature else ""
+    return take_in(city, f"courier:{courier}", update.event_id, evidence, admit,
+                   lambda session: _apply(city, session, courier, update, picture, checked))
+
+
+def _apply(city: City, session: Session, courier: str, update: CourierUpdate, picture: str, checked: bool
+           ) -> tuple[Reply, str | None]:
+    """The answer, and the id of the prescription if the parcel is one of this courier's."""
+    placed, before = _parcel(session, courier, update)
+    if placed is None or before is None:
+        return reply(422, "refused", "unknown parcel"), None
+    rx_id = placed.order.prescription_id
+    if update.at > city.now() + AHEAD:
+        return reply(422, "refused", "a time to come"), rx_id
+    loaded = prescriptions.load(session, rx_id)
+    match standing(before, update.status, update.attempt, update.at):
+        case Standing.LATE:
+            deliveries.nothing_new(session, placed.id, before.number, city.now())
+            return reply(200, "ignored"), rx_id
+        case Standing.BAD:
+            disagree(session, kind="delivery_contradicts", subject=shown(update.event_id), expected=before.status,
+                     actual=update.status, at=city.now(), prescription_id=rx_id)
+            return reply(409, "bad_transition", f"{before.status} -> {update.status}"), rx_id
+    seen = before
+    codes: tuple[str, ...] = ()
+    if update.status is DeliveryStatus.SIGNED:
+        if not checked and (refusal := _not_the_receiver(city, session, loaded, placed, update, courier)):
+            return refusal, rx_id
+        seen, codes = _at_the_door(session, placed, seen, update, picture)
+    # A courier's free text may name a person. It stays in the archive with the raw word.
+    reason = update.reason if update.reason in CAUSES or not update.reason else "other"
+    to = moved(seen, update.status, update.attempt, update.at, heard_at=city.now(), reason=reason)
+    deliveries.move(session, placed.id, before, to)
+    _follow(city, session, loaded, placed, to, update)
+    _write_down(city, session, loaded, placed, to, update, codes)
+    return reply(200, "applied", list(codes) or None), rx_id
+
+
+def _parcel(session: Session, courier: str, update: CourierUpdate) -> tuple[Placed | None, Delivery | None]:
+    key = order_and_number(update.delivery_id)
+    placed = orders.get(session, key[0]) if key else None
+    if key is None or placed is None:
+        return None, None
+    return placed, next((delivery for delivery in placed.deliveries
+                         if (delivery.number, delivery.courier) == (key[1], courier)), None)
+
+
+def _not_the_receiver(city: City, session: Session, loaded: Loaded, placed: Placed, update: CourierUpdate, courier: str
+                      ) -> Reply | None:
+    """The refusal of a parcel's signature by who is not its receiver (E-05); what was shown is compared and not kept."""
+    since = city.now() - TRIES_WITHIN
+    tries = [done for done in counter.done(session, placed.id) if done.act == WRONG_PROOF and done.at > since]
+    if len(tries) >= MOST_TRIES:
+        return reply(422, "refused", "too many wrong tries")
+    code, id_number = open_secrets(city, placed)["pickup_code"], open_patient(city, loaded)["id_number"]
+    if is_receiver(update.delivery_id, update.proof.digest, code, id_number):
+        return None
+    counter.note(session, placed.id, WRONG_PROOF, f"courier:{courier}"[:40], city.now())
+    return reply(422, "refused", "not the receiver")
+
+
+def _at_the_door(session: Session, placed: Placed, seen: Delivery, update: CourierUpdate, picture: str
+                 ) -> tuple[Delivery, tuple[str, ...]]:
+    """The delivery with its proof (E-06), and what a person should look at."""
+    place = update.proof.place
+    away = metres(placed.order.place, place) if place else None
+    arrived_at = deliveries.times(session, placed.id, seen.number).arrived_at
+    return (replace(seen, metres=away, signature_key=picture),
+            warnings(away, update.at, arrived_at, picture=bool(picture)))
+
+
+def _follow(city: City, session: Session, loaded: Loaded, placed: Placed, delivery: Delivery, update: CourierUpdate) -> None:
+    """What the word means for the order, and for the book of its shop."""
+    word = OUTCOMES[delivery.status]
+    if word is None:
+        return
+    if placed.status in GONE:
+        if word is ChainWord.HANDED_OVER:
+            # The order ended, and the patient has the parcel all the same. A person has to look.
+            disagree(session, kind="late_word_from_courier", subject=shown(update.event_id), expected=placed.word, actual=word,
+                     at=city.now(), prescription_id=loaded.id)
+        return
+    reason = _ending(delivery) if word is ChainWord.DECLINED else ""
+    if word is ChainWord.HANDED_OVER:
+        traces.take(city, session, placed, loaded.prescription, OrderUpdate(update.event_id, placed.id, word, "", update.at))
+    orders.advance(session, placed, word, at=city.now(), reason=reason)
+    _in_the_shops_book(city, session, placed, delivery, word)
+    if delivery.status is DeliveryStatus.RETURNED and loaded.status not in FINAL:
+        whole = placed.portions == portions_of(loaded.prescription.items)
+        wishes.make(session, loaded.prescription.hospital, loaded.prescription.external_id, prescription_id=loaded.id,
+                    kind=WishKind.CANCEL, by=f"courier:{delivery.courier}"[:60], reason=reason, at=city.now(),
+                    portions=None if whole else placed.portions)
+
+
+def _ending(delivery: Delivery) -> str:
+    """Why the order ended: what became of its parcel, or what the patient said at the door."""
+    if delivery.status is DeliveryStatus.LOST:
+        return LOST
+    return "rejected_at_door" if delivery.reason == "rejected_at_door" else UNDELIVERED
+
+
+def _in_the_shops_book(city: City, session: Session, placed: Placed, delivery: Delivery, word: ChainWord) -> None:
+    """The shop has no system that would be told: its book is ours. What comes back is on its shelf again, what is lost is not."""
+    kept, by = counter.get(session, placed.id), f"courier:{delivery.courier}"[:40]
+    if kept is None or kept.word is word:
+        return
+    ended = word is not ChainWord.IN_DELIVERY
+    if not counter.say(session, placed.id, word, before=(kept.word,), at=city.now() if ended else None):
+        raise StaleStatus(f"{placed.id} is no longer {kept.word}")
+    if word is ChainWord.HANDED_OVER:
+        counter.hand_over(session, kept, by=by, at=city.now())
+    elif delivery.status is DeliveryStatus.LOST:
+        counter.lose(session, kept, by=by, at=city.now())
+
+
+def _write_down(city: City, session: Session, loaded: Loaded, placed: Placed, delivery: Delivery, update: CourierUpdate,
+                codes: Sequence[str]) -> None:
+    """Into the history. Where the order has moved, or has ended, the plan is asked at once; on the way nothing is owed."""
+    final = loaded.status in FINAL
+    wake_at = None if final else city.now() if not delivery.live else loaded.wake_at or city.now()
+    history.append(session, loaded.head, actor=f"courier:{delivery.courier}", event=Event.COURIER_UPDATE, at=city.now(),
+                   wake_at=wake_at, waiting_for=loaded.waiting_for,
+                   detail={"order": placed.id, "event": shown(update.event_id), "delivery": delivery.status,
+                           "attempt": delivery.attempt, "cause": delivery.reason, "warnings": list(codes),
+                           "at": update.at.isoformat()})

@@ -1,0 +1,110 @@
+"""What may happen to a parcel that the city's courier brings: scenarios, as in `tests.laws.scenarios`."""
+
+from dataclasses import replace
+
+from adapters import registry
+from adapters.chains.linli import adapter as linli
+from domain.door import digest
+from domain.fulfilment.deliveries import DeliveryStatus, delivery_id
+from domain.people import Grant, Person, Role
+from domain.shops import Act, Opening
+from infra.db import orders
+from tasks import counter, shelves
+from tasks.fulfilment.sealed import open_secrets
+from tests.laws.world import World
+from tests.support.couriers import COURIER, SHOP_PLACE, FakeCourier
+
+S = DeliveryStatus
+KEEPER = Person("S002", frozenset({Grant(Role.SHOP, SHOP_PLACE)}))
+
+
+class Counter(linli.Adapter):
+    """A chain whose shops work from our pages: its book is in our database, and outlives a crash with it."""
+
+    book, arrived, notices = {}, [], {}  # type: ignore[var-annotated]
+
+    def heal(self) -> None:
+        """No line to it can break."""
+
+
+def _packed(city: World, *before: str, silent: bool = False) -> FakeCourier:
+    """A shop that brings nothing home itself has packed a parcel, and the courier is sent; `before`: calls that it refuses."""
+    courier = FakeCourier(refuses=dict.fromkeys(before, "no_courier"), silent=silent)
+    city.couriers = {COURIER: courier}
+    city.chains = {"linli": Counter(registry.manifest("chains", "linli"), city.city.db, city.clock, "Asia/Shanghai",  # type: ignore[dict-item]
+                                    courier=True)}
+    city.restart()
+    for drug in ("D032", "D048"):
+        city.staff(lambda c, drug=drug: shelves.change(c, KEEPER, SHOP_PLACE, drug, counted="500", price="0.25"))
+    city.staff(lambda c: shelves.set_hours(c, KEEPER, SHOP_PLACE, Opening(c.now().time(), c.now().time())))
+    city.to_fulfilling("home_delivery")
+    for act in (Act.ACCEPT, Act.PREPARE):
+        city.staff(lambda c, act=act: counter.act_on(c, KEEPER, city.rx, 1, act))
+        city.work()
+    return courier
+
+
+def _says(city: World, *statuses: DeliveryStatus, attempt: int = 1, reason: str = "") -> None:
+    with city.city.db.reading() as session:
+        placed = orders.of(session, city.rx)[-1]
+    key, courier = delivery_id(placed.id, 1), city.couriers[COURIER]
+    for status in statuses:
+        shown = digest(key, open_secrets(city.city, placed)["pickup_code"]) if status is S.SIGNED else ""
+        body = courier.body(key, status, city.clock(), attempt=attempt, reason=reason, digest=shown, near=placed.order.place)
+        assert city.courier_calls_back(body).status_code == 200
+        city.work()
+
+
+def brought_by_the_citys_courier(city: World) -> None:
+    _packed(city)
+    _says(city, S.COLLECTED, S.ARRIVED, S.SIGNED)
+    city.to_closed()
+
+
+def brought_at_the_second_attempt_by_a_courier_that_was_silent_at_first(city: World) -> None:
+    courier = _packed(city, silent=True)
+    courier.heal()
+    city.later(minutes=1)
+    city.work()
+    _says(city, S.ATTEMPT_FAILED, reason="nobody_home")
+    _says(city, S.SIGNED, attempt=2)
+
+
+def brought_back_by_the_courier(city: World) -> None:
+    _packed(city)
+    _says(city, S.ATTEMPT_FAILED, S.HELD_AT_POINT, S.RETURNED, reason="nobody_home")
+
+
+def lost_by_the_courier(city: World) -> None:
+    _packed(city)
+    _says(city, S.IN_TRANSIT, S.LOST, reason="lost")
+    city.cancel()
+    city.work()
+
+
+def no_courier_comes(city: World) -> None:
+    _packed(city, "assign")
+    city.cancel()
+    city.work()
+
+
+def the_courier_is_called_off(city: World) -> None:
+    courier = _packed(city)
+    courier.lose_next_answer, courier.only = True, frozenset({"cancel"})
+    city.cancel()
+    city.work()
+    city.later(minutes=1)
+    city.work()
+
+
+def the_courier_cannot_be_stopped(city: World) -> None:
+    courier = _packed(city)
+    courier.book = {key: replace(waybill, status=S.SIGNED) for key, waybill in courier.book.items()}
+    city.cancel()
+    city.work()
+
+
+CARRIED = (
+    brought_by_the_citys_courier, brought_at_the_second_attempt_by_a_courier_that_was_silent_at_first, brought_back_by_the_courier,
+    lost_by_the_courier, no_courier_comes, the_courier_is_called_off, the_courier_cannot_be_stopped,
+)
