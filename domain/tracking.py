@@ -6,6 +6,7 @@ from enum import StrEnum
 from domain.chains import ChainWord
 from domain.events import Wait
 from domain.fulfilment.choice import Verdict
+from domain.fulfilment.deliveries import DeliveryStatus
 from domain.lifecycle import Status
 from domain.prescription import Handover
 from domain.words import Two
@@ -72,6 +73,23 @@ AT_PHARMACY: Mapping[ChainWord, Two] = {
     ChainWord.RETURNED: Two("您已退药。", "You brought it back."),
 }
 """What is said of one order."""
+WITH_COURIER: Mapping[DeliveryStatus, Two] = {
+    DeliveryStatus.REQUESTED: Two("药已备好，正在安排配送员。", "It is packed, and a courier is being sent."),
+    DeliveryStatus.ASSIGNED: Two("药已备好，配送员即将取货。", "It is packed, and a courier comes for it."),
+    DeliveryStatus.COLLECTED: Two("配送员已取货，即将出发。", "The courier has it and sets out."),
+    DeliveryStatus.IN_TRANSIT: Two("正在配送途中。", "It is on its way to you."),
+    DeliveryStatus.EXCEPTION: Two("配送途中遇到问题，正在处理。", "There is trouble on the way; it is being dealt with."),
+    DeliveryStatus.ARRIVED: Two("配送员已到门口，请出示收货码。", "The courier is at your door. Show the code."),
+    DeliveryStatus.ATTEMPT_FAILED: Two("这次没有送到，配送员会再来一次。",
+                                       "It could not be handed over. The courier comes once more."),
+    DeliveryStatus.HELD_AT_POINT: Two("包裹在代收点，请凭收货码领取。", "It is held at a pick-up point. Collect it with the code."),
+    DeliveryStatus.SIGNED: Two("已交到您手中。", "You have it."),
+    DeliveryStatus.RETURNING: Two("未能送达，正在退回药店。", "It could not be handed over and goes back to the pharmacy."),
+    DeliveryStatus.RETURNED: Two("未能送达，已退回药店。", "It could not be handed over and is back at the pharmacy."),
+    DeliveryStatus.LOST: Two("包裹在途中丢失，正在另找药店。", "It was lost on the way. Another pharmacy is being found."),
+    DeliveryStatus.CANCELLED: Two("药已备好，正在另找配送员。", "It is packed, and another courier is being found."),
+}
+"""What is said of an order that the city's courier brings, once it is packed."""
 AT_COUNTER = Two("药已备好，请凭取药码到药店取药。", "It is ready. Collect it with the code.")
 
 CANCELLABLE = frozenset({Status.RECEIVED, Status.AUDITED, Status.IN_REVIEW, Status.REVIEWED, Status.ALLOCATING, Status.FULFILLING})
@@ -132,6 +150,8 @@ def sentence(status: Status, waiting_for: str, words: Sequence[ChainWord], hando
     return MEANWHILE[status]
 
 
-def of_order(word: ChainWord, handover: Handover) -> Two:
-    """Where one order is, in one sentence."""
+def of_order(word: ChainWord, handover: Handover, delivery: DeliveryStatus | None = None) -> Two:
+    """Where one order is, in one sentence; `delivery`: how far the city's courier is, where that brings it."""
+    if delivery is not None and word in (ChainWord.PREPARED, ChainWord.IN_DELIVERY):
+        return WITH_COURIER[delivery]
     return AT_COUNTER if word is ChainWord.PREPARED and handover is Handover.PICKUP else AT_PHARMACY[word]

@@ -158,7 +158,7 @@ def _at_pharmacy(city: City, loaded: Loaded, placed: Placed, claimed: Claimed | 
     answer = _answer(claimed)
     return AtPharmacy(
         id=placed.id, handover=placed.order.handover, chain=placed.order.chain, store=placed.order.store,
-        sentence=of_order(placed.word, placed.order.handover),
+        sentence=of_order(placed.word, placed.order.handover, placed.delivery.status if placed.delivery else None),
         portions=[(names[portion.line][0], f"{portion.quantity.normalize():f} {names[portion.line][1]}")
                   for portion in placed.portions],
         code=open_secrets(city, placed)["pickup_code"] if alive else "",

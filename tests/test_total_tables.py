@@ -89,6 +89,7 @@ TABLES: Mapping[str, Iterable[str]] = {
     "domain.tracking.ENDS": (Status.REFUSED, Status.RETURNED, Status.CANCELLED, Status.EXPIRED),
     "domain.tracking.MEANWHILE": set(Status) - {Status.REFUSED, Status.RETURNED, Status.CANCELLED, Status.EXPIRED},
     "domain.tracking.STEPS": Step,
+    "domain.tracking.WITH_COURIER": DeliveryStatus,
     "domain.window.WORK": Status,
     "domain.window._IN_WORDS": Status,
     "domain.words.APPROVALS": Approval,

@@ -21,6 +21,7 @@ from tasks import counter, shelves
 from tasks.callbacks import receive_delivery
 from tasks.fulfilment.sealed import open_secrets
 from tasks.patients import open_patient
+from tasks.tracking import tracked
 from tests.support.city import Clock, admit, cancel_by_hospital, make_city
 from tests.support.couriers import COURIER, PICTURE, SHOP_PLACE, SHOPKEEPER, courier_of, tell, with_courier
 from tests.support.line import Line
@@ -340,3 +341,17 @@ def test_what_a_shop_brings_itself_has_no_courier(tmp_path: Path) -> None:
     assert (line.order(rx).order.store, line.order(rx).courier) == ("LL01", "")
 
 
+def test_the_patient_reads_where_the_parcel_is_and_sees_the_code_for_the_door(town: Town) -> None:
+    def card() -> tuple[str, str]:
+        page = tracked(town.city, town.rx)
+        assert page is not None
+        (order,) = page.orders
+        return order.sentence.en, order.code
+
+    town.to_packed()
+    assert card()[0] == "It is packed, and a courier comes for it."
+    town.to_door()
+    code = open_secrets(town.city, town.line.order(town.rx))["pickup_code"]
+    assert card() == ("The courier is at your door. Show the code.", code)
+    town.tell(S.ATTEMPT_FAILED, attempt=1, reason="nobody_home")
+    assert card()[0] == "It could not be handed over. The courier comes once more."
