@@ -521,7 +521,7 @@ REPORT_HEADINGS: Final = (
     "基金 / Fund", "个账 / Account", "自付 / Cash", "问题代码 / Finding", "严重程度 / Severity", "问题 / Problem",
     "药品行 / Item", "流水号 / Message", "发药行 / Line", "药品行号 / Line number", "药品编码 / Drug", "药品名称 / Drug name",
     "发药数量 / Quantity", "单位 / Unit", "取药方式 / Handover", "取药时间 / Handed over", "是否退回 / Returned",
-    "结算号 / Settlement", "被冲正结算号 / Reversed settlement")
+    "结算号 / Settlement", "被冲正结算号 / Reversed settlement", "患者页面 / Patient page")
 OUTCOME_WORDS: Final[Mapping[Outcome, str]] = {
     Outcome.ACCEPTED: "已接收 / accepted",
     Outcome.REFUSED: "已退回 / refused",
@@ -563,7 +563,8 @@ def report_sheet(report: Mapping[str, Any]) -> bytes:
     return sheet(REPORT_HEADINGS, [
         [*start, *(fault.get(name, "") for name in ("code", "severity", "text")), fault.get("spot") or fault.get("line") or "",
          report.get("message", ""), *(line.get(name, "") for name in ("line", "item", "drug", "name", "quantity", "unit")),
-         *((handed["handover"], handed["at"], "是 / yes" if line["returned"] else "否 / no") if line else ("", "", "")), *settled]
+         *((handed["handover"], handed["at"], "是 / yes" if line["returned"] else "否 / no") if line else ("", "", "")), *settled,
+         report.get("patient_page", "")]
         for fault, line in rows])
 
 

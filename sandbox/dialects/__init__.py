@@ -38,7 +38,8 @@ class Heard:
 Hear = Callable[[str, dict[str, Any]], None]
 """Called with key and neutral report; raises ValueError, KeyError or TypeError for one that is none.
 
-A report is {"key", "prescription", "id", "status", "at", "reason", "words"?, "money"?, "pickup"?, "dispense"?, "findings"?}.
+A report is {"key", "prescription", "id", "status", "at", "reason", "words"?, "money"?, "pickup"?, "dispense"?, "findings"?,
+"patient_page"?}.
 """
 
 

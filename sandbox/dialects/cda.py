@@ -186,6 +186,8 @@ class Speaker:
         for name in ("pickup", "money"):
             if (element := call.find(f"{{{self._own}}}{name}")) is not None:
                 report[name] = {key: value for key, value in element.attrib.items() if key != "currency"}
+        if page := self._text(call, "patientPage"):
+            report["patient_page"] = page
         if (handed := call.find(f"{{{self._own}}}dispense")) is not None:
             report["dispense"] = {**handed.attrib, "lines": [
                 {"line": int(line.attrib["number"]), "name": line.text or "", "days": int(line.attrib["days"]),

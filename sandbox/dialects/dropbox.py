@@ -329,6 +329,8 @@ def read_report(raw: bytes) -> dict[str, Any]:
     if row["Pickup code"]:
         report["pickup"] = {"order": row["Order"], "chain": row["Chain"], "store": row["Store"],
                             "code": row["Pickup code"]}
+    if row["Patient page"]:
+        report["patient_page"] = row["Patient page"]
     if row["Line"]:
         report["dispense"] = {
             "order": row["Order"], "chain": row["Chain"], "store": row["Store"], "handover": row["Handover"],

@@ -238,6 +238,8 @@ def _report(message: "_Answer") -> tuple[str, dict[str, Any]]:
         report["findings"] = findings
     if message.get("ZRS", 2):
         report["pickup"] = dict(zip(("order", "chain", "store", "code"), message.parts("ZRS", 2), strict=True))
+    if page := message.get("ZRS", 5):
+        report["patient_page"] = page
     if rows := message.all("ZDS"):
         order, chain, store = rows[0].parts(7)
         report["dispense"] = {

@@ -384,7 +384,7 @@ STUCK = {
     "outbox": f"SELECT key || ' to ' || partner FROM outbox WHERE due_at < now() - {OVERDUE} AND last_error = ''",
     "effect": f"""
         SELECT step || ' ' || intent.version FROM intent JOIN prescription ON prescription.id = intent.prescription_id
-        WHERE answered_at IS NULL AND intent.made_at < now() - {OVERDUE} AND trouble = ''""",
+        WHERE answered_at IS NULL AND intent.made_at < now() - {OVERDUE} AND intent.trouble = ''""",
 }
 """Rows beyond their deadline that do not say why."""
 

@@ -58,6 +58,7 @@ def refused(body: bytes) -> list[Finding]:
 REPORT = {"key": "rx_1:settled", "prescription": "RXC0001", "id": "rx_1", "status": "settled",
           "at": "2026-11-22T01:30:00.123456+00:00", "reason": "settled", "words": "医保|已结算", "words_en": "settled",
           "findings": [{"code": "OFF_LABEL", "severity": "WARN", "text": "适应证^不符", "line": 2}],
+          "patient_page": "https://sanyi.example/p/ab12-cd34",
           "pickup": {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"},
           "dispense": {
               "order": "ord_1", "chain": "ankang", "store": "AK01", "handover": "pickup", "at": "2026-11-22T01:20:00+00:00",

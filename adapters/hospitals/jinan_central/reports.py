@@ -72,6 +72,6 @@ def report(ends: Ends, key: str, body: bytes) -> tuple[str, bytes]:
                for part in ("settled", "reverses") if part in settlement]
     pickup = notice.get("pickup", {})
     ours = write("ZRS", {1: text(key), 2: compose(*(str(pickup.get(name, "")) for name in ("order", "chain", "store", "code"))),
-                         3: text(notice["at"]), 4: "~".join(settled)})
+                         3: text(notice["at"]), 4: "~".join(settled), 5: text(notice.get("patient_page") or "")})
     lines = [hl7v2.header(ends, "ORM^O01^ORM_O01", control, at, ends.charset), *notes, order, *money, *dispensed, ours]
     return control, encode(lines, ends.charset)

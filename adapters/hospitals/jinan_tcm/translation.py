@@ -498,6 +498,8 @@ def report(body: bytes, namespace: str) -> bytes:
              make("reason", reason_words(notice), code=str(notice.get("reason") or "")), *map(finding, notice.get("findings", ()))]
     if pickup := notice.get("pickup"):
         parts.append(make("pickup", **{name: str(pickup[name]) for name in ("order", "chain", "store", "code")}))
+    if page := notice.get("patient_page"):
+        parts.append(make("patientPage", str(page)))
     if handed := notice.get("dispense"):
         lines = (make("line", str(line["name"]), number=str(line["line"]), item=str(line["item"]), drug=str(line["drug"]),
                       quantity=str(line["quantity"]), unit=str(line["unit"]), days=str(line["days"]),

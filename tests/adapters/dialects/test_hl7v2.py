@@ -458,7 +458,7 @@ async def test_a_report_is_an_order_status_message_and_says_everything() -> None
         ("CG", "TOTAL", "46.50"), ("PY", "FUND", "39.53"), ("PY", "ACCOUNT", "6.97"), ("PY", "CASH", "0.00")]
     assert rows[8][1:] == ["1", "1", "D001^二甲双胍^SANYI", "60", "片", "2026-11-22T01:20:00+00:00", "ord_1^ankang^AK01", "P", "Y"]
     assert rows[9][1:] == ["rx_1:settled", "ord_1^ankang^AK01^7K3QX9MWTA", REPORT["at"],
-                           "settled^S2^H2^centre~reverses^S1^H1^centre"]
+                           "settled^S2^H2^centre~reverses^S1^H1^centre", REPORT["patient_page"]]
 
 
 async def test_an_enhanced_acknowledgement_is_one_too() -> None:

@@ -174,6 +174,7 @@ async def test_it_hears_what_is_reported_once(tmp_path):
               "reason": "settled", "words": "=ok\n再来",
               "findings": [{"code": "A", "severity": "WARN", "text": "甲", "line": 1},
                                                 {"code": "B", "severity": "BLOCK", "text": "乙", "line": None}],
+              "patient_page": "https://sanyi.example/p/ab12-cd34",
               "pickup": {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"},
               "dispense": {
                   "order": "ord_1", "chain": "ankang", "store": "AK01", "handover": "pickup", "at": NOW.isoformat(), "lines": [

@@ -185,6 +185,7 @@ REPORT = {"key": "rx_1:settled:2", "prescription": "RX000100001", "id": "rx_1", 
           "at": "2026-11-22T01:30:00.123456+00:00", "reason": "settled", "words": "fund | settled\nat last",
           "findings": [{"code": "OFF_LABEL", "severity": "WARN", "text": "适应证^不符", "line": 2},
                        {"code": "ODD", "severity": "BLOCK", "text": "文", "line": None}],
+          "patient_page": "https://sanyi.example/p/ab12-cd34",
           "pickup": {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"}, "dispense": DISPENSE,
           "money": {"total": "46.50", "fund": "39.53", "account": "6.97", "cash": "0.00"}}
 PLAIN = {name: REPORT[name] for name in ("key", "prescription", "id", "status", "at")} | {"reason": ""}

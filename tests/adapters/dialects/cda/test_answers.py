@@ -55,6 +55,7 @@ def test_every_status_we_report_has_a_word_of_the_hospital() -> None:
 REPORT = {"key": "rx_1:settled", "prescription": "RX0001", "id": "rx_1", "status": "settled", "at": AT.isoformat(),
           "reason": "checked", "words": "已核对\x01<&>", "words_en": "",
           "findings": [{"code": "DOSE", "severity": "WARN", "text": "剂量", "line": 1}],
+          "patient_page": "https://sanyi.example/p/ab12-cd34",
           "pickup": {"order": "ord_1", "chain": "ankang", "store": "AK01", "code": "7K3QX9MWTA"},
           "dispense": {
               "order": "ord_1", "chain": "ankang", "store": "AK01", "handover": "pickup", "at": "2026-11-22T01:20:00+00:00",
@@ -82,6 +83,7 @@ async def test_a_report_goes_out_in_the_hospitals_words_and_may_be_repeated() ->
     assert (status.get("code"), status.text) == ("60", "已结算")
     assert money is not None
     assert dict(money.attrib) == {"currency": "元", **REPORT["money"]}
+    assert said.findtext(f"{{{OWN}}}patientPage") == REPORT["patient_page"]
     (line_,) = said.findall(f"{{{OWN}}}dispense/{{{OWN}}}line")
     assert (line_.text, line_.get("quantity"), line_.get("unit"), line_.get("returned")) == ("二甲双胍", "60", "片", "true")
     assert [(one.get("kind"), one.get("id"), one.get("payer")) for one in said.findall(f"{{{OWN}}}settlement")] == [
