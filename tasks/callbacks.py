@@ -1,4 +1,4 @@
-"""What chains and couriers send to our address, signed: updates of orders (contract 2.1), stock (2.4), deliveries (2.6)."""
+"""What chains and couriers send to our address, signed: updates of orders (contract 2.1), stock (2.4), deliveries (2.7)."""
 
 from collections.abc import Mapping
 
@@ -68,7 +68,7 @@ def carriers(city: City) -> Mapping[str, TellsDeliveries]:
 
 
 def receive_delivery(city: City, courier: str, *, timestamp: str, nonce: str, signature: str, body: bytes) -> Reply:
-    """Take in a callback of one of `carriers`, as `receive_callback` does of chains (E-02, contract 2.6)."""
+    """Take in a callback of one of `carriers`, as `receive_callback` does of chains (E-02, contract 2.7)."""
     carrier = carriers(city)[courier]
     carrier.verify(timestamp, nonce, body, signature, city.now())
     evidence = updates.keep(city, body)

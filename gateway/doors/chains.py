@@ -1,4 +1,4 @@
-"""The door of chains and couriers: signed callbacks (contract 2.1, 2.4, 2.6)."""
+"""The door of chains and couriers: signed callbacks (contract 2.1, 2.4, 2.7)."""
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict, dataclass, field

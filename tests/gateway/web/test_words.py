@@ -9,6 +9,8 @@ import pytest
 from domain.audit import AuditReason
 from domain.chains import ChainWord
 from domain.findings import Severity
+from domain.fulfilment.allocation import Way
+from domain.fulfilment.choice import Because
 from domain.fulfilment.deliveries import DeliveryStatus
 from domain.fulfilment.parcels import ParcelStatus
 from domain.fulfilment.returns import ReturnStatus
@@ -44,6 +46,7 @@ SHOWN: dict[str, Collection[str]] = {
     "capability": set(Capability), "parcel": set(ParcelStatus), "delivery": set(DeliveryStatus),
     "goods": set(ReturnStatus), "wish": set(WishKind),
     "answer": set(WishAnswer), "act": set(Act), "done": set(Act), "shop_kind": set(ShopKind), "cause": CAUSES.keys(),
+    "because": set(Because), "way": set(Way), "handover": set(Handover),
     "code": {*Sex, *Channel, *DrugKind, *RxKind, *Handover, *STEPS, reports.REPORT, reports.SETTLED},
 }
 """Filter of the templates -> every code it may be given."""
