@@ -47,6 +47,8 @@ MOST_MONTHS = 12
 """How far back a payment restriction may look where its row does not say (B-06)."""
 
 T = TypeVar("T")
+_BEYOND = "beyond the header"
+"""Where a row's cells go that have no column."""
 
 
 class Row:
@@ -135,8 +137,12 @@ def _ratio(text: str) -> Decimal:
 def rows(path: Path) -> Iterator[Row]:
     """The rows of a CSV file with their line numbers. Raises `NeedsOperator` if it cannot be read."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for number, cells in enumerate(csv.DictReader(file, strict=True), start=2):
+        # Spreadsheets put a byte order mark before the first column's name.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for number, cells in enumerate(csv.DictReader(file, restkey=_BEYOND, strict=True), start=2):
+                if _BEYOND in cells:
+                    raise NeedsOperator(f"{path.parent.name}/{path.name} row {number} has more cells than the header; "
+                                        "quote a cell that holds a comma")
                 yield Row(path, number, cells)
     except OSError:
         raise NeedsOperator(f"{path.parent.name}/{path.name} cannot be read; restore the file") from None

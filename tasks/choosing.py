@@ -9,7 +9,7 @@ from typing import TypeVar
 from domain.errors import StaleStatus
 from domain.events import Event, Wait
 from domain.fulfilment.choice import Option, Round, RoundState, Verdict, judge, may_choose
-from domain.fulfilment.wishes import Wish, WishAnswer, WishKind
+from domain.fulfilment.wishes import STANDING, Wish, WishAnswer, WishKind
 from domain.lifecycle import Status
 from domain.people import Capability
 from domain.policy import Choosers
@@ -41,11 +41,8 @@ class Choosing:
     """How the sender said that they would get it."""
     until: datetime | None
     """When the best one is taken; None: not before the patient chooses."""
-
-    @property
-    def chosen(self) -> Option | None:
-        """What counts as chosen, from the choice until its order."""
-        return self.newest.option if self.newest and self.newest.state is RoundState.CHOSEN else None
+    chosen: Option | None
+    """What counts as chosen, from the choice until its order. None after a cancel: nothing is ordered any more."""
 
 
 def choosing(city: City, session: Session, loaded: Loaded, wished: list[Wish]) -> Choosing | None:
@@ -54,10 +51,12 @@ def choosing(city: City, session: Session, loaded: Loaded, wished: list[Wish]) -
         return None
     newest = choices.newest(session, loaded.id)
     asked_to = any(wish.kind is WishKind.CHOOSE for wish in wished)
+    looks = _looks(city, loaded, wished)
     return Choosing(
         newest, may_wish=_may_wish(city, loaded) and not asked_to and newest is None, wished=asked_to,
-        open=may_choose(newest, looks=_looks(city, loaded, wished)), sent_as=loaded.prescription.handover,
-        until=newest.until if newest and city.policy.best_unless_chosen else None)
+        open=may_choose(newest, looks=looks), sent_as=loaded.prescription.handover,
+        until=newest.until if newest and city.policy.best_unless_chosen else None,
+        chosen=newest.option if newest and looks and newest.state is RoundState.CHOSEN else None)
 
 
 def wish_to_choose(city: City, prescription_id: str, *, by: str) -> bool:
@@ -153,8 +152,9 @@ def _may_wish(city: City, loaded: Loaded) -> bool:
 
 
 def _looks(city: City, loaded: Loaded, wished: list[Wish]) -> bool:
-    """Whether a pharmacy is looked for."""
-    cancels = any(wish.kind is WishKind.CANCEL and wish.portions is None and wish.answer is WishAnswer.OPEN for wish in wished)
+    """Whether a pharmacy is looked for. A cancel refused for one order ends the search for the rest (`plan.next_moves`)."""
+    ends = STANDING | ({WishAnswer.REFUSED} if loaded.status is Status.FULFILLING else frozenset())
+    cancels = any(wish.kind is WishKind.CANCEL and wish.portions is None and wish.answer in ends for wish in wished)
     return (loaded.status in (Status.ALLOCATING, Status.FULFILLING) and not cancels
             and city.now() < loaded.prescription.valid_until)
 

@@ -53,9 +53,10 @@ def _write(parent: Element, namespace: str, name: str, value: Value) -> None:
 def answer(raw: bytes, namespace: str, operation: str) -> Element:
     """The element `<operation>Response` of an answer. Raises `Fault`, and `InvalidPayload` for anything else."""
     root = _parsed(raw, "Envelope")
-    body = root.find(f"{{{SOAP}}}Body") if root.tag == f"{{{SOAP}}}Envelope" else None
-    if body is None or len(body) != 1:
+    bodies = root.findall(f"{{{SOAP}}}Body") if root.tag == f"{{{SOAP}}}Envelope" else []
+    if len(bodies) != 1 or len(bodies[0]) != 1:
         raise InvalidPayload([finding("CHN-12", "Envelope.Body", spot(root))])
+    body = bodies[0]
     if body[0].tag == f"{{{SOAP}}}Fault":
         raise Fault((body[0].findtext("faultcode") or "").strip().rpartition(":")[2].partition(".")[0])
     if body[0].tag != f"{{{namespace}}}{operation}Response":

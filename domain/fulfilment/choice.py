@@ -4,6 +4,7 @@ A round is one time of asking. Its offers are what the pharmacies said when it b
 asked again. Where it has less or costs more, another round says so: nothing is changed in silence (D-21).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -168,6 +169,10 @@ def wait_key(number: int) -> str:
     return f"{number}-wait"
 
 
+_KEY = re.compile(r"([1-9][0-9]{0,5})-(?:[0-9]{1,6}|wait)")
+"""The number of the round, and what it was in it."""
+
+
 def options(number: int, ways: Mapping[Handover, Sequence[Sequence[Choice]]]) -> list[Option]:
     """All ways to fill it as options of that round, by `alternatives` of each way of handing over.
 
@@ -299,14 +304,13 @@ def judge(newest: Round | None, key: str, *, looks: bool) -> Verdict:
     """What becomes of a choice. `looks`: a pharmacy is looked for, and no cancel is on its way."""
     if newest is None:
         return Verdict.NOT_ASKED if looks else Verdict.LATE
-    if newest.chosen == key and newest.state in (RoundState.CHOSEN, RoundState.TAKEN):
+    if newest.chosen == key and (newest.state is RoundState.TAKEN or (newest.state is RoundState.CHOSEN and looks)):
         return Verdict.REPEATED
     if not looks or newest.state is RoundState.LAPSED:
         return Verdict.LATE
-    number, _, name = key.partition("-")
-    if not number.isascii() or not number.isdecimal() or int(number) > newest.number or not name:
+    if not (parts := _KEY.fullmatch(key)) or int(parts[1]) > newest.number:
         return Verdict.UNKNOWN
-    if int(number) < newest.number:
+    if int(parts[1]) < newest.number:
         return Verdict.OUTDATED
     if newest.offering.option(key) is None and not (newest.offering.may_wait and key == wait_key(newest.number)):
         return Verdict.UNKNOWN

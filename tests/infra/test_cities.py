@@ -116,6 +116,9 @@ Loader = Callable[[str, Path], object]
      r"diagnosis_limits\.csv row 2, field sex: 'X'; write M, F or nothing"),
     ("jinan/premises.csv", "AK01,Y", "AK01,yes", load_policy, r"premises\.csv row 2, field dual_channel: 'yes'; write Y or N"),
     ("jinan/premises.csv", "ankang,AK01", "ankan,AK01", load_policy, r"premises\.csv: ankan is no chain of policy\.toml"),
+    ("jinan/premises.csv", "AK01,Y", "AK01,y", load_policy, r"premises\.csv row 2, field dual_channel: 'y'; write Y or N"),
+    ("jinan/premises.csv", "AK01,Y,Y,Y", "AK01,Y,,Y", load_policy, r"row 2, field cold_storage: ''; fill it in"),
+    ("jinan/premises.csv", "AK01,Y,Y,Y", "AK01,Y,Y,Y,N", load_policy, r"premises\.csv row 2 has more cells than the header"),
     ("jinan/premises.csv", "AK02", "AK01", load_policy, r"row 3, field store: 'AK01'; the store appears twice"),
     ("jinan/policy.toml", "newborn_days = 28", "newborn_days = 0", load_policy, "newborn_days = 0"),
     ("jinan/policy.toml", "review_claim_minutes = 10", "review_claim_minutes = 0", load_policy,
@@ -140,6 +143,12 @@ def test_bad_data_names_file_row_field_and_cure(
     spoil(root / file, old, new)
     with pytest.raises(NeedsOperator, match=says):
         load("jinan", root)
+
+
+def test_a_byte_order_mark_and_blanks_around_a_cell_are_none_of_it(root: Path) -> None:
+    file = root / "jinan" / "premises.csv"
+    file.write_text("\ufeff" + file.read_text(encoding="utf-8").replace("ankang,AK01,Y", " ankang , AK01 , Y "), encoding="utf-8")
+    assert load_policy("jinan", root).premises == load_policy("jinan").premises
 
 
 @pytest.mark.parametrize("load", [load_policy, load_knowledge])

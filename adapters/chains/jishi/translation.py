@@ -28,7 +28,7 @@ from adapters.chains.wire import (
     scans,
     status_of,
 )
-from adapters.xml import Element
+from adapters.xml import Element, local
 from domain.chains import ChainWord, Offers, OrderLine, OrderUpdate, PharmacyOrder, Quote, Receipt, SettlementNotice
 from domain.errors import InvalidPayload
 from domain.findings import Finding
@@ -134,10 +134,13 @@ def confirm_fields(place: int, refused: Sequence[tuple[int, Mapping[str, object]
 
 
 def parse_refusal(answer: Element) -> str:
-    """Their code for a business no; empty for a yes. Raises `InvalidPayload`."""
-    code = (answer.findtext(f"{{{NAMESPACE}}}Code") or "").strip()
+    """Their code for a business no; empty for a yes. Raises `InvalidPayload`: of two codes neither counts."""
+    codes = answer.findall(f"{{{NAMESPACE}}}Code")
+    code = (codes[0].text or "").strip() if codes else ""
     if not code:
         raise InvalidPayload([finding("CHN-02", "Code")])
+    if len(codes) > 1 or len(codes[0]):
+        raise InvalidPayload([finding("CHN-03", "Code")])
     return "" if code == _DONE else code
 
 
@@ -180,15 +183,17 @@ def parse_cancel(answer: Element, words: Mapping[str, ChainWord]) -> Receipt:
 def parse_entries(answer: Element) -> list[tuple[int, bytes]]:
     """The updates of a page by position, each as a separate message; what it says is read later.
 
-    Raises `InvalidPayload` for an entry without a position: the cursor could not move over it.
+    An entry with none or with several updates is the message itself, which is then refused: of several none is dropped in silence.
+    Raises `InvalidPayload` for an entry without one position: the cursor could not move over it.
     """
     entries = []
-    for index, entry in enumerate(answer.findall(f"{{{NAMESPACE}}}Entry")):
-        position = (entry.findtext(f"{{{NAMESPACE}}}Position") or "").strip()
+    for index, entry in enumerate(child for child in answer if local(child) == "Entry"):
+        positions = entry.findall(f"{{{NAMESPACE}}}Position")
+        position = (positions[0].text or "").strip() if len(positions) == 1 else ""
         if not _POSITION.fullmatch(position):
             raise InvalidPayload([finding("CHN-03", f"Entry.{index}.Position")])
-        update = entry.find(f"{{{NAMESPACE}}}Update")
-        entries.append((int(position), b"" if update is None else soap.alone(update)))
+        updates = entry.findall(f"{{{NAMESPACE}}}Update")
+        entries.append((int(position), soap.alone(updates[0] if len(updates) == 1 else entry)))
     return entries
 
 

@@ -88,7 +88,8 @@ async def test_a_store_that_breaks_the_contract_costs_no_other_its_offer(row: st
 @pytest.mark.parametrize("body", [
     b'<!DOCTYPE s [<!ENTITY e "x">]><s/>', b"<a>" * 100, enveloped("<other/>"), enveloped(""), b"\xff",
     enveloped("<LockStockResponse xmlns='urn:else'><Code>0</Code></LockStockResponse>"),
-    response("LockStock", "").replace(SOAP.encode(), b"http://www.w3.org/2003/05/soap-envelope")])
+    response("LockStock", "").replace(SOAP.encode(), b"http://www.w3.org/2003/05/soap-envelope"),
+    response("LockStock", "").replace(b"</s:Envelope>", b"<s:Body/></s:Envelope>")])
 async def test_what_is_no_envelope_of_theirs_is_quarantined_with_its_place(body: bytes) -> None:
     with pytest.raises(InvalidPayload) as broken:
         await chain_with("jishi", Replay(body)).hold(order())
@@ -322,3 +323,29 @@ async def test_an_entry_without_a_position_is_quarantined(position: str) -> None
     with pytest.raises(InvalidPayload) as broken:
         await chain_with("jishi", Replay(body)).poll(10)
     assert [(it.rule, it.path) for it in broken.value.findings] == [("CHN-03", "Entry.0.Position")]
+
+
+@pytest.mark.parametrize("entry", [
+    "<Entry><Position>1</Position><Position>2</Position>{update}</Entry>",
+    '<Entry xmlns=""><Position>1</Position>{update}</Entry>'])
+async def test_an_entry_that_is_not_as_agreed_is_never_passed_over_in_silence(entry: str) -> None:
+    body = response("PullUpdates", entry.format(update=update().decode()))
+    with pytest.raises(InvalidPayload):
+        await chain_with("jishi", Replay(body)).poll(10)
+
+
+@pytest.mark.parametrize("updates", ["", update().decode() + update(EventNo="ev-2").decode(), '<Update xmlns=""/>'])
+async def test_an_entry_with_none_or_with_two_updates_is_refused_whole(updates: str) -> None:
+    chain = chain_with("jishi", Replay(response("PullUpdates", f"<Entry><Position>1</Position>{updates}</Entry>")))
+    (fetched,) = await chain.poll(10)
+    with pytest.raises(InvalidPayload) as broken:
+        chain.parse_update(fetched.raw)
+    assert [(it.rule, it.path) for it in broken.value.findings] == [("CHN-12", "Update")]
+    assert b"Entry" in fetched.raw, "the archive has what was refused"
+
+
+@pytest.mark.parametrize("inner", ["<Code>OUT_OF_STOCK</Code>", "<Code>0</Code>"])
+async def test_of_two_codes_in_an_answer_neither_counts(inner: str) -> None:
+    with pytest.raises(InvalidPayload) as broken:
+        await quoted(inner)
+    assert [(it.rule, it.path) for it in broken.value.findings] == [("CHN-03", "Code")]

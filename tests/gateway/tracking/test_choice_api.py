@@ -7,11 +7,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from domain.events import Wait
+from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.lifecycle import Status
 from domain.people import Role
 from domain.policy import Choosers
 from gateway.web.access import COOKIE
-from infra.db import access_log
+from infra.db import access_log, wishes
 from tasks.city import City
 from tasks.patients import page_address
 from tests.support.city import admit
@@ -123,3 +124,46 @@ def test_the_hotline_chooses_for_a_patient_who_calls(client: TestClient, line: L
     with line.city.db.reading() as session:
         (act,) = [entry for entry in access_log.search(session, person="H001") if entry.capability == "choose_pharmacy"]
     assert (act.kind, act.prescription_id) == ("act", rx_id)
+
+
+def test_a_choice_after_a_cancel_does_not_count_and_the_page_says_that_it_is_cancelled(
+        client: TestClient, line: Line, rx_id: str) -> None:
+    option = seen(client, line, rx_id)["choice"]["options"][0]["option"]
+    choose = f"{api(line, rx_id)}/choice"
+    assert client.post(choose, json={"option": option}).json()["answer"] == "taken"
+    cancelling = client.post(f"{api(line, rx_id)}/cancel").json()
+    assert "order goes" not in cancelling["sentence_en"]
+    assert client.post(choose, json={"option": option}).json()["error"]["code"] == "late"
+    line.hop(rx_id)
+    assert line.status(rx_id) is Status.CANCELLED
+    assert "order goes" not in seen(client, line, rx_id)["sentence_en"]
+    late = client.post(choose, json={"option": option})
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "late")
+
+
+def cancel_answered(line: Line, rx_id: str, answer: WishAnswer) -> None:
+    with line.city.db.transaction("test") as session:
+        wishes.make(session, "jinan_first", "M0001", prescription_id=rx_id, kind=WishKind.CANCEL, by="patient", reason="patient",
+                    at=line.city.now(), answer=answer)
+
+
+def test_while_a_pharmacy_has_not_answered_a_cancel_none_is_chosen(client: TestClient, line: Line, rx_id: str) -> None:
+    cancel_answered(line, rx_id, WishAnswer.UNANSWERED)
+    assert "choose" not in seen(client, line, rx_id)["supported_actions"]
+    assert client.post(f"{api(line, rx_id)}/choice", json={"option": "1-1"}).json()["error"]["code"] == "late"
+
+
+def test_a_cancel_that_one_pharmacy_refused_ends_the_choice_of_others(client: TestClient, line: Line, rx_id: str) -> None:
+    client.post(f"{api(line, rx_id)}/choice", json={"option": "1-1"})
+    line.hop(rx_id)
+    assert line.status(rx_id) is Status.FULFILLING
+    assert client.post(f"{api(line, rx_id)}/choice", json={"option": "1-2"}).json()["error"]["code"] == "otherwise"
+    cancel_answered(line, rx_id, WishAnswer.REFUSED)
+    assert client.post(f"{api(line, rx_id)}/choice", json={"option": "1-2"}).json()["error"]["code"] == "late"
+
+
+@pytest.mark.parametrize("option", ["9" * 5000 + "-1", "1-" + "9" * 5000, "\0", "1-1\ud83d", "²-1"])
+def test_an_odd_option_from_a_form_is_no_option(client: TestClient, line: Line, rx_id: str, option: str) -> None:
+    answer = client.post(f"{page_address(line.city, rx_id)}/choice", content=f"option={option}".encode("utf-8", "surrogatepass"),
+                         headers={"content-type": "application/x-www-form-urlencoded"}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"].rpartition("?")[2]) == (303, "done=unknown")
