@@ -205,7 +205,7 @@ def _show(city: SandboxCity, visit: Visit, console: Console) -> None:
         people.add_row(f"药师 pharmacist {number}", city.keys[f"pharmacist {number}"], at_work)
     for shop in SHOPS:
         people.add_row(f"药店 shop {shop}", city.keys[f"shop {shop}"],
-                       "模拟店员也在用，可抢先 a simulated person uses it too; be faster")
+                       "归您使用 yours" if shop == SHOPS[0] else "模拟店员也在用，可抢先 a simulated person uses it too; be faster")
     hospitals = Table(box=None, pad_edge=False, header_style="dim")
     for head in ("医院 hospital", "方言 dialect", "入口 door", "口令 token"):
         hospitals.add_column(head, overflow="fold")

@@ -45,6 +45,8 @@ class Shopkeeper:
     def __init__(self, number: str, shelf: Shelf, token: str, setting: Setting, book: Book, street: httpx.AsyncClient) -> None:
         self.place = f"{CHAIN}/{number}"
         self.number = number
+        self.leaves_orders = number == SHOPS[0] and setting.urls.get("stock") == "visited"
+        """For visitors, who have this shop's access code: it only fills its shelves."""
         self.shelf = shelf
         self.setting = setting
         self.book = book
@@ -61,7 +63,8 @@ class Shopkeeper:
             listed = await self._ask("GET", "orders", shop=self.place)
             for order in (listed.json()["orders"] if listed is not None and listed.status_code == 200 else ()):
                 self.note(order)
-                await self._serve(order)
+                if not self.leaves_orders:
+                    await self._serve(order)
             await asyncio.sleep(max(LEAST_PAUSE * self.setting.pace, SHARE_OF_LOOKING * (time.monotonic() - began)))
 
     async def pick_up(self, order_id: str, code: str) -> str:

@@ -42,6 +42,8 @@ class Uncarried:
 def owed(order: Placed, now: datetime, policy: CityPolicy) -> Dispatch | CallOff | Inquire | Uncarried | None:
     """What is owed now; None where the courier, or the pharmacy has the next word, and after an end."""
     delivery = order.delivery
+    if delivery and delivery.status not in (DeliveryStatus.REQUESTED, DeliveryStatus.CANCELLED) and not delivery.reference:
+        return Dispatch(order.id)  # Its words came and the answer to our call did not: the courier is asked for its number.
     if order.status in GONE:
         return CallOff(order.id) if delivery and delivery.status in CALLABLE and not delivery.called_off else None
     if not order.courier or order.status is not OrderStatus.PREPARED:

@@ -225,7 +225,7 @@ def _order_move(case: Situation, order: Placed, now: datetime, policy: CityPolic
             return Withdraw(order.id, EXPIRED, None)
         return Place(order.id)
     if order.status not in ALIVE:
-        return None
+        return _carriage(order, now, policy)
     if cancel:
         return Withdraw(order.id, CANCELLED, RefuseWish())
     if isinstance(carriage := _carriage(order, now, policy), Inquire):

@@ -114,7 +114,7 @@ def _courier(city: City, delivery: Delivery) -> Courier:
 
 def _requested(city: City, loaded: Loaded, placed: Placed) -> Delivery:
     """The delivery that is to be assigned; it exists before the courier hears of it."""
-    if placed.delivery and placed.delivery.status is DeliveryStatus.REQUESTED:
+    if placed.delivery and placed.delivery.status is not DeliveryStatus.CANCELLED:
         return placed.delivery
     with city.db.transaction("delivery.requested") as session:
         return deliveries.make(session, placed.id, len(placed.deliveries) + 1, placed.courier, at=city.now())

@@ -125,11 +125,12 @@ def _refuse_wish(city: City, loaded: Loaded, placed: Placed) -> Head:
 def leave_unanswered(city: City, loaded: Loaded, placed: Placed) -> Head:
     """Who wished to cancel hears that the pharmacy has not answered. It is asked on: its answer is told when it comes."""
     with city.db.transaction("delivery.cancel_unanswered") as session:
+        newest = max(wish.id for wish in wishes.of(session, loaded.id) if wish.kind is WishKind.CANCEL)
         head = history.append(session, loaded.head, actor="clock", event=Event.CANCEL_UNANSWERED, at=city.now(),
                               wake_at=city.now(), waiting_for=loaded.waiting_for, detail={"order": placed.id})
         wishes.answer(session, loaded.id, WishKind.CANCEL, WishAnswer.UNANSWERED, at=city.now())
         reports.report(session, city, loaded.prescription, Notice.CANCEL_REFUSED, reason=Event.CANCEL_UNANSWERED,
-                       again=f"unanswered:{head.version}")
+                       again=f"unanswered:{newest}")
     return head
 
 

@@ -24,8 +24,8 @@ def carried(*words: W, courier: str = "jisong", deliveries: tuple[Delivery, ...]
     return replace(placed, courier=courier, deliveries=deliveries)
 
 
-def by(status: S, number: int = 1, reason: str = "", *, called_off: bool = False) -> Delivery:
-    return Delivery(number, "jisong", status, reason=reason, heard_at=NOW, called_off=called_off)
+def by(status: S, number: int = 1, reason: str = "", *, called_off: bool = False, reference: str = "JS-1") -> Delivery:
+    return Delivery(number, "jisong", status, reference=reference, reason=reason, heard_at=NOW, called_off=called_off)
 
 
 GIVEN_UP = tuple(by(S.CANCELLED, number) for number in (1, 2, 3))
@@ -38,6 +38,9 @@ CASES = {
     "the courier gave it up": (carried(W.PREPARED, deliveries=(by(S.CANCELLED),)), NOW, Dispatch(ORDER)),
     "three gave it up": (carried(W.PREPARED, deliveries=GIVEN_UP), NOW, Uncarried()),
     "no courier brings it": (carried(W.PREPARED, deliveries=(by(S.CANCELLED, reason=NO_COURIER),)), NOW, Uncarried()),
+    "its word came before its answer": (carried(W.IN_DELIVERY, deliveries=(by(S.ARRIVED, reference=""),)), NOW, Dispatch(ORDER)),
+    "even its last word did": (carried(W.HANDED_OVER, deliveries=(by(S.SIGNED, reference=""),)), NOW, Dispatch(ORDER)),
+    "half made and given up": (carried(W.PREPARED, deliveries=(by(S.CANCELLED, reference=""),)), NOW, Dispatch(ORDER)),
     "silent for two days": (carried(W.IN_DELIVERY, deliveries=(by(S.IN_TRANSIT),)), LATER, Inquire(ORDER)),
     "handed over": (carried(W.HANDED_OVER, deliveries=(by(S.SIGNED),)), LATER, None),
     "cancelled before anybody was asked": (carried(W.PREPARED, W.CANCELLED), NOW, None),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from domain.chains import ChainWord
-from domain.errors import Refused
+from domain.couriers import Waybill
+from domain.errors import OutcomeUnknown, Refused
 from domain.events import Event
 from domain.fulfilment.deliveries import DeliveryStatus as S
 from domain.fulfilment.orders import OrderStatus
@@ -276,6 +277,25 @@ def test_a_lost_assignment_is_asked_for_and_the_courier_comes_once(town: Town, l
     town.line.hop(town.rx)
     assert (town.courier.arrived, town.line.order(town.rx).delivery.status) == ([f"{town.line.order(town.rx).id}:1"], S.ASSIGNED)
     assert "find" in town.courier.calls
+
+
+async def _lost(delivery_id: str) -> Waybill | None:
+    raise OutcomeUnknown("fake: the answer was lost")
+
+
+def test_a_courier_whose_words_come_before_its_answer_is_asked_for_its_number_all_the_same(town: Town) -> None:
+    town.do(Act.ACCEPT)
+    town.do(Act.PREPARE)
+    town.courier.lose_next_answer, town.courier.find = True, _lost  # type: ignore[method-assign]
+    town.line.hop(town.rx)
+    town.to_door()
+    assert town.tell(S.SIGNED, attempt=1)[0] == 200
+    del town.courier.find
+    town.line.clock.advance(minutes=10)
+    town.line.hop(town.rx)
+    delivery = town.line.order(town.rx).delivery
+    assert (delivery.status, bool(delivery.reference), len(town.courier.arrived)) == (S.SIGNED, True, 1)
+    assert town.line.status(town.rx) is Status.SETTLED
 
 
 def test_what_the_courier_will_not_bring_is_taken_back_and_sought_anew(town: Town) -> None:
