@@ -64,8 +64,10 @@ async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed, 
         if seen_all:
             orders.refunded(session, placed, city.now())
         reports.notify_chain(session, city, loaded.id, placed.order.chain, placed.id, answer)
+        # What came back before this claim was settled is told with its reversal: beside this money it would contradict it.
+        kept = placed if placed.returns and claimed.portions == placed.kept else None
         reports.report(session, city, loaded.prescription, Status.SETTLED, reason=Event.SETTLED, money=answer, settled=claimed,
-                       handed_over=placed if placed.returns else None, again=_again(placed, claimed))
+                       handed_over=kept, again=_again(placed, claimed))
         # A wish or an update that came during the call to the fund is looked at now.
         until = window_over([placed], city.policy) if seen_all and last else city.now()
         return history.append(session, fresh.head, to=Status.SETTLED if last else None, actor=f"payer:{city.payer.slug}",

@@ -130,6 +130,10 @@ def test_what_came_back_before_the_fund_has_settled_is_reversed_with_the_settlem
     assert newest
     assert newest.reversed
     assert sum(one.total for one in line.payer.book) == 0
+    line.deliver()
+    for report in line.city.hospitals["jinan_first"].reports.values():  # type: ignore[attr-defined]
+        back = [each["returned"] for each in report.get("dispense", {}).get("lines", ())]
+        assert not (back and all(back)) or report.get("money", {}).get("total", "0.00") == "0.00", "paid for nothing"
 
 
 def test_handed_over_and_brought_back_before_anybody_looked(line: Line) -> None:
