@@ -29,10 +29,10 @@ from sandbox.conformance.samples import Samples, read_samples
 from sandbox.dialects import Line, Speaker, speaker
 from sandbox.hospital import Hospital
 from sandbox.partner import Background, Setting, partner_app
-from sandbox.plan import HOSPITALS, Plan, Planned, make_plan
+from sandbox.plan import HOSPITALS, ROUND, Plan, Planned, make_plan
 from sandbox.processes import ROOT, ChildDied, Processes
 
-PRESCRIPTIONS = 14
+PRESCRIPTIONS = ROUND
 """Each scenario of a day at least once."""
 PATIENCE = 300
 """Seconds until the day is judged, also if something is missing."""

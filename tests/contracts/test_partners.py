@@ -483,7 +483,7 @@ def test_no_adapter_has_half_a_capability(kind: str, slug: str) -> None:
 
 
 def test_every_capability_is_some_adapters() -> None:
-    assert {promised for _, _, promised in PROMISES} == {*PROTOCOLS.values(), *CAPABILITIES}
+    assert {promised for _, _, promised in PROMISES} == {*PROTOCOLS.values(), *CAPABILITIES, protocols.TellsDeliveries}
 
 
 @pytest.mark.parametrize("slug", CHAINS)

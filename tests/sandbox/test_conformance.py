@@ -22,7 +22,7 @@ from sandbox.conformance.samples import Samples, read_samples, send_sample
 from sandbox.dialects import Heard, Speaker
 from sandbox.facts import Facts
 from sandbox.partner import Background, Setting
-from sandbox.plan import Plan, make_plan
+from sandbox.plan import ROUND, Plan, make_plan
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
@@ -34,7 +34,7 @@ STORIES = {
                 ("settled", {"money": MONEY})],
     "refused": [("refused", {"findings": [{"code": "OVERDOSE"}]})], "returned": [("returned", {})], "expired": [("expired", {})],
     "cancelled_before": [], "cancelled_waiting": [], "cancelled_fulfilling": [("fulfilling", {})],
-    "declined": [("settled", {"money": MONEY})], "silent": [("settled", {"money": MONEY})],
+    "courier_back": [("cancelled", {})], "declined": [("settled", {"money": MONEY})], "silent": [("settled", {"money": MONEY})],
 }
 
 
@@ -111,7 +111,7 @@ def _body(kind: str, facts: Facts, key: str, **more: str) -> bytes:
 async def day(folder: Path, flaw: Callable[[Speaker], Speaker] = Sound,
               around: Callable[[Platform], None] = lambda _: None) -> tuple[Record, Plan]:
     """A day of the certification, without a single process."""
-    plan = make_plan("jinan", 14, 1, NOW, hospitals=("jinan_first",))
+    plan = make_plan("jinan", ROUND, 1, NOW, hospitals=("jinan_first",))
     plan.save(folder)
     platform, record, background = Platform(plan), Record(), Background()
     recorder = Recorder(JsonSpeaker(platform), record)

@@ -15,7 +15,7 @@ from sandbox import ankang, hospital
 from sandbox.dialects import fhir
 from sandbox.faults import Faults, FaultyLine, by_bytes
 from sandbox.patient import Patient
-from sandbox.plan import make_plan
+from sandbox.plan import ROUND, make_plan
 from tests.support.sockets import serving, until
 
 REPORTING = {"Authorization": "Bearer report-token"}
@@ -65,7 +65,7 @@ def report(number, status, key="k1", **more):
 
 @pytest.fixture
 def day(tmp_path):
-    plan = make_plan("jinan", 13, 3, datetime.now(UTC), hospitals=["jinan_first"])
+    plan = make_plan("jinan", ROUND, 3, datetime.now(UTC), hospitals=["jinan_first"])
     plan.save(tmp_path)
     (tmp_path / "jinan_first" / "plan.json").rename(tmp_path / "plan.json")
     return plan
@@ -100,12 +100,13 @@ async def test_a_day_goes_out_over_a_line_that_loses_answers(setting, client, da
     gateway = Gateway({"lose_answer": 0.4, "error_500": 0.1, "at_most": 2})
     async with serving(gateway.app) as gateway_url:
         async with serving(start(setting, {"gateway": gateway_url, "per-second": "100"})) as url:
-            # Everything, the conflict, two broken ones, and the two cancels that wait for nobody.
-            now = await settled_down(client, url, lambda p: (p["answered"], p["refused"], p["cancels"]) == (13, 3, 2))
+            # Everything, the conflict, two broken ones, and the cancels that wait for nobody.
+            at_once = sum(rx.scenario in ("cancelled_before", "cancelled_waiting") for rx in day.prescriptions)
+            now = await settled_down(client, url, lambda p: (p["answered"], p["refused"], p["cancels"]) == (ROUND, 3, at_once))
             assert now["retried"] > 0
             book = (await client.get(f"{url}/book")).json()
             assert book["defects"] == []
-            assert [row["answered"] for row in book["prescriptions"]] == ["accepted"] * 13
+            assert [row["answered"] for row in book["prescriptions"]] == ["accepted"] * ROUND
             assert "示范" not in json.dumps(book, ensure_ascii=False)
     assert {one.key for one in day.prescriptions} <= set(gateway.taken)
     assert {raw[:1] for raw, _ in gateway.taken.values()} == {b"{", b"<"}, "both forms were sent"
@@ -133,7 +134,7 @@ async def test_a_500_to_a_repeated_message_is_no_other_answer(setting, client, d
 
     async with serving(fails_once_when_asked_again) as gateway_url:
         async with serving(start(setting, {"gateway": gateway_url, "per-second": "100"})) as url:
-            await settled_down(client, url, lambda p: p["answered"] == 13)
+            await settled_down(client, url, lambda p: p["answered"] == ROUND)
             await asyncio.sleep(0.2)
             assert (await client.get(f"{url}/book")).json()["defects"] == []
 
@@ -143,7 +144,7 @@ async def test_the_cancel_in_fulfilment_waits_for_the_report(setting, client, da
     target = planned(day, "cancelled_fulfilling")
     async with serving(gateway.app) as gateway_url:
         async with serving(start(setting, {"gateway": gateway_url, "per-second": "100"})) as url:
-            await settled_down(client, url, lambda p: p["answered"] == 13)
+            await settled_down(client, url, lambda p: p["answered"] == ROUND)
             assert (await progress(client, url))["cancels"] < 3
             await send(client, url, report(target.external_id, "fulfilling"))
             await settled_down(client, url, lambda p: p["cancels"] == 3)
@@ -191,7 +192,7 @@ async def test_what_was_handed_over_and_paid_is_judged_by_what_the_doctor_wrote(
         "handed_over_later": handed(facts, at="2026-11-22T01:00:01+00:00"),
     }
     async with serving(start(setting, {"gateway": "http://127.0.0.1:1"})) as url:
-        await settled_down(client, url, lambda p: p["planned"] == 13)
+        await settled_down(client, url, lambda p: p["planned"] == ROUND)
         for number, dispense in enumerate([handed(facts), *wrong.values()]):
             answer = await send(client, url, report(facts.external_id, "fulfilled", f"f{number}", dispense=dispense))
             assert answer.status_code == 204
