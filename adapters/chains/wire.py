@@ -264,6 +264,16 @@ def receipt(reference: str, status: ChainWord) -> Receipt:
     return Receipt(shown(reference), status)
 
 
+def cancelled(answer: Receipt, path: str) -> Receipt:
+    """The answer to a cancel: the order is ended, by us or by the chain before us.
+
+    Raises `InvalidPayload` for another status, which stands at `path`.
+    """
+    if answer.status not in (ChainWord.CANCELLED, ChainWord.DECLINED):
+        raise InvalidPayload([finding("CHN-08", path)])
+    return Receipt(answer.reference, ChainWord.CANCELLED)
+
+
 def checked(update: OrderUpdate, path_of_event: str, path_of_lines: str) -> OrderUpdate:
     """An update that says what it must. Raises `InvalidPayload`: nothing is reversed on a guess."""
     faults = []

@@ -17,8 +17,8 @@ from adapters.chains.wire import (
     Price,
     Wire,
     Word,
+    cancelled,
     checked,
-    finding,
     offers,
     quoted_lines,
     read,
@@ -38,7 +38,6 @@ from domain.chains import (
     SettlementNotice,
     StockNotice,
 )
-from domain.errors import InvalidPayload
 from domain.findings import Finding
 from domain.prescription import Handover, Place
 from domain.trace import Scan
@@ -126,11 +125,8 @@ def parse_receipt(body: bytes, words: Mapping[str, ChainWord]) -> Receipt:
 
 
 def parse_cancel(body: bytes, words: Mapping[str, ChainWord]) -> Receipt:
-    """The answer to a cancel: the order is ended, by us or by the chain before us. Raises `InvalidPayload`."""
-    answer = parse_receipt(body, words)
-    if answer.status not in (ChainWord.CANCELLED, ChainWord.DECLINED):
-        raise InvalidPayload([finding("CHN-08", "status")])
-    return Receipt(answer.reference, ChainWord.CANCELLED)
+    """The answer to a cancel. Raises `InvalidPayload`."""
+    return cancelled(parse_receipt(body, words), "status")
 
 
 def parse_error(body: bytes) -> str:

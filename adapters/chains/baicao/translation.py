@@ -19,6 +19,7 @@ from adapters.chains.wire import (
     Wire,
     Word,
     Yuan,
+    cancelled,
     checked,
     finding,
     offers,
@@ -40,7 +41,6 @@ from domain.chains import (
     SettlementNotice,
     StockNotice,
 )
-from domain.errors import InvalidPayload
 from domain.findings import Finding
 from domain.money import fen, yuan
 from domain.prescription import Handover, Place
@@ -153,11 +153,8 @@ def parse_receipt(data: bytes, words: Mapping[str, ChainWord]) -> Receipt:
 
 
 def parse_cancel(data: bytes, words: Mapping[str, ChainWord]) -> Receipt:
-    """The answer to a cancel: the order is ended, by us or by the chain before us. Raises `InvalidPayload`."""
-    answer = parse_receipt(data, words)
-    if answer.status not in (ChainWord.CANCELLED, ChainWord.DECLINED):
-        raise InvalidPayload([finding("CHN-08", "data.state")])
-    return Receipt(answer.reference, ChainWord.CANCELLED)
+    """The answer to a cancel. Raises `InvalidPayload`."""
+    return cancelled(parse_receipt(data, words), "data.state")
 
 
 def parse_update(body: bytes, words: Mapping[str, ChainWord], causes: Mapping[str, str]) -> OrderUpdate:

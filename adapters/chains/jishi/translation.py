@@ -19,6 +19,7 @@ from adapters.chains.wire import (
     Wire,
     Word,
     Yuan,
+    cancelled,
     checked,
     finding,
     offers,
@@ -173,11 +174,8 @@ def parse_receipt(answer: Element, words: Mapping[str, ChainWord]) -> Receipt:
 
 
 def parse_cancel(answer: Element, words: Mapping[str, ChainWord]) -> Receipt:
-    """The answer to a cancel: the order is ended, by us or by the chain before us. Raises `InvalidPayload`."""
-    ended = parse_receipt(answer, words)
-    if ended.status not in (ChainWord.CANCELLED, ChainWord.DECLINED):
-        raise InvalidPayload([finding("CHN-08", "Status")])
-    return Receipt(ended.reference, ChainWord.CANCELLED)
+    """The answer to a cancel. Raises `InvalidPayload`."""
+    return cancelled(parse_receipt(answer, words), "Status")
 
 
 def parse_entries(answer: Element) -> list[tuple[int, bytes]]:
