@@ -1,9 +1,10 @@
-"""What is checked when a courier hands a parcel over: who took it, where, and when (E-05, E-06)."""
+"""What is checked when medicine is handed over, at a counter or at the door: who took it, where, and when (E-05, E-06)."""
 
 import hashlib
 import hmac
 import math
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from domain.prescription import Place
 
@@ -13,6 +14,10 @@ COARSE_METRES = 720
 """Half the diagonal of what two decimals of a degree tell of a patient's place."""
 TAIL = 4
 """Characters at the end of the id number that a receiver shows."""
+WRONG_PROOF = "wrong_proof"
+"""A code or an identity that was not the receiver's."""
+MOST_TRIES, TRIES_WITHIN = 5, timedelta(minutes=10)
+"""Wrong codes or identities for one order; then no further one is checked for a while."""
 _METRES_NORTH, _METRES_EAST = 111_000, 89_000
 """Of a degree, near 36 degrees north."""
 
@@ -20,6 +25,11 @@ _METRES_NORTH, _METRES_EAST = 111_000, 89_000
 def normal(shown: str) -> str:
     """A code as it is compared: without blanks and dashes, in capitals."""
     return "".join(shown.split()).replace("-", "").upper()
+
+
+def is_locked(wrong_at: Iterable[datetime], now: datetime) -> bool:
+    """Whether so many wrong proofs were shown for an order of late that no further one is checked."""
+    return sum(at > now - TRIES_WITHIN for at in wrong_at) >= MOST_TRIES
 
 
 def digest(delivery_id: str, shown: str) -> str:

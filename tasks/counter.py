@@ -7,12 +7,13 @@ it is done twice, by two people, or after a lost answer.
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from adapters.messages import Reply
 from adapters.protocols import WorksFromPages
 from domain.chains import ChainWord, OrderUpdate
+from domain.door import TAIL, WRONG_PROOF, is_locked, normal
 from domain.errors import StaleStatus, Transient
 from domain.fulfilment.orders import Placed
 from domain.people import Capability, Denied, Person
@@ -26,12 +27,6 @@ from tasks.city import City
 from tasks.fulfilment import updates
 from tasks.fulfilment.sealed import open_secrets
 from tasks.patients import open_patient
-
-WRONG_PROOF = "wrong_proof"
-MOST_TRIES, TRIES_WITHIN = 5, timedelta(minutes=10)
-"""Wrong codes or identities for one order; then no further one is checked for a while."""
-TAIL = 4
-"""Characters of the id number that are asked for at the door."""
 
 
 @dataclass(frozen=True)
@@ -203,10 +198,9 @@ def _was_done(seen: ShopOrder, act: Act, reason: str, lines: Sequence[int]) -> b
 
 def _check_proof(city: City, who: Person, seen: ShopOrder, pickup_code: str, proof: str) -> None:
     """Raises `Denied`: `wrong_proof`, `too_many_tries`. What was shown is compared and not kept."""
-    recent = [entry for entry in seen.done if entry.act == WRONG_PROOF and entry.at > city.now() - TRIES_WITHIN]
-    if len(recent) >= MOST_TRIES:
+    if is_locked((entry.at for entry in seen.done if entry.act == WRONG_PROOF), city.now()):
         raise Denied("too_many_tries", Two("核验失败次数过多，请 10 分钟后再试", "too many wrong tries; wait ten minutes"))
-    shown = "".join(proof.split()).replace("-", "").upper()
+    shown = normal(proof)
     wanted = pickup_code or _id_tail(city, seen)
     if hmac.compare_digest(shown.encode(), wanted.encode()):
         return

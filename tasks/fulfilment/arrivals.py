@@ -7,7 +7,7 @@ from datetime import timedelta
 from adapters.messages import Reply
 from domain.chains import ChainWord, OrderUpdate
 from domain.couriers import CourierUpdate
-from domain.door import is_receiver, metres, warnings
+from domain.door import WRONG_PROOF, is_locked, is_receiver, metres, warnings
 from domain.errors import StaleStatus
 from domain.events import Event
 from domain.fulfilment.deliveries import OUTCOMES, Delivery, DeliveryStatus, Standing, moved, order_and_number, standing
@@ -28,9 +28,6 @@ from tasks.patients import open_patient
 
 AHEAD = timedelta(minutes=10)
 """So far a courier's clock may be ahead of ours (E-02); an older word is a late one."""
-WRONG_PROOF = "wrong_proof"
-MOST_TRIES, TRIES_WITHIN = 5, timedelta(minutes=10)
-"""Wrong codes or identities at the door of one order; then no further one is checked for a while."""
 UNDELIVERED, LOST = "undelivered", "lost"
 
 
@@ -96,9 +93,7 @@ def _parcel(session: Session, courier: str, update: CourierUpdate) -> tuple[Plac
 def _not_the_receiver(city: City, session: Session, loaded: Loaded, placed: Placed, update: CourierUpdate, courier: str
                       ) -> Reply | None:
     """The refusal of a parcel's signature by who is not its receiver (E-05); what was shown is compared and not kept."""
-    since = city.now() - TRIES_WITHIN
-    tries = [done for done in counter.done(session, placed.id) if done.act == WRONG_PROOF and done.at > since]
-    if len(tries) >= MOST_TRIES:
+    if is_locked((done.at for done in counter.done(session, placed.id) if done.act == WRONG_PROOF), city.now()):
         return reply(422, "refused", "too many wrong tries")
     code, id_number = open_secrets(city, placed)["pickup_code"], open_patient(city, loaded)["id_number"]
     if is_receiver(update.delivery_id, update.proof.digest, code, id_number):

@@ -11,6 +11,7 @@ import pytest
 
 from adapters import registry
 from domain.chains import ChainWord
+from domain.door import MOST_TRIES
 from domain.fulfilment.portions import by_line
 from domain.lifecycle import Status
 from domain.people import Capability, Denied, Grant, Person, Role
@@ -187,7 +188,7 @@ def test_an_act_needs_its_reason_and_its_lines(town: Town) -> None:
 def test_it_is_handed_over_against_the_code_and_nobody_guesses_for_long(town: Town) -> None:
     town.do(Act.ACCEPT)
     town.do(Act.PREPARE)
-    for _ in range(counter.MOST_TRIES):
+    for _ in range(MOST_TRIES):
         assert town.refused(Act.HAND_OVER, proof="AAAA").code == "wrong_proof"
     assert town.refused(Act.HAND_OVER).code == "too_many_tries"
     town.line.clock.advance(minutes=11)
