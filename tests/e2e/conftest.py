@@ -56,3 +56,4 @@ def sign_in(page, url: str, token: str) -> None:
     page.locator("main summary").click()
     page.fill("input[name=code]", token)
     page.locator("main details button").click()
+    page.locator("form[action='/sign-out'], .error").first.wait_for()

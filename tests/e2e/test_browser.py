@@ -58,7 +58,7 @@ def test_a_pharmacist_claims_and_passes_a_prescription(desk, page):
     claim.click()
     page.check("#pass")
     page.locator("form#decision button").click()
-    page.wait_for_load_state()
+    page.wait_for_url("**/review?done=*")
     assert line.status(rx_id) is Status.REVIEWED
 
 
@@ -67,10 +67,12 @@ def test_an_operator_sees_why_a_prescription_is_where_it_is(page, desk):
     sign_in(page, url, OPERATOR_TOKEN)
     page.goto(f"{url}/rx?status=settled")
     page.locator("a[href^='/rx/rx_']").first.click()
+    page.wait_for_url("**/rx/rx_*")
     for language, shown in (("zh", ("已结算", "履历链已验证", "医保已结算", "相加")),
                             ("en", ("settled", "Chain verified", "the fund has settled", "adds up"))):
         if switch := page.locator(f"a[hreflang^={language}]").all():
             switch[0].click()
+            page.wait_for_selector(f"html[lang^={language}]")
         text = page.inner_text("body")
         assert [words for words in shown if words not in text] == []
 

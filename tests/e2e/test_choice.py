@@ -133,7 +133,7 @@ def test_without_a_script_it_is_chosen_all_the_same(asking, opened):
                   if option.shares[0].chain == "baicao" and option.handover is Handover.PICKUP)
     page.locator(f"input[value='{wanted.key}']").check()
     page.locator("#choice form button").click()
-    assert "Your choice is taken" in page.inner_text("body")
+    page.wait_for_selector("text=Your choice is taken")
     assert asking.round(rx_id).chosen == wanted.key
 
 
@@ -162,7 +162,7 @@ def test_two_parcels_a_part_and_waiting_are_there_where_no_pharmacy_has_all_of_i
         assert words in text
     page.locator("input[value$='-wait']").check()
     page.locator("#choice form button").click()
-    assert "You chose to wait" in page.inner_text("#choice")
+    page.wait_for_selector("#choice >> text=You chose to wait")
 
 
 def test_a_patient_says_that_they_want_to_choose(asking, opened):
