@@ -297,6 +297,11 @@ class Prescription:
     long_term_assessed: bool = False
     patient_acknowledged: bool = False
 
+    @property
+    def undivided(self) -> bool:
+        """Whether one place must have all of it: pieces are boiled together, and a part of a decoction is another medicine."""
+        return any(item.kind is DrugKind.PIECE for item in self.items)
+
 
 def prescription_id(hospital: str, external_id: str) -> str:
     """The same paper has the same id, however many times it arrives."""

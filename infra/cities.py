@@ -260,6 +260,9 @@ def load_knowledge(slug: str, root: Path = CITIES) -> Knowledge:
         trace_products=keyed(city / "trace_products.csv", "digits", lambda row: TraceProduct(
             digits=row.parsed("digits", _product, "write seven digits"), drug=row.required("code"),
             units=row.integer("units_per_pack"))),
+        paid_beside_others=frozenset(
+            row.required("drug_id") for row in rows(folder / "tcm_payment.csv")
+            if row.parsed("payment", {"NOT_ALONE": True}.__getitem__, "write NOT_ALONE; what is never paid is of class 丙")),
         uncoded=frozenset(row.required("code") for row in rows(city / "uncoded.csv")),
     )
 

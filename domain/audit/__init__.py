@@ -5,7 +5,7 @@ from domain.audit import case as cases
 from domain.audit import rulebook
 from domain.audit.case import Case, resolve
 from domain.audit.rulebook import AuditReason, AuditRun, Phase, Result, Rule, Rulebook, selfpay_lines
-from domain.audit.rules import dosing, entitlement, interactions, payment, persons, prescribing
+from domain.audit.rules import dosing, entitlement, interactions, payment, persons, pieces, prescribing
 from domain.findings import Finding
 from domain.knowledge import codes, index, tables
 
@@ -24,9 +24,11 @@ RULES: tuple[Rule, ...] = (
     dosing.weekly_drugs, dosing.route_and_form, interactions.duplicates, interactions.indication,
     interactions.contraindications, interactions.interactions, persons.elderly, persons.pregnancy,
     persons.possible_pregnancy, persons.allergies, interactions.renal_labs, interactions.hepatic_labs,
+    pieces.pieces_by_hand,
 
     payment.listed, payment.hospital_approval, payment.second_line, payment.payable_indication, payment.payable_days,
     payment.early_refill, payment.disease_formulary, payment.hospital_level, payment.kind_of_visit,
+    pieces.pieces_alone,
 
     entitlement.contracted, entitlement.qualification, entitlement.cap_left, payment.prefer_standard_price,
 )

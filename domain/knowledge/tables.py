@@ -48,6 +48,8 @@ class Knowledge:
     """By the first seven digits of a trace code."""
     uncoded: frozenset[str] = frozenset()
     """Catalogue codes of stock without trace codes (无码库): the fund pays without them (B-55)."""
+    paid_beside_others: frozenset[str] = frozenset()
+    """Ids of pieces that the fund pays only beside others (B-05)."""
     version: str = ""
     """Hash of the files it was read from; empty where it was put together otherwise."""
 

@@ -69,7 +69,7 @@ async def offer(city: City, loaded: Loaded, placed: Sequence[Placed], portions: 
     least = supplies_of(rx.items, city.policy.least_part_days)
     number = newest.number + 1 if newest else 1
     offered = options(number, {
-        handover: alternatives(market.ranking, market.wanted, parcels=parcels_left(city, placed), least=least)
+        handover: alternatives(market.ranking, market.wanted, parcels=parcels_left(city, rx, placed), least=least)
         for handover, market in markets.items()})
     whole = any(option.way is Way.WHOLE for option in offered)
     as_sent = markets[rx.handover]

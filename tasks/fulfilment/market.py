@@ -108,6 +108,6 @@ def _note_left_out(city: City, left_out: Sequence[tuple[str, LeftOut]]) -> None:
                      subject=f"{city.today()}:{fault.rule}:{row.store or '?'}", detail=fault.path, at=city.now())
 
 
-def parcels_left(city: City, attempts: Sequence[Placed]) -> int:
+def parcels_left(city: City, rx: Prescription, attempts: Sequence[Placed]) -> int:
     """How many more orders this prescription may have (D-10)."""
-    return city.policy.most_parcels - sum(placed.status not in GONE for placed in attempts)
+    return (1 if rx.undivided else city.policy.most_parcels) - sum(placed.status not in GONE for placed in attempts)

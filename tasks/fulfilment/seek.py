@@ -111,7 +111,7 @@ async def _order(city: City, loaded: Loaded, placed: Sequence[Placed], choice: C
 def _choose(city: City, loaded: Loaded, attempts: Sequence[Placed], market: Market) -> Choice | None:
     """The next order within the city's number of parcels. A part is given once a pause has brought nothing better."""
     least = supplies_of(loaded.prescription.items, city.policy.least_part_days) if loaded.waiting_for == Wait.FILLER else None
-    return choose(market.ranking, market.wanted, parcels=parcels_left(city, attempts), least=least)
+    return choose(market.ranking, market.wanted, parcels=parcels_left(city, loaded.prescription, attempts), least=least)
 
 
 _CHOSEN = {Way.WHOLE: Event.STORE_CHOSEN, Way.SPLIT: Event.SHARE_CHOSEN, Way.PART: Event.PART_CHOSEN}

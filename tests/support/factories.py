@@ -11,6 +11,7 @@ from domain.money import Fen
 from domain.prescription import (
     Channel,
     Coverage,
+    Decoction,
     Diagnosis,
     DrugKind,
     Handover,
@@ -87,6 +88,18 @@ def ordinary(*drugs: str, **changes: Any) -> Prescription:
     _, _, _, _, _, diagnosis, disease = ORDINARY[drugs[0]]
     return rx(*(item(drug, line) for line, drug in enumerate(drugs, 1)),
               **{"diagnoses": (diagnosis,), "disease": disease} | changes)
+
+
+def piece(drug: str, line: int = 1, grams: str = "10", doses: int = 7, quantity: str = "") -> Item:
+    """One piece of Chinese medicine, a dose a day."""
+    return item(drug, line, kind=DrugKind.PIECE, single_dose=Decimal(grams), days_supply=doses,
+                quantity=Decimal(quantity) if quantity else Decimal(grams) * doses)
+
+
+def of_pieces(*drugs: str, **changes: Any) -> Prescription:
+    """A prescription of pieces, seven doses that the patient decocts."""
+    return rx(*(piece(drug, line) for line, drug in enumerate(drugs, 1)),
+              **{"disease": "", "diagnoses": ("I25.103",), "decoction": Decoction(7, "decoct", 2)} | changes)
 
 
 def entitlement(*diseases: str, **changes: Any) -> Entitlement:

@@ -6,8 +6,9 @@ from fractions import Fraction
 
 from domain.audit.case import Case, KnownLine, plain
 from domain.audit.rulebook import BLOCK, INFO, WARN, Hit, Phase, hit, rule
-from domain.dosage import denser, required_units, whole_packs
+from domain.dosage import administrations, denser, required_units, whole_packs
 from domain.knowledge.rows import CatalogueEntry, Frequency
+from domain.prescription import DrugKind
 from domain.units import same_unit
 from domain.words import Two
 
@@ -53,12 +54,14 @@ def explicit_directions(case: Case) -> Iterator[Hit]:
                       path=vague[0], line=line, fields=", ".join(vague))
 
 
-@rule("A-21", Phase.PRESCRIBING, "平台校验; 处方点评 1-7", {"QTY_MISMATCH": BLOCK, "QTY_UNCHECKED": INFO, "QTY_EXCESS_PACK": WARN})
+@rule("A-21", Phase.PRESCRIBING, "平台校验; 处方点评 1-7", {
+    "QTY_MISMATCH": BLOCK, "QTY_UNCHECKED": INFO, "QTY_EXCESS_PACK": WARN}, version=2)
 def quantity_arithmetic(case: Case) -> Iterator[Hit]:
     """The quantity is what dose, frequency and days need, rounded up to a pack at most; `domain.dosage` computes it.
 
     Pens, inhalers and drops lose some at each use, and an opened one expires (days_per_pack.csv): there a further pack is
-    right. When needed (prn), the label's maximum bounds the quantity; without a maximum on file that is a finding.
+    right. When needed (prn), the label's maximum bounds the quantity; without a maximum on file that is a finding. Pieces are
+    grams of a dose times doses, exactly.
     """
     for line in case.known_lines:
         item, entry = line.item, line.entry
@@ -73,20 +76,26 @@ def quantity_arithmetic(case: Case) -> Iterator[Hit]:
             continue  # A-19 or A-20 blocks it
         elif (bounds := _units(case, line, entry, line.frequency, line.single_dose)) is None:
             yield hit("QTY_UNCHECKED", Two("数量无法按频次核算", "the quantity cannot be computed"), path="quantity", line=line)
-        elif item.quantity < bounds[0]:
+        elif line.quantity < bounds[0]:
             yield hit("QTY_MISMATCH", Two("数量 {quantity} 不足,需 {needed}{unit}",
                                           "quantity {quantity} is too little, {needed} needed"),
                       CHECK_QUANTITY, path="quantity", line=line, evidence=(entry.code,),
-                      quantity=plain(item.quantity), needed=bounds[0], unit=entry.unit)
-        elif item.quantity > bounds[1]:
+                      quantity=plain(item.quantity), needed=plain(bounds[0]), unit=entry.unit)
+        elif line.quantity > bounds[1]:
             yield hit("QTY_EXCESS_PACK", Two("数量 {quantity} 过多,最多 {most}{unit}",
                                              "quantity {quantity} is too much, {most} at most"),
                       CHECK_QUANTITY, path="quantity", line=line, evidence=(entry.code,),
-                      quantity=plain(item.quantity), most=bounds[1], unit=entry.unit)
+                      quantity=plain(item.quantity), most=plain(bounds[1]), unit=entry.unit)
 
 
-def _units(case: Case, line: KnownLine, entry: CatalogueEntry, frequency: Frequency, dose: Fraction) -> tuple[int, int] | None:
-    """The fewest and the most counted units that are right; None where nothing bounds them."""
+def _units(case: Case, line: KnownLine, entry: CatalogueEntry, frequency: Frequency, dose: Fraction
+           ) -> tuple[int | Fraction, int | Fraction] | None:
+    """The fewest and the most counted units that are right; None where nothing bounds them. Pieces are weighed to the dose."""
+    if line.kind is DrugKind.PIECE:
+        doses = administrations(frequency.times, frequency.period_days, line.item.days_supply)
+        grams = None if doses is None else dose / Fraction(entry.dose_per_unit) * (
+            case.rx.decoction.doses if case.rx.decoction else doses)
+        return None if grams is None else (grams, grams)
     pack, content, drug, days = entry.units_per_pack, entry.dose_per_unit, line.drug, line.item.days_supply
     needed = required_units(dose, content, frequency.times, frequency.period_days, days)
     if needed is None:

@@ -27,7 +27,20 @@ from domain.prescription import (
     SkinTest,
     SkinTestResult,
 )
-from tests.support.factories import CITY, ISSUED, KNOWLEDGE, ORDINARY, case, entitlement, item, ordinary, rx, used
+from tests.support.factories import (
+    CITY,
+    ISSUED,
+    KNOWLEDGE,
+    ORDINARY,
+    case,
+    entitlement,
+    item,
+    of_pieces,
+    ordinary,
+    piece,
+    rx,
+    used,
+)
 
 BLOCK, SELFPAY, WARN, INFO = Severity.BLOCK, Severity.SELFPAY, Severity.WARN, Severity.INFO
 
@@ -305,6 +318,9 @@ EXAMPLES: list[tuple[str, Case, Case, str, Severity]] = [
     *(("B-35", case(rx(patient={"no_known_allergies": True})), case(rx(patient={"no_known_allergies": True} | stated)),
        "ALLERGY_CONTRADICTED", BLOCK) for stated in ({"allergies": ("AL01",)}, {"allergy_words": ("青霉素",)})),
     ("B-36", case(ordinary("D032")), case(ordinary("D001")), "LAB_NEEDED", INFO),
+    ("B-30", case(rx()), case(of_pieces("YP101", "YP105")), "PIECES_UNJUDGED", WARN),
+    ("B-05", case(of_pieces("YP115", "YP101")), case(of_pieces("YP115", "YP116")), "PIECE_SINGLE", SELFPAY),
+    ("A-21", case(rx(piece("YP101", grams="12.5"))), case(rx(piece("YP101", grams="12.5", quantity="87"))), "QTY_MISMATCH", BLOCK),
     ("B-37", case(ordinary("D032")), case(ordinary("D072")), "LAB_NEEDED", INFO),
     ("F-03", case(rx()), case(rx(item("D172"))), "CLASS_C", SELFPAY),
     ("B-06", case(rx(item("D089")), history=(had("D085"),)), case(rx(item("D089"))), "SECOND_LINE", SELFPAY),
