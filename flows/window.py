@@ -32,7 +32,7 @@ log = get_logger(__name__)
 
 DEPLOYMENT = "lifecycle"
 STATES_AT_ONCE = 50
-"""Runs Prefect sets in one call."""
+"""Runs whose states Prefect sets or tells in one call."""
 EVENTS_AT_ONCE = 200
 STRAYS_SECONDS = 60.0
 """Between two searches for runs that a person moved in Prefect's pages."""
@@ -57,6 +57,11 @@ class Window:
         self._settings = settings
         self._flow_id, self._deployment_id = "", ""
         self._strays_at = 0.0
+        self._lag = timedelta(seconds=settings.window_lag_seconds)
+        self._each = timedelta(seconds=0.1)
+        """What drawing one prescription takes at present: the mean of the last passes."""
+        self._look_again = min(settings.window_seconds, settings.window_lag_seconds / 10)
+        """Seconds between two looks."""
         self._refusals: Counter[str] = Counter()
         """How often in turn Prefect has made no run of a prescription."""
         self._away_since: datetime | None = city.now()
@@ -79,7 +84,7 @@ class Window:
                     self._deployment_id = ""
                     await asyncio.sleep(AGAIN_SECONDS)
                 if not full:
-                    await asyncio.sleep(self._settings.window_seconds)
+                    await asyncio.sleep(self._look_again)
 
     async def _leave_to_work(self, drew_for: float) -> None:
         """While workers are at work, draw only a share of the time.
@@ -89,8 +94,8 @@ class Window:
         most = window.TURN.total_seconds() / 2
         until = time.monotonic() + min(drew_for * (1 / SHARE - 1), most)
         while time.monotonic() < until and await asyncio.to_thread(  # noqa: ASYNC110  # other processes work
-                window.work_goes_on, self._city, self._settings.window_lag_seconds):
-            await asyncio.sleep(min(self._settings.window_seconds, until - time.monotonic()))
+                window.work_goes_on, self._city, self._lag, self._each):
+            await asyncio.sleep(min(self._look_again, until - time.monotonic()))
 
     async def draw(self, client: PrefectClient) -> int:
         """One pass: how many prescriptions were drawn or need no run. Raises what Prefect's client raises."""
@@ -107,13 +112,17 @@ class Window:
         if now - self._strays_at > STRAYS_SECONDS:
             await self._call_back_strays(client)
             self._strays_at = now
-        if await asyncio.to_thread(window.work_goes_first, self._city, self._settings.window_lag_seconds):
+        if await asyncio.to_thread(window.work_goes_first, self._city, self._lag, self._each):
             return 0
+        began = time.monotonic()
         pictures = await asyncio.to_thread(window.to_draw, self._city, self._settings.gateway_url)
         if over := {picture.id: picture.subject.version for picture in pictures if not self._wanted(picture)}:
             await asyncio.to_thread(window.save, self._city, [], over, {})
         wanted = [picture for picture in pictures if picture.id not in over]
-        return len(over) + (await self._draw(client, wanted) if wanted else 0)
+        drawn = await self._draw(client, wanted) if wanted else 0
+        if drawn >= window.AT_ONCE / 2:  # Of a few, the calls cost more than the prescriptions.
+            self._each = (self._each * 2 + timedelta(seconds=time.monotonic() - began) / drawn) / 3
+        return len(over) + drawn
 
     def _wanted(self, picture: Picture) -> bool:
         """Which prescriptions are not drawn: those the settings exclude, and those that ended before Prefect's retention.
@@ -254,9 +263,9 @@ async def _states(client: PrefectClient, runs: dict[str, str]) -> dict[str, str]
     """What those runs show at present, by prescription; without those Prefect does not have."""
     states: dict[str, str] = {}
     ids = list(runs)
-    for i in range(0, len(ids), window.AT_ONCE):
+    for i in range(0, len(ids), STATES_AT_ONCE):
         answer = await request(client, "POST", "/flow_runs/filter", {
-            "flow_runs": {"id": {"any_": ids[i:i + window.AT_ONCE]}}, "limit": window.AT_ONCE})
+            "flow_runs": {"id": {"any_": ids[i:i + STATES_AT_ONCE]}}, "limit": STATES_AT_ONCE})
         states |= {runs[run["id"]]: f"{run['state']['type']} {run['state']['name']}: {run['state']['message']}"[:400]
                    for run in answer if run["state"]}
     return states

@@ -251,7 +251,9 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(default=0.25, gt=0)
     """Seconds between two looks at the queue when it was empty."""
     window_lag_seconds: float = Field(default=30.0, gt=0)
-    """Seconds that drawing in Prefect may lag behind while prescriptions wait for a worker: work goes first."""
+    """Seconds that drawing in Prefect may lag behind while prescriptions wait for a worker. Work goes first while what
+    waits can still be drawn within them.
+    """
     metrics_port: int = Field(default=0, ge=0, le=65535)
     """Port of a worker's own /metrics page, another for each worker of a host; 0: none."""
     metrics_host: str = "127.0.0.1"

@@ -16,8 +16,8 @@ TAG = "prescription"
 """On every prescription's own run, and on no other."""
 FLOW = "prescription"
 """Of a prescription's own run, and of those made by hand."""
-AT_ONCE = 100
-"""Prescriptions in one pass; also the most runs Prefect makes in one call."""
+AT_ONCE = 50
+"""Prescriptions in one pass: what happens meanwhile waits for the next. Prefect makes at most 100 runs in one call."""
 SHOWN_RED = 20
 """Prescriptions shown red for one cause, the oldest: more of them are one concern, and the board counts it."""
 RETENTION = timedelta(days=21)
@@ -100,18 +100,18 @@ def our_turn(city: City, owner: str, flow_id: str) -> bool:
                 return last is not None
 
 
-def work_goes_first(city: City, lag_seconds: float) -> bool:
-    """Whether prescriptions wait for a worker, and what is to be drawn can wait still: it has not for so long."""
-    now, lag = city.now(), timedelta(seconds=lag_seconds)
+def work_goes_first(city: City, lag: timedelta, each: timedelta = timedelta()) -> bool:
+    """Whether prescriptions wait for a worker, and what is to be drawn can wait still (`drawings.can_wait`)."""
+    now = city.now()
     with city.db.reading() as session:
-        return prescriptions.anybody_waits(session, now - QUEUE) and drawings.can_wait(session, now, lag)
+        return prescriptions.anybody_waits(session, now - QUEUE) and drawings.can_wait(session, now, lag, each)
 
 
-def work_goes_on(city: City, lag_seconds: float) -> bool:
+def work_goes_on(city: City, lag: timedelta, each: timedelta = timedelta()) -> bool:
     """Whether workers have what was due some time ago, and what is to be drawn can wait still."""
-    now, lag = city.now(), timedelta(seconds=lag_seconds)
+    now = city.now()
     with city.db.reading() as session:
-        return prescriptions.anybody_is_due(session, now - QUEUE) and drawings.can_wait(session, now, lag)
+        return prescriptions.anybody_is_due(session, now - QUEUE) and drawings.can_wait(session, now, lag, each)
 
 
 def to_draw(city: City, gateway_url: str, limit: int = AT_ONCE) -> list[Picture]:

@@ -97,9 +97,16 @@ class Rig:
             self.processes.check()
             time.sleep(0.1)
 
-    def start(self, database: str, names: Sequence[str]) -> None:
-        """Everything is due, and every wait is over."""
-        wake(database, "now()", "status = 'received'")
+    def start(self, database: str, names: Sequence[str], due: float = 0.0) -> None:
+        """Everything is due, or so many per second are, and every wait is over."""
+        if due:
+            with psycopg.connect(libpq(database)) as connection:
+                connection.execute(
+                    "UPDATE /* bench */ prescription p SET wake_at = now() + make_interval(secs => place / %s::float8) FROM "
+                    "(SELECT id, row_number() OVER (ORDER BY id) AS place FROM prescription WHERE status = 'received') r "
+                    "WHERE p.id = r.id", [due])
+        else:
+            wake(database, "now()", "status = 'received'")
         for name in names:
             self.tell(name, "start")
 

@@ -67,8 +67,11 @@ _UNDRAWN_OPEN, _UNDRAWN = (sa.select(_RX.id).where(sa.text(where)).order_by(_RX.
                           for where in (UNDRAWN_OPEN, UNDRAWN))
 _COUNT = sa.select(sa.func.count()).select_from(table(PrescriptionRow)).where(sa.text(UNDRAWN))
 _SOME = sa.select(_RX.id, _RX.drawn).where(sa.text(UNDRAWN)).order_by(_RX.received_at).limit(1000).subquery()
-_FIRST = sa.select(sa.func.min(_HISTORY.at)).where(
+_FIRST = sa.select(sa.func.min(_HISTORY.at), sa.func.count()).where(
     _HISTORY.prescription_id == _SOME.c.id, _HISTORY.seq == sa.case((_SOME.c.drawn < 0, 1), else_=_SOME.c.drawn + 1))
+_LONGEST = (sa.select(_SOME.c.id).join(table(HistoryRow), sa.and_(_HISTORY.prescription_id == _SOME.c.id,
+                                                                 _HISTORY.seq == _SOME.c.drawn + 1))
+            .where(_SOME.c.drawn >= 0).order_by(_HISTORY.at).limit(sa.bindparam("limit")))
 _SUBJECTS = sa.select(_RX.id, _RX.hospital, _RX.lane, _RX.version, _RX.drawn,
                       _RX.waiting_for).where(_RX.id.in_(_IDS))
 _EVENTS = (sa.select(_HISTORY.prescription_id, _HISTORY.seq, _HISTORY.at, _HISTORY.from_status, _HISTORY.to_status,
@@ -83,25 +86,34 @@ _RED = sa.select(_DRAWING.prescription_id, _DRAWING.need).where(sa.text("need <>
 
 
 def undrawn(session: Session, limit: int) -> list[str]:
-    """Prescriptions of which something is not drawn yet: what is open before what has ended, the newest first."""
-    ids = list(run(session, _UNDRAWN_OPEN, {"limit": limit}).scalars())
-    if len(ids) < limit:
-        ids = list(dict.fromkeys([*ids, *run(session, _UNDRAWN, {"limit": limit}).scalars()]))
-    return ids[:limit]
+    """Prescriptions of which something is not drawn yet. What happened first comes first; then what is drawn anew,
+    open before ended, the newest first."""
+    ids: dict[str, None] = {}
+    for statement in (_LONGEST, _UNDRAWN_OPEN, _UNDRAWN):
+        if len(ids) < limit:
+            ids |= dict.fromkeys(run(session, statement, {"limit": limit}).scalars())
+    return list(ids)[:limit]
 
 
-def waiting_since(session: Session) -> datetime | None:
-    """When the first of what is not drawn yet happened; None if all is drawn, and where that cannot be read."""
+def waiting(session: Session) -> tuple[datetime | None, int]:
+    """When the first of what is not drawn yet happened, and of how many prescriptions, at most 1000.
+
+    None for the moment if all is drawn, or if it cannot be read.
+    """
+    at, count = run(session, _FIRST).one()
     try:
-        return _moment(run(session, _FIRST).scalar_one() or "")
+        return _moment(at or ""), count
     except ValueError:
-        return None
+        return None, count
 
 
-def can_wait(session: Session, now: datetime, lag: timedelta) -> bool:
-    """Whether something is to be drawn, and none of it has waited for so long."""
-    since = waiting_since(session)
-    return since is not None and now - since < lag
+def can_wait(session: Session, now: datetime, lag: timedelta, each: timedelta = timedelta()) -> bool:
+    """Whether something is to be drawn, and all of it can be drawn later before any of it has waited for so long.
+
+    `each`: what drawing one takes. Twice that is left: what happens during one pass waits for the next.
+    """
+    since, count = waiting(session)
+    return since is not None and now - since + 2 * count * each < lag
 
 
 def backlog(session: Session) -> int:
@@ -263,7 +275,7 @@ def silent_since(session: Session, moment: datetime) -> datetime | None:
     nothing has been drawn for `STUCK` longer.
     """
     until = run(session, sa.select(_DRAWER.until).where(_DRAWER.owner != "")).scalar_one_or_none()
-    first = waiting_since(session) if until else None
+    first = waiting(session)[0] if until else None
     if until is None or first is None or until < moment:
         return until if first else None
     last: datetime | None = run(session, sa.select(sa.func.max(_DRAWING.at))).scalar_one()

@@ -175,15 +175,17 @@ def test_work_goes_first_only_until_any_change_has_waited_too_long(line, tmp_pat
 
 def test_work_goes_on_while_a_worker_has_what_was_due_and_the_drawing_can_wait(line):
     (rx_id,) = admit(line.city)
-    assert not window.work_goes_on(line.city, 30)
+    assert not window.work_goes_on(line.city, timedelta(seconds=30))
     line.clock.advance(seconds=3)
     with line.city.db.transaction() as session:
         prescriptions.lease_due(session, "worker-1", at=line.city.now(), lease=timedelta(seconds=60), limit=1)
-    assert window.work_goes_on(line.city, 30)
-    assert not window.work_goes_first(line.city, 30), "nobody waits for a worker"
-    assert not window.work_goes_on(line.city, 2), "the drawing has waited too long"
+    assert window.work_goes_on(line.city, timedelta(seconds=30))
+    assert not window.work_goes_first(line.city, timedelta(seconds=30)), "nobody waits for a worker"
+    assert not window.work_goes_on(line.city, timedelta(seconds=2)), "the drawing has waited too long"
+    assert window.work_goes_on(line.city, timedelta(seconds=30), timedelta(seconds=13)), "3 s and twice 13 s"
+    assert not window.work_goes_on(line.city, timedelta(seconds=30), timedelta(seconds=14)), "it would take too long"
     asyncio.run(hop(line.city, rx_id))
-    assert not window.work_goes_on(line.city, 30), "a pharmacist has it"
+    assert not window.work_goes_on(line.city, timedelta(seconds=30)), "a pharmacist has it"
 
 
 @pytest.mark.parametrize("ends", ["the drawing has waited too long", "the work is done"])
@@ -348,9 +350,10 @@ class Choosy(FakePrefect):
 
 
 def test_what_prefect_makes_no_run_of_is_told_and_holds_up_nobody_and_is_tried_again_later(line, tmp_path, monkeypatch):
-    (waits,) = admit(line.city)
-    line.clock.advance(minutes=1)
     refused = admit(line.city, 3)
+    line.clock.advance(minutes=1)
+    (waits,) = admit(line.city)
+    line.clock.advance(minutes=1)  # Work goes first no longer.
     prefect, drawing = Choosy(*refused), drawer(line, tmp_path)
     monkeypatch.setattr(window.to_draw, "__defaults__", (3,))
     with capture_logs() as logs:
