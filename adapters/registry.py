@@ -78,6 +78,10 @@ class ChainManifest(Manifest):
     """Their code for a business no -> our code of `Refused`."""
     causes: Mapping[str, str] = {}
     """Their word for a reason, where it is not ours -> our coded reason; any other is carried as it is."""
+    facts: Mapping[str, str] = {}
+    """What only this chain's translation needs, such as how old its stock file may be."""
+    columns: Mapping[str, str] = {}
+    """Heading of its tables -> field of ours, where it exchanges files."""
     shops: tuple[Shop, ...] = ()
     """Of a chain whose shops work from our pages; such a chain has no address."""
 

@@ -203,6 +203,7 @@ PARKED: Mapping[str, Two] = {
     "untaken": Two("不是可读取的文件类型", "a kind of file nobody reads"),
     "unfinished": Two("没有等到交付标记", "no marker came"),
     "broke": Two("读取时出错或多次中断", "reading it failed"),
+    "stock": Two("库存文件无法读取", "a stock file nobody can read"),
     "forged": Two("work/ 中不是平台写的文件", "not ours, in work/"),
 }
 """Why a file of a drop box was parked."""

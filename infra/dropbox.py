@@ -1,4 +1,4 @@
-"""Where a hospital without a programming interface leaves its files: a folder, or a prefix of a bucket.
+"""Where a partner without a programming interface exchanges files with us: a folder, or a prefix of a bucket.
 
 All of it blocks; in async code call it with `asyncio.to_thread`.
 """
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from domain.errors import NeedsOperator, Refused, RxError, Transient
+from domain.errors import NeedsOperator, OutcomeUnknown, Refused, RxError, Transient
 from infra import metrics
-from infra.http import HttpTransport, Request, Response
+from infra.http import UNANSWERED, HttpTransport, Request, Response
 from infra.objects import S3Files
 
 T = TypeVar("T")
@@ -71,9 +71,12 @@ def open_files(url: str, keys: Mapping[str, str]) -> Files:
 class BoxTransport(HttpTransport):
     """A partner that is reached by its files alone."""
 
+    _opened: Files | None = None
+
     def files(self, secrets: Mapping[str, str]) -> Files:
-        """See `open_files`."""
-        return open_files(self._base_url, secrets)
+        """See `open_files`. They are opened once; whoever sends over this line opens them first."""
+        self._opened = self._opened or open_files(self._base_url, secrets)
+        return self._opened
 
     async def work(self, operation: str, step: Callable[[], T]) -> T:
         """What a blocking step with the files gives, in a thread; counted like any call to a partner."""
@@ -96,11 +99,81 @@ class BoxTransport(HttpTransport):
         metrics.partner_called(self.partner, operation, outcome, 0.0)
 
     async def _exchange(self, request: Request) -> Response:
-        raise NeedsOperator(f"{self.partner}: a drop box takes files, not requests", code="bad_address")
+        """`PUT` writes a file that the partner answers by another one, `GET` reads one; both wait for what is to come.
+
+        A file is written once: one that is answered, or lies there already, is not written again. `answered-in` names the
+        file with the answer, which holds the number that the request holds (`REQUEST_NUMBER`). A request that is answered is
+        taken away, because it may say who the patient is. With `GET`, `awaits` names requests: any of them that lies there must
+        be answered first. A file that is not there is status 404. After `timeout` seconds a `PUT` gets the answers as they are.
+
+        Raises `OutcomeUnknown` for what is written and not answered by then, also to a `GET`: it is not lost.
+        That says nothing about the partner's health, so the circuit breaker does not count it.
+        """
+        files = self.files({})
+        until, pause = self._clock() + self._timeout, 0.05
+        try:
+            if request.method == "PUT":
+                await asyncio.to_thread(_write_once, files, request)
+            while True:
+                raw, waiting = await asyncio.to_thread(_answers, files, request)
+                late = self._clock() >= until
+                if not waiting or (late and raw is not None and request.method == "PUT"):
+                    return Response(404) if raw is None else Response(200, raw)
+                if late:
+                    break
+                await self._sleep(pause)
+                pause = min(2 * pause, 1.0)
+        except Refused as refused:
+            raise NeedsOperator(f"{self.partner}: {refused.code} in its drop box", code=refused.code) from None
+        raise OutcomeUnknown(f"{self.partner}: {request.operation}: written and not answered yet", code=UNANSWERED)
+
+
+REQUEST_NUMBER = re.compile(rb"rq_[0-9a-f]{16}")
+"""What a request and its answer have in common."""
+MOST = 4_000_000
+"""Bytes of an answer that are read."""
+
+
+def _write_once(files: Files, request: Request) -> None:
+    number = _number(request.body)
+    if not number:
+        raise NeedsOperator("drop box: a request without a number could not be answered", code="no_number")
+    if not any(number in (_read(files, name) or b"") for name in (request.headers["answered-in"], request.path)):
+        files.put(request.path, request.body)
+
+
+def _answers(files: Files, request: Request) -> tuple[bytes | None, bool]:
+    """The file with the answers, and whether one of the requests still waits for its own."""
+    if request.method == "PUT":
+        pending, source = {request.path: _number(request.body)}, request.headers["answered-in"]
+    else:
+        # The requests first: one that is answered and taken away in between is not there, and its answer is.
+        asked = request.headers.get("awaits", "").split()
+        pending, source = {path: number for path in asked if (number := _number(_read(files, path) or b""))}, request.path
+    raw = _read(files, source)
+    for path, number in pending.items():
+        if number not in (raw or b""):
+            return raw, True
+        files.delete(path)
+    return raw, False
+
+
+def _number(raw: bytes) -> bytes:
+    found = REQUEST_NUMBER.search(raw)
+    return found[0] if found else b""
+
+
+def _read(files: Files, name: str) -> bytes | None:
+    try:
+        return files.read(name, MOST)
+    except Refused as refused:
+        if refused.code == "absent":
+            return None
+        raise
 
 
 class FolderFiles:
-    """A folder that the hospital can write to, such as the home of its SFTP account.
+    """A folder that the partner can write to, such as the home of its SFTP account.
 
     Only regular files count, and no step of a path follows a link: what one points at is not the hospital's.
     """

@@ -17,12 +17,15 @@ class Program:
     speaks: str
     secrets: Mapping[str, str]
     """Variable of each of its secrets -> what the platform calls the secret."""
+    box: bool = False
+    """Whether the platform reaches it by a folder that both write to."""
 
 
 CHAINS: Mapping[str, Program] = {
     "ankang": Program("REST (回调 callbacks)", {"SANDBOX_ANKANG_TOKEN": "token", "SANDBOX_ANKANG_SECRET": "callback"}),
     "baicao": Program("REST (回调 callbacks)", {"SANDBOX_BAICAO_KEY": "token", "SANDBOX_BAICAO_SECRET": "callback"}),
     "jishi": Program("SOAP (轮询 polled)", {"SANDBOX_JISHI_TOKEN": "token"}),
+    "huakang": Program("文件 files (CSV, Excel)", {}, box=True),
 }
 """The city's chains, each the module `sandbox.<name>`."""
 SELLERS = (*CHAINS, "linli")

@@ -28,6 +28,8 @@ FAULTS: dict[str, dict[str, Any]] = {
                "late_callback": 0.08, "at_most": 2},
     "baicao": {"lose_answer": 0.05, "error_500": 0.02, "duplicate_callback": 0.10, "late_callback": 0.08, "at_most": 2},
     "jishi": {"lose_answer": 0.05, "error_500": 0.02, "duplicate_callback": 0.10, "late_callback": 0.08, "at_most": 2},
+    "huakang": {"lose_answer": 0.03, "error_500": 0.02, "duplicate_callback": 0.10, "late_callback": 0.08, "broken_file": 0.05,
+                "at_most": 2},
     "insurer": {"lose_answer": 0.04, "timeout": 0.01, "timeout_seconds": 6, "busy": 0.01, "at_most": 2},
     "linli": {"sold_out": 0.05},
     "jisong": {"lose_answer": 0.05, "error_500": 0.02, "duplicate_callback": 0.20, "late_callback": 0.10, "at_most": 2},
@@ -141,7 +143,8 @@ class SandboxCity:
                       "--city", self.slug)
         for chain, program in CHAINS.items():
             self._partner(chain, {variable: keys[f"{chain} {secret}"] for variable, secret in program.secrets.items()},
-                          "--gateway", self.urls["gateway"], "--pace", str(tempo.chains))
+                          "--gateway", self.urls["gateway"], "--pace", str(tempo.chains),
+                          *(("--folder", self._box(chain)) if program.box else ()))
         self._partner("linli", {f"SANDBOX_SHOP_{shop}": keys[f"shop {shop}"] for shop in SHOPS},
                       "--gateway", self.urls["gateway"], "--insurer", self.urls["insurer"], "--pace", str(tempo.chains),
                       "--stock", "visited" if tempo.visited else "day", module="shopkeeper")
@@ -311,6 +314,12 @@ class SandboxCity:
 
     # Inside.
 
+    def _box(self, chain: str) -> str:
+        """The folder that a chain and the platform both write to."""
+        folder = self.folder / chain / "shared"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder.resolve().as_uri()
+
     def _key_of(self, partner: str, name: str) -> str:
         return self.keys[f"{partner} {name}"]
 
@@ -365,7 +374,8 @@ class SandboxCity:
             "SANYI_LOOKUP_KEY": base64.b64encode(os.urandom(32)).decode(),
             "SANYI_ANCHOR_KEY": base64.b64encode(os.urandom(32)).decode(),
             "SANYI_GATEWAY_URL": self.urls["gateway"], "SANYI_PREFECT_UI_URL": self.urls["prefect"],
-            **{f"SANYI_PARTNER_URLS__{slug}": self.urls[name] for slug, name in urls.items()},
+            **{f"SANYI_PARTNER_URLS__{slug}": self._box(name) if name in CHAINS and CHAINS[name].box else self.urls[name]
+               for slug, name in urls.items()},
             **{f"SANYI_PARTNER_SECRETS__{chain.upper()}__{secret.upper()}": keys[f"{chain} {secret}"]
                for chain, program in CHAINS.items() for secret in program.secrets.values()},
             f"SANYI_PARTNER_SECRETS__{COURIER.upper()}__TOKEN": keys[f"{COURIER} token"],

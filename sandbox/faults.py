@@ -20,6 +20,7 @@ KNOWN = {
     "sold_out": "rate: a chain that has the order finds a line of it sold out, and declines",
     "duplicate_callback": "rate: an event is sent twice",
     "late_callback": "rate: an event is sent late, after the ones that follow it",
+    "broken_file": "rate: a file of a chain's updates is cut off, or has a cell, an encoding or a heading that nobody can read",
     "wrong_clock": "rate: a callback is signed under a clock up to 25 minutes off; refused, it is signed again",
     "wrong_time": "rate: an event claims to have happened up to two days earlier or later",
     "tells": "list of texts that a chain puts where its codes go: its reference, the number of one more store, a cause",

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 from adapters.dialects import dropbox_reader
 from adapters.dialects import dropbox_tables as tables
@@ -37,14 +37,15 @@ from adapters.dialects.dropbox import (
 from adapters.dialects.dropbox_cells import Row
 from adapters.dialects.dropbox_tables import Layout
 from adapters.messages import Fetched, Outcome, Parked, Reply
-from adapters.registry import HospitalManifest
+from adapters.registry import ChainManifest, HospitalManifest
 from domain.errors import InvalidPayload, NeedsOperator, Refused, RxError
 from domain.findings import NOWHERE, Spot
-from infra.dropbox import BoxTransport, Files
+from infra.dropbox import Files
 from infra.http import Transport
 from infra.log import get_logger
 
 log = get_logger(__name__)
+T = TypeVar("T")
 
 MARKERS: Final = (".done", ".ok")
 ENDINGS: Final = (".csv", ".txt", ".xlsx", ".xml")
@@ -81,6 +82,11 @@ WHY: Final = {
         "Reading the file failed, or was broken off several times. None of its prescriptions was taken in.",
         "用导出程序重新生成或改用 CSV；平台运维人员已收到通知",
         "Export it again or use CSV. The platform's operators have been told."),
+    "stock": (
+        "库存文件无法读取，或其时间不能确定，平台仍用先前的库存",
+        "The stock file cannot be read, or its time is not certain. The stock told before still counts.",
+        "按同名 .errors.csv 所列各处改正后重新放入 stock/",
+        "Correct what the file beside it (.errors.csv) lists, and put it into stock/ again."),
     "forged": (
         "work/ 中有一个文件不是平台所写，已移走", "A file in work/ was not written by the platform, and was moved away.",
         "不要改动 work/", "Leave work/ alone."),
@@ -124,11 +130,25 @@ class Dropped:
         return Fetched(f"{self.name}#{self.digest}#{number}", raw, self.raw)
 
 
-class Box:
-    """A hospital's drop box. Two processes may work at one at a time; both do the same."""
+@runtime_checkable
+class FileLine(Protocol):
+    """A line that carries files; `infra.dropbox.BoxTransport` is one."""
 
-    def __init__(self, manifest: HospitalManifest, transport: Transport, secrets: Mapping[str, str], layout: Layout,
-                 ) -> None:
+    def files(self, secrets: Mapping[str, str]) -> Files: ...
+
+    async def work(self, operation: str, step: Callable[[], T]) -> T: ...
+
+    def count(self, operation: str, outcome: str) -> None: ...
+
+
+class Box:
+    """A partner's drop box. Two processes may work at one at a time; both do the same.
+
+    Four methods say what its files hold: `cut_up`, `is_answer`, `is_taken` and `answer_sheet`. As they stand, a hospital's.
+    """
+
+    def __init__(self, manifest: HospitalManifest | ChainManifest, transport: Transport, secrets: Mapping[str, str],
+                 layout: Layout) -> None:
         self.slug = manifest.slug
         self._layout = layout
         self._transport = transport
@@ -140,9 +160,29 @@ class Box:
         self._why: dict[str, str] = {}
         """Name of a note in `parked/` -> the reason it gives; empty for what is no note of ours."""
 
+    def cut_up(self, raw: bytes) -> Sequence[Sequence[Row]]:
+        """The rows of each message of a file. Raises `InvalidPayload` for the file as a whole."""
+        return cut(dropbox_reader.read(raw, self._layout), self._layout)
+
+    def is_answer(self, answer: Mapping[str, Any]) -> bool:
+        """Whether this is an answer of ours to one message."""
+        return answer.get("outcome") in list(Outcome) and all(isinstance(answer.get(text), str) for text in _ANSWER_TEXTS)
+
+    def is_taken(self, answer: Mapping[str, Any]) -> bool:
+        """Whether the message was taken in."""
+        return answer["outcome"] in (Outcome.ACCEPTED, Outcome.WAITING)
+
+    def answer_sheet(self, dropped: Dropped, answers: Sequence[Mapping[str, Any]]) -> bytes:
+        """The answer to a whole file, from those to its messages in order."""
+        return _answer_sheet(dropped, answers, self._layout)
+
+    def markers(self, name: str) -> list[str]:
+        """Files that say that this one is whole."""
+        return _markers(name)
+
     @property
-    def _line(self) -> BoxTransport:
-        if not isinstance(self._transport, BoxTransport):
+    def _line(self) -> FileLine:
+        if not isinstance(self._transport, FileLine):
             raise NeedsOperator(f"{self.slug}: its address must be file:///folder or s3://bucket/prefix",
                                 code="bad_address")
         return self._transport
@@ -231,9 +271,9 @@ class Box:
         used = {marker for name in whole for marker in _markers(name)}
         return whole, [name for name in names if name not in used and name not in set(whole)]
 
-    def _set_aside(self, name: str) -> None:
+    def _set_aside(self, name: str, folder: str = "in") -> None:
         """Park a file that will never be taken, once it is old enough that its writing must have ended."""
-        age = self._files.age(f"in/{name}")
+        age = self._files.age(f"{folder}/{name}")
         if not good_name(name):
             reason, patience = "odd_name", UNTAKEN_SECONDS
         elif name.lower().endswith((*ENDINGS, *MARKERS, *IN_THE_MAKING)) or name.startswith(("~$", ".")):
@@ -241,10 +281,10 @@ class Box:
         else:
             reason, patience = "untaken", UNTAKEN_SECONDS
         if age >= patience:
-            self._park(f"in/{name}", reason)
+            self._park(f"{folder}/{name}", reason)
 
-    def _park(self, name: str, reason: str) -> None:
-        """Move a file to `parked/`, under a name that can do no harm, with a note that says why."""
+    def _park(self, name: str, reason: str) -> str:
+        """Move a file to `parked/`, under a name that can do no harm, with a note that says why; returns where it is."""
         own = re.sub(r"[^A-Za-z0-9._-]", "_", PurePosixPath(name).name)[-80:].lstrip(".-")
         to = f"parked/{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}-{own}"
         self._files.put(f"{to}.why.txt", _note(reason))
@@ -252,6 +292,7 @@ class Box:
         # The name is the hospital's and may say anything.
         log.error("dropbox.parked", hospital=self.slug, reason=reason, note=f"{to.partition('-')[0]}-….why.txt")
         self._line.count("park", reason)
+        return to
 
     def _open(self, name: str) -> Dropped | None:
         """The file, read; None if it was parked because reading it does not end."""
@@ -268,7 +309,7 @@ class Box:
             return None
         self._files.put(note, str(begun + 1).encode())
         try:
-            slices = cut(dropbox_reader.read(raw, self._layout), self._layout)
+            slices = self.cut_up(raw)
         except InvalidPayload:
             slices = []
         except Exception as error:
@@ -326,9 +367,9 @@ class Box:
             answer["findings"] = answer["findings"][:max(1, room)]
             room -= len(answer["findings"])
             answers.append(answer)
-        taken = any(answer["outcome"] in (Outcome.ACCEPTED, Outcome.WAITING) for answer in answers)
+        taken = any(map(self.is_taken, answers))
         to = self._place("done" if taken else "refused", dropped)
-        self._files.put(f"{to}.answer.csv", _answer_sheet(dropped, answers, self._layout))
+        self._files.put(f"{to}.answer.csv", self.answer_sheet(dropped, answers))
         # The file counts as answered from here on, also without its marker. The marker must be deleted before the file:
         # with a marker left behind, the next file of that name would be read half-written.
         self._files.put(f"work/{dropped.name}", as_json({"digest": dropped.digest, "to": to}))
@@ -338,8 +379,7 @@ class Box:
         """Our answer to one prescription of a file; empty, and deleted, if the file there is not ours."""
         name = f"work/{dropped.digest}/{number}.json"
         answer = _object(self._files.read(name, MAX_WORK_BYTES))
-        if (answer.get("outcome") in list(Outcome) and all(isinstance(answer.get(text), str) for text in _ANSWER_TEXTS)
-                and _are_objects(answer.get("findings"))):
+        if self.is_answer(answer) and _are_objects(answer.get("findings")):
             return answer
         self._files.delete(name)
         return {}
@@ -434,7 +474,7 @@ def _answer_sheet(dropped: Dropped, answers: Sequence[Mapping[str, Any]], layout
                  OUTCOME_WORDS[Outcome(answer["outcome"])], answer["outcome"], answer["id"],
                  status_words(answer["status"]) if answer["status"] else "", answer["status"]]
         for fault in answer["findings"] or [{}]:
-            rows.append([*start, _place_in_file(str(fault.get("place", "")), of_file, layout),
+            rows.append([*start, place_in_file(str(fault.get("place", "")), of_file, layout),
                          *(fault.get(name, "") for name in ("rule", "code", "text", "text_en", "cure", "cure_en")),
                          answer["at"]])
     return sheet(ANSWER_HEADINGS, rows)
@@ -444,7 +484,7 @@ def _first(rows: Iterable[Row], name: str, layout: Layout) -> str:
     return next((datum.value for row in rows if (datum := Line(1, row, layout, []).datum(name)).value), "")
 
 
-def _place_in_file(place: str, rows: Sequence[Row], layout: Layout) -> str:
+def place_in_file(place: str, rows: Sequence[Row], layout: Layout) -> str:
     """A place within a prescription as one in its file: `item 2, 用量` -> `row 7, 用量`."""
     match = _SLICED.fullmatch(place)
     if not match or not 0 < int(match[1]) <= len(rows):

@@ -60,7 +60,7 @@ def _asked(layout: Layout) -> bytes:
     return json.dumps({"columns": dict(layout.columns), "actions": dict(layout.actions), "prescription": layout.prescription,
                        "item": layout.item, "left_out": dict(layout.left_out),
                        "units": {name: sorted(words) for name, words in layout.units.items()},
-                       "unit_words": sorted(layout.unit_words)}).encode()
+                       "unit_words": sorted(layout.unit_words), "needs": list(layout.needs)}).encode()
 
 
 def _from_child(request: bytes, raw: bytes) -> list[Row]:

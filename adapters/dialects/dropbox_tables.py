@@ -60,10 +60,12 @@ class Layout:
     """Field -> units that may stand behind its heading; a heading of any other field shows no unit at all."""
     unit_words: frozenset[str] = frozenset()
     """What counts as a unit behind a heading."""
+    needs: Sequence[str] = ("number", "key")
+    """Fields whose headings show which row holds the headings; a fault of a whole row is put at the first one."""
 
     @cached_property
     def required(self) -> frozenset[str]:
-        return frozenset({"number", "key"})
+        return frozenset(self.needs)
 
     @cached_property
     def headings(self) -> Mapping[str, str]:
@@ -182,7 +184,7 @@ def _table(lines: Iterator[Line], layout: Layout) -> list[Row]:
                 headings, width = named, max(named) if columns else 0
                 _require_plain(headings, cells, number, layout)
                 own = {layout.columns[heading]: heading for heading in headings.values() if heading in layout.columns}
-                first = own["number"]
+                first = own[layout.needs[0]]
             elif number >= HEADING_ROWS:
                 break
             continue

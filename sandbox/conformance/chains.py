@@ -51,13 +51,17 @@ def _examined(processes: Processes, chain: str, endpoint: str, listen: str, home
         env = {name: value for name, value in os.environ.items() if name.startswith(prefix)}
         print(f"回调地址 callbacks come to {listen}, path /callbacks/{chain}")
     else:
-        options, port = ["--sandbox"], free_port()
-        url = f"http://127.0.0.1:{port}"
+        port, folder = free_port(), home / chain / "shared"
+        control = f"http://127.0.0.1:{port}"
+        options, url = ["--sandbox", control], folder.resolve().as_uri() if CHAINS[chain].box else control
+        if CHAINS[chain].box:
+            folder.mkdir(parents=True)
         keys = {variable: (secret, secrets.token_urlsafe(18)) for variable, secret in CHAINS[chain].secrets.items()}
         env = {f"{prefix}{secret.upper()}": value for secret, value in keys.values()}
         processes.start(chain, "-m", f"sandbox.{chain}", "--port", str(port), "--state", str(home / chain), "--pace", PACE,
-                        "--gateway", f"http://127.0.0.1:{listen}", env={variable: value for variable, (_, value) in keys.items()})
-        processes.wait_for(f"{url}/health", name=chain)
+                        "--gateway", f"http://127.0.0.1:{listen}", *(("--folder", url) if CHAINS[chain].box else ()),
+                        env={variable: value for variable, (_, value) in keys.items()})
+        processes.wait_for(f"{control}/health", name=chain)
     data = home / "report.json"
     exam = processes.start("exam", "-m", "adapters.kit.exam", chain, "--url", url, "--listen", listen, "--out", str(data),
                            *options, env=env, errand=True)

@@ -63,7 +63,7 @@ def recorded(kind: str, slug: str, name: str) -> Response:
 
 
 def as_sent(body: Any) -> bytes:
-    """The bytes of a body in a sample: JSON as it is, XML as a list of its lines."""
+    """The bytes of a body in a sample: JSON as it is, XML or CSV as a list of its lines."""
     if isinstance(body, list):
         return "\n".join(body).encode()
     return b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
@@ -71,9 +71,11 @@ def as_sent(body: Any) -> bytes:
 
 def says(body: bytes) -> Any:
     """What a body says, however it is laid out."""
-    text = body.decode()
+    text = body.decode("utf-8-sig")
     if text.startswith("<"):
         return ElementTree.canonicalize(text, strip_text=True)
+    if text.startswith('"'):
+        return list(csv.reader(text.splitlines()))
     return json.loads(text) if text else None
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from adapters import registry
 from adapters.kit.exam.ears import CallbackEar, Ear, PollingEar
 from adapters.kit.exam.examine import Exam, Judged, examine
-from adapters.kit.exam.record import Recorder, as_json, shown
+from adapters.kit.exam.record import as_json, recorder_of, shown
 from adapters.protocols import CallsBack, Polled
 from domain.chains import OrderLine
 from domain.errors import NeedsOperator
@@ -43,7 +43,7 @@ def exam_of(slug: str, url: str, client: Client, secrets: Mapping[str, str], lis
     if facts.shops:
         raise NeedsOperator(f"{slug} 的药店使用我们的收件箱，没有接口可认证 its shops work from our pages: no interface to certify",
                             code="no_interface")
-    recorder = Recorder(registry.transport(facts, url, client))
+    recorder = recorder_of(registry.transport(facts, url, client))
     chain = registry.load("chains", slug, recorder, secrets)
     # A separate line: a denied call must not count for the breaker of the other calls.
     other = registry.load("chains", slug, registry.transport(facts, url, client), dict.fromkeys(secrets, "wrong"))
@@ -81,7 +81,7 @@ async def _examined(options: argparse.Namespace) -> dict[str, Any]:
     secrets = {purpose: secret.get_secret_value() for purpose, secret in kept.items()}
 
     async def decline_next() -> None:
-        await tell(f"{options.url}/sandbox/faults", json.dumps({"sold_out_next": 1}).encode())
+        await tell(f"{options.sandbox}/sandbox/faults", json.dumps({"sold_out_next": 1}).encode())
 
     client = open_client()
     try:
@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--url", required=True, help="address of the chain")
     parser.add_argument("--listen", default="", metavar="[HOST:]PORT", help="where its callbacks come (default: this machine only)")
     parser.add_argument("--drugs", default=DRUGS, help="what to ask for: code:quantity:unit,…")
-    parser.add_argument("--sandbox", action="store_true", help="the chain is simulated: have it decline an order")
+    parser.add_argument("--sandbox", default="", metavar="URL", help="where a simulated chain is told to decline an order")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds to wait for an update")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(argv)

@@ -10,7 +10,7 @@ from threading import Thread
 from typing import Any, Protocol
 
 from adapters.messages import Reply
-from adapters.protocols import CallsBack, Polled, WritesUpdates
+from adapters.protocols import Boxed, CallsBack, Polled, WritesUpdates
 from domain.chains import OrderUpdate
 from domain.errors import InvalidPayload, Refused
 
@@ -120,9 +120,8 @@ class CallbackEar:
 class PollingEar:
     """Asks, and confirms only what was offered twice, so that each must be offered again."""
 
-    way = "polled"
-
     def __init__(self, chain: Any) -> None:
+        self.way = "box" if isinstance(chain, Boxed) else "polled"
         self._chain: Polled = chain
         self._writer: WritesUpdates = chain
         self.arrivals: list[Arrival] = []

@@ -38,7 +38,7 @@ MUCH = Decimal(99_999_999)
 PATIENT = {"name": "示范患者", "phone": "10000000000", "address": "示范路 1 号"}
 """The orders are for no real person."""
 STEPS = (ChainWord.PREPARED, ChainWord.IN_DELIVERY, ChainWord.HANDED_OVER)
-FIRST = ("K-01", "K-02", "K-03", "K-04", "K-05", "K-06", "K-15")
+FIRST = ("K-24", "K-01", "K-02", "K-03", "K-04", "K-05", "K-06", "K-15")
 """The order of examination, where it is not that of the list: what makes the chain decline must not meet another order."""
 
 
@@ -115,8 +115,8 @@ def fail(words: Two) -> NoReturn:
 
 async def examine(exam: Exam) -> list[Judged]:
     """All requirements that are about this chain, in order."""
-    rules = [rule for rule in REQUIREMENTS if rule.way in ("", exam.ear.way)]
-    turns = sorted(rules, key=lambda rule: (rule.id not in FIRST, rule.id))
+    rules = [rule for rule in REQUIREMENTS if not rule.ways or exam.ear.way in rule.ways]
+    turns = sorted(rules, key=lambda rule: (FIRST.index(rule.id) if rule.id in FIRST else len(FIRST), rule.id))
     judged = [await _judge(exam, rule) for rule in turns]
     return sorted(judged, key=lambda result: result.requirement.id)
 
@@ -147,6 +147,26 @@ async def _refused(call: Awaitable[Receipt], *codes: str, broken: bool = True) -
             return "CHN-07"
         raise
     fail(Two(f"答复成功（{receipt.status}）", f"it said yes ({receipt.status})"))
+
+
+async def fresh_stock(exam: Exam) -> Two:
+    offers = Offers()
+
+    async def quoted() -> bool:
+        nonlocal offers
+        offers = await exam.chain.quote(exam.wanted, Handover.HOME, exam.place)
+        return bool(offers.quotes)
+
+    deadline = asyncio.get_running_loop().time() + exam.patience / 2
+    while not await quoted() and asyncio.get_running_loop().time() < deadline:
+        await exam.ear.listen()
+        await asyncio.sleep(0.1)
+    old = [fault for left_out in offers.left_out for fault in left_out.findings if fault.rule == "CHN-19"]
+    if any(fault.path == "stock" for fault in old):
+        fail(Two("没有收到可用的库存文件", "no stock file came that could be used"))
+    if old:
+        fail(Two("库存文件的时间过旧", "the stock file is too old"))
+    return Two("库存在约定时间之内", "the stock is as fresh as agreed")
 
 
 async def in_time(exam: Exam) -> Two:
@@ -394,5 +414,5 @@ _CHECKS: Mapping[str, Callable[[Exam], Awaitable[Two]]] = {
     "K-01": in_time, "K-02": to_the_fen, "K-03": one_hold, "K-04": other_content, "K-05": lost, "K-06": unknown,
     "K-07": one_order, "K-08": amounts, "K-09": no_such_store, "K-10": malformed, "K-11": out_of_stock,
     "K-12": cancelled_twice, "K-13": cancel_unknown, "K-14": stranger, "K-15": declined, "K-16": each_step, "K-17": packs,
-    "K-18": again, "K-19": signed, "K-20": confirmed, "K-21": too_late, "K-22": settled, "K-23": private,
+    "K-18": again, "K-19": signed, "K-20": confirmed, "K-21": too_late, "K-22": settled, "K-23": private, "K-24": fresh_stock,
 }

@@ -1,15 +1,18 @@
 """What goes over the line between the platform and a chain under examination, and what may be done to it on purpose."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from domain.errors import OutcomeUnknown, RxError
-from infra.http import UNANSWERED, Request, Response, Transport
+from infra.dropbox import BoxTransport, Files
+from infra.http import UNANSWERED, HttpTransport, Request, Response, Transport
+
+T = TypeVar("T")
 
 LONGEST = 6000
 """Characters of a body that a report shows."""
@@ -69,6 +72,28 @@ class Recorder:
         if self._losing:
             raise OutcomeUnknown("examination: the answer is lost on purpose", code=UNANSWERED)
         return answer
+
+
+class FileRecorder(Recorder):
+    """A line of files that is written down; see `adapters.dialects.dropbox_box.FileLine`."""
+
+    def __init__(self, line: BoxTransport) -> None:
+        super().__init__(line)
+        self._files = line
+
+    def files(self, secrets: Mapping[str, str]) -> Files:
+        return self._files.files(secrets)
+
+    async def work(self, operation: str, step: Callable[[], T]) -> T:
+        return await self._files.work(operation, step)
+
+    def count(self, operation: str, outcome: str) -> None:
+        self._files.count(operation, outcome)
+
+
+def recorder_of(line: HttpTransport) -> Recorder:
+    """What writes down what passes over a line."""
+    return FileRecorder(line) if isinstance(line, BoxTransport) else Recorder(line)
 
 
 def as_json(exchange: Exchange, secrets: list[str]) -> dict[str, Any]:

@@ -13,8 +13,8 @@ class Requirement:
     words: Two
     cure: Two
     """What the chain's side does about a failure."""
-    way: str = ""
-    """`callbacks` or `polled` where it is about one way in which updates come."""
+    ways: tuple[str, ...] = ()
+    """`callbacks`, `polled` or `box` where it is about some of the ways in which a chain takes part."""
 
 
 _ALL = "contracts.md 2.4"
@@ -67,7 +67,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
                 Two("用 [refusals] 中代表 unknown_order 的代码", "Use the code of [refusals] that stands for unknown_order")),
     Requirement("K-14", "contracts.md 2",
                 Two("凭证不对的调用被拒绝", "A call with a wrong credential is denied"),
-                Two("核对凭证，用 HTTP 401 或 403 答复", "Check the credential and answer HTTP 401 or 403")),
+                Two("核对凭证，用 HTTP 401 或 403 答复", "Check the credential and answer HTTP 401 or 403"),
+                ("callbacks", "polled")),
     Requirement("K-15", "D-12; contracts.md 2",
                 Two("拒单附有约定的原因", "A declined order comes with a coded reason"),
                 Two("拒单时给出 [causes] 中的原因", "Give a reason of [causes] with it")),
@@ -85,10 +86,10 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("K-19", "contracts.md 2.1",
                 Two("回调都有有效签名，随机数不重复", "Every callback is signed, under a nonce of its own"),
                 Two("按约定签名；时间戳相差不超过 600 秒；每次发送换新随机数",
-                    "Sign as agreed, within 600 s, with a new nonce each time"), "callbacks"),
+                    "Sign as agreed, within 600 s, with a new nonce each time"), ("callbacks",)),
     Requirement("K-20", "contracts.md 2.6",
                 Two("确认之后不再提供，确认之前一直提供", "What was confirmed is not offered again; what was not, is"),
-                Two("只在收到确认时移动位置", "Move our place only by a confirmation"), "polled"),
+                Two("只在收到确认时移动位置", "Move our place only by a confirmation"), ("polled",)),
     Requirement("K-21", _PROMISE,
                 Two("已交付的订单不能取消，并给出代码", "What was handed over cannot be cancelled, and it says so"),
                 Two("用 [refusals] 中代表 handed_over 或 in_delivery 的代码",
@@ -99,13 +100,18 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("K-23", "个人信息保护法 art.6",
                 Two("应答与消息不含个人信息", "Answers and updates hold nothing personal"),
                 Two("编号、应答与消息中不要出现姓名、电话、地址", "No name, phone or address in numbers, answers and updates")),
+    Requirement("K-24", "contracts.md 2.8",
+                Two("库存文件按约定更新，时间准确", "Its stock comes as often as agreed, under the right time"),
+                Two("按约定的间隔导出全部库存并放交付标记；每行写明同一导出时间，校准时钟",
+                    "Export all stock as often as agreed, with its marker, and the time of the export in each row"),
+                ("box",)),
 )
 BY_ID = {requirement.id: requirement for requirement in REQUIREMENTS}
 
 
 def page() -> str:
     """The part of docs/reference/conformance.md that is about chains."""
-    rows = [f"| {rule.id} | {rule.words.zh}<br>{rule.words.en}{_WAYS.get(rule.way, '')} | {rule.source} | "
+    rows = [f"| {rule.id} | {rule.words.zh}<br>{rule.words.en}{_of(rule.ways)} | {rule.source} | "
             f"{rule.cure.zh}<br>{rule.cure.en} |" for rule in REQUIREMENTS]
     return "\n".join((
         "## Chains / 连锁药店", "",
@@ -114,4 +120,8 @@ def page() -> str:
         "| id | requirement | source | after a failure |", "| --- | --- | --- | --- |", *rows, ""))
 
 
-_WAYS = {"callbacks": " (回调 callbacks)", "polled": " (轮询 polled)"}
+_WAYS = {"callbacks": "回调 callbacks", "polled": "轮询 polled", "box": "文件 files"}
+
+
+def _of(ways: tuple[str, ...]) -> str:
+    return f" ({', '.join(_WAYS[way] for way in ways)})" if ways else ""

@@ -1,0 +1,1 @@
+"""华康示范连锁: files in a box (CSV, Excel); orders go out, stock and updates come in."""
