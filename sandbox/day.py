@@ -204,7 +204,8 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
     ledger, verified = whole(city, "ledger"), whole(city, "verify")
     books = {name: city.book(name) for name in ("hospital", *SELLERS, COURIER, "insurer")}
     day.differences = tieout.compare(ledger, list(rows.values()), books) + tieout.internal(
-        verified, city.ops("discrepancies"), city.ops("notices"), city.ops("reconciliations"), ledger)
+        verified, city.ops("discrepancies"), city.ops("notices"), city.ops("reconciliations"), ledger,
+        {file["sha256"][:12] for seller in SELLERS for file in books[seller].get("broken", ())})
     day.differences += tieout.shelves(books["linli"]["stock"], city.shelves())
     day.compared = tieout.lines(ledger, books)
     day.money = tieout.money(ledger)

@@ -46,10 +46,10 @@ DONE, BROKEN = "成功", "E400"
 KINDS = {"hold": "预占", "order": "下单", "cancel": "撤销", "settle": "结算"}
 STOCK_EVERY, AFTER_A_LOSS = 2.0, 6.0
 """Seconds, at the chain's pace."""
-READY, DOOR = 15, 45
+READY, DOOR = 6, 26
 """Minutes until a patient has it at the counter or at the door."""
 
-STOCK = ("门店编号", "药品编码", "时间", "数量", "单位", "单价", "自取分钟", "配送分钟", "负荷", "准时率", "合格率", "营业")
+STOCK = ("门店编号", "药品编码", "时间", "数量", "单位", "单价", "自取分钟", "配送分钟", "负荷", "准时率", "合格率", "营业", "行数")
 UPDATE = ("事件号", "订单号", "状态", "订单密语", "时间", "原因", "取药码", "追溯码行数", "行号", "追溯码", "批号", "生产日期",
           "有效期至", "追溯数量", "退回行号")
 ANSWER = ("请求号", "订单号", "结果", "单号", "状态", "时间")
@@ -150,6 +150,7 @@ class Desk:
             "配送分钟": str(DOOR) if store.delivers else "", "负荷": _load(self.pharmacy, store), "准时率": store.on_time,
             "合格率": store.quality, "营业": "是",
         } for shelf in self.book.all("stock") if (store := self.pharmacy.stores.get(shelf["store"]))]
+        rows = [row | {"行数": str(len(rows))} for row in rows]
         raw, ending = written(STOCK, rows, number)
         self.folder.hand_over(f"stock/stock_{at:%Y%m%d%H%M%S}_{number:06d}.{ending}", raw)
 

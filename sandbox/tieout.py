@@ -1,7 +1,7 @@
 """The tie-out: the platform's ledger against every partner's own book, line by line."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from decimal import Decimal
 from typing import Any
 
@@ -51,8 +51,11 @@ def _too_much(sold: Iterable[tuple[str, str, str]]) -> list[tuple[tuple[str, str
 
 
 def internal(verified: Row, discrepancies: Sequence[Row], notices: Sequence[Row], reconciliations: Sequence[Row],
-             ledger: Row) -> list[str]:
-    """What the platform's own checks say: chains, postings, discrepancies, notices, and the fund's yes to every total."""
+             ledger: Row, broken: Set[str] = frozenset()) -> list[str]:
+    """What the platform's own checks say: chains, postings, discrepancies, notices, and the fund's yes to every total.
+
+    `broken` are the files that a chain broke on purpose, as a notice names them: each must be one.
+    """
     differences = [f"history of {row['prescription_id']} broken at {row['seq']}: {row['what']}" for row in verified["broken"]]
     differences += [f"posting {row['posting']} is out of balance by {row['sum_fen']} fen"
               for row in verified["out_of_balance"]]
@@ -60,7 +63,10 @@ def internal(verified: Row, discrepancies: Sequence[Row], notices: Sequence[Row]
               for row in verified["unlike_claim"]]
     differences += [f"discrepancy {row['kind']} {row['subject']}: expected {row['expected']}, got {row['actual']}"
               for row in discrepancies]
-    differences += [f"notice {notice['kind']} {notice['partner']} {notice['subject']}: {notice['detail']}" for notice in notices]
+    refused = {notice["subject"] for notice in notices if notice["kind"] == "update_refused"}
+    differences += [f"notice {notice['kind']} {notice['partner']} {notice['subject']}: {notice['detail']}" for notice in notices
+                    if notice["kind"] != "update_refused" or notice["subject"] not in broken]
+    differences += [f"a file that nobody could read in full is no notice: {file}" for file in sorted(broken - refused)]
     newest = {(row["day"], row["insutype"]): row for row in reversed(reconciliations)}
     differences += [f"3201 for {day} {insutype}: {row['text']}" for (day, insutype), row in newest.items()
               if not row["matched"]]
@@ -221,6 +227,7 @@ def faults(books: Mapping[str, Row], worker_killed: int, hospital: Row) -> dict[
         "工作进程被杀 worker killed": worker_killed,
         "报文重发 messages sent again": int(hospital.get("retried", 0)),
         "医保重复报文 repeated msgid": len(books["insurer"]["repeated"]),
+        "连锁坏文件 broken files of chains": sum(len(books[seller].get("broken", ())) for seller in SELLERS),
         "回调重复或重发 callbacks repeated": sum(max(0, event["tries"] - 1) for event in events),
         "首投未达 first attempts failed": sum(parcel["try"] > 1 for parcel in books[COURIER]["parcels"]),
         "拒单 orders declined": sum(order["status"] == "declined" for chain in SELLERS

@@ -1,6 +1,8 @@
 """Partners that are asked for their messages: fetch, take in, hand back the answer. Safe to start as often as you like."""
 
 import asyncio
+import hashlib
+import json
 import math
 from collections.abc import Collection, Mapping
 
@@ -118,12 +120,25 @@ async def _take(city: City, partner: Polled, slug: str, message: Fetched, kept: 
             # Not done and not remembered: the message stays with the partner and is offered again.
             log.info("poll.not_now", partner=slug, status=answer.status)
             return False
+        if slug in city.chains and answer.status >= 400:
+            _note_refused(city, slug, message, answer)
         await partner.hand_back(message.ref, answer)
     except Exception as error:
         # Also our own defects: the message stays with the partner, and the others go on.
         log.warning("poll.failed", partner=slug, error=type(error).__name__, code=getattr(error, "code", ""))
         return False
     return True
+
+
+def _note_refused(city: City, slug: str, message: Fetched, answer: Reply) -> None:
+    """What a chain must correct is for a person to know as well, once for each file: the orders in it wait for its word."""
+    told = json.loads(answer.body)
+    first = told["why"][0] if isinstance(told.get("why"), list) else {}
+    place = (first.get("spot") or {}).get("name") or first.get("path", "")
+    with city.db.transaction("update.refused") as session:
+        note(session, kind=NoticeKind.UPDATE_REFUSED, partner=slug,
+             subject=hashlib.sha256(message.whole or message.raw).hexdigest()[:12],
+             detail=f"{first.get('rule', told['result'])} {place}".strip(), at=city.now())
 
 
 def _receive(city: City, slug: str, partner: Polled, raw: bytes) -> Reply:

@@ -1,5 +1,6 @@
 """Tables that a chain exchanges as files: read row by row, each fault at its place and under a rule of `CHN-…`."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -26,6 +27,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 RULE_OF: Final[Mapping[str, str]] = {code: rule for rule, codes in _GROUPS.items() for code in codes}
 """Code of a file's or a cell's fault (`dropbox_cells`) -> rule of a chain; what is not here cannot come of a table without XML."""
+_NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,8})?")
 MAX_FINDINGS: Final = 50
 """Of one event, or of one file as a whole."""
 
@@ -89,8 +91,7 @@ class Fields:
     def number(self, field: str, *, most: int = 10**8) -> Decimal | None:
         """A plain decimal from zero on; None where none can be read."""
         text = self.required(field)
-        whole, _, part = text.partition(".")
-        if (whole + (part or "0")).isdecimal() and text.isascii() and len(text) <= 16 and Decimal(text) <= most:
+        if _NUMBER.fullmatch(text) and Decimal(text) <= most:
             return Decimal(text)
         if text:
             self.refuse("CHN-17" if "E" in text.upper() else "CHN-03", field)

@@ -91,9 +91,9 @@ def simulated(slug: str) -> str:
     listed = f'"{slug}"' in (registry.HERE.parent / "sandbox" / "chain.py").read_text(encoding="utf-8")
     if program.exists() and listed:
         return ""
-    return (f'写 sandbox/{slug}.py（照 sandbox/jishi.py 或 sandbox/ankang.py），在 sandbox/chain.py 的 CHAINS 中加上 "{slug}"，'
+    return (f'写 sandbox/{slug}.py（照 sandbox/ 中方式相同的一家），在 sandbox/chain.py 的 CHAINS 中加上 "{slug}"，'
             f"然后运行 ./go conformance {slug}；连锁自己的测试地址用 --endpoint\n"
-            f'Write sandbox/{slug}.py like sandbox/jishi.py or sandbox/ankang.py and add "{slug}" to CHAINS in sandbox/chain.py, '
+            f'Write sandbox/{slug}.py like the one of its kind there and add "{slug}" to CHAINS in sandbox/chain.py, '
             f"then run ./go conformance {slug}, and with --endpoint against the chain's own test address")
 
 

@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "复制一家已测试机构的目录，并列出后续步骤。Copy a tested partner's folder, and say what is next."))
     parser.add_argument("kind", choices=list(KINDS))
     parser.add_argument("name", help="代号 slug, e.g. lixia_clinic")
-    parser.add_argument("--like", default="", help="方言或代号 a dialect (chains: rest, soap) or a partner that is there")
+    parser.add_argument("--like", default="", help="方言或代号 a dialect (chains: rest, soap, box) or a partner that is there")
     options = parser.parse_args(argv)
     new = new_hospital if options.kind == "hospital" else new_chain
     kinds = KINDS[options.kind]

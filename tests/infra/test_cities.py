@@ -31,7 +31,7 @@ def spoil(path: Path, old: str, new: str) -> None:
 def test_jinan_has_its_partners_and_the_numbers_of_its_file() -> None:
     city = load_policy("jinan")
     assert (city.division, city.payer) == ("370100", "jinan_centre")
-    assert {"ankang", "baicao", "jishi", "linli"} <= set(city.chains)
+    assert {"ankang", "baicao", "huakang", "jishi", "linli"} <= set(city.chains)
     assert (city.hospital("jinan_first").level, city.hospital("jinan_first").contracted) == (3, True)
     assert (city.quote_deadline, city.fulfil_within) == (timedelta(seconds=3), timedelta(hours=24))
     assert (city.disease_caps["M01600"], city.share_cap) == (420000, Decimal("0.40"))

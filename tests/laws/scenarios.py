@@ -32,6 +32,7 @@ from tasks.recall import recall
 from tests.laws.carried import CARRIED
 from tests.laws.world import World
 from tests.support.city import HOSPITAL, HOSPITAL_TOKEN, FakeHospital
+from tests.support.fakes import FakePolledChain
 from tests.support.people import PASSWORD
 
 
@@ -479,6 +480,16 @@ def a_file_nobody_can_take(city: World) -> None:
     city.work()
 
 
+def a_chain_says_what_nobody_can_read(city: World) -> None:
+    chain = city.chains["jishi"] = FakePolledChain(slug="jishi", store="JS01", minutes=90)
+    chain.waiting["1"] = b"{"
+    city.restart()
+    city.poll("jishi")
+    city.prescribe()
+    city.work()
+    city.close_notices()
+
+
 class WithABox(FakeHospital):
     """Nothing lies in it for us but what nobody could take."""
 
@@ -625,7 +636,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_lot_is_recalled,
     the_fund_is_silent, answers_get_lost, the_chain_falls_silent_twice, the_fund_refuses_to_settle,
     the_fund_refuses_to_reverse, the_hospital_is_down, checked_beforehand,
-    a_file_nobody_can_take,
+    a_file_nobody_can_take, a_chain_says_what_nobody_can_read,
     a_row_cannot_be_read, everything_is_said_twice, forgotten, a_hold_for_nobody,
     a_code_nobody_had_mapped, a_new_version_of_the_hospitals_software,
     nobody_the_fund_insures, approved_by_an_earlier_release_though_nobody_insures_them, a_store_that_quotes_nonsense,

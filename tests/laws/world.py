@@ -194,9 +194,9 @@ class World:
         """The last message of the hospital against the one before it."""
         self._until_done(lambda: traffic.watch_shapes(self.city, recent=1, earlier=1, fewest=1))
 
-    def poll(self) -> None:
-        """The hospital's box is looked into."""
-        self._until_done(lambda: asyncio.run(polling.poll_partner(self.city, HOSPITAL)))
+    def poll(self, partner: str = HOSPITAL) -> None:
+        """A partner's box is looked into."""
+        self._until_done(lambda: asyncio.run(polling.poll_partner(self.city, partner)))
 
     def redrive(self) -> None:
         """An operator presses Retry. A lease that it left behind lasts five minutes."""

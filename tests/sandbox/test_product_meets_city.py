@@ -1,7 +1,9 @@
 """The product's own adapters against the sandbox on real sockets: two readings of one contract."""
 
+import asyncio
 import dataclasses
 import hashlib
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -17,7 +19,7 @@ from domain.money import Fen, fen, line_amount
 from domain.prescription import Handover, Place
 from infra.cities import load_knowledge, load_policy
 from infra.http import open_client
-from sandbox import ankang, baicao, benefits, insurer, jishi
+from sandbox import ankang, baicao, benefits, huakang, insurer, jishi
 from sandbox.plan import make_plan
 from tests.support.sockets import serving, until
 
@@ -109,6 +111,56 @@ async def test_a_polled_chain_and_its_adapter_understand_each_other(setting, lin
         assert await chain.poll(50) == []
         events = (await client.get(f"{url}/book")).json()["callbacks"]
         assert [(event["answer"], event["tries"]) for event in events] == [(200, 2)] * 6
+
+
+async def test_a_chain_by_files_and_its_adapter_understand_each_other(setting, line, client, tmp_path):
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    faults = {"duplicate_callback": 1, "broken_file_next": 2}
+    async with serving(huakang.make_app(setting({"folder": folder.as_uri()}, faults))) as url:
+        chain = registry.load("chains", "huakang", line("chains", "huakang", folder.as_uri()), {})
+        updates, refused = {}, []
+
+        async def take():
+            for it in await chain.poll(50):
+                try:
+                    update = chain.parse_update(it.raw)
+                    updates[update.event_id] = update
+                    answer = Reply(b'{"result": "applied"}')
+                except InvalidPayload as invalid:
+                    refused.append(invalid.findings[0].rule)
+                    why = [each.as_dict() for each in invalid.findings]
+                    answer = Reply(json.dumps({"result": "invalid", "why": why}).encode(), 422)
+                await chain.hand_back(it.ref, answer)
+
+        async def heard(status):
+            while status not in {update.status for update in updates.values()}:
+                await take()
+                await asyncio.sleep(0.05)
+
+        await until(lambda: any(folder.joinpath("stock").glob("*.done")))
+        await take()
+        wanted = await order(chain, drugs=(("D032", 28), ("D065", 28)))
+        held = await chain.hold(wanted)
+        assert (held.status, await chain.hold(wanted)) == (ChainWord.HELD, held)
+        assert (await chain.place(wanted)).reference == held.reference
+        await heard(ChainWord.PREPARED)
+        counted = await client.post(f"{url}/counter/pickup", json={"order_id": "ord_1", "code": "123456"})
+        assert counted.status_code == 200
+        await heard(ChainWord.HANDED_OVER)
+        with pytest.raises(Refused) as no:
+            await chain.cancel("ord_1", "other")
+        assert no.value.code == "handed_over"
+        assert (await chain.find("ord_1")).status is ChainWord.HANDED_OVER
+        await chain.notify_settled(SettlementNotice("ord_1", "S1", wanted.total, Fen(wanted.total - 100), Fen(0), Fen(100)))
+        book = (await client.get(f"{url}/book")).json()
+        assert book["orders"][0]["settlement"]["settlement_id"] == "S1"
+        last = next(update for update in updates.values() if update.status is ChainWord.HANDED_OVER)
+        assert (last.pickup_code, last.claim_secret) == ("123456", "shh")
+        assert [(scan.line, scan.units, len(scan.code)) for scan in last.traces] == [(1, 28, 20), (2, 28, 20)]
+        assert len(book["broken"]) == 2
+        assert refused, "a broken file is refused, and its events come again"
+        assert list(folder.joinpath("requests").iterdir()) == []
 
 
 async def test_a_malformed_request_is_a_fault_and_no_silence(setting, line):

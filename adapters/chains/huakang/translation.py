@@ -35,7 +35,7 @@ from domain.privacy import WITHHELD, shown
 from domain.trace import Scan
 
 STOCK: Final = ("store", "drug", "time", "quantity", "unit", "price", "pickup_minutes", "delivery_minutes", "load", "on_time",
-                "quality", "open")
+                "quality", "open", "rows")
 UPDATE: Final = ("event", "order", "status", "claim_secret", "time", "reason", "pickup_code", "packs", "line", "trace", "lot",
                  "made_on", "expires_on", "units", "returned")
 ANSWER: Final = ("request", "order", "result", "reference", "status", "time")
@@ -227,8 +227,17 @@ class Stock:
 
 
 def parse_stock(raw: bytes, table: Layout) -> Stock:
-    """Raises `InvalidPayload` for a file that cannot be read, or whose time is not certain. A faulty row costs only itself."""
+    """Raises `InvalidPayload` for a file that cannot be read, is not whole, or whose time is not certain.
+
+    A faulty row costs only itself.
+    """
     rows = tables.read(raw, table)
+    for row in rows:
+        counted = Fields(row, table, [], ())
+        said = counted.text("rows")
+        # Of a file that was cut off the last row is short, or the number is another one.
+        if said != str(len(rows)) and (said or row is rows[-1]):
+            raise InvalidPayload([finding("CHN-18", "rows", counted.spot("rows"))])
     untimed: list[Finding] = []
     times = [Fields(row, table, untimed, ("time",)).moment("time") for row in rows]
     if untimed:

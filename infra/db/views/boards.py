@@ -156,6 +156,12 @@ NOTICES: dict[NoticeKind, Words] = {
         "in the last seven days: a store's quote broke the contract and was left out",
         "请连锁按约定改正该处；改正前该报价不参与分配",
         "have the chain put that place right; until then the quote takes no part in the allocation"),
+    NoticeKind.UPDATE_REFUSED: (
+        True, "近七日连锁的订单消息不合约定，未处理",
+        "in the last seven days: what a chain told of its orders is not as agreed, and was not taken",
+        "连锁已收到逐行说明（文件旁的 .answer.csv）；请其改正后重新发送，其间可打电话核实订单",
+        "the chain has what is wrong row by row (.answer.csv beside its file); have it corrected and sent again, and call about "
+        "the orders meanwhile"),
     NoticeKind.TRACE_CODE: (
         True, "近七日已交付药品的追溯码有误", "in the last seven days: trace codes of what was handed over are wrong",
         "请药店核对药盒，改正后重新发送该订单的状态和全部追溯码；已召回或近效期的，联系患者停用或更换",
@@ -173,6 +179,7 @@ DETAILS: dict[NoticeKind, Mapping[str, Two]] = {
     NoticeKind.MESSAGE_SHAPE: {"new": Two("新出现", "new"), "gone": Two("不再出现", "gone")},
     NoticeKind.TRACE_CODE: {code: Two(words.zh, words.en) for code, words in FAULTS.items()},
     NoticeKind.TRACE_REFUSED: {},  # A code of the fund's.
+    NoticeKind.UPDATE_REFUSED: {},  # A rule and a place.
     NoticeKind.QUOTE_LEFT_OUT: {},  # A place in the chain's answer, which is no code.
 }
 """Words of the codes that a notice of each kind has as its detail."""

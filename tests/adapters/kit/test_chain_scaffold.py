@@ -20,7 +20,7 @@ REAL = registry.HERE
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A checkout of which only the chains, a city and the sandbox's list are there."""
-    for slug in ("ankang", "baicao", "jishi", "linli"):
+    for slug in ("ankang", "baicao", "huakang", "jishi", "linli"):
         _copy(REAL / "chains" / slug, tmp_path / "adapters" / "chains" / slug)
     _copy(REAL / "hospitals" / "jinan_first", tmp_path / "adapters" / "hospitals" / "jinan_first")
     (tmp_path / "cities" / "demo").mkdir(parents=True)
@@ -37,19 +37,19 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-@pytest.mark.parametrize(("word", "slug"), [("rest", "ankang"), ("soap", "jishi"), ("baicao", "baicao")])
+@pytest.mark.parametrize(("word", "slug"), [("rest", "ankang"), ("soap", "jishi"), ("box", "huakang"), ("baicao", "baicao")])
 def test_the_model_is_named_by_its_dialect_or_by_its_name(root: Path, word: str, slug: str) -> None:
     assert scaffold.like(word, "chain") == slug
 
 
 @pytest.mark.parametrize(("word", "told"), [
-    ("box", "soap-polled \\(jishi\\)"), ("pages", "need no folder"), ("linli", "need no folder")])
+    ("fax", "soap-polled \\(jishi\\)"), ("pages", "need no folder"), ("linli", "need no folder")])
 def test_a_way_of_which_no_tested_chain_is_there_is_refused_with_what_there_is(root: Path, word: str, told: str) -> None:
     with pytest.raises(NeedsOperator, match=told):
         scaffold.like(word, "chain")
 
 
-@pytest.mark.parametrize("model", ["ankang", "baicao", "jishi"])
+@pytest.mark.parametrize("model", ["ankang", "baicao", "huakang", "jishi"])
 async def test_the_copy_bears_the_new_name_and_passes_the_contract_at_once(root: Path, model: str) -> None:
     folder, test = scaffold.new_chain("lixia_chain", model, root=root)
     for file in folder.rglob("*"):
@@ -63,7 +63,7 @@ async def test_the_copy_bears_the_new_name_and_passes_the_contract_at_once(root:
         await contract.test_every_call_sends_what_was_recorded_and_understands_the_answer("lixia_chain", name)
 
 
-@pytest.mark.parametrize("model", ["baicao", "jishi"])
+@pytest.mark.parametrize("model", ["baicao", "huakang", "jishi"])
 def test_each_step_says_what_to_do_in_both_languages_and_the_next_ones_remain(root: Path, model: str) -> None:
     scaffold.new_chain("lixia_chain", model, root=root)
     left = chain_steps.left("lixia_chain")
@@ -117,8 +117,8 @@ def test_a_name_that_cannot_be_or_is_taken_is_refused(root: Path, name: str, cod
 
 
 def test_the_command_says_what_is_wrong_and_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
-    assert scaffold.main(["chain", "newchain", "--like", "box"]) == 2
-    assert "没有 box" in capsys.readouterr().err
+    assert scaffold.main(["chain", "newchain", "--like", "fax"]) == 2
+    assert "没有 fax" in capsys.readouterr().err
     assert scaffold.main(["chain", "newchain"]) == 2
     assert scaffold.main(["chain", "jishi"]) == 0
     assert "./go conformance jishi" in capsys.readouterr().out
