@@ -74,7 +74,7 @@ class BoxTransport(HttpTransport):
     _opened: Files | None = None
 
     def files(self, secrets: Mapping[str, str]) -> Files:
-        """See `open_files`. They are opened once; whoever sends over this line opens them first."""
+        """See `open_files`. They are opened once, before anything is sent over this line."""
         self._opened = self._opened or open_files(self._base_url, secrets)
         return self._opened
 
@@ -148,8 +148,8 @@ def _answers(files: Files, request: Request) -> tuple[bytes | None, bool]:
         pending, source = {request.path: _number(request.body)}, request.headers["answered-in"]
     else:
         # The requests first: one that is answered and taken away in between is not there, and its answer is.
-        asked = request.headers.get("awaits", "").split()
-        pending, source = {path: number for path in asked if (number := _number(_read(files, path) or b""))}, request.path
+        paths = request.headers.get("awaits", "").split()
+        pending, source = {path: number for path in paths if (number := _number(_read(files, path) or b""))}, request.path
     raw = _read(files, source)
     for path, number in pending.items():
         if number not in (raw or b""):
@@ -159,8 +159,8 @@ def _answers(files: Files, request: Request) -> tuple[bytes | None, bool]:
 
 
 def _number(raw: bytes) -> bytes:
-    found = REQUEST_NUMBER.search(raw)
-    return found[0] if found else b""
+    match = REQUEST_NUMBER.search(raw)
+    return match[0] if match else b""
 
 
 def _read(files: Files, name: str) -> bytes | None:

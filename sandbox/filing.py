@@ -27,7 +27,7 @@ Rows = list[dict[str, str]]
 
 
 class Folder:
-    """A shared folder. What has no marker is written under another name first, so that nobody reads half of it."""
+    """A shared folder. What has no marker is written under another name first, so that half of it is never read."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -187,10 +187,10 @@ class Filing:
             if answer is None and monotonic() - since < PATIENCE_SECONDS:
                 continue
             del self._under_way[name]
-            told = dict(self._answers(answer[1])) if answer else {}
+            results = dict(self._answers(answer[1])) if answer else {}
             broken = self.book.get("broken", name) is not None
             for event_id, key in events.items():
-                result = told.get(event_id, "")
+                result = results.get(event_id, "")
                 event = self.book.get("callback", key)
                 if event is None:
                     continue

@@ -1,4 +1,4 @@
-"""华康示范连锁: files in a folder, yuan, Chinese words (contracts 2.8). Nobody calls anybody; the counter has its own door."""
+"""华康示范连锁: files in a folder, yuan, Chinese words (contracts 2.8). The platform is never called; the counter has a door."""
 
 import asyncio
 import re
@@ -59,7 +59,7 @@ _TEXT = re.compile(r"'(?=[\s']*[=+\-@＝＋－＠])")
 
 
 def word(order: Document, status: ChainWord, event_id: str, at: datetime) -> Document:
-    """An update in the chain's own words; `packs` and `returned` become rows of their own."""
+    """An update in the chain's own words; `packs` and `returned` become rows."""
     reason = order["reason"]
     return {
         "事件号": event_id, "订单号": order["order_id"], "状态": _word(order, status), "订单密语": order["claim_secret"],

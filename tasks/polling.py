@@ -132,13 +132,13 @@ async def _take(city: City, partner: Polled, slug: str, message: Fetched, kept: 
 
 def _note_refused(city: City, slug: str, message: Fetched, answer: Reply) -> None:
     """What a chain must correct is for a person to know as well, once for each file: the orders in it wait for its word."""
-    told = json.loads(answer.body)
-    first = told["why"][0] if isinstance(told.get("why"), list) else {}
+    verdict = json.loads(answer.body)
+    first = verdict["why"][0] if isinstance(verdict.get("why"), list) else {}
     place = (first.get("spot") or {}).get("name") or first.get("path", "")
     with city.db.transaction("update.refused") as session:
         note(session, kind=NoticeKind.UPDATE_REFUSED, partner=slug,
              subject=hashlib.sha256(message.whole or message.raw).hexdigest()[:12],
-             detail=f"{first.get('rule', told['result'])} {place}".strip(), at=city.now())
+             detail=f"{first.get('rule', verdict['result'])} {place}".strip(), at=city.now())
 
 
 def _receive(city: City, slug: str, partner: Polled, raw: bytes) -> Reply:

@@ -94,14 +94,14 @@ class ChainBox(Box):
 
     async def answered(self, ref: str, reply: Reply) -> None:
         """Keep our answer to one update until its whole file is answered."""
-        told = json.loads(reply.body)
-        why = told.get("why", ())
-        faults = [*(why if isinstance(why, list) else ()), *told.get("findings", ())]
-        cure = _CURES.get(told["result"])
+        result = json.loads(reply.body)
+        why = result.get("why", ())
+        faults = [*(why if isinstance(why, list) else ()), *result.get("findings", ())]
+        cure = _CURES.get(result["result"])
         if cure and not faults:
-            faults = [{"text": RESULTS[told["result"]].zh, "text_en": why or RESULTS[told["result"]].en, "cure": cure.zh,
+            faults = [{"text": RESULTS[result["result"]].zh, "text_en": why or RESULTS[result["result"]].en, "cure": cure.zh,
                        "cure_en": cure.en}]
-        await self.hand_back(ref, Reply(as_json({"result": told["result"], "findings": [
+        await self.hand_back(ref, Reply(as_json({"result": result["result"], "findings": [
             {"place": (fault.get("spot") or {}).get("name") or fault.get("path", ""),
              **{name: str(fault.get(name, "")) for name in ("rule", "text", "text_en", "cure", "cure_en")}}
             for fault in faults]}), reply.status, reply.media))

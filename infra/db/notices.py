@@ -22,8 +22,7 @@ class NoticeKind(StrEnum):
     QUOTE_LEFT_OUT = "quote_left_out"
     """A store's quotes broke the contract: day, rule and store, and the place in the chain's answer."""
     UPDATE_REFUSED = "update_refused"
-    """What a chain tells of its orders by files or lists is not as agreed: the start of the file's SHA-256, and the rule and the
-    place where it first is."""
+    """What a chain sent of its orders is not as agreed: the start of the file's SHA-256, and the first fault's rule and place."""
     TRACE_CODE = "trace_code"
     """Something is wrong with trace codes of what was handed over: order, line and fault, and the fault (`domain.trace.FAULTS`)."""
     TRACE_REFUSED = "trace_refused"

@@ -93,8 +93,8 @@ class Adapter:
         response = await self._send(Request("GET", CURRENT, repeatable=True, operation="GET stock"))
         if response.status == 404:
             return None
-        known = self._last[2] if self._last and self._last[1] == response.body else None
-        stock = known or self._read_stock(response.body)
+        unchanged = self._last[2] if self._last and self._last[1] == response.body else None
+        stock = unchanged or self._read_stock(response.body)
         self._last = monotonic(), response.body, stock
         return stock
 

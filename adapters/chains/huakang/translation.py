@@ -145,17 +145,17 @@ def parse_answers(body: bytes, table: Layout) -> list[Answer]:
                               cells.moment("time")))
     if findings:
         raise InvalidPayload(findings)
-    return sorted(answers, key=lambda it: datetime.fromisoformat(it.at))
+    return sorted(answers, key=lambda answer: datetime.fromisoformat(answer.at))
 
 
 def parse_answer(body: bytes, number: str, table: Layout, manifest: ChainManifest) -> Answer:
     """The answer to this request. Raises `InvalidPayload` and `Refused` as it says, `OutcomeUnknown` where there is none yet."""
-    given = [it for it in parse_answers(body, table) if it.number == number]
-    if not given:
+    answers = [answer for answer in parse_answers(body, table) if answer.number == number]
+    if not answers:
         raise OutcomeUnknown(f"{manifest.slug}: the answers do not have this request yet", code="unanswered")
-    if trouble := parse_refusal(given[-1], manifest):
+    if trouble := parse_refusal(answers[-1], manifest):
         raise trouble
-    return given[-1]
+    return answers[-1]
 
 
 def parse_refusal(answer: Answer, manifest: ChainManifest) -> RxError | None:
@@ -181,8 +181,8 @@ def parse_cancel(answer: Answer, words: Mapping[str, ChainWord]) -> Receipt:
 
 def parse_found(body: bytes, table: Layout, words: Mapping[str, ChainWord]) -> Receipt | None:
     """Where the order was at the newest answer that says it; None where no answer does. Raises `InvalidPayload`."""
-    known = [it for it in parse_answers(body, table) if it.status]
-    return parse_receipt(known[-1], words) if known else None
+    placed = [answer for answer in parse_answers(body, table) if answer.status]
+    return parse_receipt(placed[-1], words) if placed else None
 
 
 # Stock and prices.
@@ -234,9 +234,9 @@ def parse_stock(raw: bytes, table: Layout) -> Stock:
     rows = tables.read(raw, table)
     for row in rows:
         counted = Fields(row, table, [], ())
-        said = counted.text("rows")
+        number = counted.text("rows")
         # Of a file that was cut off the last row is short, or the number is another one.
-        if said != str(len(rows)) and (said or row is rows[-1]):
+        if number != str(len(rows)) and (number or row is rows[-1]):
             raise InvalidPayload([finding("CHN-18", "rows", counted.spot("rows"))])
     untimed: list[Finding] = []
     times = [Fields(row, table, untimed, ("time",)).moment("time") for row in rows]
