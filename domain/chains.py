@@ -68,6 +68,8 @@ class Quote:
     """Whether the store offers the handover that was asked for."""
     open: bool = True
     """Open, with a pharmacist on duty (D-18)."""
+    decoct_left: int = 0
+    """Doses that the store can still decoct today (D-14); a chain that says nothing of it decocts none."""
 
     @property
     def total(self) -> Fen:

@@ -45,6 +45,8 @@ class Event(StrEnum):
     ORDER_PLACED = "order_placed"
     ORDER_UPDATE = "order_update"
     """The chain says where the order is."""
+    DECOCTION_STEP = "decoction_step"
+    """The place that decocts it has done a step (D-14)."""
     COURIER_ASSIGNED = "courier_assigned"
     COURIER_STOPPED = "courier_stopped"
     """The courier stops or turns round because the order ended, or would not bring it."""
@@ -114,6 +116,7 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
     Event.ORDER_DECLINED: ("order", "chain", "store", "cause"),
     Event.ORDER_PLACED: ("order", "chain", "store", "reference", "total_fen", "fund_fen", "patient_due_fen"),
     Event.ORDER_UPDATE: ("order", "event", "status", "cause", "lines", "at"),
+    Event.DECOCTION_STEP: ("order", "decoction"),
     Event.COURIER_ASSIGNED: ("order", "courier", "reference"),
     Event.COURIER_STOPPED: ("order", "courier", "delivery", "cause"),
     Event.COURIER_UPDATE: ("order", "event", "delivery", "attempt", "cause", "warnings", "at"),
@@ -147,6 +150,7 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
 `findings` are `{code, rule, severity, line}` each.
 `refused` is how many stores by reason (`domain.fulfilment.ranking.REASONS`), `stores` the first of them as `chain/store:reason`.
 `silent` and `chain` are chains by slug. `status` and `order_was` are a `ChainWord`, `prescription_was` a `Status`.
+`decoction` is a `DecoctionStep`.
 `delivery` is a `DeliveryStatus`, `warnings` are codes of `domain.words.DOOR_WARNINGS`, `courier` is a slug.
 `cause` is why an order ended, why a delivery did not go on, or why what was open was given up (`domain.words.ENDINGS`).
 `wish` is a number, `answer` a `WishAnswer`, `reason` why the hospital cancels. `codes` are review items (A-26).

@@ -10,6 +10,9 @@ from datetime import date, datetime
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 
+DECOCTED_BY_PHARMACY = "decoct-by-pharmacy"
+"""代煎, of CodeSystem/decoction-method."""
+
 
 class DrugKind(StrEnum):
     WESTERN = "western"
@@ -296,6 +299,11 @@ class Prescription:
     institution_name: str = ""
     long_term_assessed: bool = False
     patient_acknowledged: bool = False
+
+    @property
+    def to_decoct(self) -> int:
+        """Doses that the place which dispenses decocts (代煎); 0 where the patient does, or nothing is decocted."""
+        return self.decoction.doses if self.decoction and self.decoction.method == DECOCTED_BY_PHARMACY else 0
 
     @property
     def undivided(self) -> bool:

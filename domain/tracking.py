@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from domain.chains import ChainWord
+from domain.decoction import DecoctionStep
 from domain.events import Wait
 from domain.fulfilment.choice import Verdict
 from domain.fulfilment.deliveries import DeliveryStatus
@@ -73,6 +74,14 @@ AT_PHARMACY: Mapping[ChainWord, Two] = {
     ChainWord.RETURNED: Two("您已退药。", "You brought it back."),
 }
 """What is said of one order."""
+DECOCTING: Mapping[DecoctionStep, Two] = {
+    DecoctionStep.RECEIVED: Two("煎药中心已收方，即将浸泡。", "The decoction centre has it and will soak the pieces."),
+    DecoctionStep.SOAKED: Two("饮片已浸泡，即将煎煮。", "The pieces are soaked and will be decocted."),
+    DecoctionStep.DECOCTED: Two("药已煎好，正在灌装。", "It is decocted and is being packed."),
+    DecoctionStep.PACKED_LIQUID: Two("药液已灌装，正在冷却。", "The liquid is packed and is cooling."),
+    DecoctionStep.COOLED: Two("药液已冷却，即将发出。", "It has cooled and will leave soon."),
+}
+"""What is said of an order that its place decocts."""
 WITH_COURIER: Mapping[DeliveryStatus, Two] = {
     DeliveryStatus.REQUESTED: Two("药已备好，正在安排配送员。", "It is packed, and a courier is being sent."),
     DeliveryStatus.ASSIGNED: Two("药已备好，配送员即将取货。", "It is packed, and a courier comes for it."),
@@ -150,8 +159,14 @@ def sentence(status: Status, waiting_for: str, words: Sequence[ChainWord], hando
     return MEANWHILE[status]
 
 
-def of_order(word: ChainWord, handover: Handover, delivery: DeliveryStatus | None = None) -> Two:
-    """Where one order is, in one sentence; `delivery`: how far the city's courier is, where that brings it."""
+def of_order(word: ChainWord, handover: Handover, delivery: DeliveryStatus | None = None,
+             decoction: DecoctionStep | None = None) -> Two:
+    """Where one order is, in one sentence.
+
+    `delivery`: how far the city's courier is, where that brings it. `decoction`: how far the place is that decocts it.
+    """
+    if decoction is not None and word is ChainWord.ACCEPTED:
+        return DECOCTING[decoction]
     if delivery is not None and word in (ChainWord.PREPARED, ChainWord.IN_DELIVERY):
         return WITH_COURIER[delivery]
     return AT_COUNTER if word is ChainWord.PREPARED and handover is Handover.PICKUP else AT_PHARMACY[word]

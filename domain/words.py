@@ -5,6 +5,7 @@ from string import Formatter
 from typing import Any, NamedTuple
 
 from domain.chains import ChainWord
+from domain.decoction import DecoctionStep
 from domain.events import Event, Wait
 from domain.findings import Severity
 from domain.former_words import event_of, wait_of
@@ -17,6 +18,7 @@ from domain.fulfilment.ranking import REASONS
 from domain.fulfilment.returns import ReturnStatus
 from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.lifecycle import Deadline, Notice, Owner, Reported, Status
+from domain.premises import PlaceKind
 from domain.prescription import Approval, Handover, SkinTestResult
 
 
@@ -186,6 +188,7 @@ CAUSES: Mapping[str, Two] = {
 ENDINGS: Mapping[str, Two] = {
     **CAUSES,
     "no_answer": Two("未按时接单", "no answer in time"),
+    "no_decoct_capacity": Two("今日代煎能力已满", "it cannot decoct so many doses more today"),
     "undelivered": Two("投递未成，药品已退回药店", "could not be delivered; it is back at the pharmacy"),
     "lost": Two("配送途中丢失", "lost on the way"),
     "no_courier": Two("无人配送", "no courier brings it"),
@@ -238,6 +241,21 @@ DECOCTION_MARKS: Mapping[str, Two] = {
     "separate": Two("另煎", "decocted separately"),
     "melted": Two("烊化", "melted in"),
     "taken-with": Two("冲服", "taken with the decoction"),
+}
+DECOCTION_STEPS: Mapping[str, Two] = {
+    DecoctionStep.RECEIVED: Two("已收方，等待浸泡", "received, to be soaked"),
+    DecoctionStep.SOAKED: Two("已浸泡", "soaked"),
+    DecoctionStep.DECOCTED: Two("已煎煮", "decocted"),
+    DecoctionStep.PACKED_LIQUID: Two("药液已灌装", "liquid packed"),
+    DecoctionStep.COOLED: Two("已冷却", "cooled"),
+}
+PLACE_KINDS: Mapping[str, Two] = {
+    PlaceKind.SHOP: Two("药店", "pharmacy"),
+    PlaceKind.HOSPITAL: Two("医院药房", "hospital pharmacy"),
+    PlaceKind.CHRONIC_CENTRE: Two("慢病配药中心", "chronic-disease centre"),
+    PlaceKind.CLINIC: Two("村卫生室", "village clinic"),
+    PlaceKind.DECOCTION_CENTRE: Two("煎药中心", "decoction centre"),
+    PlaceKind.DISTRIBUTOR: Two("药品配送企业", "distribution enterprise"),
 }
 TITLES: Mapping[str, Two] = {
     "231": Two("主任医师", "chief physician"),
@@ -389,6 +407,7 @@ EVENTS: Mapping[Event, Two] = {
     Event.ORDER_PLACED: Two("已向 {chain} {store} 下单", "order placed at {chain} {store}"),
     Event.ORDER_UPDATE: Two("药店消息：{status}", "the pharmacy says: order {status}"),
     Event.COURIER_ASSIGNED: Two("{courier} 已接配送单", "{courier} brings it"),
+    Event.DECOCTION_STEP: Two("代煎：{decoction}", "decoction: {decoction}"),
     Event.COURIER_STOPPED: Two("{courier} 停止配送：{delivery}", "{courier} does not bring it: {delivery}"),
     Event.COURIER_UPDATE: Two("配送：{delivery}{warnings}", "delivery: {delivery}{warnings}"),
     Event.NO_ANSWER: Two("药店未按时接单，订单已收回 (D-12)", "no answer in time, the order is taken back (D-12)"),
@@ -495,6 +514,7 @@ def _filled(words: Two, arguments: Mapping[str, Any], name: Name) -> Two:
 _CODED: Mapping[str, Mapping[str, Two]] = {
     "status": ORDERS, "order_was": ORDERS, "prescription_was": STATUSES, "cause": ENDINGS, "reason": CANCEL_REASONS,
     "answer": WISH_ANSWERS, "because": ASKED_BECAUSE, "way": WAYS, "handover": HANDOVERS, "delivery": DELIVERIES,
+    "decoction": DECOCTION_STEPS,
 }
 """Arguments that are codes, each with the table of its words."""
 

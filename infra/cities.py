@@ -37,7 +37,7 @@ from domain.knowledge.rows import (
 from domain.knowledge.tables import Knowledge
 from domain.money import Fen, fen
 from domain.policy import AccountScope, BenefitPolicy, CapBasis, Choosers, CityPolicy, HospitalTerms, Scope
-from domain.premises import Premises
+from domain.premises import PlaceKind, Premises
 from domain.prescription import DrugKind, Sex
 from domain.trace import PRODUCT_DIGITS
 
@@ -362,8 +362,10 @@ def _register(path: Path) -> dict[str, Premises]:
         store = f"{row.required('chain')}/{row.required('store')}"
         if store in register:
             raise row.bad("store", "the store appears twice; keep one row")
-        register[store] = Premises(dual_channel=row.flag("dual_channel"), cold_storage=row.flag("cold_storage"),
-                                   cold_delivery=row.flag("cold_delivery"))
+        register[store] = Premises(
+            dual_channel=row.flag("dual_channel"), cold_storage=row.flag("cold_storage"), cold_delivery=row.flag("cold_delivery"),
+            kind=row.parsed("kind", PlaceKind, f"write one of {', '.join(PlaceKind)}"), dispenses=row.flag("dispenses"),
+            pieces=row.flag("pieces"), decocts=row.flag("decocts"))
     return register
 
 

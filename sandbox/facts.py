@@ -93,6 +93,8 @@ class Facts:
     """What is written to the whole prescription."""
     allergy_words: tuple[str, ...] = ()
     """Allergies in words no code stands for."""
+    decoction: tuple[int, str, int] | None = None
+    """Of pieces: doses, how they are prepared (`decoct`, `decoct-by-pharmacy`), portions a day."""
     no_known_allergies: bool = False
     """The doctor asked, and there are none; False with no words: the question was not answered."""
 
@@ -112,5 +114,6 @@ class Facts:
             "issued": datetime.fromisoformat(values["issued"]), "sent": datetime.fromisoformat(values["sent"]),
             "born": date.fromisoformat(values["born"]), "proof_issued": date.fromisoformat(proof) if proof else None,
             "allergy_words": tuple(values["allergy_words"]),
+            "decoction": tuple(values["decoction"]) if values["decoction"] else None,
             "diagnoses": tuple(Diagnosed(**diagnosis) for diagnosis in values["diagnoses"]),
             "medicines": tuple(Medicine(**medicine) for medicine in values["medicines"])})

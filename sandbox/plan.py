@@ -23,7 +23,7 @@ HOSPITALS: Mapping[str, Mapping[str, str]] = {
 """City -> its hospitals and what each speaks."""
 BEIJING = timezone(timedelta(hours=8))
 
-ROUND = 24
+ROUND = 26
 """Prescriptions of a trickle in which every scenario comes at least once."""
 VISITORS = 2_000_000
 """From this number on people are patients of the samples."""
@@ -68,6 +68,12 @@ DOSES: Mapping[str, Dose] = {
     "D106": Dose("左甲状腺素钠片", "50", "μg", "qd", 84, 100, "片", "早餐前半小时空腹服用"),
     "D145": Dose("恩替卡韦片", "0.5", "mg", "qd", 28, 28, "片", "空腹服用,与进餐隔开"),
     "D184": Dose("硫酸吗啡缓释片", "30", "mg", "q12h", 7, 14, "片", "整片吞服,不可掰开"),
+    "YP101": Dose("黄芪", "30", "g", "qd", 7, 210, "g", "饭后温服", "tcm_piece"),
+    "YP103": Dose("当归", "12", "g", "qd", 7, 84, "g", "饭后温服", "tcm_piece"),
+    "YP113": Dose("牡蛎", "30", "g", "qd", 7, 210, "g", "先煎", "tcm_piece"),
+    "YP114": Dose("薄荷", "6", "g", "qd", 7, 42, "g", "后下", "tcm_piece"),
+    "YP104": Dose("党参", "15", "g", "qd", 7, 105, "g", "饭后温服", "tcm_piece"),
+    "YP107": Dose("茯苓", "15", "g", "qd", 7, 105, "g", "饭后温服", "tcm_piece"),
     "D187": Dose("复方丹参滴丸", "10", "丸", "tid", 30, 5, "瓶", "餐后吞服", "tcm_patent"),
 }
 
@@ -146,6 +152,8 @@ class Scenario:
     near_ankang: bool = False
     address: str = ""
     """What stands at the end of the patient's address: the courier goes by it."""
+    decoction: tuple[int, str, int] | None = None
+    """Of pieces: doses, method and portions a day. They are prescribed at the hospital of Chinese medicine."""
 
 
 SHARED = ("split", "part")
@@ -154,6 +162,8 @@ SHARED = ("split", "part")
 CHOSEN, UNCHOSEN = CHOOSERS = ("chosen", "unchosen")
 """Scenarios of patients who choose the pharmacy: at the hospital whose app shows them their page, where it is among the day's."""
 WITH_AN_APP = "jinan_first"
+OF_PIECES = "jinan_tcm"
+"""The hospital that prescribes pieces, where it is among the day's."""
 WISHES_TO_CHOOSE = "患者要自选药店,请待其登记后审方"
 """What the doctor notes of them: the pharmacist gives the patient a moment to say so on their page."""
 _SETTLED = frozenset({"settled", "closed"})
@@ -179,6 +189,13 @@ SCENARIOS: Mapping[str, Scenario] = {
                               address=OUT_ALL_DAY),
     "courier_back": Scenario(0.02, (Case(("D003",), ("E11.900",), "M01600"),), frozenset({"cancelled"}), "none",
                              "两次投递无人，退回药店", "nobody ever at home: it goes back to the shop", address=NEVER_THERE),
+    "tcm_decocted": Scenario(0.02, (Case(("YP101", "YP103", "YP113", "YP114"), ("I25.103",)),), _SETTLED, "settled",
+                             "饮片代煎：煎药中心浸泡、煎煮、灌装、冷却，配送员送到家",
+                             "pieces: decocted by a centre, step by step, and brought home by the courier",
+                             decoction=(7, "decoct-by-pharmacy", 2)),
+    "tcm_self": Scenario(0.02, (Case(("YP104", "YP107"), ("I25.103",)),), _SETTLED, "settled",
+                         "饮片自煎：有饮片资质的小药店配药", "pieces that the patient decocts, from a shop that may dispense them",
+                         decoction=(7, "decoct", 2)),
     "silent": Scenario(0.02, (Case(("D082",), ("I25.103",), "M04600"),), _SETTLED, "settled",
                        "一家不答复,另一家完成", "one chain stays silent, the other fills it", near_ankang=True),
     "split": Scenario(0.03, (Case(("D041", "D074"), ("I10.x00", "E78.500")),), _SETTLED, "settled",
@@ -292,7 +309,7 @@ def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_
               hospitals: Sequence[str] = ()) -> Plan:
     """A day of that many prescriptions, of all hospitals of the city or of some; the same arguments give the same day.
 
-    From 24 on every scenario is there at least once. `expiring_seconds` is what is left, at `now`, of
+    From 26 on every scenario is there at least once. `expiring_seconds` is what is left, at `now`, of
     the validity of those that expire; they come first.
     """
     luck, senders = Faults(seed), tuple(hospitals or HOSPITALS[city])
@@ -348,13 +365,15 @@ class _Writer:
 
     def write(self, name: str, now: datetime, expiring_seconds: int) -> tuple[Planned, Document]:
         """The next prescription, of this scenario, and its patient as the insurance centre registers them."""
+        if SCENARIOS[name].decoction and OF_PIECES not in self._hospitals:
+            name = "settled_pickup"  # Only that hospital prescribes pieces.
         scenario, turn = SCENARIOS[name], self._turns[name]
         self._turns[name] += 1
         self.number += 1
         number, seed = self.number, self._seed
         case = scenario.cases[turn % len(scenario.cases)]
         either = name in ("declined", "shop", "returned_whole", *SHARED)
-        home = name == "settled_home" or name.startswith("courier") or (either and turn % 2 == 1)
+        home = name in ("settled_home", "tcm_decocted") or name.startswith("courier") or (either and turn % 2 == 1)
         issued = now - timedelta(minutes=2)
         if name == "expired":
             issued = now - timedelta(hours=24) + timedelta(seconds=expiring_seconds)
@@ -368,8 +387,10 @@ class _Writer:
         hospital = self._hospitals[number % len(self._hospitals)]
         if name in CHOOSERS and WITH_AN_APP in self._hospitals:
             hospital = WITH_AN_APP
+        if scenario.decoction:
+            hospital = OF_PIECES
         facts = _facts(hospital, key, external_id, case, who, issued, now, home)
-        facts = replace(facts, address=facts.address + scenario.address)
+        facts = replace(facts, address=facts.address + scenario.address, decoction=scenario.decoction)
         return Planned(
             _told(facts, self._luck, number, name, turn), name, f"C{seed:04d}{number:05d}" if scenario.cancel else "",
             scenario.cancel, scenario.ends, scenario.money, scenario.note, scenario.note_en), registration(who, case.disease)

@@ -21,13 +21,15 @@ from sandbox.loopback import NO_CERTIFICATES
 from sandbox.partner import Background, Setting, partner_app, run
 
 CHAIN = "linli"
-SHOPS = ("LL01", "LL02", "LL03")
+SHOPS = ("LL01", "LL02", "LL03", "LL04")
 Shelf = Mapping[str, tuple[str, str]]
 """Drug -> counted units, and yuan for each."""
 STOCK: Mapping[str, Shelf] = {
     "LL01": {"D005": ("100000", "0.60")},
-    "LL02": {"D003": ("100000", "0.85")},
+    "LL02": {"D003": ("100000", "0.85"), "YP104": ("100000", "0.19"), "YP107": ("100000", "0.06")},
     "LL03": {},
+    "LL04": {"YP101": ("100000", "0.12"), "YP103": ("100000", "0.21"), "YP113": ("100000", "0.025"),
+             "YP114": ("100000", "0.045")},
 }
 """What no chain of the city sells, so that a prescription of it comes here."""
 VISITED: Mapping[str, Shelf] = {
@@ -110,7 +112,10 @@ class Shopkeeper:
                 short = any(self.setting.faults.strikes("sold_out", f"{order_id} {line['line']}") for line in order["lines"])
                 await (self._do(order, "decline", reason="out_of_stock") if short else self._do(order, "accept"))
             case ChainWord.ACCEPTED:
-                await self._do(order, "prepare")
+                # A decoction is prepared after its steps; each is said once the one before has its time.
+                if (act := order["supported_actions"][:1]) and act[0] != "prepare":
+                    self.seen_at[f"{order_id} {status}"] = time.monotonic()
+                await self._do(order, act[0] if act else "prepare")
             case ChainWord.PREPARED if order["carried_by"] == "shop":
                 await self._do(order, "send_out")
             case ChainWord.IN_DELIVERY if order["carried_by"] == "shop":

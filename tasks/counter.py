@@ -13,14 +13,16 @@ from zoneinfo import ZoneInfo
 from adapters.messages import Reply
 from adapters.protocols import WorksFromPages
 from domain.chains import ChainWord, OrderUpdate
+from domain.decoction import DecoctionStep, furthest
 from domain.door import TAIL, WRONG_PROOF, is_locked, normal
 from domain.errors import StaleStatus, Transient
+from domain.events import Event
 from domain.fulfilment.orders import Placed
 from domain.people import Capability, Denied, Person
 from domain.prescription import Handover
-from domain.shops import ACTS, DONE, WORDS, Act, Shop, reasons, supported_actions
+from domain.shops import ACTS, DECOCTIONS, DONE, WORDS, Act, Shop, reasons, supported_actions
 from domain.words import ENDINGS, Two
-from infra.db import Session, counter, orders, prescriptions
+from infra.db import Session, counter, history, orders, prescriptions
 from infra.db.counter import Done, Kept
 from infra.db.prescriptions import canonical
 from tasks.city import City
@@ -57,6 +59,8 @@ class ShopOrder:
     """Codes of which an act needs one."""
     accept_by: datetime | None
     """While it is not accepted yet."""
+    decoction: DecoctionStep | None = None
+    """How far the shop's decoction is; None where it has none to make: the patient does, or it is no decoction."""
 
     @property
     def word(self) -> ChainWord:
@@ -83,7 +87,7 @@ def order_of(city: City, who: Person, capability: Capability, rx_id: str, attemp
 def orders_at(city: City, at: Workplace, since: datetime) -> list[ShopOrder]:
     """Orders of a shop that are under way, and those of since then; the newest first. A hold is no order yet."""
     with city.db.reading() as session:
-        return [_seen(city, at, placed, kept, counter.done(session, kept.order_id))
+        return [_seen(city, session, at, placed, kept)
                 for kept in counter.kept_by(session, at.chain, at.shop.number, since)
                 if (placed := orders.get(session, kept.order_id)) and _is_order(placed, kept.word)]
 
@@ -108,6 +112,8 @@ def act_on(city: City, who: Person, rx_id: str, attempt: int, act: Act, *, reaso
     if _was_done(seen, act, reason, lines):
         return seen
     check(city, seen, act, reason, lines)
+    if act in DECOCTIONS:
+        return _decoct(city, who, seen, act)
     secret = open_secrets(city, seen.placed)
     if act is Act.HAND_OVER:
         _check_proof(city, who, seen, secret["pickup_code"], proof)
@@ -139,12 +145,41 @@ def act_on(city: City, who: Person, rx_id: str, attempt: int, act: Act, *, reaso
     raise not_now(city, after, act)
 
 
+def _decoct(city: City, who: Person, seen: ShopOrder, act: Act) -> ShopOrder:
+    """Write down a step of a decoction, once. Raises as `act_on` does."""
+    order_id, rx_id, attempt = seen.placed.id, seen.placed.order.prescription_id, seen.placed.attempt
+    event = f"{order_id}.{act}"
+
+    def still_allowed(session: Session) -> Reply | None:
+        now = _order(city, session, who, Capability.FILL_ORDERS, rx_id, attempt)
+        return None if act in now.supported_actions else updates.reply(409, "not_now")
+
+    def apply(session: Session) -> tuple[Reply, str | None]:
+        loaded = prescriptions.load(session, rx_id)
+        history.append(session, loaded.head, actor=f"chain:{seen.at.chain}", event=Event.DECOCTION_STEP, at=city.now(),
+                       wake_at=loaded.wake_at, waiting_for=loaded.waiting_for,
+                       detail={"order": order_id, "decoction": DECOCTIONS[act]})
+        return updates.reply(200, "applied"), rx_id
+
+    answer = updates.take_in(city, f"chain:{seen.at.chain}", event, updates.keep(city, canonical([event])), still_allowed, apply,
+                             lambda session: counter.note(session, order_id, act, who.id, city.now()))
+    after = order_of(city, who, Capability.FILL_ORDERS, rx_id, attempt)
+    if answer.status < 300 or _was_done(after, act, "", ()):
+        return after
+    if answer.status >= 500:
+        raise Transient(f"{order_id}: {act}", code="busy")
+    raise not_now(city, after, act)
+
+
 def capability_of(act: Act) -> Capability:
     return Capability.HAND_OVER if act is Act.HAND_OVER else Capability.FILL_ORDERS
 
 
 def check(city: City, seen: ShopOrder, act: Act, reason: str, lines: Sequence[int]) -> None:
     """Raises `Denied`: `not_now`, `reason_missing`, `lines_missing`."""
+    if act in DECOCTIONS and seen.decoction is None:
+        raise Denied("not_decocted_here", Two("本单不代煎，不能登记煎煮步骤",
+                                               "this order is not decocted here: it has no such step"))
     if act not in seen.supported_actions:
         raise not_now(city, seen, act)
     needed = seen.reasons[act]
@@ -176,7 +211,7 @@ def _order(city: City, session: Session, who: Person, capability: Capability, rx
     kept = counter.get(session, placed.id) if placed else None
     if placed is None or at is None or kept is None or at.place not in who.places(capability):
         raise KeyError(rx_id)
-    return _seen(city, at, placed, kept, counter.done(session, placed.id))
+    return _seen(city, session, at, placed, kept)
 
 
 def _is_order(placed: Placed, word: ChainWord) -> bool:
@@ -184,12 +219,17 @@ def _is_order(placed: Placed, word: ChainWord) -> bool:
     return word is not ChainWord.HELD and (placed.confirmed or word is not ChainWord.CANCELLED)
 
 
-def _seen(city: City, at: Workplace, placed: Placed, kept: Kept, done: Sequence[Done]) -> ShopOrder:
+def _seen(city: City, session: Session, at: Workplace, placed: Placed, kept: Kept) -> ShopOrder:
+    done = counter.done(session, placed.id)
+    decoction = None
+    if at.shop.decoct_doses and prescriptions.load(session, placed.order.prescription_id).prescription.to_decoct:
+        decoction = furthest([DECOCTIONS[Act(entry.act)] for entry in done if entry.act in DECOCTIONS])
     handed_over_at = placed.handed_over_at
     returnable = bool(placed.kept) and handed_over_at is not None and city.now() < handed_over_at + city.policy.return_window
     return ShopOrder(at, placed, kept, tuple(done), supported_actions(
-        kept.word, placed.order.handover, returnable=returnable, carried=bool(placed.courier)),
-                     {act: reasons(act, kept.word) for act in Act}, placed.accept_by if kept.word is ChainWord.ORDERED else None)
+        kept.word, placed.order.handover, returnable=returnable, carried=bool(placed.courier), decoction=decoction),
+                     {act: reasons(act, kept.word) for act in Act}, placed.accept_by if kept.word is ChainWord.ORDERED else None,
+                     decoction)
 
 
 def _was_done(seen: ShopOrder, act: Act, reason: str, lines: Sequence[int]) -> bool:

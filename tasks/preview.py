@@ -98,5 +98,5 @@ async def _ranked(city: City, rx: Prescription) -> tuple[list[Ranked], list[str]
     wanted = [OrderLine(item.line, item.drug, item.quantity, item.unit) for item in rx.items]
     quotes, _, silent = await quotes_for(city, rx, wanted, rx.handover)
     # Without the shares of the last days: they change by the minute, and this is a look, not a promise.
-    handling = handling_of((line.drug for line in wanted), rx.handover, city.knowledge)
+    handling = handling_of((line.drug for line in wanted), rx.handover, city.knowledge, decoct=rx.to_decoct)
     return rank(quotes, wanted, city.policy, city.knowledge.ceilings, {}, handling, key=rx.id), silent

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from domain.claims import Claimed, Settlement
+from domain.decoction import furthest
 from domain.fulfilment.lines import LineState, line_states, portions_of
 from domain.fulfilment.orders import ALIVE, Placed
 from domain.fulfilment.wishes import STANDING, WishAnswer, WishKind
@@ -13,9 +14,10 @@ from domain.lifecycle import FINAL, Notice, Reported, Status
 from domain.money import Fen
 from domain.people import Capability
 from domain.prescription import Handover
+from domain.shops import DECOCTIONS, Act
 from domain.tracking import CANCELLABLE, CHOSEN, Step, done, of_order, sentence, step_of
 from domain.words import Two
-from infra.db import Session, access_log, claims, orders, prescriptions, wishes
+from infra.db import Session, access_log, claims, counter, orders, prescriptions, wishes
 from infra.db.access_log import Kind
 from infra.db.prescriptions import Loaded
 from tasks import closing
@@ -140,7 +142,7 @@ def _tracked(city: City, session: Session, loaded: Loaded) -> Tracked:
         handover=handover,
         medicines=[Medicine(item.line, item.name, labels[item.line].usage, item.directions, item.unit, states[item.line])
                    for item in rx.items],
-        orders=[_at_pharmacy(city, loaded, order, claimed.get(order.id)) for order in placed if _counts(order)],
+        orders=[_at_pharmacy(city, session, loaded, order, claimed.get(order.id)) for order in placed if _counts(order)],
         money=_money([claimed.get(order.id) for order in placed if _counts(order)]), valid_until=rx.valid_until,
         may_cancel=loaded.status in CANCELLABLE and newest not in STANDING
         and any(state.open or state.in_progress for state in states.values()),
@@ -152,13 +154,15 @@ def _counts(order: Placed) -> bool:
     return (order.confirmed and order.status in ALIVE) or bool(order.handed_over)
 
 
-def _at_pharmacy(city: City, loaded: Loaded, placed: Placed, claimed: Claimed | None) -> AtPharmacy:
+def _at_pharmacy(city: City, session: Session, loaded: Loaded, placed: Placed, claimed: Claimed | None) -> AtPharmacy:
     names = {item.line: (item.name, item.unit) for item in loaded.prescription.items}
     alive = placed.status in ALIVE
     answer = _answer(claimed)
+    decoction = furthest([DECOCTIONS[Act(entry.act)] for entry in counter.done(session, placed.id) if entry.act in DECOCTIONS]
+                         ) if loaded.prescription.to_decoct else None
     return AtPharmacy(
         id=placed.id, handover=placed.order.handover, chain=placed.order.chain, store=placed.order.store,
-        sentence=of_order(placed.word, placed.order.handover, placed.delivery.status if placed.delivery else None),
+        sentence=of_order(placed.word, placed.order.handover, placed.delivery.status if placed.delivery else None, decoction),
         portions=[(names[portion.line][0], f"{portion.quantity.normalize():f} {names[portion.line][1]}")
                   for portion in placed.portions],
         code=open_secrets(city, placed)["pickup_code"] if alive else "",

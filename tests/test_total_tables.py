@@ -16,6 +16,7 @@ from adapters.dialects.cda_answers import Inquiry
 from adapters.messages import Outcome
 from domain.audit import AuditReason
 from domain.chains import ChainWord
+from domain.decoction import DecoctionStep
 from domain.events import Event, Wait
 from domain.findings import Severity
 from domain.fulfilment.allocation import Way
@@ -28,9 +29,10 @@ from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.ledger.transfers import BusinessEvent
 from domain.lifecycle import CANCEL_ANSWERS, FINAL, REPORTED, Deadline, Money, Notice, Owner, Status, reported
 from domain.people import Capability, Role
+from domain.premises import PlaceKind
 from domain.prescription import Approval, Handover, RxKind, SkinTestResult
 from domain.review import DECISIONS
-from domain.shops import Act, ShopKind
+from domain.shops import DECOCTIONS, Act
 from domain.trace import UploadKind
 from domain.tracking import Step
 from gateway.web.language import Language
@@ -79,12 +81,15 @@ TABLES: Mapping[str, Iterable[str]] = {
     "domain.people.ROLES": Role,
     "domain.shops.ACTS": Act,
     "domain.shops.DONE": Act,
-    "domain.shops.SHOP_KINDS": ShopKind,
-    "domain.shops.WORDS": Act,
+    "domain.shops.DECOCTIONS": (Act.SOAK, Act.DECOCT, Act.PACK_LIQUID, Act.COOL),
+    "domain.words.PLACE_KINDS": PlaceKind,
+    "domain.words.DECOCTION_STEPS": DecoctionStep,
+    "domain.shops.WORDS": set(Act) - set(DECOCTIONS),
     # An order that is only held, or has ended, is nobody's to act on.
     "domain.shops._NEXT": (ChainWord.ORDERED, ChainWord.ACCEPTED, ChainWord.PREPARED, ChainWord.IN_DELIVERY),
     "adapters.chains.jishi.translation._TAKE_WAY": Handover,
     "domain.tracking.AT_PHARMACY": ChainWord,
+    "domain.tracking.DECOCTING": DecoctionStep,
     "domain.tracking.CHOICE_ANSWERS": Verdict,
     "domain.tracking.ENDS": (Status.REFUSED, Status.RETURNED, Status.CANCELLED, Status.EXPIRED),
     "domain.tracking.MEANWHILE": set(Status) - {Status.REFUSED, Status.RETURNED, Status.CANCELLED, Status.EXPIRED},

@@ -19,6 +19,7 @@ RULES: tuple[Rule, ...] = (
     prescribing.number_of_items, prescribing.pieces_apart, prescribing.controlled_drugs, prescribing.follow_up_proof,
     prescribing.young_children, prescribing.prescriber, prescribing.mandatory_fields, dosing.approved_name,
     dosing.explicit_directions, dosing.quantity_arithmetic, prescribing.diagnosis_stated, prescribing.skin_test,
+    pieces.decoctable_doses,
 
     dosing.maximum_dose, dosing.usual_dose, persons.diagnosis_fits_person, persons.children, persons.one_sex_only,
     dosing.weekly_drugs, dosing.route_and_form, interactions.duplicates, interactions.indication,

@@ -43,6 +43,9 @@ REASONS: dict[str, tuple[str, str]] = {
     "price_over": ("有药品报价高于限价", "a line is priced above the ceiling"),
     "full": ("已满负荷", "it is working to full capacity"),
     Barred.NOT_DUAL_CHANNEL: ("不是双通道定点,不能配国谈药品", "it is not designated for drugs under a national price agreement"),
+    "no_decoct_capacity": ("不能代煎,或今日代煎能力已满", "it cannot decoct, or not so many doses more today"),
+    Barred.NO_PIECES: ("没有中药饮片经营资质", "it is not licensed for pieces of Chinese medicine"),
+    Barred.NOT_DISPENSING: ("只是取药点,不能配药", "it is a pick-up point and may not dispense"),
     Barred.NO_COLD_CHAIN: ("没有所需的冷链条件", "it has no cold chain for a line that needs one"),
     INCOMPLETE: ("不能配齐全部药品", "it cannot fill every line"),
 }
@@ -129,6 +132,8 @@ def _judge(
         "fair": _clamp(1 - share / policy.share_cap),
     }
     reason = _refusal(quote, wanted, filled, ceilings, excluded)
+    if reason in ("", INCOMPLETE) and not bars and not handling.may_decoct(premises, quote.decoct_left):
+        reason = "no_decoct_capacity"
     if reason == INCOMPLETE and bars:
         reason = bars[0]  # What people can change: the lack itself follows from it.
     why, why_en = _sentences(quote, terms, score(terms), reason)

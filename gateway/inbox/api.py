@@ -18,7 +18,7 @@ from tasks.city import City
 from tasks.shelves import Shelf
 
 Number = int
-FILLING = Literal["accept", "decline", "prepare", "send_out", "take_back"]
+FILLING = Literal["accept", "decline", "soak", "decoct", "pack_liquid", "cool", "prepare", "send_out", "take_back"]
 """Acts of those who fill orders; to hand over is another capability."""
 
 

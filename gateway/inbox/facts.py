@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from domain.chains import ChainWord
-from domain.couriers import masked_phone
+from domain.couriers import masked_name, masked_phone
 from domain.instructions import instructions
 from domain.money import Fen
 from domain.people import Capability, Person
 from domain.prescription import Handover
+from domain.shops import Act
 from domain.words import Two
 from gateway.web.access import denied
 from infra.db import prescriptions
@@ -51,6 +52,8 @@ def order_facts(city: City, order: ShopOrder) -> Facts:
                    "quantity": line.quantity, "unit": line.unit, "unit_price": line.unit_price, "amount_fen": line.amount}
                   for line in placed.order.lines],
         "returned_lines": sorted({portion.line for portion in placed.returned}),
+        "decoction_step": order.decoction or "",
+        "cooled_at": next((entry.at for entry in order.done if entry.act == Act.COOL), None),
         "total_fen": placed.order.total, "patient_due_fen": kept.patient_due,
         "settlement": None if notice is None else {
             "settlement_id": notice.settlement_id, "total_fen": notice.total, "fund_fen": notice.fund,
@@ -79,7 +82,8 @@ def whole_order(city: City, order: ShopOrder) -> Facts:
                       "address": person["address"] if home else ""},
         "proof": "pickup_code" if counter.needs_code(order) else "id_tail",
         "hospital": rx.hospital, "prescriber": rx.prescriber.id, "issued_at": rx.issued_at, "valid_until": rx.valid_until,
-        "note": package.note, "decoction": package.decoction,
+        "note": package.note, "decoction": package.decoction, "doses": rx.decoction.doses if rx.decoction else None,
+        "masked_name": masked_name(person["name"]),
     }
 
 

@@ -44,7 +44,8 @@ TABLES: Mapping[str, Mapping[str, Two]] = {
     "ending": names.ENDINGS, "cancelling": names.CANCEL_REASONS, "posting": words.POSTINGS,
     "parcel": names.PARCELS, "delivery": names.DELIVERIES,
     "goods": names.RETURNS, "wish": names.WISHES, "answer": names.WISH_ANSWERS,
-    "role": ROLES, "capability": CAPABILITIES, "act": shops.ACTS, "done": shops.DONE, "shop_kind": shops.SHOP_KINDS,
+    "role": ROLES, "capability": CAPABILITIES, "act": shops.ACTS, "done": shops.DONE, "shop_kind": names.PLACE_KINDS,
+    "decoction_step": names.DECOCTION_STEPS,
     "cause": names.CAUSES, "because": names.ASKED_BECAUSE, "way": names.WAYS, "handover": names.HANDOVERS,
     "audit_reason": words.AUDIT_REASONS, "differing": {kind: Two(*pair) for kind, pair in views.DIFFERENCES.items()},
 }

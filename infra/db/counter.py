@@ -18,6 +18,7 @@ from domain.chains import ChainWord, PharmacyOrder, SettlementNotice
 from domain.errors import Refused
 from domain.money import Fen
 from domain.shops import Opening
+from infra.db import prescriptions
 from infra.db.engine import insert_new, run, table
 from infra.db.rows.counter import (
     LIVE,
@@ -31,6 +32,7 @@ from infra.db.rows.counter import (
     ShelfMoveRow,
     ShelfRow,
 )
+from infra.db.rows.fulfilment import OrderRow
 
 NOTHING = Decimal(0)
 NONE = Fen(0)
@@ -96,6 +98,7 @@ class Done:
 
 _SHELF, _MOVE, _OPENING = table(ShelfRow), table(ShelfMoveRow), table(OpeningRow)
 _ORDER, _LINE, _ACT = table(CounterOrderRow), table(CounterLineRow), table(CounterActRow)
+_PLACED = table(OrderRow)
 _NEEDED = (
     sa.select(_ORDER.c.store, _LINE.c.drug, sa.func.sum(_LINE.c.quantity, type_=QUANTITY).label("quantity"))
     .join(_LINE, _LINE.c.order_id == _ORDER.c.order_id)
@@ -134,15 +137,36 @@ def busy(session: Session, chain: str) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def hold(session: Session, order: PharmacyOrder, clock: Callable[[], datetime], until: Callable[[datetime], datetime]) -> Kept:
-    """Reserve what an order needs; the same order again is what it was. Raises `Refused` (code `out_of_stock`).
+def decocting(session: Session, chain: str, store: str, now: datetime, since: datetime) -> int:
+    """Doses that a shop is to decoct for orders which are not packed yet, and those that were held since then.
+
+    Counted from the orders and what was prescribed; a hold counts until it lapses.
+    """
+    ids = session.scalars(sa.select(_PLACED.c.prescription_id).join(_ORDER, _ORDER.c.order_id == _PLACED.c.id).where(
+        _ORDER.c.chain == chain, _ORDER.c.store == store, sa.or_(
+            sa.and_(sa.text(f"counter_order.{LIVE}"), _ORDER.c.word.in_((ChainWord.ORDERED, ChainWord.ACCEPTED))),
+            sa.and_(_ORDER.c.word == ChainWord.HELD, _ORDER.c.expires_at > now),
+            sa.and_(_ORDER.c.held_at >= since, _ORDER.c.word.not_in((ChainWord.HELD, *LET_GO)))))).all()
+    return sum(prescriptions.load(session, rx_id).prescription.to_decoct for rx_id in ids)
+
+
+def hold(session: Session, order: PharmacyOrder, clock: Callable[[], datetime], until: Callable[[datetime], datetime], *,
+         decocts: int = 0, midnight: Callable[[datetime], datetime] = lambda now: now) -> Kept:
+    """Reserve what an order needs; the same order again is what it was. Raises `Refused` (`out_of_stock`, `no_decoct_capacity`).
+
+    `decocts` is how many doses the shop can decoct in a day, and `midnight` gives the beginning of that day.
 
     The clock is read once no other transaction can take from these shelves.
     """
-    _lock(session, order.chain, order.store, [line.drug for line in order.lines])
+    doses = prescriptions.load(session, order.prescription_id).prescription.to_decoct if decocts else 0
+    # Room for a decoction is shared by orders for other drugs: then all shelves of the shop are locked.
+    _lock(session, order.chain, order.store, session.scalars(sa.select(_SHELF.c.drug).where(
+        _SHELF.c.chain == order.chain, _SHELF.c.store == order.store)).all() if doses else [line.drug for line in order.lines])
     if kept := get(session, order.id):
         return kept
     now = clock()
+    if doses and decocting(session, order.chain, order.store, now, midnight(now)) + doses > decocts:
+        raise Refused(f"{order.chain}: no_decoct_capacity", code="no_decoct_capacity")
     free = {stock.drug: stock.available for stock in stocked(session, order.chain, now, drugs={line.drug for line in order.lines})
             if stock.store == order.store}
     needed: dict[str, Decimal] = {}

@@ -286,8 +286,26 @@ def _medication(facts: Facts, kind: str) -> str:
         rest += _entry("DE06.00.179.00", f'<value xsi:type="ST">{escape(facts.note)}</value>')
     if kind != "western":
         category = ("1", "中药饮片处方") if kind == "tcm_piece" else ("2", "中成药处方")
+        if facts.decoction and kind == "tcm_piece":
+            rest += _decoction(*facts.decoction)
         rest += _entry("DE08.50.032.00", f'<value xsi:type="CD" code="{category[0]}" displayName="{category[1]}"/>')
     return entries + rest
+
+
+METHODS = {"decoct": "水煎服", "decoct-by-pharmacy": "代煎"}
+
+
+def _decoction(doses: int, method: str, times: int) -> str:
+    """How many doses (剂), made and taken how; in the hospital's words."""
+    inner = "".join(
+        f'<entryRelationship typeCode="COMP"><observation classCode="OBS" moodCode="EVN"><code code="{code}" '
+        f'codeSystem="{ELEMENTS}"/>{value}</observation></entryRelationship>' for code, value in (
+            ("DE08.50.050.00", f'<value xsi:type="PQ" value="{doses}" unit="剂"/>'),
+            ("DE08.50.047.00", f'<value xsi:type="ST">{METHODS[method]}</value>'),
+            ("DE06.00.136.00", f'<value xsi:type="ST">每日分{times}次温服</value>')))
+    return ('<entry><observation classCode="OBS" moodCode="EVN">'
+            f'<code code="DE08.50.049.00" codeSystem="{ELEMENTS}"/><value xsi:type="ST">详见明细</value>'
+            f"{inner}</observation></entry>")
 
 
 def _drug(facts: Facts, line: int, item: Medicine) -> str:

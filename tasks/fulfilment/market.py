@@ -47,7 +47,7 @@ async def ask(city: City, loaded: Loaded, attempts: Sequence[Placed], portions: 
     wanted = [OrderLine(item.line, item.drug, quantities[item.line], item.unit) for item in rx.items if item.line in quantities]
     quotes, left_out, silent = await quotes_for(city, rx, wanted, handover)
     _note_left_out(city, left_out)
-    handling = handling_of((line.drug for line in wanted), handover, city.knowledge)
+    handling = handling_of((line.drug for line in wanted), handover, city.knowledge, decoct=rx.to_decoct)
     start_of_today = datetime.combine(city.today(), datetime.min.time(), ZoneInfo(city.policy.timezone))
     with city.db.reading() as session:
         shares = orders.shares(session, start_of_today - timedelta(days=30), start_of_today)

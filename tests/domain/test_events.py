@@ -53,6 +53,7 @@ DETAILS: dict[Event, dict[str, object]] = {
     Event.ORDER_PLACED: {"order": "ord_a_1", "chain": "baicao", "store": "B1", "reference": "R1", "total_fen": 4650,
                          "fund_fen": 3953, "patient_due_fen": 0},
     Event.ORDER_UPDATE: {"order": "ord_a_1", "event": "e1", "status": "in_delivery", "cause": "", "lines": [], "at": "then"},
+    Event.DECOCTION_STEP: {"order": "ord_a_1", "decoction": "soaked"},
     Event.COURIER_ASSIGNED: {"order": "ord_a_1", "courier": "jisong", "reference": "JS-1"},
     Event.COURIER_STOPPED: {"order": "ord_a_1", "courier": "jisong", "delivery": "returning", "cause": "cancelled"},
     Event.COURIER_UPDATE: {"order": "ord_a_1", "event": "e1", "delivery": "signed", "attempt": 2, "cause": "",

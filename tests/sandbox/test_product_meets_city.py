@@ -31,7 +31,7 @@ CHAINS = [
 EVERY_CHAIN = [*CHAINS, ("jishi", jishi, {"token": "jishi-token"})]
 every_chain = pytest.mark.parametrize(("slug", "module", "secrets"), EVERY_CHAIN, ids=[slug for slug, _, _ in EVERY_CHAIN])
 NOW = datetime.now(UTC).replace(microsecond=0)
-DAY = make_plan("jinan", 24, 5, NOW)
+DAY = make_plan("jinan", 26, 5, NOW)
 
 
 @pytest.fixture

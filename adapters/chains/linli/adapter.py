@@ -44,6 +44,8 @@ class Adapter:
         with self._db.reading() as session:
             stocked = counter.stocked(session, self.slug, self._now(), drugs={line.drug for line in lines})
             openings, busy = counter.openings(session, self.slug), counter.busy(session, self.slug)
+            decocting = {number: counter.decocting(session, self.slug, number, self._now(), self._midnight(self._now()))
+                         for number in {stock.store for stock in stocked} if self._decocts(number)}
         shelves: dict[str, dict[str, Stocked]] = {}
         for stock in stocked:
             shelves.setdefault(stock.store, {})[stock.drug] = stock
@@ -52,6 +54,7 @@ class Adapter:
             Quote(chain=self.slug, store=number, lines=offered, minutes=minutes(shop, handover, place),
                   load=min(Decimal(busy.get(number, 0)) / shop.capacity, Decimal(1)), on_time=NEW, quality=NEW,
                   delivers=shop.delivers or self._courier or handover is Handover.PICKUP,
+                  decoct_left=max(shop.decoct_doses - decocting.get(number, 0), 0),
                   open=openings.get(number, Opening(shop.opens, shop.closes)).at(local))
             for number, shop in self._shops.items() if (offered := offer(lines, shelves.get(number, {})))))
 
@@ -63,7 +66,16 @@ class Adapter:
                 if kept := counter.get(session, order.id):
                     return receipt(kept)
                 raise Refused(f"{self.slug}: closed", code="closed")
-            return receipt(counter.hold(session, order, self._now, lambda at: at + HOLD))
+            return receipt(counter.hold(session, order, self._now, lambda at: at + HOLD, decocts=shop.decoct_doses,
+                                        midnight=self._midnight))
+
+    def _decocts(self, number: str) -> int:
+        """Doses that a shop can decoct in a day; none of one that the manifest does not have any more."""
+        return self._shops[number].decoct_doses if number in self._shops else 0
+
+    def _midnight(self, now: datetime) -> datetime:
+        """When the city's day began."""
+        return now.astimezone(self._zone).replace(hour=0, minute=0, second=0, microsecond=0)
 
     async def place(self, order: PharmacyOrder) -> Receipt:
         with self._db.transaction("counter.ordered") as session:

@@ -8,6 +8,7 @@ import pytest
 
 from domain.audit import AuditReason
 from domain.chains import ChainWord
+from domain.decoction import DecoctionStep
 from domain.findings import Severity
 from domain.fulfilment.allocation import Way
 from domain.fulfilment.choice import Because
@@ -17,8 +18,9 @@ from domain.fulfilment.returns import ReturnStatus
 from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.lifecycle import STAGES, Deadline, Money, Owner, Status
 from domain.people import Capability, Role
+from domain.premises import PlaceKind
 from domain.prescription import Approval, Channel, DrugKind, Handover, RxKind, Sex, SkinTestResult
-from domain.shops import Act, ShopKind
+from domain.shops import Act
 from domain.words import CAUSES, ENDINGS, Two
 from fhir_profiles import codes
 from fhir_profiles.definitions import codes_of
@@ -45,7 +47,8 @@ SHOWN: dict[str, Collection[str]] = {
     "differing": views.DIFFERENCES.keys(), "role": set(Role),
     "capability": set(Capability), "parcel": set(ParcelStatus), "delivery": set(DeliveryStatus),
     "goods": set(ReturnStatus), "wish": set(WishKind),
-    "answer": set(WishAnswer), "act": set(Act), "done": set(Act), "shop_kind": set(ShopKind), "cause": CAUSES.keys(),
+    "answer": set(WishAnswer), "act": set(Act), "done": set(Act), "shop_kind": set(PlaceKind), "decoction_step": set(DecoctionStep),
+    "cause": CAUSES.keys(),
     "because": set(Because), "way": set(Way), "handover": set(Handover),
     "code": {*Sex, *Channel, *DrugKind, *RxKind, *Handover, *STEPS, reports.REPORT, reports.SETTLED},
 }
