@@ -5,6 +5,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from domain.fulfilment.deliveries import DeliveryStatus
+from domain.money import Fen
+from domain.payments import Method, Tendered
 from domain.prescription import Place
 
 
@@ -30,6 +32,10 @@ class Consignment:
     reach_by: datetime
     """When the patient should have it (E-13)."""
     most_attempts: int
+    collect: Fen = Fen(0)
+    """What the patient pays at the door; 0: nothing. The courier cannot change it (E-08)."""
+    methods: tuple[Method, ...] = ()
+    """By which the patient may pay it."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,8 @@ class CourierUpdate:
     reason: str = ""
     """Why an attempt failed or the parcel comes back: a code of `domain.words.CAUSES`; another word counts as `other`."""
     proof: DoorProof = DoorProof()
+    paid: Tendered | None = None
+    """What the receiver paid."""
 
 
 def masked_name(name: str) -> str:

@@ -52,6 +52,10 @@ class Event(StrEnum):
     """The courier stops or turns round because the order ended, or would not bring it."""
     COURIER_UPDATE = "courier_update"
     """The courier says where the parcel is."""
+    PAID = "paid"
+    """The patient has paid at the door or at a counter (E-08)."""
+    REFUNDED = "refunded"
+    """Of what the patient has paid something goes back."""
     NO_ANSWER = "no_answer"
     """The pharmacy did not say yes in time (D-12): its order was taken back."""
     WORD_MISSED = "word_missed"
@@ -119,6 +123,8 @@ ARGUMENTS: Mapping[Event, tuple[str, ...]] = {
     Event.DECOCTION_STEP: ("order", "decoction"),
     Event.COURIER_ASSIGNED: ("order", "courier", "reference"),
     Event.COURIER_STOPPED: ("order", "courier", "delivery", "cause"),
+    Event.PAID: ("order", "method", "amount_fen", "receipt"),
+    Event.REFUNDED: ("order", "method", "amount_fen", "receipt"),
     Event.COURIER_UPDATE: ("order", "event", "delivery", "attempt", "cause", "warnings", "at"),
     Event.NO_ANSWER: ("order",),
     Event.WORD_MISSED: ("order", "status"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from domain.errors import NeedsOperator
 from domain.money import Fen
+from domain.payments import Method
 from domain.premises import Premises
 
 
@@ -120,6 +121,10 @@ class CityPolicy:
     """The register of stores, by `chain/store` (D-06, D-07)."""
     courier: str = ""
     """Who brings what shops without a system send; empty: they bring it themselves or not at all."""
+    door_methods: tuple[Method, ...] = ()
+    """How a patient may pay the cash share at the door (E-08). Empty: nothing is collected there through the platform."""
+    counter_methods: tuple[Method, ...] = ()
+    """The same at the counter of a shop that works from our pages; a chain with a system of its own collects by itself."""
     coded_chains: frozenset[str] = frozenset()
     """Chains that scan trace codes: without them the fund's share of their orders is not claimed (B-55)."""
 
@@ -156,6 +161,8 @@ class CityPolicy:
     """From the dispatch of a parcel on: what its courier is asked for (E-13, urban)."""
     courier_silence: timedelta = timedelta(hours=48)
     """A courier that has said nothing of a parcel for so long is asked; if it knows nothing new the parcel is lost (E-16)."""
+    hand_in_within: timedelta = timedelta(hours=24)
+    """A courier must bring the cash of a handover to the shop within this time (E-08); after it the board says so."""
     expiring_soon: timedelta = timedelta(minutes=120)
     """So close to `valid_until` a prescription goes to the front of the queue."""
 

@@ -143,9 +143,9 @@ def reasons(act: Act, word: ChainWord) -> tuple[str, ...]:
     """
     match act:
         case Act.DECLINE if word is ChainWord.IN_DELIVERY:
-            return "rejected_at_door", "other"
+            return "rejected_at_door", "unpaid", "other"
         case Act.DECLINE:
-            return "out_of_stock", "closed", "quality", "other"
+            return "out_of_stock", "closed", "quality", "unpaid", "other"
         case Act.TAKE_BACK:
             return "quality", "dispensing_error"
         case _:

@@ -18,6 +18,8 @@ from domain.fulfilment.ranking import REASONS
 from domain.fulfilment.returns import ReturnStatus
 from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.lifecycle import Deadline, Notice, Owner, Reported, Status
+from domain.money import yuan
+from domain.payments import Flaw, Method, PaymentStatus
 from domain.premises import PlaceKind
 from domain.prescription import Approval, Handover, SkinTestResult
 
@@ -124,6 +126,23 @@ DOOR_WARNINGS: Mapping[str, Two] = {
     "NO_SIGNATURE": Two("无签名图片", "no picture of a signature"),
 }
 """What a person should look at though the patient has the parcel (E-06)."""
+METHODS: Mapping[str, Two] = {
+    Method.CASH: Two("现金", "cash"),
+    Method.CARD: Two("银行卡", "card"),
+    Method.ALIPAY: Two("支付宝", "Alipay"),
+    Method.WECHAT: Two("微信支付", "WeChat Pay"),
+}
+PAYMENTS: Mapping[str, Two] = {
+    PaymentStatus.PAID: Two("已付款", "paid"),
+    PaymentStatus.REFUSED: Two("未付款", "not paid"),
+}
+PAYMENT_FLAWS: Mapping[str, Two] = {
+    Flaw.UNPAID: Two("患者尚未付款，不能交付", "the patient has not paid: it is not handed over"),
+    Flaw.AMOUNT_EDIT: Two("金额与应收不符，应收金额不可更改", "not the amount due, which cannot be changed"),
+    Flaw.METHOD: Two("此处不收这种付款方式", "not paid by this method here"),
+    Flaw.REFERENCE: Two("请填写支付流水号", "the payment's number is missing"),
+}
+"""Why medicine is not handed over (E-08, E-09)."""
 RETURNS: Mapping[str, Two] = {
     ReturnStatus.BROUGHT_BACK: Two("已退药，待退费", "brought back, not refunded yet"),
     ReturnStatus.REFUNDED: Two("已退药退费", "refunded"),
@@ -181,6 +200,7 @@ CAUSES: Mapping[str, Two] = {
     "rejected_at_door": Two("拒收", "rejected at the door"),
     "dispensing_error": Two("发错药", "dispensing error"),
     "nobody_home": Two("无人在家", "nobody at home"),
+    "unpaid": Two("未付款", "not paid"),
     "wrong_address": Two("地址有误", "wrong address"),
     "other": Two("其他", "other"),
 }
@@ -409,6 +429,10 @@ EVENTS: Mapping[Event, Two] = {
     Event.COURIER_ASSIGNED: Two("{courier} 已接配送单", "{courier} brings it"),
     Event.DECOCTION_STEP: Two("代煎：{decoction}", "decoction: {decoction}"),
     Event.COURIER_STOPPED: Two("{courier} 停止配送：{delivery}", "{courier} does not bring it: {delivery}"),
+    Event.PAID: Two("患者已付款 {amount_fen} 元（{method}），收据 {receipt}",
+                    "the patient has paid {amount_fen} yuan ({method}), receipt {receipt}"),
+    Event.REFUNDED: Two("应退患者 {amount_fen} 元（{method}），收据 {receipt}",
+                        "{amount_fen} yuan go back to the patient ({method}), receipt {receipt}"),
     Event.COURIER_UPDATE: Two("配送：{delivery}{warnings}", "delivery: {delivery}{warnings}"),
     Event.NO_ANSWER: Two("药店未按时接单，订单已收回 (D-12)", "no answer in time, the order is taken back (D-12)"),
     Event.WORD_MISSED: Two("药店未按时答复，经查询：{status}", "no word in time; asked, the order is {status}"),
@@ -514,7 +538,7 @@ def _filled(words: Two, arguments: Mapping[str, Any], name: Name) -> Two:
 _CODED: Mapping[str, Mapping[str, Two]] = {
     "status": ORDERS, "order_was": ORDERS, "prescription_was": STATUSES, "cause": ENDINGS, "reason": CANCEL_REASONS,
     "answer": WISH_ANSWERS, "because": ASKED_BECAUSE, "way": WAYS, "handover": HANDOVERS, "delivery": DELIVERIES,
-    "decoction": DECOCTION_STEPS,
+    "decoction": DECOCTION_STEPS, "method": METHODS,
 }
 """Arguments that are codes, each with the table of its words."""
 
@@ -543,6 +567,8 @@ def _argument(field: str, value: Any, name: Name) -> Two:
     if field == "error":
         what = trouble_of(str(value)).what
         return Two(f"{what.zh}（{value}）", f"{what.en} ({value})")
+    if field == "amount_fen" and isinstance(value, int):
+        return Two(yuan(value), yuan(value))
     if field in ("chain", "courier"):
         return _named(str(value), name)
     return _CODED.get(field, {}).get(str(value), Two(str(value), str(value)))

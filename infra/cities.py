@@ -36,6 +36,7 @@ from domain.knowledge.rows import (
 )
 from domain.knowledge.tables import Knowledge
 from domain.money import Fen, fen
+from domain.payments import Method
 from domain.policy import AccountScope, BenefitPolicy, CapBasis, Choosers, CityPolicy, HospitalTerms, Scope
 from domain.premises import PlaceKind, Premises
 from domain.prescription import DrugKind, Sex
@@ -172,6 +173,7 @@ def load_policy(slug: str, root: Path = CITIES) -> CityPolicy:
         choices: dict[str, Any] = {_duration_field(name): _duration(name, value)
                                    for name, value in facts["deadlines"].items()}
         choices |= {name: _limit(name, value) for name, value in facts["limits"].items()} | _choice(facts.get("choice", {}))
+        choices |= _payment(facts.get("payment", {}))
         policy = CityPolicy(
             slug=facts["slug"], name=facts["name"], name_en=facts["name_en"], division=facts["division"],
             clr_optins=facts["clr_optins"], timezone=facts["timezone"], payer=facts["payer"],
@@ -331,6 +333,16 @@ def _choice(facts: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"choice.best_unless_chosen = {best!r} is neither true nor false")
     return {"choose_within": timedelta(minutes=minutes), "best_unless_chosen": best,
             "choosers": Choosers(facts.get("choosers", Choosers.EVERYBODY))}
+
+
+def _payment(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Where patients pay through the platform, and how (E-08); nowhere where the city says nothing of it."""
+    if unknown := sorted(facts.keys() - {"at_door", "at_counter", "hand_in_within_hours"}):
+        raise ValueError(f"payment.{unknown[0]} is not known")
+    hand_in = {"hand_in_within": _duration("hand_in_within_hours", facts["hand_in_within_hours"])} if (
+        "hand_in_within_hours" in facts) else {}
+    return hand_in | {f"{place}_methods": tuple(Method(method) for method in facts.get(f"at_{place}", ()))
+                      for place in ("door", "counter")}
 
 
 def _benefit(row: Row) -> BenefitPolicy:

@@ -150,7 +150,8 @@ class SandboxCity:
                       "--stock", "visited" if tempo.visited else "day", module="shopkeeper")
         self._partner(COURIER, {"SANDBOX_JISONG_TOKEN": keys[f"{COURIER} token"],
                                 "SANDBOX_JISONG_SECRET": keys[f"{COURIER} callback"]},
-                      "--gateway", self.urls["gateway"], "--pace", str(tempo.chains), module="courier")
+                      "--gateway", self.urls["gateway"], "--linli", self.urls["linli"], "--pace", str(tempo.chains),
+                      module="courier")
         for name, dialect in self.hospitals.items():
             installed = self._installed[name]
             own = [word for option, value in installed.options.items() for word in (f"--{option}", value)]

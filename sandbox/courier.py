@@ -14,13 +14,14 @@ import zlib
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 from fastapi import FastAPI, Header, HTTPException
 from fastapi.responses import JSONResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from sandbox.book import Book, Document
 from sandbox.callbacks import Callbacks
-from sandbox.doors import NEVER_THERE, OUT_ALL_DAY
+from sandbox.doors import NEVER_PAYS, NEVER_THERE, OUT_ALL_DAY, PAYS_LATER
 from sandbox.partner import Background, Setting, partner_app, run
 
 ENDED = ("delivered", "back", "lost", "stopped")
@@ -38,12 +39,20 @@ class StopAt(Wire):
     lng: float
 
 
+class Collect(Wire):
+    """What the receiver pays: neither the amount nor the ways are the courier's to change."""
+
+    fen: int = Field(gt=0)
+    ways: list[str] = Field(min_length=1)
+
+
 class Parcel(Wire):
     parcel: str = Field(max_length=64)
     start: StopAt = Field(alias="from")
     to: StopAt
     reach_by: AwareDatetime
     tries: int = Field(ge=1)
+    collect: Collect | None = None
 
 
 class StopRequest(Wire):
@@ -73,6 +82,8 @@ class Courier:
         for parcel in self.book.all("parcel"):
             if parcel["state"] not in ENDED:
                 self.background.start(self._carry(parcel["parcel"]))
+            elif _has_cash(parcel):
+                self.background.start(self._hand_in(parcel["parcel"]))
 
     def take(self, request: Parcel) -> Document:
         """Take a parcel on; the same one again is the same waybill."""
@@ -82,7 +93,8 @@ class Courier:
         number = hashlib.sha256(request.parcel.encode()).hexdigest()[:10].upper()
         parcel = {"parcel": request.parcel, "no": f"JS-{number}", "state": "created", "try": 0, "tries": request.tries,
                   "to": {"lat": request.to.lat, "lng": request.to.lng}, "habit": _habit(request.to.address), "events": 0,
-                  "stopped_by": "", "collected": False}
+                  "stopped_by": "", "collected": False,
+                  "collect": request.collect.model_dump() if request.collect else None, "paid": None, "handed_in": False}
         self._look_for_secrets(request)
         self.book.put("parcel", request.parcel, parcel)
         self.book.count("effect", f"take {request.parcel}")
@@ -149,11 +161,28 @@ class Courier:
             self._say(key, "not_delivered", attempt=attempt, why="nobody_home")
             return False
         parcel = self._parcel(key)
+        if parcel["collect"] and (parcel["habit"] == "never pays" or (parcel["habit"] == "pays later" and attempt == 1)):
+            self._say(key, "not_delivered", attempt=attempt, why="not_paid")
+            return False
         digest = hashlib.sha256(f"{key}:{''.join(door['code'].split()).upper()}".encode()).hexdigest()
         proof = {"digest": digest, "lat": f"{parcel['to']['lat']:.4f}", "lng": f"{parcel['to']['lng']:.4f}",
                  "picture": base64.b64encode(_picture(key)).decode()}
-        self._say(key, "delivered", attempt=attempt, proof=proof)
+        self._say(key, "delivered", attempt=attempt, proof=proof, paid=_paid(parcel))
+        if _has_cash(self._parcel(key)):
+            self.background.start(self._hand_in(key))
         return True
+
+    async def _hand_in(self, key: str) -> None:
+        """Bring the cash of a parcel to its shop, until the shop has counted it."""
+        while _has_cash(parcel := self._parcel(key)):
+            await self._sleep("cash", key)
+            try:
+                answer = await self.background.client.post(f"{self.setting.urls['linli']}/counter/cash", json={
+                    "order_id": key.rpartition(":")[0], "fen": parcel["paid"]["fen"]})
+            except httpx.HTTPError:
+                continue
+            if answer.status_code == 200:
+                self.book.put("parcel", key, self._parcel(key) | {"handed_in": True})
 
     async def _back(self, key: str) -> None:
         """Hold it at a point, and bring it back when it is not collected."""
@@ -167,15 +196,16 @@ class Courier:
             await self._sleep("back", key)
             self._say(key, "back")
 
-    def _say(self, key: str, state: str, *, attempt: int = 0, why: str = "", proof: Document | None = None, stopped_by: str = ""
-             ) -> None:
+    def _say(self, key: str, state: str, *, attempt: int = 0, why: str = "", proof: Document | None = None, stopped_by: str = "",
+             paid: Document | None = None) -> None:
         """Write down where it is, and tell the platform."""
         parcel = self._parcel(key)
         parcel |= {"state": state, "events": parcel["events"] + 1, "collected": parcel["collected"] or state == "picked_up",
-                   "stopped_by": stopped_by or parcel["stopped_by"], **({"try": attempt} if attempt else {})}
+                   "stopped_by": stopped_by or parcel["stopped_by"], **({"try": attempt} if attempt else {}),
+                   "paid": paid or parcel["paid"]}
         event_id = f"{key}.{parcel['events']}"
         body: Document = {"event": event_id, "parcel": key, "state": state, "when": datetime.now(UTC).isoformat(),
-                          "try": attempt, "why": why} | ({"proof": proof} if proof else {})
+                          "try": attempt, "why": why} | ({"proof": proof} if proof else {}) | ({"paid": paid} if paid else {})
         with self.book.transaction():
             self.book.put("parcel", key, parcel)
             if state in ENDED:
@@ -205,8 +235,26 @@ class Refusal(Exception):
         self.code = code
 
 
+_HABITS = {OUT_ALL_DAY: "out", NEVER_THERE: "never", PAYS_LATER: "pays later", NEVER_PAYS: "never pays"}
+_WAYS = {"out": "wechat", "pays later": "card"}
+"""How those pay who do not pay in cash."""
+
+
 def _habit(address: str) -> str:
-    return "out" if address.endswith(OUT_ALL_DAY) else "never" if address.endswith(NEVER_THERE) else ""
+    return next((habit for ending, habit in _HABITS.items() if address.endswith(ending)), "")
+
+
+def _paid(parcel: Document) -> Document | None:
+    """What the receiver pays: the amount that the platform has named."""
+    if not parcel["collect"]:
+        return None
+    way = _WAYS.get(parcel["habit"], "cash")
+    reference = "" if way == "cash" else hashlib.sha256(f"{way} {parcel['parcel']}".encode()).hexdigest()[:20]
+    return {"fen": parcel["collect"]["fen"], "way": way, "ref": reference}
+
+
+def _has_cash(parcel: Document) -> bool:
+    return bool(parcel["paid"] and parcel["paid"]["way"] == "cash" and not parcel["handed_in"])
 
 
 def _picture(key: str) -> bytes:
@@ -264,7 +312,9 @@ def _waybill(parcel: Document) -> Document:
 
 
 if __name__ == "__main__":
-    run("courier", make_app, urls={"gateway": "address of the platform's gateway"}, secrets={
+    run("courier", make_app, urls={
+        "gateway": "address of the platform's gateway", "linli": "address of the shops that get the cash",
+    }, secrets={
         "SANDBOX_JISONG_TOKEN": "the platform's bearer token",
         "SANDBOX_JISONG_SECRET": "key of the callbacks' signature",
     })

@@ -1,7 +1,11 @@
-"""The city's courier, and what stands at the end of an address, by which a courier finds the patient at home or not."""
+"""The city's courier, and what stands at the end of an address, by which the patient is at home or not, and pays."""
 
 COURIER = "jisong"
 OUT_ALL_DAY = "(白天无人)"
 """The door stays shut at the first attempt."""
+PAYS_LATER = "(首次未带钱)"
+"""The patient cannot pay at the first attempt, and does at the second."""
+NEVER_PAYS = "(拒不付款)"
+"""The patient is at home and does not pay."""
 NEVER_THERE = "(长期无人)"
 """It stays shut at every attempt."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sandbox.book import Document
-from sandbox.doors import NEVER_THERE, OUT_ALL_DAY
+from sandbox.doors import NEVER_PAYS, NEVER_THERE, OUT_ALL_DAY, PAYS_LATER
 from sandbox.facts import Diagnosed, Facts, Medicine
 from sandbox.faults import Faults
 from sandbox.people import Person, person, registration
@@ -189,6 +189,11 @@ SCENARIOS: Mapping[str, Scenario] = {
                               address=OUT_ALL_DAY),
     "courier_back": Scenario(0.02, (Case(("D003",), ("E11.900",), "M01600"),), frozenset({"cancelled"}), "none",
                              "两次投递无人，退回药店", "nobody ever at home: it goes back to the shop", address=NEVER_THERE),
+    "courier_unpaid": Scenario(0.02, (Case(("D003",), ("E11.900",), "M01600"),), _SETTLED, "settled",
+                               "首次上门未付款，第二次付款后交付", "not paid at the first attempt, paid at the second",
+                               address=PAYS_LATER),
+    "courier_never_paid": Scenario(0.02, (Case(("D003",), ("E11.900",), "M01600"),), frozenset({"cancelled"}), "none",
+                                   "两次上门未付款，退回药店", "never paid: it goes back to the shop", address=NEVER_PAYS),
     "tcm_decocted": Scenario(0.02, (Case(("YP101", "YP103", "YP113", "YP114"), ("I25.103",)),), _SETTLED, "settled",
                              "饮片代煎：煎药中心浸泡、煎煮、灌装、冷却，配送员送到家",
                              "pieces: decocted by a centre, step by step, and brought home by the courier",
@@ -319,7 +324,8 @@ def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_
     written = [writer.write(name, now, expiring_seconds) for _, name in ordered]
     planned = [planned for planned, _ in written]
     # A conflict is sent about a prescription that is not cancelled, so that the two scenarios do not mix.
-    conflicts = {planned.facts.hospital: planned.key for planned in planned if planned.scenario == "settled_pickup"}
+    conflicts = {planned.facts.hospital: planned.key for planned in planned
+                 if planned.scenario in ("settled_pickup", "settled_home")}
     broken = [_facts(hospital, f"B{seed:04d}{place:03d}{number:02d}", f"RXB{seed:04d}{place:03d}{number:02d}", ORDINARY[0],
                      person(900 + number, seed, False), now, now, False)
               for place, hospital in enumerate(senders) for number in (1, 2)]
@@ -383,6 +389,9 @@ class _Writer:
             self._stranger += 1
             who = person(self._stranger, seed, scenario.near_ankang)
         self._ids.add(who.id_number)
+        if name == "shop" or name.startswith("courier"):
+            # Without a personal account, so that something is to be paid at the counter or at the door.
+            who = replace(who, balance=Decimal("0.00"))
         key, external_id = f"M{seed:04d}{number:05d}", f"RX{seed:04d}{number:05d}"
         hospital = self._hospitals[number % len(self._hospitals)]
         if name in CHOOSERS and WITH_AN_APP in self._hospitals:

@@ -74,7 +74,31 @@ class Shopkeeper:
         order = self.book.get("order", order_id)
         if order is None or order["status"] not in (ChainWord.PREPARED, ChainWord.HANDED_OVER):
             return "not_prepared"
-        return "" if order["status"] == ChainWord.HANDED_OVER else await self._do(order, "hand_over", proof=code)
+        if order["status"] == ChainWord.HANDED_OVER:
+            return ""
+        return await self._do(order, "hand_over", proof=code, **self._till(order))
+
+    async def take_cash(self, order_id: str, fen: int) -> bool:
+        """A courier brings the cash of an order; whether it is counted, and the platform knows."""
+        order = self.book.get("order", order_id)
+        if order is None or order["patient_due_fen"] != fen:
+            return False
+        answer = await self._ask("POST", f"orders/{order['prescription_id']}/{order['attempt']}/cash")
+        if answer is None or answer.status_code != 200:
+            return False
+        self.book.put("cash", order_id, {"order_id": order_id, "fen": fen})
+        return True
+
+    def _till(self, order: Document) -> Document:
+        """What the patient pays, as it is written into the shop's own book before it is told; the same each time it is tried."""
+        order_id, due = order["order_id"], order["payment"]["due_fen"]
+        if not due:
+            return {}
+        method = ("cash", "wechat", "alipay", "card")[int(self.setting.faults.between(0, 4, "method", order_id))]
+        row = {"order_id": order_id, "fen": due, "method": method,
+               "reference": "" if method == "cash" else f"{method}{order_id.removeprefix('ord_')}"[:40]}
+        self.book.put("till", order_id, row)
+        return {"method": method, "reference": row["reference"], "amount_fen": due}
 
     def note(self, order: Document) -> None:
         """Write down where an order is by what the inbox says: others move it too, and the fund's word comes by itself."""
@@ -83,7 +107,8 @@ class Shopkeeper:
             "order_id": order["order_id"], "prescription_id": order["id"], "attempt": order["attempt"], "store": self.number,
             "status": order["status"], "total_fen": order["total_fen"], "patient_due_fen": order["patient_due_fen"],
             "lines": [{name: line[name] for name in ("line", "drug", "quantity")} for line in order["lines"]],
-            "returned_lines": order["returned_lines"], "settlement": order["settlement"], "shelf": before["shelf"]}
+            "returned_lines": order["returned_lines"], "settlement": order["settlement"], "shelf": before["shelf"],
+            "payment": {"due_fen": order["payment"]["due_fen"], "refunded_fen": order["payment"]["refunded_fen"]}}
         if row == before:
             return
         with self.book.transaction():
@@ -119,7 +144,7 @@ class Shopkeeper:
             case ChainWord.PREPARED if order["carried_by"] == "shop":
                 await self._do(order, "send_out")
             case ChainWord.IN_DELIVERY if order["carried_by"] == "shop":
-                await self._do(order, "hand_over", proof=await self._id_card(order))
+                await self._do(order, "hand_over", proof=await self._id_card(order), **self._till(order))
 
     async def _do(self, order: Document, act: str, **body: Any) -> str:
         """Do it and write down what it came to; returns the code of the refusal."""
@@ -175,6 +200,14 @@ class Pickup(BaseModel):
     code: str
 
 
+class Cash(BaseModel):
+    """What a courier took at a door, brought to the shop."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    order_id: str
+    fen: int
+
+
 def make_app(setting: Setting) -> FastAPI:
     book, background = Book(setting.state / "shops.sqlite"), Background()
     stock = VISITED if setting.urls.get("stock") == "visited" else STOCK
@@ -182,7 +215,8 @@ def make_app(setting: Setting) -> FastAPI:
               if (token := setting.secrets.get(f"SANDBOX_SHOP_{number}"))}
 
     def show_book() -> Document:
-        return {"chain": CHAIN, "orders": book.all("order"), "stock": book.all("stock"), "effects": [], "callbacks": [],
+        return {"chain": CHAIN, "orders": book.all("order"), "stock": book.all("stock"), "till": book.all("till"),
+                "cash": book.all("cash"), "effects": [], "callbacks": [],
                 "defects": book.all("defect")}
 
     def begin() -> None:
@@ -199,6 +233,13 @@ def make_app(setting: Setting) -> FastAPI:
         if not code:
             return JSONResponse({"status": ChainWord.HANDED_OVER})
         return JSONResponse({"error": {"code": "wrong_code" if code == "wrong_proof" else code}}, 409)
+
+    @app.post("/counter/cash")
+    async def cash(brought: Cash) -> JSONResponse:
+        order = book.get("order", brought.order_id) or {}
+        person = people.get(order.get("store", ""))
+        taken = person is not None and await person.take_cash(brought.order_id, brought.fen)
+        return JSONResponse({"taken": taken}, 200 if taken else 409)
 
     return app
 

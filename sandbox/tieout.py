@@ -13,6 +13,8 @@ from sandbox.plan import prescribed
 Row = Mapping[str, Any]
 
 
+OF_THE_FUND = ("settled", "reversed")
+"""Kinds of postings that the fund has in its book."""
 _CARRIED = {"created": "assigned", "picked_up": "collected", "on_the_way": "in_transit", "at_door": "arrived",
             "not_delivered": "attempt_failed", "at_point": "held_at_point", "delivered": "signed", "going_back": "returning",
             "back": "returned", "lost": "lost", "stopped": "cancelled"}
@@ -22,7 +24,8 @@ _CARRIED = {"created": "assigned", "picked_up": "collected", "on_the_way": "in_t
 def compare(ledger: Row, prescriptions: Sequence[Row], books: Mapping[str, Row]) -> list[str]:
     """Every disagreement between the platform and its partners, in words with ids; empty when all agree."""
     return [*_fund(ledger, books["insurer"]), *_chains(prescriptions, ledger, books), *_hospital(prescriptions, books),
-            *_packs(books), *_parcels(prescriptions, books[COURIER]), *_defects(books), *doubled(ledger, books)]
+            *_packs(books), *_parcels(prescriptions, books[COURIER]),
+            *_payments(prescriptions, ledger, books), *_defects(books), *doubled(ledger, books)]
 
 
 def doubled(ledger: Row, books: Mapping[str, Row]) -> list[str]:
@@ -71,7 +74,7 @@ def internal(verified: Row, discrepancies: Sequence[Row], notices: Sequence[Row]
     differences += [f"3201 for {day} {insutype}: {row['text']}" for (day, insutype), row in newest.items()
               if not row["matched"]]
     insutypes = {insutype for _, insutype in newest}
-    owed = {posting["insutype"] for posting in ledger["postings"]}
+    owed = {posting["insutype"] for posting in ledger["postings"] if posting["kind"] in OF_THE_FUND}
     differences += [f"3201 was not answered for {insutype}" for insutype in sorted(owed - insutypes)]
     return differences
 
@@ -79,7 +82,8 @@ def internal(verified: Row, discrepancies: Sequence[Row], notices: Sequence[Row]
 def _fund(ledger: Row, book: Row) -> Iterator[str]:
     """Each settlement and each reversal: what we posted against what the fund has, to the fen; none missing, none twice."""
     ours: dict[tuple[str, str], tuple[int, ...]] = {}
-    for posting in ledger["postings"]:
+    settlements = [posting for posting in ledger["postings"] if posting["kind"] in OF_THE_FUND]
+    for posting in settlements:
         key = posting["kind"], posting["reference"]
         ours[key] = _amounts(posting)
     names = ("medfee_sumamt", "fund_pay_sumamt", "acct_pay", "psn_cash_pay")
@@ -89,7 +93,7 @@ def _fund(ledger: Row, book: Row) -> Iterator[str]:
         if ours.get(key) != theirs.get(key):
             yield f"fund {' '.join(key)}: we posted {ours.get(key)}, they have {theirs.get(key)}"
     chain_of = {claim["settlement_id"]: claim["chain"] for claim in ledger["claims"] if claim["settlement_id"]}
-    for posting in ledger["postings"]:
+    for posting in settlements:
         credited = [entry["account"] for entry in posting["entries"] if entry["account"].startswith("chain:")]
         if credited != [f"chain:{chain_of.get(posting['reference'])}"]:
             yield f"ledger: {posting['kind']} {posting['reference']} credits {credited}"
@@ -186,6 +190,49 @@ def _parcels(prescriptions: Sequence[Row], book: Row) -> Iterator[str]:
                 for effect in book["effects"] if effect["count"] > 1)
 
 
+def _payments(prescriptions: Sequence[Row], ledger: Row, books: Mapping[str, Row]) -> Iterator[str]:
+    """Each payment: amount, method and number by the platform and by who took it; cash by courier, shop and platform; the ledger.
+
+    What was handed over is paid; and what a patient paid, less what goes back, is what the patient owes after the settlement.
+    """
+    orders = {order["id"]: order for row in prescriptions for order in row["orders"]}
+    ours = {order_id: payment for order_id, order in orders.items() for payment in order["payments"] if payment["status"] == "paid"}
+    done = {order["order_id"] for order in books["linli"]["orders"] if order["status"] in ("handed_over", "returned")}
+    theirs = {row["order_id"]: (row["fen"], row["method"], row["reference"]) for row in books["linli"]["till"]
+              if row["order_id"] in done}
+    door = {parcel["parcel"].rpartition(":")[0]: parcel for parcel in books[COURIER]["parcels"] if parcel["paid"]}
+    theirs |= {order_id: (parcel["paid"]["fen"], parcel["paid"]["way"], parcel["paid"]["ref"]) for order_id, parcel in door.items()}
+    for order_id in sorted(ours.keys() | theirs.keys()):
+        mine = ours.get(order_id)
+        if (said := mine and (mine["amount"], mine["method"], mine["reference"])) != theirs.get(order_id):
+            yield f"payment {order_id}: ours is {said}, who took it has {theirs.get(order_id)}"
+    brought = {row["order_id"]: row["fen"] for row in books["linli"]["cash"]}
+    for order_id in sorted(ours.keys() | brought.keys()):
+        cash = order_id in door and theirs[order_id][1] == "cash"
+        amount, parcel = theirs[order_id][0] if cash else None, door.get(order_id)
+        handed_in = amount if cash and ours[order_id]["handed_in_at"] else None
+        if not brought.get(order_id) == handed_in == amount or (cash and not (parcel and parcel["handed_in"])):
+            yield f"cash {order_id}: the courier took {amount}, the shop has {brought.get(order_id)}, we {handed_in}"
+    collected = sum(payment["amount"] for payment in ours.values())
+    back = sum(refund["amount"] for order in orders.values() for refund in order["refunds"])
+    posted = Counter[str]()
+    for posting in ledger["postings"]:
+        posted[posting["kind"]] += sum(entry["amount_fen"] for entry in posting["entries"] if entry["account"] == "patient")
+    if (posted["collected"], -posted["refunded"]) != (collected, back):
+        yield f"payments: {collected} and {back} back by the rows, {posted['collected']} and {-posted['refunded']} by the ledger"
+    held = sum(entry["amount_fen"] for posting in ledger["postings"] for entry in posting["entries"]
+               if entry["account"] == f"courier:{COURIER}")
+    if held:
+        yield f"{COURIER} still has {-held} fen by the ledger"
+    owed = {claim["order_id"]: 0 if claim["reversal_id"] else claim["cash_fen"] for claim in ledger["claims"]
+            if claim["settlement_id"]}
+    for order_id in sorted(done & orders.keys()):
+        paid = ours[order_id]["amount"] if order_id in ours else 0
+        net = paid - sum(refund["amount"] for refund in orders[order_id]["refunds"])
+        if net != owed.get(order_id, net):
+            yield f"payment {order_id}: {net} was paid, {owed[order_id]} is owed"
+
+
 def _hospital(prescriptions: Sequence[Row], books: Mapping[str, Row]) -> Iterator[str]:
     """Each prescription: its own hospital was told where it ended."""
     statuses = {(row["hospital"], row["prescription"]): row["status"] for row in books["hospital"]["prescriptions"]}
@@ -204,7 +251,8 @@ def _defects(books: Mapping[str, Row]) -> Iterator[str]:
 
 def lines(ledger: Row, books: Mapping[str, Row]) -> int:
     """How many lines were compared."""
-    return (len(books["insurer"]["settlements"]) + sum(len(books[chain]["orders"]) for chain in SELLERS)
+    return (len(books["insurer"]["settlements"]) + len(books["linli"]["till"]) + len(books["linli"]["cash"])
+            + sum(len(books[chain]["orders"]) for chain in SELLERS)
             + len(books[COURIER]["parcels"]) + len(books["hospital"]["prescriptions"])
             + len(ledger["postings"]) + len(books["insurer"]["uploads"]))
 
@@ -214,7 +262,7 @@ def money(ledger: Row) -> dict[str, int]:
     sums = {"总额 total": 0, "基金 fund": 0, "个人账户 account": 0, "现金 cash": 0}
     names = {"chain": "总额 total", "fund": "基金 fund", "account": "个人账户 account", "patient": "现金 cash"}
     for posting in ledger["postings"]:
-        for entry in posting["entries"]:
+        for entry in posting["entries"] if posting["kind"] in OF_THE_FUND else ():
             kind = entry["account"].partition(":")[0]
             sums[names[kind]] += entry["amount_fen"] * (1 if kind == "chain" else -1)
     return sums

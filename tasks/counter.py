@@ -18,13 +18,17 @@ from domain.door import TAIL, WRONG_PROOF, is_locked, normal
 from domain.errors import StaleStatus, Transient
 from domain.events import Event
 from domain.fulfilment.orders import Placed
+from domain.money import Fen
+from domain.payments import Tendered
 from domain.people import Capability, Denied, Person
 from domain.prescription import Handover
 from domain.shops import ACTS, DECOCTIONS, DONE, WORDS, Act, Shop, reasons, supported_actions
-from domain.words import ENDINGS, Two
-from infra.db import Session, counter, history, orders, prescriptions
+from domain.words import ENDINGS, PAYMENT_FLAWS, Two
+from infra.db import Session, counter, history, orders, payments, prescriptions
 from infra.db.counter import Done, Kept
+from infra.db.payments import Account
 from infra.db.prescriptions import canonical
+from tasks import payments as money
 from tasks.city import City
 from tasks.fulfilment import updates
 from tasks.fulfilment.sealed import open_secrets
@@ -59,6 +63,8 @@ class ShopOrder:
     """Codes of which an act needs one."""
     accept_by: datetime | None
     """While it is not accepted yet."""
+    account: Account
+    """What the patient has paid for it, and what goes back."""
     decoction: DecoctionStep | None = None
     """How far the shop's decoction is; None where it has none to make: the patient does, or it is no decoction."""
 
@@ -87,8 +93,9 @@ def order_of(city: City, who: Person, capability: Capability, rx_id: str, attemp
 def orders_at(city: City, at: Workplace, since: datetime) -> list[ShopOrder]:
     """Orders of a shop that are under way, and those of since then; the newest first. A hold is no order yet."""
     with city.db.reading() as session:
-        return [_seen(city, session, at, placed, kept)
-                for kept in counter.kept_by(session, at.chain, at.shop.number, since)
+        several = counter.kept_by(session, at.chain, at.shop.number, since)
+        accounts = payments.of_orders(session, [kept.order_id for kept in several])
+        return [_seen(city, session, at, placed, kept, accounts.get(kept.order_id, Account())) for kept in several
                 if (placed := orders.get(session, kept.order_id)) and _is_order(placed, kept.word)]
 
 
@@ -98,13 +105,14 @@ def start_of_day(city: City) -> datetime:
 
 
 def act_on(city: City, who: Person, rx_id: str, attempt: int, act: Act, *, reason: str = "", lines: Sequence[int] = (),
-           proof: str = "") -> ShopOrder:
+           proof: str = "", method: str = "", reference: str = "", amount: Fen | None = None) -> ShopOrder:
     """Do it, once, and return the order as it is then.
 
     `reason` is one of the act's codes, `lines` are those that came back. `proof` is the pickup code, or at the door the end of
-    the patient's id number. Raises `KeyError` for an order that is not of the person's shop, `Transient` if it is to be tried
-    again. Raises `Denied`: `not_now` (saying who did what when), `reason_missing`, `lines_missing`, `wrong_proof`,
-    `too_many_tries`.
+    the patient's id number. `method` is how the patient pays what is due, with the payment's `reference` unless it is cash. An
+    `amount` of fen that is not what is due is refused. Raises `KeyError` for an order that is not of the person's shop, `Transient`
+    if it is to be tried again. Raises `Denied`: `not_now` (saying who did what when), `reason_missing`, `lines_missing`,
+    `wrong_proof`, `too_many_tries`, or a `domain.payments.Flaw`.
     """
     capability = capability_of(act)
     lines = tuple(sorted(set(lines)))
@@ -117,6 +125,9 @@ def act_on(city: City, who: Person, rx_id: str, attempt: int, act: Act, *, reaso
     secret = open_secrets(city, seen.placed)
     if act is Act.HAND_OVER:
         _check_proof(city, who, seen, secret["pickup_code"], proof)
+    tendered = _tendered(seen, method, reference, amount)
+    if act is Act.HAND_OVER and (wrong := money.refusal(city.policy, seen.placed, tendered)):
+        raise Denied(wrong, PAYMENT_FLAWS[wrong])
     word, order_id = WORDS[act], seen.placed.id
     event = ".".join([order_id, word, *(["-".join(map(str, lines))] if lines else [])])
     update = OrderUpdate(event_id=event, order_id=order_id, status=word, claim_secret=secret["claim_secret"], at=city.now(),
@@ -133,6 +144,8 @@ def act_on(city: City, who: Person, rx_id: str, attempt: int, act: Act, *, reaso
             raise StaleStatus(f"{order_id} is no longer {seen.word}")
         if act is Act.HAND_OVER:
             counter.hand_over(session, seen.kept, by=who.id, at=city.now())
+            money.collect(city, session, seen.placed, tendered, collector=f"shop:{seen.at.place}", by=who.id,
+                          actor=f"chain:{seen.at.chain}")
         counter.note(session, order_id, act, who.id, city.now(), reason=reason, lines=lines)
 
     evidence = updates.keep(city, canonical([event, reason]))
@@ -169,6 +182,17 @@ def _decoct(city: City, who: Person, seen: ShopOrder, act: Act) -> ShopOrder:
     if answer.status >= 500:
         raise Transient(f"{order_id}: {act}", code="busy")
     raise not_now(city, after, act)
+
+
+def receive_cash(city: City, who: Person, rx_id: str, attempt: int) -> ShopOrder:
+    """The person has counted the cash that a courier took for an order (E-08); twice is once.
+
+    Raises `KeyError` for an order that is not of the person's shop, `Denied` (`no_cash`) where no courier took cash for it.
+    """
+    seen = order_of(city, who, Capability.FILL_ORDERS, rx_id, attempt)
+    if not money.hand_in(city, seen.placed, to=who.id):
+        raise Denied("no_cash", Two("这个订单没有配送员代收的现金", "no courier has taken cash for this order"))
+    return order_of(city, who, Capability.FILL_ORDERS, rx_id, attempt)
 
 
 def capability_of(act: Act) -> Capability:
@@ -211,7 +235,7 @@ def _order(city: City, session: Session, who: Person, capability: Capability, rx
     kept = counter.get(session, placed.id) if placed else None
     if placed is None or at is None or kept is None or at.place not in who.places(capability):
         raise KeyError(rx_id)
-    return _seen(city, session, at, placed, kept)
+    return _seen(city, session, at, placed, kept, payments.of(session, placed.id))
 
 
 def _is_order(placed: Placed, word: ChainWord) -> bool:
@@ -219,7 +243,7 @@ def _is_order(placed: Placed, word: ChainWord) -> bool:
     return word is not ChainWord.HELD and (placed.confirmed or word is not ChainWord.CANCELLED)
 
 
-def _seen(city: City, session: Session, at: Workplace, placed: Placed, kept: Kept) -> ShopOrder:
+def _seen(city: City, session: Session, at: Workplace, placed: Placed, kept: Kept, account: Account) -> ShopOrder:
     done = counter.done(session, placed.id)
     decoction = None
     if at.shop.decoct_doses and prescriptions.load(session, placed.order.prescription_id).prescription.to_decoct:
@@ -229,7 +253,15 @@ def _seen(city: City, session: Session, at: Workplace, placed: Placed, kept: Kep
     return ShopOrder(at, placed, kept, tuple(done), supported_actions(
         kept.word, placed.order.handover, returnable=returnable, carried=bool(placed.courier), decoction=decoction),
                      {act: reasons(act, kept.word) for act in Act}, placed.accept_by if kept.word is ChainWord.ORDERED else None,
-                     decoction)
+                     account, decoction)
+
+
+def _tendered(seen: ShopOrder, method: str, reference: str, amount: Fen | None) -> Tendered | None:
+    """What the patient pays; the amount is the server's where none was said."""
+    due = seen.placed.order.patient_due
+    if amount is None and (not method or not due):
+        return None
+    return Tendered(due if amount is None else amount, method, reference.strip())
 
 
 def _was_done(seen: ShopOrder, act: Act, reason: str, lines: Sequence[int]) -> bool:

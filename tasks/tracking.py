@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from adapters.protocols import WorksFromPages
 from domain.claims import Claimed, Settlement
 from domain.decoction import furthest
 from domain.fulfilment.lines import LineState, line_states, portions_of
@@ -12,18 +13,21 @@ from domain.fulfilment.wishes import STANDING, WishAnswer, WishKind
 from domain.instructions import instructions
 from domain.lifecycle import FINAL, Notice, Reported, Status
 from domain.money import Fen
+from domain.payments import Method, Payment, paid
 from domain.people import Capability
 from domain.prescription import Handover
 from domain.shops import DECOCTIONS, Act
 from domain.tracking import CANCELLABLE, CHOSEN, Step, done, of_order, sentence, step_of
 from domain.words import Two
-from infra.db import Session, access_log, claims, counter, orders, prescriptions, wishes
+from infra.db import Session, access_log, claims, counter, orders, payments, prescriptions, wishes
 from infra.db.access_log import Kind
+from infra.db.payments import Account
 from infra.db.prescriptions import Loaded
 from tasks import closing
 from tasks.choosing import Choosing, choosing, persistently
 from tasks.city import City
 from tasks.fulfilment.sealed import open_secrets
+from tasks.payments import methods
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class AtPharmacy:
     """What the patient pays in cash; None before the fund has said it."""
     until: datetime | None
     """When the pharmacy must have handed it over."""
+    methods: Sequence[Method] = ()
+    """How the patient may pay it where it is handed over; none: the pharmacy collects by itself."""
+    paid: Payment | None = None
+    refunded: Fen = Fen(0)
+    """Of that, what goes back."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,7 @@ def _tracked(city: City, session: Session, loaded: Loaded) -> Tracked:
     handover = next((order.order.handover for order in reversed(placed) if _counts(order)), rx.handover)
     words = [order.word for order in placed]
     claimed = claims.newest_of(session, loaded.id)
+    accounts = payments.of_orders(session, [order.id for order in placed])
     labels = {label.line: label for label in instructions(rx, city.knowledge.frequencies, portions_of(rx.items)).labels}
     states = line_states(rx.items, placed, wished, ended=loaded.status in FINAL)
     step = step_of(loaded.status, words)
@@ -142,7 +152,8 @@ def _tracked(city: City, session: Session, loaded: Loaded) -> Tracked:
         handover=handover,
         medicines=[Medicine(item.line, item.name, labels[item.line].usage, item.directions, item.unit, states[item.line])
                    for item in rx.items],
-        orders=[_at_pharmacy(city, session, loaded, order, claimed.get(order.id)) for order in placed if _counts(order)],
+        orders=[_at_pharmacy(city, session, loaded, order, claimed.get(order.id), accounts.get(order.id, Account()))
+                for order in placed if _counts(order)],
         money=_money([claimed.get(order.id) for order in placed if _counts(order)]), valid_until=rx.valid_until,
         may_cancel=loaded.status in CANCELLABLE and newest not in STANDING
         and any(state.open or state.in_progress for state in states.values()),
@@ -154,7 +165,8 @@ def _counts(order: Placed) -> bool:
     return (order.confirmed and order.status in ALIVE) or bool(order.handed_over)
 
 
-def _at_pharmacy(city: City, session: Session, loaded: Loaded, placed: Placed, claimed: Claimed | None) -> AtPharmacy:
+def _at_pharmacy(city: City, session: Session, loaded: Loaded, placed: Placed, claimed: Claimed | None, account: Account
+                 ) -> AtPharmacy:
     names = {item.line: (item.name, item.unit) for item in loaded.prescription.items}
     alive = placed.status in ALIVE
     answer = _answer(claimed)
@@ -166,7 +178,9 @@ def _at_pharmacy(city: City, session: Session, loaded: Loaded, placed: Placed, c
         portions=[(names[portion.line][0], f"{portion.quantity.normalize():f} {names[portion.line][1]}")
                   for portion in placed.portions],
         code=open_secrets(city, placed)["pickup_code"] if alive else "",
-        due=answer.cash if answer else None, until=placed.fulfil_by if alive else None)
+        due=answer.cash if answer else None, until=placed.fulfil_by if alive else None,
+        methods=methods(city.policy, placed) if isinstance(city.chains[placed.order.chain], WorksFromPages) else (),
+        paid=paid(account.payments), refunded=Fen(sum(refund.amount for refund in account.refunds)))
 
 
 def _money(claimed: Sequence[Claimed | None]) -> Money | None:

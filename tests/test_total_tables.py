@@ -28,6 +28,7 @@ from domain.fulfilment.returns import ReturnStatus
 from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.ledger.transfers import BusinessEvent
 from domain.lifecycle import CANCEL_ANSWERS, FINAL, REPORTED, Deadline, Money, Notice, Owner, Status, reported
+from domain.payments import Flaw, Method, PaymentStatus
 from domain.people import Capability, Role
 from domain.premises import PlaceKind
 from domain.prescription import Approval, Handover, RxKind, SkinTestResult
@@ -69,7 +70,7 @@ TABLES: Mapping[str, Iterable[str]] = {
     "domain.fulfilment.parcels.PARCEL_TRANSITIONS": ParcelStatus,
     "domain.fulfilment.returns.RETURN_TRANSITIONS": ReturnStatus,
     "domain.fulfilment.wishes.WISH_TRANSITIONS": WishAnswer,
-    "domain.ledger.templates.TEMPLATES": BusinessEvent,
+    "domain.ledger.templates.TEMPLATES": (BusinessEvent.SETTLED, BusinessEvent.REVERSED),
     "domain.lifecycle.DEADLINES": Status,
     "domain.lifecycle.MONEY_TRANSITIONS": Money,
     "domain.lifecycle.OWNERS": Status,
@@ -105,7 +106,10 @@ TABLES: Mapping[str, Iterable[str]] = {
     "domain.words.HANDOVERS": Handover,
     "domain.words.ORDERS": (*ChainWord, "open"),
     "domain.words.ORDER_STATUSES": OrderStatus,
+    "domain.words.METHODS": Method,
     "domain.words.OWNERS": Owner,
+    "domain.words.PAYMENTS": PaymentStatus,
+    "domain.words.PAYMENT_FLAWS": Flaw,
     "domain.words.PARCELS": ParcelStatus,
     "domain.words.REPORTS": REPORTED,
     "domain.words.RETURNS": ReturnStatus,

@@ -20,8 +20,8 @@ class Declared:
         object.__setattr__(self, "matches", re.compile(spelled))
 
 
-NAMES = {"insutype": "[0-9]{3}", "chain": "[a-z][a-z0-9_]*"}
-"""What a name in a pattern may be: a type of insurance (codes/insutype.csv), the slug of a chain's adapter."""
+NAMES = {"insutype": "[0-9]{3}", "chain": "[a-z][a-z0-9_]*", "courier": "[a-z][a-z0-9_]*", "method": "[a-z]+"}
+"""What a name in a pattern may be: a type of insurance (codes/insutype.csv), the slug of an adapter, `domain.payments.Method`."""
 
 FUND = Declared("fund:{insutype}", Two("统筹基金", "fund"))
 """What the fund pays (fund_pay_sumamt)."""
@@ -32,8 +32,12 @@ FAMILY = Declared("account:{insutype}:family", Two("家庭共济账户", "relati
 PATIENT = Declared("patient", Two("患者现金", "patient's cash"))
 """What the patient pays in cash (psn_cash_pay)."""
 CHAIN = Declared("chain:{chain}", Two("连锁", "chain"))
-"""What a chain is owed for what it has handed over."""
-CHART = (FUND, ACCOUNT, FAMILY, PATIENT, CHAIN)
+"""What a chain is owed for what it has handed over, less the cash that it has got."""
+COURIER = Declared("courier:{courier}", Two("配送员代收现金", "courier's cash"))
+"""Cash that a courier has taken at doors and has still to hand in."""
+CLEARING = Declared("clearing:{method}", Two("支付清算", "clearing"))
+"""What patients have paid by card, Alipay or WeChat: the clearing house owes it to the chains."""
+CHART = (FUND, ACCOUNT, FAMILY, PATIENT, CHAIN, COURIER, CLEARING)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,12 @@ class BusinessEvent(StrEnum):
     """The fund has settled a claim (2102)."""
     REVERSED = "reversed"
     """The fund has taken a settlement back (2103)."""
+    COLLECTED = "collected"
+    """A patient has paid at the door or at a counter (E-08)."""
+    HANDED_IN = "handed_in"
+    """A courier has brought a payment in cash to the shop."""
+    REFUNDED = "refunded"
+    """A patient gets back what was paid for nothing."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class Posting:
 
     event: BusinessEvent
     reference: str
-    """What it rests on, once per event: the settlement id (setl_id) of the fund."""
+    """What it rests on, once per event: the settlement id (setl_id) of the fund, or the number of a receipt or a refund."""
     transfers: tuple[Transfer, ...]
     insutype: str = ""
     """The row of the fund's daily totals (3201) in which it counts; empty if in none."""

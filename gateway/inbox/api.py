@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from domain.money import Fen
 from domain.people import Capability, Person
 from domain.shops import Act, Opening
 from domain.words import Two
@@ -33,6 +34,12 @@ class ActBody(_Body):
     lines: list[int] = Field(default=[], max_length=100)
     proof: str = Field(default="", max_length=40)
     """Pickup code, or at the door the last four characters of the id number."""
+    method: str = Field(default="", max_length=8)
+    """How the patient pays what is due: `domain.payments.Method`."""
+    reference: str = Field(default="", max_length=64, pattern="^[0-9A-Za-z_-]*$")
+    """Number of the payment, unless it is cash."""
+    amount_fen: int | None = Field(default=None, ge=0, strict=True)
+    """What the patient pays; another amount than what is due is refused. It may be left out."""
 
 
 class ShelfBody(_Body):
@@ -87,6 +94,14 @@ def inbox_api(city: City, desk: Desk) -> APIRouter:
     def hand_over(rx_id: str, attempt: Number, who: MayHandOver, body: Body) -> Response:
         return done(who, rx_id, attempt, Act.HAND_OVER, body)
 
+    @door.post("/orders/{rx_id}/{attempt}/cash")
+    def cash(rx_id: str, attempt: Number, who: MayFill) -> Response:
+        try:
+            with desk.noting(who, Capability.FILL_ORDERS, rx_id):
+                return json_answer(order_facts(city, counter.receive_cash(city, who, rx_id, attempt)))
+        except KeyError:
+            raise unknown_order() from None
+
     @door.post("/orders/{rx_id}/{attempt}/{act}")
     def fill(rx_id: str, attempt: Number, act: FILLING, who: MayFill, body: Body) -> Response:
         return done(who, rx_id, attempt, Act(act), body)
@@ -95,7 +110,9 @@ def inbox_api(city: City, desk: Desk) -> APIRouter:
         sent = read(ActBody, body or b"{}")
         try:
             with desk.noting(who, counter.capability_of(act), rx_id):
-                after = counter.act_on(city, who, rx_id, attempt, act, reason=sent.reason, lines=sent.lines, proof=sent.proof)
+                after = counter.act_on(city, who, rx_id, attempt, act, reason=sent.reason, lines=sent.lines, proof=sent.proof,
+                                        method=sent.method, reference=sent.reference,
+                                        amount=None if sent.amount_fen is None else Fen(sent.amount_fen))
         except KeyError:
             raise unknown_order() from None
         return json_answer(order_facts(city, after))

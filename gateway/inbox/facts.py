@@ -8,16 +8,18 @@ from domain.chains import ChainWord
 from domain.couriers import masked_name, masked_phone
 from domain.instructions import instructions
 from domain.money import Fen
+from domain.payments import Method, PaymentStatus, paid
 from domain.people import Capability, Person
 from domain.prescription import Handover
 from domain.shops import Act
 from domain.words import Two
 from gateway.web.access import denied
-from infra.db import prescriptions
+from infra.db import payments, prescriptions
 from tasks import counter
 from tasks.city import City
 from tasks.counter import ShopOrder, Workplace
 from tasks.patients import open_patient
+from tasks.payments import methods
 
 Facts = dict[str, Any]
 
@@ -51,6 +53,7 @@ def order_facts(city: City, order: ShopOrder) -> Facts:
         "lines": [{"line": line.line, "drug": line.drug, "name": names[line.drug].name if line.drug in names else line.drug,
                    "quantity": line.quantity, "unit": line.unit, "unit_price": line.unit_price, "amount_fen": line.amount}
                   for line in placed.order.lines],
+        "payment": payment_facts(city, order),
         "returned_lines": sorted({portion.line for portion in placed.returned}),
         "decoction_step": order.decoction or "",
         "cooled_at": next((entry.at for entry in order.done if entry.act == Act.COOL), None),
@@ -60,6 +63,20 @@ def order_facts(city: City, order: ShopOrder) -> Facts:
             "account_fen": notice.account, "cash_fen": notice.cash},
         "done": [{"act": entry.act, "reason": entry.reason, "lines": list(entry.lines), "by": entry.person, "at": entry.at}
                  for entry in order.done],
+    }
+
+
+def payment_facts(city: City, order: ShopOrder) -> Facts:
+    """What the patient pays for an order through the platform, and has paid; fen. No methods: not collected here."""
+    took = paid(order.account.payments)
+    taken_at = methods(city.policy, order.placed)
+    return {
+        "due_fen": order.placed.order.patient_due if taken_at else Fen(0), "methods": list(taken_at),
+        "refused": len([payment for payment in order.account.payments if payment.status is PaymentStatus.REFUSED]),
+        "paid": None if took is None else {
+            "amount_fen": took.amount, "method": took.method, "reference": took.reference, "receipt": took.receipt, "at": took.at,
+            "collector": took.collector, "hand_in_by": took.hand_in_by, "handed_in_at": took.handed_in_at},
+        "refunded_fen": Fen(sum(refund.amount for refund in order.account.refunds)),
     }
 
 
@@ -119,6 +136,9 @@ def day(city: City, at: Workplace) -> Facts:
     handed_over = [order for order in orders if order["status"] in (ChainWord.HANDED_OVER, ChainWord.RETURNED)
                    and order["ended_at"] and order["ended_at"] >= since]
     settled = [order["settlement"] for order in handed_over if order["settlement"]]
+    takings = [order["payment"] for order in handed_over if order["payment"]["paid"]]
+    with city.db.reading() as session:
+        outstanding = payments.outstanding(session, at.chain, at.shop.number)
     return {
         "shop": at.place, "date": city.today().isoformat(), "orders": handed_over,
         "received": len([order for order in orders if order["placed_at"] >= since]),
@@ -128,5 +148,10 @@ def day(city: City, at: Workplace) -> Facts:
         "waiting_for_the_fund": len(handed_over) - len(settled),
         "total_fen": Fen(sum(order["total_fen"] for order in handed_over)),
         "collect_fen": Fen(sum(order["patient_due_fen"] for order in handed_over)),
+        "by_method": {method: Fen(sum(row["paid"]["amount_fen"] for row in takings if row["paid"]["method"] == method))
+                      for method in Method},
+        "refunded_fen": Fen(sum(row["refunded_fen"] for row in takings)),
+        "to_hand_in": [{"id": cash.prescription_id, "attempt": cash.attempt, "order_id": cash.order_id, "courier": cash.courier,
+                        "amount_fen": cash.amount, "hand_in_by": cash.hand_in_by} for cash in outstanding],
         "settled": {name: sum(row[f"{name}_fen"] for row in settled) for name in ("total", "fund", "account", "cash")},
     }

@@ -23,6 +23,11 @@ from tasks.counter import Workplace
 BAD_HOURS = Denied("bad_hours", Two("请填写时间，如 08:00", "a time, such as 08:00"))
 
 
+def _number(typed: str) -> str:
+    """The number of a payment as it is kept: letters, digits, dashes; other signs are no part of one."""
+    return "".join(sign for sign in typed if sign.isascii() and (sign.isalnum() or sign in "-_"))[:64]
+
+
 def inbox_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
     """`/inbox…`."""
     door = APIRouter(default_response_class=HTMLResponse, route_class=PeoplesRoute)
@@ -79,6 +84,10 @@ def inbox_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
     def order(request: Request, rx_id: str, attempt: Number, who: MaySee) -> Response:
         return one_order(request, who, rx_id, attempt)
 
+    @door.get("/inbox/{rx_id}/{attempt}/cash")
+    def after_cash(rx_id: str, attempt: Number, _: MaySee) -> Response:
+        return RedirectResponse(f"/inbox/{rx_id}/{attempt}", 303)
+
     @door.get("/inbox/{rx_id}/{attempt}/{act}")
     def after_act(rx_id: str, attempt: Number, act: Act, _: MaySee) -> Response:
         # The address of a form, opened again: in another language, from the history, after a new sign-in.
@@ -87,6 +96,17 @@ def inbox_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
     @door.post("/inbox/{rx_id}/{attempt}/hand_over")
     def hand_over(request: Request, rx_id: str, attempt: Number, who: MayHandOver, fields: Fields) -> Response:
         return done(request, who, rx_id, attempt, Act.HAND_OVER, fields)
+
+    @door.post("/inbox/{rx_id}/{attempt}/cash")
+    def cash(request: Request, rx_id: str, attempt: Number, who: MayFill) -> Response:
+        try:
+            with desk.noting(who, Capability.FILL_ORDERS, rx_id):
+                counter.receive_cash(city, who, rx_id, attempt)
+        except KeyError:
+            raise unknown_order() from None
+        except Denied as refusal:
+            return one_order(request, who, rx_id, attempt, refusal)
+        return RedirectResponse(f"/inbox/{rx_id}/{attempt}", 303)
 
     @door.post("/inbox/{rx_id}/{attempt}/{act}")
     def fill(request: Request, rx_id: str, attempt: Number, act: FILLING, who: MayFill, fields: Fields) -> Response:
@@ -97,7 +117,8 @@ def inbox_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
         try:
             with desk.noting(who, counter.capability_of(act), rx_id):
                 counter.act_on(city, who, rx_id, attempt, act, reason=last_value(fields, "reason")[:40], lines=lines,
-                               proof=last_value(fields, "proof")[:40])
+                               proof=last_value(fields, "proof")[:40], method=last_value(fields, "method")[:8],
+                               reference=_number(last_value(fields, "reference")))
         except KeyError:
             raise unknown_order() from None
         except Denied as refusal:

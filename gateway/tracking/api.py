@@ -89,7 +89,10 @@ def tracked_facts(rx: Tracked) -> dict[str, Any]:
                        "handed_over": medicine.state.handed_over} for medicine in rx.medicines],
         "orders": [{"order": order.id, "chain": order.chain, "store": order.store, "handover": order.handover,
                     "sentence": order.sentence.zh, "sentence_en": order.sentence.en, "code": order.code,
-                    "cash_fen": order.due, "until": order.until} for order in rx.orders],
+                    "cash_fen": order.due, "until": order.until, "methods": list(order.methods),
+                    "paid": order.paid and {"amount_fen": order.paid.amount, "method": order.paid.method,
+                                            "receipt": order.paid.receipt, "at": order.paid.at},
+                    "refunded_fen": order.refunded} for order in rx.orders],
         "money": None if rx.money is None else {
             "total_fen": rx.money.total, "fund_fen": rx.money.fund, "account_fen": rx.money.account, "cash_fen": rx.money.cash,
             "settled": rx.money.settled}}

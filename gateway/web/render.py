@@ -42,6 +42,7 @@ TABLES: Mapping[str, Mapping[str, Two]] = {
     "title": names.TITLES, "guardianship": names.GUARDIANSHIPS, "reading": names.READINGS, "approval": names.APPROVALS,
     "skin": names.SKIN_TESTS, "method": names.DECOCTION_METHODS, "mark": names.DECOCTION_MARKS, "deadline": names.DEADLINES,
     "ending": names.ENDINGS, "cancelling": names.CANCEL_REASONS, "posting": words.POSTINGS,
+    "pays": names.METHODS, "payment": names.PAYMENTS,
     "parcel": names.PARCELS, "delivery": names.DELIVERIES,
     "goods": names.RETURNS, "wish": names.WISHES, "answer": names.WISH_ANSWERS,
     "role": ROLES, "capability": CAPABILITIES, "act": shops.ACTS, "done": shops.DONE, "shop_kind": names.PLACE_KINDS,

@@ -21,6 +21,9 @@ MONEY: Mapping[str, Two] = {
 POSTINGS: Mapping[str, Two] = {
     BusinessEvent.SETTLED: Two("结算", "settlement"),
     BusinessEvent.REVERSED: Two("冲正", "reversal"),
+    BusinessEvent.COLLECTED: Two("收款", "payment"),
+    BusinessEvent.HANDED_IN: Two("配送员交款", "cash handed in"),
+    BusinessEvent.REFUNDED: Two("退款", "refund"),
 }
 AUDIT_REASONS: Mapping[str, Two] = {
     AuditReason.STAGE: Two("处方到达预审", "it came to the audit"),
@@ -67,7 +70,7 @@ NEWBORN_DAYS, INFANT_MONTHS = 28, 36
 _ACTORS: Mapping[str, Two] = {
     "platform": Two("平台", "platform"), "audit": Two("智能预审", "audit"), "clock": Two("时钟", "clock"),
     "hospital": Two("医院", "hospital"), "chain": Two("连锁", "chain"),
-    "courier": Two("配送", "courier"), "payer": Two("医保", "fund"),
+    "courier": Two("配送", "courier"), "shop": Two("药店", "pharmacy"), "payer": Two("医保", "fund"),
     "pharmacist": Two("药师", "pharmacist"), "operator": Two("运维", "operator"),
     "patient": Two("患者", "patient"), "hotline": Two("客服", "hotline"),
 }

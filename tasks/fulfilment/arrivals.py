@@ -15,11 +15,13 @@ from domain.fulfilment.lines import portions_of
 from domain.fulfilment.orders import GONE, Placed
 from domain.fulfilment.wishes import WishKind
 from domain.lifecycle import FINAL
+from domain.payments import Flaw
 from domain.privacy import shown
 from domain.words import CAUSES
 from infra.db import Session, counter, deliveries, history, orders, prescriptions, wishes
 from infra.db.discrepancies import disagree
 from infra.db.prescriptions import Loaded, canonical
+from tasks import payments
 from tasks.city import City
 from tasks.fulfilment import traces
 from tasks.fulfilment.sealed import open_secrets
@@ -28,7 +30,8 @@ from tasks.patients import open_patient
 
 AHEAD = timedelta(minutes=10)
 """So far a courier's clock may be ahead of ours (E-02); an older word is a late one."""
-UNDELIVERED, LOST = "undelivered", "lost"
+UNDELIVERED, LOST, UNPAID = "undelivered", "lost", "unpaid"
+REJECTED = "rejected_at_door"
 
 
 def tell(city: City, courier: str, update: CourierUpdate, *, checked: bool) -> Reply:
@@ -61,6 +64,9 @@ def _apply(city: City, session: Session, courier: str, update: CourierUpdate, pi
     match standing(before, update.status, update.attempt, update.at):
         case Standing.LATE:
             deliveries.nothing_new(session, placed.id, before.number, city.now())
+            if update.status is before.status is DeliveryStatus.SIGNED and not payments.is_paid(session, placed):
+                # Our own question had the signature first, without what was paid.
+                _collect(city, session, placed, update)
             return reply(200, "ignored"), rx_id
         case Standing.BAD:
             disagree(session, kind="delivery_contradicts", subject=shown(update.event_id), expected=before.status,
@@ -71,6 +77,8 @@ def _apply(city: City, session: Session, courier: str, update: CourierUpdate, pi
     if update.status is DeliveryStatus.SIGNED:
         if not checked and (refusal := _not_the_receiver(city, session, loaded, placed, update, courier)):
             return refusal, rx_id
+        if refusal := _not_paid(city, session, placed, update, checked):
+            return refusal, rx_id
         seen, codes = _at_the_door(session, placed, seen, update, picture)
     # A courier's free text may name a person. It stays in the archive with the raw word.
     reason = update.reason if update.reason in CAUSES or not update.reason else "other"
@@ -78,6 +86,10 @@ def _apply(city: City, session: Session, courier: str, update: CourierUpdate, pi
     deliveries.move(session, placed.id, before, to)
     _follow(city, session, loaded, placed, to, update)
     _write_down(city, session, loaded, placed, to, update, codes)
+    if update.status is DeliveryStatus.SIGNED:
+        _collect(city, session, placed, update)
+    elif update.status is DeliveryStatus.ATTEMPT_FAILED and reason == UNPAID:
+        payments.not_paid(city, session, placed, collector=f"courier:{courier}", by=courier)
     return reply(200, "applied", list(codes) or None), rx_id
 
 
@@ -100,6 +112,25 @@ def _not_the_receiver(city: City, session: Session, loaded: Loaded, placed: Plac
         return None
     counter.note(session, placed.id, WRONG_PROOF, f"courier:{courier}"[:40], city.now())
     return reply(422, "refused", "not the receiver")
+
+
+def _collect(city: City, session: Session, placed: Placed, update: CourierUpdate) -> None:
+    by = f"courier:{placed.courier}"
+    payments.collect(city, session, placed, update.paid, collector=by, by=placed.courier, actor=by)
+
+
+def _not_paid(city: City, session: Session, placed: Placed, update: CourierUpdate, checked: bool) -> Reply | None:
+    """The refusal of a signature without the right payment: the courier keeps the parcel, and the attempt has failed (E-08, E-09).
+
+    Where the order has ended, or where we asked, the patient has the parcel already: then it is a difference for a person.
+    """
+    refusal = payments.refusal(city.policy, placed, update.paid)
+    if refusal is None:
+        return None
+    if checked or placed.status in GONE or refusal is Flaw.AMOUNT_EDIT:
+        disagree(session, kind="paid_at_door", subject=f"{update.delivery_id}:{refusal}", expected=placed.order.patient_due,
+                 actual=update.paid.amount if update.paid else 0, at=city.now(), prescription_id=placed.order.prescription_id)
+    return None if checked or placed.status in GONE else reply(422, "refused", refusal)
 
 
 def _at_the_door(session: Session, placed: Placed, seen: Delivery, update: CourierUpdate, picture: str
@@ -136,10 +167,10 @@ def _follow(city: City, session: Session, loaded: Loaded, placed: Placed, delive
 
 
 def _ending(delivery: Delivery) -> str:
-    """Why the order ended: what became of its parcel, or what the patient said at the door."""
+    """Why the order ended: what became of its parcel, or what the patient said at the door, or did not pay there (E-09)."""
     if delivery.status is DeliveryStatus.LOST:
         return LOST
-    return "rejected_at_door" if delivery.reason == "rejected_at_door" else UNDELIVERED
+    return delivery.reason if delivery.reason in (REJECTED, UNPAID) else UNDELIVERED
 
 
 def _in_the_shops_book(city: City, session: Session, placed: Placed, delivery: Delivery, word: ChainWord) -> None:

@@ -16,6 +16,7 @@ from domain.fulfilment.deliveries import (
     standing,
 )
 from domain.fulfilment.orders import Placed
+from domain.money import Fen
 from domain.prescription import Handover
 from infra.db import Session, deliveries, history, orders, prescriptions
 from infra.db.discrepancies import disagree
@@ -23,6 +24,7 @@ from infra.db.effects import Effect
 from infra.db.history import Head
 from infra.db.prescriptions import Loaded, canonical
 from infra.db.stored import WAYBILL
+from tasks import payments
 from tasks.city import City
 from tasks.effect import once
 from tasks.fulfilment.arrivals import tell
@@ -125,13 +127,13 @@ def _consignment(city: City, loaded: Loaded, placed: Placed, delivery: Delivery,
     patient, place = open_patient(city, loaded), placed.order.place
     shops = city.chains[placed.order.chain]
     assert isinstance(shops, WorksFromPages)
-    shop = shops.shops()[placed.order.store]
+    shop, ways = shops.shops()[placed.order.store], payments.methods(city.policy, placed)
     with city.db.reading() as session:
         made_at = deliveries.times(session, placed.id, delivery.number).made_at
     return Consignment(
         key, Stop(shop.name, latitude=shop.latitude, longitude=shop.longitude),
         Stop(masked_name(patient["name"]), masked_phone(patient["phone"]), patient["address"], place.latitude, place.longitude),
-        made_at + city.policy.deliver_within, MOST_ATTEMPTS)
+        made_at + city.policy.deliver_within, MOST_ATTEMPTS, placed.order.patient_due if ways else Fen(0), ways)
 
 
 def _assigned(city: City, session: Session, loaded: Loaded, order_id: str, number: int, waybill: Waybill) -> Head:

@@ -19,7 +19,7 @@ from infra.db.effects import Effect
 from infra.db.history import Head
 from infra.db.prescriptions import Loaded
 from infra.db.stored import REVERSAL, SETTLEMENT
-from tasks import reports
+from tasks import payments, reports
 from tasks.city import City
 from tasks.effect import once
 from tasks.patients import open_entitlement, open_identity, with_person
@@ -68,9 +68,11 @@ async def _settle(city: City, loaded: Loaded, placed: Placed, claimed: Claimed, 
         kept = placed if placed.returns and claimed.portions == placed.kept else None
         reports.report(session, city, loaded.prescription, Status.SETTLED, reason=Event.SETTLED, money=answer, settled=claimed,
                        handed_over=kept, again=_again(placed, claimed))
+        head = payments.correct(city, session, fresh.head, placed, answer.cash, actor=f"payer:{city.payer.slug}",
+                                wake_at=city.now())
         # A wish or an update that came during the call to the fund is looked at now.
         until = window_over([placed], city.policy) if seen_all and last else city.now()
-        return history.append(session, fresh.head, to=Status.SETTLED if last else None, actor=f"payer:{city.payer.slug}",
+        return history.append(session, head, to=Status.SETTLED if last else None, actor=f"payer:{city.payer.slug}",
                               event=Event.SETTLED, at=city.now(), wake_at=until,
                               waiting_for=Wait.RETURN_WINDOW if last else Wait.SETTLEMENT,
                               detail={"settlement": answer.settlement_id, "reference": claim.reference,
@@ -130,14 +132,16 @@ async def reverse(city: City, loaded: Loaded, placed: Placed, claimed: Claimed) 
 def agreed(city: City, loaded: Loaded, handed_over: Sequence[Placed], claimed: Mapping[str, Claimed]) -> Head:
     """Claims and goods agree without another settlement: of what came back whole, both are empty."""
     with city.db.transaction("settlement.agreed") as session:
+        head = loaded.head
         for placed in handed_over:
             claim = claimed[placed.id]
             if claim.reversed:
+                head = payments.correct(city, session, head, placed, Fen(0), actor="platform", wake_at=city.now())
                 orders.refunded(session, placed, city.now())
                 reports.notify_chain(session, city, loaded.id, placed.order.chain, placed.id, None)
                 reports.report(session, city, loaded.prescription, Status.SETTLED, reason=Event.REVERSED, money=ZERO,
                                settled=claim, handed_over=placed, again=f"{_again(placed, claim)}r")
-        return history.append(session, loaded.head, to=Status.SETTLED, actor="platform", event=Event.CLAIM_AGREES,
+        return history.append(session, head, to=Status.SETTLED, actor="platform", event=Event.CLAIM_AGREES,
                               at=city.now(), wake_at=window_over(handed_over, city.policy), waiting_for=Wait.RETURN_WINDOW)
 
 

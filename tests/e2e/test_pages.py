@@ -137,7 +137,7 @@ def at_a_shop(line: Line) -> list[str]:
     for rx_id, done in zip(orders, acts, strict=True):
         code = open_secrets(shop.city, shop.to_fulfilling(rx_id))["pickup_code"]
         for act in done:
-            counter.act_on(shop.city, SHOPKEEPER, rx_id, 1, act, proof=code if act is Act.HAND_OVER else "",
+            counter.act_on(shop.city, SHOPKEEPER, rx_id, 1, act, proof=code if act is Act.HAND_OVER else "", method="cash",
                            reason="out_of_stock" if act is Act.DECLINE else "")
     shop.hop(orders[4])
     shop.deliver()
@@ -178,6 +178,7 @@ def refused(city):
         elif token == SHOP_TOKEN:
             page.goto(f"{city.url}{city.pages[token][4]}")
             page.fill("#proof", "WRONG")
+            page.locator("input[name='method'][value='wechat']").check()
             page.locator("form[action$='/hand_over'] button").click()
         elif token == ADMINISTRATOR:
             page.goto(f"{city.url}/people")

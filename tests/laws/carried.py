@@ -75,6 +75,22 @@ def brought_back_by_the_courier(city: World) -> None:
     _says(city, S.ATTEMPT_FAILED, S.HELD_AT_POINT, S.RETURNED, reason="nobody_home")
 
 
+def never_paid_at_the_door(city: World) -> None:
+    _packed(city)
+    _says(city, S.ATTEMPT_FAILED, reason="unpaid")
+    _says(city, S.ATTEMPT_FAILED, attempt=2, reason="unpaid")
+    _says(city, S.HELD_AT_POINT, S.RETURNED, attempt=2, reason="unpaid")
+
+
+def paid_in_cash_that_the_courier_hands_in(city: World) -> None:
+    _packed(city)
+    _says(city, S.ATTEMPT_FAILED, reason="unpaid")
+    _says(city, S.SIGNED, attempt=2)
+    for _ in range(2):
+        city.staff(lambda c: counter.receive_cash(c, KEEPER, city.rx, 1))
+    city.work()
+
+
 def lost_by_the_courier(city: World) -> None:
     _packed(city)
     _says(city, S.IN_TRANSIT, S.LOST, reason="lost")
@@ -106,5 +122,6 @@ def the_courier_cannot_be_stopped(city: World) -> None:
 
 CARRIED = (
     brought_by_the_citys_courier, brought_at_the_second_attempt_by_a_courier_that_was_silent_at_first, brought_back_by_the_courier,
+    never_paid_at_the_door, paid_in_cash_that_the_courier_hands_in,
     lost_by_the_courier, no_courier_comes, the_courier_is_called_off, the_courier_cannot_be_stopped,
 )

@@ -23,9 +23,11 @@ from infra.db.rows import (
     PackRow,
     PackUseRow,
     ParcelRow,
+    PaymentRow,
     PersonRow,
     PostingRow,
     PrescriptionRow,
+    RefundRow,
     ReturnRow,
     ReviewRow,
     RoleGrantRow,
@@ -49,6 +51,8 @@ def outcome(session: Session, world: "World") -> dict[str, object]:
         "orders": _rows(session, OrderRow, "id", "chain", "status", "patient_due_fen"),
         "parcels": _rows(session, ParcelRow, "order_id", "number", "status", "portions"),
         "deliveries": _rows(session, DeliveryRow, "order_id", "number", "courier", "status", "attempt", "called_off", "reference"),
+        "payments": _rows(session, PaymentRow, "order_id", "number", "status", "amount_fen", "method", "receipt", "handed_in_to"),
+        "refunds": _rows(session, RefundRow, "order_id", "number", "amount_fen", "method"),
         "couriers": {slug: courier.book for slug, courier in world.couriers.items()},
         "returns": _rows(session, ReturnRow, "order_id", "number", "status", "portions", "reason"),
         "wishes": _rows(session, WishRow, "prescription_id", "kind", "by", "reason", "answer"),
@@ -93,6 +97,7 @@ def faults(session: Session, world: "World") -> list[str]:
         sa.select(TraceUploadRow).where(TraceUploadRow.due_at.is_not(None)))]
     found += [f"{row.id} is {row.status} and has {row.trouble}" for row in session.scalars(
         sa.select(PrescriptionRow).where(PrescriptionRow.trouble != ""))]
+    found += _money_at_hand(session)
     anchored = session.scalar(sa.select(sa.func.count()).select_from(AnchorRow))
     found += [f"access log of {broken}" for broken in access_log.verify(session)]
     found += [str(wrong) for wrong in of_city(world.city, world.settings).verify()] if anchored else []
@@ -100,6 +105,20 @@ def faults(session: Session, world: "World") -> list[str]:
         found += [f"{chain.slug} got {one} twice" for one in set(chain.arrived) if chain.arrived.count(one) > 1]
     for courier in world.couriers.values():
         found += [f"{courier.slug} got {key} twice" for key in set(courier.arrived) if courier.arrived.count(key) > 1]
+    return found
+
+
+def _money_at_hand(session: Session) -> list[str]:
+    """What the city's courier or a shop on our pages handed over and was not paid, or was collected twice or for another amount."""
+    found = []
+    paid = session.execute(sa.select(PaymentRow.order_id, PaymentRow.amount_fen).where(PaymentRow.receipt.is_not(None))).all()
+    for order_id, word in session.execute(sa.select(CounterOrderRow.order_id, CounterOrderRow.word)):
+        amounts = [amount for order, amount in paid if order == order_id]
+        order = session.get(OrderRow, order_id)
+        assert order is not None
+        due = [order.patient_due_fen] if order.patient_due_fen and word in ("handed_over", "returned") else []
+        if amounts != due:
+            found.append(f"{order_id} is {word}, {due} is due and {amounts} was collected")
     return found
 
 

@@ -421,7 +421,7 @@ def collected_at_a_shop_without_a_system(city: World) -> None:
     _do(city, Act.PREPARE)
     with suppress(Denied):
         _do(city, Act.HAND_OVER, proof="WRONG")
-    _do(city, Act.HAND_OVER, proof=code)
+    _do(city, Act.HAND_OVER, proof=code, method="cash")
     _do(city, Act.TAKE_BACK, reason="quality", lines=(1,))
     city.to_closed()
 

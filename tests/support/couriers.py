@@ -14,6 +14,8 @@ from domain.door import digest
 from domain.errors import InvalidPayload, Refused
 from domain.findings import Finding, Severity
 from domain.fulfilment.deliveries import DeliveryStatus, delivery_id
+from domain.money import Fen
+from domain.payments import Method, Tendered
 from domain.people import Grant, Person, Role
 from domain.prescription import Place
 from tasks import shelves
@@ -80,19 +82,24 @@ class FakeCourier(_Line):
         try:
             row = json.loads(body)
             proof = DoorProof(row["digest"], _place(row), row["picture"].encode("latin-1"))
+            paid = Tendered(Fen(row["paid"]["fen"]), row["paid"]["way"], row["paid"]["ref"]) if row["paid"] else None
             return CourierUpdate(row["event_id"], row["delivery_id"], S(row["status"]), datetime.fromisoformat(row["at"]),
-                                 row["attempt"], row["reason"], proof)
+                                 row["attempt"], row["reason"], proof, paid)
         except (ValueError, KeyError, TypeError):
             broken = Finding("CHAIN_CONTRACT", Severity.BLOCK, "CHN-03", "$", "报文不符约定", "not as agreed")
         raise InvalidPayload([broken])
 
     def body(self, key: str, status: DeliveryStatus, at: datetime, *, attempt: int = 0, reason: str = "", digest: str = "",
-             event_id: str = "", near: Place | None = None, picture: bytes = PICTURE) -> bytes:
-        """The parcel moves on in the courier's book; the callback about it."""
+             event_id: str = "", near: Place | None = None, picture: bytes = PICTURE, paid: Tendered | bool | None = True) -> bytes:
+        """The parcel moves on in the courier's book; the callback about it. The receiver pays what is due, in cash, unless told."""
         if key in self.book:
             self.book[key] = replace(self.book[key], status=status, attempt=attempt)
         place = {"latitude": str(near.latitude), "longitude": str(near.longitude)} if near else {}
-        return json.dumps({"event_id": event_id or f"ev_{next(self._events)}", "delivery_id": key, "status": status,
+        due = self.consignments[key].collect if key in self.consignments else Fen(0)
+        if paid is True:
+            paid = Tendered(due, Method.CASH) if due and status is S.SIGNED else None
+        money = {"fen": paid.amount, "way": paid.method, "ref": paid.reference} if isinstance(paid, Tendered) else None
+        return json.dumps({"paid": money, "event_id": event_id or f"ev_{next(self._events)}", "delivery_id": key, "status": status,
                            "at": at.isoformat(), "attempt": attempt, "reason": reason, "digest": digest,
                            "picture": picture.decode("latin-1") if status is S.SIGNED else ""} | place).encode()
 

@@ -12,6 +12,8 @@ from adapters.chains.wire import Code, Identifier, Wire, Word, finding, read
 from domain.couriers import Consignment, CourierUpdate, DoorProof, Stop, Waybill
 from domain.errors import InvalidPayload
 from domain.fulfilment.deliveries import DeliveryStatus
+from domain.money import Fen
+from domain.payments import Tendered
 from domain.prescription import Place
 from domain.privacy import shown
 
@@ -25,7 +27,8 @@ def parcel_body(consignment: Consignment) -> bytes:
     """`POST /v2/parcels`."""
     return _json({
         "parcel": consignment.id, "from": _stop(consignment.shop), "to": _stop(consignment.recipient),
-        "reach_by": consignment.reach_by.isoformat(), "tries": consignment.most_attempts})
+        "reach_by": consignment.reach_by.isoformat(), "tries": consignment.most_attempts,
+        **({"collect": {"fen": consignment.collect, "ways": list(consignment.methods)}} if consignment.collect else {})})
 
 
 def stop_body(reason: str) -> bytes:
@@ -57,7 +60,8 @@ def parse_event(body: bytes, words: Words, causes: Mapping[str, str]) -> Courier
     row = read(_Event, body)
     return CourierUpdate(
         event_id=row.event, delivery_id=row.parcel, status=_status(row.state, words, "state"), at=row.when, attempt=row.tries,
-        reason=causes.get(row.why, row.why), proof=_proof(row.proof) if row.proof else DoorProof())
+        reason=causes.get(row.why, row.why), proof=_proof(row.proof) if row.proof else DoorProof(),
+        paid=Tendered(Fen(row.paid.fen), row.paid.way, row.paid.ref) if row.paid else None)
 
 
 class _Parcel(Wire):
@@ -81,6 +85,12 @@ class _Proof(Wire):
     picture: str = ""
 
 
+class _Paid(Wire):
+    fen: int = Field(strict=True, ge=0, le=100_000_000)
+    way: Word
+    ref: str = Field(default="", pattern=r"^[0-9A-Za-z_-]{0,64}$")
+
+
 class _Event(Wire):
     event: Identifier
     parcel: Identifier
@@ -89,6 +99,7 @@ class _Event(Wire):
     tries: int = Field(alias="try", default=0, strict=True, ge=0, le=99)
     why: Code = ""
     proof: _Proof | None = None
+    paid: _Paid | None = None
 
 
 def _proof(row: _Proof) -> DoorProof:

@@ -25,6 +25,7 @@ from infra.db.rows import (
     ENDED,
     OVERDUE,
     OVERDUE_WAITS,
+    TO_HAND_IN,
     TROUBLED,
     DiscrepancyRow,
     DrawingRow,
@@ -32,6 +33,7 @@ from infra.db.rows import (
     IntentRow,
     NoticeRow,
     OutboxRow,
+    PaymentRow,
     PostingRow,
     PrescriptionRow,
     ReconciliationRow,
@@ -136,6 +138,8 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
     "late_word_from_chain": ("办结后收到药店消息", "a chain's word after the end"),
     "late_word_from_courier": ("订单终止后患者仍签收", "a parcel was signed for after its order had ended"),
     "delivery_contradicts": ("配送状态与平台记录矛盾", "a courier's word that contradicts the one before it (BAD_TRANSITION)"),
+    "paid_at_door": ("配送员所收金额与应收不符", "what a courier took at the door is not what was due"),
+    "collected_too_little": ("结算后患者应付多于已收", "by the settlement the patient owes more than was collected"),
     "delivery_not_stopped": ("配送未能取消", "a courier could not stop"),
     "day_total": ("与医保的日总额不符", "a day's total against the fund's"),
 }
@@ -365,6 +369,13 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
         "see whether the centre is up and takes our fields; the platform keeps trying, and settlement does not wait for it"),
         sa.and_(upload.due_at.is_not(None), upload.trouble != "", upload.attempts >= LASTING),
         of=sa.literal(""), since=upload.made_at, note=(upload.kind, upload.order_id, upload.trouble), written="{} {}: {}".format)
+
+    payment = PaymentRow
+    yield from _cases(session, "cash_to_hand_in", (
+        True, "配送员代收现金逾期未交 (E-08)", "a courier has not handed in cash in time (E-08)",
+        "请药店向配送员催收，收到后在订单页确认", "have the shop ask the courier for it, and confirm it on the order's page"),
+        sa.and_(sa.text(f"({TO_HAND_IN})"), payment.hand_in_by < now),
+        of=payment.prescription_id, since=payment.hand_in_by, note=(payment.collector, payment.receipt), written="{} {}".format)
 
     if since := drawings.silent_since(session, now - GRACE):
         yield Concern("window_stopped", True, "Prefect 中的处方视图停止更新", "prescriptions are not drawn in Prefect any more",

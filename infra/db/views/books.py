@@ -18,6 +18,7 @@ from domain.fulfilment.orders import OrderStatus
 from domain.ledger import templates
 from domain.ledger.accounts import ACCOUNT, FAMILY, account
 from domain.lifecycle import FINAL, STAGES, Status
+from infra.db import payments
 from infra.db.history import HASHED, verify
 from infra.db.ledger import SIDES
 from infra.db.orders import whereabouts
@@ -50,12 +51,13 @@ def prescriptions_page(session: Session, after: str, limit: int) -> list[Plain]:
                                  .where(OrderRow.prescription_id.in_(ids))
                                  .order_by(OrderRow.prescription_id, OrderRow.attempt)).all()
     places = whereabouts(session, {order.id: OrderStatus(order.status) for order in order_rows})
+    paid = payments.documents(session, [order.id for order in order_rows])
     orders: dict[str, list[Plain]] = defaultdict(list)
     for order in order_rows:
         place = places[order.id]
         orders[order.prescription_id].append(picked(order, *ordered) | {
             "status": place.word, "returned_lines": sorted({back["line"] for back in place.returned}),
-            "deliveries": list(place.deliveries)})
+            "deliveries": list(place.deliveries)} | paid.get(order.id, payments.NOTHING))
     claims: dict[str, list[Any]] = defaultdict(list)
     for claim in session.execute(_columns(ClaimRow, "prescription_id", "order_id", "version", "status", "reversal_id")
                                  .where(ClaimRow.prescription_id.in_(ids))

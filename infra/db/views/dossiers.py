@@ -13,7 +13,7 @@ from domain.fulfilment.lines import line_states
 from domain.fulfilment.orders import OrderStatus
 from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.lifecycle import DEADLINES, FINAL, OWNERS, STAGES, Deadline, Owner, Status
-from infra.db import audits, drawings, orders, wishes
+from infra.db import audits, drawings, orders, payments, wishes
 from infra.db.engine import Row
 from infra.db.history import GENESIS, HASHED, Broken, opened, verify
 from infra.db.rows import (
@@ -101,6 +101,7 @@ def dossier(session: Session, prescription_id: str) -> Dossier | None:
     asked_for = mine(WishRow, WishRow.id)
     order_rows = mine(OrderRow, OrderRow.attempt)
     places = orders.whereabouts(session, {order.id: OrderStatus(order.status) for order in order_rows})
+    paid = payments.documents(session, [order.id for order in order_rows])
     return Dossier(
         id=row.id, hospital=row.hospital, external_id=row.external_id, status=status, owner=OWNERS[status],
         stage=STAGES[status], deadline=DEADLINES[status], waiting_for=row.waiting_for, wake_at=row.wake_at,
@@ -119,7 +120,7 @@ def dossier(session: Session, prescription_id: str) -> Dossier | None:
         findings=[_unmarked(finding) for finding in audits.finding_documents(session, prescription_id)],
         review=picked(review, "opened_at", "pharmacist", "claim_until", "lapses", "decision", "codes", "text",
                        "reasons", "decided_at") if review else None,
-        orders=[_order(order, places[order.id]) for order in order_rows],
+        orders=[_order(order, places[order.id]) | paid.get(order.id, payments.NOTHING) for order in order_rows],
         claims=[_claim(claim) for claim in sorted(mine(ClaimRow), key=lambda claim: (
             [order.id for order in order_rows].index(claim.order_id), claim.version))],
         postings=postings(session, mine(PostingRow, PostingRow.id)),

@@ -1,6 +1,6 @@
 """The books: accounts are declared, money goes from one to another in whole fen, and each business event has its template."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from domain.ledger.accounts import CHAIN, CHART, FAMILY, FUND, PATIENT, Account,
 from domain.ledger.statements import Balance, day_totals
 from domain.ledger.transfers import BusinessEvent, Posting, Transfer
 from domain.money import Fen
+from domain.payments import Method, Payment, PaymentStatus, Refund
 
 DAY = date(2026, 11, 22)
 
@@ -103,7 +104,11 @@ def test_a_settlement_pays_the_chain_and_a_reversal_takes_it_back(settlement: Se
 
 
 def test_every_business_event_has_its_template() -> None:
-    assert set(templates.TEMPLATES) == set(BusinessEvent)
+    at = datetime(2026, 12, 1, tzinfo=UTC)
+    payment = Payment(1, PaymentStatus.PAID, Fen(5), Method.CASH, "courier:jisong", "", "R1", at, at)
+    others = [templates.collected("rx_1", "linli", payment), templates.handed_in("rx_1", "linli", payment),
+              templates.refunded("rx_1", "linli", "R1", Refund(1, Fen(5), Method.CASH, at))]
+    assert set(templates.TEMPLATES) | {posting.event for posting in others} == set(BusinessEvent)
     for event, template in templates.TEMPLATES.items():
         assert template("rx_1", "ankang", "310", division(1)).event == event
 

@@ -64,7 +64,7 @@ def test_an_order_is_worked_through_by_the_api(client: TestClient, line: Line, r
     assert api(client, f"{path}/accept")[1]["supported_actions"] == ["prepare", "decline"]
     assert api(client, f"{path}/prepare")[1]["supported_actions"] == ["hand_over", "decline"]
     assert api(client, f"{path}/hand_over", proof="no")[0] == 422
-    after = api(client, f"{path}/hand_over", proof=code_of(line, rx))[1]
+    after = api(client, f"{path}/hand_over", proof=code_of(line, rx), method="cash")[1]
     assert (after["status"], after["supported_actions"]) == ("handed_over", ["take_back"])
     line.hop(rx)
     line.deliver()
@@ -93,7 +93,7 @@ def test_the_same_acts_are_on_the_page(client: TestClient, line: Line, rx: str) 
     press("prepare")
     assert 'name="proof"' in page()
     assert press("hand_over", proof="AAAA") == 422
-    assert press("hand_over", proof=code_of(line, rx)) == 303
+    assert press("hand_over", proof=code_of(line, rx), method="cash") == 303
     assert press("take_back", reason="quality") == 422
     late = client.post(f"/inbox/{rx}/1/accept", headers=SHOP)
     assert late.status_code == 303, "it was accepted before: nothing more happens"

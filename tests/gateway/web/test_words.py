@@ -16,7 +16,9 @@ from domain.fulfilment.deliveries import DeliveryStatus
 from domain.fulfilment.parcels import ParcelStatus
 from domain.fulfilment.returns import ReturnStatus
 from domain.fulfilment.wishes import WishAnswer, WishKind
+from domain.ledger.transfers import BusinessEvent
 from domain.lifecycle import STAGES, Deadline, Money, Owner, Status
+from domain.payments import Method, PaymentStatus
 from domain.people import Capability, Role
 from domain.premises import PlaceKind
 from domain.prescription import Approval, Channel, DrugKind, Handover, RxKind, Sex, SkinTestResult
@@ -43,7 +45,7 @@ SHOWN: dict[str, Collection[str]] = {
     "route": codes.ROUTES, "title": codes_of("title"), "guardianship": codes_of("guardianship"),
     "reading": codes_of("home-reading"), "approval": set(Approval), "skin": set(SkinTestResult),
     "method": codes_of("decoction-method"), "mark": codes_of("decoction-mark"), "cancelling": codes.CANCEL_REASONS,
-    "posting": {"settled", "reversed"}, "audit_reason": set(AuditReason), "ending": ENDINGS.keys(),
+    "posting": set(BusinessEvent), "pays": set(Method), "payment": set(PaymentStatus), "audit_reason": set(AuditReason), "ending": ENDINGS.keys(),
     "differing": views.DIFFERENCES.keys(), "role": set(Role),
     "capability": set(Capability), "parcel": set(ParcelStatus), "delivery": set(DeliveryStatus),
     "goods": set(ReturnStatus), "wish": set(WishKind),

@@ -428,7 +428,7 @@ def _at_a_shop(town: Town) -> None:
         placed = orders.of(session, collected)[-1]
     for act in (Act.ACCEPT, Act.PREPARE, Act.HAND_OVER):
         proof = open_secrets(city, placed)["pickup_code"] if act is Act.HAND_OVER else ""
-        counter.act_on(town.city, keeper, collected, placed.attempt, act, proof=proof)
+        counter.act_on(town.city, keeper, collected, placed.attempt, act, proof=proof, method="cash")
     town.work(collected)
     town.at_the_pharmacy()
     town.city = city

@@ -48,6 +48,7 @@ class Town:
     def do(self, act: Act, who: Person = MINE, **more: object) -> counter.ShopOrder:
         if act is Act.HAND_OVER:
             more.setdefault("proof", self.proof)
+            more.setdefault("method", "cash")
         return counter.act_on(self.city, who, self.rx_id, 1, act, **more)  # type: ignore[arg-type]
 
     def refused(self, act: Act, who: Person = MINE, **more: object) -> Denied:
