@@ -27,6 +27,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from domain.money import yuan
 from domain.words import STATUSES, waiting
 from sandbox import live, tieout
 from sandbox.chain import CHAINS, SELLERS
@@ -71,6 +72,8 @@ class Day:
     """Where two books disagree; empty on a good day."""
     faults: dict[str, int] = field(default_factory=dict)
     money: dict[str, int] = field(default_factory=dict)
+    paid: dict[str, int] = field(default_factory=dict)
+    """What patients paid with the handover, in fen by method."""
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     dialects: Mapping[str, str] = field(default_factory=dict)
     """What each hospital speaks."""
@@ -208,7 +211,7 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
         {file["sha256"][:12] for seller in SELLERS for file in books[seller].get("broken", ())})
     day.differences += tieout.shelves(books["linli"]["stock"], city.shelves())
     day.compared = tieout.lines(ledger, books)
-    day.money = tieout.money(ledger)
+    day.money, day.paid = tieout.money(ledger), tieout.paid(list(rows.values()))
     day.stages = city.ops("stages")
     day.faults = tieout.faults(books, city.killed("worker"), city.progress("hospital"))
     day.dialects = city.hospitals
@@ -309,6 +312,8 @@ def show(day: Day, console: Console) -> None:
     stores = ", ".join(sorted(row["store"] for row in day.choices if row["store"])) or "无 none"
     waited = sum(row["in_time"] and not row["store"] for row in day.choices)
     console.print(f"\n[bold]自选药店 Patients who choose[/bold]  选了 chose: {stores}; 到时未选 let the time pass: {waited}")
+    took = ", ".join(f"{name} {yuan(amount)}" for name, amount in day.paid.items()) or "无 none"
+    console.print(f"[bold]当面付款 Paid with the handover[/bold]  {took} 元 yuan")
     faults = ", ".join(f"{count}× {name}" for name, count in day.faults.items() if count) or "无 none"
     console.print(f"\n[bold]故障 Faults survived[/bold]  {faults}")
     console.print(f"[bold]Prefect[/bold]  {day.runs} 次运行 flow runs: {day.shown} 张处方各一次 one of each prescription; "

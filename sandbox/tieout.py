@@ -268,6 +268,18 @@ def money(ledger: Row) -> dict[str, int]:
     return sums
 
 
+def paid(prescriptions: Sequence[Row]) -> dict[str, int]:
+    """What patients paid at doors and counters, in fen by method, and what goes back."""
+    sums: dict[str, int] = {}
+    for order in (order for row in prescriptions for order in row["orders"]):
+        for payment in order["payments"]:
+            name = payment["method"] or "未付 not paid at first"
+            sums[name] = sums.get(name, 0) + payment["amount"]
+        for refund in order["refunds"]:
+            sums["应退 goes back"] = sums.get("应退 goes back", 0) + refund["amount"]
+    return sums
+
+
 def faults(books: Mapping[str, Row], worker_killed: int, hospital: Row) -> dict[str, int]:
     """The ordinary faults of the day, as the partners counted them."""
     events = [event for partner in (*SELLERS, COURIER) for event in books[partner]["callbacks"]]

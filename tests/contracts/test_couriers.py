@@ -15,6 +15,8 @@ from adapters.chains import wire
 from domain.couriers import Consignment, Stop
 from domain.errors import InvalidPayload, NeedsOperator, OutcomeUnknown, Refused
 from domain.fulfilment.deliveries import DeliveryStatus
+from domain.money import Fen
+from domain.payments import Method, Tendered
 from infra.http import Response
 from tests.support.fakes import Replay
 
@@ -23,7 +25,8 @@ SECRETS = {"token": "MARK-token", "callback": "MARK-callback"}
 KEY = "ord_sample1:1"
 CONSIGNMENT = Consignment(
     KEY, Stop("槐荫小药房（示范）", latitude=Decimal("36.65"), longitude=Decimal("116.98")),
-    Stop("〇**", "100****0001", "MARK-address", Decimal("36.67"), Decimal("117.03")), datetime(2026, 11, 22, 5, tzinfo=UTC), 2)
+    Stop("〇**", "100****0001", "MARK-address", Decimal("36.67"), Decimal("117.03")), datetime(2026, 11, 22, 5, tzinfo=UTC), 2,
+    Fen(2175), tuple(Method))
 CALLS: Mapping[str, Callable[[Any], Awaitable[Any]]] = {
     "assign": lambda courier: courier.assign(CONSIGNMENT), "assign_refused": lambda courier: courier.assign(CONSIGNMENT),
     "find": lambda courier: courier.find(KEY), "find_unknown": lambda courier: courier.find(KEY),
@@ -102,8 +105,9 @@ def test_every_callback_sample_becomes_a_word(slug: str) -> None:
     assert {update.status for update in updates} == set(DeliveryStatus) - {DeliveryStatus.REQUESTED, DeliveryStatus.ASSIGNED}
     assert all(update.event_id and update.delivery_id == KEY and update.at.tzinfo for update in updates)
     (signed,) = [update for update in updates if update.status is DeliveryStatus.SIGNED]
+    assert signed.paid == Tendered(Fen(2175), "wechat", "4200001234")
     assert (len(signed.proof.digest), signed.proof.signature[:4], bool(signed.proof.place)) == (64, b"\x89PNG", True)
-    assert {update.reason for update in updates if update.status is DeliveryStatus.ATTEMPT_FAILED} == {"nobody_home"}
+    assert {update.reason for update in updates if update.status is DeliveryStatus.ATTEMPT_FAILED} == {"nobody_home", "unpaid"}
 
 
 @by_courier
@@ -119,7 +123,8 @@ async def test_a_nonsense_answer_is_quarantined(slug: str, name: str, body: byte
 @pytest.mark.parametrize("change", [
     {"state": "somewhere"}, {"when": "yesterday"}, {"when": "2026-11-22T01:20:00"}, {"try": -1}, {"try": "1"}, {"event": "a b"},
     {"parcel": "138 0000 0000"}, {"proof": {"picture": "bm8gcGljdHVyZQ=="}}, {"proof": {"picture": "%%%"}},
-    {"proof": {"digest": "XYZ"}}, {"proof": {"lat": 91, "lng": 0}}])
+    {"proof": {"digest": "XYZ"}}, {"proof": {"lat": 91, "lng": 0}},
+    {"paid": {"fen": "2175", "way": "cash"}}, {"paid": {"fen": -1, "way": "cash"}}, {"paid": {"fen": 1, "way": "cash", "ref": "a b"}}])
 def test_a_callback_that_breaks_the_contract_is_quarantined_and_quotes_nothing(slug: str, change: dict[str, Any]) -> None:
     body = json.loads((samples(slug) / "callbacks" / "delivered.json").read_bytes()) | change | {"why": "MARK"}
     with pytest.raises(InvalidPayload) as caught:
