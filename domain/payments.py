@@ -1,6 +1,6 @@
 """What a patient pays when medicine is handed over: how much, by which method, and what has become of it (E-08, E-09).
 
-The amount is the personal cash share (psn_cash_pay) of the fund's pre-settlement, which the order carries. Nobody types it.
+The amount is the personal cash share (psn_cash_pay) of the fund's pre-settlement, which the order carries. It cannot be typed in.
 """
 
 import hashlib

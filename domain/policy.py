@@ -124,7 +124,7 @@ class CityPolicy:
     door_methods: tuple[Method, ...] = ()
     """How a patient may pay the cash share at the door (E-08). Empty: nothing is collected there through the platform."""
     counter_methods: tuple[Method, ...] = ()
-    """The same at the counter of a shop that works from our pages; a chain with a system of its own collects by itself."""
+    """The same at the counter of a shop that works from our pages; a chain with a system collects by itself."""
     coded_chains: frozenset[str] = frozenset()
     """Chains that scan trace codes: without them the fund's share of their orders is not claimed (B-55)."""
 

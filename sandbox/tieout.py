@@ -204,8 +204,9 @@ def _payments(prescriptions: Sequence[Row], ledger: Row, books: Mapping[str, Row
     theirs |= {order_id: (parcel["paid"]["fen"], parcel["paid"]["way"], parcel["paid"]["ref"]) for order_id, parcel in door.items()}
     for order_id in sorted(ours.keys() | theirs.keys()):
         mine = ours.get(order_id)
-        if (said := mine and (mine["amount"], mine["method"], mine["reference"])) != theirs.get(order_id):
-            yield f"payment {order_id}: ours is {said}, who took it has {theirs.get(order_id)}"
+        mine_in_full = mine and (mine["amount"], mine["method"], mine["reference"])
+        if mine_in_full != theirs.get(order_id):
+            yield f"payment {order_id}: ours is {mine_in_full}, who took it has {theirs.get(order_id)}"
     brought = {row["order_id"]: row["fen"] for row in books["linli"]["cash"]}
     for order_id in sorted(ours.keys() | brought.keys()):
         cash = order_id in door and theirs[order_id][1] == "cash"

@@ -75,11 +75,11 @@ def add(session: Session, order_id: str, prescription_id: str, payment: Payment,
         raise StaleStatus(f"{order_id} has a payment {payment.number} already")
 
 
-def refund(session: Session, order_id: str, prescription_id: str, one: Refund) -> None:
+def refund(session: Session, order_id: str, prescription_id: str, back: Refund) -> None:
     """Raises `StaleStatus` where that refund is there already."""
-    if not insert_new(session, RefundRow, order_id=order_id, number=one.number, prescription_id=prescription_id,
-                      amount_fen=one.amount, method=one.method, at=one.at):
-        raise StaleStatus(f"{order_id} has a refund {one.number} already")
+    if not insert_new(session, RefundRow, order_id=order_id, number=back.number, prescription_id=prescription_id,
+                      amount_fen=back.amount, method=back.method, at=back.at):
+        raise StaleStatus(f"{order_id} has a refund {back.number} already")
 
 
 def hand_in(session: Session, order_id: str, number: int, *, to: str, at: datetime) -> bool:
@@ -104,7 +104,7 @@ def documents(session: Session, order_ids: Sequence[str]) -> dict[str, dict[str,
     """By order, as views show it: amounts in fen."""
     return {order_id: {
         "payments": [asdict(payment) for payment in account.payments],
-        "refunds": [asdict(one) for one in account.refunds]} for order_id, account in of_orders(session, order_ids).items()}
+        "refunds": [asdict(back) for back in account.refunds]} for order_id, account in of_orders(session, order_ids).items()}
 
 
 def _payment(row: Row) -> Payment:

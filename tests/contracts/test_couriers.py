@@ -124,7 +124,8 @@ async def test_a_nonsense_answer_is_quarantined(slug: str, name: str, body: byte
     {"state": "somewhere"}, {"when": "yesterday"}, {"when": "2026-11-22T01:20:00"}, {"try": -1}, {"try": "1"}, {"event": "a b"},
     {"parcel": "138 0000 0000"}, {"proof": {"picture": "bm8gcGljdHVyZQ=="}}, {"proof": {"picture": "%%%"}},
     {"proof": {"digest": "XYZ"}}, {"proof": {"lat": 91, "lng": 0}},
-    {"paid": {"fen": "2175", "way": "cash"}}, {"paid": {"fen": -1, "way": "cash"}}, {"paid": {"fen": 1, "way": "cash", "ref": "a b"}}])
+    {"paid": {"fen": "2175", "way": "cash"}}, {"paid": {"fen": -1, "way": "cash"}},
+    {"paid": {"fen": 1, "way": "cash", "ref": "a b"}}])
 def test_a_callback_that_breaks_the_contract_is_quarantined_and_quotes_nothing(slug: str, change: dict[str, Any]) -> None:
     body = json.loads((samples(slug) / "callbacks" / "delivered.json").read_bytes()) | change | {"why": "MARK"}
     with pytest.raises(InvalidPayload) as caught:

@@ -33,7 +33,7 @@ class PaymentRow(Base):
     reference: Mapped[str] = mapped_column(sa.String(64), server_default="")
     """What the terminal, Alipay or WeChat calls the payment."""
     receipt: Mapped[str | None] = mapped_column(sa.String(20), unique=True)
-    """One for each order: whatever happens, an order is paid once."""
+    """One for each order: an order is paid once."""
     at: Mapped[datetime]
     hand_in_by: Mapped[datetime | None]
     """Of a courier's cash only."""
