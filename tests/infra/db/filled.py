@@ -416,20 +416,25 @@ def _people(town: Town) -> None:
 
 
 def _at_a_shop(town: Town) -> None:
-    """Orders at a shop that works from our pages: one handed over, one that waits for its yes."""
+    """Orders at a shop that works from our pages: one handed over, one brought back and refunded, one that waits for its yes."""
     city, keeper = town.city, Person("S001", frozenset({Grant(Role.SHOP, SHOP)}))
     town.city = replace(city, chains={"linli": registry.counter("linli", city.db, city.now, city.policy.timezone)})
     shelves.set_hours(town.city, keeper, SHOP, Opening(time(0), time(0)))
     for drug in sorted(drug for drug in city.knowledge.catalogue if drug.startswith("D")):
         shelves.change(town.city, keeper, SHOP, drug, counted="500", price=str(city.knowledge.ceilings[drug]))
     shelves.change(town.city, keeper, SHOP, "D001", received="20", key="示范-1")
-    collected = town.at_the_pharmacy()
-    with city.db.reading() as session:
-        placed = orders.of(session, collected)[-1]
-    for act in (Act.ACCEPT, Act.PREPARE, Act.HAND_OVER):
-        proof = open_secrets(city, placed)["pickup_code"] if act is Act.HAND_OVER else ""
-        counter.act_on(town.city, keeper, collected, placed.attempt, act, proof=proof, method="cash")
-    town.work(collected)
+    for brought_back in (False, True):
+        collected = town.at_the_pharmacy()
+        with city.db.reading() as session:
+            placed = orders.of(session, collected)[-1]
+        for act in (Act.ACCEPT, Act.PREPARE, Act.HAND_OVER):
+            proof = open_secrets(city, placed)["pickup_code"] if act is Act.HAND_OVER else ""
+            counter.act_on(town.city, keeper, collected, placed.attempt, act, proof=proof, method="cash")
+        town.work(collected)
+        if brought_back:
+            counter.act_on(town.city, keeper, collected, placed.attempt, Act.TAKE_BACK, reason="quality",
+                           lines=[line.line for line in placed.order.lines])
+            town.work(collected)
     town.at_the_pharmacy()
     town.city = city
 
