@@ -61,7 +61,7 @@ def test_every_scenario_is_there_from_twenty_four_on():
 def test_sixty_prescriptions_are_a_fair_day():
     counts = Counter(planned.scenario for planned in DAY.prescriptions)
     assert sum(counts.values()) == 60
-    assert counts["settled_pickup"] + counts["settled_home"] == 25
+    assert counts["settled_pickup"] + counts["settled_home"] == 23
     assert counts["split"] == counts["shop"] == 2
     assert counts["part"] == counts["chosen"] == counts["unchosen"] == 1
     assert counts["refused"] == counts["declined"] == 5
