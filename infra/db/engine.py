@@ -203,7 +203,7 @@ def run(session: Session, statement: Any, values: Any = None) -> Any:
         return connection.execute(statement, values)
     cursor = session.info.get("cursor")
     if cursor is None:
-        cursor = session.info["cursor"] = connection.connection.cursor()
+        cursor = session.info["cursor"] = statement.cursor(connection)
     return statement.run(connection, cursor, values)
 
 

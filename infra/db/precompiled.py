@@ -8,6 +8,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+import psycopg
 import sqlalchemy as sa
 
 Processor = Callable[[Any], Any]
@@ -62,8 +63,16 @@ class Precompiled:
         self._statement = statement
         self._forms: dict[str, _Form] = {}
 
+    @staticmethod
+    def cursor(connection: sa.Connection) -> Any:
+        """On which statements are run in the connection's transaction: the driver's own, without a form of parameters to
+        translate."""
+        if connection.dialect.driver == "psycopg":
+            return psycopg.RawCursor(cast(Any, connection.connection.driver_connection))
+        return connection.connection.cursor()
+
     def run(self, connection: sa.Connection, cursor: Any, values: Mapping[str, Any]) -> Rows:
-        """In the connection's transaction, on a cursor without unread rows. Raises what SQLAlchemy raises."""
+        """In the connection's transaction, on a `cursor` without unread rows. Raises what SQLAlchemy raises."""
         form = self._forms.get(connection.dialect.name)
         if form is None:
             form = self._forms[connection.dialect.name] = _Form(self._statement, connection.dialect, sorted(values))
@@ -86,24 +95,26 @@ class _Form:
         inserted = list(statement.table.c) if isinstance(statement, sa.Insert) else []
         defaults = {column.key: column.default.arg for column in inserted
                     if column.key not in keys and isinstance(column.default, sa.ColumnDefault) and column.default.is_scalar}
-        compiled = cast(Any, statement).compile(dialect=dialect, column_keys=[*keys, *defaults] or None)
+        # PostgreSQL's own $1 where the driver can: it need not look for the names of parameters.
+        style: Any = type(dialect)(paramstyle="numeric_dollar") if dialect.driver == "psycopg" else dialect  # type: ignore[call-arg]
+        compiled = cast(Any, statement).compile(dialect=style, column_keys=[*keys, *defaults] or None)
         made_up = (compiled.isinsert and (compiled.insert_prefetch or compiled.effective_returning)) or (
             compiled.isupdate and compiled.update_prefetch)
         if made_up or compiled.post_compile_params or compiled.literal_execute_params:
             raise ValueError(f"not of a fixed form: {compiled}")
         self.sql = str(compiled)
-        self._order: Sequence[str] | None = compiled.positiontup if compiled.positional else None
-        self._fixed: dict[str, Any] = {}
-        self._given: list[tuple[str, str, Processor | None]] = []
+        self._places: list[tuple[str, Any, Processor | None]] = []
+        """Of each place of a parameter: its key, or empty and the value it always has; and what makes the driver's value."""
         # A parameter that stands in several places has one name.
-        for name, bind in {name: bind for bind, name in compiled.bind_names.items()}.items():
+        binds = {name: bind for bind, name in compiled.bind_names.items()}
+        for name in compiled.positiontup or ():
+            bind = binds[name]
             process = bind.type.dialect_impl(dialect).bind_processor(dialect)
-            if bind.key in defaults:
-                self._fixed[name] = process(defaults[bind.key]) if process else defaults[bind.key]
-            elif bind.required:
-                self._given.append((name, bind.key, process))
+            if bind.key not in defaults and bind.required:
+                self._places.append((bind.key, None, process))
             else:
-                self._fixed[name] = process(bind.effective_value) if process else bind.effective_value
+                value = defaults.get(bind.key, bind.effective_value)
+                self._places.append(("", process(value) if process else value, None))
         self.reads = isinstance(statement, sa.Select)
         columns = list(statement.selected_columns) if isinstance(statement, sa.Select) else []
         row: Any = namedtuple("row", [str(column.key) for column in columns], rename=True)  # type: ignore[misc]
@@ -111,11 +122,9 @@ class _Form:
         processors = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
         self._processors = [(at, process) for at, process in enumerate(processors) if process]
 
-    def parameters(self, values: Mapping[str, Any]) -> Mapping[str, Any] | Sequence[Any]:
-        named = self._fixed.copy()
-        for name, key, process in self._given:
-            named[name] = process(values[key]) if process else values[key]
-        return named if self._order is None else [named[name] for name in self._order]
+    def parameters(self, values: Mapping[str, Any]) -> list[Any]:
+        """In the order of their places. Raises `KeyError` for one that is not there."""
+        return [(process(values[key]) if process else values[key]) if key else value for key, value, process in self._places]
 
     def rows(self, fetched: Sequence[Sequence[Any]]) -> list[Any]:
         if not self._processors:

@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from infra.db.precompiled import Precompiled
+
 Statements = dict[str, Any]
 """Each different statement with the parameters it was first sent with."""
 
@@ -39,7 +41,11 @@ def whole_reads(url: str, heard: Statements, *, small: frozenset[str] = frozense
         for statement, parameters in heard.items():
             if statement.split(None, 1)[0].upper() not in ("SELECT", "UPDATE", "DELETE", "WITH") or "FROM pg_" in statement:
                 continue
-            plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar_one()
+            explain = f"EXPLAIN (FORMAT JSON) {statement}"
+            if isinstance(parameters, list):  # Precompiled: PostgreSQL's own $1.
+                [plan] = Precompiled.cursor(connection).execute(explain, parameters).fetchone()
+            else:
+                plan = connection.exec_driver_sql(explain, parameters).scalar_one()
             found += [f"{what}: {' '.join(statement.split())}" for what in _whole(plan[0]["Plan"], partial, limited=False)
                       if what.split()[-1] not in small]
     engine.dispose()
