@@ -19,7 +19,7 @@ from sandbox.dialects import DIALECTS, Heard, Line, Speaker, speaker
 from sandbox.doors import COURIER
 from sandbox.partner import Background, Setting, partner_app, run
 from sandbox.patient import Patient
-from sandbox.plan import CHOOSERS, Plan, Planned
+from sandbox.plan import CHOOSERS, CHOSEN, Plan, Planned
 
 FINAL = frozenset({"refused", "returned", "cancelled", "expired"})
 UNANSWERED = 8
@@ -258,9 +258,10 @@ class Hospital:
 
         self.book.put("choice", number, {"prescription": number, "scenario": planned.scenario, "in_time": False, "store": ""})
         patient = Patient(self.background.client, self.setting.urls["gateway"], link, self.setting.pace, kept)
-        in_time = await patient.live(planned.scenario, planned.facts.home)
-        row = self.book.get("choice", number) or {}
-        self.book.put("choice", number, row | {"in_time": in_time})
+        in_time = await patient.wishes_to_choose()
+        self.book.put("choice", number, {"prescription": number, "scenario": planned.scenario, "in_time": in_time, "store": ""})
+        if in_time and planned.scenario == CHOSEN:
+            await patient.choose(planned.facts.home)
 
     async def _tell_the_doorbell(self, row: Document) -> None:
         """Who is brought the medicine by a courier shows the code at the door."""

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 import httpx
 
 from sandbox.book import Document
-from sandbox.plan import CHOSEN
 
 
 class Patient:
@@ -20,20 +19,21 @@ class Patient:
         self._pace = pace
         self._kept = kept
 
-    async def live(self, scenario: str, home: bool) -> bool:
-        """Whether the patient said it in time; they look until a pharmacy has the order."""
+    async def wishes_to_choose(self) -> bool:
+        """Whether the patient said it in time."""
         answer = await self._until_answered(lambda: self._client.post(f"{self._page}/wish_to_choose"))
-        if answer.status_code != 200:
-            return False
-        while scenario == CHOSEN:
+        return answer.status_code == 200
+
+    async def choose(self, home: bool) -> None:
+        """Choose as often as the page asks, until the patient has the medicine: a pharmacy may let an order go."""
+        while True:
             page = await self._until_answered(lambda: self._client.get(self._page))
             seen = page.json() if page.status_code == 200 else {}
-            if not seen or seen["ended"] or seen["orders"]:
+            if not seen or seen["ended"] or seen["step"] is None:
                 break
             if "choose" in seen["supported_actions"]:
                 await self._choose(seen["choice"]["options"], "home" if home else "pickup")
-            await asyncio.sleep(0.5 * self._pace)
-        return True
+            await asyncio.sleep((2.0 if seen["orders"] else 0.5) * self._pace)
 
     async def _choose(self, options: list[Document], way: str) -> None:
         """The second of the list that all of it can be had from in that way; the first where there is no other."""

@@ -265,32 +265,36 @@ async def test_a_platform_that_accepts_a_broken_message_is_found_out(setting, cl
 
     async with serving(app) as gateway_url:
         async with serving(start(setting, {"gateway": gateway_url, "per-second": "100"})) as url:
-            await settled_down(client, url, lambda p: p["defects"] >= 3)
-            defects = {row["defect"] for row in (await client.get(f"{url}/book")).json()["defects"]}
-            assert {"broken_not_refused", "conflict_not_refused", "replay_differs"} <= defects
+            wanted = {"broken_not_refused", "conflict_not_refused", "replay_differs"}
+            while wanted:  # A busy machine may come to the third long after the first.
+                wanted -= {row["defect"] for row in (await client.get(f"{url}/book")).json()["defects"]}
+                await asyncio.sleep(0.05)
 
 
 class Page:
-    """A patient's page: the wish is taken, then there are two pharmacies to choose from, then one has the order."""
+    """A patient's page: the wish is taken, then there are two pharmacies to choose from. One has the order and lets it go;
+    another choice, and the medicine is there."""
 
-    def __init__(self, in_time=True):
+    def __init__(self):
         self.asked: list[str] = []
+        self.looks = 0
         app = FastAPI()
 
         @app.post("/api/p/link/wish_to_choose")
         async def wish() -> Response:
             self.asked.append("wish")
-            return Response("{}", 200 if in_time else 409)
+            return Response("{}", 409 if self.asked == ["wish", "wish"] else 200)
 
         @app.get("/api/p/link")
         async def page() -> dict[str, object]:
-            options = [{"option": f"1-{place}", "way": {"code": way}, "handover": {"code": handover},
+            options = [{"option": f"{len(self.asked)}-{place}", "way": {"code": way}, "handover": {"code": handover},
                         "stores": [{"chain": "ankang", "store": f"AK0{place}"}]}
                        for place, (way, handover) in enumerate((
                            ("whole", "pickup"), ("whole", "home"), ("whole", "pickup"), ("part", "pickup")), 1)]
-            ordered = "1-3" in self.asked
+            self.looks += 1
+            ordered = self.looks in (2, 3)
             return {"ended": False, "orders": ["ord"] if ordered else [], "choice": {"options": options},
-                    "supported_actions": [] if ordered else ["choose"]}
+                    "step": None if self.looks == 5 else "prepared", "supported_actions": [] if ordered else ["choose"]}
 
         @app.post("/api/p/link/choice")
         async def choose(request: Request) -> dict[str, object]:
@@ -300,13 +304,18 @@ class Page:
         self.app = app
 
 
-@pytest.mark.parametrize(("scenario", "in_time", "asked", "store"), [
-    ("chosen", True, ["wish", "1-3"], "ankang/AK03"), ("unchosen", True, ["wish"], ""), ("chosen", False, ["wish"], "")])
-async def test_a_patient_says_that_they_want_to_choose_and_takes_the_second_of_the_list(
-        client, scenario, in_time, asked, store):
-    page, kept = Page(in_time), []
+async def test_a_patient_takes_the_second_of_the_list_and_chooses_again_when_a_pharmacy_lets_the_order_go(client):
+    page, kept = Page(), []
     async with serving(page.app) as url:
-        patient = Patient(client, url, "https://rx.example/p/link", 0.1, kept.append)
-        assert await patient.live(scenario, home=False) is in_time
-    assert page.asked == asked
-    assert "".join(kept) == store
+        patient = Patient(client, url, "https://rx.example/p/link", 0.01, kept.append)
+        assert await patient.wishes_to_choose()
+        await patient.choose(home=False)
+    assert page.asked == ["wish", "1-3", "2-3"]
+    assert kept == ["ankang/AK03", "ankang/AK03"]
+
+
+async def test_a_wish_to_choose_may_come_too_late(client):
+    page = Page()
+    page.asked = ["wish"]
+    async with serving(page.app) as url:
+        assert not await Patient(client, url, "https://rx.example/p/link", 0.01, page.asked.append).wishes_to_choose()
