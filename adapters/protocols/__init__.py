@@ -8,6 +8,7 @@ from adapters.protocols.capabilities import (
     Boxed,
     CallsBack,
     Polled,
+    Surveyed,
     TellsDeliveries,
     TellsStock,
     WorksFromPages,
@@ -18,5 +19,5 @@ from adapters.protocols.courier import Courier
 from adapters.protocols.hospital import Hospital
 from adapters.protocols.payer import Payer
 
-__all__ = ["Boxed", "CallsBack", "Chain", "Courier", "Hospital", "Payer", "Polled", "TellsDeliveries", "TellsStock",
-           "WorksFromPages", "WritesUpdates"]
+__all__ = ["Boxed", "CallsBack", "Chain", "Courier", "Hospital", "Payer", "Polled", "Surveyed", "TellsDeliveries",
+           "TellsStock", "WorksFromPages", "WritesUpdates"]

@@ -3,14 +3,16 @@
 An adapter has a capability if it has its methods: `isinstance(adapter, Polled)` asks for them by name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from adapters.messages import Fetched, Parked, Reply
-from domain.chains import OrderUpdate, StockNotice
+from domain.chains import Offers, OrderLine, OrderUpdate, StockNotice
 from domain.couriers import CourierUpdate
+from domain.prescription import Handover, Place
 from domain.shops import Shop
+from infra.places import Survey
 
 
 @runtime_checkable
@@ -75,3 +77,17 @@ class WorksFromPages(Protocol):
 
     def shops(self) -> Mapping[str, Shop]:
         """Its shops, by number."""
+
+
+@runtime_checkable
+class Surveyed(Protocol):
+    """A chain that may have so many places that not all of them are asked for a quote: it shows them as columns first."""
+
+    def shops(self) -> Mapping[str, Shop]:
+        """Its places, by number."""
+
+    def survey(self, drugs: Collection[str], handover: Handover, place: Place) -> Survey:
+        """All its places and what they have of these drugs, as of half a minute ago at most."""
+
+    async def quote_at(self, stores: Collection[str], lines: Sequence[OrderLine], handover: Handover, place: Place) -> Offers:
+        """As `Chain.quote`, of these places only and as of now."""

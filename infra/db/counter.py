@@ -114,6 +114,7 @@ _STOCKED = (
     .where(_SHELF.c.chain == sa.bindparam("of")).order_by(_SHELF.c.store, _SHELF.c.drug)
 )
 _OF_DRUGS = _STOCKED.where(_SHELF.c.drug.in_(sa.bindparam("drugs", expanding=True)))
+_OF_SOME = _OF_DRUGS.where(_SHELF.c.store.in_(sa.bindparam("stores", expanding=True)))
 _OF_STORE = _STOCKED.where(_SHELF.c.store == sa.bindparam("at"))
 _LOCK = (sa.select(_SHELF.c.drug).where(_SHELF.c.chain == sa.bindparam("of"), _SHELF.c.store == sa.bindparam("at"),
                                         _SHELF.c.drug.in_(sa.bindparam("drugs", expanding=True)))
@@ -122,8 +123,12 @@ _LOCK = (sa.select(_SHELF.c.drug).where(_SHELF.c.chain == sa.bindparam("of"), _S
 _KEPT = sa.select(_ORDER).where(_ORDER.c.order_id == sa.bindparam("this"))
 
 
-def stocked(session: Session, chain: str, now: datetime, *, drugs: Collection[str] = (), store: str = "") -> list[Stocked]:
-    """What shops of a chain have: of some drugs everywhere, or everything in one shop."""
+def stocked(session: Session, chain: str, now: datetime, *, drugs: Collection[str] = (), store: str = "",
+            stores: Collection[str] = ()) -> list[Stocked]:
+    """What shops of a chain have: of some drugs everywhere or in some shops, or everything in one shop."""
+    if stores:
+        return [Stocked(*row) for row in run(session, _OF_SOME, {"of": chain, "now": now, "drugs": sorted(drugs),
+                                                                 "stores": sorted(stores)})]
     if store:
         return [Stocked(*row) for row in run(session, _OF_STORE, {"of": chain, "now": now, "at": store})]
     return [Stocked(*row) for row in run(session, _OF_DRUGS, {"of": chain, "now": now, "drugs": sorted(drugs)})]
@@ -257,10 +262,11 @@ def price(session: Session, chain: str, store: str, drug: str, yuan: Decimal) ->
     run(session, sa.update(_SHELF).where(*_is(chain, store, drug)).values(price=sa.bindparam("yuan", type_=PRICE)), {"yuan": yuan})
 
 
-def openings(session: Session, chain: str) -> dict[str, Opening]:
-    """What the people of each shop have said of its hours; none for a shop that keeps its usual ones."""
+def openings(session: Session, chain: str, *, stores: Collection[str] = ()) -> dict[str, Opening]:
+    """What the people of each shop, or of some, have said of its hours; none for a shop that keeps its usual ones."""
+    some = (_OPENING.c.store.in_(sorted(stores)),) if stores else ()
     return {row.store: Opening(time.fromisoformat(row.opens), time.fromisoformat(row.closes), row.on_duty, row.shut)
-            for row in session.execute(sa.select(_OPENING).where(_OPENING.c.chain == chain))}
+            for row in session.execute(sa.select(_OPENING).where(_OPENING.c.chain == chain, *some))}
 
 
 def open_at(session: Session, chain: str, store: str, opening: Opening, *, by: str, at: datetime) -> None:

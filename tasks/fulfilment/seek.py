@@ -94,7 +94,7 @@ def _ended_last(placed: Sequence[Placed]) -> str:
 async def _best(city: City, loaded: Loaded, placed: Sequence[Placed], portions: Portions, handover: Handover, *,
                 written: With | None = None) -> Head:
     """The best pharmacy gets the order."""
-    market = await ask(city, loaded, placed, portions, handover)
+    market = await ask(city, loaded, placed, portions, handover, every=False)
     choice = _choose(city, loaded, placed, market)
     if choice is None:
         return _ask_again(city, loaded, placed, market)

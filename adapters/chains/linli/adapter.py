@@ -1,18 +1,20 @@
 """A chain that is in our own database: its shops have no system, so holding and ordering are rows of ours."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from adapters.chains.survey import Surveyor, Way
 from adapters.registry import ChainManifest
 from domain.chains import ChainWord, Offers, OrderLine, PharmacyOrder, Quote, Receipt, SettlementNotice
 from domain.errors import Refused
 from domain.money import line_amount
 from domain.prescription import Handover, Place
 from domain.shops import Opening, Shop
-from infra.db import Database, counter
+from infra.db import Database, Session, counter
 from infra.db.counter import Kept, Stocked
+from infra.places import Survey
 
 HOLD = timedelta(minutes=30)
 """A hold that has not become an order lapses after that (D-03)."""
@@ -24,7 +26,7 @@ KM_PER_LATITUDE, KM_PER_LONGITUDE = Decimal(111), Decimal(89)
 
 
 class Adapter:
-    """See `adapters.protocols.Chain` and `WorksFromPages`."""
+    """See `adapters.protocols.Chain`, `WorksFromPages` and `Surveyed`."""
 
     SECRETS = ()
 
@@ -36,27 +38,47 @@ class Adapter:
         self._now = now
         self._zone = ZoneInfo(timezone)
         self._courier = courier
+        self._surveyor = Surveyor(
+            self.slug, self._shops, db, Way(READY_MINUTES, MINUTES_PER_KM, DELIVERY_MINUTES,
+                                            (float(KM_PER_LATITUDE), float(KM_PER_LONGITUDE))), courier=courier, unrated=float(NEW))
 
     def shops(self) -> Mapping[str, Shop]:
         return self._shops
 
     async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Place) -> Offers:
+        return self._quotes(lines, handover, place, self._shops)
+
+    async def quote_at(self, stores: Collection[str], lines: Sequence[OrderLine], handover: Handover, place: Place) -> Offers:
+        some = {number: self._shops[number] for number in sorted(stores) if number in self._shops}
+        return self._quotes(lines, handover, place, some)
+
+    def survey(self, drugs: Collection[str], handover: Handover, place: Place) -> Survey:
+        now = self._now()
+        return self._surveyor.survey(drugs, handover, place, now, now.astimezone(self._zone),
+                                     lambda session, number: self._decocting(session, number, now))
+
+    def _quotes(self, lines: Sequence[OrderLine], handover: Handover, place: Place, shops: Mapping[str, Shop]) -> Offers:
+        now, some = self._now(), shops if len(shops) < len(self._shops) else ()
         with self._db.reading() as session:
-            stocked = counter.stocked(session, self.slug, self._now(), drugs={line.drug for line in lines})
-            openings, busy = counter.openings(session, self.slug), counter.busy(session, self.slug)
-            decocting = {number: counter.decocting(session, self.slug, number, self._now(), self._midnight(self._now()))
+            stocked = counter.stocked(session, self.slug, now, drugs={line.drug for line in lines}, stores=some)
+            openings, busy = counter.openings(session, self.slug, stores=some), counter.busy(session, self.slug)
+            decocting = {number: self._decocting(session, number, now)
                          for number in {stock.store for stock in stocked} if self._decocts(number)}
         shelves: dict[str, dict[str, Stocked]] = {}
         for stock in stocked:
             shelves.setdefault(stock.store, {})[stock.drug] = stock
-        local = self._now().astimezone(self._zone)
+        local = now.astimezone(self._zone)
         return Offers(tuple(
             Quote(chain=self.slug, store=number, lines=offered, minutes=minutes(shop, handover, place),
                   load=min(Decimal(busy.get(number, 0)) / shop.capacity, Decimal(1)), on_time=NEW, quality=NEW,
                   delivers=shop.delivers or self._courier or handover is Handover.PICKUP,
                   decoct_left=max(shop.decoct_doses - decocting.get(number, 0), 0),
                   open=openings.get(number, Opening(shop.opens, shop.closes)).at(local))
-            for number, shop in self._shops.items() if (offered := offer(lines, shelves.get(number, {})))))
+            for number, shop in shops.items() if (offered := offer(lines, shelves.get(number, {})))))
+
+    def _decocting(self, session: Session, number: str, now: datetime) -> int:
+        """Doses that a shop has on for today."""
+        return counter.decocting(session, self.slug, number, now, self._midnight(now))
 
     async def hold(self, order: PharmacyOrder) -> Receipt:
         shop = self._shops.get(order.store)
