@@ -46,6 +46,13 @@ class OrderLine:
     """Yuan per counted unit; zero while we only ask for a quote."""
     amount: Fen = Fen(0)
     """Fen, rounded once per line (F-01)."""
+    instead_of: str = ""
+    """The drug prescribed, where `drug` is another product of the same generic (D-13); empty where it is the one prescribed."""
+
+    @property
+    def prescribed(self) -> str:
+        """Catalogue code on the prescription."""
+        return self.instead_of or self.drug
 
 
 @dataclass(frozen=True)

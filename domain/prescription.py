@@ -123,6 +123,8 @@ class Item:
     """The hospital's own number of the line, empty in prescriptions stored before it was kept."""
     reasons: tuple[str, ...] = ()
     """ICD-10 codes of the diagnoses the line is for; empty if the hospital did not say."""
+    may_substitute: bool | None = None
+    """Whether another product of the same generic may be given (D-13); None if the prescriber said nothing."""
 
     def days_of(self, quantity: Decimal) -> int:
         """Days' supply of a quantity of it: whole days, at least one."""

@@ -106,6 +106,8 @@ CANCELLABLE = frozenset({Status.RECEIVED, Status.AUDITED, Status.IN_REVIEW, Stat
 CHOICE_ANSWERS: Mapping[Verdict, Two] = {
     Verdict.TAKEN: Two("已收到您的选择。", "Your choice is taken."),
     Verdict.REPEATED: Two("您的选择已收到，无需重复。", "Your choice is taken already."),
+    Verdict.UNAGREED: Two("这一项含有代替处方所开的其他产品，请勾选同意后再选。",
+                          "This option has another product than the one prescribed. Please tick that you agree to it."),
     Verdict.OTHERWISE: Two("已按另一个选择处理，请看下方。", "Another choice counts already: see below."),
     Verdict.OUTDATED: Two("方案已更新，请重新选择。", "The offers have changed meanwhile: please choose again."),
     Verdict.UNKNOWN: Two("请选择其中一项。", "Please choose one of the options."),

@@ -39,6 +39,7 @@ MedicationRequest status intent doNotPerform groupIdentifier(system value) ident
     dosageInstruction(text patientInstruction additionalInstruction(text) site(text) method(text) timing(code({_CONCEPT}))
         route({_CONCEPT}) doseAndRate(doseQuantity{_QUANTITY}))
     dispenseRequest(validityPeriod(start end) numberOfRepeatsAllowed quantity{_QUANTITY} expectedSupplyDuration{_QUANTITY})
+    substitution(allowedBoolean)
 Observation status code({_CONCEPT}) subject(reference type) effectiveDateTime valueQuantity{_QUANTITY}
     component(code({_CONCEPT}) valueQuantity{_QUANTITY})
 Provenance target(reference type) agent(who(reference type))

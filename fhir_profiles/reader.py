@@ -344,6 +344,7 @@ def _item(request: Json, line: int, diagnoses: Mapping[str, Diagnosis]) -> Item:
         pack=_pack(request),
         number=text(request, "identifier", "value"),
         reasons=tuple(diagnoses[reference["reference"]].code for reference in members(request, "reasonReference")),
+        may_substitute=(request.get("substitution") or {}).get("allowedBoolean"),
     )
 
 

@@ -73,6 +73,7 @@ def _dispenses(hospital: str, notice: Json) -> Iterator[Json]:
             "quantity": {"value": _exact(line["quantity"]), "unit": line["unit"]},
             "daysSupply": {"value": line["days"], "unit": "d", "system": codes.UCUM, "code": "d"},
             "whenHandedOver": handed["at"],
+            **({"substitution": {"wasSubstituted": True}} if line.get("instead_of") else {}),
             "extension": [{"url": codes.extension("handover"), "valueCode": handed["handover"]}],
         }
 

@@ -32,6 +32,7 @@ from domain.knowledge.rows import (
     PaymentRestriction,
     PregnancyRow,
     ReviewItem,
+    SwitchLimit,
     TraceProduct,
 )
 from domain.knowledge.tables import Knowledge
@@ -265,6 +266,11 @@ def load_knowledge(slug: str, root: Path = CITIES) -> Knowledge:
         paid_beside_others=frozenset(
             row.required("drug_id") for row in rows(folder / "tcm_payment.csv")
             if row.parsed("payment", {"NOT_ALONE": True}.__getitem__, "write NOT_ALONE; what is never paid is of class 丙")),
+        switch_limits=tuple(SwitchLimit(
+            patterns=row.listed("atc_prefixes"),
+            kind=row.parsed("kind", {"narrow_index": "narrow_index", "biologic": "biologic"}.__getitem__,
+                            "write narrow_index or biologic"),
+        ) for row in rows(folder / "switch_limits.csv")),
         uncoded=frozenset(row.required("code") for row in rows(city / "uncoded.csv")),
     )
 
@@ -416,7 +422,7 @@ def _entry(row: Row, drugs: Mapping[str, Drug]) -> CatalogueEntry:
         unit=row.required("unit"), kind=row.parsed("kind", DrugKind, f"write one of {', '.join(DrugKind)}"),
         units_per_pack=packs, dose_per_unit=dose, category=row.required("nrdl_class"),
         first_selfpay=row.ratio("first_selfpay_ratio"), pay_standard=row.maybe_number("pay_standard_yuan"),
-        ceiling=row.number("ceiling_yuan"), list_price=row.number("list_price_yuan"),
+        ceiling=row.number("ceiling_yuan"), list_price=row.number("list_price_yuan"), pack=row.text("pack"),
     )
 
 

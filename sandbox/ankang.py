@@ -18,6 +18,7 @@ from sandbox.callbacks import Callbacks
 from sandbox.chain import Broken, Chain, Line, No, Package, Slip, Store
 from sandbox.partner import Background, Setting, partner_app, run
 from sandbox.pharmacy import Pharmacy, scanned
+from sandbox.plan import INSTEAD
 
 SHELF = dict.fromkeys(("D001", "D010", "D018", "D032", "D048", "D065", "D072", "D081", "D106", "D187"), 200_000)
 
@@ -36,6 +37,7 @@ CHAIN = Chain(
         "D187": "26.5000"}.items()},
     accepts_later=True,
     refills={"D090": 14},
+    instead=INSTEAD,
     habits={"D086": "decline", "D082": "silent", "D054": "silent", "D106": "return", "D072": "return"},
 )
 
@@ -177,7 +179,8 @@ def make_app(setting: Setting, chain: Chain = CHAIN, words: Mapping[ChainWord, s
         return {"quotes": [{
             "store_id": offer.store.id, "store_name": offer.store.name,
             "lines": [{"drug": line.drug, "quantity": str(line.quantity), "unit_price": str(line.unit_price),
-                       "amount_fen": line.amount_fen} for line in offer.lines],
+                       "amount_fen": line.amount_fen} | ({"instead_of": line.instead_of} if line.instead_of else {})
+                      for line in offer.lines],
             "minutes": offer.minutes, "load": offer.load, "on_time": offer.store.on_time,
             "quality": offer.store.quality, "delivers": offer.delivers, "open": True,
         } for offer in offers]}

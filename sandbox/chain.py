@@ -56,6 +56,8 @@ class Line:
     unit_price: Decimal
     """Yuan."""
     amount_fen: int
+    instead_of: str = ""
+    """In a quote: the drug that was asked for, where this is another product."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class Chain:
     detour_minutes: Mapping[str, int] = field(default_factory=dict)
     """Minutes more for drugs that come from the warehouse."""
     hold_minutes: int = 30
+    instead: Mapping[str, str] = field(default_factory=dict)
+    """Drug -> another product of its generic, which a store offers where it has none of the drug."""
 
 
 @dataclass(frozen=True)

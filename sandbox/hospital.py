@@ -19,7 +19,7 @@ from sandbox.dialects import DIALECTS, Heard, Line, Speaker, speaker
 from sandbox.doors import COURIER
 from sandbox.partner import Background, Setting, partner_app, run
 from sandbox.patient import Patient
-from sandbox.plan import CHOOSERS, CHOSEN, Plan, Planned
+from sandbox.plan import CHOOSERS, CHOSEN, INSTEAD, SUBSTITUTED, Plan, Planned
 
 FINAL = frozenset({"refused", "returned", "cancelled", "expired"})
 UNANSWERED = 8
@@ -187,11 +187,14 @@ class Hospital:
             self._check(total == sum(parts) and min(total, *parts) >= 0, "money_does_not_add_up", number)
         if handed and (planned := self.planned.get(number)):
             facts, lines = planned.facts, handed["lines"]
-            wrote = [(line, medicine.drug, medicine.name, Decimal(medicine.quantity), medicine.unit)
+            wrote = [(line, INSTEAD.get(medicine.drug, medicine.drug), medicine.name, Decimal(medicine.quantity), medicine.unit)
                      for line, medicine in enumerate(facts.medicines, 1)]
             if planned.shared:
                 lines = self._all_of(number, handed)
-            reported = [(int(line["line"]), line["drug"], line["name"], Decimal(line["quantity"]), line["unit"]) for line in lines]
+            # Of another product the name says more: its pack, and what it stands for.
+            reported = [(int(line["line"]), line["drug"],
+                         line["name"].partition(" ")[0] if line["drug"] in INSTEAD.values() else line["name"],
+                         Decimal(line["quantity"]), line["unit"]) for line in lines]
             enough = _within(reported, wrote) if planned.shared else sorted(reported) == wrote
             self._check(enough, "handed_over_otherwise", number)
             self._check(handed["handover"] == ("home" if facts.home else "pickup"), "handed_over_elsewhere", number)
@@ -260,7 +263,7 @@ class Hospital:
         patient = Patient(self.background.client, self.setting.urls["gateway"], link, self.setting.pace, kept)
         in_time = await patient.wishes_to_choose()
         self.book.put("choice", number, {"prescription": number, "scenario": planned.scenario, "in_time": in_time, "store": ""})
-        if in_time and planned.scenario == CHOSEN:
+        if in_time and planned.scenario in (CHOSEN, SUBSTITUTED):
             await patient.choose(planned.facts.home)
 
     async def _tell_the_doorbell(self, row: Document) -> None:

@@ -40,7 +40,7 @@ class Patient:
         wanted = [option for option in options if (option["way"]["code"], option["handover"]["code"]) == ("whole", way)] or options
         option = wanted[:2][-1]
         answer = await self._until_answered(lambda: self._client.post(
-            f"{self._page}/choice", json={"option": option["option"]}))
+            f"{self._page}/choice", json={"option": option["option"], "agreed": [each["agree"] for each in option["substitutes"]]}))
         if answer.status_code == 200:
             store = option["stores"][0]
             self._kept(f"{store['chain']}/{store['store']}")

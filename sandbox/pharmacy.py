@@ -70,11 +70,8 @@ class Pharmacy:
         offers = []
         invented_stores = [replace(self.chain.stores[0], id=text) for text in self.faults.settings.get("tells", ())]
         for store in self.chain.stores:
-            lines = tuple(
-                Line(number, drug, has, self.chain.prices[drug], in_fen(self.chain.prices[drug], has))
-                for number, (drug, quantity) in enumerate(wanted, 1)
-                if drug in self.chain.prices and (has := min(quantity, Decimal(self._available(store.id, drug)))) > 0
-            )
+            lines = tuple(line for number, (drug, quantity) in enumerate(wanted, 1)
+                          if (line := self._on_the_shelf(store.id, number, drug, quantity)))
             if not lines:
                 continue
             if store is self.chain.stores[0]:
@@ -86,6 +83,14 @@ class Pharmacy:
                 store, lines, 5 + round(kilometres * 2) + detour + (20 if delivery else 0),
                 f"{Decimal(min(busy, store.capacity)) / store.capacity:.2f}", store.delivers or not delivery))
         return offers
+
+    def _on_the_shelf(self, store: str, number: int, wanted: str, quantity: Decimal) -> Line | None:
+        """What a store has of a drug; of another product, where it has none of it and the chain knows one."""
+        for drug, instead_of in ((wanted, ""), (self.chain.instead.get(wanted, ""), wanted)):
+            price = self.chain.prices.get(drug)
+            if price is not None and (has := min(quantity, Decimal(self._available(store, drug)))) > 0:
+                return Line(number, drug, has, price, in_fen(price, has), instead_of)
+        return None
 
     def hold(self, order_id: str, store_id: str, lines: Sequence[Line]) -> Document:
         """Reserve stock. The same order id again gives the same reference."""

@@ -23,7 +23,7 @@ HOSPITALS: Mapping[str, Mapping[str, str]] = {
 """City -> its hospitals and what each speaks."""
 BEIJING = timezone(timedelta(hours=8))
 
-ROUND = 26
+ROUND = 27
 """Prescriptions of a trickle in which every scenario comes at least once."""
 VISITORS = 2_000_000
 """From this number on people are patients of the samples."""
@@ -55,6 +55,7 @@ DOSES: Mapping[str, Dose] = {
     "D010": Dose("阿卡波糖片", "50", "mg", "tid", 30, 90, "片", "用餐前即刻整片吞服"),
     "D018": Dose("达格列净片", "10", "mg", "qd", 30, 30, "片", "早晨服用"),
     "D032": Dose("苯磺酸氨氯地平片", "5", "mg", "qd", 28, 28, "片", "早晨服用"),
+    "D032B": Dose("苯磺酸氨氯地平片", "5", "mg", "qd", 28, 28, "片", "早晨服用"),
     "D041": Dose("马来酸依那普利片", "10", "mg", "qd", 30, 30, "片", "早晨服用"),
     "D048": Dose("缬沙坦胶囊", "80", "mg", "qd", 28, 28, "粒", "清晨空腹服用"),
     "D054": Dose("沙库巴曲缬沙坦钠片", "100", "mg", "bid", 28, 56, "片", "餐前餐后均可", approval="1"),
@@ -159,8 +160,10 @@ class Scenario:
 SHARED = ("split", "part")
 """Scenarios in which several orders fill a prescription."""
 
-CHOSEN, UNCHOSEN = CHOOSERS = ("chosen", "unchosen")
+CHOSEN, UNCHOSEN, SUBSTITUTED = CHOOSERS = ("chosen", "unchosen", "substituted")
 """Scenarios of patients who choose the pharmacy: at the hospital whose app shows them their page, where it is among the day's."""
+INSTEAD: Mapping[str, str] = {"D032B": "D032"}
+"""Product that no pharmacy of the day has -> the one of the same generic that a patient agrees to."""
 WITH_AN_APP = "jinan_first"
 OF_PIECES = "jinan_tcm"
 """The hospital that prescribes pieces, where it is among the day's."""
@@ -223,6 +226,9 @@ SCENARIOS: Mapping[str, Scenario] = {
                      "患者自选药店:选得分第二的一家", "the patient chooses the pharmacy: the second of the list"),
     UNCHOSEN: Scenario(0.02, (Case(("D001",), ("E11.900",), "M01600"),), _SETTLED, "settled",
                        "患者要自选而未选:到时按排名安排", "the patient wants to choose and does not: the best is taken in the end"),
+    SUBSTITUTED: Scenario(0.02, (Case(("D032B",), ("I10.x00",), "M03900"),), _SETTLED, "settled",
+                          "所开产品缺货:患者同意用同通用名的另一产品",
+                          "the product is out of stock: the patient agrees to another one of the same generic"),
 }
 
 
@@ -314,7 +320,7 @@ def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_
               hospitals: Sequence[str] = ()) -> Plan:
     """A day of that many prescriptions, of all hospitals of the city or of some; the same arguments give the same day.
 
-    From 26 on every scenario is there at least once. `expiring_seconds` is what is left, at `now`, of
+    From 27 on every scenario is there at least once. `expiring_seconds` is what is left, at `now`, of
     the validity of those that expire; they come first.
     """
     luck, senders = Faults(seed), tuple(hospitals or HOSPITALS[city])
@@ -373,6 +379,8 @@ class _Writer:
         """The next prescription, of this scenario, and its patient as the insurance centre registers them."""
         if SCENARIOS[name].decoction and OF_PIECES not in self._hospitals:
             name = "settled_pickup"  # Only that hospital prescribes pieces.
+        if name == SUBSTITUTED and WITH_AN_APP not in self._hospitals:
+            name = "settled_pickup"  # Its patient must see the page to agree.
         scenario, turn = SCENARIOS[name], self._turns[name]
         self._turns[name] += 1
         self.number += 1

@@ -1,6 +1,6 @@
 """What a patient does about the pharmacy: says that they want to choose it, sees what there is, and chooses (D-01)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,14 +73,15 @@ def look(city: City, prescription_id: str) -> Choosing | None:
         return choosing(city, session, prescriptions.load(session, prescription_id), wishes.of(session, prescription_id))
 
 
-def choose(city: City, prescription_id: str, key: str, *, by: str) -> Verdict:
+def choose(city: City, prescription_id: str, key: str, *, by: str, agreed: Collection[str] = ()) -> Verdict:
     """The patient chooses an option, or to wait. The same choice again changes nothing.
 
-    `by` is who acts, as in the history: the patient, or `hotline:<id>` for one who calls.
+    `by` is who acts, as in the history: the patient, or `hotline:<id>` for one who calls. `agreed`: the
+    terms that the patient says yes to (`Option.terms`); an option does not count without its own (D-13).
 
     Raises `KeyError` for a prescription that is not here, `StaleStatus` where it is moved again and again.
     """
-    return persistently(lambda: _choose(city, prescription_id, key, by))
+    return persistently(lambda: _choose(city, prescription_id, key, by, agreed))
 
 
 def persistently(act: Callable[[], T]) -> T:
@@ -109,14 +110,15 @@ def _wish_to_choose(city: City, prescription_id: str, by: str) -> bool:
         return True
 
 
-def _choose(city: City, prescription_id: str, key: str, by: str) -> Verdict:
+def _choose(city: City, prescription_id: str, key: str, by: str, agreed: Collection[str]) -> Verdict:
     with city.db.transaction("patient.chose") as session:
         loaded = prescriptions.load(session, prescription_id)
         _enter(city, session, prescription_id, by)
         if not city.policy.choose_within:
             return Verdict.NOT_ASKED
         newest = choices.newest(session, prescription_id)
-        verdict = judge(newest, key, looks=_looks(city, loaded, wishes.of(session, prescription_id) if loaded.wished else []))
+        verdict = judge(newest, key, looks=_looks(city, loaded, wishes.of(session, prescription_id) if loaded.wished else []),
+                        agreed=agreed)
         if verdict is Verdict.TAKEN and newest is not None:
             _take(city, session, loaded, newest, key, by)
         return verdict
@@ -136,6 +138,10 @@ def _take(city: City, session: Session, loaded: Loaded, newest: Round, key: str,
         event, detail = Event.PATIENT_CHOSE, {
             "round": newest.number, "option": option.key, "way": option.way, "handover": option.handover,
             "stores": [f"{share.chain}/{share.store}" for share in option.shares], "total_fen": option.total}
+        if option.substitutes:
+            # The consent, in the chain of the history: by whom and when is the event's own (D-13).
+            detail["agreed"] = [{"line": line.line, "prescribed": line.instead_of, "offered": line.drug,
+                                 "amount_fen": line.amount} for line in option.substitutes]
     history.append(session, loaded.head, actor=by, event=event, at=city.now(), wake_at=city.now(), waiting_for=Wait.QUOTES,
                    detail=detail)
     choices.choose(session, rx.id, newest, key, by=by, at=city.now())

@@ -16,6 +16,7 @@ from domain.findings import Finding, Severity
 from domain.fulfilment.deliveries import DeliveryStatus
 from domain.fulfilment.orders import Placed
 from domain.fulfilment.portions import by_line
+from domain.instructions import dispensed_name
 from domain.lifecycle import FINAL, Notice, Reported
 from domain.money import Fen, yuan
 from domain.prescription import Prescription
@@ -76,7 +77,7 @@ def report(
     if order and pickup_code:
         body["pickup"] = {"order": order.id, "chain": order.chain, "store": order.store, "code": pickup_code}
     if handed_over:
-        body["dispense"] = _dispense(session, rx, handed_over)
+        body["dispense"] = _dispense(session, city, rx, handed_over)
     if money:
         # What a relative's account pays is paid from an account (F-17): the parts add up to the total.
         body["money"] = {"total": yuan(money.total), "fund": yuan(money.fund), "account": yuan(money.account + money.family),
@@ -98,13 +99,14 @@ def _stated(finding: Finding) -> dict[str, Any]:
             **{name: text for name, text in words.items() if text}}
 
 
-def _dispense(session: Session, rx: Prescription, placed: Placed) -> dict[str, Any]:
+def _dispense(session: Session, city: City, rx: Prescription, placed: Placed) -> dict[str, Any]:
     """What was handed over, by whom, when and how, line by line; a line that came back says so."""
     items = {item.line: item for item in rx.items}
     order, kept = placed.order, by_line(placed.kept)
     return {"order": order.id, "chain": order.chain, "store": order.store, "handover": order.handover,
             "at": _handed_over_at(session, rx, placed).isoformat(),
-            "lines": [{"line": line.line, "item": items[line.line].number, "drug": line.drug, "name": items[line.line].name,
+            "lines": [{"line": line.line, "item": items[line.line].number, "drug": line.drug,
+                       "name": dispensed_name(line, items[line.line], city.knowledge.catalogue), "instead_of": line.instead_of,
                        "quantity": format(line.quantity, "f"), "unit": line.unit, "days": items[line.line].days_of(line.quantity),
                        "returned": line.line not in kept} for line in order.lines]}
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from adapters.protocols import WorksFromPages
+from domain.chains import OrderLine
 from domain.claims import Claimed, Settlement
 from domain.decoction import furthest
-from domain.fulfilment.lines import LineState, line_states, portions_of
+from domain.fulfilment.lines import LineState, line_states
 from domain.fulfilment.orders import ALIVE, Placed
 from domain.fulfilment.wishes import STANDING, WishAnswer, WishKind
-from domain.instructions import instructions
+from domain.instructions import dispensed_name, instructions
 from domain.lifecycle import FINAL, Notice, Reported, Status
 from domain.money import Fen
 from domain.payments import Method, Payment, paid
@@ -139,7 +140,9 @@ def _tracked(city: City, session: Session, loaded: Loaded) -> Tracked:
     words = [order.word for order in placed]
     claimed = claims.newest_of(session, loaded.id)
     accounts = payments.of_orders(session, [order.id for order in placed])
-    labels = {label.line: label for label in instructions(rx, city.knowledge.frequencies, portions_of(rx.items)).labels}
+    lines = {item.line: OrderLine(item.line, item.drug, item.quantity, item.unit) for item in rx.items}
+    substitutes = {line.line: line for order in placed if _counts(order) for line in order.order.lines if line.instead_of}
+    labels = {label.line: label for label in instructions(rx, city.knowledge, list(lines.values())).labels}
     states = line_states(rx.items, placed, wished, ended=loaded.status in FINAL)
     step = step_of(loaded.status, words)
     chooses = choosing(city, session, loaded, wished)
@@ -150,7 +153,8 @@ def _tracked(city: City, session: Session, loaded: Loaded) -> Tracked:
         sentence=CHOSEN if chooses and chooses.chosen else sentence(loaded.status, loaded.waiting_for, words, handover),
         done=done(loaded.status, step), ended=loaded.status in FINAL and loaded.status is not Status.CLOSED,
         handover=handover,
-        medicines=[Medicine(item.line, item.name, labels[item.line].usage, item.directions, item.unit, states[item.line])
+        medicines=[Medicine(item.line, dispensed_name(substitutes.get(item.line, lines[item.line]), item, city.knowledge.catalogue),
+                            labels[item.line].usage, item.directions, item.unit, states[item.line])
                    for item in rx.items],
         orders=[_at_pharmacy(city, session, loaded, order, claimed.get(order.id), accounts.get(order.id, Account()))
                 for order in placed if _counts(order)],

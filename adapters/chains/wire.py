@@ -190,6 +190,10 @@ class QuotedLine(Protocol):
     def as_quoted(self) -> tuple[str, Decimal, Decimal, int]:
         """Drug, quantity, unit price in yuan, amount in fen."""
 
+    @property
+    def prescribed(self) -> str:
+        """The drug that was asked for, where `drug` is another product of it; else empty."""
+
 
 def quoted_lines(
     order_lines: Sequence[OrderLine], quoted_rows: Sequence[QuotedLine], path: str
@@ -204,15 +208,16 @@ def quoted_lines(
     findings: list[Finding] = []
     for index, quoted in enumerate(quoted_rows):
         drug, quantity, price, amount = quoted.as_quoted
-        line = next((it for it in left if it.drug == drug and 0 < quantity <= it.quantity), None)
-        if line is None:
+        code = quoted.prescribed or drug
+        line = next((it for it in left if it.drug == code and 0 < quantity <= it.quantity), None)
+        if line is None or quoted.prescribed == drug:
             findings.append(finding("CHN-06", f"{path}.{index}"))
             continue
         left.remove(line)
         if amount != line_amount(price, quantity):
             findings.append(finding("CHN-05", f"{path}.{index}"))
             continue
-        lines.append(OrderLine(line.line, drug, quantity, line.unit, price, line_amount(price, quantity)))
+        lines.append(OrderLine(line.line, drug, quantity, line.unit, price, line_amount(price, quantity), quoted.prescribed))
     return lines, findings
 
 

@@ -157,7 +157,7 @@ def _taken(store: Ranked, wanted: OrderLine) -> Decimal:
 
 def _offer(store: Ranked, wanted: OrderLine) -> OrderLine | None:
     """What the store has of a line. By drug: not every chain repeats our line numbers, and one drug stands on one line (B-25)."""
-    return next((line for line in store.quote.lines if line.drug == wanted.drug), None)
+    return next((line for line in store.quote.lines if line.prescribed == wanted.prescribed), None)
 
 
 def _choice(store: Ranked, asked_for: Sequence[OrderLine], wanted: Sequence[OrderLine], way: Way) -> Choice:
@@ -166,7 +166,8 @@ def _choice(store: Ranked, asked_for: Sequence[OrderLine], wanted: Sequence[Orde
         offer, quantity = _offer(store, line), _taken(store, line)
         assert offer is not None
         amount = offer.amount if quantity == offer.quantity else line_amount(offer.unit_price, quantity)
-        lines.append(replace(line, quantity=quantity, unit_price=offer.unit_price, amount=amount))
+        lines.append(replace(line, drug=offer.drug, instead_of=offer.instead_of, quantity=quantity, unit_price=offer.unit_price,
+                             amount=amount))
     return Choice(store, tuple(lines), way, without(_portions(wanted), _portions(lines)))
 
 

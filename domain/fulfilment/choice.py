@@ -5,7 +5,7 @@ asked again. Where it has less or costs more, another round says so: nothing is 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -87,6 +87,16 @@ class Option:
         return Fen(sum(share.total for share in self.shares))
 
     @property
+    def substitutes(self) -> tuple[OrderLine, ...]:
+        """Lines with another product than the one prescribed: the patient must agree to each (D-13)."""
+        return tuple(line for share in self.shares for line in share.lines if line.instead_of)
+
+    @property
+    def terms(self) -> frozenset[str]:
+        """What the patient must agree to."""
+        return frozenset(terms_of(line) for line in self.substitutes)
+
+    @property
     def minutes(self) -> int:
         return max(share.minutes for share in self.shares)
 
@@ -94,6 +104,11 @@ class Option:
     def score(self) -> Decimal:
         """Of several pharmacies the mean."""
         return sum((share.score for share in self.shares), Decimal(0)) / len(self.shares)
+
+
+def terms_of(line: OrderLine) -> str:
+    """What a patient agrees to who takes another product, `line:prescribed:offered`."""
+    return f"{line.line}:{line.instead_of}:{line.drug}"
 
 
 @dataclass(frozen=True)
@@ -275,8 +290,10 @@ def why_not(share: Share, now: Ranked | None, lines: Sequence[OrderLine] | None,
         return _NO_LONGER.get(now.reason, Because.UNABLE)
     if lines is None:
         return Because.SOLD_OUT
-    offered = {line.line: line.amount for line in share.lines}
-    if any(line.amount > offered[line.line] for line in lines):
+    offered = {line.line: line for line in share.lines}
+    if any(line.drug != offered[line.line].drug for line in lines):
+        return Because.SOLD_OUT  # Another product than the one that was chosen is another choice.
+    if any(line.amount > offered[line.line].amount for line in lines):
         return Because.PRICE_RISEN
     return None
 
@@ -288,6 +305,8 @@ class Verdict(StrEnum):
     """It counts from here on."""
     REPEATED = "repeated"
     """It counts already."""
+    UNAGREED = "unagreed"
+    """It has another product in the place of the one prescribed, and the patient has not agreed to that."""
     OTHERWISE = "otherwise"
     """Another choice counts."""
     OUTDATED = "outdated"
@@ -300,8 +319,11 @@ class Verdict(StrEnum):
     """The patient is not asked, or not yet."""
 
 
-def judge(newest: Round | None, key: str, *, looks: bool) -> Verdict:
-    """What becomes of a choice. `looks`: a pharmacy is looked for, and no cancel is on its way."""
+def judge(newest: Round | None, key: str, *, looks: bool, agreed: Collection[str] = ()) -> Verdict:
+    """What becomes of a choice. `looks`: a pharmacy is looked for, and no cancel is on its way.
+
+    `agreed`: the terms that the patient says yes to (`Option.terms`); an option does not count without its own (D-13).
+    """
     if newest is None:
         return Verdict.NOT_ASKED if looks else Verdict.LATE
     if newest.chosen == key and (newest.state is RoundState.TAKEN or (newest.state is RoundState.CHOSEN and looks)):
@@ -314,6 +336,8 @@ def judge(newest: Round | None, key: str, *, looks: bool) -> Verdict:
         return Verdict.OUTDATED
     if newest.offering.option(key) is None and not (newest.offering.may_wait and key == wait_key(newest.number)):
         return Verdict.UNKNOWN
+    if (option := newest.offering.option(key)) and not option.terms <= set(agreed):
+        return Verdict.UNAGREED
     # To wait does not bind: nothing has been ordered for it.
     if newest.state is RoundState.OPEN or (newest.state is RoundState.CHOSEN and newest.waits):
         return Verdict.TAKEN

@@ -1,11 +1,12 @@
 """Which pharmacy is asked first: hard filters (D-02), a score (D-17), and a sentence that says why."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 
 from domain.chains import OrderLine, Quote
+from domain.fulfilment.substitution import NoSwitch
 from domain.money import Fen, line_amount, yuan
 from domain.policy import CityPolicy
 from domain.premises import Barred, Handling, premises_of
@@ -32,7 +33,7 @@ TERM_WORDS: dict[str, tuple[str, str]] = {
 
 INCOMPLETE = "incomplete"
 """The reason of a store that lacks something."""
-IN_PART = frozenset({INCOMPLETE, *Barred})
+IN_PART = frozenset({INCOMPLETE, *Barred, *NoSwitch})
 """Reasons of a store that cannot give all and may give the rest."""
 REASONS: dict[str, tuple[str, str]] = {
     "": ("可以承接", "eligible"),
@@ -47,6 +48,18 @@ REASONS: dict[str, tuple[str, str]] = {
     Barred.NO_PIECES: ("没有中药饮片经营资质", "it is not licensed for pieces of Chinese medicine"),
     Barred.NOT_DISPENSING: ("只是取药点,不能配药", "it is a pick-up point and may not dispense"),
     Barred.NO_COLD_CHAIN: ("没有所需的冷链条件", "it has no cold chain for a line that needs one"),
+    NoSwitch.UNASKED: ("只有同通用名的其他产品，而患者未被询问或未同意",
+                       "it only has another product of the generic, and the patient was not asked or did not agree"),
+    NoSwitch.FORBIDDEN: ("只有其他产品，而医师不同意替换", "it only has another product, and the prescriber wants no other"),
+    NoSwitch.GENERIC: ("所报产品不是同一通用名", "what it offers instead is not the same generic"),
+    NoSwitch.FORM: ("所报产品剂型不同，如缓释与普通", "what it offers instead has another form, as sustained release"),
+    NoSwitch.ROUTE: ("所报产品给药途径不同", "what it offers instead is taken by another route"),
+    NoSwitch.STRENGTH: ("所报产品规格不同", "what it offers instead has another strength"),
+    NoSwitch.MULTIPLE: ("所报产品规格为倍数，需医师重新开具", "it offers another strength: the doctor must prescribe it anew"),
+    NoSwitch.NARROW_INDEX: ("治疗窗窄，未经医师同意不换产品", "narrow index: no other product without the doctor's consent"),
+    NoSwitch.BIOLOGIC: ("生物制品，未经医师同意不换产品", "it is a biologic: no other product without the doctor's consent"),
+    NoSwitch.INHALER: ("吸入装置，未经医师同意不换产品", "it is an inhaler: no other product without the doctor's consent"),
+    NoSwitch.UNKNOWN: ("所报产品资料不全，不能替换", "too little is known of what it offers instead"),
     INCOMPLETE: ("不能配齐全部药品", "it cannot fill every line"),
 }
 
@@ -80,6 +93,10 @@ def score(terms: Mapping[str, Decimal]) -> Decimal:
     return (100 * total).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
+def _always(_: OrderLine) -> None:
+    """No line is another product."""
+
+
 def rank(
     quotes: Sequence[Quote],
     wanted: Sequence[OrderLine],
@@ -89,15 +106,17 @@ def rank(
     handling: Handling,
     excluded: frozenset[tuple[str, str]] = frozenset(),
     key: str = "",
+    no_switch: Callable[[OrderLine], NoSwitch | None] = _always,
 ) -> list[Ranked]:
     """Every quote, best first, those that may not be asked last.
 
     `ceilings` are yuan per counted unit by drug (`Knowledge.ceilings`). `shares` is the share of the area's orders in 30 days
     of each `chain/store` (D-16); a store without one is new. `handling` is what the wanted drugs ask of a store (D-06, D-07).
     `excluded` holds the (chain, store) pairs that declined. Ties go to the smaller total, then the shorter time. The last
-    tie-break is a hash with `key` (the prescription's id), so that no fixed store wins.
+    tie-break is a hash with `key` (the prescription's id), so that no fixed store wins. `no_switch` says why a line of a quote
+    may not take the place of what was prescribed (D-13).
     """
-    ranked = [_judge(quote, wanted, policy, ceilings, shares, handling, excluded) for quote in quotes]
+    ranked = [_judge(quote, wanted, policy, ceilings, shares, handling, excluded, no_switch) for quote in quotes]
     return sorted(ranked, key=lambda ranking: (not ranking.eligible, -ranking.score, ranking.quote.total, ranking.quote.minutes,
                                            _lot(key, ranking.quote)))
 
@@ -114,11 +133,13 @@ def _judge(
     shares: Mapping[str, Decimal],
     handling: Handling,
     excluded: frozenset[tuple[str, str]],
+    no_switch: Callable[[OrderLine], NoSwitch | None],
 ) -> Ranked:
     premises = premises_of(policy.premises, quote.chain, quote.store)
-    bars = [bar for line in quote.lines if (bar := handling.barred(line.drug, premises))]
+    judged = [(line, handling.barred(line.drug, premises) or no_switch(line)) for line in quote.lines]
+    bars = [bar for _, bar in judged if bar]
     if bars:
-        quote = replace(quote, lines=tuple(line for line in quote.lines if not handling.barred(line.drug, premises)))
+        quote = replace(quote, lines=tuple(line for line, bar in judged if not bar))
     filled = [line for line in wanted if _fills(quote, line)]
     ceiling = Fen(sum(line_amount(ceilings.get(line.drug, Decimal(0)), line.quantity) for line in wanted))
     share = shares.get(f"{quote.chain}/{quote.store}", Decimal(0))
@@ -142,7 +163,7 @@ def _judge(
 
 def _fills(quote: Quote, wanted: OrderLine) -> bool:
     # By drug: not every chain repeats our line numbers, and one drug stands on one line only (B-25).
-    return any(offer.drug == wanted.drug and offer.quantity >= wanted.quantity for offer in quote.lines)
+    return any(offer.prescribed == wanted.prescribed and offer.quantity >= wanted.quantity for offer in quote.lines)
 
 
 def _refusal(

@@ -240,6 +240,22 @@ class CatalogueEntry:
     """No offer above it (D-04)."""
     list_price: Decimal
     """Fictional usual price."""
+    pack: str = ""
+    """Strength, size and maker as on the pack: what tells products of one name apart."""
+
+    @property
+    def product(self) -> str:
+        """What a person reads to know which product it is."""
+        return f"{self.name} {self.pack}".rstrip()
+
+
+@dataclass(frozen=True)
+class SwitchLimit:
+    """Drugs of which another product is given only with the doctor's consent (D-13)."""
+
+    patterns: tuple[str, ...]
+    kind: str
+    """`narrow_index` or `biologic`."""
 
 
 @dataclass(frozen=True)

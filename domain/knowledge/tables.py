@@ -21,6 +21,7 @@ from domain.knowledge.rows import (
     PaymentRestriction,
     PregnancyRow,
     ReviewItem,
+    SwitchLimit,
     TraceProduct,
 )
 
@@ -50,6 +51,8 @@ class Knowledge:
     """Catalogue codes of stock without trace codes (无码库): the fund pays without them (B-55)."""
     paid_beside_others: frozenset[str] = frozenset()
     """Ids of pieces that the fund pays only beside others (B-05)."""
+    switch_limits: tuple[SwitchLimit, ...] = ()
+    """Drugs whose product is not exchanged without the doctor (D-13)."""
     version: str = ""
     """Hash of the files it was read from; empty where it was put together otherwise."""
 

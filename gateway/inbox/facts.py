@@ -85,7 +85,7 @@ def whole_order(city: City, order: ShopOrder) -> Facts:
     with city.db.reading() as session:
         loaded = prescriptions.load(session, order.placed.order.prescription_id)
     rx, person = loaded.prescription, open_patient(city, loaded)
-    package = instructions(rx, city.knowledge.frequencies, order.placed.portions)
+    package = instructions(rx, city.knowledge, order.placed.order.lines)
     labels = {label.line: label for label in package.labels}
     home = order.placed.order.handover is Handover.HOME
     facts = order_facts(city, order)

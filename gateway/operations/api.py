@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import Field
 
 from domain.errors import Refused
 from domain.people import Capability, Person
@@ -23,6 +24,8 @@ from tasks.upkeep import redrive
 Limit = Annotated[int, Query(ge=1, le=2000)]
 Id = Annotated[int, Query(ge=0, le=2**31 - 1)]
 Option = Annotated[str, Query(max_length=16)]
+Agreed = Annotated[tuple[Annotated[str, Field(max_length=160)], ...], Query(max_length=100)]
+"""`agree` of each substitute of the option, as the patient on the phone says."""
 Number = Annotated[int, Path(ge=0, le=2**31 - 1)]
 
 
@@ -92,18 +95,18 @@ def operations_api(city: City, desk: Desk, name: Name) -> APIRouter:
     @door.get("/ops/rx/{rx_id}/choice")
     def choice(rx_id: str, _: MaySee) -> Response:
         try:
-            return json_answer(choice_facts(choosing.look(city, rx_id), name))
+            return json_answer(choice_facts(choosing.look(city, rx_id), name, city.knowledge.catalogue))
         except KeyError:
             raise unknown_prescription() from None
 
     @door.post("/ops/rx/{rx_id}/choice")
-    def choose(rx_id: str, who: MayChoose, option: Option) -> Response:
+    def choose(rx_id: str, who: MayChoose, option: Option, agreed: Agreed = ()) -> Response:
         try:
-            verdict = choosing.choose(city, rx_id, option, by=f"hotline:{who.id}")
+            verdict = choosing.choose(city, rx_id, option, by=f"hotline:{who.id}", agreed=agreed)
         except KeyError:
             raise unknown_prescription() from None
         check(verdict)
-        return json_answer({"answer": verdict} | (choice_facts(choosing.look(city, rx_id), name) or {}))
+        return json_answer({"answer": verdict} | (choice_facts(choosing.look(city, rx_id), name, city.knowledge.catalogue) or {}))
 
     @door.get("/rx/{rx_id}")
     def whole(rx_id: str, _: MaySee) -> Response:

@@ -10,7 +10,7 @@ from domain.tracking import TOO_LATE_TO_WISH
 from domain.words import Two
 from gateway.tracking.holder import PRIVATE, Holder, no_such_page
 from gateway.web.access import Desk, denied, small
-from gateway.web.choice import check, choice_facts
+from gateway.web.choice import check, choice_actions, choice_facts
 from gateway.web.errors import json_answer
 from gateway.web.render import Pages
 from gateway.web.threads import PeoplesRoute
@@ -26,6 +26,8 @@ class ChoiceBody(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     option: str = Field(max_length=16)
+    agreed: list[Annotated[str, Field(max_length=160)]] = Field(default=[], max_length=100)
+    """`agree` of each substitute of the option."""
 
 
 def tracking_api(city: City, desk: Desk, pages: Pages) -> APIRouter:
@@ -37,7 +39,8 @@ def tracking_api(city: City, desk: Desk, pages: Pages) -> APIRouter:
         rx = tracking.tracked(city, mine)
         if rx is None:
             raise no_such_page()
-        return json_answer(answer | tracked_facts(rx) | {"choice": choice_facts(rx.choosing, pages.partner)}, headers=PRIVATE)
+        choice = choice_facts(rx.choosing, pages.partner, city.knowledge.catalogue)
+        return json_answer(answer | tracked_facts(rx) | {"choice": choice}, headers=PRIVATE)
 
     @door.get("/{link}")
     def page(mine: Mine) -> Response:
@@ -46,10 +49,10 @@ def tracking_api(city: City, desk: Desk, pages: Pages) -> APIRouter:
     @door.post("/{link}/choice")
     def choose(mine: Mine, body: Annotated[bytes, Depends(small)]) -> Response:
         try:
-            key = ChoiceBody.model_validate_json(body).option
+            chosen = ChoiceBody.model_validate_json(body)
         except ValidationError:
-            raise denied(422, "invalid", Two("请求不符约定：option", "not as agreed: option")) from None
-        verdict = act(lambda: choosing.choose(city, mine, key, by=PATIENT))
+            raise denied(422, "invalid", Two("请求不符约定：option, agreed", "not as agreed: option, agreed")) from None
+        verdict = act(lambda: choosing.choose(city, mine, chosen.option, by=PATIENT, agreed=chosen.agreed))
         check(verdict)
         return seen(mine, answer=str(verdict))
 
@@ -79,8 +82,7 @@ def act(call: Any) -> Any:
 
 def tracked_facts(rx: Tracked) -> dict[str, Any]:
     """Where it is. No person is in it; amounts in fen, quantities in the unit of their line."""
-    choose = choice_facts(rx.choosing, lambda slug: Two(slug, slug))
-    actions = [*(choose["supported_actions"] if choose else ()), *(["cancel"] if rx.may_cancel else ())]
+    actions = [*(choice_actions(rx.choosing) if rx.choosing else ()), *(["cancel"] if rx.may_cancel else ())]
     return {
         "sentence": rx.sentence.zh, "sentence_en": rx.sentence.en, "step": rx.step, "done": sorted(rx.done), "ended": rx.ended,
         "handover": rx.handover, "valid_until": rx.valid_until, "supported_actions": actions, "cancel": rx.cancel,

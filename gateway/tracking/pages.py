@@ -6,14 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from domain.fulfilment.choice import Verdict, wait_key
+from domain.fulfilment.choice import Verdict, terms_of, wait_key
 from domain.lifecycle import Notice
 from domain.tracking import CHOICE_ANSWERS, STEPS, TOO_LATE_TO_WISH
 from domain.words import Two
 from gateway.tracking.api import act
 from gateway.tracking.holder import PRIVATE, Holder, no_such_page
 from gateway.web.access import Desk, Form, form, last_value
-from gateway.web.choice import BASIS, NO_ESTIMATE, grouped, weights
+from gateway.web.choice import BASIS, NO_ESTIMATE, WHY_OTHER, grouped, product_name, weights
 from gateway.web.render import Pages
 from gateway.web.threads import PeoplesRoute
 from infra.qr import svg
@@ -47,7 +47,8 @@ def tracking_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
         answer = pages.html(request, "tracking/tracking.html", rx=seen, steps=STEPS, link=link, qr=svg, notice=NOTICES.get(done),
                             weights=weights(), basis=BASIS, no_estimate=NO_ESTIMATE,
                             medicines={medicine.line: medicine for medicine in seen.medicines}, grouped=grouped,
-                            wait_key=wait_key)
+                            wait_key=wait_key, terms_of=terms_of, why_other=WHY_OTHER,
+                            product=lambda code: product_name(city.knowledge.catalogue, code))
         answer.headers.update(PRIVATE)
         return answer
 
@@ -57,7 +58,8 @@ def tracking_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
 
     @room.post("/p/{link}/choice")
     def choose(link: str, mine: Mine, fields: Annotated[Form, Depends(form)]) -> Response:
-        return back(link, act(lambda: choosing.choose(city, mine, last_value(fields, "option"), by=PATIENT)))
+        return back(link, act(lambda: choosing.choose(city, mine, last_value(fields, "option"), by=PATIENT,
+                                                      agreed=fields.get("agreed", ()))))
 
     @room.post("/p/{link}/wish_to_choose")
     def wish(link: str, mine: Mine) -> Response:

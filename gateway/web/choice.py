@@ -1,24 +1,31 @@
 """A patient's choice of a pharmacy as an API says it: the options, what they would cost, and what an act is answered."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from domain.fulfilment.choice import Option, Share, Verdict, wait_key
+from domain.fulfilment.choice import Option, Share, Verdict, terms_of, wait_key
 from domain.fulfilment.portions import as_arguments
 from domain.fulfilment.ranking import TERM_WORDS, WEIGHTS
+from domain.knowledge.rows import CatalogueEntry
 from domain.tracking import CHOICE_ANSWERS
 from domain.words import ASKED_BECAUSE, HANDOVERS, WAYS, Two
 from gateway.web.access import denied
 from tasks.choosing import Choosing
 
 Name = Callable[[str], Two]
+Catalogue = Mapping[str, CatalogueEntry]
 Facts = dict[str, Any]
 BASIS = Two("按预审时医保返回的信息和本市待遇政策估算，下单前以医保预结算为准。",
             "Estimated from what the insurance said at the check and the city's rules; its own forecast comes before the order.")
 NO_ESTIMATE = Two("暂时无法估算个人负担，仅显示总价。", "What you would pay cannot be estimated now; only the price is shown.")
 
-_STATUS = {Verdict.OTHERWISE: 409, Verdict.OUTDATED: 409, Verdict.LATE: 409, Verdict.NOT_ASKED: 409, Verdict.UNKNOWN: 422}
+WHY_OTHER = Two("该药店没有处方所开的产品，可提供通用名、剂型、规格和给药途径相同的另一产品。您不同意就不会配它。",
+                "It does not have the product prescribed, and offers another of the same generic, form, strength and route. "
+                "Unless you agree, you do not get it.")
+
+_STATUS = {Verdict.OTHERWISE: 409, Verdict.OUTDATED: 409, Verdict.LATE: 409, Verdict.NOT_ASKED: 409, Verdict.UNKNOWN: 422,
+           Verdict.UNAGREED: 422}
 
 
 def weights() -> list[tuple[Two, int]]:
@@ -35,7 +42,7 @@ def grouped(options: Sequence[Option]) -> list[list[Option]]:
     return list(groups.values())
 
 
-def choice_facts(choosing: Choosing | None, name: Name) -> Facts | None:
+def choice_facts(choosing: Choosing | None, name: Name, catalogue: Catalogue) -> Facts | None:
     """None where patients do not choose in this city. Amounts in fen."""
     if choosing is None:
         return None
@@ -48,7 +55,7 @@ def choice_facts(choosing: Choosing | None, name: Name) -> Facts | None:
         "round": newest.number, "state": newest.state, "offered_at": newest.offered_at, "chosen": newest.chosen,
         "because": _coded(ASKED_BECAUSE, offering.because), "chosen_before": offering.chosen_before,
         "price_was_fen": offering.price_was, "price_is_fen": offering.price_is,
-        "options": [_option(option, name) for option in offering.options],
+        "options": [_option(option, name, catalogue) for option in offering.options],
         "wait": wait_key(newest.number) if offering.may_wait else None,
         "ordered_by": [{"term": words.zh, "term_en": words.en, "percent": percent} for words, percent in weights()],
         "estimate_basis": {"text": BASIS.zh, "text_en": BASIS.en, "insured_at": offering.insured_at},
@@ -66,7 +73,7 @@ def check(verdict: Verdict) -> None:
         raise denied(_STATUS[verdict], str(verdict), CHOICE_ANSWERS[verdict])
 
 
-def _option(option: Option, name: Name) -> Facts:
+def _option(option: Option, name: Name, catalogue: Catalogue) -> Facts:
     estimate = option.estimate
     return {
         "option": option.key, "way": _coded(WAYS, option.way), "handover": _coded(HANDOVERS, option.handover),
@@ -74,7 +81,17 @@ def _option(option: Option, name: Name) -> Facts:
         "estimate": None if estimate is None else {
             "fund_fen": estimate.fund, "account_fen": estimate.account, "cash_fen": estimate.cash,
             "personal_fen": estimate.account + estimate.cash},
-        "stores": [_store(share, name) for share in option.shares], "owed": as_arguments(option.owed)}
+        "stores": [_store(share, name) for share in option.shares], "owed": as_arguments(option.owed),
+        "substitutes": [{"agree": terms_of(line), "line": line.line, "prescribed": line.instead_of,
+                         "prescribed_name": product_name(catalogue, line.instead_of), "offered": line.drug,
+                         "offered_name": product_name(catalogue, line.drug), "why": WHY_OTHER.zh, "why_en": WHY_OTHER.en}
+                        for line in option.substitutes]}
+
+
+def product_name(catalogue: Catalogue, code: str) -> str:
+    """Name and pack of a product; its code where the catalogue has none."""
+    entry = catalogue.get(code)
+    return entry.product if entry else code
 
 
 def _store(share: Share, name: Name) -> Facts:

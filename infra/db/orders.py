@@ -222,15 +222,16 @@ def dispensed(session: Session, patient_id: str, *, since: datetime, besides: st
     medicines = []
     for order_id, (prescription, order, at) in handed_over.items():
         # A few fields of many documents: to read them whole would cost more than the rest of the audit.
-        ordered = {line["line"]: Decimal(line["quantity"]) for line in ORDER.upgraded(order)["lines"]}
+        lines = {line["line"]: line for line in ORDER.upgraded(order)["lines"]}
         back = by_line(returned[order_id])
         for item in PRESCRIPTION.upgraded(prescription)["items"]:
-            quantity = ordered.get(item["line"], Decimal(0))
+            line = lines.get(item["line"])
+            quantity = Decimal(line["quantity"]) if line else Decimal(0)
             kept = quantity - back.get(item["line"], Decimal(0))
             if kept > 0:
                 days = item["days_supply"] if kept == Decimal(item["quantity"]) else int(
                     item["days_supply"] * kept / Decimal(item["quantity"]))
-                medicines.append(Dispensed(item["drug"], at, days))
+                medicines.append(Dispensed(line["drug"] if line else item["drug"], at, days))
     return tuple(medicines)
 
 

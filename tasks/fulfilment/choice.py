@@ -27,6 +27,7 @@ from domain.fulfilment.choice import (
 from domain.fulfilment.orders import ALIVE, Placed
 from domain.fulfilment.plan import next_look
 from domain.fulfilment.portions import Portions
+from domain.fulfilment.substitution import consents
 from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.money import Fen
 from domain.prescription import Handover
@@ -65,7 +66,7 @@ async def offer(city: City, loaded: Loaded, placed: Sequence[Placed], portions: 
     rx, now = loaded.prescription, city.now()
     handovers = _handovers(city, loaded)
     markets = dict(zip(handovers, await asyncio.gather(
-        *(ask(city, loaded, placed, portions, handover) for handover in handovers)), strict=True))
+        *(ask(city, loaded, placed, portions, handover, consent=consents(rx, to_choose=True)) for handover in handovers)), strict=True))
     least = supplies_of(rx.items, city.policy.least_part_days)
     number = newest.number + 1 if newest else 1
     offered = options(number, {
@@ -110,7 +111,8 @@ async def chosen(city: City, loaded: Loaded, placed: Sequence[Placed], portions:
     share = share_to_order(option, portions) if option else None
     if option is None or share is None:
         return Anew(Because.FIRST)  # Part of it was cancelled: what is left is another question.
-    market = await ask(city, loaded, placed, portions, option.handover)
+    market = await ask(city, loaded, placed, portions, option.handover,
+                       consent=consents(loaded.prescription, lines=share.lines))
     store = market.store(share.chain, share.store)
     choice = at_store(store, share.lines, market.wanted, option.way) if store else None
     because = why_not(share, store, choice.lines if choice else None, share.chain in market.silent)

@@ -14,6 +14,7 @@ from domain.errors import RxError, Transient
 from domain.fulfilment.orders import GONE, Placed
 from domain.fulfilment.portions import Portions, by_line
 from domain.fulfilment.ranking import Ranked, rank
+from domain.fulfilment.substitution import Consents, consents
 from domain.premises import Handling, handling_of
 from domain.prescription import Handover, Place, Prescription
 from infra import metrics
@@ -48,8 +49,8 @@ class Market:
 
 
 async def ask(city: City, loaded: Loaded, attempts: Sequence[Placed], portions: Portions, handover: Handover, *,
-              every: bool = True) -> Market:
-    """Quotes from all chains in parallel, ranked.
+              every: bool = True, consent: Consents | None = None) -> Market:
+    """Quotes from all chains in parallel, ranked. Other products than those prescribed only as far as `consent` goes (D-13).
 
     `every`: each place is asked, since all are shown to the patient (D-20). Without it a chain of many places is asked for its
     best by the register. It is asked for all of them only where no place can fill everything.
@@ -66,13 +67,17 @@ async def ask(city: City, loaded: Loaded, attempts: Sequence[Placed], portions: 
         slug: _best_places(city, slug, rx.place, wanted, shares, handling, frozenset(ended)) for slug in _of_many_places(city)}
     quotes, left_out, silent = await quotes_for(city, rx, wanted, handover, few)
     _note_left_out(city, left_out)
+    word = consent or consents(rx)
+    products = {line.drug for line in wanted} | {line.drug for quote in quotes for line in quote.lines}
+    handling = handling_of(products, handover, city.knowledge, decoct=rx.to_decoct)
 
     def ranked(excluded: frozenset[tuple[str, str]]) -> list[Ranked]:
-        return rank(quotes, wanted, city.policy, city.knowledge.ceilings, shares, handling, excluded, key=rx.id)
+        return rank(quotes, wanted, city.policy, city.knowledge.ceilings, shares, handling, excluded, key=rx.id,
+                    no_switch=lambda line: word.barred(line, city.knowledge))
 
     ranking = ranked(frozenset(ended))
     if few and not any(candidate.eligible for candidate in ranking):
-        return await ask(city, loaded, attempts, portions, handover)
+        return await ask(city, loaded, attempts, portions, handover, consent=consent)
     # A store that refused is asked again only when no other is left and the city's pause is over.
     if ended and not any(candidate.may_be_asked for candidate in ranking):
         recently = city.now() - city.policy.ask_again_after

@@ -59,7 +59,7 @@ async def _order(city: City, loaded: Loaded, placed: Placed, hold: Intent | None
     recipient = ({"name": patient["name"], "phone": patient["phone"], "address": patient["address"]}
                  if order.handover is Handover.HOME else {})
     order = replace(order, patient_due=answer.cash, recipient=recipient,
-                    instructions=instructions(rx, city.knowledge.frequencies, order.portions))
+                    instructions=instructions(rx, city.knowledge, order.lines))
 
     async def ordered() -> Receipt | None:
         receipt = await chain.find(order.id)

@@ -149,7 +149,7 @@ def _make_order(city: City, loaded: Loaded, choice: Choice, ranking: Sequence[Ra
         hold = intend(city, session, hold_of(order), partner=order.chain, request=spelling(order))
         if loaded.waiting_for == Wait.FILLER:
             # It has waited, so others may wait for the same: there is stock now, and the next ones look for it.
-            prescriptions.wake_for_stock(session, {line.drug for line in choice.lines}, city.now(), NEXT_WOKEN)
+            prescriptions.wake_for_stock(session, {line.prescribed for line in choice.lines}, city.now(), NEXT_WOKEN)
     return placed, hold
 
 

@@ -54,14 +54,14 @@ def test_the_same_arguments_give_the_same_day_and_another_seed_another_one():
 
 
 def test_every_scenario_is_there_from_twenty_four_on():
-    assert {planned.scenario for planned in make_plan("jinan", 26, 1, NOW).prescriptions} == set(SCENARIOS)
+    assert {planned.scenario for planned in make_plan("jinan", 27, 1, NOW).prescriptions} == set(SCENARIOS)
     assert len(make_plan("jinan", 5, 1, NOW).prescriptions) == 5
 
 
 def test_sixty_prescriptions_are_a_fair_day():
     counts = Counter(planned.scenario for planned in DAY.prescriptions)
     assert sum(counts.values()) == 60
-    assert counts["settled_pickup"] + counts["settled_home"] == 23
+    assert counts["settled_pickup"] + counts["settled_home"] == 22
     assert counts["split"] == counts["shop"] == 2
     assert counts["part"] == counts["chosen"] == counts["unchosen"] == 1
     assert counts["refused"] == counts["declined"] == 5

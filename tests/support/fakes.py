@@ -119,6 +119,8 @@ class FakePageChain(_Line):
     """Counted units of a drug; a drug that is not named is never short."""
     prices: dict[str, Decimal] = field(default_factory=dict)
     """Yuan per counted unit; 0.30 for a drug that is not named."""
+    instead: dict[str, str] = field(default_factory=dict)
+    """Drug -> another product of it, which is offered where there is none of the drug."""
     minutes: int = 20
     says_yes_at_once: bool = False
     """Placing answers `accepted` instead of `ordered`."""
@@ -133,8 +135,10 @@ class FakePageChain(_Line):
     async def quote(self, lines: Sequence[OrderLine], handover: Handover, place: Place) -> Offers:
         self.calls.append("quote")
         self._ask()
+        asked = [replace(it, drug=self.instead[it.drug], instead_of=it.drug)
+                 if it.drug in self.instead and self._left(it.drug) <= 0 else it for it in lines]
         offered = tuple(self._priced(replace(it, quantity=min(self._left(it.drug), it.quantity)))
-                        for it in lines if self._left(it.drug) > 0)
+                        for it in asked if self._left(it.drug) > 0)
         self._answer()
         ratings = Decimal("0.20"), Decimal("0.95"), Decimal("0.97")
         return Offers((Quote(self.slug, self.store, offered, self.minutes, *ratings, True),) if offered else ())

@@ -162,6 +162,7 @@ class _QuoteLine(Wire):
     quantity: Number
     unit_price: Price
     amount_fen: int = Field(strict=True, ge=0)
+    prescribed: Code = Field(alias="instead_of", default="")
 
     @property
     def as_quoted(self) -> tuple[str, Decimal, Decimal, int]:

@@ -206,6 +206,7 @@ class _ShopItem(Wire):
     quantity: Number = Field(alias="qty")
     price: Price
     amount: Yuan = Field(alias="amt")
+    prescribed: Code = Field(alias="insteadOf", default="")
 
     @property
     def as_quoted(self) -> tuple[str, Decimal, Decimal, int]:

@@ -236,6 +236,7 @@ class _QuotedLine(Wire):
     quantity: Number = Field(alias="Quantity")
     price: Price = Field(alias="Price")
     amount: Yuan = Field(alias="Amount")
+    prescribed: Code = Field(alias="InsteadOf", default="")
 
     @property
     def as_quoted(self) -> tuple[str, Decimal, Decimal, int]:

@@ -90,7 +90,8 @@ Title: "处方条目 / Item of a prescription"
 * dispenseRequest.initialFill 0..0
 * dispenseRequest.dispenseInterval 0..0
 * dispenseRequest.performer 0..0
-* substitution 0..0
+* substitution.allowed[x] only boolean
+* substitution.reason 0..0
 * statusReason 0..0
 * priority 0..0
 * reported[x] 0..0
