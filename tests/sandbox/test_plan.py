@@ -21,7 +21,7 @@ from sandbox.people import resident_id
 from sandbox.plan import SCENARIOS, Plan, make_plan
 
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
-DAY = make_plan("jinan", 60, 6, NOW)
+DAY = make_plan("jinan", 60, 9, NOW)
 
 
 def message(written):
@@ -49,7 +49,7 @@ def audited(planned, now=NOW):
 
 
 def test_the_same_arguments_give_the_same_day_and_another_seed_another_one():
-    assert make_plan("jinan", 60, 6, NOW) == DAY
+    assert make_plan("jinan", 60, 9, NOW) == DAY
     assert make_plan("jinan", 60, 8, NOW).prescriptions != DAY.prescriptions
 
 
