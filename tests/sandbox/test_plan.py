@@ -21,7 +21,7 @@ from sandbox.people import resident_id
 from sandbox.plan import SCENARIOS, Plan, make_plan
 
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
-DAY = make_plan("jinan", 60, 9, NOW)
+DAY = make_plan("jinan", 60, 6, NOW)
 
 
 def message(written):
@@ -49,7 +49,7 @@ def audited(planned, now=NOW):
 
 
 def test_the_same_arguments_give_the_same_day_and_another_seed_another_one():
-    assert make_plan("jinan", 60, 9, NOW) == DAY
+    assert make_plan("jinan", 60, 6, NOW) == DAY
     assert make_plan("jinan", 60, 8, NOW).prescriptions != DAY.prescriptions
 
 
@@ -131,7 +131,7 @@ def test_a_day_says_what_doctors_say_and_truly():
     restricted = {row.drug for row in load_knowledge("jinan").restrictions}
     assert {medicine.approval for medicine, _ in medicines if medicine.drug not in restricted} == {None, "0", "2"}
     assert {medicine.approval for medicine, _ in medicines if medicine.drug == "D054"} <= {None, "1"}
-    small = make_plan("jinan", 30, 1, NOW).prescriptions
+    small = make_plan("jinan", 40, 1, NOW).prescriptions
     assert any(one.facts.allergy_words for one in small)
     assert any(one.facts.valid_days > 1 for one in small)
     assert any(medicine.approval == "2" for one in small for medicine in one.facts.medicines)
