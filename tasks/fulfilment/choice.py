@@ -66,7 +66,8 @@ async def offer(city: City, loaded: Loaded, placed: Sequence[Placed], portions: 
     rx, now = loaded.prescription, city.now()
     handovers = _handovers(city, loaded)
     markets = dict(zip(handovers, await asyncio.gather(
-        *(ask(city, loaded, placed, portions, handover, consent=consents(rx, to_choose=True)) for handover in handovers)), strict=True))
+        *(ask(city, loaded, placed, portions, handover, consent=consents(rx, to_choose=True)) for handover in handovers)),
+        strict=True))
     least = supplies_of(rx.items, city.policy.least_part_days)
     number = newest.number + 1 if newest else 1
     offered = options(number, {

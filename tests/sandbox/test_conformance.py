@@ -34,7 +34,8 @@ STORIES = {
                 ("settled", {"money": MONEY})],
     "refused": [("refused", {"findings": [{"code": "OVERDOSE"}]})], "returned": [("returned", {})], "expired": [("expired", {})],
     "cancelled_before": [], "cancelled_waiting": [], "cancelled_fulfilling": [("fulfilling", {})],
-    "courier_back": [("cancelled", {})], "courier_never_paid": [("cancelled", {})], "declined": [("settled", {"money": MONEY})], "silent": [("settled", {"money": MONEY})],
+    "courier_back": [("cancelled", {})], "courier_never_paid": [("cancelled", {})],
+    "declined": [("settled", {"money": MONEY})], "silent": [("settled", {"money": MONEY})],
 }
 
 
