@@ -72,9 +72,21 @@ class Stored(Generic[T]):
         return self.read(json.loads(text))
 
 
-PRESCRIPTION = Stored("prescription", Prescription)
+def _prescription_without_a_word_on_other_products(document: Document) -> Document:
+    """Prescribers of version 1 had said nothing on other products, or it was refused."""
+    return {**document, "items": [{**item, "may_substitute": None} for item in document["items"]]}
+
+
+PRESCRIPTION = Stored("prescription", Prescription, _prescription_without_a_word_on_other_products)
 FINDING = Stored("finding", Finding)
-ORDER = Stored("order", PharmacyOrder)
+
+
+def _as_prescribed(document: Document) -> Document:
+    """Lines of version 1 are of the products prescribed."""
+    return {**document, "lines": [{**line, "instead_of": ""} for line in document["lines"]]}
+
+
+ORDER = Stored("order", PharmacyOrder, _as_prescribed)
 
 
 def _claim_without_packs(document: Document) -> Document:
@@ -93,7 +105,13 @@ ENTITLEMENT = Stored("entitlement", Entitlement)
 """What the fund said of a person; sealed."""
 SCOPE = Stored("scope", Scope)
 """Portions of a parcel, a return or a wish."""
-OFFERING = Stored("offering", Offering)
+def _offered_as_prescribed(document: Document) -> Document:
+    """The same of what patients chose from."""
+    return {**document, "options": [{**option, "shares": [_as_prescribed(share) for share in option["shares"]]}
+                                    for option in document["options"]]}
+
+
+OFFERING = Stored("offering", Offering, _offered_as_prescribed)
 """What a patient was shown to choose from."""
 WAYBILL = Stored("waybill", Waybill)
 """A courier's answer to a delivery, or to its being called off."""

@@ -12,7 +12,7 @@ from domain.chains import ChainWord, Receipt
 from domain.errors import NeedsOperator
 from infra.db import Database, audits, prescriptions
 from infra.db.rows import AuditRunRow, PrescriptionRow
-from infra.db.stored import FINDING, KINDS, MARK, RECEIPT, Stored
+from infra.db.stored import FINDING, KINDS, MARK, PRESCRIPTION, RECEIPT, Stored
 from tests.infra.db import goldens
 from tests.infra.db.goldens import UNMARKED, spelled
 from tests.support.records import admitted, audited
@@ -101,8 +101,8 @@ def test_a_prescription_of_a_newer_release_is_not_worked_on(db: Database) -> Non
     head = admitted(db)
     with db.transaction() as session:
         row = session.get_one(PrescriptionRow, head.id)
-        row.content = row.content | {MARK: 2}
-    with db.reading() as session, pytest.raises(NeedsOperator, match="prescription of version 2"):
+        row.content = row.content | {MARK: PRESCRIPTION.version + 1}
+    with db.reading() as session, pytest.raises(NeedsOperator, match=f"prescription of version {PRESCRIPTION.version + 1}"):
         prescriptions.load(session, head.id, expected=head.status)
     with db.reading() as session:
         assert prescriptions.load(session, head.id).id == head.id, "where it is can be seen all the same"
@@ -114,6 +114,6 @@ def test_rows_say_their_version(db: Database) -> None:
     with db.transaction() as session:
         audited(session, head.id, finding)
     with db.reading() as session:
-        assert session.scalars(sa.select(AuditRunRow.results)).one()[0]["finding"][MARK] == 1
-        assert session.get_one(PrescriptionRow, head.id).content[MARK] == 1
+        assert session.scalars(sa.select(AuditRunRow.results)).one()[0]["finding"][MARK] == FINDING.version
+        assert session.get_one(PrescriptionRow, head.id).content[MARK] == PRESCRIPTION.version
         assert audits.findings(session, head.id) == [finding]
