@@ -161,6 +161,8 @@ class CityPolicy:
     """From the dispatch of a parcel on: what its courier is asked for (E-13, urban)."""
     courier_silence: timedelta = timedelta(hours=48)
     """A courier that has said nothing of a parcel for so long is asked; if it knows nothing new the parcel is lost (E-16)."""
+    hold_at_point: timedelta = timedelta(days=3)
+    """So long a parcel waits at a pick-up point for its patient; then it goes back (D-09, E-10)."""
     hand_in_within: timedelta = timedelta(hours=24)
     """A courier must bring the cash of a handover to the shop within this time (E-08); after it the board says so."""
     expiring_soon: timedelta = timedelta(minutes=120)

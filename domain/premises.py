@@ -40,6 +40,14 @@ class Premises:
     """Licensed for pieces of Chinese medicine (饮片)."""
     decocts: bool = False
     """Certified to decoct (D-14)."""
+    pickup: bool = True
+    """Patients may collect there what it dispenses."""
+    delivery: bool = True
+    """What it dispenses may be brought to patients."""
+    contracted: bool = False
+    """Contracted as a point where patients collect what another pharmacy dispenses (D-09)."""
+    custody: bool = False
+    """It has a shelf that is locked, for parcels that wait there (D-09)."""
 
 
 UNREGISTERED = Premises(dual_channel=False, cold_storage=False, cold_delivery=False)
@@ -81,6 +89,10 @@ class Handling:
             return Barred.NOT_DUAL_CHANNEL
         cold = premises.cold_storage and (self.handover is Handover.PICKUP or premises.cold_delivery)
         return Barred.NO_COLD_CHAIN if drug in self.cold and not cold else None
+
+    def offers(self, premises: Premises) -> bool:
+        """Whether the register lets premises hand over in this way."""
+        return premises.pickup if self.handover is Handover.PICKUP else premises.delivery
 
     def may_decoct(self, premises: Premises, left: int) -> bool:
         """Whether premises can decoct what is to be decocted, with room for so many doses more today (D-14)."""

@@ -99,6 +99,17 @@ WITH_COURIER: Mapping[DeliveryStatus, Two] = {
     DeliveryStatus.CANCELLED: Two("药已备好，正在另找配送员。", "It is packed, and another courier is being found."),
 }
 """What is said of an order that the city's courier brings, once it is packed."""
+AT_POINT: Mapping[DeliveryStatus, Two] = {
+    DeliveryStatus.IN_TRANSIT: Two("正在送往取药点。", "It is on its way to your pick-up point."),
+    DeliveryStatus.ARRIVED: Two("已到取药点，正在登记。", "It is at your pick-up point and is being checked in."),
+    DeliveryStatus.ATTEMPT_FAILED: Two("取药点这次没有收下，配送员会再来一次。",
+                                       "Your pick-up point did not take it. The courier comes once more."),
+    DeliveryStatus.HELD_AT_POINT: Two("已到取药点，请凭取药码或身份证领取。",
+                                      "It waits at your pick-up point. Collect it with the code or your id card."),
+    DeliveryStatus.RETURNING: Two("未领取，正在退回药店。", "It was not collected and goes back to the pharmacy."),
+    DeliveryStatus.RETURNED: Two("未领取，已退回药店。", "It was not collected and is back at the pharmacy."),
+}
+"""The same where the patient collects it at a pick-up point."""
 AT_COUNTER = Two("药已备好，请凭取药码到药店取药。", "It is ready. Collect it with the code.")
 
 CANCELLABLE = frozenset({Status.RECEIVED, Status.AUDITED, Status.IN_REVIEW, Status.REVIEWED, Status.ALLOCATING, Status.FULFILLING})
@@ -162,13 +173,14 @@ def sentence(status: Status, waiting_for: str, words: Sequence[ChainWord], hando
 
 
 def of_order(word: ChainWord, handover: Handover, delivery: DeliveryStatus | None = None,
-             decoction: DecoctionStep | None = None) -> Two:
+             decoction: DecoctionStep | None = None, *, point: bool = False) -> Two:
     """Where one order is, in one sentence.
 
-    `delivery`: how far the city's courier is, where that brings it. `decoction`: how far the place is that decocts it.
+    `delivery`: how far the city's courier is, where that brings it; `point`: to a pick-up point.
+    `decoction`: how far the place is that decocts it.
     """
     if decoction is not None and word is ChainWord.ACCEPTED:
         return DECOCTING[decoction]
     if delivery is not None and word in (ChainWord.PREPARED, ChainWord.IN_DELIVERY):
-        return WITH_COURIER[delivery]
+        return AT_POINT.get(delivery, WITH_COURIER[delivery]) if point else WITH_COURIER[delivery]
     return AT_COUNTER if word is ChainWord.PREPARED and handover is Handover.PICKUP else AT_PHARMACY[word]

@@ -14,6 +14,7 @@ from domain.fulfilment.choice import Because
 from domain.fulfilment.deliveries import DeliveryStatus
 from domain.fulfilment.orders import OrderStatus
 from domain.fulfilment.parcels import ParcelStatus
+from domain.fulfilment.points import NotThere
 from domain.fulfilment.ranking import REASONS
 from domain.fulfilment.returns import ReturnStatus
 from domain.fulfilment.wishes import WishAnswer, WishKind
@@ -163,6 +164,20 @@ HANDOVERS: Mapping[str, Two] = {
     Handover.PICKUP: Two("到店自取", "collected"),
     Handover.HOME: Two("送药上门", "brought home"),
 }
+AT_POINT = Two("到取药点领取", "collected at a pick-up point")
+"""What is said instead of a handover where a point keeps the parcel (D-09)."""
+NOT_THERE: Mapping[str, Two] = {
+    NotThere.NOT_ENABLED: Two("不是签约取药点，或没有保管柜", "it is no contracted pick-up point, or has no custody shelf"),
+    NotThere.SAME_PLACE: Two("就是配药的药店", "it is the pharmacy itself"),
+    NotThere.NOT_CARRIED: Two("这家药店的订单不由本市配送员配送", "the city's courier does not bring what this pharmacy sends"),
+    NotThere.OTHER_CHAIN: Two("不能代收这家药店的个人负担", "it cannot take what you pay for that pharmacy"),
+    NotThere.COLD: Two("冷藏药品不能寄存", "what is kept cold is not left there"),
+    NotThere.CONTROLLED: Two("特殊管理药品不能寄存", "a drug under special control is not left there"),
+    NotThere.HIGH_VALUE: Two("高值药品不能寄存", "a medicine of high value is not left there"),
+    NotThere.SHUT: Two("暂停服务", "it is shut"),
+    NotThere.FAR: Two("不在15分钟取药圈内", "it is not within a quarter of an hour"),
+}
+"""Why a place is no pick-up point for a parcel (D-09)."""
 WAYS: Mapping[str, Two] = {
     Way.WHOLE: Two("一家配齐", "all of it at one pharmacy"),
     Way.SPLIT: Two("两家分开配", "shared by two pharmacies"),
@@ -176,6 +191,7 @@ ASKED_BECAUSE: Mapping[str, Two] = {
     Because.DECLINED: Two("所选药店未能接单", "the pharmacy could not take the order"),
     Because.SILENT: Two("所选药店没有答复", "the pharmacy does not answer"),
     Because.UNABLE: Two("所选药店不能再承接", "the pharmacy can no longer take it"),
+    Because.POINT: Two("所选取药点暂不能代收", "the pick-up point can no longer keep it"),
     Because.ARRIVED: Two("已有药店能配齐", "a pharmacy has all of it now"),
 }
 """Why a patient is asked which pharmacy it shall be."""
@@ -209,6 +225,8 @@ ENDINGS: Mapping[str, Two] = {
     **CAUSES,
     "no_answer": Two("未按时接单", "no answer in time"),
     "no_decoct_capacity": Two("今日代煎能力已满", "it cannot decoct so many doses more today"),
+    "not_collected": Two("取药点存放期满无人领取，药品已退回药店",
+                         "nobody collected it at the pick-up point; it is back at the pharmacy"),
     "undelivered": Two("投递未成，药品已退回药店", "could not be delivered; it is back at the pharmacy"),
     "lost": Two("配送途中丢失", "lost on the way"),
     "no_courier": Two("无人配送", "no courier brings it"),

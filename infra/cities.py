@@ -383,7 +383,8 @@ def _register(path: Path) -> dict[str, Premises]:
         register[store] = Premises(
             dual_channel=row.flag("dual_channel"), cold_storage=row.flag("cold_storage"), cold_delivery=row.flag("cold_delivery"),
             kind=row.parsed("kind", PlaceKind, f"write one of {', '.join(PlaceKind)}"), dispenses=row.flag("dispenses"),
-            pieces=row.flag("pieces"), decocts=row.flag("decocts"))
+            pieces=row.flag("pieces"), decocts=row.flag("decocts"), pickup=row.flag("pickup"), delivery=row.flag("delivery"),
+            contracted=row.flag("contracted"), custody=row.flag("custody"))
     return register
 
 

@@ -21,7 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from sandbox.book import Book, Document
 from sandbox.callbacks import Callbacks
-from sandbox.doors import NEVER_PAYS, NEVER_THERE, OUT_ALL_DAY, PAYS_LATER
+from sandbox.doors import NEVER_PAYS, NEVER_THERE, OUT_ALL_DAY, PAYS_LATER, POINT
 from sandbox.partner import Background, Setting, partner_app, run
 
 ENDED = ("delivered", "back", "lost", "stopped")
@@ -80,7 +80,7 @@ class Courier:
         """Go on where the last process stopped."""
         self.callbacks.resume()
         for parcel in self.book.all("parcel"):
-            if parcel["state"] not in ENDED:
+            if parcel["state"] not in ENDED and not (parcel["state"] == "at_point" and parcel["habit"] == "point"):
                 self.background.start(self._carry(parcel["parcel"]))
             elif _has_cash(parcel):
                 self.background.start(self._hand_in(parcel["parcel"]))
@@ -108,6 +108,8 @@ class Courier:
             raise Refusal("too_late")
         if parcel["state"] not in ("stopped", "going_back"):
             self._say(key, "going_back" if parcel["collected"] else "stopped", why="", stopped_by="platform")
+            if parcel["state"] == "at_point":
+                self.background.start(self._back(key))
         return self._parcel(key)
 
     def find(self, key: str) -> Document | None:
@@ -144,6 +146,9 @@ class Courier:
                 return bool(self._parcel(key)["state"] == "delivered")
             self._say(key, state, attempt=attempt)
         await self._sleep("ring", key, attempt)
+        if self._parcel(key)["habit"] == "point":
+            self._say(key, "at_point")
+            return True
         habit = self._parcel(key)["habit"]
         if habit == "never" or (habit == "out" and attempt == 1):
             self._say(key, "not_delivered", attempt=attempt, why="nobody_home")
@@ -241,6 +246,8 @@ _WAYS = {"out": "wechat", "pays later": "card"}
 
 
 def _habit(address: str) -> str:
+    if address.endswith(POINT):
+        return "point"
     return next((habit for ending, habit in _HABITS.items() if address.endswith(ending)), "")
 
 

@@ -19,7 +19,7 @@ from sandbox.dialects import DIALECTS, Heard, Line, Speaker, speaker
 from sandbox.doors import COURIER
 from sandbox.partner import Background, Setting, partner_app, run
 from sandbox.patient import Patient
-from sandbox.plan import CHOOSERS, CHOSEN, INSTEAD, SUBSTITUTED, Plan, Planned
+from sandbox.plan import CHOOSERS, CHOSEN, INSTEAD, SUBSTITUTED, VILLAGE, Plan, Planned
 
 FINAL = frozenset({"refused", "returned", "cancelled", "expired"})
 UNANSWERED = 8
@@ -223,7 +223,7 @@ class Hospital:
         row = self.book.get("pickup", order)
         if row is None or row["done"]:
             return
-        if (planned := self.planned.get(row["prescription"])) and planned.facts.home:
+        if (planned := self.planned.get(row["prescription"])) and planned.facts.home and planned.scenario != VILLAGE:
             await self._tell_the_doorbell(row)
             return
         url = self.setting.urls.get(row["chain"], "")
@@ -263,8 +263,9 @@ class Hospital:
         patient = Patient(self.background.client, self.setting.urls["gateway"], link, self.setting.pace, kept)
         in_time = await patient.wishes_to_choose()
         self.book.put("choice", number, {"prescription": number, "scenario": planned.scenario, "in_time": in_time, "store": ""})
-        if in_time and planned.scenario in (CHOSEN, SUBSTITUTED):
-            await patient.choose(planned.facts.home)
+        if in_time and planned.scenario in (CHOSEN, SUBSTITUTED, VILLAGE):
+            way = "point" if planned.scenario == VILLAGE else "home" if planned.facts.home else "pickup"
+            await patient.choose(way)
 
     async def _tell_the_doorbell(self, row: Document) -> None:
         """Who is brought the medicine by a courier shows the code at the door."""

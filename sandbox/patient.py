@@ -24,7 +24,7 @@ class Patient:
         answer = await self._until_answered(lambda: self._client.post(f"{self._page}/wish_to_choose"))
         return answer.status_code == 200
 
-    async def choose(self, home: bool) -> None:
+    async def choose(self, way: str) -> None:
         """Choose as often as the page asks, until the patient has the medicine: a pharmacy may let an order go."""
         while True:
             page = await self._until_answered(lambda: self._client.get(self._page))
@@ -32,7 +32,7 @@ class Patient:
             if not seen or seen["ended"] or seen["step"] is None:
                 break
             if "choose" in seen["supported_actions"]:
-                await self._choose(seen["choice"]["options"], "home" if home else "pickup")
+                await self._choose(seen["choice"]["options"], way)
             await asyncio.sleep((2.0 if seen["orders"] else 0.5) * self._pace)
 
     async def _choose(self, options: list[Document], way: str) -> None:

@@ -160,7 +160,7 @@ class Scenario:
 SHARED = ("split", "part")
 """Scenarios in which several orders fill a prescription."""
 
-CHOSEN, UNCHOSEN, SUBSTITUTED = CHOOSERS = ("chosen", "unchosen", "substituted")
+CHOSEN, UNCHOSEN, SUBSTITUTED, VILLAGE = CHOOSERS = ("chosen", "unchosen", "substituted", "village_pickup")
 """Scenarios of patients who choose the pharmacy: at the hospital whose app shows them their page, where it is among the day's."""
 INSTEAD: Mapping[str, str] = {"D032B": "D032"}
 """Product that no pharmacy of the day has -> the one of the same generic that a patient agrees to."""
@@ -224,6 +224,9 @@ SCENARIOS: Mapping[str, Scenario] = {
                               "部分退药,重新结算", "brought back in part: reversed and settled again"),
     CHOSEN: Scenario(0.02, (Case(("D001",), ("E11.900",), "M01600"),), _SETTLED, "settled",
                      "患者自选药店:选得分第二的一家", "the patient chooses the pharmacy: the second of the list"),
+    VILLAGE: Scenario(0.02, (Case(("D003",), ("E11.900",), "M01600"),), _SETTLED, "settled",
+                      "患者选村卫生室取药：药店配药，配送员送到，凭码付款领取",
+                      "the patient collects it at a village clinic, where another pharmacy's parcel waits for them"),
     UNCHOSEN: Scenario(0.02, (Case(("D001",), ("E11.900",), "M01600"),), _SETTLED, "settled",
                        "患者要自选而未选:到时按排名安排", "the patient wants to choose and does not: the best is taken in the end"),
     SUBSTITUTED: Scenario(0.02, (Case(("D032B",), ("I10.x00",), "M03900"),), _SETTLED, "settled",
@@ -387,7 +390,7 @@ class _Writer:
         number, seed = self.number, self._seed
         case = scenario.cases[turn % len(scenario.cases)]
         either = name in ("declined", "shop", "returned_whole", *SHARED)
-        home = name in ("settled_home", "tcm_decocted") or name.startswith("courier") or (either and turn % 2 == 1)
+        home = name in ("settled_home", "tcm_decocted", VILLAGE) or name.startswith("courier") or (either and turn % 2 == 1)
         issued = now - timedelta(minutes=2)
         if name == "expired":
             issued = now - timedelta(hours=24) + timedelta(seconds=expiring_seconds)
@@ -397,7 +400,7 @@ class _Writer:
             self._stranger += 1
             who = person(self._stranger, seed, scenario.near_ankang)
         self._ids.add(who.id_number)
-        if name == "shop" or name.startswith("courier"):
+        if name in ("shop", VILLAGE) or name.startswith("courier"):
             # Without a personal account, so that something is to be paid at the counter or at the door.
             who = replace(who, balance=Decimal("0.00"))
         key, external_id = f"M{seed:04d}{number:05d}", f"RX{seed:04d}{number:05d}"

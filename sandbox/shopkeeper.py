@@ -21,15 +21,18 @@ from sandbox.loopback import NO_CERTIFICATES
 from sandbox.partner import Background, Setting, partner_app, run
 
 CHAIN = "linli"
-SHOPS = ("LL01", "LL02", "LL03", "LL04")
+SHOPS = ("LL01", "LL02", "LL03", "LL04", "LL05")
 Shelf = Mapping[str, tuple[str, str]]
 """Drug -> counted units, and yuan for each."""
+POINTS = ("LL03", "LL05")
+"""Clinics that keep parcels of other pharmacies for their patients."""
 STOCK: Mapping[str, Shelf] = {
     "LL01": {"D005": ("100000", "0.60")},
     "LL02": {"D003": ("100000", "0.85"), "YP104": ("100000", "0.19"), "YP107": ("100000", "0.06")},
     "LL03": {},
     "LL04": {"YP101": ("100000", "0.12"), "YP103": ("100000", "0.21"), "YP113": ("100000", "0.025"),
              "YP114": ("100000", "0.045")},
+    "LL05": {},
 }
 """What no chain of the city sells, so that a prescription of it comes here."""
 VISITED: Mapping[str, Shelf] = {
@@ -67,6 +70,8 @@ class Shopkeeper:
                 self.note(order)
                 if not self.leaves_orders:
                     await self._serve(order)
+            if self.number in POINTS:
+                await self._keep_parcels()
             await asyncio.sleep(max(LEAST_PAUSE * self.setting.pace, SHARE_OF_LOOKING * (time.monotonic() - began)))
 
     async def pick_up(self, order_id: str, code: str) -> str:
@@ -77,6 +82,26 @@ class Shopkeeper:
         if order["status"] == ChainWord.HANDED_OVER:
             return ""
         return await self._do(order, "hand_over", proof=code, **self._till(order))
+
+    async def _keep_parcels(self) -> None:
+        """Receive what the courier has brought; it waits on the shelf for its patient."""
+        listed = await self._ask("GET", "parcels", shop=self.place)
+        for parcel in listed.json()["parcels"] if listed is not None and listed.status_code == 200 else ():
+            self.book.put("parcel", parcel["order_id"], parcel | {"point": self.number})
+            if parcel["delivery"] == "arrived" and "receive" in parcel["supported_actions"]:
+                await self._ask("POST", f"parcels/{parcel['id']}/{parcel['attempt']}/receive")
+
+    async def give_out(self, parcel: Document, code: str) -> str:
+        """The patient comes for a parcel; returns the code of the refusal, empty if they have it."""
+        if parcel["delivery"] == "signed":
+            return ""
+        if "hand_over" not in parcel["supported_actions"]:
+            return "not_prepared"
+        till = self._till({"order_id": parcel["order_id"], "payment": parcel["payment"]})
+        answer = await self._ask("POST", f"parcels/{parcel['id']}/{parcel['attempt']}/hand_over", {"proof": code, **till})
+        if answer is None:
+            return "no_answer"
+        return "" if answer.status_code == 200 else str(answer.json()["error"]["code"])
 
     async def take_cash(self, order_id: str, fen: int) -> bool:
         """A courier brings the cash of an order; whether it is counted, and the platform knows."""
@@ -229,7 +254,10 @@ def make_app(setting: Setting) -> FastAPI:
     async def counter(pickup: Pickup) -> JSONResponse:
         order = book.get("order", pickup.order_id) or {}
         person = people.get(order.get("store", ""))
-        code = "not_prepared" if person is None else await person.pick_up(pickup.order_id, pickup.code)
+        if (parcel := book.get("parcel", pickup.order_id)) and (keeper := people.get(parcel["point"])):
+            code = await keeper.give_out(parcel, pickup.code)
+        else:
+            code = "not_prepared" if person is None else await person.pick_up(pickup.order_id, pickup.code)
         if not code:
             return JSONResponse({"status": ChainWord.HANDED_OVER})
         return JSONResponse({"error": {"code": "wrong_code" if code == "wrong_proof" else code}}, 409)

@@ -181,7 +181,9 @@ def _parcels(prescriptions: Sequence[Row], book: Row) -> Iterator[str]:
                 yield f"parcel {key}: ours is {ours[key]['status']}, the courier has none"
         elif key not in ours:
             yield f"parcel {key}: the courier has one we know nothing of"
-        elif (state := _CARRIED[theirs[key]["state"]]) != ours[key]["status"]:
+        elif (state := _CARRIED[theirs[key]["state"]]) != ours[key]["status"] and not (
+                # A courier's part of a parcel ends at its point; the point's people have the last word.
+                theirs[key]["habit"] == "point" and (state, ours[key]["status"]) == ("held_at_point", "signed")):
             yield f"parcel {key}: ours is {ours[key]['status']}, the courier's {state}"
         elif (theirs[key]["no"], theirs[key]["try"]) != (ours[key]["reference"], ours[key]["attempt"]):
             yield (f"parcel {key}: ours is {ours[key]['reference']} after {ours[key]['attempt']} attempts, "

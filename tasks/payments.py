@@ -30,7 +30,8 @@ COURIER = "courier:"
 
 def methods(policy: CityPolicy, placed: Placed) -> tuple[Method, ...]:
     """By which methods an order that works from our pages is paid where it is handed over; none: not through us."""
-    return policy.counter_methods if placed.order.handover is Handover.PICKUP else policy.door_methods
+    counter = placed.order.handover is Handover.PICKUP or placed.order.point
+    return policy.counter_methods if counter else policy.door_methods
 
 
 def refusal(policy: CityPolicy, placed: Placed, tendered: Tendered | None) -> Flaw | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, time
 
 from adapters.protocols import WorksFromPages
 from domain.chains import OrderLine
@@ -10,6 +10,7 @@ from domain.claims import Claimed, Settlement
 from domain.decoction import furthest
 from domain.fulfilment.lines import LineState, line_states
 from domain.fulfilment.orders import ALIVE, Placed
+from domain.fulfilment.points import held_until
 from domain.fulfilment.wishes import STANDING, WishAnswer, WishKind
 from domain.instructions import dispensed_name, instructions
 from domain.lifecycle import FINAL, Notice, Reported, Status
@@ -27,6 +28,7 @@ from infra.db.prescriptions import Loaded
 from tasks import closing
 from tasks.choosing import Choosing, choosing, persistently
 from tasks.city import City
+from tasks.counter import workplaces
 from tasks.fulfilment.sealed import open_secrets
 from tasks.payments import methods
 
@@ -41,6 +43,20 @@ class Medicine:
     directions: str
     unit: str
     state: LineState
+
+
+@dataclass(frozen=True)
+class Point:
+    """A pick-up point that keeps a parcel, or will."""
+
+    place: str
+    """`chain/number`."""
+    name: Two
+    opens: time
+    closes: time
+    """In the city's time."""
+    waits: bool
+    """Whether the parcel is there."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,8 @@ class AtPharmacy:
     """What the patient pays in cash; None before the fund has said it."""
     until: datetime | None
     """When the pharmacy must have handed it over."""
+    point: Point | None = None
+    """Where the patient collects it, if at a pick-up point; `until` is then its clock there, once it is there."""
     methods: Sequence[Method] = ()
     """How the patient may pay it where it is handed over; none: the pharmacy collects by itself."""
     paid: Payment | None = None
@@ -176,15 +194,27 @@ def _at_pharmacy(city: City, session: Session, loaded: Loaded, placed: Placed, c
     answer = _answer(claimed)
     decoction = furthest([DECOCTIONS[Act(entry.act)] for entry in counter.done(session, placed.id) if entry.act in DECOCTIONS]
                          ) if loaded.prescription.to_decoct else None
+    held = held_until(placed, city.policy)
     return AtPharmacy(
         id=placed.id, handover=placed.order.handover, chain=placed.order.chain, store=placed.order.store,
-        sentence=of_order(placed.word, placed.order.handover, placed.delivery.status if placed.delivery else None, decoction),
+        sentence=of_order(placed.word, placed.order.handover, placed.delivery.status if placed.delivery else None, decoction,
+                          point=bool(placed.order.point)),
         portions=[(names[portion.line][0], f"{portion.quantity.normalize():f} {names[portion.line][1]}")
                   for portion in placed.portions],
         code=open_secrets(city, placed)["pickup_code"] if alive else "",
-        due=answer.cash if answer else None, until=placed.fulfil_by if alive else None,
+        due=answer.cash if answer else None, until=(held or placed.fulfil_by) if alive else None,
+        point=_point(city, session, placed, held),
         methods=methods(city.policy, placed) if isinstance(city.chains[placed.order.chain], WorksFromPages) else (),
         paid=paid(account.payments), refunded=Fen(sum(refund.amount for refund in account.refunds)))
+
+
+def _point(city: City, session: Session, placed: Placed, held: datetime | None) -> Point | None:
+    at = workplaces(city).get(placed.order.point)
+    if at is None:
+        return None
+    said = counter.openings(session, at.chain).get(at.shop.number)
+    return Point(at.place, Two(at.shop.name, at.shop.name_en), said.opens if said else at.shop.opens,
+                 said.closes if said else at.shop.closes, held is not None)
 
 
 def _money(claimed: Sequence[Claimed | None]) -> Money | None:

@@ -24,6 +24,7 @@ from domain.fulfilment.choice import Because, RoundState, Verdict
 from domain.fulfilment.deliveries import DeliveryStatus
 from domain.fulfilment.orders import OrderStatus
 from domain.fulfilment.parcels import ParcelStatus
+from domain.fulfilment.points import NotThere
 from domain.fulfilment.returns import ReturnStatus
 from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.ledger.transfers import BusinessEvent
@@ -107,6 +108,7 @@ TABLES: Mapping[str, Iterable[str]] = {
     "domain.words.ORDERS": (*ChainWord, "open"),
     "domain.words.ORDER_STATUSES": OrderStatus,
     "domain.words.METHODS": Method,
+    "domain.words.NOT_THERE": NotThere,
     "domain.words.OWNERS": Owner,
     "domain.words.PAYMENTS": PaymentStatus,
     "domain.words.PAYMENT_FLAWS": Flaw,
@@ -137,6 +139,7 @@ TABLES: Mapping[str, Iterable[str]] = {
 }
 """By dotted name: every key the table must have, and no other."""
 ELSEWHERE = {
+    "domain.tracking.AT_POINT": "Instead of WITH_COURIER, which is total, where a point is another thing than a door.",
     "gateway.tracking.pages.NOTICES": "Said above the page: answers that need words are CHOICE_ANSWERS, which is total.",
     "gateway.web.choice._STATUS": "Verdicts that refuse; TAKEN and REPEATED are answered with the choice.",
     "domain.fulfilment.ranking.REASONS": "Every `Barred` and codes of its own: tests/domain/fulfilment/test_ranking.py.",

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from domain.fulfilment.deliveries import CALLABLE, DeliveryStatus
 from domain.fulfilment.orders import GONE, OrderStatus, Placed
+from domain.fulfilment.points import held_until
 from domain.policy import CityPolicy
 
 NO_COURIER = "no_courier"
@@ -22,7 +23,7 @@ class Dispatch:
 
 @dataclass(frozen=True)
 class CallOff:
-    """Have the courier stop: the order ended without medicine."""
+    """Have the courier stop: the order ended without medicine, or nobody has collected it at its point."""
 
     order_id: str
 
@@ -53,13 +54,15 @@ def owed(order: Placed, now: datetime, policy: CityPolicy) -> Dispatch | CallOff
     if delivery.status is DeliveryStatus.CANCELLED:
         given_up = delivery.reason == NO_COURIER or len(order.deliveries) >= MOST_DELIVERIES
         return Uncarried() if given_up else Dispatch(order.id)
+    if held := held_until(order, policy):
+        return CallOff(order.id) if now >= held and not delivery.called_off else None
     until = silent_until(order, policy)
     return Inquire(order.id) if until and now >= until else None
 
 
 def silent_until(order: Placed, policy: CityPolicy) -> datetime | None:
-    """Until when a courier may say nothing of the parcel that it has."""
+    """Until when a courier may say nothing of the parcel that it has, or a point keeps it."""
     delivery = order.delivery
     if delivery is None or not delivery.live or delivery.heard_at is None:
         return None
-    return delivery.heard_at + policy.courier_silence
+    return held_until(order, policy) or delivery.heard_at + policy.courier_silence

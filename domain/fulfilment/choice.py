@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from domain.chains import OrderLine
 from domain.fulfilment.allocation import Choice, Way, total
+from domain.fulfilment.points import PickupPoint
 from domain.fulfilment.portions import Portion, Portions, added, by_line
 from domain.fulfilment.ranking import Ranked
 from domain.money import Fen
@@ -34,6 +35,8 @@ class Because(StrEnum):
     """Its chain does not answer."""
     UNABLE = "unable"
     """It may not be asked any more: at capacity, above the ceiling, or no longer with that way of handing over."""
+    POINT = "point"
+    """The pick-up point can no longer keep it."""
     ARRIVED = "arrived"
     """A pharmacy has all of it now."""
 
@@ -81,6 +84,8 @@ class Option:
     """What follows later, from the pharmacy that has it first."""
     estimate: Estimate | None = None
     """None: it could not be estimated."""
+    point: PickupPoint | None = None
+    """Where the courier brings it instead of home, and the patient collects it (D-09)."""
 
     @property
     def total(self) -> Fen:
@@ -128,6 +133,8 @@ class Offering:
     """How many pharmacies are no option, by reason (`domain.fulfilment.ranking.REASONS`)."""
     silent: tuple[str, ...] = ()
     """Chains that did not answer."""
+    not_points: Mapping[str, int] = field(default_factory=dict)
+    """How many times a place is no pick-up point for a pharmacy, by `domain.fulfilment.points.NotThere`."""
     insured_at: datetime | None = None
     """When the fund said of the person what the estimates go by."""
 
@@ -200,6 +207,12 @@ def options(number: int, ways: Mapping[Handover, Sequence[Sequence[Choice]]]) ->
     every.sort(key=lambda pair: (order.index(pair[1][0].way), -_score(pair[1]), total(pair[1]),
                                  max(choice.store.quote.minutes for choice in pair[1])))
     return [_option(f"{number}-{place}", handover, orders) for place, (handover, orders) in enumerate(every, 1)]
+
+
+def with_points(number: int, offered: Sequence[Option], points: Mapping[str, Sequence[PickupPoint]]) -> list[Option]:
+    """The options of a round, and each again for every point where its parcel may wait; `points` by the option's key."""
+    more = [replace(option, point=point) for option in offered for point in points.get(option.key, ())]
+    return [*offered, *(replace(option, key=f"{number}-{place}") for place, option in enumerate(more, len(offered) + 1))]
 
 
 def _score(orders: Sequence[Choice]) -> Decimal:

@@ -20,7 +20,7 @@ class DeliveryStatus(StrEnum):
     EXCEPTION = "exception"
     """Something is wrong on the way."""
     ARRIVED = "arrived"
-    """At the door."""
+    """At the door, or at the pick-up point."""
     ATTEMPT_FAILED = "attempt_failed"
     HELD_AT_POINT = "held_at_point"
     """The patient may collect it there."""
@@ -40,7 +40,7 @@ DELIVERY_TRANSITIONS: Mapping[DeliveryStatus, frozenset[DeliveryStatus]] = {
     DeliveryStatus.COLLECTED: frozenset({DeliveryStatus.IN_TRANSIT, DeliveryStatus.EXCEPTION}),
     DeliveryStatus.IN_TRANSIT: frozenset({DeliveryStatus.ARRIVED, DeliveryStatus.EXCEPTION, DeliveryStatus.LOST}),
     DeliveryStatus.EXCEPTION: frozenset({DeliveryStatus.IN_TRANSIT, DeliveryStatus.RETURNING, DeliveryStatus.LOST}),
-    DeliveryStatus.ARRIVED: frozenset({DeliveryStatus.SIGNED, DeliveryStatus.ATTEMPT_FAILED}),
+    DeliveryStatus.ARRIVED: frozenset({DeliveryStatus.SIGNED, DeliveryStatus.ATTEMPT_FAILED, DeliveryStatus.HELD_AT_POINT}),
     DeliveryStatus.ATTEMPT_FAILED: frozenset({DeliveryStatus.IN_TRANSIT, DeliveryStatus.HELD_AT_POINT, DeliveryStatus.RETURNING}),
     DeliveryStatus.HELD_AT_POINT: frozenset({DeliveryStatus.SIGNED, DeliveryStatus.RETURNING}),
     DeliveryStatus.SIGNED: frozenset(),

@@ -12,6 +12,7 @@ from domain.events import Wait
 from domain.fulfilment.carriage import NO_COURIER, CallOff, Dispatch, Inquire, Uncarried, owed, silent_until
 from domain.fulfilment.lines import Lines, agrees, line_states, open_portions, status_of
 from domain.fulfilment.orders import ALIVE, GONE, OrderStatus, Placed
+from domain.fulfilment.points import held_until
 from domain.fulfilment.portions import Portions, added, by_line
 from domain.fulfilment.wishes import STANDING, Wish, WishAnswer, WishKind
 from domain.lifecycle import Money, Status
@@ -208,7 +209,9 @@ def next_look(order: Placed) -> tuple[datetime, Wait] | None:
 
 
 def _looks(order: Placed, policy: CityPolicy) -> list[Look]:
-    look, silence = next_look(order), silent_until(order, policy)
+    silence = silent_until(order, policy)
+    # At its point a parcel waits for the patient, though its pharmacy's time is over.
+    look = None if held_until(order, policy) else next_look(order)
     return [*([look] if look else ()), *([(silence, Wait.RECEIPT)] if silence else ())]
 
 
@@ -234,7 +237,8 @@ def _order_move(case: Situation, order: Placed, now: datetime, policy: CityPolic
     overdue = order.status is OrderStatus.ORDERED and order.accept_by is not None and now >= order.accept_by
     if overdue or _is_unknown(case, order, NO_ANSWER):
         return Withdraw(order.id, NO_ANSWER, Pause(again, Wait.ACCEPTANCE_OVERDUE))
-    if order.status is not OrderStatus.ORDERED and order.fulfil_by is not None and now >= order.fulfil_by:
+    if (order.status is not OrderStatus.ORDERED and order.fulfil_by is not None and now >= order.fulfil_by
+            and held_until(order, policy) is None):
         return Withdraw(order.id, EXPIRED, Pause(again, Wait.RECEIPT_OVERDUE))
     return carriage
 

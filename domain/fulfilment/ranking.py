@@ -153,6 +153,8 @@ def _judge(
         "fair": _clamp(1 - share / policy.share_cap),
     }
     reason = _refusal(quote, wanted, filled, ceilings, excluded)
+    if reason in ("", INCOMPLETE) and not handling.offers(premises):
+        reason = "no_handover"
     if reason in ("", INCOMPLETE) and not bars and not handling.may_decoct(premises, quote.decoct_left):
         reason = "no_decoct_capacity"
     if reason == INCOMPLETE and bars:

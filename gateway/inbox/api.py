@@ -23,11 +23,13 @@ FILLING = Literal["accept", "decline", "soak", "decoct", "pack_liquid", "cool", 
 """Acts of those who fill orders; to hand over is another capability."""
 
 
-class _Body(BaseModel):
+class Sent(BaseModel):
+    """A body that says nothing beyond its fields."""
+
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-class ActBody(_Body):
+class ActBody(Sent):
     """What an act needs."""
 
     reason: str = Field(default="", max_length=40)
@@ -42,7 +44,7 @@ class ActBody(_Body):
     """What the patient pays; another amount than what is due is refused. It may be left out."""
 
 
-class ShelfBody(_Body):
+class ShelfBody(Sent):
     """A count, a delivery or a price; what is empty stays as it is."""
 
     shop: str = Field(default="", max_length=40)
@@ -54,7 +56,7 @@ class ShelfBody(_Body):
     """Names a delivery: the same key again is the same one."""
 
 
-class HoursBody(_Body):
+class HoursBody(Sent):
     """Hours in the city's time."""
 
     shop: str = Field(default="", max_length=40)

@@ -87,6 +87,8 @@ def whole_order(city: City, order: ShopOrder) -> Facts:
     rx, person = loaded.prescription, open_patient(city, loaded)
     package = instructions(rx, city.knowledge, order.placed.order.lines)
     labels = {label.line: label for label in package.labels}
+    at_point = counter.workplaces(city).get(order.placed.order.point)
+    point = at_point.shop.name if at_point else ""
     home = order.placed.order.handover is Handover.HOME
     facts = order_facts(city, order)
     for line in facts["lines"]:
@@ -96,7 +98,8 @@ def whole_order(city: City, order: ShopOrder) -> Facts:
             "decoction": label.decoction}
     return facts | {
         "recipient": {"name": person["name"], "phone": masked_phone(person["phone"]),
-                      "address": person["address"] if home else ""},
+                      "address": point or person["address"] if home else ""},
+        "point": order.placed.order.point,
         "proof": "pickup_code" if counter.needs_code(order) else "id_tail",
         "hospital": rx.hospital, "prescriber": rx.prescriber.id, "issued_at": rx.issued_at, "valid_until": rx.valid_until,
         "note": package.note, "decoction": package.decoction, "doses": rx.decoction.doses if rx.decoction else None,

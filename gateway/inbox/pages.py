@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from domain.people import Capability, Denied, Person
+from domain.premises import premises_of
 from domain.shops import Act, Opening
 from domain.words import Two
 from gateway.inbox.api import FILLING, Number
@@ -16,7 +17,7 @@ from gateway.web.access import Desk, Form, form, last_value
 from gateway.web.errors import status_of
 from gateway.web.render import Pages
 from gateway.web.threads import PeoplesRoute
-from tasks import counter, shelves
+from tasks import counter, custody, shelves
 from tasks.city import City
 from tasks.counter import Workplace
 
@@ -43,7 +44,7 @@ def inbox_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
         at = workplace(city, who, Capability.SEE_INBOX, shop)
         orders = [order_facts(city, order) for order in counter.orders_at(city, at, counter.start_of_day(city))]
         return pages.html(request, "inbox/inbox.html", groups=grouped(orders), opening=shelves.hours(city, at),
-                          **places(who, Capability.SEE_INBOX, at))
+                          parcels=parcels_here(at), **places(who, Capability.SEE_INBOX, at))
 
     @door.get("/inbox/stock")
     def stock(request: Request, who: MayKeep, shop: str = "", done: str = "") -> Response:
@@ -145,6 +146,13 @@ def inbox_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
         return pages.html(request, "inbox/stock.html", status_of(refusal) if refusal else 200, shelves=shelves.shelves(city, at),
                           opening=shelves.hours(city, at), catalogue=catalogue, done=done, refusal=refusal, typed=typed or {},
                           key=secrets.token_hex(8), **places(who, Capability.KEEP_SHOP, at))
+
+    def parcels_here(at: Workplace) -> int | None:
+        """Parcels that come to a pick-up point or wait there; None where it is none."""
+        premises = premises_of(city.policy.premises, at.chain, at.shop.number)
+        if not (premises.contracted and premises.custody):
+            return None
+        return sum(parcel.may_receive or parcel.until is not None for parcel in custody.parcels_at(city, at))
 
     def places(who: Person, capability: Capability, at: Workplace) -> dict[str, Any]:
         return {"at": at, "workplaces": counter.workplaces_of(city, who, capability)}

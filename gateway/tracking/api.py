@@ -92,6 +92,10 @@ def tracked_facts(rx: Tracked) -> dict[str, Any]:
         "orders": [{"order": order.id, "chain": order.chain, "store": order.store, "handover": order.handover,
                     "sentence": order.sentence.zh, "sentence_en": order.sentence.en, "code": order.code,
                     "cash_fen": order.due, "until": order.until, "methods": list(order.methods),
+                    "point": order.point and {
+                        "place": order.point.place, "name": order.point.name.zh, "name_en": order.point.name.en,
+                        "opens": f"{order.point.opens:%H:%M}", "closes": f"{order.point.closes:%H:%M}",
+                        "waits": order.point.waits},
                     "paid": order.paid and {"amount_fen": order.paid.amount, "method": order.paid.method,
                                             "receipt": order.paid.receipt, "at": order.paid.at},
                     "refunded_fen": order.refunded} for order in rx.orders],

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from domain.fulfilment.choice import Verdict, terms_of, wait_key
 from domain.lifecycle import Notice
 from domain.tracking import CHOICE_ANSWERS, STEPS, TOO_LATE_TO_WISH
-from domain.words import Two
+from domain.words import AT_POINT, NOT_THERE, Two
 from gateway.tracking.api import act
 from gateway.tracking.holder import PRIVATE, Holder, no_such_page
 from gateway.web.access import Desk, Form, form, last_value
@@ -45,7 +45,7 @@ def tracking_pages(city: City, desk: Desk, pages: Pages) -> APIRouter:
         if seen is None:
             raise no_such_page()
         answer = pages.html(request, "tracking/tracking.html", rx=seen, steps=STEPS, link=link, qr=svg, notice=NOTICES.get(done),
-                            weights=weights(), basis=BASIS, no_estimate=NO_ESTIMATE,
+                            weights=weights(), basis=BASIS, no_estimate=NO_ESTIMATE, at_point=AT_POINT, not_there=NOT_THERE,
                             medicines={medicine.line: medicine for medicine in seen.medicines}, grouped=grouped,
                             wait_key=wait_key, terms_of=terms_of, why_other=WHY_OTHER,
                             product=lambda code: product_name(city.knowledge.catalogue, code))

@@ -9,7 +9,7 @@ from domain.fulfilment.portions import as_arguments
 from domain.fulfilment.ranking import TERM_WORDS, WEIGHTS
 from domain.knowledge.rows import CatalogueEntry
 from domain.tracking import CHOICE_ANSWERS
-from domain.words import ASKED_BECAUSE, HANDOVERS, WAYS, Two
+from domain.words import ASKED_BECAUSE, AT_POINT, HANDOVERS, NOT_THERE, WAYS, Two
 from gateway.web.access import denied
 from tasks.choosing import Choosing
 
@@ -59,7 +59,9 @@ def choice_facts(choosing: Choosing | None, name: Name, catalogue: Catalogue) ->
         "wait": wait_key(newest.number) if offering.may_wait else None,
         "ordered_by": [{"term": words.zh, "term_en": words.en, "percent": percent} for words, percent in weights()],
         "estimate_basis": {"text": BASIS.zh, "text_en": BASIS.en, "insured_at": offering.insured_at},
-        "not_offered": dict(offering.refused), "silent": list(offering.silent)}
+        "not_offered": dict(offering.refused),
+        "points_not_offered": [_coded(NOT_THERE, code) | {"count": count} for code, count in offering.not_points.items()],
+        "silent": list(offering.silent)}
 
 
 def choice_actions(choosing: Choosing) -> list[str]:
@@ -76,7 +78,13 @@ def check(verdict: Verdict) -> None:
 def _option(option: Option, name: Name, catalogue: Catalogue) -> Facts:
     estimate = option.estimate
     return {
-        "option": option.key, "way": _coded(WAYS, option.way), "handover": _coded(HANDOVERS, option.handover),
+        "option": option.key, "way": _coded(WAYS, option.way), "handover": (
+            {"code": "point", "text": AT_POINT.zh, "text_en": AT_POINT.en} if option.point
+            else _coded(HANDOVERS, option.handover)),
+        "point": option.point and {
+            "place": option.point.place, "name": option.point.name, "name_en": option.point.name_en,
+            "metres": option.point.metres, "opens": f"{option.point.opens:%H:%M}", "closes": f"{option.point.closes:%H:%M}"},
+
         "minutes": option.minutes, "score": str(option.score.quantize(Decimal("0.01"))), "total_fen": option.total,
         "estimate": None if estimate is None else {
             "fund_fen": estimate.fund, "account_fen": estimate.account, "cash_fen": estimate.cash,

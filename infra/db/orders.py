@@ -47,6 +47,10 @@ _SELECT = sa.select(_ROW.content, _ROW.attempt, _ROW.status, _ROW.sealed, _ROW.r
                     _ROW.handed_over_at, _ROW.ended_at, _ROW.courier)
 _GET = Precompiled(_SELECT.where(_ROW.id == sa.bindparam("id")))
 _OF = Precompiled(_SELECT.where(_ROW.prescription_id == sa.bindparam("of")).order_by(_ROW.attempt))
+_AT_POINT = _SELECT.where(
+    _ROW.point == sa.bindparam("here"), _ROW.point != "",
+    sa.or_(sa.and_(_ROW.handed_over_at.is_(None), _ROW.ended_at.is_(None)), _ROW.handed_over_at >= sa.bindparam("since"),
+           _ROW.ended_at >= sa.bindparam("since"))).order_by(_ROW.made_at.desc(), _ROW.id)
 _GOODS = sa.union_all(
     sa.select(sa.literal("parcel").label("kind"), _PARCEL.c.order_id, _PARCEL.c.number, _PARCEL.c.portions, _PARCEL.c.status,
               _PARCEL.c.handed_over_at.label("moment"), sa.literal("").label("reason"))
@@ -83,7 +87,8 @@ def make(session: Session, order: PharmacyOrder, *, attempt: int, sealed: bytes,
     run(session, _INSERT, {
         "id": order.id, "prescription_id": order.prescription_id, "attempt": attempt, "chain": order.chain,
         "store": order.store, "status": OrderStatus.HELD, "content": ORDER.write(public),
-        "sealed": sealed, "ranking": list(ranking), "total_fen": order.total, "made_at": at, "courier": courier})
+        "sealed": sealed, "ranking": list(ranking), "total_fen": order.total, "made_at": at, "courier": courier,
+        "point": order.point})
     return Placed(public, attempt, OrderStatus.HELD, sealed, courier=courier)
 
 
@@ -95,6 +100,11 @@ def get(session: Session, order_id: str) -> Placed | None:
 def of(session: Session, prescription_id: str) -> list[Placed]:
     """All orders of a prescription, the newest last."""
     return _placed(session, run(session, _OF, {"of": prescription_id}).all())
+
+
+def at_point(session: Session, place: str, since: datetime) -> list[Placed]:
+    """Orders that patients collect at a point: those under way, and those that ended since then; the newest first."""
+    return _placed(session, run(session, _AT_POINT, {"here": place, "since": since}).all())
 
 
 def advance(session: Session, seen: Placed, word: ChainWord, *, at: datetime, reason: str = "",

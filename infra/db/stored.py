@@ -86,7 +86,12 @@ def _as_prescribed(document: Document) -> Document:
     return {**document, "lines": [{**line, "instead_of": ""} for line in document["lines"]]}
 
 
-ORDER = Stored("order", PharmacyOrder, _as_prescribed)
+def _order_without_a_point(document: Document) -> Document:
+    """Orders of version 2 are from before patients collected at pick-up points."""
+    return {**document, "point": ""}
+
+
+ORDER = Stored("order", PharmacyOrder, _as_prescribed, _order_without_a_point)
 
 
 def _claim_without_packs(document: Document) -> Document:
@@ -105,13 +110,20 @@ ENTITLEMENT = Stored("entitlement", Entitlement)
 """What the fund said of a person; sealed."""
 SCOPE = Stored("scope", Scope)
 """Portions of a parcel, a return or a wish."""
+
+
 def _offered_as_prescribed(document: Document) -> Document:
     """The same of what patients chose from."""
     return {**document, "options": [{**option, "shares": [_as_prescribed(share) for share in option["shares"]]}
                                     for option in document["options"]]}
 
 
-OFFERING = Stored("offering", Offering, _offered_as_prescribed)
+def _offering_without_points(document: Document) -> Document:
+    """Rounds of version 2 offered no pick-up point."""
+    return {**document, "not_points": {}, "options": [{**option, "point": None} for option in document["options"]]}
+
+
+OFFERING = Stored("offering", Offering, _offered_as_prescribed, _offering_without_points)
 """What a patient was shown to choose from."""
 WAYBILL = Stored("waybill", Waybill)
 """A courier's answer to a delivery, or to its being called off."""

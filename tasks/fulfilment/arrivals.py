@@ -13,6 +13,7 @@ from domain.events import Event
 from domain.fulfilment.deliveries import OUTCOMES, Delivery, DeliveryStatus, Standing, moved, order_and_number, standing
 from domain.fulfilment.lines import portions_of
 from domain.fulfilment.orders import GONE, Placed
+from domain.fulfilment.points import NOT_COLLECTED, held_until
 from domain.fulfilment.wishes import WishKind
 from domain.lifecycle import FINAL
 from domain.payments import Flaw
@@ -41,17 +42,18 @@ def tell(city: City, courier: str, update: CourierUpdate, *, checked: bool) -> R
 
 
 def accept(city: City, courier: str, update: CourierUpdate, evidence: Evidence, admit: Admit = lambda session: None, *,
-           checked: bool = False) -> Reply:
+           checked: bool = False, point: str = "") -> Reply:
     """Do what a courier's word about a parcel means, once for each event id, and remember the answer.
 
-    `checked`: it is the answer to our own question, and has no proof of the door with it.
+    `checked`: it is the answer to our own question, and has no proof of the door with it. `point`: not the courier says it, but
+    a person of that pick-up point, who alone can say that a parcel waits there, and that its patient has it.
     """
     picture = city.archive.put(update.proof.signature) if update.proof.signature else ""
     return take_in(city, f"courier:{courier}", update.event_id, evidence, admit,
-                   lambda session: _apply(city, session, courier, update, picture, checked))
+                   lambda session: _apply(city, session, courier, update, picture, checked, point))
 
 
-def _apply(city: City, session: Session, courier: str, update: CourierUpdate, picture: str, checked: bool
+def _apply(city: City, session: Session, courier: str, update: CourierUpdate, picture: str, checked: bool, point: str
            ) -> tuple[Reply, str | None]:
     """The answer, and the id of the prescription if the parcel is one of this courier's."""
     placed, before = _parcel(session, courier, update)
@@ -61,6 +63,11 @@ def _apply(city: City, session: Session, courier: str, update: CourierUpdate, pi
     if update.at > city.now() + AHEAD:
         return reply(422, "refused", "a time to come"), rx_id
     loaded = prescriptions.load(session, rx_id)
+    if placed.order.point and (refusal := _not_at_point(city, session, placed, before, update, point)):
+        return refusal, rx_id
+    if placed.order.point and not point and update.status is DeliveryStatus.HELD_AT_POINT:
+        # The courier has put it down there: it waits there once the point's person has received it.
+        update = replace(update, status=DeliveryStatus.ARRIVED)
     match standing(before, update.status, update.attempt, update.at):
         case Standing.LATE:
             deliveries.nothing_new(session, placed.id, before.number, city.now())
@@ -75,19 +82,21 @@ def _apply(city: City, session: Session, courier: str, update: CourierUpdate, pi
     seen = before
     codes: tuple[str, ...] = ()
     if update.status is DeliveryStatus.SIGNED:
-        if not checked and (refusal := _not_the_receiver(city, session, loaded, placed, update, courier)):
+        by = f"point:{point}" if point else f"courier:{courier}"
+        if not checked and (refusal := _not_the_receiver(city, session, loaded, placed, update, by)):
             return refusal, rx_id
         if refusal := _not_paid(city, session, placed, update, checked):
             return refusal, rx_id
-        seen, codes = _at_the_door(session, placed, seen, update, picture)
+        if not point:
+            seen, codes = _at_the_door(session, placed, seen, update, picture)
     # A courier's free text may name a person. It stays in the archive with the raw word.
     reason = update.reason if update.reason in CAUSES or not update.reason else "other"
     to = moved(seen, update.status, update.attempt, update.at, heard_at=city.now(), reason=reason)
     deliveries.move(session, placed.id, before, to)
     _follow(city, session, loaded, placed, to, update)
-    _write_down(city, session, loaded, placed, to, update, codes)
+    _write_down(city, session, loaded, placed, to, update, codes, point)
     if update.status is DeliveryStatus.SIGNED:
-        _collect(city, session, placed, update)
+        _collect(city, session, placed, update, point)
     elif update.status is DeliveryStatus.ATTEMPT_FAILED and reason == UNPAID:
         payments.not_paid(city, session, placed, collector=f"courier:{courier}", by=courier)
     return reply(200, "applied", list(codes) or None), rx_id
@@ -102,7 +111,7 @@ def _parcel(session: Session, courier: str, update: CourierUpdate) -> tuple[Plac
                          if (delivery.number, delivery.courier) == (key[1], courier)), None)
 
 
-def _not_the_receiver(city: City, session: Session, loaded: Loaded, placed: Placed, update: CourierUpdate, courier: str
+def _not_the_receiver(city: City, session: Session, loaded: Loaded, placed: Placed, update: CourierUpdate, by: str
                       ) -> Reply | None:
     """The refusal of a parcel's signature by who is not its receiver (E-05); what was shown is compared and not kept."""
     if is_locked((done.at for done in counter.done(session, placed.id) if done.act == WRONG_PROOF), city.now()):
@@ -110,13 +119,42 @@ def _not_the_receiver(city: City, session: Session, loaded: Loaded, placed: Plac
     code, id_number = open_secrets(city, placed)["pickup_code"], open_patient(city, loaded)["id_number"]
     if is_receiver(update.delivery_id, update.proof.digest, code, id_number):
         return None
-    counter.note(session, placed.id, WRONG_PROOF, f"courier:{courier}"[:40], city.now())
+    counter.note(session, placed.id, WRONG_PROOF, by[:40], city.now())
     return reply(422, "refused", "not the receiver")
 
 
-def _collect(city: City, session: Session, placed: Placed, update: CourierUpdate) -> None:
-    by = f"courier:{placed.courier}"
-    payments.collect(city, session, placed, update.paid, collector=by, by=placed.courier, actor=by)
+def _collect(city: City, session: Session, placed: Placed, update: CourierUpdate, point: str = "") -> None:
+    by = f"shop:{point}" if point else f"courier:{placed.courier}"
+    payments.collect(city, session, placed, update.paid, collector=by, by=point or placed.courier, actor=_actor(placed, point))
+
+
+def _actor(placed: Placed, point: str) -> str:
+    """Who said it, as the history names them."""
+    return f"chain:{point.partition('/')[0]}" if point else f"courier:{placed.courier}"
+
+
+def _not_at_point(city: City, session: Session, placed: Placed, seen: Delivery, update: CourierUpdate, point: str) -> Reply | None:
+    """The refusal of a word about a parcel that is for a pick-up point; None where it may be said.
+
+    The parcel is handed over by that point's person alone, until its time there is over and while its order is alive.
+    """
+    if not point:
+        if update.status is not DeliveryStatus.SIGNED:
+            return None
+        if seen.status is not DeliveryStatus.SIGNED:
+            disagree(session, kind="delivery_contradicts", subject=shown(update.event_id), expected=seen.status,
+                     actual=update.status, at=city.now(), prescription_id=placed.order.prescription_id)
+        return reply(409, "bad_transition", "its pick-up point hands it over")
+    if point != placed.order.point:
+        return reply(422, "refused", "unknown parcel")
+    if placed.status in GONE or seen.called_off:
+        return reply(409, "refused", "ended")
+    if update.status is DeliveryStatus.SIGNED:
+        if seen.status not in (DeliveryStatus.HELD_AT_POINT, DeliveryStatus.SIGNED):
+            return reply(409, "refused", "not received")
+        if (until := held_until(placed, city.policy)) and city.now() >= until:
+            return reply(409, "refused", "held too long")
+    return None
 
 
 def _not_paid(city: City, session: Session, placed: Placed, update: CourierUpdate, checked: bool) -> Reply | None:
@@ -170,7 +208,7 @@ def _ending(delivery: Delivery) -> str:
     """Why the order ended: what became of its parcel, or what the patient said at the door, or did not pay there (E-09)."""
     if delivery.status is DeliveryStatus.LOST:
         return LOST
-    return delivery.reason if delivery.reason in (REJECTED, UNPAID) else UNDELIVERED
+    return delivery.reason if delivery.reason in (REJECTED, UNPAID, NOT_COLLECTED) else UNDELIVERED
 
 
 def _in_the_shops_book(city: City, session: Session, placed: Placed, delivery: Delivery, word: ChainWord) -> None:
@@ -188,11 +226,12 @@ def _in_the_shops_book(city: City, session: Session, placed: Placed, delivery: D
 
 
 def _write_down(city: City, session: Session, loaded: Loaded, placed: Placed, delivery: Delivery, update: CourierUpdate,
-                codes: Sequence[str]) -> None:
+                codes: Sequence[str], point: str) -> None:
     """Into the history. Where the order has moved, or has ended, the plan is asked at once; on the way nothing is owed."""
     final = loaded.status in FINAL
-    wake_at = None if final else city.now() if not delivery.live else loaded.wake_at or city.now()
-    history.append(session, loaded.head, actor=f"courier:{delivery.courier}", event=Event.COURIER_UPDATE, at=city.now(),
+    now = not delivery.live or delivery.status is DeliveryStatus.HELD_AT_POINT  # At a point another clock runs.
+    wake_at = None if final else city.now() if now else loaded.wake_at or city.now()
+    history.append(session, loaded.head, actor=_actor(placed, point), event=Event.COURIER_UPDATE, at=city.now(),
                    wake_at=wake_at, waiting_for=loaded.waiting_for,
                    detail={"order": placed.id, "event": shown(update.event_id), "delivery": delivery.status,
                            "attempt": delivery.attempt, "cause": delivery.reason, "warnings": list(codes),

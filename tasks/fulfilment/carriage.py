@@ -16,8 +16,9 @@ from domain.fulfilment.deliveries import (
     standing,
 )
 from domain.fulfilment.orders import Placed
+from domain.fulfilment.points import NOT_COLLECTED
 from domain.money import Fen
-from domain.prescription import Handover
+from domain.prescription import Handover, Place
 from infra.db import Session, deliveries, history, orders, prescriptions
 from infra.db.discrepancies import disagree
 from infra.db.effects import Effect
@@ -26,6 +27,7 @@ from infra.db.prescriptions import Loaded, canonical
 from infra.db.stored import WAYBILL
 from tasks import payments
 from tasks.city import City
+from tasks.counter import workplaces
 from tasks.effect import once
 from tasks.fulfilment.arrivals import tell
 from tasks.patients import open_patient
@@ -55,14 +57,17 @@ async def dispatch(city: City, loaded: Loaded, placed: Placed) -> Head:
 
 
 async def call_off(city: City, loaded: Loaded, placed: Placed) -> Head:
-    """The order ended without medicine: the courier stops, or turns round. If the patient has the parcel a person must look."""
+    """The order ended without medicine, or nobody has collected it at its point: the courier stops, or takes it back.
+
+    If the patient has the parcel a person must look.
+    """
     delivery = placed.delivery
     assert delivery is not None
     courier, key = _courier(city, delivery), delivery_id(placed.id, delivery.number)
 
     async def stop() -> Waybill:
         try:
-            return await courier.cancel(key, placed.reason)
+            return await courier.cancel(key, placed.reason or NOT_COLLECTED)
         except Refused as no:
             if no.code != "unknown_delivery":
                 raise
@@ -76,7 +81,7 @@ async def call_off(city: City, loaded: Loaded, placed: Placed) -> Head:
     try:
         return await once(city, effect, partner=courier.slug, request=canonical([key]), answer=WAYBILL, send=stop, ask=stopped,
                           then=lambda session, waybill: _ended(city, session, loaded, placed.id, delivery.number, waybill.status,
-                                                               delivery.reason))
+                                                               delivery.reason if placed.reason else NOT_COLLECTED))
     except Refused:
         with city.db.transaction("delivery.kept") as session:
             disagree(session, kind="delivery_not_stopped", subject=key, expected="cancelled", actual=delivery.status,
@@ -128,11 +133,15 @@ def _consignment(city: City, loaded: Loaded, placed: Placed, delivery: Delivery,
     shops = city.chains[placed.order.chain]
     assert isinstance(shops, WorksFromPages)
     shop, ways = shops.shops()[placed.order.store], payments.methods(city.policy, placed)
+    if point := workplaces(city).get(placed.order.point):
+        # What is due is paid at the point, where the patient comes for it.
+        ways, place = (), Place(point.shop.district, point.shop.latitude, point.shop.longitude)
+    address = point.shop.name if point else patient["address"]
     with city.db.reading() as session:
         made_at = deliveries.times(session, placed.id, delivery.number).made_at
     return Consignment(
         key, Stop(shop.name, latitude=shop.latitude, longitude=shop.longitude),
-        Stop(masked_name(patient["name"]), masked_phone(patient["phone"]), patient["address"], place.latitude, place.longitude),
+        Stop(masked_name(patient["name"]), masked_phone(patient["phone"]), address, place.latitude, place.longitude),
         made_at + city.policy.deliver_within, MOST_ATTEMPTS, placed.order.patient_due if ways else Fen(0), ways)
 
 

@@ -23,6 +23,7 @@ from domain.fulfilment.choice import (
     options,
     share_to_order,
     why_not,
+    with_points,
 )
 from domain.fulfilment.orders import ALIVE, Placed
 from domain.fulfilment.plan import next_look
@@ -35,6 +36,7 @@ from infra.db import Session, audits, choices, history, wishes
 from infra.db.history import Head
 from infra.db.prescriptions import Loaded
 from tasks.city import City
+from tasks.fulfilment import points
 from tasks.fulfilment.market import Market, ask, parcels_left
 from tasks.patients import open_entitlement, open_patient
 
@@ -56,6 +58,8 @@ class Chosen:
     choice: Choice
     market: Market
     handover: Handover
+    point: str
+    """Where the patient collects it, `chain/number`; empty: at no pick-up point."""
     written: Callable[[Session, Head], Head]
     """What is written with the order."""
 
@@ -73,6 +77,8 @@ async def offer(city: City, loaded: Loaded, placed: Sequence[Placed], portions: 
     offered = options(number, {
         handover: alternatives(market.ranking, market.wanted, parcels=parcels_left(city, rx, placed), least=least)
         for handover, market in markets.items()})
+    found, not_points = points.for_options(city, rx, offered)
+    offered = with_points(number, offered, found)
     whole = any(option.way is Way.WHOLE for option in offered)
     as_sent = markets[rx.handover]
     if not offered or (anew.because is Because.ARRIVED and not whole):
@@ -81,7 +87,8 @@ async def offer(city: City, loaded: Loaded, placed: Sequence[Placed], portions: 
     refused = Counter(store.reason for store in as_sent.ranking if (store.quote.chain, store.quote.store) not in among)
     begun = Round(number, Offering(
         tuple(_estimated(city, loaded, offered)), anew.because, anew.before, anew.price_was, anew.price_is, may_wait=not whole,
-        refused=dict(refused), silent=tuple(as_sent.silent), insured_at=_insured_at(city, loaded)),
+        refused=dict(refused), silent=tuple(as_sent.silent), insured_at=_insured_at(city, loaded),
+        not_points=not_points),
         now, asked_until(city.policy, now, rx.valid_until))
     return _ask(city, loaded, placed, begun, newest), as_sent
 
@@ -117,6 +124,8 @@ async def chosen(city: City, loaded: Loaded, placed: Sequence[Placed], portions:
     store = market.store(share.chain, share.store)
     choice = at_store(store, share.lines, market.wanted, option.way) if store else None
     because = why_not(share, store, choice.lines if choice else None, share.chain in market.silent)
+    if because is None and option.point and not points.still(city, loaded.prescription, option):
+        because = Because.POINT
     if because or choice is None:
         risen = choice if because is Because.PRICE_RISEN else None
         return Anew(because or Because.SOLD_OUT, f"{share.chain}/{share.store}", share.total if risen else None,
@@ -129,7 +138,7 @@ async def chosen(city: City, loaded: Loaded, placed: Sequence[Placed], portions:
             _answer_newest(city, session, loaded, WishKind.HANDOVER, WishAnswer.GRANTED)
         return head
 
-    return Chosen(choice, market, option.handover, written)
+    return Chosen(choice, market, option.handover, option.point.place if option.point else "", written)
 
 
 def lapse(city: City, loaded: Loaded, newest: Round) -> Callable[[Session, Head], Head]:

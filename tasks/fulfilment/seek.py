@@ -63,7 +63,7 @@ async def seek(city: City, loaded: Loaded, placed: Sequence[Placed], wishes: Seq
             order = await by_patient.chosen(city, loaded, placed, portions, newest)
             if isinstance(order, by_patient.Chosen):
                 return await _order(city, loaded, placed, order.choice, order.market, order.handover, order.written,
-                                    event=Event.CHOICE_ORDERED)
+                                    event=Event.CHOICE_ORDERED, point=order.point)
             return await _asked(city, loaded, placed, portions, newest, order)
         case Step.SHORT:
             return await _asked(city, loaded, placed, portions, newest, by_patient.Anew(Because.ARRIVED))
@@ -102,9 +102,9 @@ async def _best(city: City, loaded: Loaded, placed: Sequence[Placed], portions: 
 
 
 async def _order(city: City, loaded: Loaded, placed: Sequence[Placed], choice: Choice, market: Market, handover: Handover,
-                 written: With | None, *, event: Event | None = None) -> Head:
+                 written: With | None, *, event: Event | None = None, point: str = "") -> Head:
     order, hold = _make_order(city, loaded, choice, market.ranking, handover, written, event or _CHOSEN[choice.way],
-                              attempt=len(placed) + 1)
+                              attempt=len(placed) + 1, point=point)
     return await place(city, loaded, order, hold, alone=not choice.left and not any(order.status in ALIVE for order in placed))
 
 
@@ -118,7 +118,7 @@ _CHOSEN = {Way.WHOLE: Event.STORE_CHOSEN, Way.SPLIT: Event.SHARE_CHOSEN, Way.PAR
 
 
 def _make_order(city: City, loaded: Loaded, choice: Choice, ranking: Sequence[Ranked], handover: Handover, written: With | None,
-                event: Event, attempt: int) -> tuple[Placed, Intent]:
+                event: Event, attempt: int, point: str) -> tuple[Placed, Intent]:
     """The order, its secrets and the intent to hold it exist before its chain hears of it."""
     rx, quote = loaded.prescription, choice.store.quote
     order_id = f"ord_{loaded.id.removeprefix('rx_')}_{attempt}"
@@ -127,7 +127,7 @@ def _make_order(city: City, loaded: Loaded, choice: Choice, ranking: Sequence[Ra
     code = "".join(secrets.choice(CODE_LETTERS) for _ in range(10)) if shown else ""
     order = PharmacyOrder(
         id=order_id, prescription_id=rx.id, chain=quote.chain, store=quote.store, lines=choice.lines,
-        handover=handover, place=rx.place,
+        handover=handover, place=rx.place, point=point if courier else "",
         pickup_code_sha256=hashlib.sha256(f"{order_id}:{code}".encode()).hexdigest() if code else "")
     sealed = city.cipher.seal(json.dumps({"claim_secret": secrets.token_hex(16), "pickup_code": code}),
                               f"order/{order_id}")

@@ -1,20 +1,22 @@
 """What may happen to a parcel that the city's courier brings: scenarios, as in `tests.laws.scenarios`."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 from adapters import registry
 from adapters.chains.linli import adapter as linli
 from domain.door import digest
 from domain.fulfilment.deliveries import DeliveryStatus, delivery_id
-from domain.people import Grant, Person, Role
+from domain.people import Denied, Grant, Person, Role
 from domain.shops import Act, Opening
-from infra.db import orders
-from tasks import counter, shelves
+from infra.db import choices, orders
+from tasks import choosing, counter, custody, shelves
 from tasks.fulfilment.sealed import open_secrets
 from tests.laws.world import World
 from tests.support.couriers import COURIER, SHOP_PLACE, FakeCourier
 
 S = DeliveryStatus
+CLINICIAN = Person("S005", frozenset({Grant(Role.SHOP, "linli/LL05")}))
 KEEPER = Person("S002", frozenset({Grant(Role.SHOP, SHOP_PLACE)}))
 
 
@@ -29,6 +31,20 @@ class Counter(linli.Adapter):
 
 def _packed(city: World, *before: str, silent: bool = False) -> FakeCourier:
     """A shop that brings nothing home itself has packed a parcel, and the courier is sent; `before`: calls that it refuses."""
+    courier = _shops(city, *before, silent=silent)
+    city.to_fulfilling("home_delivery")
+    _pack(city)
+    return courier
+
+
+def _pack(city: World) -> None:
+    for act in (Act.ACCEPT, Act.PREPARE):
+        city.staff(lambda c, act=act: counter.act_on(c, KEEPER, city.rx, 1, act))
+        city.work()
+
+
+def _shops(city: World, *before: str, silent: bool = False) -> FakeCourier:
+    """A city of shops without a system, one of which has everything, and the courier."""
     courier = FakeCourier(refuses=dict.fromkeys(before, "no_courier"), silent=silent)
     city.couriers = {COURIER: courier}
     city.chains = {"linli": Counter(registry.manifest("chains", "linli"), city.city.db, city.clock, "Asia/Shanghai",  # type: ignore[dict-item]
@@ -37,10 +53,6 @@ def _packed(city: World, *before: str, silent: bool = False) -> FakeCourier:
     for drug in ("D032", "D048"):
         city.staff(lambda c, drug=drug: shelves.change(c, KEEPER, SHOP_PLACE, drug, counted="500", price="0.25"))
     city.staff(lambda c: shelves.set_hours(c, KEEPER, SHOP_PLACE, Opening(c.now().time(), c.now().time())))
-    city.to_fulfilling("home_delivery")
-    for act in (Act.ACCEPT, Act.PREPARE):
-        city.staff(lambda c, act=act: counter.act_on(c, KEEPER, city.rx, 1, act))
-        city.work()
     return courier
 
 
@@ -91,6 +103,45 @@ def paid_in_cash_that_the_courier_hands_in(city: World) -> None:
     city.work()
 
 
+def _for_the_clinic(city: World) -> FakeCourier:
+    """The patient chooses a clinic near them, and the parcel is at its door."""
+    courier = _shops(city)
+    city.to_review("home_delivery")
+    city.staff(lambda home: choosing.wish_to_choose(home, city.rx, by="patient"))
+    city.decide()
+    city.work()
+    with city.city.db.reading() as session:
+        newest = choices.newest(session, city.rx)
+    assert newest is not None
+    key = next(option.key for option in newest.offering.options if option.point)
+    city.staff(lambda home: choosing.choose(home, city.rx, key, by="patient"))
+    city.work()
+    _pack(city)
+    _says(city, S.COLLECTED, S.ARRIVED, S.HELD_AT_POINT)
+    city.staff(lambda c: custody.receive(c, CLINICIAN, city.rx, 1))
+    city.work()
+    return courier
+
+
+def collected_at_a_clinic(city: World) -> None:
+    _for_the_clinic(city)
+    with city.city.db.reading() as session:
+        placed = orders.of(session, city.rx)[-1]
+    code = open_secrets(city.city, placed)["pickup_code"]
+    for shown in ("WRONG", code, code):
+        with suppress(Denied):
+            city.staff(lambda c, shown=shown: custody.hand_over(c, CLINICIAN, city.rx, 1, proof=shown, method="cash"))
+    city.work()
+    city.to_closed()
+
+
+def not_collected_at_a_clinic(city: World) -> None:
+    _for_the_clinic(city)
+    city.later(hours=73)
+    city.work()
+    _says(city, S.RETURNED)
+
+
 def lost_by_the_courier(city: World) -> None:
     _packed(city)
     _says(city, S.IN_TRANSIT, S.LOST, reason="lost")
@@ -121,6 +172,7 @@ def the_courier_cannot_be_stopped(city: World) -> None:
 
 
 CARRIED = (
+    collected_at_a_clinic, not_collected_at_a_clinic,
     brought_by_the_citys_courier, brought_at_the_second_attempt_by_a_courier_that_was_silent_at_first, brought_back_by_the_courier,
     never_paid_at_the_door, paid_in_cash_that_the_courier_hands_in,
     lost_by_the_courier, no_courier_comes, the_courier_is_called_off, the_courier_cannot_be_stopped,

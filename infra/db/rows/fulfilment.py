@@ -43,8 +43,12 @@ class OrderRow(Base):
     courier: Mapped[str] = mapped_column(sa.String(40), server_default="")
     """Slug of the city's courier who brings it; empty: its pharmacy does, or the patient collects it."""
 
+    point: Mapped[str] = mapped_column(sa.String(110), server_default="")
+    """`chain/number` of the pick-up point where the patient collects it; empty: at none."""
+
     __table_args__ = (
         sa.UniqueConstraint("prescription_id", "attempt"),
+        partly("ix_pharmacy_order_point", "point <> ''", "point", "made_at"),
         partly("ix_pharmacy_order_held", HELD, "made_at"),
         partly("ix_pharmacy_order_handed_over", "handed_over_at IS NOT NULL", "handed_over_at", "chain", "store"),
     )

@@ -188,7 +188,7 @@ def _items(session: Session, row: PrescriptionRow) -> list[Plain]:
 def _order(order: OrderRow, place: orders.Whereabouts) -> Plain:
     content = ORDER.upgraded(order.content)
     # Not its content: the digest of a six-digit pickup code gives the code away.
-    return picked(order, "id", "attempt", "chain", "store", "reason", "reference", "total_fen",
+    return picked(order, "id", "attempt", "chain", "store", "point", "reason", "reference", "total_fen",
                    "patient_due_fen", "made_at", "accept_by", "fulfil_by", "handed_over_at", "ended_at", "ranking") | {
         "status": place.word, "parcels": list(place.parcels), "returned": list(place.returned),
         "deliveries": list(place.deliveries),
