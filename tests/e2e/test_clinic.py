@@ -52,7 +52,7 @@ def test_a_parcel_is_received_and_handed_over(clinic, browser, tmp_path) -> None
                 shots.append(f"{name}-{language}-{width}.png")
                 page.screenshot(path=tmp_path / shots[-1], full_page=True)
 
-    page = browser.new_page()
+    page = browser.new_page(locale="zh-CN")
     sign_in(page, clinic.url, TOKEN)
     page.goto(f"{clinic.url}/inbox")
     page.get_by_role("link", name="代收包裹 1").click()
@@ -61,7 +61,7 @@ def test_a_parcel_is_received_and_handed_over(clinic, browser, tmp_path) -> None
     page.get_by_role("button", name="已收下").click()
     expect(page.get_by_role("heading", name="等患者领取")).to_be_visible()
     look(page, "here")
-    mine = browser.new_page()
+    mine = browser.new_page(locale="zh-CN")
     mine.goto(patient)
     expect(mine.locator("main")).to_contain_text("南辛庄村卫生室")
     look(mine, "patient")
