@@ -95,8 +95,8 @@ class Exam:
                 some = tuple(full[:lines])
                 return PharmacyOrder(
                     f"ord_exam{secrets.token_hex(6)}", f"rx_exam{secrets.token_hex(6)}", self.chain.slug, quote.store, some,
-                    Handover.HOME, self.place, claim_secret, "", Fen(100), PATIENT,
-                    Instructions(tuple(Label(line.line, "示范药", "每次 1 片，每日 1 次，口服") for line in some)))
+                    Handover.HOME, self.place, claim_secret, patient_due=Fen(100), recipient=PATIENT,
+                    instructions=Instructions(tuple(Label(line.line, "示范药", "每次 1 片，每日 1 次，口服") for line in some)))
         fail(Two("没有可配送且有货的药店报价，无法继续", "no store that delivers quotes any drug in full: nothing to go on with"))
 
     def updates(self, order: PharmacyOrder) -> list[Arrival]:
