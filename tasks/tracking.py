@@ -212,9 +212,8 @@ def _point(city: City, session: Session, placed: Placed, held: datetime | None) 
     at = workplaces(city).get(placed.order.point)
     if at is None:
         return None
-    said = counter.openings(session, at.chain).get(at.shop.number)
-    return Point(at.place, Two(at.shop.name, at.shop.name_en), said.opens if said else at.shop.opens,
-                 said.closes if said else at.shop.closes, held is not None)
+    opening = counter.openings(session, at.chain).get(at.shop.number) or at.shop
+    return Point(at.place, Two(at.shop.name, at.shop.name_en), opening.opens, opening.closes, held is not None)
 
 
 def _money(claimed: Sequence[Claimed | None]) -> Money | None:

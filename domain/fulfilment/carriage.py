@@ -23,7 +23,7 @@ class Dispatch:
 
 @dataclass(frozen=True)
 class CallOff:
-    """Have the courier stop: the order ended without medicine, or nobody has collected it at its point."""
+    """Have the courier stop: the order ended without medicine, or the patient has not collected it at its point."""
 
     order_id: str
 

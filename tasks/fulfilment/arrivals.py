@@ -45,8 +45,8 @@ def accept(city: City, courier: str, update: CourierUpdate, evidence: Evidence, 
            checked: bool = False, point: str = "") -> Reply:
     """Do what a courier's word about a parcel means, once for each event id, and remember the answer.
 
-    `checked`: it is the answer to our own question, and has no proof of the door with it. `point`: not the courier says it, but
-    a person of that pick-up point, who alone can say that a parcel waits there, and that its patient has it.
+    `checked`: it is the answer to our own question, and has no proof of the door with it. `point`: a
+    person of that pick-up point says it. Only they can say that a parcel waits there, and that its patient has it.
     """
     picture = city.archive.put(update.proof.signature) if update.proof.signature else ""
     return take_in(city, f"courier:{courier}", update.event_id, evidence, admit,

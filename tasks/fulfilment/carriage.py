@@ -57,7 +57,7 @@ async def dispatch(city: City, loaded: Loaded, placed: Placed) -> Head:
 
 
 async def call_off(city: City, loaded: Loaded, placed: Placed) -> Head:
-    """The order ended without medicine, or nobody has collected it at its point: the courier stops, or takes it back.
+    """The order ended without medicine, or its patient has not collected it in time: the courier stops, or takes it back.
 
     If the patient has the parcel a person must look.
     """

@@ -77,8 +77,8 @@ async def offer(city: City, loaded: Loaded, placed: Sequence[Placed], portions: 
     offered = options(number, {
         handover: alternatives(market.ranking, market.wanted, parcels=parcels_left(city, rx, placed), least=least)
         for handover, market in markets.items()})
-    found, not_points = points.for_options(city, rx, offered)
-    offered = with_points(number, offered, found)
+    by_option, not_points = points.for_options(city, rx, offered)
+    offered = with_points(number, offered, by_option)
     whole = any(option.way is Way.WHOLE for option in offered)
     as_sent = markets[rx.handover]
     if not offered or (anew.because is Because.ARRIVED and not whole):

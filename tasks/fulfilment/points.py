@@ -19,15 +19,15 @@ def for_options(city: City, rx: Prescription, offered: Sequence[Option]) -> tupl
     Points keep what one pharmacy sends whole, and what its courier would bring home.
     """
     candidates = _candidates(city)
-    found: dict[str, list[PickupPoint]] = {}
+    by_option: dict[str, list[PickupPoint]] = {}
     refused: Counter[str] = Counter()
     for option in offered:
         if not candidates or option.handover is not Handover.HOME or len(option.shares) > 1 or option.owed:
             continue
         sending = _sending(city, rx, option)
-        found[option.key] = nearest(candidates, sending, rx.place)
+        by_option[option.key] = nearest(candidates, sending, rx.place)
         refused.update(reason for point in candidates if (reason := why_not(point, sending, rx.place)))
-    return found, dict(refused)
+    return by_option, dict(refused)
 
 
 def still(city: City, rx: Prescription, option: Option) -> bool:
@@ -37,15 +37,15 @@ def still(city: City, rx: Prescription, option: Option) -> bool:
 
 
 def _candidates(city: City) -> list[Candidate]:
-    """Clinics, and whatever else the register has a custody shelf or a contract of: without pages nobody could receive there."""
+    """Clinics, and other places with a custody shelf or a contract in the register, where a person has our pages to receive."""
     places = []
     for slug, chain in city.chains.items():
         if not isinstance(chain, WorksFromPages):
             continue
         with city.db.reading() as session:
-            said = counter.openings(session, slug)
+            openings = counter.openings(session, slug)
         for shop in chain.shops().values():
-            premises, opening = premises_of(city.policy.premises, slug, shop.number), said.get(shop.number)
+            premises, opening = premises_of(city.policy.premises, slug, shop.number), openings.get(shop.number)
             places.append(Candidate(
                 slug, shop.number, shop.name, shop.name_en, Place(shop.district, shop.latitude, shop.longitude), premises,
                 bool(opening and opening.shut), opening.opens if opening else shop.opens,
