@@ -143,14 +143,14 @@ class PharmacyOrder:
     pickup_code_sha256: str = ""
     """SHA-256 (hex) of `order id + ":" + code`: the counter can check the code the patient shows
     without having been told it. Empty for home delivery."""
-    point: str = ""
-    """Where the courier brings it instead of home, `chain/number`: the patient collects it at that pick-up point (D-09)."""
     patient_due: Fen = Fen(0)
     """What the pharmacy collects from the patient in cash (psn_cash_pay of the pre-settlement)."""
     recipient: dict[str, str] = field(repr=False, default_factory=dict)
     """Name, phone and address for home delivery only; decrypted for the call, never stored here."""
     instructions: Instructions = field(repr=False, default=Instructions())
     """For the package; put in for the call, the prescription keeps them."""
+    point: str = ""
+    """Where the courier brings it instead of home, `chain/number`: the patient collects it at that pick-up point (D-09)."""
 
     @property
     def total(self) -> Fen:
