@@ -4,10 +4,14 @@ It applies the hard filters (D-02) and the score (D-17) to all rows at once, in 
 rounding of the exact ranking. So the best of what it returns, ranked exactly, are the best of all. No money comes from here.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+
+# Before numpy is loaded: its threads would take the SIGTERM that a worker has blocked in its own (`flows.home.told_to_stop`).
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from numpy.typing import NDArray

@@ -241,7 +241,7 @@ def dispensed(session: Session, patient_id: str, *, since: datetime, besides: st
             if kept > 0:
                 days = item["days_supply"] if kept == Decimal(item["quantity"]) else int(
                     item["days_supply"] * kept / Decimal(item["quantity"]))
-                medicines.append(Dispensed(line["drug"] if line else item["drug"], at, days))
+                medicines.append(Dispensed(line["drug"] if line and line["instead_of"] else item["drug"], at, days))
     return tuple(medicines)
 
 

@@ -182,7 +182,6 @@ def test_a_note_may_have_several_lines():
 # Nothing is passed over.
 
 @pytest.mark.parametrize(("place", "where", "value"), [
-    ("substitution", (*ITEM, "substitution"), {"allowedBoolean": False}),
     ("dispenseRequest.initialFill", (*GIVE, "initialFill"), {"quantity": {"value": 1}}),
     ("dispenseRequest.dispenseInterval", (*GIVE, "dispenseInterval"), {"value": 7}),
     ("dispenseRequest.performer", (*GIVE, "performer"), {"reference": url(3)}),

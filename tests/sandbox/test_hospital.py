@@ -65,7 +65,7 @@ def report(number, status, key="k1", **more):
 
 @pytest.fixture
 def day(tmp_path):
-    plan = make_plan("jinan", ROUND, 3, datetime.now(UTC), hospitals=["jinan_first"])
+    plan = make_plan("jinan", ROUND + 12, 3, datetime.now(UTC), hospitals=["jinan_first"])
     plan.save(tmp_path)
     (tmp_path / "jinan_first" / "plan.json").rename(tmp_path / "plan.json")
     return plan
@@ -288,7 +288,7 @@ class Page:
         @app.get("/api/p/link")
         async def page() -> dict[str, object]:
             options = [{"option": f"{len(self.asked)}-{place}", "way": {"code": way}, "handover": {"code": handover},
-                        "stores": [{"chain": "ankang", "store": f"AK0{place}"}]}
+                        "stores": [{"chain": "ankang", "store": f"AK0{place}"}], "substitutes": []}
                        for place, (way, handover) in enumerate((
                            ("whole", "pickup"), ("whole", "home"), ("whole", "pickup"), ("part", "pickup")), 1)]
             self.looks += 1
@@ -309,7 +309,7 @@ async def test_a_patient_takes_the_second_of_the_list_and_chooses_again_when_a_p
     async with serving(page.app) as url:
         patient = Patient(client, url, "https://rx.example/p/link", 0.01, kept.append)
         assert await patient.wishes_to_choose()
-        await patient.choose(home=False)
+        await patient.choose("pickup")
     assert page.asked == ["wish", "1-3", "2-3"]
     assert kept == ["ankang/AK03", "ankang/AK03"]
 

@@ -42,7 +42,6 @@ def case(name: str) -> bytes:
     ("dose_unit_mg_code_g.json", "UNIT_DISAGREES", "dosageInstruction[0].doseAndRate[0].dose.code"),
     ("name_of_54_characters.json", "TEXT_TOO_LONG", "name[0].text"),
     ("name_with_replacement_character.json", "TEXT_DAMAGED", "name[0].text"),
-    ("substitution_forbidden.json", "ELEMENT_NOT_READ", "substitution"),
 ])
 def test_what_is_not_read_or_contradicts_itself_is_one_finding_at_its_own_place(name, code, place):
     (finding,) = findings(case(name))
