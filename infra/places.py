@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 # Before numpy is loaded: its threads would take the SIGTERM that a worker has blocked in its own (`flows.home.told_to_stop`).
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.putenv("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from numpy.typing import NDArray
