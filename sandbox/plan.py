@@ -1,6 +1,7 @@
 """A day of prescriptions with known endings. What happens to each is caused by its content alone."""
 
 import argparse
+import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,8 +24,6 @@ HOSPITALS: Mapping[str, Mapping[str, str]] = {
 """City -> its hospitals and what each speaks."""
 BEIJING = timezone(timedelta(hours=8))
 
-ROUND = 27
-"""Prescriptions of a trickle in which every scenario comes at least once."""
 VISITORS = 2_000_000
 """From this number on people are patients of the samples."""
 
@@ -323,7 +322,7 @@ def make_plan(city: str, prescriptions: int, seed: int, now: datetime, expiring_
               hospitals: Sequence[str] = ()) -> Plan:
     """A day of that many prescriptions, of all hospitals of the city or of some; the same arguments give the same day.
 
-    From 27 on every scenario is there at least once. `expiring_seconds` is what is left, at `now`, of
+    From `ROUND` on every scenario is there at least once. `expiring_seconds` is what is left, at `now`, of
     the validity of those that expire; they come first.
     """
     luck, senders = Faults(seed), tuple(hospitals or HOSPITALS[city])
@@ -438,6 +437,10 @@ def _counts(prescriptions: int) -> dict[str, int]:
     return counts | {"settled_pickup": settled - settled // 2, "settled_home": settled // 2}
 
 
+ROUND = next(count for count in itertools.count(len(SCENARIOS)) if min(_counts(count).values()) > 0)
+"""The fewest prescriptions of a day or a trickle in which every scenario comes."""
+
+
 def _facts(hospital: str, key: str, external_id: str, case: Case, who: Person, issued: datetime, now: datetime,
            home: bool) -> Facts:
     doses = [(drug, OVERDOSE if case.overdose else DOSES[drug]) for drug in case.drugs]
@@ -466,7 +469,7 @@ def _told(facts: Facts, luck: Faults, number: int, scenario: str, turn: int) -> 
     ) for line, medicine in enumerate(facts.medicines, 1))
     if settled and len(medicines) > 1 and turn % 2:
         medicines = (*medicines[:-1], replace(medicines[-1], approval="2"))
-    days, reason = VALIDITY[number % len(VALIDITY)] if settled and turn % 4 == 2 else (1, "")
+    days, reason = VALIDITY[number % len(VALIDITY)] if settled and turn % 4 == 0 else (1, "")
     words = ALLERGIES[number % len(ALLERGIES)] if settled and turn % 6 == 1 else ()
     return replace(
         facts, medicines=medicines, valid_days=days, valid_reason=reason, allergy_words=words,

@@ -65,7 +65,7 @@ def report(number, status, key="k1", **more):
 
 @pytest.fixture
 def day(tmp_path):
-    plan = make_plan("jinan", ROUND + 12, 3, datetime.now(UTC), hospitals=["jinan_first"])
+    plan = make_plan("jinan", ROUND, 3, datetime.now(UTC), hospitals=["jinan_first"])
     plan.save(tmp_path)
     (tmp_path / "jinan_first" / "plan.json").rename(tmp_path / "plan.json")
     return plan
