@@ -175,6 +175,19 @@ def test_all_the_words_of_a_prescriber_reach_the_item():
     assert (item.number, item.reasons) == ("RX0001-1", ("E11.900",))
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_whether_another_product_may_be_given_is_read(allowed):
+    assert read(((*ITEM, "substitution"), {"allowedBoolean": allowed})).prescription.items[0].may_substitute is allowed
+    assert read().prescription.items[0].may_substitute is None, "nothing was said"
+
+
+@pytest.mark.parametrize("value", [
+    {"allowedCodeableConcept": {"text": "no"}}, {"allowedBoolean": True, "allowedCodeableConcept": {"text": "no"}},
+    {"reason": {"text": "x"}}, {"allowedBoolean": "false"}])
+def test_what_is_no_plain_yes_or_no_to_another_product_is_refused(value):
+    assert said(((*ITEM, "substitution"), value)) != []
+
+
 def test_a_note_may_have_several_lines():
     assert said(((*ITEM, "note"), [{"text": "收缩压低于90停用\n心率低于50停用"}])) == []
 
@@ -196,6 +209,7 @@ def test_a_note_may_have_several_lines():
     ("meta.tag", (*PATIENT, "meta"), {"tag": [{"code": "HTEST"}]}),
     ("meta.security", (*ITEM, "meta"), {"security": [{"code": "HTEST"}]}),
     ("priorPrescription", (*ITEM, "priorPrescription"), {"display": "RX0"}), ("priority", (*ITEM, "priority"), "stat"),
+    ("substitution.reason", (*ITEM, "substitution"), {"allowedBoolean": False, "reason": {"text": "x"}}),
     ("statusReason", (*ITEM, "statusReason"), {"text": "x"}), ("reasonCode", (*ITEM, "reasonCode"), [{"text": "x"}]),
     ("reported", (*ITEM, "reportedBoolean"), True), ("detectedIssue", (*ITEM, "detectedIssue"), [{"display": "x"}]),
     ("performer", (*ITEM, "performer"), {"reference": url(2)}), ("subject.display", (*ITEM, "subject", "display"), "别人"),

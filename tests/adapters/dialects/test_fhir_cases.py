@@ -50,6 +50,13 @@ def test_what_is_not_read_or_contradicts_itself_is_one_finding_at_its_own_place(
     assert finding.cure
 
 
+def test_a_prescriber_who_forbids_another_product_is_heard():
+    assert findings(case("substitution_forbidden.json")) == []
+    message = fhir_r4.to_fhir(case("substitution_forbidden.json"))
+    prescription = read_bundle_data(message.resource, HOSPITAL, lambda _: "pt_1").prescription
+    assert [item.may_substitute for item in prescription.items] == [False]
+
+
 def test_an_allergy_at_an_address_that_is_nearly_ours_is_not_lost():
     found = findings(case("06_fhir_allergy_url_http.json"))
     assert [finding.code for finding in found] == ["EXTENSION_UNKNOWN", "EXTENSION_UNKNOWN"]

@@ -84,8 +84,7 @@ def test_codes_nobody_has_mapped_are_listed_each_once_with_their_line() -> None:
 
 
 def test_the_drug_table_names_drugs_the_catalogue_knows() -> None:
-    # D032B is another maker's product, which this hospital does not prescribe.
-    assert set(CODES.tables["drug"].values()) == set(load_knowledge("jinan").catalogue) - {"D032B"}
+    assert set(CODES.tables["drug"].values()) == set(load_knowledge("jinan").catalogue)
 
 
 def test_a_cancel_is_read_with_or_without_its_envelope() -> None:
