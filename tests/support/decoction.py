@@ -1,6 +1,7 @@
 """A city with a place that decocts pieces, and prescriptions for it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,8 +39,9 @@ def message(number: int, *, decocted: bool, doses: int = 7) -> bytes:
 class Town:
     """A city with a shop that has pieces, and a centre that decocts them too."""
 
-    def __init__(self, folder: Path, places: tuple[str, ...] = (CENTRE,)) -> None:
-        city = make_city(folder, now=Clock())
+    def __init__(self, folder: Path, places: tuple[str, ...] = (CENTRE,), *, url: str | None = None,
+                 boundary: Callable[[str, str], None] | None = None) -> None:
+        city = make_city(folder, url, now=Clock(), boundary=boundary)
         self.city = replace(city, chains={"linli": registry.counter("linli", city.db, city.now, city.policy.timezone)})
         for place in places:
             for drug in ("YP101", "YP102", "YP103"):

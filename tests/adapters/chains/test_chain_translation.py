@@ -18,6 +18,8 @@ from domain.errors import InvalidPayload, Refused, Transient
 from domain.prescription import Handover
 from domain.trace import Scan
 from infra.http import Response
+from tests.adapters.chains.test_jishi import quoted as jishi_quoted
+from tests.adapters.chains.test_jishi import store as jishi_store
 from tests.contracts.test_partners import chain_with
 from tests.support.fakes import Replay
 from tests.support.partner_examples import ASKED, CHAIN_SECRETS, PLACE, order
@@ -175,6 +177,58 @@ def test_a_word_of_one_shop_that_nobody_knows_leaves_out_that_shop(change: dict[
     offers = baicao.parse_quotes("baicao", body, ASKED, Handover.PICKUP)
     assert [it.store for it in offers.quotes] == ["BC07"]
     assert [it.store for it in offers.left_out] == ["BC12"]
+
+
+async def quoted_instead(slug: str, **line: Any) -> Offers:
+    """60 of a product in the place of another, as each chain quotes it."""
+    names = {"ankang": ("drug", "instead_of"), "baicao": ("drugCode", "insteadOf"), "jishi": ("DrugCode", "InsteadOf")}[slug]
+    row = dict(zip(names, (line["drug"], line["prescribed"]), strict=True))
+    if slug == "ankang":
+        return ankang.parse_quotes(slug, ankang_quote(line=row), ASKED, Handover.PICKUP)
+    if slug == "baicao":
+        shop = {"shopNo": "BC07", "items": [{"qty": "60", "price": "0.31", "amt": "18.60", **row}], "etaMinutes": 25,
+                "busyRate": "0.35", "punctualRate": "0.93", "scoreRate": "0.97", "canDeliver": "是", "businessFlag": "营业"}
+        return baicao.parse_quotes(slug, json.dumps({"shops": [shop]}).encode(), ASKED, Handover.PICKUP)
+    return await jishi_quoted(jishi_store(line=row))
+
+
+CHAINS_WITH_OTHER_PRODUCTS = ("ankang", "baicao", "jishi")
+
+
+@pytest.mark.parametrize("slug", CHAINS_WITH_OTHER_PRODUCTS)
+async def test_a_quote_may_name_the_prescribed_product_it_stands_in_for(slug: str) -> None:
+    (quote,) = (await quoted_instead(slug, drug="D001B", prescribed="D001")).quotes
+    (line,) = quote.lines
+    assert (line.line, line.drug, line.instead_of, line.prescribed, line.amount) == (1, "D001B", "D001", "D001", 1860)
+
+
+@pytest.mark.parametrize(("drug", "prescribed", "rule"), [
+    ("D001B", "", "CHN-06"), ("D001B", "D999", "CHN-06"), ("D001", "D001", "CHN-06"), ("D001B", "d001", "CHN-06"),
+    ("D001B", "D010", "CHN-06"),  # of another line, of which so many were not asked for
+    ("D001B", "D" * 65, "CHN-03"), ("D001B", "D" * 1_000_000, "CHN-03"),
+])
+@pytest.mark.parametrize("slug", CHAINS_WITH_OTHER_PRODUCTS)
+async def test_a_quote_that_stands_in_for_nothing_that_was_asked_for_is_left_out(
+        slug: str, drug: str, prescribed: str, rule: str) -> None:
+    offers = await quoted_instead(slug, drug=drug, prescribed=prescribed)
+    assert offers.quotes == ()
+    assert [it.rule for row in offers.left_out for it in row.findings] == [rule]
+
+
+@pytest.mark.parametrize("prescribed", [None, 1, ["D001"], {"code": "D001"}, True, "D001\t"])
+@pytest.mark.parametrize("slug", ["ankang", "baicao"])
+async def test_a_prescribed_product_that_is_no_text_is_left_out(slug: str, prescribed: object) -> None:
+    offers = await quoted_instead(slug, drug="D001B", prescribed=prescribed)
+    assert offers.quotes == ()
+    assert [it.rule for row in offers.left_out for it in row.findings] == ["CHN-03"]
+
+
+def test_two_products_for_one_line_are_one_too_many() -> None:
+    line = {"drug": "D001", "quantity": "60", "unit_price": "0.3100", "amount_fen": 1860}
+    offers = ankang.parse_quotes(
+        "ankang", ankang_quote(lines=[line, line | {"drug": "D001B", "instead_of": "D001"}]), ASKED, Handover.PICKUP)
+    assert offers.quotes == ()
+    assert [it.path for row in offers.left_out for it in row.findings] == ["quotes.0.lines.1"]
 
 
 def baicao_event(**changes: Any) -> bytes:

@@ -51,7 +51,27 @@ def verdict(outcome: Outcome, **said: Any) -> Verdict:
     return Verdict(outcome, AT, SLUG, **said)
 
 
+def with_field(raw: bytes, segment: bytes, number: int, value: bytes) -> bytes:
+    """The message with a field of every such segment."""
+    rows = [row.split(b"|") for row in raw.split(b"\r")]
+    for fields in rows:
+        if fields[0] == segment:
+            fields += [b""] * (number + 1 - len(fields))
+            fields[number] = value
+    return b"\r".join(b"|".join(fields) for fields in rows)
+
+
 # Reading.
+
+@pytest.mark.parametrize(("name", "segment"), [("rde_long_term.hl7", "RXE"), ("omp_home_delivery.hl7", "RXO")])
+@pytest.mark.parametrize("word", [b"G", b"N", b"T", b"0", b"Y", b"\xff"])
+def test_a_word_on_other_products_has_no_place_and_is_refused_where_it_stands(name: str, segment: str, word: bytes) -> None:
+    told = judged(with_field(sample(name), segment.encode(), 9, word))
+    assert told
+    if word != b"\xff":  # Those are no characters at all.
+        assert {it.code for it in told} == {"HL7_NOT_SUPPORTED"}
+        assert {it.spot.name for it in told if it.spot} <= {f"{segment}-9", f"{segment}[2]-9"}
+
 
 @pytest.mark.parametrize("name", VALID)
 def test_every_valid_sample_keeps_the_contract(name: str) -> None:
