@@ -187,6 +187,7 @@ ASKED_BECAUSE: Mapping[str, Two] = {
     Because.FIRST: Two("请选择", "the patient may choose"),
     Because.PRICE_RISEN: Two("所选药店涨价了", "the price there has risen"),
     Because.SOLD_OUT: Two("所选药店已缺药", "it is sold out there"),
+    Because.OTHER_PRODUCT: Two("所选药店现在提供的是另一产品", "it now offers another product than the one that was chosen"),
     Because.NOT_OPEN: Two("所选药店已停止营业或无药师在岗", "it has closed, or has no pharmacist on duty"),
     Because.DECLINED: Two("所选药店未能接单", "the pharmacy could not take the order"),
     Because.SILENT: Two("所选药店没有答复", "the pharmacy does not answer"),

@@ -16,6 +16,7 @@ from domain.fulfilment.allocation import Choice, Way, total
 from domain.fulfilment.points import PickupPoint
 from domain.fulfilment.portions import Portion, Portions, added, by_line
 from domain.fulfilment.ranking import Ranked
+from domain.fulfilment.substitution import NoSwitch
 from domain.money import Fen
 from domain.policy import Choosers, CityPolicy
 from domain.prescription import Handover
@@ -28,6 +29,8 @@ class Because(StrEnum):
     PRICE_RISEN = "price_risen"
     SOLD_OUT = "sold_out"
     """The chosen pharmacy no longer has it, or all of it."""
+    OTHER_PRODUCT = "other_product"
+    """The chosen pharmacy now offers another product than the one that was chosen."""
     NOT_OPEN = "not_open"
     DECLINED = "declined"
     """The chosen pharmacy would not take the order, or did not answer it."""
@@ -300,12 +303,12 @@ def why_not(share: Share, now: Ranked | None, lines: Sequence[OrderLine] | None,
     if now is None:
         return Because.SOLD_OUT
     if not now.may_be_asked:
-        return _NO_LONGER.get(now.reason, Because.UNABLE)
+        return Because.OTHER_PRODUCT if now.reason in set(NoSwitch) else _NO_LONGER.get(now.reason, Because.UNABLE)
     if lines is None:
         return Because.SOLD_OUT
     offered = {line.line: line for line in share.lines}
     if any(line.drug != offered[line.line].drug for line in lines):
-        return Because.SOLD_OUT  # Another product than the one that was chosen is another choice.
+        return Because.OTHER_PRODUCT
     if any(line.amount > offered[line.line].amount for line in lines):
         return Because.PRICE_RISEN
     return None

@@ -31,7 +31,6 @@ class NoSwitch(StrEnum):
     """Too little is known of one of the two."""
 
 
-NO_SUBSTITUTE = frozenset(NoSwitch)
 _DOCTOR = frozenset({NoSwitch.MULTIPLE, NoSwitch.NARROW_INDEX, NoSwitch.BIOLOGIC, NoSwitch.INHALER})
 """What the prescriber can consent to."""
 INHALED = "INH"

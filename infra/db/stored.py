@@ -123,7 +123,12 @@ def _offering_without_points(document: Document) -> Document:
     return {**document, "not_points": {}, "options": [{**option, "point": None} for option in document["options"]]}
 
 
-OFFERING = Stored("offering", Offering, _offered_as_prescribed, _offering_without_points)
+def _offering_of_fewer_reasons(document: Document) -> Document:
+    """Rounds of version 3 called a changed product sold out."""
+    return document
+
+
+OFFERING = Stored("offering", Offering, _offered_as_prescribed, _offering_without_points, _offering_of_fewer_reasons)
 """What a patient was shown to choose from."""
 WAYBILL = Stored("waybill", Waybill)
 """A courier's answer to a delivery, or to its being called off."""

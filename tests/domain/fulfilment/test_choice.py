@@ -185,6 +185,12 @@ def test_two_shares_are_ordered_one_after_the_other() -> None:
     assert share_to_order(pair, ()) is None
 
 
+def other_product() -> Quote:
+    """The chosen pharmacy, with another product of the first line."""
+    whole = quote("x", 5, "1.00", A=28, B=30)
+    return replace(whole, lines=(replace(whole.lines[0], drug="B", instead_of="A"), *whole.lines[1:]))
+
+
 SHARE = offered(quote("x", 5, "1.00", A=28, B=30))[0].shares[0]
 
 
@@ -195,6 +201,7 @@ SHARE = offered(quote("x", 5, "1.00", A=28, B=30))[0].shares[0]
     (quote("x", 5, "1.00", A=28, B=29), False, Because.SOLD_OUT),
     (replace(quote("x", 5, A=28, B=30), open=False), False, Because.NOT_OPEN),
     (replace(quote("x", 5, A=28, B=30), load=Decimal(1)), False, Because.UNABLE),
+    (other_product(), False, Because.OTHER_PRODUCT),
     (None, False, Because.SOLD_OUT),
     (None, True, Because.SILENT),
 ])

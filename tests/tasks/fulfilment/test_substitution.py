@@ -117,6 +117,6 @@ def test_a_pharmacy_that_offers_another_product_than_the_chosen_one_is_another_c
     stock(line, ankang={"D032": 1000, "D048": 1000})
     line.hop(rx_id)
     (_, again) = events(line, rx_id, Event.CHOICE_OFFERED)
-    assert again["because"] == "sold_out"
+    assert again["because"] == "other_product"
     with line.city.db.reading() as session:
         assert orders.of(session, rx_id) == []
