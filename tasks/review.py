@@ -136,6 +136,7 @@ def _item_facts(item: Item) -> dict[str, Any]:
         "line": item.line, "drug": item.drug, "name": item.name, "kind": item.kind, "quantity": str(item.quantity),
         "unit": item.unit, "single_dose": str(item.single_dose), "dose_unit": item.dose_unit, "frequency": item.frequency,
         "route": item.route, "days_supply": item.days_supply, "directions": item.directions, "note": item.note,
+        "may_substitute": item.may_substitute,
         "overdose_reason": item.overdose_reason, "decoction_mark": item.decoction_mark, "approval": item.approval,
         "skin_test": None if test is None else {
             "result": test.result, "at": test.at.isoformat() if test.at else None, "exemption": test.exemption},

@@ -87,12 +87,13 @@ def whole_order(city: City, order: ShopOrder) -> Facts:
     rx, person = loaded.prescription, open_patient(city, loaded)
     package = instructions(rx, city.knowledge, order.placed.order.lines)
     labels = {label.line: label for label in package.labels}
+    allowed = {item.line: item.may_substitute for item in rx.items}
     at_point = counter.workplaces(city).get(order.placed.order.point)
     point = at_point.shop.name if at_point else ""
     home = order.placed.order.handover is Handover.HOME
     facts = order_facts(city, order)
     for line in facts["lines"]:
-        label = labels.get(line["line"])
+        label, line["may_substitute"] = labels.get(line["line"]), allowed.get(line["line"])
         line["label"] = {} if label is None else {
             "name": label.name, "usage": label.usage, "directions": label.directions, "note": label.note,
             "decoction": label.decoction}

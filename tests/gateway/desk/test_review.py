@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
-from pydantic import TypeAdapter
 
 from domain.findings import Finding, Severity
 from domain.knowledge.rows import Frequency
@@ -18,7 +17,6 @@ from domain.prescription import (
     Approval,
     Decoction,
     Pack,
-    Prescription,
     Reading,
     Renewal,
     Signature,
@@ -27,6 +25,7 @@ from domain.prescription import (
 )
 from infra.db import audits, prescriptions
 from infra.db.rows import PrescriptionRow
+from infra.db.stored import PRESCRIPTION
 from tasks.city import City
 from tasks.line import hop
 from tests.support.city import COLLEAGUE_TOKEN, PHARMACIST_TOKEN, PRESCRIBER_TOKEN, Clock, admit
@@ -241,7 +240,7 @@ TOLD = {
 }
 TOLD_OF_ITEM = {
     "directions": "首日半量,随餐;<b>不可</b>掰开", "note": "漏服不补", "overdose_reason": "血糖控制不佳,已与上级医师讨论",
-    "decoction_mark": "last", "approval": Approval.COVERED,
+    "decoction_mark": "last", "approval": Approval.COVERED, "may_substitute": False,
     "skin_test": SkinTest(SkinTestResult.NEGATIVE, datetime(2026, 11, 22, 0, 40, tzinfo=UTC)),
     "pack": Pack(Decimal("0.5"), "g", 60),
 }
@@ -253,10 +252,11 @@ IN_BOTH = (
 )
 SHOWN = {
     "zh": (*IN_BOTH, "7 剂，水煎服，每日分 2 次", "2026-10-01 至 2026-12-31", "收缩压 142 mm[Hg]", "未验证", "后下", "阴性",
-           "医院确认符合医保限定支付条件", "医院确认符合医保支付条件:射血分数降低", "未编码，医院原文", "父母", "已确认"),
+           "医院确认符合医保限定支付条件", "医院确认符合医保支付条件:射血分数降低", "未编码，医院原文", "父母", "已确认",
+           "医师不同意换用其他产品"),
     "en": (*IN_BOTH, "7 doses, decocted in water, in 2 portions a day", "2026-10-01 to 2026-12-31", "systolic 142 mm[Hg]",
            "not verified", "added at the end", "negative", "the hospital confirms", "reduced ejection fraction",
-           "not coded, as sent", "parent", "confirmed"),
+           "not coded, as sent", "parent", "confirmed", "the prescriber wants no other product"),
 }
 """Language of a page -> what it must say."""
 
@@ -268,7 +268,7 @@ def tell(city: City, rx_id: str, *, patient: dict[str, Any] | None = None, **cha
         first = replace(rx.items[0], **changes.pop("item", {}))
         rx = replace(rx, items=(first, *rx.items[1:]), patient=replace(rx.patient, **patient or {}), **changes)
         session.execute(sa.update(PrescriptionRow).where(PrescriptionRow.id == rx_id).values(
-            content=TypeAdapter(Prescription).dump_python(rx, mode="json")))
+            content=PRESCRIPTION.write(rx)))
 
 
 @pytest.mark.parametrize("language", SHOWN)
@@ -330,4 +330,5 @@ def test_the_desk_says_the_same_by_its_api(city: City, client: TestClient, rx_id
                                  "verified": False}
     assert said["items"][0]["directions"] == TOLD_OF_ITEM["directions"]
     assert said["items"][0]["skin_test"] == {"result": "negative", "at": "2026-11-22T00:40:00+00:00", "exemption": ""}
+    assert [item["may_substitute"] for item in said["items"]] == [False, *[None] * (len(said["items"]) - 1)]
     assert (said["items"][0]["approval"], said["decoction"]) == ("1", {"doses": 7, "method": "decoct", "times": 2})
