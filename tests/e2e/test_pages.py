@@ -105,12 +105,12 @@ def city(tmp_path_factory) -> Iterator[Full]:
 
 
 def choosers(line: Line) -> list[str]:
-    """Patients who choose: among pharmacies that have all of it, anew, among parts of it, and one who is yet to be asked."""
-    asked = admit(line.city, 4, sample="home_delivery")
+    """Patients who choose: among pharmacies with all of it, anew, among parts, another product, and one who is yet to be asked."""
+    asked = admit(line.city, 5, sample="home_delivery")
     for rx_id in asked:
         line.hop(rx_id)
         choosing.wish_to_choose(line.city, rx_id, by="patient")
-    whole, dearer, short, _ = asked
+    whole, dearer, short, other, _ = asked
     line.review(whole)
     line.review(dearer)
     for rx_id in (whole, dearer):
@@ -122,8 +122,11 @@ def choosers(line: Line) -> list[str]:
         line.chain(slug).stock = {drug: Decimal(0)}
     line.review(short)
     line.hop(short)
+    line.chain("ankang").stock, line.chain("ankang").instead = {"D032": Decimal(0)}, {"D032": "D032B"}
+    line.review(other)
+    line.hop(other)
     for slug in ("ankang", "baicao"):
-        line.chain(slug).stock, line.chain(slug).prices = {}, {}
+        line.chain(slug).stock, line.chain(slug).prices, line.chain(slug).instead = {}, {}, {}
     return asked
 
 
