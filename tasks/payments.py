@@ -79,7 +79,7 @@ def correct(city: City, session: Session, head: Head, placed: Placed, owed: Fen,
     `owed`: the cash share in fen that the patient owes now. Returns the head, moved on where something goes back.
     """
     if placed.order.chain in city.chains and not isinstance(city.chains[placed.order.chain], WorksFromPages):
-        return head  # A chain with a system of its own collects by itself.
+        return head  # A chain that has a system collects by itself.
     account = payments.of(session, placed.id)
     payment, excess = paid(account.payments), correction(account.payments, account.refunds, owed)
     if payment is None or excess == 0:
