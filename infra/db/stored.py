@@ -46,7 +46,12 @@ class Stored(Generic[T]):
 
     def read(self, document: Document) -> T:
         """The value of a document of any version. Raises what `upgraded` raises, `ValueError` for one that does not fit."""
-        return self.adapter.validate_python(self.upgraded(document))
+        try:
+            newest = self.upgraded(document)
+        except (AttributeError, KeyError, TypeError) as error:  # It is no document of the version that it says.
+            self.adapter.validate_python(document)  # Names the fields that do not fit.
+            raise ValueError(f"no {self.name} of an older version") from error
+        return self.adapter.validate_python(newest)
 
     def upgraded(self, document: Document) -> Document:
         """The document in the newest version, for readers of a few fields.

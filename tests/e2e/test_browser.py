@@ -9,7 +9,7 @@ from domain.lifecycle import Status
 from domain.people import Grant, Role
 from infra.db.rows import PrescriptionRow
 from tasks import people
-from tests.e2e.conftest import served, sign_in
+from tests.e2e.conftest import fill_in_code, served, sign_in
 from tests.gateway.desk.test_review import TOLD, TOLD_OF_ITEM, tell
 from tests.support.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, make_city
 from tests.support.line import Line
@@ -51,7 +51,7 @@ def in_review(line: Line) -> list[str]:
 
 def test_a_pharmacist_claims_and_passes_a_prescription(desk, page):
     line, url = desk
-    sign_in(page, url, PHARMACIST_TOKEN)
+    fill_in_code(page, url, PHARMACIST_TOKEN)
     page.goto(f"{url}/review")
     claim = page.locator("form[action^='/review/rx_'] button").first
     rx_id = page.locator("form[action^='/review/rx_']").first.get_attribute("action").split("/")[2]

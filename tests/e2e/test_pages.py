@@ -18,7 +18,7 @@ from infra.log import bind
 from tasks import choosing, counter, people, sessions
 from tasks.fulfilment.sealed import open_secrets
 from tasks.patients import page_address
-from tests.e2e.conftest import served, sign_in
+from tests.e2e.conftest import fill_in_code, served, sign_in
 from tests.gateway.desk.test_review import TOLD, TOLD_OF_ITEM, WARNING, tell
 from tests.support.city import HOSPITAL, OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, bundle, make_city
 from tests.support.line import Line
@@ -177,7 +177,7 @@ def refused(city):
 
     def refuse(page, token: str) -> None:
         if not token:
-            sign_in(page, city.url, "wrong")
+            fill_in_code(page, city.url, "wrong")
         elif token == SHOP_TOKEN:
             page.goto(f"{city.url}{city.pages[token][4]}")
             page.fill("#proof", "WRONG")

@@ -48,6 +48,15 @@ def test_a_stored_type_does_not_change_without_a_new_version(kind: Stored[Any]) 
     assert goldens.complaint(kind) == ""
 
 
+@by_name
+@pytest.mark.parametrize("document", [
+    {}, {"nonsense": "x"}, {"items": None}, {"items": [1]}, {"lines": 7}, {"lines": ["x"]}, {"options": [{}]},
+    {"options": [{"shares": [{"lines": [None]}]}]}])
+def test_a_document_of_no_version_does_not_fit(kind: Stored[Any], document: Mapping[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"validation error|older version"):
+        kind.read(document)
+
+
 def test_every_kind_that_is_stored_has_golden_documents() -> None:
     assert {path.name for path in goldens.GOLDEN.iterdir()} == {kind.name for kind in KINDS}
     assert set(goldens.SOURCES) == set(KINDS)
