@@ -1,6 +1,7 @@
 """Who gets what when many wait at once: one after the other (greedy), or all together by an integer programme.
 
 Single decisions stay as they are: each takes its best place. Together a little worse place for one may leave room for another.
+The product does not call this yet: `benchmarks/allocation.py` measures what it would gain, and prescriptions are placed one by one.
 """
 
 from collections.abc import Mapping, Sequence

@@ -168,7 +168,13 @@ def at_rest(city: SandboxCity, plan: Plan) -> bool:
             return False
     board = city.ops("board")
     idle = not any(board[waiting] for waiting in ("outbox_waiting", "uploads_waiting", "undrawn"))
-    return idle and city.count_runs("prescription") == len(rows)
+    return idle and city.count_runs("prescription") == len(rows) and not _told_by_files(city)
+
+
+def _told_by_files(city: SandboxCity) -> bool:
+    """Whether a chain that tells by files waits for an answer: its box is polled in turn, also after all orders have ended."""
+    books = [city.book(seller) for seller in SELLERS]
+    return any(event["answer"] is None for book in books if "broken" in book for event in book["callbacks"])
 
 
 def whole(city: SandboxCity, book: str) -> dict[str, Any]:

@@ -69,10 +69,10 @@ async def poll_partner(city: City, slug: str, limit: int = 50, kept: set[str] | 
     return answered
 
 
-async def _note_parked(city: City, hospital: Boxed, slug: str, kept: set[str]) -> None:
-    """Have the board show what lies in a hospital's box and could not be taken: once for each file."""
+async def _note_parked(city: City, partner: Boxed, slug: str, kept: set[str]) -> None:
+    """Have the board show what lies in a partner's box and could not be taken: once for each file."""
     try:
-        fresh = [file for file in await hospital.parked() if f"{slug}/{file.mark}" not in kept]
+        fresh = [file for file in await partner.parked() if f"{slug}/{file.mark}" not in kept]
         if fresh:
             with city.db.transaction("box.parked") as session:
                 for file in fresh:
@@ -81,7 +81,7 @@ async def _note_parked(city: City, hospital: Boxed, slug: str, kept: set[str]) -
             kept.update(f"{slug}/{file.mark}" for file in fresh)
     except Exception as error:
         # It is looked at again with the next poll, and keeps no message waiting.
-        log.warning("poll.parked_not_noted", hospital=slug, error=type(error).__name__, code=getattr(error, "code", ""))
+        log.warning("poll.parked_not_noted", partner=slug, error=type(error).__name__, code=getattr(error, "code", ""))
 
 
 def _beyond_share(city: City, slug: str, message: Fetched, kept: Collection[str]) -> bool:

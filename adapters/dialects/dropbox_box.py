@@ -254,7 +254,7 @@ class Box:
         if troubles and not fetched:
             raise troubles[0]
         for error in troubles:
-            log.warning("dropbox.skipped", hospital=self.slug, error=type(error).__name__, code=error.code)
+            log.warning("dropbox.skipped", partner=self.slug, error=type(error).__name__, code=error.code)
         return fetched
 
     def _sorted(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -290,7 +290,7 @@ class Box:
         self._files.put(f"{to}.why.txt", _note(reason))
         self._files.move(name, to)
         # The name is the hospital's and may say anything.
-        log.error("dropbox.parked", hospital=self.slug, reason=reason, note=f"{to.partition('-')[0]}-….why.txt")
+        log.error("dropbox.parked", partner=self.slug, reason=reason, note=f"{to.partition('-')[0]}-….why.txt")
         self._line.count("park", reason)
         return to
 
@@ -313,7 +313,7 @@ class Box:
         except InvalidPayload:
             slices = []
         except Exception as error:
-            log.error("dropbox.unreadable", hospital=self.slug, error=type(error).__name__)
+            log.error("dropbox.unreadable", partner=self.slug, error=type(error).__name__)
             self._set_down(name, note)
             return None
         self._files.delete(note)
@@ -408,7 +408,7 @@ class Box:
         self._files.delete(f"work/{name}")
         self._left.pop((name, digest), None)
         self._read.pop(name, None)
-        log.info("dropbox.finished", hospital=self.slug, file=digest, to=str(to).partition("/")[0])
+        log.info("dropbox.finished", partner=self.slug, file=digest, to=str(to).partition("/")[0])
 
     def _clear(self, digest: str) -> None:
         for part in self._files.names(f"work/{digest}"):
