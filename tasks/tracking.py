@@ -76,6 +76,8 @@ class AtPharmacy:
     """What the patient pays in cash; None before the fund has said it."""
     until: datetime | None
     """When the pharmacy must have handed it over."""
+    handed_over: bool = False
+    """Whether the patient has it; then nothing is to be paid any more."""
     point: Point | None = None
     """Where the patient collects it, if at a pick-up point; `until` is then its clock there, once it is there."""
     methods: Sequence[Method] = ()
@@ -203,7 +205,7 @@ def _at_pharmacy(city: City, session: Session, loaded: Loaded, placed: Placed, c
                   for portion in placed.portions],
         code=open_secrets(city, placed)["pickup_code"] if alive else "",
         due=answer.cash if answer else None, until=(held or placed.fulfil_by) if alive else None,
-        point=_point(city, session, placed, held),
+        handed_over=placed.handed_over_at is not None, point=_point(city, session, placed, held),
         methods=methods(city.policy, placed) if isinstance(city.chains[placed.order.chain], WorksFromPages) else (),
         paid=paid(account.payments), refunded=Fen(sum(refund.amount for refund in account.refunds)))
 

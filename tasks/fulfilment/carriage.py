@@ -160,7 +160,12 @@ def _assigned(city: City, session: Session, loaded: Loaded, order_id: str, numbe
 def _ended(city: City, session: Session, loaded: Loaded, order_id: str, number: int, status: DeliveryStatus, reason: str) -> Head:
     """The courier has answered that it stops, or will not come, or cannot stop."""
     fresh, seen = _fresh(session, loaded, order_id, number)
-    if standing(seen, status, 0, city.now()) is not Standing.FORWARD:
+    word = standing(seen, status, 0, city.now())
+    if word is Standing.BAD:
+        # It says it never collected a parcel that is under way or at a point. It will not bring it back: a person must ask.
+        disagree(session, kind="delivery_contradicts", subject=delivery_id(order_id, number), expected=seen.status, actual=status,
+                 at=city.now(), prescription_id=loaded.id)
+    if word is not Standing.FORWARD:
         status = seen.status
     deliveries.move(session, order_id, seen, replace(seen, status=status, called_off=True, reason=reason, heard_at=city.now()))
     return history.append(session, fresh.head, actor=f"courier:{seen.courier}", event=Event.COURIER_STOPPED, at=city.now(),

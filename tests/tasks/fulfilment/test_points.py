@@ -140,6 +140,14 @@ def test_what_nobody_collects_goes_back_after_three_days_and_the_prescription_en
     assert village.differences() == []
 
 
+def test_a_courier_who_says_it_never_collected_what_waits_at_the_clinic_is_a_difference(village: Village) -> None:
+    village.receive()
+    village.later(hours=72)
+    delivery = village.line.order(village.rx).delivery
+    assert (delivery.status, delivery.called_off) == (S.HELD_AT_POINT, True)
+    assert village.differences() == ["delivery_contradicts"]
+
+
 def test_a_courier_does_not_hand_over_what_is_for_a_clinic(village: Village) -> None:
     village.to_door()
     assert village.tell(S.SIGNED, attempt=1)[0] == 409
