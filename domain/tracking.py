@@ -156,8 +156,9 @@ def done(status: Status, step: Step | None) -> frozenset[Step]:
     return frozenset(_ORDER if step is None else _ORDER[:_ORDER.index(step)])
 
 
-def sentence(status: Status, waiting_for: str, words: Sequence[ChainWord], handover: Handover) -> Two:
-    """Where it is, in one sentence."""
+def sentence(status: Status, waiting_for: str, words: Sequence[ChainWord], handover: Handover,
+             orders: Mapping[ChainWord, Two] | None = None) -> Two:
+    """Where it is, in one sentence. `orders`: what is said of the order with that word, where a courier or a step tells more."""
     if status in ENDS:
         return ENDS[status]
     if ChainWord.RETURNED in words and status in (Status.FULFILLED, Status.SETTLED, Status.CLOSED):
@@ -168,7 +169,8 @@ def sentence(status: Status, waiting_for: str, words: Sequence[ChainWord], hando
         return OWED if ChainWord.HANDED_OVER in words else SHORT
     alive = [word for word in words if word not in _GONE and word is not ChainWord.HANDED_OVER]
     if status is Status.FULFILLING and alive:
-        return of_order(min(alive, key=list(ChainWord).index), handover)
+        slowest = min(alive, key=list(ChainWord).index)
+        return (orders or {}).get(slowest) or of_order(slowest, handover)
     return MEANWHILE[status]
 
 

@@ -168,17 +168,21 @@ def _tracked(city: City, session: Session, loaded: Loaded) -> Tracked:
     chooses = choosing(city, session, loaded, wished)
     cancels = [wish for wish in wished if wish.kind is WishKind.CANCEL and wish.by != "clock"]
     newest = cancels[-1].answer if cancels else None
+    counted = [order for order in placed if _counts(order)]
+    at_pharmacies = [_at_pharmacy(city, session, loaded, order, claimed.get(order.id), accounts.get(order.id, Account()))
+                     for order in counted]
+    by_word = {order.word: at.sentence for order, at in zip(counted, at_pharmacies, strict=True)}
     return Tracked(
         hospital=rx.hospital, step=step,
-        sentence=CHOSEN if chooses and chooses.chosen else sentence(loaded.status, loaded.waiting_for, words, handover),
+        sentence=CHOSEN if chooses and chooses.chosen else sentence(
+            loaded.status, loaded.waiting_for, words, handover, by_word),
         done=done(loaded.status, step), ended=loaded.status in FINAL and loaded.status is not Status.CLOSED,
         handover=handover,
         medicines=[Medicine(item.line, dispensed_name(substitutes.get(item.line, lines[item.line]), item, city.knowledge.catalogue),
                             labels[item.line].usage, item.directions, item.unit, states[item.line])
                    for item in rx.items],
-        orders=[_at_pharmacy(city, session, loaded, order, claimed.get(order.id), accounts.get(order.id, Account()))
-                for order in placed if _counts(order)],
-        money=_money([claimed.get(order.id) for order in placed if _counts(order)]), valid_until=rx.valid_until,
+        orders=at_pharmacies,
+        money=_money([claimed.get(order.id) for order in counted]), valid_until=rx.valid_until,
         may_cancel=loaded.status in CANCELLABLE and newest not in STANDING
         and any(state.open or state.in_progress for state in states.values()),
         cancel=newest, choosing=chooses)

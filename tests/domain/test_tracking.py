@@ -4,6 +4,7 @@ import pytest
 
 from domain.chains import ChainWord
 from domain.events import Wait
+from domain.fulfilment.deliveries import DeliveryStatus
 from domain.lifecycle import Status
 from domain.prescription import Handover
 from domain.tracking import (
@@ -17,6 +18,7 @@ from domain.tracking import (
     STEPS,
     Step,
     done,
+    of_order,
     sentence,
     step_of,
 )
@@ -76,3 +78,10 @@ def test_the_steps_behind_it(status: Status, step: Step | None, behind: set[Step
 ])
 def test_the_sentence(status, waiting_for, words, handover, expected) -> None:
     assert sentence(status, waiting_for, words, handover) == expected
+
+
+def test_the_sentence_of_the_slowest_order_says_what_its_courier_or_its_step_says() -> None:
+    waits = of_order(ChainWord.IN_DELIVERY, Handover.HOME, DeliveryStatus.HELD_AT_POINT, point=True)
+    orders = {ChainWord.IN_DELIVERY: waits}
+    assert sentence(Status.FULFILLING, Wait.RECEIPT, (ChainWord.IN_DELIVERY,), Handover.HOME, orders) == waits
+    assert sentence(Status.FULFILLING, Wait.RECEIPT, (ChainWord.IN_DELIVERY, A), Handover.HOME, orders) == AT_PHARMACY[A]

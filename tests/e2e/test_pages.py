@@ -90,15 +90,17 @@ def city(tmp_path_factory) -> Iterator[Full]:
     with line.city.db.transaction() as session:
         cookie = sessions.begin(line.city, session, "A001", method="password")
     with served(with_shops(line.city, alone=False), folder, shops=SHOPS) as url:
-        story = [f"/rx/{settled}", f"/rx/{troubled}", f"/rx/{waiting}"]
+        story = [f"/rx/{settled}", f"/rx/{troubled}", f"/rx/{waiting}", f"/rx/{shop[4]}"]
         yield Full(url, {
-            "": ["/sign-in", *(page_address(line.city, rx_id) for rx_id in (collecting, settled, shared, *choosing_patients)),
+            "": ["/sign-in", *(page_address(line.city, rx_id) for rx_id in (
+                collecting, settled, shared, shop[4], *choosing_patients)),
                  "/p/nothing"],
             OPERATOR_TOKEN: ["/", "/rx", "/rx?status=settled", "/rx?q=none", *story, f"/runs/{RUN}", "/review", f"/review/{mine}",
                              "/mapping", "/rx/rx_unknown"],
             PHARMACIST_TOKEN: ["/review", f"/review?done={settled}", f"/review/{mine}", f"/review/{waiting}", f"/rx/{mine}"],
             SHOP_TOKEN: ["/inbox", *(f"/inbox/{rx_id}/1" for rx_id in shop), "/inbox/stock", "/inbox/stock?done=shelf",
-                         "/inbox/day", *(f"/inbox/{shop[1]}/1/{page}" for page in ("label", "slip"))],
+                         "/inbox/day", "/inbox/parcels", *(f"/inbox/{shop[1]}/1/{page}" for page in ("label", "slip")),
+                         f"/inbox/{shop[4]}/1/slip"],
             ADMINISTRATOR: ["/people", "/people/A001", "/people/S001", "/partner-tokens", "/access-log", "/access-log/verified",
                             "/account", "/enrol"],
         }, mine, cookie)

@@ -93,7 +93,9 @@ def test_it_is_kept_at_the_clinic_and_handed_over_against_the_code(village: Vill
     held = village.receive()
     assert (held.delivery.status, held.until) == (S.HELD_AT_POINT, village.city.now() + timedelta(days=3))
     assert (village.receive().until, village.line.order(village.rx).word) == (held.until, ChainWord.IN_DELIVERY)
-    order = tracked(village.city, village.rx).orders[0]
+    page = tracked(village.city, village.rx)
+    order = page.orders[0]
+    assert page.sentence == order.sentence, "not that it is on its way"
     assert (order.point.place, order.until) == (POINT, held.until)
     assert village.hand_over().delivery.status is S.SIGNED
     village.line.hop(village.rx)
