@@ -1,5 +1,6 @@
 """Every page, as a browser shows it: in both languages, from a phone's width to a wall's, for those who see, listen or type."""
 
+import itertools
 import re
 import time
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ expect.set_options(timeout=30_000)  # A busy machine may take longer than the fi
 RUN = "0b5c9d6e-1111-4222-8333-444455556666"
 WIDTHS = (360, 768, 1280, 1920)
 LANGUAGES = ("zh-CN", "en")
+ADDRESSES = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,9 @@ def opened(city, browser):
     contexts = []
 
     def open_page(token: str, language: str, width: int, scheme: str = "light"):
-        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, locale=language, color_scheme=scheme))
+        # Each from an address of its own: wrong codes and links of one test are no guesses of the next one's address.
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, locale=language, color_scheme=scheme,
+                                            extra_http_headers={"X-Forwarded-For": f"192.0.2.{next(ADDRESSES)}"}))
         page = contexts[-1].new_page()
         if token == ADMINISTRATOR:
             contexts[-1].add_cookies([{"name": COOKIE, "value": city.cookie, "url": city.url}])
