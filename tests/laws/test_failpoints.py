@@ -1,18 +1,23 @@
 """The power fails before or after any commit of the product, and nobody can tell afterwards."""
 
+import importlib
 import logging
+import pkgutil
 import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from inspect import isfunction
 from pathlib import Path
 
 import pytest
 import structlog
 
 from infra import log
-from tests.laws.scenarios import SCENARIOS, Scenario, never_fetched
+from tests.laws import scenarios
+from tests.laws.scenarios import SCENARIOS, Scenario
+from tests.laws.scenarios.pharmacies import never_fetched
 from tests.laws.site import Site
 from tests.laws.transactions import NAMES, TRANSACTIONS, Place
 
@@ -87,6 +92,13 @@ def test_an_order_taken_back_because_its_time_was_over_is_not_given_to_the_next_
 
 
 # --- the names ---
+
+
+def test_every_scenario_written_is_played():
+    modules = [importlib.import_module(f"{scenarios.__name__}.{found.name}") for found in pkgutil.iter_modules(scenarios.__path__)]
+    written = [value for module in modules for name, value in vars(module).items()
+               if isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")]
+    assert sorted(map(repr, SCENARIOS)) == sorted(map(repr, written))
 
 
 def test_every_transaction_has_a_name_of_its_own():

@@ -13,18 +13,17 @@ from domain.trace import UploadKind, UseStatus
 from infra import log
 from infra.db import Session
 from infra.db.rows import NoticeRow, PackRow, PackUseRow
-from tests.laws import scenarios
 from tests.laws.power import Place
-from tests.laws.scenarios import Scenario
+from tests.laws.scenarios import Scenario, cancels, fund, hospitals, pharmacies
 from tests.laws.site import Site
 from tests.laws.world import World
 
 AROUND = ("update.", "upload.", "settle.", "reverse.", "cancel.", "order.not_withdrawn", "delivery.fulfilled")
 """Beginnings of the names of the transactions that sell a pack, put it back, claim it or tell the fund of it."""
 SCENARIOS: tuple[Scenario, ...] = (
-    scenarios.collected, scenarios.delivered_home, scenarios.everything_returned, scenarios.one_line_returned,
-    scenarios.cancelled_at_the_pharmacy, scenarios.everything_is_said_twice, scenarios.the_fund_loses_an_upload,
-    scenarios.the_fund_does_not_take_some_packs, scenarios.everything_is_uploaded_and_comes_back)
+    pharmacies.collected, pharmacies.delivered_home, pharmacies.everything_returned, pharmacies.one_line_returned,
+    cancels.cancelled_at_the_pharmacy, hospitals.everything_is_said_twice, fund.the_fund_loses_an_upload,
+    fund.the_fund_does_not_take_some_packs, fund.everything_is_uploaded_and_comes_back)
 
 
 def main() -> int:

@@ -1,10 +1,9 @@
-"""What may happen to a parcel that the city's courier brings: scenarios, as in `tests.laws.scenarios`."""
+"""What may happen to a parcel that the city's courier brings home, or to a pick-up point."""
 
 from contextlib import suppress
 from dataclasses import replace
 
 from adapters import registry
-from adapters.chains.linli import adapter as linli
 from domain.door import digest
 from domain.fulfilment.deliveries import DeliveryStatus, delivery_id
 from domain.people import Denied, Grant, Person, Role
@@ -12,21 +11,13 @@ from domain.shops import Act, Opening
 from infra.db import choices, orders
 from tasks import choosing, counter, custody, shelves
 from tasks.fulfilment.sealed import open_secrets
+from tests.laws.scenarios.shops import Counter
 from tests.laws.world import World
 from tests.support.couriers import COURIER, SHOP_PLACE, FakeCourier
 
 S = DeliveryStatus
 CLINICIAN = Person("S005", frozenset({Grant(Role.SHOP, "linli/LL05")}))
 KEEPER = Person("S002", frozenset({Grant(Role.SHOP, SHOP_PLACE)}))
-
-
-class Counter(linli.Adapter):
-    """A chain whose shops work from our pages: its book is in our database, and outlives a crash with it."""
-
-    book, arrived, notices = {}, [], {}  # type: ignore[var-annotated]
-
-    def heal(self) -> None:
-        """No line to it can break."""
 
 
 def _packed(city: World, *before: str, silent: bool = False) -> FakeCourier:
@@ -171,9 +162,16 @@ def the_courier_cannot_be_stopped(city: World) -> None:
     city.work()
 
 
-CARRIED = (
-    collected_at_a_clinic, not_collected_at_a_clinic,
-    brought_by_the_citys_courier, brought_at_the_second_attempt_by_a_courier_that_was_silent_at_first, brought_back_by_the_courier,
-    never_paid_at_the_door, paid_in_cash_that_the_courier_hands_in,
-    lost_by_the_courier, no_courier_comes, the_courier_is_called_off, the_courier_cannot_be_stopped,
+COURIERS = (
+    collected_at_a_clinic,
+    not_collected_at_a_clinic,
+    brought_by_the_citys_courier,
+    brought_at_the_second_attempt_by_a_courier_that_was_silent_at_first,
+    brought_back_by_the_courier,
+    never_paid_at_the_door,
+    paid_in_cash_that_the_courier_hands_in,
+    lost_by_the_courier,
+    no_courier_comes,
+    the_courier_is_called_off,
+    the_courier_cannot_be_stopped,
 )
