@@ -20,7 +20,7 @@ from pydantic_core import PydanticUndefined
 from adapters import registry
 from adapters.kit.exam import requirements as exam
 from adapters.kit.left_out import absent, left_out, of_cancels
-from domain import errors
+from domain import errors, event_words
 from domain import words as names
 from domain.audit import RULES, Rule
 from domain.chains import ChainWord
@@ -119,13 +119,13 @@ def events_page() -> str:
     """What a history row and a wait say."""
     happens, waits = _meanings(Event), _meanings(Wait)
     return _page(
-        "Events and waits / 事件与等待", "domain/events.py and domain/words.py",
+        "Events and waits / 事件与等待", "domain/events.py and domain/event_words.py",
         "Every change of a prescription is a history row with an event as its `reason` and the event's arguments in its "
         "`detail`: codes, ids, counts, moments and amounts in fen. The words are for people; nothing else looks at them. "
         "What is in braces is an argument, put into words itself: statuses, causes, severities and partners by their names.",
         "## Events",
         _table(("event", "中文", "words", "arguments", "meaning"), [
-            (f"`{event}`", names.EVENTS[event].zh, names.EVENTS[event].en,
+            (f"`{event}`", event_words.EVENTS[event].zh, event_words.EVENTS[event].en,
              ", ".join(f"`{one}`" for one in ARGUMENTS[event]), happens.get(event.name, "")) for event in Event]),
         "A row may have more in its `detail`. Rows written as English sentences before there were codes are read by "
         "`domain/former_words.py`.",
@@ -133,12 +133,12 @@ def events_page() -> str:
         "`waiting_for` of a prescription: the code, and after a colon its argument where it has one (`hold:ankang`). Empty "
         "where the platform acts at once or nothing is owed any more.",
         _table(("wait", "中文", "words", "nothing moves until a person acts", "meaning"), [
-            (f"`{wait}`", names.WAITS[wait].zh, names.WAITS[wait].en, "yes" if wait in PERSON else "no",
+            (f"`{wait}`", event_words.WAITS[wait].zh, event_words.WAITS[wait].en, "yes" if wait in PERSON else "no",
              waits.get(wait.name, "")) for wait in Wait]),
         "## Reports",
         "`reason` of a report to a hospital where it is one of these, with its words "
         "([contract 1.3](contracts.md#13-reports-to-the-hospital)).",
-        _table(("reason", "中文", "words"), [(f"`{code}`", told.zh, told.en) for code, told in names.TOLD.items()]),
+        _table(("reason", "中文", "words"), [(f"`{code}`", told.zh, told.en) for code, told in event_words.TOLD.items()]),
     )
 
 
@@ -172,7 +172,7 @@ def settings_page() -> str:
 def errors_page() -> str:
     """The six errors and what happens next."""
     rows: list[Sequence[object]] = []
-    waits = {kind: names.WAITS[wait].en for kind, wait in line._WHAT_NEXT.items()}
+    waits = {kind: event_words.WAITS[wait].en for kind, wait in line._WHAT_NEXT.items()}
     for kind in SIX:
         act, _, what, _, cure = trouble_words(kind.__name__, attempts=1)
         red = "at the first attempt" if act else f"from attempt {line.RED_AFTER} on"
@@ -180,7 +180,7 @@ def errors_page() -> str:
     _, _, what, _, cure = trouble_words("", attempts=1)
     rows.append(("anything else", "A fault of ours.", what, waits[Exception], "at the first attempt", cure))
     return _page(
-        "Errors / 六类错误", "domain/errors.py, tasks/line.py and domain/words.py",
+        "Errors / 六类错误", "domain/errors.py, tasks/line.py and domain/troubles.py",
         "The name is the instruction. In the history, on the board and in Prefect a trouble is written as "
         "`Name:code`, for example `Transient:unanswered`.",
         _table(("error", "what it means", "on the board", "the prescription waits for", "red in Prefect", "what to do"),

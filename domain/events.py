@@ -1,4 +1,4 @@
-"""What happens to a prescription and what it waits for, as codes. Their words are in `domain.words`."""
+"""What happens to a prescription and what it waits for, as codes. Their words are in `domain.event_words`."""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -27,8 +27,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from domain.event_words import waiting
 from domain.money import yuan
-from domain.words import STATUSES, waiting
+from domain.words import STATUSES
 from sandbox import live, tieout
 from sandbox.chain import CHAINS, SELLERS
 from sandbox.city import FAULTS, SandboxCity

@@ -5,11 +5,11 @@ from datetime import timedelta
 from domain.audit import RULEBOOK, AuditReason, Case, resolve
 from domain.claims import Entitlement, Identity
 from domain.errors import Refused
+from domain.event_words import happening
 from domain.events import Event
 from domain.findings import Finding, Severity, worst
 from domain.lifecycle import Status
 from domain.prescription import Prescription
-from domain.words import happening
 from infra.db import audits, history, orders, prescriptions
 from infra.db.history import Head
 from infra.db.stored import ENTITLEMENT

@@ -1,10 +1,11 @@
 """The ends a prescription comes to without medicine: written once, reported once."""
 
+from domain.event_words import happening
 from domain.events import Event, Wait
 from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.lifecycle import FINAL, Notice, Reported, Status
 from domain.prescription import Prescription
-from domain.words import Two, happening
+from domain.words import Two
 from infra.db import Session, history, wishes
 from infra.db.history import Head
 from infra.db.prescriptions import Loaded

@@ -11,6 +11,7 @@ from adapters.messages import Message, Outcome, Verdict
 from domain.chains import ChainWord, PharmacyOrder, SettlementNotice
 from domain.claims import Claimed, Settlement
 from domain.errors import NeedsOperator, RxError
+from domain.event_words import TOLD
 from domain.events import Event
 from domain.findings import Finding, Severity
 from domain.fulfilment.deliveries import DeliveryStatus
@@ -20,7 +21,7 @@ from domain.instructions import dispensed_name
 from domain.lifecycle import FINAL, Notice, Reported
 from domain.money import Fen, yuan
 from domain.prescription import Prescription
-from domain.words import TOLD, Two
+from domain.words import Two
 from fhir_profiles.reader import external_id
 from infra.db import Session, claims, history, outbox
 from infra.log import get_logger
@@ -56,7 +57,7 @@ def report(
 ) -> None:
     """Tell the hospital where its prescription is. `again` tells a second report of one status from the first.
 
-    `reason` is a code, or several after commas: of `domain.words.TOLD`, of a finding, a review item (A-26) or a cancel.
+    `reason` is a code, or several after commas: of `domain.event_words.TOLD`, of a finding, a review item (A-26) or a cancel.
     `words` say it to people, those of `TOLD` unless given; English may be empty. `to_prescriber`: the prescriber must read
     them, so they are also the last of the findings, which every dialect shows.
     `handed_over` is the order whose medicine the patient has or had; `money` what the fund pays of it now, by the claim `settled`.

@@ -53,7 +53,7 @@ class Wish:
     by: str
     """Actor as in the history: `hospital:<slug>`, `patient`, `shop:<id>`, `operator:<id>`, `clock`."""
     reason: str
-    """A code: of a wish for another handover, a `Handover`; of a cancel, `domain.words.CANCELS`."""
+    """A code: of a wish for another handover, a `Handover`; of a cancel, `domain.words.CANCEL_REASONS`."""
     wished_at: datetime
     answer: WishAnswer = WishAnswer.OPEN
     portions: Portions | None = None

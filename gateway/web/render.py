@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 
 from adapters import registry
-from domain import shops
+from domain import event_words, shops
 from domain import words as names
 from domain.errors import NeedsOperator
 from domain.events import Event
@@ -84,7 +84,7 @@ class Pages:
             t=partial(_text, language), say=say, original=partial(_original, language), language=language,
             city=self._city.policy, Status=Status, final=FINAL, reasons=REASONS, prefect=self._settings.prefect_ui_url,
             run_address=_run_address(self._settings), failed=_failed, trouble=views.trouble_words,
-            happening=lambda row: say(self.happening(row)), waiting=lambda stored: say(names.waiting(stored, self.partner)),
+            happening=lambda row: say(self.happening(row)), waiting=lambda stored: say(event_words.waiting(stored, self.partner)),
             actor=lambda text: say(words.actor(text, self.partner)), partner=lambda slug: say(self.partner(slug)),
             partner_names=self.partner,
             frequency=lambda code: say(self.frequency(code)),
@@ -123,7 +123,7 @@ class Pages:
         return self._partners.get(slug, Two(slug, ""))
 
     def happening(self, row: Mapping[str, Any]) -> Two:
-        return names.happening(row["reason"], row["detail"], self.partner)
+        return event_words.happening(row["reason"], row["detail"], self.partner)
 
     def frequency(self, code: str) -> Two:
         # A city may have frequencies that we have no English for: then the code stands for it.

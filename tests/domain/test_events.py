@@ -8,9 +8,10 @@ from string import Formatter
 import pytest
 
 from domain import former_words
+from domain.event_words import EVENTS, WAITS, happening, waiting
 from domain.events import ARGUMENTS, PERSON, Event, Wait
 from domain.former_words import event_of, wait_of
-from domain.words import EVENTS, WAITS, Two, happening, waiting
+from domain.words import Two
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {"ankang": Two("安康大药房", "Ankang"), "baicao": Two("百草", "")}

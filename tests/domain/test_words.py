@@ -9,13 +9,15 @@ import pytest
 
 from adapters import registry
 from docs.generated import SIX
-from domain import words
+from domain import event_words, troubles, words
 from domain.chains import ChainWord
+from domain.event_words import TOLD
 from domain.findings import Severity
 from domain.fulfilment import plan
 from domain.lifecycle import STAGES, Deadline, Owner, Status
 from domain.prescription import Approval, SkinTestResult
-from domain.words import CANCEL_REASONS, CAUSES, ENDINGS, TOLD, TROUBLES, Two
+from domain.troubles import TROUBLES
+from domain.words import CANCEL_REASONS, CAUSES, ENDINGS, Two
 from fhir_profiles import codes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,8 +35,10 @@ def test_every_stage_has_words() -> None:
 
 
 def test_words_are_in_both_languages() -> None:
-    tables = [table for table in vars(words).values() if isinstance(table, dict) and table]
-    pairs = [two for table in tables for two in table.values() if isinstance(two, Two)]
+    tables = [table for module in (words, event_words, troubles) for table in vars(module).values()
+              if isinstance(table, dict) and table]
+    pairs = [two for table in tables for said in table.values()
+             for two in (said[1:] if isinstance(said, troubles.Trouble) else [said]) if isinstance(two, Two)]
     assert len(tables) > 15
     assert [two for two in pairs if not (two.zh and two.en) or re.search("[\u4e00-\u9fff]", two.en)] == []
 

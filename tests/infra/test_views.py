@@ -9,7 +9,7 @@ import pytest
 
 from domain.chains import ChainWord
 from domain.lifecycle import Status
-from domain.words import TROUBLES
+from domain.troubles import TROUBLES
 from infra.db import history, prescriptions, views
 from infra.db.effects import Effect, intend
 from infra.db.views import books

@@ -17,7 +17,8 @@ from domain.events import Wait
 from domain.lifecycle import FINAL, OWNERS, STAGES, Owner, Status
 from domain.policy import CityPolicy
 from domain.trace import FAULTS
-from domain.words import PARKED, SHARED_TROUBLES, Two, trouble_of
+from domain.troubles import SHARED_TROUBLES, trouble_of
+from domain.words import PARKED, Two
 from infra.db import drawings, mapping
 from infra.db.ledger import SIDES
 from infra.db.notices import NoticeKind
