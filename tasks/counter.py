@@ -246,7 +246,7 @@ def _is_order(placed: Placed, word: ChainWord) -> bool:
 def _seen(city: City, session: Session, at: Workplace, placed: Placed, kept: Kept, account: Account) -> ShopOrder:
     done = counter.done(session, placed.id)
     decoction = None
-    if at.shop.decoct_doses and prescriptions.load(session, placed.order.prescription_id).prescription.to_decoct:
+    if prescriptions.load(session, placed.order.prescription_id).prescription.to_decoct:
         decoction = furthest([DECOCTIONS[Act(entry.act)] for entry in done if entry.act in DECOCTIONS])
     handed_over_at = placed.handed_over_at
     returnable = bool(placed.kept) and handed_over_at is not None and city.now() < handed_over_at + city.policy.return_window

@@ -52,7 +52,7 @@ def test_the_page_follows_it_from_the_check_to_the_patients_hand(client: TestCli
     placed = line.to_fulfilling(rx_id) if line.status(rx_id) is not Status.IN_REVIEW else _reviewed(line, rx_id)
     code = open_secrets(line.city, placed)["pickup_code"]
     assert code in page(client, line, rx_id)
-    assert "您需支付现金" in page(client, line, rx_id)
+    assert "您需自付" in page(client, line, rx_id)
     line.say(rx_id, ChainWord.PREPARED)
     assert "It is ready. Collect it with the code." in page(client, line, rx_id, "en")
     line.say(rx_id, ChainWord.HANDED_OVER)
@@ -61,7 +61,7 @@ def test_the_page_follows_it_from_the_check_to_the_patients_hand(client: TestCli
     assert "您已拿到药，医保已结算" in text
     assert code not in text, "a code that is used up opens nothing"
     assert "您的现金自付" in text
-    assert "您需支付现金" not in text, "what is handed over is not to be paid any more"
+    assert "您需自付" not in text, "what is handed over is not to be paid any more"
 
 
 def _reviewed(line: Line, rx_id: str):  # type: ignore[no-untyped-def]

@@ -91,6 +91,20 @@ def test_a_centre_that_is_full_for_the_day_gets_no_more_to_decoct_and_still_disp
     assert town.doses() == 7
 
 
+def test_a_centre_that_takes_no_more_ends_what_it_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    town = Town(tmp_path)
+    rx_id = town.admit(decocted=True)
+    town.do(rx_id, Act.ACCEPT)
+    town.do(rx_id, STEPS[0])
+    shops = town.city.chains["linli"].shops()  # type: ignore[attr-defined]
+
+    monkeypatch.setitem(shops, "LL04", replace(shops["LL04"], decoct_doses=0))
+    for act in STEPS[1:]:
+        town.do(rx_id, act)
+
+    assert len(town.steps(rx_id)) == len(STEPS)
+
+
 def test_fifteen_doses_are_not_decocted_at_once(tmp_path: Path) -> None:
     town = Town(tmp_path)
 
