@@ -60,7 +60,7 @@ def test_the_page_follows_it_from_the_check_to_the_patients_hand(client: TestCli
     text = page(client, line, rx_id)
     assert "您已拿到药，医保已结算" in text
     assert code not in text, "a code that is used up opens nothing"
-    assert "您的现金自付" in text
+    assert "您的个人自付" in text
     assert "您需自付" not in text, "what is handed over is not to be paid any more"
 
 
