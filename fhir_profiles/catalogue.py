@@ -413,7 +413,7 @@ CATALOGUE: tuple[MessageRule, ...] = (
     MessageRule("FHIR-139", "VISIT_NUMBER", "value", "A-17",
          "就诊号缺失或格式不符", "The number of the visit is missing or malformed.",
          "填 1 至 64 位字母、数字、点、下划线或连字符", "Send 1 to 64 letters, digits, dots, underscores or hyphens."),
-    # Across elements and resources; each is a function of fhir_profiles/checker.py.
+    # Across elements and resources; each is a function of fhir_profiles/checks.
     MessageRule("FHIR-140", "UNIT_OF_KIND", "business-rule", "A-20, A-21",
          "单位与药品类别不符", "The unit does not go with the kind of drug.",
          "饮片按克开具，西药和中成药不用“剂”", "Pieces are prescribed in grams; 剂 is no unit of other drugs.",

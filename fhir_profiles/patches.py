@@ -19,7 +19,8 @@ from typing import Any
 
 from domain.findings import Finding
 from fhir_profiles import codes
-from fhir_profiles.checker import check_data, valid_resident_id
+from fhir_profiles.checker import check_data
+from fhir_profiles.checks.persons import valid_resident_id
 from fhir_profiles.elements import elements, resource_elements
 from fhir_profiles.message import Json, exact_json, fhirpath, members
 

@@ -37,6 +37,7 @@ from domain.prescription import (
     prescription_id,
 )
 from fhir_profiles import codes
+from fhir_profiles.checks.statements import supply_days
 from fhir_profiles.current import current_address, current_name, current_phone
 from fhir_profiles.message import (
     BEIJING,
@@ -55,7 +56,6 @@ from fhir_profiles.message import (
     text,
     unit,
 )
-from fhir_profiles.statements import supply_days
 
 _CHANNELS = {"VR": Channel.INTERNET, "AMB": Channel.OUTPATIENT}
 _HUNDREDTH = Decimal("0.01")

@@ -6,11 +6,15 @@ A rule is a function that yields every place where it is broken; it may meet any
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
-from fhir_profiles.message import BEIJING, Json, member, members, moment
+from fhir_profiles import codes
+from fhir_profiles.message import BEIJING, Json, coded, member, members, moment, text
 
 _ENTRY = re.compile(r"Bundle\.entry\[([0-9]+)\]")
+
+CLOCK_SKEW = timedelta(minutes=10)
+"""How wrong the clock of a hospital may be."""
 
 Places = Iterator[str]
 """FHIRPaths at which a rule is broken."""
@@ -90,6 +94,17 @@ class Message:
     def issued_on(self) -> date | None:
         """The day of issue in Beijing."""
         return self.issued.astimezone(BEIJING).date() if self.issued else None
+
+
+def resident_id_of(person: Json) -> str:
+    """The resident id number of a patient or guardian as it was sent, empty if there is none."""
+    return next((text(i, "value") for i in members(person, "identifier")
+                 if member(i, "system") == codes.RESIDENT_ID), "")
+
+
+def drug_kind(item: Entry) -> str:
+    """The kind of drug an item says it is, empty if none."""
+    return coded(item.resource.get("category"), codes.code_system("drug-kind"))
 
 
 Broken = Callable[[Message], Places]

@@ -18,7 +18,8 @@ from domain.errors import InvalidPayload
 from domain.findings import Finding
 from fhir_profiles import codes
 from fhir_profiles.catalogue import CATALOGUE, RULES
-from fhir_profiles.checker import VERSIONS, check_bundle_data, check_data, valid_resident_id
+from fhir_profiles.checker import VERSIONS, check_bundle_data, check_data
+from fhir_profiles.checks.persons import valid_resident_id
 from fhir_profiles.definitions import GENERATED
 from fhir_profiles.message import MAX_BYTES, Report
 from fhir_profiles.rules import Version
