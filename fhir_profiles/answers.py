@@ -17,7 +17,7 @@ from domain.lifecycle import Notice, Reported, Status, reported
 from fhir_profiles import codes
 from fhir_profiles.catalogue import RULES
 from fhir_profiles.message import Json, exact_json, fhirpath
-from fhir_profiles.patches import Change
+from fhir_profiles.patches.cures import Change
 
 MAX_PATHS = 200
 

@@ -39,7 +39,7 @@ from adapters.xml import Element, local, parse, shown, spot, xpath
 from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
 from domain.units import factor
-from fhir_profiles import drafts
+from fhir_profiles import bundles
 from fhir_profiles.drafts import NOTHING, Datum
 from fhir_profiles.message import KEY
 
@@ -529,7 +529,7 @@ _OF_AN_ITEM = re.compile(r"(Bundle\.entry\[\d+\]\.resource)\.(dosageInstruction|
 
 def locate(document: Document, spots: Mapping[str, Spot]) -> Callable[[str], Spot | None]:
     """Where an element of the Bundle stood; what is missing altogether, where its section is or should be."""
-    nearest = drafts.locate(spots)
+    nearest = bundles.locate(spots)
     whole = {f"Bundle.entry.resource.ofType({kind})": code for kind, code in
              (("Condition", DIAGNOSES), ("MedicationRequest", MEDICATION))}
 

@@ -31,7 +31,7 @@ from domain.findings import Finding, Spot
 from domain.lifecycle import reported
 from domain.units import factor, spellings
 from domain.words import REPORTS
-from fhir_profiles import drafts
+from fhir_profiles import bundles
 from fhir_profiles.drafts import NOTHING, CancelDraft, Datum, DiagnosisDraft, Draft
 from fhir_profiles.message import KEY
 
@@ -407,11 +407,11 @@ def to_fhir(raw: bytes, codes: CodeMap, layout: Layout, translation: Translation
         faults.append(finding("KEY", "item[1].key", key.spot))
     faults += _out_of_place(paper, action)
     ours = Codes(codes)
-    resource, spots = (drafts.cancel(translation.cancel(paper)) if action == "cancel" else
-                       drafts.bundle(translation.prescription(paper, ours)))
+    resource, spots = (bundles.cancel(translation.cancel(paper)) if action == "cancel" else
+                       bundles.bundle(translation.prescription(paper, ours)))
     if action != "cancel":
         faults += _empty(paper)
-    return Message(key.value if good else None, resource, drafts.locate(spots), tuple(ours.unmapped),
+    return Message(key.value if good else None, resource, bundles.locate(spots), tuple(ours.unmapped),
                    {"number": paper.datum("number").value, "key": key.value}, _bounded([*faults, *paper.findings]))
 
 

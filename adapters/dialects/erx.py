@@ -24,8 +24,9 @@ from adapters.registry import HospitalManifest
 from domain.errors import InvalidPayload, NeedsOperator, Refused
 from domain.findings import Finding, Spot
 from domain.lifecycle import Notice, Reported, Status, reported
+from fhir_profiles.bundles import Spots, bundle, cancel, locate
 from fhir_profiles.catalogue import RULES as CATALOGUE
-from fhir_profiles.drafts import CancelDraft, Draft, Spots, bundle, cancel, locate
+from fhir_profiles.drafts import CancelDraft, Draft
 from fhir_profiles.message import KEY
 from infra import sm
 from infra.http import Request, Transport

@@ -20,7 +20,7 @@ from adapters.mapping import CodeMap
 from adapters.messages import Message, Outcome, Reply, Unmapped, Verdict
 from domain.errors import InvalidPayload
 from domain.findings import Finding, Spot
-from fhir_profiles import answers, closed, codes, patches, reports
+from fhir_profiles import answers, closed, codes, reports
 from fhir_profiles.catalogue import RULES
 from fhir_profiles.elements import EXTENSIBLE, Element, elements, resource_elements
 from fhir_profiles.message import (
@@ -38,6 +38,7 @@ from fhir_profiles.message import (
     parse,
     text,
 )
+from fhir_profiles.patches import cures, encodings, search
 from fhir_profiles.positions import Place, find, json_positions
 
 FHIR = "http://hl7.org/fhir"
@@ -76,7 +77,7 @@ class Patched:
 
     body: bytes = field(repr=False)
     media: str
-    changes: Sequence[patches.Change]
+    changes: Sequence[cures.Change]
 
 
 def to_fhir(raw: bytes, codes: CodeMap | None = None) -> Message:
@@ -108,24 +109,24 @@ def report(hospital: str, body: bytes) -> bytes:
 def patched(raw: bytes, hospital: str) -> Patched | None:
     """The message with mechanical faults put right, in its own format; None unless it passes the checker then.
 
-    It has a new key (`patches.with_new_key`). Messages larger than prescriptions are not searched.
+    It has a new key (`search.with_new_key`). Messages larger than prescriptions are not searched.
     """
-    if len(raw) > patches.MAX_RAW:
+    if len(raw) > encodings.MAX_RAW:
         return None
     in_xml = bool(_XML_START.match(raw))
-    body, changes = patches.bytes_put_right(raw)
+    body, changes = encodings.bytes_put_right(raw)
     try:
         message = to_fhir(body)
     except InvalidPayload:
         return None
     if message.findings:
         return None
-    resource, more = patches.put_right(message.resource, hospital)
+    resource, more = search.put_right(message.resource, hospital)
     if resource is None or not (changes or more):
         return None
     if more:
-        more += [change for change in (patches.with_new_key(resource),) if change]
-        body = to_xml(resource) if in_xml else patches.written(resource)
+        more += [change for change in (search.with_new_key(resource),) if change]
+        body = to_xml(resource) if in_xml else encodings.written(resource)
     return Patched(body, XML_MEDIA if in_xml else JSON_MEDIA, (*changes, *more))
 
 
@@ -148,9 +149,9 @@ def _answer(message: Message | None, verdict: Verdict) -> tuple[int, bytes]:
             return 202, answers.operation_outcome([])
     codes = {finding.code for finding in verdict.findings}
     status = 413 if "MSG_TOO_LARGE" in codes else 400 if codes & {"MSG_NOT_JSON", "MSG_NOT_XML"} else 422
-    offer, changes = "", list[patches.Change]()
+    offer, changes = "", list[cures.Change]()
     # A write transaction is open: no search in what is wrong in too many places.
-    if isinstance(message, FhirMessage) and len(verdict.findings) <= patches.MAX_FAULTS and (
+    if isinstance(message, FhirMessage) and len(verdict.findings) <= search.MAX_FAULTS and (
             twin := patched(message.raw, verdict.hospital)):
         key = message.key or f"sha256-{hashlib.sha256(message.raw).hexdigest()}"
         offer, changes = f"requests/{key}/patched", list(twin.changes)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from domain.findings import Finding, Severity, Spot
 from fhir_profiles import answers
 from fhir_profiles.catalogue import CATALOGUE, RULES
-from fhir_profiles.patches import Change
+from fhir_profiles.patches.cures import Change
 from tests.support.fhir_door import check_bundle
 from tests.support.fhir_messages import (
     DELETE,

@@ -9,6 +9,7 @@ import pytest
 
 from domain.findings import Spot
 from domain.prescription import Approval, Decoction, Pack, Reading, Renewal, SkinTest
+from fhir_profiles.bundles import bundle, cancel, locate, number
 from fhir_profiles.checker import check_data
 from fhir_profiles.drafts import (
     CancelDraft,
@@ -21,10 +22,6 @@ from fhir_profiles.drafts import (
     PatientDraft,
     ReadingDraft,
     SignatureDraft,
-    bundle,
-    cancel,
-    locate,
-    number,
 )
 from fhir_profiles.reader import read_bundle_data, read_cancel_data
 

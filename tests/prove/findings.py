@@ -25,7 +25,8 @@ from adapters.mapping import CodeMap
 from adapters.protocols import Hospital
 from domain.errors import InvalidPayload
 from domain.findings import Finding
-from fhir_profiles import codes, patches
+from fhir_profiles import codes
+from fhir_profiles.patches import encodings, search
 from tasks import intake
 
 AT_LEAST = 250
@@ -334,13 +335,13 @@ def send(raw: bytes, hospital: str) -> list[Finding]:
 
 def in_json(body: bytes) -> bytes:
     """A message in either format as JSON."""
-    return patches.written(fhir_r4.to_fhir(body).resource)
+    return encodings.written(fhir_r4.to_fhir(body).resource)
 
 
 def as_meant(mutation: Mutation) -> tuple[Json, Json]:
     """What the message said before it went wrong: under its key, and under the one of a message put right."""
     renamed = copy.deepcopy(mutation.meant)
-    patches.with_new_key(renamed)
+    search.with_new_key(renamed)
     return mutation.meant, renamed
 
 

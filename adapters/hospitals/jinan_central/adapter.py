@@ -7,7 +7,7 @@ from adapters.hospitals.jinan_central import reports, translation
 from adapters.mapping import CodeMap
 from adapters.messages import Message, Reply, Verdict
 from adapters.registry import HospitalManifest
-from fhir_profiles import drafts
+from fhir_profiles import bundles
 from infra.http import Request, Transport
 
 
@@ -27,10 +27,10 @@ class Adapter:
         parsed = hl7v2.read(raw, self.ends)
         translated = translation.Translation(self.slug, self._facts, codes, parsed)
         if hl7v2.cancels(parsed):
-            resource, spots = drafts.cancel(translated.cancel())
+            resource, spots = bundles.cancel(translated.cancel())
         else:
-            resource, spots = drafts.bundle(translated.prescription())
-        return Message(hl7v2.key(parsed), resource, drafts.locate(spots), tuple(translated.unmapped),
+            resource, spots = bundles.bundle(translated.prescription())
+        return Message(hl7v2.key(parsed), resource, bundles.locate(spots), tuple(translated.unmapped),
                        hl7v2.context(parsed), translated.findings())
 
     def answer(self, message: Message | None, verdict: Verdict) -> Reply:

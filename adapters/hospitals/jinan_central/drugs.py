@@ -10,8 +10,8 @@ from adapters.hospitals.jinan_central.fields import DETAILS, PACK_SIZE, PACK_UNI
 from adapters.hospitals.jinan_central.observations import Observations
 from adapters.hospitals.jinan_central.words import INSIDE, together
 from domain.units import factor
+from fhir_profiles.bundles import number as number_of
 from fhir_profiles.drafts import NOTHING, Datum, ItemDraft
-from fhir_profiles.drafts import number as number_of
 
 
 class Drugs(Observations):

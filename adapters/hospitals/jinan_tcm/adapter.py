@@ -15,7 +15,7 @@ from adapters.messages import Fetched, Message, Reply, Verdict
 from adapters.registry import HospitalManifest
 from adapters.xml import Element
 from domain.errors import NeedsOperator, RxError
-from fhir_profiles import drafts
+from fhir_profiles import bundles
 from infra.http import Request, Transport
 
 
@@ -41,10 +41,10 @@ class Adapter:
         received = cda.read(raw)
         theirs = Codes(codes)
         if isinstance(received, cda.Cancel):
-            resource, spots = drafts.cancel(translation.cancel(received, self.slug))
-            return Message(cda.usable_key(received.key), resource, drafts.locate(spots), findings=received.findings)
+            resource, spots = bundles.cancel(translation.cancel(received, self.slug))
+            return Message(cda.usable_key(received.key), resource, bundles.locate(spots), findings=received.findings)
         draft = translation.prescription(received, self.slug, self._piece_category, theirs)
-        resource, spots = drafts.bundle(draft)
+        resource, spots = bundles.bundle(draft)
         return Message(cda.usable_key(received.key), resource, cda.locate(received, spots), theirs.each_once(),
                        findings=tuple(received.findings))
 
