@@ -45,6 +45,8 @@ class UseStatus(StrEnum):
     """Brought back: in quarantine (E-12)."""
     RELEASED = "released"
     """Back on the shelf: the order ended without medicine, or another pack was handed over."""
+    LOST = "lost"
+    """On the way to the patient: it is nowhere, and is not sold again (E-16)."""
 
 
 @dataclass(frozen=True)

@@ -262,6 +262,9 @@ class Settings(BaseSettings):
     """Opens the gateway's /metrics to Prometheus and nothing else; if not given, only an operator's token does."""
     time_scale: float = Field(default=1.0, ge=1)
     """Divides the city's waiting times. For the sandbox; leave it at 1.0 where patients are real."""
+    hold_at_point_seconds: float = Field(default=0.0, ge=0)
+    """So long a parcel waits at a pick-up point, instead of the city's days; 0: as the city says. For the sandbox.
+    Three days are three quarters of an hour at the sandbox's time scale, and its day lasts a minute."""
     alert_webhook: SecretStr = SecretStr("")
     """Address that the gateway posts alerts to as JSON with a `text`, such as a chat room's; none if not given."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -18,6 +18,7 @@ from sandbox.callbacks import Callbacks
 from sandbox.chain import Broken, Chain, Line, No, Package, Slip, Store
 from sandbox.partner import Background, Setting, partner_app, run
 from sandbox.pharmacy import Pharmacy, scanned
+from sandbox.plan import RECALLED
 
 BEIJING = timezone(timedelta(hours=8))
 
@@ -28,15 +29,15 @@ CHAIN = Chain(
     slug="baicao",
     prefix="BC",
     stores=(
-        Store("BC07", "百草示范药房七里店", 36.68, 117.06, SHELF | {"D074": 50_000}, on_time="0.93"),
+        Store("BC07", "百草示范药房七里店", 36.68, 117.06, SHELF | {"D074": 50_000, RECALLED: 50_000}, on_time="0.93"),
         Store("BC12", "百草示范药房长清店", 36.56, 116.75, SHELF, on_time="0.95", quality="0.98"),
     ),
     prices={drug: Decimal(price) for drug, price in {
-        "D001": "0.30", "D010": "0.31", "D018": "4.05", "D032": "0.80", "D048": "1.98", "D065": "1.30", "D072": "1.48",
-        "D074": "0.54",
+        "D001": "0.30", RECALLED: "0.44", "D010": "0.31", "D018": "4.05", "D032": "0.80", "D048": "1.98", "D065": "1.30",
+        "D072": "1.48", "D074": "0.54",
         "D081": "0.32", "D082": "2.60", "D086": "3.10", "D106": "0.30", "D187": "26.80"}.items()},
     accepts_later=False,
-    habits={"D106": "return", "D072": "return"},
+    habits={"D106": "return", "D072": "return", RECALLED: "recall"},
     detour_minutes={"D082": 25, "D086": 25},
 )
 
@@ -60,6 +61,11 @@ class Wanted(Wire):
     drugCode: str
     qty: Decimal
     unit: str
+
+
+class RecalledLot(Wire):
+    drug: str
+    lot: str
 
 
 class QuoteRequest(Wire):
@@ -248,6 +254,11 @@ def make_app(setting: Setting) -> FastAPI:
         pharmacy.settlement(request.orderNo, request.setlId, fen(request.totalAmt), fen(request.fundAmt), fen(request.acctAmt),
                             fen(request.cashAmt))
         return good({})
+
+    @app.post("/sandbox/recall")
+    async def recall(lot: RecalledLot) -> dict[str, list[str]]:
+        # Not the platform's wire either: the operator calls the pharmacy.
+        return {"orders": pharmacy.recall(lot.drug, lot.lot)}
 
     @app.post("/counter/pickup")
     async def counter(request: PickupRequest) -> JSONResponse:

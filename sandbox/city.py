@@ -48,6 +48,8 @@ class Tempo:
     """What a chain and its couriers take is multiplied by it; so are the next two."""
     patients: float = 1
     pharmacists: float = 1
+    hold_at_point: float = 45
+    """Seconds that a pick-up point keeps a parcel; 0: as long as the city says."""
     visited: bool = False
     """Whether visitors look, and may be the people of a shop."""
 
@@ -391,6 +393,7 @@ class SandboxCity:
                for name, value in (("TOKEN", keys[f"shop {shop}"]), ("PLACE", f"linli/{shop}"))},
             "SANYI_PREFECT_SERVERS": str(self.shape.prefect_servers),
             "SANYI_TIME_SCALE": str(self.tempo.time_scale), "SANYI_LEASE_SECONDS": "10",
+            "SANYI_HOLD_AT_POINT_SECONDS": str(self.tempo.hold_at_point),
         }
 
     def _prefect_environment(self, file: str) -> dict[str, str]:

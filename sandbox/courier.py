@@ -21,7 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from sandbox.book import Book, Document
 from sandbox.callbacks import Callbacks
-from sandbox.doors import NEVER_PAYS, NEVER_THERE, OUT_ALL_DAY, PAYS_LATER, POINT
+from sandbox.doors import LOST_ON_THE_WAY, NEVER_PAYS, NEVER_THERE, OUT_ALL_DAY, PAYS_LATER, POINT
 from sandbox.partner import Background, Setting, partner_app, run
 
 ENDED = ("delivered", "back", "lost", "stopped")
@@ -96,6 +96,10 @@ class Courier:
                   "stopped_by": "", "collected": False,
                   "collect": request.collect.model_dump() if request.collect else None, "paid": None, "handed_in": False}
         self._look_for_secrets(request)
+        if parcel["habit"] == "lost":
+            to = hashlib.sha256(request.to.address.encode()).hexdigest()
+            if self.book.count("lost_to", to) > 1:
+                parcel["habit"] = ""
         self.book.put("parcel", request.parcel, parcel)
         self.book.count("effect", f"take {request.parcel}")
         self.background.start(self._carry(request.parcel))
@@ -139,12 +143,16 @@ class Courier:
         await self._back(key)
 
     async def _attempt(self, key: str, attempt: int) -> bool:
-        """One way to the door; whether the parcel was taken."""
+        """One way to the door; whether the parcel's way ends there."""
         for state in ("on_the_way", "at_door"):
             await self._sleep(state, key, attempt)
             if self._parcel(key)["state"] in (*ENDED, "going_back"):
                 return bool(self._parcel(key)["state"] == "delivered")
             self._say(key, state, attempt=attempt)
+            if self._parcel(key)["habit"] == "lost":
+                await self._sleep("search", key)
+                self._say(key, "lost")
+                return True
         await self._sleep("ring", key, attempt)
         if self._parcel(key)["habit"] == "point":
             self._say(key, "at_point")
@@ -240,7 +248,8 @@ class Refusal(Exception):
         self.code = code
 
 
-_HABITS = {OUT_ALL_DAY: "out", NEVER_THERE: "never", PAYS_LATER: "pays later", NEVER_PAYS: "never pays"}
+_HABITS = {OUT_ALL_DAY: "out", NEVER_THERE: "never", PAYS_LATER: "pays later", NEVER_PAYS: "never pays",
+           LOST_ON_THE_WAY: "lost"}
 _WAYS = {"out": "wechat", "pays later": "card"}
 """How those pay who do not pay in cash."""
 

@@ -30,12 +30,12 @@ from rich.text import Text
 from domain.event_words import waiting
 from domain.money import yuan
 from domain.words import STATUSES
-from sandbox import live, tieout
+from sandbox import live, recalls, tieout
 from sandbox.chain import CHAINS, SELLERS
 from sandbox.city import FAULTS, SandboxCity
 from sandbox.dialects import DIALECTS
 from sandbox.doors import COURIER
-from sandbox.plan import Plan
+from sandbox.plan import ROUND, Plan
 from sandbox.processes import ROOT, ChildDied, Processes
 
 Moment = Callable[[float, float], bool]
@@ -82,6 +82,9 @@ class Day:
     """Reports each hospital has had."""
     orders: Mapping[str, Counter[str]] = field(default_factory=dict)
     """Where the orders of each chain stand, in its own book."""
+    recall: recalls.Recall | None = None
+    parcels: Counter[str] = field(default_factory=Counter)
+    """What became of parcels that waited at a pick-up point, or were lost."""
     choices: Sequence[Mapping[str, Any]] = ()
     """What became of each patient who wanted to choose the pharmacy."""
     runs: int = 0
@@ -134,10 +137,10 @@ def run_day(city: SandboxCity, prescriptions: int, console: Console, *, kills: S
     start(city, console)
     plan = city.send(prescriptions)
     began = time.monotonic()
-    _live(city, plan, console, kills=kills, patience=120 + prescriptions * 0.9 + prescriptions / city.per_second)
+    recall = _live(city, plan, console, kills=kills, patience=120 + prescriptions * 0.9 + prescriptions / city.per_second)
     with console.status("日终对账 reconciling the day with the insurance centre (3201)…"):
         reconcile(city)
-        day = assess(city, plan)
+        day = assess(city, plan, recall)
     day.seconds = time.monotonic() - began
     return day
 
@@ -200,7 +203,7 @@ def money_of(row: dict[str, Any]) -> str:
     return "none"
 
 
-def assess(city: SandboxCity, plan: Plan) -> Day:
+def assess(city: SandboxCity, plan: Plan, recall: recalls.Recall | None = None) -> Day:
     """Compare plan, platform and every partner's own book."""
     rows = {row["external_id"]: row for row in city.prescriptions()}
     day = Day()
@@ -217,6 +220,10 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
         verified, city.ops("discrepancies"), city.ops("notices"), city.ops("reconciliations"), ledger,
         {file["sha256"][:12] for seller in SELLERS for file in books[seller].get("broken", ())})
     day.differences += tieout.shelves(books["linli"]["stock"], city.shelves())
+    day.parcels = tieout.carried(list(rows.values()))
+    if recalls.wanted(plan) and recall:
+        day.recall = recall
+        day.differences += recalls.after(recall, books[recalls.CHAIN]["orders"])
     day.compared = tieout.lines(ledger, books)
     day.money, day.paid = tieout.money(ledger), tieout.paid(list(rows.values()))
     day.stages = city.ops("stages")
@@ -231,9 +238,10 @@ def assess(city: SandboxCity, plan: Plan) -> Day:
 
 
 def _live(city: SandboxCity, plan: Plan, console: Console, *, kills: Sequence[Moment],
-          patience: float) -> None:
-    """Show the day as it goes by, kill the worker at the moments named, and end when everything is at rest."""
+          patience: float) -> recalls.Recall | None:
+    """Show the day as it goes by, kill the worker at the moments named, recall a lot, and end when everything is at rest."""
     deadline, quiet, killed = time.monotonic() + patience, 0, 0
+    recall: recalls.Recall | None = None
     began = time.monotonic()
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         while quiet < 2:
@@ -249,11 +257,15 @@ def _live(city: SandboxCity, plan: Plan, console: Console, *, kills: Sequence[Mo
                     killed += 1
                     time.sleep(0.5)
                     city.restart("worker")
-                quiet = quiet + 1 if killed == len(kills) and at_rest(city, plan) else 0
+                if recall is None and recalls.wanted(plan) and recalls.ready(plan, rows):
+                    recall = recalls.make(city)
+                done = killed == len(kills) and (recall is not None or not recalls.wanted(plan))
+                quiet = quiet + 1 if done and at_rest(city, plan) else 0
             if time.monotonic() > deadline:
-                return
+                return recall
             # To look at a large day takes long: it must not be all that the gateway does.
             time.sleep(max(0.5, 3 * (time.monotonic() - looked)))
+    return recall
 
 
 def _screen(counts: Counter[str], plan: Plan, city: SandboxCity, seconds: float, killed: int) -> Group:
@@ -319,6 +331,12 @@ def show(day: Day, console: Console) -> None:
     stores = ", ".join(sorted(row["store"] for row in day.choices if row["store"])) or "无 none"
     waited = sum(row["in_time"] and not row["store"] for row in day.choices)
     console.print(f"\n[bold]自选药店 Patients who choose[/bold]  选了 chose: {stores}; 到时未选 let the time pass: {waited}")
+    carried = ", ".join(f"{count}× {name}" for name, count in day.parcels.items()) or "无 none"
+    console.print(f"[bold]取药点与丢失 Pick-up points, and what was lost[/bold]  {carried}")
+    if day.recall:
+        told = len({order for order, _ in day.recall.handed_over})
+        console.print(f"[bold]召回 Recall[/bold]  批号 lot {day.recall.lot}: 在途停止、换批号重配 stopped and packed anew "
+                      f"{len(day.recall.packed_anew)}; 通知患者 patients to tell {told}")
     took = ", ".join(f"{name} {yuan(amount)}" for name, amount in day.paid.items()) or "无 none"
     console.print(f"[bold]当面付款 Paid with the handover[/bold]  {took} 元 yuan")
     faults = ", ".join(f"{count}× {name}" for name, count in day.faults.items() if count) or "无 none"
@@ -377,7 +395,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./go", description="城市的一天:从医院到医保结算。A city's day, from hospital to settlement.")
     parser.add_argument("--prescriptions", type=int,
-                        help="处方数 how many (default 60, at least 24 for every scenario); "
+                        help=f"处方数 how many (default 60, at least {ROUND} for every scenario); "
                              f"with --live 开始时已有 how many are there at the start (default {live.BEGINNING})")
     parser.add_argument("--seed", type=int, default=1, help="同一种子同一天 the same seed, the same day (default 1)")
     cities = sorted(policy.parent.name for policy in (ROOT / "cities").glob("*/policy.toml"))

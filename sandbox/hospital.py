@@ -19,7 +19,7 @@ from sandbox.dialects import DIALECTS, Heard, Line, Speaker, speaker
 from sandbox.doors import COURIER
 from sandbox.partner import Background, Setting, partner_app, run
 from sandbox.patient import Patient
-from sandbox.plan import CHOOSERS, CHOSEN, INSTEAD, SUBSTITUTED, VILLAGE, Plan, Planned
+from sandbox.plan import AT_A_POINT, CHOOSERS, INSTEAD, UNCHOSEN, VILLAGE_LATE, Plan, Planned
 
 FINAL = frozenset({"refused", "returned", "cancelled", "expired"})
 UNANSWERED = 8
@@ -223,7 +223,7 @@ class Hospital:
         row = self.book.get("pickup", order)
         if row is None or row["done"]:
             return
-        if (planned := self.planned.get(row["prescription"])) and planned.facts.home and planned.scenario != VILLAGE:
+        if (planned := self.planned.get(row["prescription"])) and planned.facts.home and planned.scenario not in AT_A_POINT:
             await self._tell_the_doorbell(row)
             return
         url = self.setting.urls.get(row["chain"], "")
@@ -263,8 +263,8 @@ class Hospital:
         patient = Patient(self.background.client, self.setting.urls["gateway"], link, self.setting.pace, kept)
         in_time = await patient.wishes_to_choose()
         self.book.put("choice", number, {"prescription": number, "scenario": planned.scenario, "in_time": in_time, "store": ""})
-        if in_time and planned.scenario in (CHOSEN, SUBSTITUTED, VILLAGE):
-            way = "point" if planned.scenario == VILLAGE else "home" if planned.facts.home else "pickup"
+        if in_time and planned.scenario != UNCHOSEN:
+            way = "point" if planned.scenario in AT_A_POINT else "home" if planned.facts.home else "pickup"
             await patient.choose(way)
 
     async def _tell_the_doorbell(self, row: Document) -> None:
@@ -288,9 +288,9 @@ class Hospital:
         return replaced or (row is not None and row["status"] in FINAL)
 
     def _stays_at_home(self, number: str) -> bool:
-        """A patient about to cancel does not go to the counter first."""
+        """A patient about to cancel does not go to the counter first, and one does not go to the clinic at all."""
         planned = self.planned.get(number)
-        return planned is not None and planned.cancel_when == "fulfilling"
+        return planned is not None and (planned.cancel_when == "fulfilling" or planned.scenario == VILLAGE_LATE)
 
     # Showing.
 

@@ -28,7 +28,7 @@ from sandbox.dialects import DIALECTS, fhir
 from sandbox.plan import Plan, Trickle, samples
 from sandbox.shopkeeper import SHOPS
 
-TEMPO = Tempo(time_scale=1, chains=60, patients=10, pharmacists=90, visited=True)
+TEMPO = Tempo(time_scale=1, chains=60, patients=10, pharmacists=90, hold_at_point=0, visited=True)
 """An order takes some minutes, a pharmacist ten to fifty seconds for a review; deadlines and claims are the real ones."""
 PER_SECOND = 0.05
 """One prescription in twenty seconds: one simulated pharmacist does not quite keep up."""

@@ -17,6 +17,8 @@ from sandbox.plan import twice
 
 PREPARING = (ChainWord.HELD, ChainWord.ORDERED, ChainWord.ACCEPTED, ChainWord.PREPARED)
 UNDER_WAY = (*PREPARING, ChainWord.IN_DELIVERY)
+LONGEST_RECALL = 200
+"""Looks at whether a lot is recalled, before its parcel is sent out all the same."""
 
 
 class Pharmacy:
@@ -250,12 +252,39 @@ class Pharmacy:
         if self._order(order_id)["delivery"]:
             if self._order(order_id)["status"] == ChainWord.PREPARED:
                 await self._sleep(0.5, 1.5, "courier", order_id)
+                if "recall" in habits():
+                    await self._await_recall(order_id)
                 self._become(order_id, ChainWord.PREPARED, ChainWord.IN_DELIVERY)
             if self._order(order_id)["status"] == ChainWord.IN_DELIVERY:
                 await self._sleep(0.5, 1.5, "door", order_id)
                 self._hand_over(self._order(order_id), "")
         if "return" in habits():
             await self._take_back(order_id)
+
+    async def _await_recall(self, order_id: str) -> None:
+        """The courier comes late for it: by then its lot may be recalled, and packed anew."""
+        drugs = [line["drug"] for line in self._order(order_id)["lines"]]
+        for _ in range(LONGEST_RECALL):
+            if any(self.book.get("recalled", drug) for drug in drugs):
+                break
+            await self._sleep(0.3, 0.3, "wait", order_id)
+
+    def recall(self, drug: str, lot: str) -> list[str]:
+        """Take a lot off the shelves, and out of what lies packed, which is packed anew from another one. Returns those orders."""
+        if self.book.get("recalled", drug):
+            return []
+        self.book.put("recalled", drug, {"drug": drug, "lot": lot})
+        for store in self.stores:
+            for kind, empty in (("opened", {"left": 0}), ("closed", {"packs": []})):
+                self.book.put(kind, f"{store}/{drug}", empty)
+        again = [order for order in self.book.all("order") if order["status"] == ChainWord.PREPARED
+                 and any(pack["lot"] == lot for pack in order.get("traces", ()))]
+        for order in again:
+            with self.book.transaction():
+                self._scan(order)
+                self._keep(order)
+            self._tell(order, ChainWord.PREPARED, "again")
+        return [order["order_id"] for order in again]
 
     def _sold_out(self, order_id: str) -> bool:
         """Whether a line of an order fails after all, by the faults of the day; one with a habit has its own story."""
@@ -341,14 +370,16 @@ class Pharmacy:
         shop = 100 * (sum(map(ord, self.chain.slug)) % 90 + 10) + list(self.stores).index(store)
         number = self.book.count("number", f"pack {store}/{drug}")
         made = datetime.now(UTC).date() - timedelta(days=150)
-        return {"code": f"{pack.digits}{shop:04d}{number:09d}", "lot": f"{self.chain.prefix}{drug}",
+        lot = f"{self.chain.prefix}{drug}" + ("N" if self.book.get("recalled", drug) else "")
+        return {"code": f"{pack.digits}{shop:04d}{number:09d}", "lot": lot,
                 "made_on": made.isoformat(), "expires_on": (made + timedelta(days=730)).isoformat()}
 
     def _put_packs_back(self, order: Document) -> None:
         """What lay packed is sold to the next who comes; a part of an opened pack is written off."""
         for pack in order.pop("traces", ()):
             drug = next(line["drug"] for line in order["lines"] if line["line"] == pack["line"])
-            if pack["units"] == self.packs[drug].units:
+            recalled = (self.book.get("recalled", drug) or {}).get("lot") == pack["lot"]
+            if pack["units"] == self.packs[drug].units and not recalled:
                 shelf = f"{order['store']}/{drug}"
                 back = self.book.get("closed", shelf) or {"packs": []}
                 unit = {key: value for key, value in pack.items() if key not in ("line", "units")}
@@ -364,8 +395,8 @@ class Pharmacy:
                 self._keep(order)
             self._tell(order, to)
 
-    def _tell(self, order: Document, status: ChainWord) -> None:
-        event_id = hashlib.sha256(f"{self.chain.slug} {order['order_id']} {status}".encode()).hexdigest()[:24]
+    def _tell(self, order: Document, status: ChainWord, again: str = "") -> None:
+        event_id = hashlib.sha256(f"{self.chain.slug} {order['order_id']} {status}{again}".encode()).hexdigest()[:24]
         at = datetime.now(UTC)
         if self.faults.strikes("wrong_time", event_id):
             at += timedelta(hours=self.faults.between(-48, 48, "hours", event_id))

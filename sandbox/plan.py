@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sandbox.book import Document
-from sandbox.doors import NEVER_PAYS, NEVER_THERE, OUT_ALL_DAY, PAYS_LATER
+from sandbox.doors import LOST_ON_THE_WAY, NEVER_PAYS, NEVER_THERE, OUT_ALL_DAY, PAYS_LATER
 from sandbox.facts import Diagnosed, Facts, Medicine
 from sandbox.faults import Faults
 from sandbox.people import Person, person, registration
@@ -49,6 +49,7 @@ class Dose:
 
 DOSES: Mapping[str, Dose] = {
     "D001": Dose("盐酸二甲双胍片", "500", "mg", "bid", 30, 60, "片", "随餐服用"),
+    "D002": Dose("盐酸二甲双胍缓释片", "1000", "mg", "qd", 30, 60, "片", "晚餐时整片吞服"),
     "D003": Dose("格列齐特缓释片", "30", "mg", "qd", 28, 28, "片", "早餐时整片吞服"),
     "D005": Dose("格列美脲片", "2", "mg", "qd", 30, 30, "片", "早餐前服用"),
     "D010": Dose("阿卡波糖片", "50", "mg", "tid", 30, 90, "片", "用餐前即刻整片吞服"),
@@ -159,8 +160,12 @@ class Scenario:
 SHARED = ("split", "part")
 """Scenarios in which several orders fill a prescription."""
 
-CHOSEN, UNCHOSEN, SUBSTITUTED, VILLAGE = CHOOSERS = ("chosen", "unchosen", "substituted", "village_pickup")
+CHOSEN, UNCHOSEN, SUBSTITUTED, VILLAGE, VILLAGE_LATE = CHOOSERS = (
+    "chosen", "unchosen", "substituted", "village_pickup", "village_pickup_late")
 """Scenarios of patients who choose the pharmacy: at the hospital whose app shows them their page, where it is among the day's."""
+AT_A_POINT = (VILLAGE, VILLAGE_LATE)
+RECALLED, RECALLED_AT_HOME, RECALLED_UNDER_WAY = "D002", "recalled", "recalled_under_way"
+"""Drug of which the day's operator recalls the first lot, the scenario of who has it then, and of whose parcel is not sent yet."""
 INSTEAD: Mapping[str, str] = {"D032B": "D032"}
 """Product that no pharmacy of the day has -> the one of the same generic that a patient agrees to."""
 WITH_AN_APP = "jinan_first"
@@ -191,6 +196,9 @@ SCENARIOS: Mapping[str, Scenario] = {
                               address=OUT_ALL_DAY),
     "courier_back": Scenario(0.02, (Case(("D003",), ("E11.900",), "M01600"),), frozenset({"cancelled"}), "none",
                              "两次投递无人，退回药店", "nobody ever at home: it goes back to the shop", address=NEVER_THERE),
+    "courier_lost": Scenario(0.02, (Case(("D003",), ("E11.900",), "M01600"),), _SETTLED, "settled",
+                             "包裹途中遗失，药店重新备药，第二个包裹送到",
+                             "the parcel is lost on the way; the shop packs another one, which arrives", address=LOST_ON_THE_WAY),
     "courier_unpaid": Scenario(0.02, (Case(("D003",), ("E11.900",), "M01600"),), _SETTLED, "settled",
                                "首次上门未付款，第二次付款后交付", "not paid at the first attempt, paid at the second",
                                address=PAYS_LATER),
@@ -226,6 +234,14 @@ SCENARIOS: Mapping[str, Scenario] = {
     VILLAGE: Scenario(0.02, (Case(("D003",), ("E11.900",), "M01600"),), _SETTLED, "settled",
                       "患者选村卫生室取药：药店配药，配送员送到，凭码付款领取",
                       "the patient collects it at a village clinic, where another pharmacy's parcel waits for them"),
+    VILLAGE_LATE: Scenario(0.02, (Case(("D003",), ("E11.900",), "M01600"),), frozenset({"cancelled"}), "none",
+                           "患者选村卫生室取药，到期未取，退回药店",
+                           "nobody collects it at the village clinic in its time: it goes back to the pharmacy"),
+    RECALLED_AT_HOME: Scenario(0.02, (Case((RECALLED,), ("E11.900",), "M01600"),), _SETTLED, "settled",
+                               "取药后该批号被召回：列入须通知的患者", "its lot is recalled afterwards: the patient is to be told"),
+    RECALLED_UNDER_WAY: Scenario(0.02, (Case((RECALLED,), ("E11.900",), "M01600"),), _SETTLED, "settled",
+                                 "送出前该批号被召回：停止交付，换批号后送到",
+                                 "its lot is recalled before it is sent out: it is packed anew, and delivered"),
     UNCHOSEN: Scenario(0.02, (Case(("D001",), ("E11.900",), "M01600"),), _SETTLED, "settled",
                        "患者要自选而未选:到时按排名安排", "the patient wants to choose and does not: the best is taken in the end"),
     SUBSTITUTED: Scenario(0.02, (Case(("D032B",), ("I10.x00",), "M03900"),), _SETTLED, "settled",
@@ -389,7 +405,8 @@ class _Writer:
         number, seed = self.number, self._seed
         case = scenario.cases[turn % len(scenario.cases)]
         either = name in ("declined", "shop", "returned_whole", *SHARED)
-        home = name in ("settled_home", "tcm_decocted", VILLAGE) or name.startswith("courier") or (either and turn % 2 == 1)
+        brought = "settled_home", "tcm_decocted", RECALLED_UNDER_WAY, *AT_A_POINT
+        home = name in brought or name.startswith("courier") or (either and turn % 2 == 1)
         issued = now - timedelta(minutes=2)
         if name == "expired":
             issued = now - timedelta(hours=24) + timedelta(seconds=expiring_seconds)
@@ -399,7 +416,7 @@ class _Writer:
             self._stranger += 1
             who = person(self._stranger, seed, scenario.near_ankang)
         self._ids.add(who.id_number)
-        if name in ("shop", VILLAGE) or name.startswith("courier"):
+        if name in ("shop", *AT_A_POINT) or name.startswith("courier"):
             # Without a personal account, so that something is to be paid at the counter or at the door.
             who = replace(who, balance=Decimal("0.00"))
         key, external_id = f"M{seed:04d}{number:05d}", f"RX{seed:04d}{number:05d}"

@@ -89,11 +89,17 @@ class Shopkeeper:
         for parcel in listed.json()["parcels"] if listed is not None and listed.status_code == 200 else ():
             self.book.put("parcel", parcel["order_id"], parcel | {"point": self.number})
             if parcel["delivery"] == "arrived" and "receive" in parcel["supported_actions"]:
+                self._shelve(parcel["order_id"], "here")
                 await self._ask("POST", f"parcels/{parcel['id']}/{parcel['attempt']}/receive")
+
+    def _shelve(self, order_id: str, state: str) -> None:
+        """Write into the clinic's own book that a parcel is `here`, or `given` to its patient."""
+        self.book.put("kept", order_id, {"order_id": order_id, "point": self.place, "state": state})
 
     async def give_out(self, parcel: Document, code: str) -> str:
         """The patient comes for a parcel; returns the code of the refusal, empty if they have it."""
         if parcel["delivery"] == "signed":
+            self._shelve(parcel["order_id"], "given")
             return ""
         if "hand_over" not in parcel["supported_actions"]:
             return "not_prepared"
@@ -101,7 +107,10 @@ class Shopkeeper:
         answer = await self._ask("POST", f"parcels/{parcel['id']}/{parcel['attempt']}/hand_over", {"proof": code, **till})
         if answer is None:
             return "no_answer"
-        return "" if answer.status_code == 200 else str(answer.json()["error"]["code"])
+        if answer.status_code != 200:
+            return str(answer.json()["error"]["code"])
+        self._shelve(parcel["order_id"], "given")
+        return ""
 
     async def take_cash(self, order_id: str, fen: int) -> bool:
         """A courier brings the cash of an order; whether it is counted, and the platform knows."""
@@ -138,11 +147,12 @@ class Shopkeeper:
             return
         with self.book.transaction():
             self.book.put("order", row["order_id"], row)
-            if row["status"] in (ChainWord.HANDED_OVER, ChainWord.RETURNED) and row["shelf"] == "in":
+            if row["shelf"] == "in" and (row["status"] in (ChainWord.HANDED_OVER, ChainWord.RETURNED)
+                                         or order["delivery"] == "lost"):
                 self._take(row)
 
     def _take(self, row: Document) -> None:
-        """What a handover took from the shelf; what comes back is never sold again."""
+        """What a handover took from the shelf, and what a courier lost; what comes back is never sold again."""
         for line in row["lines"]:
             if shelf := self.book.get("stock", f"{self.number}/{line['drug']}"):
                 self.book.put("stock", f"{self.number}/{line['drug']}",
@@ -241,7 +251,7 @@ def make_app(setting: Setting) -> FastAPI:
 
     def show_book() -> Document:
         return {"chain": CHAIN, "orders": book.all("order"), "stock": book.all("stock"), "till": book.all("till"),
-                "cash": book.all("cash"), "effects": [], "callbacks": [],
+                "cash": book.all("cash"), "kept": book.all("kept"), "effects": [], "callbacks": [],
                 "defects": book.all("defect")}
 
     def begin() -> None:

@@ -24,7 +24,7 @@ _CARRIED = {"created": "assigned", "picked_up": "collected", "on_the_way": "in_t
 def compare(ledger: Row, prescriptions: Sequence[Row], books: Mapping[str, Row]) -> list[str]:
     """Every disagreement between the platform and its partners, in words with ids; empty when all agree."""
     return [*_fund(ledger, books["insurer"]), *_chains(prescriptions, ledger, books), *_hospital(prescriptions, books),
-            *_packs(books), *_parcels(prescriptions, books[COURIER]),
+            *_packs(books), *_parcels(prescriptions, books[COURIER]), *_custody(prescriptions, books["linli"]),
             *_payments(prescriptions, ledger, books), *_defects(books), *doubled(ledger, books)]
 
 
@@ -192,6 +192,32 @@ def _parcels(prescriptions: Sequence[Row], book: Row) -> Iterator[str]:
                 for effect in book["effects"] if effect["count"] > 1)
 
 
+def _custody(prescriptions: Sequence[Row], book: Row) -> Iterator[str]:
+    """Each parcel that a clinic kept: given to its patient by its own book where it is signed, fetched by the courier else."""
+    ours = {order["id"]: order["deliveries"][-1]["status"] for row in prescriptions for order in row["orders"]
+            if order["point"] and order["deliveries"]}
+    theirs = {parcel["order_id"]: parcel["state"] for parcel in book["kept"]}
+    for order_id, status in ours.items():
+        if theirs.get(order_id) != ("given" if status == "signed" else "here"):
+            yield f"point {order_id}: ours is {status}, the clinic's {theirs.get(order_id)}"
+    yield from (f"point {order_id}: the clinic kept a parcel that is for no point"
+                for order_id in sorted(theirs.keys() - ours.keys()))
+
+
+def carried(prescriptions: Sequence[Row]) -> Counter[str]:
+    """What became of parcels that were for a pick-up point, and of those that were lost."""
+    counts: Counter[str] = Counter()
+    for order in (order for row in prescriptions for order in row["orders"]):
+        last = order["deliveries"][-1]["status"] if order["deliveries"] else ""
+        if order["point"] and last == "signed":
+            counts["在取药点领取 collected at a point"] += 1
+        elif order["point"] and last == "returned":
+            counts["到期未取退回 not collected, sent back"] += 1
+        elif last == "lost":
+            counts["途中丢失 lost on the way"] += 1
+    return counts
+
+
 def _payments(prescriptions: Sequence[Row], ledger: Row, books: Mapping[str, Row]) -> Iterator[str]:
     """Each payment: amount, method and number by the platform and by who took it; cash by courier, shop and platform; the ledger.
 
@@ -254,7 +280,7 @@ def _defects(books: Mapping[str, Row]) -> Iterator[str]:
 
 def lines(ledger: Row, books: Mapping[str, Row]) -> int:
     """How many lines were compared."""
-    return (len(books["insurer"]["settlements"]) + len(books["linli"]["till"]) + len(books["linli"]["cash"])
+    return (len(books["insurer"]["settlements"]) + sum(len(books["linli"][name]) for name in ("till", "cash", "kept"))
             + sum(len(books[chain]["orders"]) for chain in SELLERS)
             + len(books[COURIER]["parcels"]) + len(books["hospital"]["prescriptions"])
             + len(ledger["postings"]) + len(books["insurer"]["uploads"]))

@@ -1,7 +1,7 @@
 """One city, put together: policy, knowledge, database, archive and partners. The composition root."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -57,6 +57,8 @@ def open_city(settings: Settings) -> City:
     policy = load_policy(settings.city)
     if settings.time_scale != 1:
         policy = scaled(policy, settings.time_scale)
+    if settings.hold_at_point_seconds:
+        policy = replace(policy, hold_at_point=timedelta(seconds=settings.hold_at_point_seconds))
     client = open_client()
 
     def transport(kind: registry.Kind, slug: str) -> HttpTransport:

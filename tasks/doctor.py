@@ -72,6 +72,12 @@ def check_settings(settings: Settings) -> list[CheckResult]:
                              Two(f"时限被缩短 {settings.time_scale:g} 倍（仅用于演示）",
                                  f"waiting times are divided by {settings.time_scale:g}, as in the sandbox"),
                              Two("有真实患者时删除 SANYI_TIME_SCALE", "remove SANYI_TIME_SCALE where patients are real")))
+    if settings.hold_at_point_seconds:
+        results.append(watch("settings", "settings",
+                             Two(f"取药点只保管包裹 {settings.hold_at_point_seconds:g} 秒（仅用于演示）",
+                                 f"a pick-up point keeps a parcel for {settings.hold_at_point_seconds:g} s, as in the sandbox"),
+                             Two("有真实患者时删除 SANYI_HOLD_AT_POINT_SECONDS",
+                                 "remove SANYI_HOLD_AT_POINT_SECONDS where patients are real")))
     if settings.database_url.startswith("sqlite"):
         results.append(watch("settings", "settings",
                              Two("数据库为 SQLite（仅用于试用）", "our database is SQLite, for trying out"),

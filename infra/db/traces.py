@@ -108,6 +108,12 @@ def release_prepared(session: Session, order_id: str, at: datetime) -> None:
     release(session, order_id, [use for use in uses_of(session, order_id) if use.status is UseStatus.PREPARED], at)
 
 
+def lose_prepared(session: Session, order_id: str, at: datetime) -> None:
+    """The parcel of an order was lost, and its packs with it: their units do not come back (E-16)."""
+    lost = [use for use in uses_of(session, order_id) if use.status is UseStatus.PREPARED]
+    _move(session, order_id, lost, UseStatus.LOST, handed=None, ended=at)
+
+
 def take_back(session: Session, order_id: str, uses: Sequence[Use], at: datetime) -> None:
     """The patient brought these packs back: they are in quarantine (E-12)."""
     _move(session, order_id, uses, UseStatus.RETURNED, handed=None, ended=at)

@@ -20,6 +20,7 @@ from domain.payments import Flaw
 from domain.privacy import shown
 from domain.words import CAUSES
 from infra.db import Session, counter, deliveries, history, orders, prescriptions, wishes
+from infra.db import traces as packs
 from infra.db.discrepancies import disagree
 from infra.db.prescriptions import Loaded, canonical
 from tasks import payments
@@ -193,6 +194,8 @@ def _follow(city: City, session: Session, loaded: Loaded, placed: Placed, delive
                      at=city.now(), prescription_id=loaded.id)
         return
     reason = _ending(delivery) if word is ChainWord.DECLINED else ""
+    if delivery.status is DeliveryStatus.LOST:
+        packs.lose_prepared(session, placed.id, city.now())  # Before the order ends, which puts back what lay packed.
     if word is ChainWord.HANDED_OVER:
         traces.take(city, session, placed, loaded.prescription, OrderUpdate(update.event_id, placed.id, word, "", update.at))
     orders.advance(session, placed, word, at=city.now(), reason=reason)

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from sandbox import ankang, baicao
+from sandbox.plan import RECALLED
 from tests.support.sockets import serving, until
 
 BEARER = {"Authorization": "Bearer ankang-token"}
@@ -214,3 +215,27 @@ async def test_an_event_may_come_twice_but_says_the_same(setting, gateway, clien
         await client.post(f"{url}/v1/orders", json=order(hold()), headers=BEARER)
         await until(lambda: len(listener.heard) == 4)
         assert len({body for _, _, body in listener.heard}) == 2
+
+
+async def test_a_recalled_lot_is_taken_out_of_what_lies_packed_and_told_again(setting, gateway, client):
+    listener, gateway_url = gateway
+    async with serving(baicao.make_app(setting({"gateway": gateway_url}))) as url:
+        items = reserve("ord_9", RECALLED, "60", "0.44", "26.40")
+        await client.post(f"{url}/api/reserve", json=items, headers=KEY)
+        order = {**items, "rxNo": "rx_9", "takeWay": "配送", "claimKey": "shh", "totalAmt": "26.40",
+                 "selfPayAmt": "0.00", "receiver": {"name": "示范", "mobile": "000", "addr": "示范路"}, "usage": usage(1)}
+        placed = (await client.post(f"{url}/api/order", json=order, headers=KEY)).json()
+        assert placed["code"] == 0, placed
+
+        async def packs():
+            (ours,) = (await client.get(f"{url}/book")).json()["orders"]
+            return ours["status"], {pack["lot"] for pack in ours.get("traces", ())}
+
+        await until(lambda: listener.heard)
+        assert await packs() == ("prepared", {f"BC{RECALLED}"})
+        lot = {"drug": RECALLED, "lot": f"BC{RECALLED}"}
+        assert (await client.post(f"{url}/sandbox/recall", json=lot)).json() == {"orders": ["ord_9"]}
+        assert (await packs())[1] == {f"BC{RECALLED}N"}
+        await until(lambda: len(listener.heard) >= 2)
+        assert [json.loads(body)["state"] for _, _, body in listener.heard][:2] == ["已备药", "已备药"]
+        assert (await client.post(f"{url}/sandbox/recall", json=lot)).json() == {"orders": []}, "once"

@@ -35,6 +35,7 @@ STORIES = {
     "refused": [("refused", {"findings": [{"code": "OVERDOSE"}]})], "returned": [("returned", {})], "expired": [("expired", {})],
     "cancelled_before": [], "cancelled_waiting": [], "cancelled_fulfilling": [("fulfilling", {})],
     "courier_back": [("cancelled", {})], "courier_never_paid": [("cancelled", {})],
+    "village_pickup_late": [("cancelled", {})],
     "declined": [("settled", {"money": MONEY})], "silent": [("settled", {"money": MONEY})],
 }
 

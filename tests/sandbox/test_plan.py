@@ -18,7 +18,7 @@ from infra.cities import load_knowledge, load_policy
 from sandbox import ankang, baicao, shopkeeper
 from sandbox.dialects import Line, fhir
 from sandbox.people import resident_id
-from sandbox.plan import ROUND, SCENARIOS, Plan, make_plan
+from sandbox.plan import RECALLED, ROUND, SCENARIOS, Plan, make_plan
 
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 DAY = make_plan("jinan", 60, 7, NOW)
@@ -61,7 +61,7 @@ def test_every_scenario_is_there_from_one_round_on():
 def test_sixty_prescriptions_are_a_fair_day():
     counts = Counter(planned.scenario for planned in DAY.prescriptions)
     assert sum(counts.values()) == 60
-    assert counts["settled_pickup"] + counts["settled_home"] == 21
+    assert counts["settled_pickup"] + counts["settled_home"] == 17
     assert counts["split"] == counts["shop"] == 2
     assert counts["part"] == counts["chosen"] == counts["unchosen"] == 1
     assert counts["refused"] == counts["declined"] == 5
@@ -131,7 +131,7 @@ def test_a_day_says_what_doctors_say_and_truly():
     restricted = {row.drug for row in load_knowledge("jinan").restrictions}
     assert {medicine.approval for medicine, _ in medicines if medicine.drug not in restricted} == {None, "0", "2"}
     assert {medicine.approval for medicine, _ in medicines if medicine.drug == "D054"} <= {None, "1"}
-    small = make_plan("jinan", 30, 1, NOW).prescriptions
+    small = make_plan("jinan", 45, 1, NOW).prescriptions
     assert any(one.facts.allergy_words for one in small)
     assert any(one.facts.valid_days > 1 for one in small)
     assert any(medicine.approval == "2" for one in small for medicine in one.facts.medicines)
@@ -147,7 +147,10 @@ def test_stock_and_habits_bring_the_endings_about():
     assert not (drugs("shop") | drugs("courier")) & (near | far)
     assert drugs("chosen") | drugs("unchosen") <= near & far
     assert drugs("shop") <= set(shopkeeper.STOCK["LL01"])
-    assert drugs("courier") | drugs("courier_again") | drugs("courier_back") <= set(shopkeeper.STOCK["LL02"])
+    carried = drugs("courier") | drugs("courier_again") | drugs("courier_back") | drugs("courier_lost")
+    assert carried <= set(shopkeeper.STOCK["LL02"])
+    assert drugs("recalled") == drugs("recalled_under_way") == {RECALLED} <= far - near
+    assert baicao.CHAIN.habits[RECALLED] == "recall"
     assert drugs("cancelled_fulfilling") <= near - far
     assert not (drugs("settled_pickup") | drugs("settled_home")) & set(ankang.CHAIN.habits)
     for drug in drugs("declined") | drugs("silent"):

@@ -1,12 +1,14 @@
 """The tie-out names what took place twice, whichever book shows it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sandbox.chain import SELLERS
 from sandbox.day import whole
-from sandbox.tieout import doubled, shelves
+from sandbox.recalls import Recall, after
+from sandbox.tieout import _custody, carried, doubled, shelves
 
 LINES = [{"drug": "D001", "quantity": "60"}, {"drug": "D010", "quantity": "90"}]
 HALF = [{"drug": "D001", "quantity": "30"}]
@@ -75,3 +77,27 @@ def test_a_shelf_that_two_books_count_differently_is_named():
     assert shelves(both, platform) == []
     assert shelves([{"store": "LL01", "drug": "D005", "left": "40"}], platform) == [
         "shelf LL01 D005: we have 70.000, the shop 40", "shelf LL02 D003: we have 56, the shop None"]
+
+
+def test_a_parcel_that_a_clinic_gave_away_or_forgot_is_named():
+    def carried_by(status, order_id="ord_1"):
+        return {"orders": [{"id": order_id, "point": "linli/LL05", "deliveries": [{"status": status}]}]}
+
+    def kept(state, order_id="ord_1"):
+        return {"kept": [{"order_id": order_id, "point": "linli/LL05", "state": state}]}
+
+    assert list(_custody([carried_by("signed")], kept("given"))) == list(_custody([carried_by("returned")], kept("here"))) == []
+    assert list(_custody([carried_by("returned")], kept("given"))) == ["point ord_1: ours is returned, the clinic's given"]
+    assert list(_custody([carried_by("signed")], {"kept": []})) == ["point ord_1: ours is signed, the clinic's None"]
+    assert list(_custody([], kept("here"))) == ["point ord_1: the clinic kept a parcel that is for no point"]
+    assert carried([carried_by("signed"), carried_by("returned"), carried_by("lost")]).total() == 3
+
+
+def test_what_a_recall_should_have_stopped_is_named():
+    def packed(order_id, code, status="handed_over"):
+        return {"order_id": order_id, "status": status, "traces": [{"lot": "L1", "code": code}]}
+
+    recall = Recall("L1", frozenset({("ord_2", "2")}), frozenset({("ord_1", "1")}), ["ord_2"], [])
+    assert after(recall, [packed("ord_1", "1"), packed("ord_2", "2", "prepared")]) == []
+    assert after(recall, [packed("ord_1", "1"), packed("ord_2", "2")]) == ["recall of L1: 2 of ord_2 was handed over after it"]
+    assert after(replace(recall, packed_anew=[]), []) == ["recall of L1: ord_2 was not packed anew"]

@@ -46,7 +46,7 @@ def prescriptions_page(session: Session, after: str, limit: int) -> list[Plain]:
     rows = session.execute(_columns(PrescriptionRow, *shown).where(PrescriptionRow.id > after)
                            .order_by(PrescriptionRow.id).limit(limit)).all()
     ids = [row.id for row in rows]
-    ordered = ("id", "chain", "store", "total_fen", "patient_due_fen")
+    ordered = ("id", "chain", "store", "point", "total_fen", "patient_due_fen")
     order_rows = session.execute(_columns(OrderRow, "prescription_id", "status", *ordered)
                                  .where(OrderRow.prescription_id.in_(ids))
                                  .order_by(OrderRow.prescription_id, OrderRow.attempt)).all()

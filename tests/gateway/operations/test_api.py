@@ -60,7 +60,7 @@ def test_every_prescription_is_listed_once_page_by_page(
     assert (kept["status"], kept["reversed"], kept["claim_status"]) == ("settled", False, "reconciled")
     assert kept["orders"][0] == {
         "id": kept["orders"][0]["id"], "chain": "ankang", "store": "AK01", "status": "handed_over", "total_fen": 1800,
-        "patient_due_fen": 360, "returned_lines": [], "deliveries": [], "payments": [], "refunds": []}
+        "patient_due_fen": 360, "point": "", "returned_lines": [], "deliveries": [], "payments": [], "refunds": []}
     assert (returned["reversed"], returned["orders"][0]["returned_lines"]) == (True, [1])
     assert (cancelled["status"], cancelled["orders"], cancelled["claim_status"]) == ("cancelled", [], None)
     assert cancelled["ended_at"]

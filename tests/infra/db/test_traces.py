@@ -106,3 +106,16 @@ def test_an_upload_is_owed_once(db: Database) -> None:
     with db.reading() as session:
         assert session.scalars(sa.select(TraceUploadRow.due_at)).all() == [NOW]
         assert len(session.scalars(sa.select(TraceUploadRow.number)).one()) == 30
+
+
+def test_what_is_lost_on_the_way_is_sold_to_nobody(db: Database) -> None:
+    (order_id,) = orders_of(db, 1)
+    with db.transaction() as session:
+        facts, _ = traces.look(session, order_id, [SCAN], PRODUCTS)
+        traces.bind(session, order_id, PLACE, [SCAN], facts, UseStatus.PREPARED, NOW)
+    with db.transaction() as session:
+        traces.lose_prepared(session, order_id, NOW)
+        traces.release_prepared(session, order_id, NOW)
+    assert left(db) == 0
+    with db.reading() as session:
+        assert [use.status for use in traces.uses_of(session, order_id)] == [UseStatus.LOST]

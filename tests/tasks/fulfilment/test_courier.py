@@ -16,7 +16,8 @@ from domain.fulfilment.orders import OrderStatus
 from domain.lifecycle import Status
 from domain.people import Capability, Denied
 from domain.shops import Act
-from infra.db import history, prescriptions, wishes
+from domain.trace import UseStatus
+from infra.db import history, prescriptions, traces, wishes
 from infra.db.rows import DiscrepancyRow, HistoryRow, MessageRow
 from tasks import counter, shelves
 from tasks.callbacks import receive_delivery
@@ -26,6 +27,7 @@ from tasks.tracking import tracked
 from tests.support.city import Clock, admit, cancel_by_hospital, make_city
 from tests.support.couriers import COURIER, PICTURE, SHOP_PLACE, SHOPKEEPER, courier_of, tell, with_courier
 from tests.support.line import Line
+from tests.support.trace_codes import packs
 
 
 class Town:
@@ -205,7 +207,15 @@ def test_what_is_lost_is_off_the_shelf_and_another_pharmacy_is_looked_for(town: 
     town.to_door()
     before = town.shelf()
     drugs = {line.drug: line.quantity for line in town.line.order(town.rx).order.lines}
+    order = town.line.order(town.rx)
+    scans = packs(order.id, order.order.lines[0])
+    with town.city.db.transaction() as session:
+        facts, _ = traces.look(session, order.id, scans, town.city.knowledge.trace_products)
+        traces.bind(session, order.id, SHOP_PLACE, scans, facts, UseStatus.PREPARED, town.city.now())
     assert town.tell(S.LOST, reason="lost")[0] == 200
+    with town.city.db.reading() as session:
+        lost = [use.status for use in traces.uses_of(session, order.id)]
+    assert lost == [UseStatus.LOST] * len(scans), "its packs are not sold again (E-16)"
     assert all(town.shelf()[drug][0] == before[drug][0] - quantity for drug, quantity in drugs.items())
     town.line.hop(town.rx)
     assert town.line.status(town.rx) is Status.ALLOCATING
