@@ -54,6 +54,10 @@ class Tempo:
     """Whether visitors look, and may be the people of a shop."""
 
 
+TROUBLED = Tempo(hold_at_point=150)
+"""Where the platform is down for long, a patient who comes to the clinic late for that reason must still find the parcel."""
+
+
 @dataclass(frozen=True)
 class Pharmacists:
     """Who reviews in place of people."""

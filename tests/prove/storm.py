@@ -27,7 +27,7 @@ from domain.lifecycle import FINAL, Status
 from sandbox import day as a_day
 from sandbox import tieout
 from sandbox.chain import CHAINS, SELLERS
-from sandbox.city import SandboxCity, Shape
+from sandbox.city import TROUBLED, SandboxCity, Shape
 from sandbox.plan import Plan
 from sandbox.processes import ChildDied, Processes, free_port
 from tests.support.services import POSTGRES_BIN, missing
@@ -146,7 +146,7 @@ class StormCity(SandboxCity):
         self.back = {name: free_port() for name in SENDERS}
         self.behind: dict[int, int] = {}
         """Port of a bad line to or from a hospital -> the port behind it."""
-        super().__init__(folder, processes, slug="jinan", seed=seed, per_second=per_second,
+        super().__init__(folder, processes, slug="jinan", seed=seed, per_second=per_second, tempo=TROUBLED,
                          database_url=postgres.url("sanyi"),
                          shape=Shape(workers=2, prefect_database_url=postgres.url("prefect", "postgresql+asyncpg")))
         for name, variable in PARTNERS.items():

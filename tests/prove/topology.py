@@ -23,7 +23,7 @@ from rich.console import Console
 
 from infra.db import Database, processes
 from infra.db.rows import HopRow
-from sandbox.city import SandboxCity, Shape
+from sandbox.city import TROUBLED, SandboxCity, Shape
 from sandbox.day import assess, at_rest, reconcile
 from sandbox.plan import Plan
 from sandbox.processes import Processes
@@ -54,7 +54,7 @@ def main() -> int:
                       redis_program=services.redis_program())
         # A slow hospital: the day must be long enough for six funerals.
         city = SandboxCity(Path(folder), children, slug="jinan", seed=given.seed % 9_000, shape=shape,
-                           per_second=given.prescriptions / 75, database_url=database)
+                           per_second=given.prescriptions / 75, database_url=database, tempo=TROUBLED)
         city.start_partners()
         city.start_product()
         city.wait_until(city.deployed, "the deployments", seconds=120)
