@@ -135,6 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_day(city: SandboxCity, prescriptions: int, console: Console, *, kills: Sequence[Moment] = ONCE) -> Day:
     """Start everything, live through the day and compare all books. The caller's `Processes` end the children."""
     start(city, console)
+    recalls.expect(city)
     plan = city.send(prescriptions)
     began = time.monotonic()
     recall = _live(city, plan, console, kills=kills, patience=120 + prescriptions * 0.9 + prescriptions / city.per_second)

@@ -24,6 +24,7 @@ KNOWN = {
     "wrong_clock": "rate: a callback is signed under a clock up to 25 minutes off; refused, it is signed again",
     "wrong_time": "rate: an event claims to have happened up to two days earlier or later",
     "tells": "list of texts that a chain puts where its codes go: its reference, the number of one more store, a cause",
+    "awaits_recall": "seconds that a chain keeps a parcel of the drug that the day's operator recalls (default 0)",
     "abandon": "rate: a pharmacist claims a review and lets the claim expire",
     "only": "list of operations (part of the path, or infno) that may suffer; empty means all",
     "at_most": "a request suffers this often and then succeeds (default 3)",

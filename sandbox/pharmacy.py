@@ -17,8 +17,6 @@ from sandbox.plan import twice
 
 PREPARING = (ChainWord.HELD, ChainWord.ORDERED, ChainWord.ACCEPTED, ChainWord.PREPARED)
 UNDER_WAY = (*PREPARING, ChainWord.IN_DELIVERY)
-LONGEST_RECALL = 200
-"""Looks at whether a lot is recalled, before its parcel is sent out all the same."""
 
 
 class Pharmacy:
@@ -262,12 +260,12 @@ class Pharmacy:
             await self._take_back(order_id)
 
     async def _await_recall(self, order_id: str) -> None:
-        """The courier comes late for it: by then its lot may be recalled, and packed anew."""
+        """Where the day has a recall, the courier comes late: by then the lot is recalled, and packed anew."""
         drugs = [line["drug"] for line in self._order(order_id)["lines"]]
-        for _ in range(LONGEST_RECALL):
+        for _ in range(int(self.faults.settings.get("awaits_recall", 0) / 0.3)):
             if any(self.book.get("recalled", drug) for drug in drugs):
                 break
-            await self._sleep(0.3, 0.3, "wait", order_id)
+            await asyncio.sleep(0.3)
 
     def recall(self, drug: str, lot: str) -> list[str]:
         """Take a lot off the shelves, and out of what lies packed, which is packed anew from another one. Returns those orders."""

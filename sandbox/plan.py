@@ -397,8 +397,8 @@ class _Writer:
         """The next prescription, of this scenario, and its patient as the insurance centre registers them."""
         if SCENARIOS[name].decoction and OF_PIECES not in self._hospitals:
             name = "settled_pickup"  # Only that hospital prescribes pieces.
-        if name == SUBSTITUTED and WITH_AN_APP not in self._hospitals:
-            name = "settled_pickup"  # Its patient must see the page to agree.
+        if name in (SUBSTITUTED, VILLAGE_LATE) and WITH_AN_APP not in self._hospitals:
+            name = "settled_pickup"  # Its patient must see the page to agree, or to choose the clinic.
         scenario, turn = SCENARIOS[name], self._turns[name]
         self._turns[name] += 1
         self.number += 1

@@ -36,6 +36,11 @@ def wanted(plan: Plan) -> bool:
     return {planned.scenario for planned in plan.prescriptions} >= _READY.keys()
 
 
+def expect(city: SandboxCity) -> None:
+    """Have the chain keep the parcel until then."""
+    httpx.post(f"{city.urls[CHAIN]}/sandbox/faults", json={"awaits_recall": 300}, timeout=20, trust_env=False).raise_for_status()
+
+
 def ready(plan: Plan, rows: Sequence[dict[str, Any]]) -> bool:
     """Whether every patient of the recall has the medicine, or its parcel is packed."""
     orders = {row["external_id"]: [order["status"] for order in row["orders"]] for row in rows}

@@ -219,7 +219,7 @@ async def test_an_event_may_come_twice_but_says_the_same(setting, gateway, clien
 
 async def test_a_recalled_lot_is_taken_out_of_what_lies_packed_and_told_again(setting, gateway, client):
     listener, gateway_url = gateway
-    async with serving(baicao.make_app(setting({"gateway": gateway_url}))) as url:
+    async with serving(baicao.make_app(setting({"gateway": gateway_url}, faults={"awaits_recall": 60}))) as url:
         items = reserve("ord_9", RECALLED, "60", "0.44", "26.40")
         await client.post(f"{url}/api/reserve", json=items, headers=KEY)
         order = {**items, "rxNo": "rx_9", "takeWay": "配送", "claimKey": "shh", "totalAmt": "26.40",
