@@ -89,7 +89,7 @@ class Chain:
     """What always happens with a drug.
 
     `decline` (takes the order, then says out of stock), `silent` (takes the order and never reports), `return` (the patient
-    brings it back), `recall` (what is to be delivered waits for the recall of its lot, where the day has one).
+    brings it back). `recall`: what is to be delivered waits for the recall of its lot, where the day has one.
     """
     refills: Mapping[str, int] = field(default_factory=dict)
     """Drugs that are scarce: some time after a store has sold some, its shelf is filled up to this, and the platform is told."""

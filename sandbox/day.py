@@ -335,9 +335,9 @@ def show(day: Day, console: Console) -> None:
     carried = ", ".join(f"{count}× {name}" for name, count in day.parcels.items()) or "无 none"
     console.print(f"[bold]取药点与丢失 Pick-up points, and what was lost[/bold]  {carried}")
     if day.recall:
-        told = len({order for order, _ in day.recall.handed_over})
+        patients = len({order for order, _ in day.recall.handed_over})
         console.print(f"[bold]召回 Recall[/bold]  批号 lot {day.recall.lot}: 在途停止、换批号重配 stopped and packed anew "
-                      f"{len(day.recall.packed_anew)}; 通知患者 patients to tell {told}")
+                      f"{len(day.recall.packed_anew)}; 通知患者 patients to tell {patients}")
     took = ", ".join(f"{name} {yuan(amount)}" for name, amount in day.paid.items()) or "无 none"
     console.print(f"[bold]当面付款 Paid with the handover[/bold]  {took} 元 yuan")
     faults = ", ".join(f"{count}× {name}" for name, count in day.faults.items() if count) or "无 none"
