@@ -81,6 +81,11 @@ class Ranked:
     """One sentence, in Chinese."""
     why_en: str
 
+    def explained(self) -> dict[str, tuple[str, str]]:
+        """Weight and value of each term as texts, the heaviest first: what the score is made of (D-17)."""
+        return {name: (str(weight), f"{self.terms[name]:.4f}")
+                for name, weight in sorted(WEIGHTS.items(), key=lambda weighed: -weighed[1])}
+
     @property
     def may_be_asked(self) -> bool:
         """For all that is wanted, or for what it has of it."""
@@ -91,6 +96,26 @@ def score(terms: Mapping[str, Decimal]) -> Decimal:
     """The score of D-17, 0 to 100, rounded once at the end, half up."""
     total = sum((weight * terms[name] for name, weight in WEIGHTS.items()), Decimal(0))
     return (100 * total).quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+
+@dataclass(frozen=True)
+class Summand:
+    """What one term brings to a score of D-17."""
+
+    words: tuple[str, str]
+    """In Chinese and in English."""
+    percent: str
+    """The weight, of 100."""
+    value: str
+    """The term, 0 to 1."""
+    points: str
+    """Weight times term: together they are the score, but for the last rounding."""
+
+
+def summands(explained: Mapping[str, Sequence[str]]) -> list[Summand]:
+    """What a score was made of, from `Ranked.explained` as it was written down; a term of another release has its own name."""
+    return [Summand(TERM_WORDS.get(name, (name, name)), f"{100 * Decimal(weight):.0f}", f"{Decimal(value):.2f}",
+                    f"{100 * Decimal(weight) * Decimal(value):.2f}") for name, (weight, value) in explained.items()]
 
 
 def _always(_: OrderLine) -> None:

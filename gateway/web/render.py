@@ -20,7 +20,7 @@ from domain import words as names
 from domain.errors import NeedsOperator
 from domain.events import Event
 from domain.former_words import event_of
-from domain.fulfilment.ranking import REASONS
+from domain.fulfilment.ranking import REASONS, summands
 from domain.lifecycle import FINAL, Status
 from domain.money import yuan
 from domain.people import CAPABILITIES, ROLES, Person
@@ -82,7 +82,8 @@ class Pages:
         say = partial(_say, language)
         environment.globals.update(
             t=partial(_text, language), say=say, original=partial(_original, language), language=language,
-            city=self._city.policy, Status=Status, final=FINAL, reasons=REASONS, prefect=self._settings.prefect_ui_url,
+            city=self._city.policy, Status=Status, final=FINAL, reasons=REASONS, summands=summands,
+            prefect=self._settings.prefect_ui_url,
             run_address=_run_address(self._settings), failed=_failed, trouble=views.trouble_words,
             happening=lambda row: say(self.happening(row)), waiting=lambda stored: say(event_words.waiting(stored, self.partner)),
             actor=lambda text: say(words.actor(text, self.partner)), partner=lambda slug: say(self.partner(slug)),

@@ -133,7 +133,8 @@ def _make_order(city: City, loaded: Loaded, choice: Choice, ranking: Sequence[Ra
                               f"order/{order_id}")
     words = [{"chain": candidate.quote.chain, "store": candidate.quote.store, "score": str(candidate.score),
               "eligible": candidate.eligible, "reason": candidate.reason,
-              "why": candidate.why, "why_en": candidate.why_en, "total_fen": candidate.quote.total}
+              "why": candidate.why, "why_en": candidate.why_en, "total_fen": candidate.quote.total,
+              "terms": candidate.explained()}
              for candidate in ranking]
     detail: dict[str, object] = {"order": order_id, "chain": quote.chain, "store": quote.store, "score": str(choice.store.score),
                                  "candidates": len(ranking)}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.chains import OrderLine, Quote
-from domain.fulfilment.ranking import REASONS, TERM_WORDS, WEIGHTS, rank
+from domain.fulfilment.ranking import REASONS, TERM_WORDS, WEIGHTS, rank, summands
 from domain.money import Fen
 from domain.premises import Handling, Premises
 from domain.prescription import Handover
@@ -42,6 +42,16 @@ def test_the_worked_example_of_the_rules_comes_out_to_two_decimals() -> None:
     ranked = rank([A, B, C], WANTED, CITY, CEILINGS, SHARES, PLAIN)
     assert [(one.quote.store, str(one.score), one.eligible) for one in ranked] == [
         ("B", "69.12", True), ("A", "63.11", True), ("C", "55.29", False)]
+
+
+def test_what_a_score_is_made_of_is_said_of_each_candidate_in_both_languages() -> None:
+    for one in rank([A, B, C], WANTED, CITY, CEILINGS, SHARES, PLAIN):
+        parts = summands(one.explained())
+        assert [part.words for part in parts] == [TERM_WORDS[name] for name in sorted(WEIGHTS, key=lambda name: -WEIGHTS[name])]
+        assert sum(int(part.percent) for part in parts) == 100
+        assert abs(sum(Decimal(part.points) for part in parts) - one.score) <= Decimal("0.04"), "to the rounding of each"
+    assert (parts[0].percent, parts[0].value, parts[0].points) == ("25", "0.17", "4.17")
+    assert summands({"of_another_release": ("1", "0.5")})[0].words == ("of_another_release", "of_another_release")
 
 
 def test_weights_add_up_and_every_term_has_words() -> None:

@@ -10,10 +10,11 @@ from fastapi.testclient import TestClient
 from jinja2 import nodes
 
 from domain.chains import ChainWord
+from domain.fulfilment.ranking import summands
 from domain.lifecycle import Status
 from gateway.web.language import Language
 from gateway.web.render import Pages
-from infra.db import drawings, history, prescriptions
+from infra.db import drawings, history, prescriptions, views
 from infra.db.drawings import Drawing
 from infra.log import bind
 from tasks.city import City
@@ -294,3 +295,17 @@ def test_an_unknown_page_has_a_page_of_its_own(page: TestClient) -> None:
 
     assert answer.status_code == 404
     assert "没有这张处方" in answer.text
+
+
+def test_the_ranking_names_weight_and_value_of_each_term_for_each_candidate(city: City, page: TestClient, settled: str) -> None:
+    with city.db.reading() as session:
+        story = views.dossier(session, settled)
+    assert story is not None
+    ranking = story.orders[0]["ranking"]
+    assert len(ranking) > 1
+    for language, words in (("zh", 0), ("en", 1)):
+        text = page.get(f"/rx/{settled}", headers={"Accept-Language": language}).text
+        for candidate in ranking:
+            for part in summands(candidate["terms"]):
+                named = f"{html.escape(part.words[words])} {part.percent}% × {part.value} = <b>{part.points}</b>"
+                assert named in text, (language, candidate["store"], part)
