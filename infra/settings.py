@@ -214,10 +214,14 @@ class Settings(BaseSettings):
     partner_urls: dict[str, PartnerAddress] = {}
     """Address of each partner by slug, e.g. SANYI_PARTNER_URLS__ANKANG: http(s)://, and for hospitals mllp://host:port,
     file:///folder or s3://bucket/prefix as they speak."""
+    webhook_urls: dict[str, SealedAddress] = {}
+    """Address at which a chain takes webhooks, by slug, e.g. SANYI_WEBHOOK_URLS__ANKANG; its key is
+    SANYI_PARTNER_SECRETS__ANKANG__WEBHOOK. A chain without one is sent none."""
     mllp_ports: dict[str, int] = {}
     """Port at which the gateway listens for each hospital that speaks HL7 v2, e.g. SANYI_MLLP_PORTS__JINAN_CENTRAL."""
     partner_secrets: PartnerSecrets = {}
-    """Secrets of each partner by slug and purpose, e.g. SANYI_PARTNER_SECRETS__ANKANG__TOKEN and …__CALLBACK."""
+    """Secrets of each partner by slug and purpose, e.g. SANYI_PARTNER_SECRETS__ANKANG__TOKEN and …__CALLBACK; …__WEBHOOK and,
+    while keys are changed, …__WEBHOOK_OLD sign its webhooks."""
     sender_megabytes: int = Field(default=500, ge=1)
     """Megabytes that each gateway, and the operations worker, read and archive of one sender in an hour.
 

@@ -8,6 +8,7 @@ from domain.errors import InvalidPayload
 from domain.privacy import shown
 from infra.db import Session, inbox, prescriptions
 from infra.log import get_logger
+from tasks import webhooks
 from tasks.city import City
 from tasks.fulfilment import arrivals, updates
 
@@ -60,6 +61,14 @@ def receive_stock(city: City, chain: str, *, timestamp: str, nonce: str, signatu
         woken = prescriptions.wake_for_stock(session, notice.drugs, city.now(), FIRST_WOKEN)
     log.info("stock.told", chain=chain, store=shown(notice.store), drugs=len(notice.drugs), woken=woken)
     return updates.reply(200, "applied")
+
+
+def receive_reading(city: City, chain: str, *, timestamp: str, nonce: str, signature: str, body: bytes) -> Reply:
+    """Answer one of `callers` that takes webhooks and reads again what it was told (contract 2.9).
+
+    Raises `Refused` for a bad signature or age.
+    """
+    return webhooks.read_again(city, chain, callers(city)[chain], timestamp=timestamp, nonce=nonce, signature=signature, body=body)
 
 
 def carriers(city: City) -> Mapping[str, TellsDeliveries]:

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 from adapters import registry
 from adapters.mapping import CodeMap, read_tables
-from adapters.protocols import Chain, Courier, Hospital, Payer
+from adapters.protocols import CallsBack, Chain, Courier, Hospital, Payer, TakesWebhooks
+from adapters.webhooks import open_endpoint
 from domain.errors import NeedsOperator
 from domain.knowledge.tables import Knowledge
 from domain.policy import CityPolicy, scaled
@@ -34,6 +35,8 @@ class City:
     hospitals: Mapping[str, Hospital]
     couriers: Mapping[str, Courier] = field(default_factory=dict)
     """Who bring what shops without a system send; the first one does."""
+    webhooks: Mapping[str, TakesWebhooks] = field(default_factory=dict)
+    """The addresses for webhooks of the chains that want them, by slug."""
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     share: Measure | None = None
     """Bytes that each sender, such as `hospital:jinan_first`, may have this process read and keep in an hour.
@@ -76,18 +79,27 @@ def open_city(settings: Settings) -> City:
             return registry.counter(slug, db, lambda: datetime.now(UTC), policy.timezone, courier=bool(policy.courier))
         return registry.load("chains", slug, transport("chains", slug), secrets(slug))
 
+    chains = {slug: chain(slug) for slug in policy.chains}
+
+    def endpoint(slug: str) -> TakesWebhooks:
+        if not isinstance(chains.get(slug), CallsBack):
+            raise NeedsOperator(f"SANYI_WEBHOOK_URLS__{slug.upper()}: the city has no chain of that name that signs callbacks, "
+                                "and without a signature it cannot read its webhooks again", code="no_such_chain")
+        return open_endpoint(slug, settings.webhook_urls[slug], secrets(slug), client)
+
     return City(
         policy=policy,
         knowledge=load_knowledge(settings.city),
         db=db,
         archive=make_archive(settings),
         cipher=make_cipher(settings),
-        chains={slug: chain(slug) for slug in policy.chains},
+        chains=chains,
         couriers={policy.courier: registry.load("couriers", policy.courier, transport("couriers", policy.courier),
                                                 secrets(policy.courier))} if policy.courier else {},
         payer=registry.load("payers", policy.payer, transport("payers", policy.payer), secrets(policy.payer)),
         hospitals={terms.slug: registry.load("hospitals", terms.slug, transport("hospitals", terms.slug),
                                              secrets(terms.slug)) for terms in policy.hospitals},
+        webhooks={slug: endpoint(slug) for slug in settings.webhook_urls},
         share=Measure(settings.sender_megabytes * 1_000_000, 3600),
         gateway_url=settings.gateway_url,
         hurry=settings.time_scale,

@@ -9,6 +9,7 @@ from infra.db import traces
 from infra.db.traces import Concerned
 from infra.log import get_logger
 from tasks.city import City
+from tasks.webhooks import tell_of_recall
 
 log = get_logger(__name__)
 
@@ -39,6 +40,8 @@ def recall(city: City, *, drug: str = "", lot: str = "", code: str = "", reason:
     what = Recall(drug, lot, code)
     with city.db.transaction("recall.made") as session:
         traces.recall(session, what, reason=reason[:80], by=by, at=city.now())
+        if city.webhooks:
+            tell_of_recall(session, city, what, traces.concerned(session, what))
     log.warning("recall.made", drug=drug, lot=lot, code=code)
     return affected(city, what)
 

@@ -24,7 +24,9 @@ from domain.prescription import Prescription
 from domain.words import Two
 from fhir_profiles.reader import external_id
 from infra.db import Session, claims, history, outbox
+from infra.db.webhooks import KIND
 from infra.log import get_logger
+from tasks import webhooks
 from tasks.city import City
 from tasks.patients import page_address
 
@@ -178,7 +180,8 @@ async def deliver_to(city: City, partner: str, limit: int = 50, *, lease: timede
     """
     with city.db.transaction("outbox.taken") as session:
         parcels = outbox.take(session, partner, at=city.now(), lease=lease, limit=limit)
-    going = {asyncio.create_task(_try(city, parcel, lease)): parcel.key for parcel in parcels}
+    going = {asyncio.create_task((webhooks.attempt if parcel.kind == KIND else _try)(city, parcel, lease)): parcel.key
+             for parcel in parcels}
     delivered = 0
     while going:
         done, _ = await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)

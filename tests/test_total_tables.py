@@ -37,6 +37,7 @@ from domain.review import DECISIONS
 from domain.shops import DECOCTIONS, Act
 from domain.trace import UploadKind
 from domain.tracking import Step
+from domain.webhooks import WebhookType
 from gateway.web.language import Language
 from infra.cities import load_knowledge
 from infra.db.notices import NoticeKind
@@ -97,6 +98,7 @@ TABLES: Mapping[str, Iterable[str]] = {
     "domain.tracking.MEANWHILE": set(Status) - {Status.REFUSED, Status.RETURNED, Status.CANCELLED, Status.EXPIRED},
     "domain.tracking.STEPS": Step,
     "domain.tracking.WITH_COURIER": DeliveryStatus,
+    "domain.webhooks.WEBHOOKS": WebhookType,
     "domain.window.WORK": Status,
     "domain.window._IN_WORDS": Status,
     "domain.words.APPROVALS": Approval,

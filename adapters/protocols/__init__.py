@@ -9,6 +9,7 @@ from adapters.protocols.capabilities import (
     CallsBack,
     Polled,
     Surveyed,
+    TakesWebhooks,
     TellsDeliveries,
     TellsStock,
     WorksFromPages,
@@ -19,5 +20,5 @@ from adapters.protocols.courier import Courier
 from adapters.protocols.hospital import Hospital
 from adapters.protocols.payer import Payer
 
-__all__ = ["Boxed", "CallsBack", "Chain", "Courier", "Hospital", "Payer", "Polled", "Surveyed", "TellsDeliveries",
-           "TellsStock", "WorksFromPages", "WritesUpdates"]
+__all__ = ["Boxed", "CallsBack", "Chain", "Courier", "Hospital", "Payer", "Polled", "Surveyed", "TakesWebhooks",
+           "TellsDeliveries", "TellsStock", "WorksFromPages", "WritesUpdates"]

@@ -72,6 +72,17 @@ class Boxed(Polled, Protocol):
 
 
 @runtime_checkable
+class TakesWebhooks(Protocol):
+    """An address at which a chain is told about its orders, by the Standard Webhooks convention (contracts, 2.9)."""
+
+    async def send(self, id: str, body: bytes, now: datetime) -> int:
+        """Send one message, whose id is the key of its repeats; returns the HTTP status of the answer.
+
+        Raises `Transient` (code `unanswered` or `not_sent`) and `NeedsOperator` (credentials, address).
+        """
+
+
+@runtime_checkable
 class WorksFromPages(Protocol):
     """A chain whose shops have no system: they work from our pages, and their shelves and orders are in our database."""
 

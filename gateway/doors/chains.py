@@ -9,7 +9,15 @@ from fastapi import APIRouter, Depends, Header, Response
 from adapters.messages import Reply
 from domain.words import Two
 from gateway.web.access import callback, denied
-from tasks.callbacks import callers, carriers, receive_callback, receive_delivery, receive_stock, tellers
+from tasks.callbacks import (
+    callers,
+    carriers,
+    receive_callback,
+    receive_delivery,
+    receive_reading,
+    receive_stock,
+    tellers,
+)
 from tasks.city import City
 
 Text = Annotated[str, Header()]
@@ -34,7 +42,10 @@ Sent = Annotated[Signed, Depends(_signed)]
 
 
 def chain_door(city: City) -> APIRouter:
-    """POST what became of an order or of a parcel, or what a store has again. Only who calls back has an address here."""
+    """POST what became of an order or of a parcel, or what a store has again; or have webhooks read again.
+
+    Only who calls back has an address here.
+    """
     door = APIRouter(prefix="/callbacks")
 
     @door.post("/couriers/{courier}")
@@ -50,6 +61,10 @@ def chain_door(city: City) -> APIRouter:
     @door.post("/{chain}/stock")
     def stock(chain: Annotated[str, Depends(_one_of(tellers(city)))], sent: Sent) -> Response:
         return _answered(receive_stock(city, chain, **asdict(sent)))
+
+    @door.post("/{chain}/webhooks")
+    def webhooks(chain: Annotated[str, Depends(_one_of(city.webhooks.keys() & callers(city).keys()))], sent: Sent) -> Response:
+        return _answered(receive_reading(city, chain, **asdict(sent)))
 
     return door
 

@@ -14,7 +14,7 @@ from tasks import sessions
 
 HOMES = ((Capability.SEE_BOARD, "/"), (Capability.SEE_QUEUE, "/review"), (Capability.SEE_INBOX, "/inbox"),
          (Capability.MANAGE_PEOPLE, "/people"),
-         (Capability.READ_ACCESS_LOG, "/access-log"))
+         (Capability.READ_ACCESS_LOG, "/access-log"), (Capability.SEE_MESSAGES, "/webhooks"))
 """Where people begin: the first of these that they may."""
 
 

@@ -56,6 +56,7 @@ CODES: Mapping[str, Two] = {
     "home": Two("送药上门", "home delivery"),
     "report": Two("报告医院", "report to the hospital"),
     "settled": Two("结算通知", "settlement notice"),
+    "webhook": Two("推送", "webhook"),
     "hold": Two("预占库存", "hold"),
     "place": Two("下单", "place"),
     "cancel": Two("撤单", "cancel"),

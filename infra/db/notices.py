@@ -27,6 +27,8 @@ class NoticeKind(StrEnum):
     """Something is wrong with trace codes of what was handed over: order, line and fault, and the fault (`domain.trace.FAULTS`)."""
     TRACE_REFUSED = "trace_refused"
     """The fund does not take the sale or return of a pack: order and code, and the fund's own code."""
+    WEBHOOK_STOPPED = "webhook_stopped"
+    """A chain does not get its webhooks any more: when, and why (`gone` or `given_up`)."""
 
 
 @dataclass(frozen=True)

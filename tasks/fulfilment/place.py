@@ -13,6 +13,7 @@ from domain.fulfilment.wishes import STANDING, WishKind
 from domain.instructions import instructions
 from domain.lifecycle import Status
 from domain.prescription import Handover
+from domain.webhooks import WebhookType
 from infra.db import Session, claims, history, orders, prescriptions, wishes
 from infra.db.discrepancies import disagree
 from infra.db.effects import Effect, Intent
@@ -20,7 +21,7 @@ from infra.db.history import Head
 from infra.db.orders import OrderTerms
 from infra.db.prescriptions import Loaded, canonical
 from infra.db.stored import RECEIPT
-from tasks import reports
+from tasks import reports, webhooks
 from tasks.city import City
 from tasks.effect import intend, once
 from tasks.fulfilment.sealed import open_secrets
@@ -95,6 +96,7 @@ def _ordered(city: City, session: Session, loaded: Loaded, order: PharmacyOrder,
                 "total_fen": answer.total, "fund_fen": answer.fund, "patient_due_fen": answer.cash})
     reports.report(session, city, rx, Status.FULFILLING, reason=Event.ORDER_PLACED, order=placed.order,
                    pickup_code=pickup_code, again=str(placed.attempt))
+    webhooks.tell_of_order(session, city, order.chain, WebhookType.ORDER_PLACED, order_id=order.id, rx_id=rx.id, store=order.store)
     return head
 
 

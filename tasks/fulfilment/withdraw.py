@@ -12,12 +12,13 @@ from domain.fulfilment.orders import ALIVE, GONE, MEANINGS, OrderStatus, Placed
 from domain.fulfilment.plan import NO_ANSWER, Pause, RefuseWish, Withdraw
 from domain.fulfilment.wishes import WishAnswer, WishKind
 from domain.lifecycle import Notice
+from domain.webhooks import WebhookType
 from infra.db import Session, history, orders, wishes
 from infra.db.effects import Effect
 from infra.db.history import Head
 from infra.db.prescriptions import Loaded, canonical
 from infra.db.stored import RECEIPT
-from tasks import reports
+from tasks import reports, webhooks
 from tasks.city import City
 from tasks.effect import once
 
@@ -107,7 +108,9 @@ def move_on(session: Session, order_id: str, word: ChainWord, city: City, *, rea
     """Move an order that we made forward from wherever it is by now."""
     placed = orders.get(session, order_id)
     assert placed is not None
-    orders.advance(session, placed, word, at=city.now(), reason=reason)
+    if orders.advance(session, placed, word, at=city.now(), reason=reason) and word is ChainWord.CANCELLED:
+        webhooks.tell_of_order(session, city, placed.order.chain, WebhookType.ORDER_CANCELLED, order_id=placed.id,
+                               rx_id=placed.order.prescription_id, store=placed.order.store, reason=reason)
     return placed
 
 

@@ -32,6 +32,7 @@ from infra.db.rows import (
     ReviewRow,
     RoleGrantRow,
     ShelfRow,
+    StoppedWebhookRow,
     TraceUploadRow,
     WishRow,
 )
@@ -71,6 +72,8 @@ def outcome(session: Session, world: "World") -> dict[str, object]:
         "fund": [(row.prescription_id, row.total, row.fund, bool(row.reverses)) for row in world.payer.book],
         "at shops": _rows(session, CounterOrderRow, "order_id", "word", "settlement_id", "cash_fen"),
         "shelves": _rows(session, ShelfRow, "store", "drug", "quantity", "price"),
+        "webhooks": {slug: endpoint.taken.keys() for slug, endpoint in world.webhooks.items()},
+        "webhooks stopped": _rows(session, StoppedWebhookRow, "chain"),
         "anchored": _rows(session, AnchorRow, "day"),
         "prefect": world.prefect.picture(),
         "people": _rows(session, PersonRow, "id", "ended_by"),

@@ -51,7 +51,7 @@ from tests.support.city import (
     rxno,
 )
 from tests.support.couriers import COURIER, FakeCourier
-from tests.support.fakes import FakePrefect, Replay
+from tests.support.fakes import FakeEndpoint, FakePrefect, Replay
 
 if TYPE_CHECKING:
     from tests.laws.site import Site
@@ -75,6 +75,7 @@ class World:
         self.baicao = Chain(slug="baicao", store="BC07", minutes=40, says_yes_at_once=True)
         self.chains = {"ankang": self.ankang, "baicao": self.baicao}
         self.couriers: dict[str, FakeCourier] = {}
+        self.webhooks: dict[str, FakeEndpoint] = {}
         self.payer = Payer(slug=site.built.payer.slug)
         self.hospital = FakeHospital()
         self.prefect = FakePrefect()
@@ -88,7 +89,7 @@ class World:
     def _start(self) -> None:
         others = {erx.SLUG: registry.load("hospitals", erx.SLUG, Replay(), erx.SECRETS)}
         self.city = replace(self._site.built, db=self._site.db, chains=self.chains, couriers=self.couriers, payer=self.payer,
-                            hospitals={HOSPITAL: self.hospital, **others}, now=self.clock)
+                            webhooks=self.webhooks, hospitals={HOSPITAL: self.hospital, **others}, now=self.clock)
         self.settings = make_settings(self._site.folder, worker=f"worker-{self.power.failed}", poll_seconds=0.004,
                                        lease_seconds=self.lease_seconds, anchor_key=ANCHOR_KEY)
         self._gateway: FastAPI | None = None

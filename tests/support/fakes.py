@@ -314,6 +314,31 @@ class FakeChain(_WritingChain):
 
 
 @dataclass
+class FakeEndpoint:
+    """A chain's address for webhooks; keeps `adapters.protocols.TakesWebhooks`."""
+
+    status: int = 200
+    """How it answers, until further notice."""
+    trouble: Exception | None = None
+    """Raised instead of an answer, until further notice."""
+    asked: list[str] = field(default_factory=list)
+    """The ids it was sent, each time."""
+    taken: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Messages by id, in the order in which each came first."""
+    by_id: dict[str, int] = field(default_factory=dict)
+    """How it answers a certain message."""
+
+    async def send(self, id: str, body: bytes, now: datetime) -> int:
+        self.asked.append(id)
+        if self.trouble:
+            raise self.trouble
+        status = self.by_id.get(id, self.status)
+        if 200 <= status < 300:
+            self.taken.setdefault(id, json.loads(body))
+        return status
+
+
+@dataclass
 class FakePolledChain(_WritingChain):
     """A chain that never calls: it is asked for its updates; keeps `adapters.protocols.Polled`."""
 

@@ -29,9 +29,9 @@ class Enrolled:
         return accounts.sign_in(self.city, self.id, self.password, self.digits())
 
 
-def enrolled(city: City, id: str, *roles: Role, by: str = "A000") -> Enrolled:
+def enrolled(city: City, id: str, *roles: Role | Grant, by: str = "A000") -> Enrolled:
     """A new person with those roles, who has taken up their enrolment code. The clock must go on before they sign in."""
-    code = people.add(city, by, id, "", [Grant(role) for role in roles])
+    code = people.add(city, by, id, "", [role if isinstance(role, Grant) else Grant(role) for role in roles])
     secret = accounts.enrolment(city, code).secret
     codes = accounts.enrol(city, code, PASSWORD, pyotp.TOTP(secret).at(city.now()))
     return Enrolled(city, id, secret, codes)

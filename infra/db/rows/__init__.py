@@ -30,6 +30,7 @@ from infra.db.rows.partners import (
     NonceRow,
     NoticeRow,
     OutboxRow,
+    StoppedWebhookRow,
     WaitingMessageRow,
 )
 from infra.db.rows.payments import TO_HAND_IN, PaymentRow, RefundRow
@@ -122,6 +123,7 @@ __all__ = [
     "ShelfMoveRow",
     "ShelfRow",
     "SignInRow",
+    "StoppedWebhookRow",
     "TraceUploadRow",
     "TransferRow",
     "WaitingMessageRow",

@@ -116,24 +116,43 @@ class OutboxRow(Base):
     """The order in which a partner must hear of one prescription."""
     key: Mapped[str] = mapped_column(sa.String(80), unique=True)
     kind: Mapped[str] = mapped_column(sa.String(20))
-    """`report` to a hospital, `settled` to a chain."""
+    """`report` to a hospital, `settled` to a chain, `webhook` to the address that a chain has for webhooks."""
     partner: Mapped[str] = mapped_column(sa.String(40))
+    """Slug of the partner; of a webhook `webhook:` and the chain's slug, because it has turns of its own."""
     prescription_id: Mapped[str | None] = mapped_column(sa.String(32), sa.ForeignKey("prescription.id"), index=True)
     """Empty for the answer to a message that became no prescription."""
     sealed: Mapped[bytes]
     made_at: Mapped[datetime]
     due_at: Mapped[datetime | None]
-    """Empty once it was delivered."""
+    """Empty once it was delivered, or where it is not sent by itself any more."""
     attempts: Mapped[int] = mapped_column(default=0)
+    """Failed attempts."""
     last_error: Mapped[str] = mapped_column(sa.String(80), default="")
     sent_at: Mapped[datetime | None]
+    position: Mapped[int | None]
+    """Place of a webhook in what its chain reads by a cursor, from 1 on; given when it is read first."""
 
     __table_args__ = (
         sa.Index("ix_outbox_due_at", "due_at", sqlite_where=sa.text("due_at IS NOT NULL"),
                  postgresql_where=sa.text("due_at IS NOT NULL")),
         sa.Index("ix_outbox_partner", "partner", "id", sqlite_where=sa.text("due_at IS NOT NULL"),
                  postgresql_where=sa.text("due_at IS NOT NULL")),
+        sa.Index("ix_outbox_webhook", "partner", "id", sqlite_where=sa.text("kind = 'webhook'"),
+                 postgresql_where=sa.text("kind = 'webhook'")),
+        sa.Index("ix_outbox_position", "partner", "position", unique=True, sqlite_where=sa.text("position IS NOT NULL"),
+                 postgresql_where=sa.text("position IS NOT NULL")),
     )
+
+
+class StoppedWebhookRow(Base):
+    """A chain that has said 410: nothing is sent to its address for webhooks until a person says so."""
+
+    __tablename__ = "stopped_webhook"
+
+    chain: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    at: Mapped[datetime]
+    key: Mapped[str] = mapped_column(sa.String(80))
+    """The message that was answered so."""
 
 
 class NoticeRow(Base):

@@ -177,6 +177,11 @@ NOTICES: dict[NoticeKind, Words] = {
         "in the last seven days: trace codes that the fund does not take (perhaps sold before elsewhere, B-54)",
         "请药店核对药盒来源，并向医保中心查询该码的销售记录",
         "have the pharmacy say where the pack is from, and ask the centre who sold the code"),
+    NoticeKind.WEBHOOK_STOPPED: (
+        True, "近七日连锁收不到推送", "in the last seven days: a chain does not get its webhooks",
+        "请连锁恢复地址或核对密钥，然后在“推送”页恢复；未推送的消息连锁也可自行补读",
+        "have the chain put its address or key right, then resume it on the page of webhooks (/webhooks); the chain can also read "
+        "what it missed"),
 }
 """By kind of notice."""
 DETAILS: dict[NoticeKind, Mapping[str, Two]] = {
@@ -184,6 +189,8 @@ DETAILS: dict[NoticeKind, Mapping[str, Two]] = {
     NoticeKind.MESSAGE_SHAPE: {"new": Two("新出现", "new"), "gone": Two("不再出现", "gone")},
     NoticeKind.TRACE_CODE: {code: Two(words.zh, words.en) for code, words in FAULTS.items()},
     NoticeKind.TRACE_REFUSED: {},  # A code of the fund's.
+    NoticeKind.WEBHOOK_STOPPED: {"gone": Two("地址已停用（410）", "its address is out of use (410)"),
+                                 "given_up": Two("十次推送均失败", "ten attempts failed")},
     NoticeKind.UPDATE_REFUSED: {},  # A rule and a place.
     NoticeKind.QUOTE_LEFT_OUT: {},  # A place in the chain's answer, which is no code.
 }

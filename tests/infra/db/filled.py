@@ -40,7 +40,7 @@ from domain.prescription import (
 from domain.review import Decision
 from domain.shops import Act, Opening
 from flows.window import Window
-from infra.db import mapping, orders, prescriptions, processes, sign_ins
+from infra.db import mapping, orders, prescriptions, processes, sign_ins, webhooks
 from tasks import access, choosing, counter, people, polling, review, shelves, traffic
 from tasks.anchors import of_city
 from tasks.audit import audit_prescription
@@ -70,7 +70,7 @@ from tests.support.city import (
 )
 from tests.support.couriers import SHOP_PLACE, tell, with_courier
 from tests.support.couriers import SHOPKEEPER as COURIERS_SHOPKEEPER
-from tests.support.fakes import FakeChain, FakePayer, FakePrefect, Replay
+from tests.support.fakes import FakeChain, FakeEndpoint, FakePayer, FakePrefect, Replay
 from tests.support.line import Line
 from tests.support.people import enrolled
 
@@ -285,12 +285,25 @@ def fill(folder: Path, url: str) -> None:
         processes.enter(session, processes.Process("worker", "worker-1", "example", 1, "0.1.0", town.clock.at, town.clock.at))
         sign_ins.begin(session, "0" * 64, person=PHARMACIST, role="pharmacist", token="1" * 64,
                        until=town.clock.at + timedelta(hours=8))
-    recall(city, drug="D001", lot="L0", reason="quality", by="operations")
+    _webhooks(town)
     _choices(town)
     _people(town)
     _at_a_shop(town)
     _with_the_courier(town)
     city.db.close()
+
+
+def _webhooks(town: Town) -> None:
+    """A chain hears of a recall, reads again what it was told, and puts its address out of use."""
+    endpoint = FakeEndpoint()
+    city = replace(town.city, webhooks={"ankang": endpoint})
+    recall(city, drug="D001", lot="L0", reason="quality", by="operations")
+    asyncio.run(deliver_due(city, 200))
+    with city.db.transaction() as session:
+        assert webhooks.page(session, "ankang", 0, 10)
+    endpoint.status = 410
+    recall(city, drug="D032", lot="L0", reason="quality", by="operations")
+    asyncio.run(deliver_due(city, 200))
 
 
 def _late_word(town: Town) -> None:

@@ -38,7 +38,8 @@ GONE = {"finding": "audit_run", "cancel": "wish", "item": "derived from orders, 
 CIPHER = Cipher(b"i" * 32, b"l" * 32)
 Counts = dict[str, int]
 
-FORMER_NOTICES = set(NoticeKind) - {NoticeKind.UPDATE_REFUSED, NoticeKind.TRACE_CODE, NoticeKind.TRACE_REFUSED}
+FORMER_NOTICES = set(NoticeKind) - {NoticeKind.UPDATE_REFUSED, NoticeKind.TRACE_CODE, NoticeKind.TRACE_REFUSED,
+                                    NoticeKind.WEBHOOK_STOPPED}
 """Kinds that were discrepancies in release 0.1."""
 
 

@@ -12,9 +12,10 @@ from domain.fulfilment.orders import OrderStatus
 from domain.lifecycle import Status
 from infra.db import Session, history, prescriptions
 from infra.db.rows import OrderRow
+from tasks import webhooks
 from tasks.recall import recall
 from tests.laws.world import World
-from tests.support.fakes import FakePolledChain
+from tests.support.fakes import FakeEndpoint, FakePolledChain
 
 
 def collected(city: World) -> None:
@@ -171,6 +172,23 @@ def a_lot_is_recalled(city: World) -> None:
     city.staff(lambda c: recall(c, drug="D001", lot="L2606", reason="quality", by="o001"))
 
 
+def the_chain_takes_webhooks(city: World) -> None:
+    endpoint = FakeEndpoint(status=500)
+    city.webhooks = {"ankang": endpoint}
+    city.restart()
+    city.to_fulfilling()
+    endpoint.status = 410
+    city.later(minutes=6)
+    city.work()
+    endpoint.status = 200
+    city.staff(lambda c: webhooks.resume(c, "ankang"))
+    city.work()
+    city.staff(lambda c: webhooks.send_again(c, "ankang", next(iter(endpoint.taken))))
+    city.work()
+    answer = city.call_back("ankang", b"{}", below="/webhooks").json()
+    assert [message["id"] for message in answer["events"]] == list(endpoint.taken)
+
+
 PHARMACIES = (
     collected,
     delivered_home,
@@ -188,5 +206,5 @@ PHARMACIES = (
     a_chain_says_what_nobody_can_read,
     a_hold_for_nobody,
     a_part_now_and_the_rest_when_it_comes_in,
-    a_lot_is_recalled,
+    a_lot_is_recalled, the_chain_takes_webhooks,
 )
