@@ -1,7 +1,7 @@
 """A chain's address for webhooks: messages signed by the Standard Webhooks convention, with each key that is valid.
 
-The convention: https://www.standardwebhooks.com. Headers `webhook-id`, `webhook-timestamp` (seconds) and `webhook-signature`,
-which holds a signature for each key, so that a chain can change its key at any time while two are valid.
+The convention: https://www.standardwebhooks.com. The headers are `webhook-id`, `webhook-timestamp` (seconds) and
+`webhook-signature`. The last holds a signature for each key, so that a chain can change its key at any time while two are valid.
 """
 
 import base64

@@ -22,7 +22,7 @@ class WebhookType(StrEnum):
     ORDER_RECALLED = "order.recalled"
     """Packs bound to the order are recalled (E-18)."""
     RECALL_MADE = "recall.made"
-    """A lot or a pack is not to be sold any more, whoever has it (E-18)."""
+    """A lot or a pack is not to be sold any more, in any store (E-18)."""
 
 
 WEBHOOKS: Mapping[str, Two] = {

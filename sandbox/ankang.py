@@ -19,6 +19,7 @@ from sandbox.chain import Broken, Chain, Line, No, Package, Slip, Store
 from sandbox.partner import Background, Setting, partner_app, run
 from sandbox.pharmacy import Pharmacy, scanned
 from sandbox.plan import INSTEAD
+from sandbox.webhooks import Webhooks
 
 SHELF = dict.fromkeys(("D001", "D010", "D018", "D032", "D048", "D065", "D072", "D081", "D106", "D187"), 200_000)
 
@@ -152,7 +153,16 @@ def make_app(setting: Setting, chain: Chain = CHAIN, words: Mapping[ChainWord, s
     callbacks = Callbacks(f"{setting.urls['gateway']}/callbacks/{chain.slug}", setting.secrets[f"{name}_SECRET"],
                           setting, book, background)
     pharmacy = Pharmacy(chain, setting, book, background, callbacks, partial(word, words), news)
-    app = partner_app(chain.slug, setting, book, pharmacy.show_book, background, pharmacy.resume)
+    webhooks = Webhooks(chain.slug, setting, book, background)
+
+    def show_book() -> Document:
+        return pharmacy.show_book() | ({"webhooks": webhooks.show()} if webhooks.wanted else {})
+
+    def resume() -> None:
+        pharmacy.resume()
+        webhooks.resume()
+
+    app = partner_app(chain.slug, setting, book, show_book, background, resume)
     token = f"Bearer {setting.secrets[f'{name}_TOKEN']}"
 
     def stands(order: Document) -> dict[str, Any]:
@@ -218,6 +228,10 @@ def make_app(setting: Setting, chain: Chain = CHAIN, words: Mapping[ChainWord, s
         pharmacy.settlement(order_id, **request.model_dump())
         return Response(status_code=204)
 
+    @app.post("/webhooks")
+    async def told(request: Request) -> Response:
+        return Response(status_code=await webhooks.receive(dict(request.headers), await request.body()))
+
     @app.post("/counter/pickup")
     async def counter(request: PickupRequest) -> dict[str, Any]:
         return {"status": pharmacy.pick_up(request.order_id, request.code)["status"]}
@@ -229,4 +243,5 @@ if __name__ == "__main__":
     run("ankang", make_app, urls={"gateway": "address of the platform's gateway"}, secrets={
         "SANDBOX_ANKANG_TOKEN": "bearer token the platform calls us with",
         "SANDBOX_ANKANG_SECRET": "secret our callbacks are signed with",
+        "SANDBOX_ANKANG_WEBHOOK_": "keys of the platform's webhooks, NEW and OLD; without them we want none",
     })

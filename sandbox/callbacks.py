@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import secrets
 import time
 
 import httpx
@@ -23,7 +24,6 @@ class Callbacks:
         self.faults: Faults = setting.faults
         self.book = book
         self.background = background
-        self._nonces = 0
 
     def send(self, event_id: str, body: Document, path: str = "") -> None:
         """Write the event down, then deliver it to our address or a path below it, late or twice if the faults say so."""
@@ -70,18 +70,19 @@ class Callbacks:
         return round(60 * minutes)
 
     async def _post(self, path: str, body: bytes, off: int) -> int | None:
-        timestamp = str(int(time.time()) + off)
-        self._nonces += 1
-        nonce = hashlib.sha256(f"{self.setting.seed} {time.time_ns()} {self._nonces}".encode()).hexdigest()[:32]
-        signed = f"{timestamp}\n{nonce}\n".encode() + body
-        headers = {
-            "Content-Type": "application/json", "Sanyi-Timestamp": timestamp, "Sanyi-Nonce": nonce,
-            "Sanyi-Signature": hmac.new(self.secret.encode(), signed, hashlib.sha256).hexdigest(),
-        }
+        headers = signed(self.secret, body, int(time.time()) + off)
         try:
             return (await self.background.client.post(self.url + path, content=body, headers=headers)).status_code
         except httpx.HTTPError:
             return None
+
+
+def signed(secret: str, body: bytes, timestamp: int) -> dict[str, str]:
+    """The headers of a call to the platform, under a nonce of its own (contracts 2.1)."""
+    nonce = secrets.token_hex(16)
+    message = f"{timestamp}\n{nonce}\n".encode() + body
+    return {"Content-Type": "application/json", "Sanyi-Timestamp": str(timestamp), "Sanyi-Nonce": nonce,
+            "Sanyi-Signature": hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()}
 
 
 def _json(body: Document) -> bytes:

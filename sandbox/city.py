@@ -22,10 +22,12 @@ from sandbox.loopback import NO_CERTIFICATES
 from sandbox.plan import HOSPITALS, Plan, make_plan
 from sandbox.processes import ROOT, Processes, free_port
 from sandbox.shopkeeper import SHOPS
+from sandbox.webhooks import TAKERS, new_key
 
 FAULTS: dict[str, dict[str, Any]] = {
     "ankang": {"lose_answer": 0.05, "error_500": 0.02, "out_of_stock": 0.03, "duplicate_callback": 0.10,
-               "late_callback": 0.08, "at_most": 2},
+               "late_callback": 0.08, "at_most": 2,
+               "webhook_down_next": 2, "webhook_slow_next": 1, "webhook_key_next": 1, "timeout_seconds": 9},
     "baicao": {"lose_answer": 0.05, "error_500": 0.02, "duplicate_callback": 0.10, "late_callback": 0.08, "at_most": 2},
     "jishi": {"lose_answer": 0.05, "error_500": 0.02, "duplicate_callback": 0.10, "late_callback": 0.08, "at_most": 2},
     "huakang": {"lose_answer": 0.03, "error_500": 0.02, "duplicate_callback": 0.10, "late_callback": 0.08, "broken_file": 0.05,
@@ -148,7 +150,8 @@ class SandboxCity:
         self._partner("insurer", {"SANDBOX_CENTRE_PAASID": "sanyi", "SANDBOX_CENTRE_SECRET": keys["centre"]},
                       "--city", self.slug)
         for chain, program in CHAINS.items():
-            self._partner(chain, {variable: keys[f"{chain} {secret}"] for variable, secret in program.secrets.items()},
+            self._partner(chain, {variable: keys[f"{chain} {secret}"] for variable, secret in program.secrets.items()}
+                          | {f"SANDBOX_{chain.upper()}_WEBHOOK_{age}": key for age, key in self._webhook_keys(chain).items()},
                           "--gateway", self.urls["gateway"], "--pace", str(tempo.chains),
                           *(("--folder", self._box(chain)) if program.box else ()))
         self._partner("linli", {f"SANDBOX_SHOP_{shop}": keys[f"shop {shop}"] for shop in SHOPS},
@@ -253,6 +256,13 @@ class SandboxCity:
         return [{"store": shop, "drug": shelf["drug"], "quantity": shelf["quantity"]} for shop in SHOPS
                 for shelf in self._get(f"{self.urls['gateway']}/api/inbox/stock", self.keys[f"shop {shop}"])["shelves"]]
 
+    def webhooks(self) -> list[dict[str, Any]]:
+        """Every message that the platform has for chains' addresses, the newest first."""
+        rows: list[dict[str, Any]] = []
+        while page := self.ops("webhooks?limit=1000" + (f"&before={rows[-1]['number']}" if rows else ""))["messages"]:
+            rows += page
+        return rows
+
     def dossier(self, prescription: str) -> dict[str, Any]:
         """Everything the platform says of one prescription."""
         return dict(self._get(f"{self.urls['gateway']}/api/rx/{prescription}", self.keys["operator"]))
@@ -327,6 +337,10 @@ class SandboxCity:
         folder.mkdir(parents=True, exist_ok=True)
         return folder.resolve().as_uri()
 
+    def _webhook_keys(self, chain: str) -> dict[str, str]:
+        """The keys of a chain's webhooks, while they are changed: the platform signs with both."""
+        return {age: new_key(self.keys[f"{chain} webhook {age}"]) for age in ("NEW", "OLD")} if chain in TAKERS else {}
+
     def _key_of(self, partner: str, name: str) -> str:
         return self.keys[f"{partner} {name}"]
 
@@ -385,6 +399,9 @@ class SandboxCity:
                for slug, name in urls.items()},
             **{f"SANYI_PARTNER_SECRETS__{chain.upper()}__{secret.upper()}": keys[f"{chain} {secret}"]
                for chain, program in CHAINS.items() for secret in program.secrets.values()},
+            **{f"SANYI_WEBHOOK_URLS__{chain.upper()}": f"{self.urls[chain]}/webhooks" for chain in TAKERS},
+            **{f"SANYI_PARTNER_SECRETS__{chain.upper()}__WEBHOOK{'' if age == 'NEW' else '_OLD'}": key
+               for chain in TAKERS for age, key in self._webhook_keys(chain).items()},
             f"SANYI_PARTNER_SECRETS__{COURIER.upper()}__TOKEN": keys[f"{COURIER} token"],
             f"SANYI_PARTNER_SECRETS__{COURIER.upper()}__CALLBACK": keys[f"{COURIER} callback"],
             "SANYI_PARTNER_SECRETS__JINAN_CENTRE__PAASID": "sanyi",

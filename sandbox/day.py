@@ -37,6 +37,7 @@ from sandbox.dialects import DIALECTS
 from sandbox.doors import COURIER
 from sandbox.plan import ROUND, Plan
 from sandbox.processes import ROOT, ChildDied, Processes
+from sandbox.webhooks import TAKERS
 
 Moment = Callable[[float, float], bool]
 """When to kill the worker: told the seconds since the hospital began and the share of prescriptions received."""
@@ -85,6 +86,8 @@ class Day:
     recall: recalls.Recall | None = None
     parcels: Counter[str] = field(default_factory=Counter)
     """What became of parcels that waited at a pick-up point, or were lost."""
+    webhooks: Mapping[str, int] = field(default_factory=dict)
+    """Webhooks that each chain has, of those that want some."""
     choices: Sequence[Mapping[str, Any]] = ()
     """What became of each patient who wanted to choose the pharmacy."""
     runs: int = 0
@@ -173,7 +176,13 @@ def at_rest(city: SandboxCity, plan: Plan) -> bool:
             return False
     board = city.ops("board")
     idle = not any(board[waiting] for waiting in ("outbox_waiting", "uploads_waiting", "undrawn"))
-    return idle and city.count_runs("prescription") == len(rows) and not _told_by_files(city)
+    return idle and city.count_runs("prescription") == len(rows) and not _told_by_files(city) and not _reading(city)
+
+
+def _reading(city: SandboxCity) -> bool:
+    """Whether a chain that wants webhooks has not read all of them again yet."""
+    books = [city.book(chain)["webhooks"] for chain in TAKERS]
+    return any(len(book["read"]) < len(book["taken"]) for book in books)
 
 
 def _told_by_files(city: SandboxCity) -> bool:
@@ -225,6 +234,8 @@ def assess(city: SandboxCity, plan: Plan, recall: recalls.Recall | None = None) 
     if recalls.wanted(plan) and recall:
         day.recall = recall
         day.differences += recalls.after(recall, books[recalls.CHAIN]["orders"])
+    day.differences += tieout.webhooks(city.webhooks(), list(rows.values()), books)
+    day.webhooks = {chain: len(books[chain]["webhooks"]["taken"]) for chain in TAKERS}
     day.compared = tieout.lines(ledger, books)
     day.money, day.paid = tieout.money(ledger), tieout.paid(list(rows.values()))
     day.stages = city.ops("stages")
@@ -340,6 +351,8 @@ def show(day: Day, console: Console) -> None:
                       f"{len(day.recall.packed_anew)}; 通知患者 patients to tell {patients}")
     took = ", ".join(f"{name} {yuan(amount)}" for name, amount in day.paid.items()) or "无 none"
     console.print(f"[bold]当面付款 Paid with the handover[/bold]  {took} 元 yuan")
+    told = ", ".join(f"{chain} {count}" for chain, count in day.webhooks.items()) or "无 none"
+    console.print(f"[bold]推送 Webhooks[/bold]  {told}: 收到并补读核对 taken, and the same read again by cursor")
     faults = ", ".join(f"{count}× {name}" for name, count in day.faults.items() if count) or "无 none"
     console.print(f"\n[bold]故障 Faults survived[/bold]  {faults}")
     console.print(f"[bold]Prefect[/bold]  {day.runs} 次运行 flow runs: {day.shown} 张处方各一次 one of each prescription; "

@@ -9,6 +9,7 @@ from domain.money import fen
 from sandbox.chain import SELLERS
 from sandbox.doors import COURIER
 from sandbox.plan import prescribed
+from sandbox.webhooks import TAKERS
 
 Row = Mapping[str, Any]
 
@@ -170,6 +171,33 @@ def shelves(book: Sequence[Row], platform: Sequence[Row]) -> list[str]:
             for shelf in sorted(theirs.keys() | ours.keys()) if ours.get(shelf) != theirs.get(shelf)]
 
 
+def webhooks(messages: Sequence[Row], prescriptions: Sequence[Row], books: Mapping[str, Row]) -> list[str]:
+    """What the platform says it told each chain, what the chain has, and what it read again: the same messages, each once.
+
+    An order that the chain has, or that was taken back, is told of.
+    """
+    differences = []
+    for chain in TAKERS:
+        book = books[chain]["webhooks"]
+        ours = {message["id"] for message in messages if message["chain"] == chain}
+        theirs = {message["id"] for message in book["taken"]}
+        differences += [f"{chain}: webhook {id} is with {'us' if id in ours else 'them'} only" for id in sorted(ours ^ theirs)]
+        differences += [f"{chain}: webhook {id} was {'not read again' if id in ours else 'read, and is none of ours'}"
+                        for id in sorted(ours ^ set(book["read"]))]
+        differences += [f"{chain}: webhook {message['id']} has not arrived by our log" for message in messages
+                        if message["chain"] == chain and not message["sent_at"]]
+        told = Counter((message["type"], message["order_id"]) for message in book["taken"] if message["order_id"])
+        owed = [("order.placed", order["order_id"]) for order in books[chain]["orders"]
+                if order["status"] not in ("held", "declined", "cancelled")]
+        owed += [("order.cancelled", order["id"]) for row in prescriptions for order in row["orders"]
+                 if order["chain"] == chain and order["status"] == "cancelled"]
+        differences += [f"{chain} was told of {type} {order} {told[type, order]} times" for type, order in owed
+                        if told[type, order] != 1]
+        differences += [f"{chain}: {number} webhooks had no signature that counts" for kind, number in book["trouble"].items()
+                        if kind == "unsigned"]
+    return differences
+
+
 def _parcels(prescriptions: Sequence[Row], book: Row) -> Iterator[str]:
     """Each parcel: the courier has it once, under its own number, and is as far with it as we know."""
     ours = {f"{order['id']}:{delivery['number']}": delivery for row in prescriptions for order in row["orders"]
@@ -283,7 +311,8 @@ def lines(ledger: Row, books: Mapping[str, Row]) -> int:
     return (len(books["insurer"]["settlements"]) + sum(len(books["linli"][name]) for name in ("till", "cash", "kept"))
             + sum(len(books[chain]["orders"]) for chain in SELLERS)
             + len(books[COURIER]["parcels"]) + len(books["hospital"]["prescriptions"])
-            + len(ledger["postings"]) + len(books["insurer"]["uploads"]))
+            + len(ledger["postings"]) + len(books["insurer"]["uploads"])
+            + sum(len(books[chain]["webhooks"]["taken"]) for chain in TAKERS))
 
 
 def money(ledger: Row) -> dict[str, int]:
@@ -318,6 +347,10 @@ def faults(books: Mapping[str, Row], worker_killed: int, hospital: Row) -> dict[
         "医保重复报文 repeated msgid": len(books["insurer"]["repeated"]),
         "连锁坏文件 broken files of chains": sum(len(books[seller].get("broken", ())) for seller in SELLERS),
         "回调重复或重发 callbacks repeated": sum(max(0, event["tries"] - 1) for event in events),
+        "推送重发 webhooks repeated": sum(
+            message["times"] - 1 for chain in TAKERS for message in books[chain]["webhooks"]["taken"]),
+        "推送被拒或超时 webhooks refused, unanswered": sum(
+            number for chain in TAKERS for number in books[chain]["webhooks"]["trouble"].values()),
         "首投未达 first attempts failed": sum(parcel["try"] > 1 for parcel in books[COURIER]["parcels"]),
         "拒单 orders declined": sum(order["status"] == "declined" for chain in SELLERS
                                 for order in books[chain]["orders"]),

@@ -1,4 +1,4 @@
-"""Webhooks: what a chain is told about its orders at an address of its own, sent after the change and read again by a cursor."""
+"""Webhooks: what a chain is told about its orders and recalls, sent after the change and read again by a cursor."""
 
 import asyncio
 import hashlib
@@ -156,11 +156,11 @@ def read_again(city: City, chain: str, caller: CallsBack, *, timestamp: str, non
     with city.db.transaction("webhook.read") as session:
         if not inbox.spend_nonce(session, chain, nonce, city.now()):
             return _reply(401, {"result": "nonce_used"})
-        found = webhooks.page(session, chain, after, question.limit + 1)
-    shown = found[:question.limit]
+        stored = webhooks.page(session, chain, after, question.limit + 1)
+    shown = stored[:question.limit]
     return _reply(200, {
         "events": [{"id": message.key, **json.loads(body_of(city, message.key, message.sealed))} for message in shown],
-        "next": str(shown[-1].position if shown else after), "more": len(found) > len(shown)})
+        "next": str(shown[-1].position if shown else after), "more": len(stored) > len(shown)})
 
 
 def _reply(status: int, answer: Mapping[str, Any]) -> Reply:
@@ -168,7 +168,7 @@ def _reply(status: int, answer: Mapping[str, Any]) -> Reply:
 
 
 def send_again(city: City, chain: str, key: str) -> bool:
-    """A person has one message sent now, whatever became of it; False if the chain has none of that key.
+    """A person has one message sent now, delivered before or not; False if the chain has none of that key.
 
     One that had used up its attempts is tried once.
     """

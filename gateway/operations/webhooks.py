@@ -54,20 +54,20 @@ def webhooks_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
 
     def read(who: Person, before: int | None, most: int, waiting: bool) -> Sequence[Shown]:
         with city.db.reading() as session:
-            found = rows.deliveries(session, theirs(who), before, most, open_only=waiting)
-        return [_shown(city, row) for row in found]
+            messages = rows.deliveries(session, theirs(who), before, most, open_only=waiting)
+        return [_shown(city, row) for row in messages]
 
     def theirs(who: Person) -> list[str]:
         return [chain for chain in sorted(city.webhooks) if who.may(Capability.SEE_MESSAGES, chain)]
 
     @door.get("/webhooks", response_class=HTMLResponse)
     def log(request: Request, who: MaySee, before: Before = None, waiting: bool = False, done: bool = False) -> Response:
-        found = read(who, before, PAGE + 1, waiting)
-        more = {"before": found[PAGE - 1].row.id} | ({"waiting": "true"} if waiting else {}) if len(found) > PAGE else {}
+        messages = read(who, before, PAGE + 1, waiting)
+        more = {"before": messages[PAGE - 1].row.id} | ({"waiting": "true"} if waiting else {}) if len(messages) > PAGE else {}
         with city.db.reading() as session:
             stopped = {chain: at for chain, at in rows.stopped(session).items() if chain in theirs(who)}
-        return pages.html(request, "operations/webhooks.html", found=found[:PAGE], waiting=waiting, stopped=stopped, done=done,
-                          chains=theirs(who), more=f"/webhooks?{urlencode(more)}" if more else "")
+        return pages.html(request, "operations/webhooks.html", messages=messages[:PAGE], waiting=waiting, stopped=stopped,
+                          done=done, chains=theirs(who), more=f"/webhooks?{urlencode(more)}" if more else "")
 
     @door.get("/api/ops/webhooks")
     def listing(who: MaySee, before: Before = None, limit: Limit = 500) -> Response:

@@ -270,7 +270,7 @@ def addresses(app: FastAPI, town: Town) -> list[str]:
         key = session.scalars(sa.select(MessageRow.event_id).where(
             MessageRow.prescription_id == row.id, MessageRow.source.endswith(HOSPITAL)).limit(1)).one()
     known = {"rx_id": row.id, "key": key, "run_id": hop_row.run_id, "hospital": HOSPITAL, "slug": HOSPITAL,
-             "external_id": row.external_id, "number": row.external_id, "form": "decision",
+             "external_id": row.external_id, "number": row.external_id, "form": "decision", "act": "again",
              "link": page_address(town.city, row.id).removeprefix("/p/")}
     found = []
     for path, methods in get_openapi(title="", version="", routes=app.routes)["paths"].items():

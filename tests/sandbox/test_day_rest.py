@@ -14,8 +14,8 @@ from sandbox.plan import Plan
 class _Ended:
     """A city in which every prescription has ended."""
 
-    def __init__(self, answer: int | None) -> None:
-        self._answer = answer
+    def __init__(self, answer: int | None, read: int = 1) -> None:
+        self._answer, self._read = answer, read
 
     def prescriptions(self) -> list[dict[str, Any]]:
         return []
@@ -29,6 +29,8 @@ class _Ended:
 
     def book(self, seller: str) -> dict[str, Any]:
         assert seller in SELLERS
+        if seller == "ankang":
+            return {"webhooks": {"taken": [{"id": "evt_1"}], "read": ["evt_1"][:self._read]}}
         return {"callbacks": [{"answer": self._answer}], "broken": []} if seller == "huakang" else {}
 
 
@@ -36,3 +38,9 @@ class _Ended:
 def test_a_day_is_not_over_while_a_file_of_a_chain_waits_to_be_taken(answer, rest):
     nothing = cast(Plan, SimpleNamespace(prescriptions=()))
     assert at_rest(cast(SandboxCity, _Ended(answer)), nothing) is rest
+
+
+@pytest.mark.parametrize(("read", "rest"), [(0, False), (1, True)])
+def test_a_day_is_not_over_while_a_chain_has_webhooks_to_read_again(read, rest):
+    nothing = cast(Plan, SimpleNamespace(prescriptions=()))
+    assert at_rest(cast(SandboxCity, _Ended(200, read)), nothing) is rest

@@ -8,7 +8,7 @@ import pytest
 from sandbox.chain import SELLERS
 from sandbox.day import whole
 from sandbox.recalls import Recall, after
-from sandbox.tieout import _custody, carried, doubled, shelves
+from sandbox.tieout import _custody, carried, doubled, shelves, webhooks
 
 LINES = [{"drug": "D001", "quantity": "60"}, {"drug": "D010", "quantity": "90"}]
 HALF = [{"drug": "D001", "quantity": "30"}]
@@ -101,3 +101,30 @@ def test_what_a_recall_should_have_stopped_is_named():
     assert after(recall, [packed("ord_1", "1"), packed("ord_2", "2", "prepared")]) == []
     assert after(recall, [packed("ord_1", "1"), packed("ord_2", "2")]) == ["recall of L1: 2 of ord_2 was handed over after it"]
     assert after(replace(recall, packed_anew=[]), []) == ["recall of L1: ord_2 was not packed anew"]
+
+
+PLACED, BACK = "evt_ord_1_placed", "evt_ord_2_cancelled"
+LOG = [{"id": id, "chain": "ankang", "sent_at": "2026-12-01T00:00:00Z"} for id in (PLACED, BACK)]
+TAKEN = [{"id": PLACED, "type": "order.placed", "order_id": "ord_1", "times": 2},
+         {"id": BACK, "type": "order.cancelled", "order_id": "ord_2", "times": 1}]
+TOLD = {"orders": [{"order_id": "ord_1", "status": "handed_over"}, {"order_id": "ord_2", "status": "cancelled"}],
+        "webhooks": {"taken": TAKEN, "read": [PLACED, BACK], "trouble": {"down": 2}}}
+OURS = [{"orders": [{"id": "ord_1", "chain": "ankang", "status": "handed_over"},
+                    {"id": "ord_2", "chain": "ankang", "status": "cancelled"}]}]
+
+
+def test_webhooks_that_agree_are_no_difference():
+    assert webhooks(LOG, OURS, {"ankang": TOLD}) == []
+
+
+@pytest.mark.parametrize(("log", "changed", "named"), [
+    (LOG, {"taken": TAKEN[:1]}, f"webhook {BACK} is with us only"),
+    (LOG[1:], {}, f"webhook {PLACED} is with them only"),
+    (LOG, {"read": [PLACED]}, f"webhook {BACK} was not read again"),
+    ([LOG[0], LOG[1] | {"sent_at": None}], {}, f"webhook {BACK} has not arrived by our log"),
+    (LOG, {"trouble": {"unsigned": 1}}, "1 webhooks had no signature that counts"),
+    (LOG, {"taken": [TAKEN[0] | {"type": "order.cancelled"}, TAKEN[1]]}, "was told of order.placed ord_1 0 times"),
+])
+def test_a_webhook_that_is_missing_anywhere_is_named(log, changed, named):
+    differences = webhooks(log, OURS, {"ankang": TOLD | {"webhooks": TOLD["webhooks"] | changed}})
+    assert any(named in difference for difference in differences), differences

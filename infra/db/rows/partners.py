@@ -118,7 +118,7 @@ class OutboxRow(Base):
     kind: Mapped[str] = mapped_column(sa.String(20))
     """`report` to a hospital, `settled` to a chain, `webhook` to the address that a chain has for webhooks."""
     partner: Mapped[str] = mapped_column(sa.String(40))
-    """Slug of the partner; of a webhook `webhook:` and the chain's slug, because it has turns of its own."""
+    """Slug of the partner; of a webhook `webhook:` and the chain's slug, so that the two do not wait for each other."""
     prescription_id: Mapped[str | None] = mapped_column(sa.String(32), sa.ForeignKey("prescription.id"), index=True)
     """Empty for the answer to a message that became no prescription."""
     sealed: Mapped[bytes]
@@ -139,6 +139,8 @@ class OutboxRow(Base):
                  postgresql_where=sa.text("due_at IS NOT NULL")),
         sa.Index("ix_outbox_webhook", "partner", "id", sqlite_where=sa.text("kind = 'webhook'"),
                  postgresql_where=sa.text("kind = 'webhook'")),
+        sa.Index("ix_outbox_unread", "partner", "id", sqlite_where=sa.text("kind = 'webhook' AND position IS NULL"),
+                 postgresql_where=sa.text("kind = 'webhook' AND position IS NULL")),
         sa.Index("ix_outbox_position", "partner", "position", unique=True, sqlite_where=sa.text("position IS NOT NULL"),
                  postgresql_where=sa.text("position IS NOT NULL")),
     )
