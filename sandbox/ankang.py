@@ -229,7 +229,7 @@ def make_app(setting: Setting, chain: Chain = CHAIN, words: Mapping[ChainWord, s
         return Response(status_code=204)
 
     @app.post("/webhooks")
-    async def told(request: Request) -> Response:
+    async def take_webhook(request: Request) -> Response:
         return Response(status_code=await webhooks.receive(dict(request.headers), await request.body()))
 
     @app.post("/counter/pickup")

@@ -78,7 +78,7 @@ class Callbacks:
 
 
 def signed(secret: str, body: bytes, timestamp: int) -> dict[str, str]:
-    """The headers of a call to the platform, under a nonce of its own (contracts 2.1)."""
+    """The headers of a call to the platform, under a new nonce (contracts 2.1)."""
     nonce = secrets.token_hex(16)
     message = f"{timestamp}\n{nonce}\n".encode() + body
     return {"Content-Type": "application/json", "Sanyi-Timestamp": str(timestamp), "Sanyi-Nonce": nonce,

@@ -351,8 +351,8 @@ def show(day: Day, console: Console) -> None:
                       f"{len(day.recall.packed_anew)}; 通知患者 patients to tell {patients}")
     took = ", ".join(f"{name} {yuan(amount)}" for name, amount in day.paid.items()) or "无 none"
     console.print(f"[bold]当面付款 Paid with the handover[/bold]  {took} 元 yuan")
-    told = ", ".join(f"{chain} {count}" for chain, count in day.webhooks.items()) or "无 none"
-    console.print(f"[bold]推送 Webhooks[/bold]  {told}: 收到并补读核对 taken, and the same read again by cursor")
+    taken = ", ".join(f"{chain} {count}" for chain, count in day.webhooks.items()) or "无 none"
+    console.print(f"[bold]推送 Webhooks[/bold]  {taken}: 收到并补读核对 taken, and the same read again by cursor")
     faults = ", ".join(f"{count}× {name}" for name, count in day.faults.items() if count) or "无 none"
     console.print(f"\n[bold]故障 Faults survived[/bold]  {faults}")
     console.print(f"[bold]Prefect[/bold]  {day.runs} 次运行 flow runs: {day.shown} 张处方各一次 one of each prescription; "

@@ -186,13 +186,13 @@ def webhooks(messages: Sequence[Row], prescriptions: Sequence[Row], books: Mappi
                         for id in sorted(ours ^ set(book["read"]))]
         differences += [f"{chain}: webhook {message['id']} has not arrived by our log" for message in messages
                         if message["chain"] == chain and not message["sent_at"]]
-        told = Counter((message["type"], message["order_id"]) for message in book["taken"] if message["order_id"])
+        counted = Counter((message["type"], message["order_id"]) for message in book["taken"] if message["order_id"])
         owed = [("order.placed", order["order_id"]) for order in books[chain]["orders"]
                 if order["status"] not in ("held", "declined", "cancelled")]
         owed += [("order.cancelled", order["id"]) for row in prescriptions for order in row["orders"]
                  if order["chain"] == chain and order["status"] == "cancelled"]
-        differences += [f"{chain} was told of {type} {order} {told[type, order]} times" for type, order in owed
-                        if told[type, order] != 1]
+        differences += [f"{chain} was told of {type} {order} {counted[type, order]} times" for type, order in owed
+                        if counted[type, order] != 1]
         differences += [f"{chain}: {number} webhooks had no signature that counts" for kind, number in book["trouble"].items()
                         if kind == "unsigned"]
     return differences
