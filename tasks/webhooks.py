@@ -18,6 +18,7 @@ from domain.webhooks import LOST, Again, GiveUp, Stop, WebhookType, after_failur
 from infra.db import Session, inbox, outbox, webhooks
 from infra.db.notices import NoticeKind, note
 from infra.db.traces import Concerned
+from infra.json_text import repeated_member
 from infra.log import get_logger
 from tasks.city import City
 
@@ -147,6 +148,8 @@ def read_again(city: City, chain: str, caller: CallsBack, *, timestamp: str, non
     Raises `Refused` for a bad signature or age.
     """
     caller.verify(timestamp, nonce, body, signature, city.now())
+    if twice := repeated_member(body):
+        return _reply(422, {"result": "invalid", "why": [twice]})
     try:
         question = Question.model_validate_json(body)
     except ValidationError as error:

@@ -19,6 +19,7 @@ from domain.money import line_amount
 from domain.privacy import WITHHELD, shown
 from domain.trace import Scan
 from domain.words import Two
+from infra.json_text import repeated_member
 
 CALLBACK_AGE_SECONDS: Final = 600
 """Accepted age of a callback, either way (contracts, 2.1)."""
@@ -73,6 +74,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "CHN-20": Rule(Two("同一药品在同一门店有两行，或单位不是所询问的",
                        "one drug has two rows at one store, or another unit than was asked for"),
                    Two("每家门店每个药品一行，按目录的计数单位", "one row for each drug of a store, in the unit of the catalogue")),
+    "CHN-21": Rule(Two("一个对象中同一字段出现两次", "an object has one field twice"),
+                   Two("每个字段只写一次", "write each field once")),
 }
 """Everything an answer or an update can be quarantined for."""
 
@@ -145,6 +148,8 @@ W = TypeVar("W", bound=Wire)
 
 def read(shape: type[W], body: bytes) -> W:
     """A JSON body in that shape. Raises `InvalidPayload` with everything that is wrong with it."""
+    if twice := repeated_member(body):
+        raise InvalidPayload([finding("CHN-21", twice)])
     return _in_shape(lambda: shape.model_validate_json(body))
 
 

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from domain.people import Capability, Person
 from domain.review import Decision
-from domain.words import Two
-from gateway.web.access import Desk, denied, small
+from gateway.web.access import Desk, read_json, small
 from gateway.web.errors import json_answer, unknown_prescription
 from gateway.web.threads import PeoplesRoute
 from infra.db import audits, prescriptions, reviews
@@ -54,12 +53,7 @@ def desk_api(city: City, desk: Desk) -> APIRouter:
 
     @door.post("/{rx_id}/decision")
     def decide(rx_id: str, who: MayDecide, body: Annotated[bytes, Depends(small)]) -> Response:
-        try:
-            sent = DecisionBody.model_validate_json(body)
-        except ValidationError as error:
-            # The places only: what was written there may be about a person.
-            places = sorted({".".join(str(part) for part in fault["loc"][:1]) for fault in error.errors()})
-            raise denied(422, "invalid", Two(f"请求不符约定: {', '.join(places)}", "not as agreed")) from None
+        sent = read_json(DecisionBody, body)
         try:
             with desk.noting(who, Capability.DECIDE_REVIEW, rx_id):
                 status = review.decide(city, rx_id, who.id, decision_of(sent.model_dump()))

@@ -8,11 +8,11 @@ import hmac
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from domain.errors import Transient
 from domain.words import Two
-from gateway.web.access import bearer, denied, small
+from gateway.web.access import bearer, denied, read_json, small
 from gateway.web.errors import json_answer
 from infra.log import get_logger
 from infra.settings import Settings
@@ -40,10 +40,7 @@ def alert_door(city: City, settings: Settings) -> APIRouter:
     async def rung(request: Request, body: Annotated[bytes, Depends(small)]) -> Response:
         if not hmac.compare_digest(key.encode(), bearer(request).encode()):
             raise denied(401, "unauthorized", Two("需要告警令牌", "needs the key of the bell"))
-        try:
-            rung = Rung.model_validate_json(body)
-        except ValidationError:
-            raise denied(422, "invalid", Two("请求不符约定", "not as agreed")) from None
+        rung = read_json(Rung, body)
         if not address or rung.alert not in ALERTS:
             raise denied(404, "no_such_alert", Two("没有这个告警，或未设置接收地址", "no such alert, or nobody to tell"))
         try:

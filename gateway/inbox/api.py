@@ -1,17 +1,16 @@
 """A shop's inbox as an API: the same facts and acts as on its pages, which are in `gateway.inbox.pages`."""
 
 from datetime import time
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from domain.money import Fen
 from domain.people import Capability, Person
 from domain.shops import Act, Opening
-from domain.words import Two
 from gateway.inbox.facts import day, order_facts, unknown_order, whole_order, workplace
-from gateway.web.access import Desk, denied, small
+from gateway.web.access import Desk, read_json, small
 from gateway.web.errors import json_answer
 from gateway.web.threads import PeoplesRoute
 from tasks import counter, shelves
@@ -66,7 +65,6 @@ class HoursBody(Sent):
     shut: bool = False
 
 
-B = TypeVar("B", bound=BaseModel)
 
 
 def inbox_api(city: City, desk: Desk) -> APIRouter:
@@ -109,7 +107,7 @@ def inbox_api(city: City, desk: Desk) -> APIRouter:
         return done(who, rx_id, attempt, Act(act), body)
 
     def done(who: Person, rx_id: str, attempt: int, act: Act, body: bytes) -> Response:
-        sent = read(ActBody, body or b"{}")
+        sent = read_json(ActBody, body or b"{}")
         try:
             with desk.noting(who, counter.capability_of(act), rx_id):
                 after = counter.act_on(city, who, rx_id, attempt, act, reason=sent.reason, lines=sent.lines, proof=sent.proof,
@@ -126,7 +124,7 @@ def inbox_api(city: City, desk: Desk) -> APIRouter:
 
     @door.post("/stock")
     def change_stock(who: MayKeep, body: Body) -> Response:
-        sent = read(ShelfBody, body)
+        sent = read_json(ShelfBody, body)
         at = workplace(city, who, Capability.KEEP_SHOP, sent.shop)
         with desk.noting(who, Capability.KEEP_SHOP):
             shelves.change(city, who, at.place, sent.drug, counted=sent.counted, received=sent.received, price=sent.price,
@@ -142,7 +140,7 @@ def inbox_api(city: City, desk: Desk) -> APIRouter:
 
     @door.post("/hours")
     def change_hours(who: MayKeep, body: Body) -> Response:
-        sent = read(HoursBody, body)
+        sent = read_json(HoursBody, body)
         at = workplace(city, who, Capability.KEEP_SHOP, sent.shop)
         shelves.set_hours(city, who, at.place, Opening(sent.opens, sent.closes, sent.on_duty, sent.shut))
         return hours(who, at.place)
@@ -156,12 +154,3 @@ def inbox_api(city: City, desk: Desk) -> APIRouter:
 
 def shelf_facts(shelf: Shelf) -> dict[str, Any]:
     return {name: getattr(shelf, name) for name in ("drug", "name", "unit", "quantity", "needed", "available", "price", "ceiling")}
-
-
-def read(shape: type[B], body: bytes) -> B:
-    """A body of that shape. Raises 422 with its faulty places, and nothing of what was there."""
-    try:
-        return shape.model_validate_json(body)
-    except ValidationError as error:
-        places = sorted({".".join(str(part) for part in fault["loc"][:1]) for fault in error.errors(include_input=False)})
-    raise denied(422, "invalid", Two(f"请求不符约定: {', '.join(places)}", "not as agreed"))

@@ -12,9 +12,9 @@ from domain.fulfilment.deliveries import DeliveryStatus
 from domain.money import Fen
 from domain.people import Capability, Denied, Person
 from domain.premises import premises_of
-from gateway.inbox.api import Number, Sent, read
+from gateway.inbox.api import Number, Sent
 from gateway.inbox.facts import Facts, unknown_order, workplace
-from gateway.web.access import Desk, Form, form, last_value, small
+from gateway.web.access import Desk, Form, form, last_value, read_json, small
 from gateway.web.errors import json_answer, status_of
 from gateway.web.render import Pages
 from gateway.web.threads import PeoplesRoute
@@ -59,7 +59,7 @@ def custody_api(city: City, desk: Desk) -> APIRouter:
 
     @door.post("/{rx_id}/{attempt}/hand_over")
     def hand_over(rx_id: str, attempt: Number, who: MayHandOver, body: Annotated[bytes, Depends(small)]) -> Response:
-        sent = read(HandOverBody, body or b"{}")
+        sent = read_json(HandOverBody, body or b"{}")
         amount = None if sent.amount_fen is None else Fen(sent.amount_fen)
         return json_answer(parcel_facts(city, _done(desk, who, rx_id, lambda: custody.hand_over(
             city, who, rx_id, attempt, proof=sent.proof, method=sent.method, reference=sent.reference, amount=amount))))

@@ -3,13 +3,13 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from domain.lifecycle import Notice
 from domain.tracking import TOO_LATE_TO_WISH
 from domain.words import Two
 from gateway.tracking.holder import PRIVATE, Holder, no_such_page
-from gateway.web.access import Desk, denied, small
+from gateway.web.access import Desk, denied, read_json, small
 from gateway.web.choice import check, choice_actions, choice_facts
 from gateway.web.errors import json_answer
 from gateway.web.render import Pages
@@ -48,10 +48,7 @@ def tracking_api(city: City, desk: Desk, pages: Pages) -> APIRouter:
 
     @door.post("/{link}/choice")
     def choose(mine: Mine, body: Annotated[bytes, Depends(small)]) -> Response:
-        try:
-            chosen = ChoiceBody.model_validate_json(body)
-        except ValidationError:
-            raise denied(422, "invalid", Two("请求不符约定：option, agreed", "not as agreed: option, agreed")) from None
+        chosen = read_json(ChoiceBody, body)
         verdict = act(lambda: choosing.choose(city, mine, chosen.option, by=PATIENT, agreed=chosen.agreed))
         check(verdict)
         return seen(mine, answer=str(verdict))

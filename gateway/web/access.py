@@ -8,9 +8,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import HTTPException, Request
+from pydantic import BaseModel, ValidationError
 
 from adapters import registry
 from domain.errors import NeedsOperator
@@ -18,6 +20,7 @@ from domain.people import Capability, Denied, Grant, Person, Role
 from domain.words import Two
 from gateway.web.threads import in_thread
 from infra.db import people
+from infra.json_text import repeated_member
 from infra.limits import KEYS, Measure, network
 from infra.log import get_logger
 from infra.settings import Settings, weak
@@ -36,6 +39,7 @@ FORM_BYTES = 1 << 16
 FORM_FIELDS = 500
 
 Form = dict[str, list[str]]
+B = TypeVar("B", bound=BaseModel)
 
 
 def denied(status: int, code: str, words: Two) -> HTTPException:
@@ -333,6 +337,18 @@ async def callback(request: Request) -> bytes:
 async def small(request: Request) -> bytes:
     """A small body: a decision, a form."""
     return await read_body(request, FORM_BYTES)
+
+
+def read_json(shape: type[B], body: bytes) -> B:
+    """A JSON body of that shape. Raises 422 with its faulty places, and nothing of what was there."""
+    places = {place for place in [repeated_member(body)] if place}
+    if not places:
+        try:
+            return shape.model_validate_json(body)
+        except ValidationError as error:
+            # The places only: what was written there may be about a person.
+            places = {".".join(str(part) for part in fault["loc"][:1]) for fault in error.errors(include_input=False)}
+    raise denied(422, "invalid", Two(f"请求不符约定: {', '.join(sorted(places))}", f"not as agreed: {', '.join(sorted(places))}"))
 
 
 async def form(request: Request) -> Form:

@@ -127,16 +127,16 @@ def page(session: Session, chain: str, after: int, most: int) -> list[Stored]:
     message before a cursor that has passed. Readers of one chain take turns, so each position is given once.
     """
     inbox.take_turns(session, lane(chain))
-    _number(session, chain)
+    _number(session, chain, most)
     rows = session.execute(sa.select(_ROW.position, _ROW.key, _ROW.sealed).where(
         _ROW.partner == lane(chain), _ROW.position > after).order_by(_ROW.position).limit(most))
     return [Stored(position or 0, key, sealed) for position, key, sealed in rows]
 
 
-def _number(session: Session, chain: str) -> None:
+def _number(session: Session, chain: str, most: int) -> None:
     last = session.scalar(sa.select(sa.func.max(_ROW.position)).where(_ROW.partner == lane(chain), _ROW.position.is_not(None))) or 0
     fresh = session.scalars(sa.select(_ROW.id).where(
-        _ROW.partner == lane(chain), _WEBHOOK, _ROW.position.is_(None)).order_by(_ROW.id)).all()
+        _ROW.partner == lane(chain), _WEBHOOK, _ROW.position.is_(None)).order_by(_ROW.id).limit(most)).all()
     if fresh:
         session.execute(sa.update(_ROW), [{"id": id, "position": position} for position, id in enumerate(fresh, last + 1)])
 

@@ -4,7 +4,7 @@ import itertools
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import pytest
@@ -22,6 +22,7 @@ from tasks.patients import page_address
 from tests.e2e.conftest import fill_in_code, served, sign_in
 from tests.gateway.desk.test_review import TOLD, TOLD_OF_ITEM, WARNING, tell
 from tests.support.city import HOSPITAL, OPERATOR_TOKEN, PHARMACIST_TOKEN, admit, bundle, make_city
+from tests.support.fakes import FakeEndpoint
 from tests.support.line import Line
 from tests.support.people import enrolled
 from tests.support.records import audited
@@ -61,7 +62,8 @@ ADMINISTRATOR = "administrator"
 @pytest.fixture(scope="module")
 def city(tmp_path_factory) -> Iterator[Full]:
     folder = tmp_path_factory.mktemp("full")
-    line = Line(make_city(folder))
+    endpoint = FakeEndpoint()
+    line = Line(replace(make_city(folder), webhooks={"ankang": endpoint}))
     waiting, mine, other = admit(line.city, 3)
     with bind(run=RUN):
         for rx_id in (waiting, mine, other):
@@ -83,6 +85,8 @@ def city(tmp_path_factory) -> Iterator[Full]:
     line.hop(shared)
     tell(line.city, mine, item=TOLD_OF_ITEM, **TOLD, patient={"allergy_words": ("青霉素",), "pregnancy_weeks": 9})
     line.to_settled(settled)
+    endpoint.by_id[f"evt_{line.order(settled).id}_placed"] = 410
+    line.deliver()
     shop = at_a_shop(line)
     choosing_patients = choosers(line)
     line.payer.silent = True
@@ -98,7 +102,7 @@ def city(tmp_path_factory) -> Iterator[Full]:
                 collecting, settled, shared, shop[4], *choosing_patients)),
                  "/p/nothing"],
             OPERATOR_TOKEN: ["/", "/rx", "/rx?status=settled", "/rx?q=none", *story, f"/runs/{RUN}", "/review", f"/review/{mine}",
-                             "/mapping", "/rx/rx_unknown"],
+                             "/mapping", "/rx/rx_unknown", "/webhooks", "/webhooks?waiting=true"],
             PHARMACIST_TOKEN: ["/review", f"/review?done={settled}", f"/review/{mine}", f"/review/{waiting}", f"/rx/{mine}"],
             SHOP_TOKEN: ["/inbox", *(f"/inbox/{rx_id}/1" for rx_id in shop), "/inbox/stock", "/inbox/stock?done=shelf",
                          "/inbox/day", "/inbox/parcels", *(f"/inbox/{shop[1]}/1/{page}" for page in ("label", "slip")),

@@ -166,13 +166,13 @@ def test_what_is_too_large_is_not_even_checked_and_what_is_too_wrong_is_checked_
 
 def test_the_search_grows_with_the_message_and_not_with_its_square():
     """Every place is looked at once in a round, however many findings are about it."""
-    seen = Counter[int]()
+    seen = Counter[tuple[int, Any]]()
     broken = crowded(100, 20)
     findings = [finding for finding in check_data(broken, HOSPITAL) if finding.code != "EXTENSION_UNKNOWN"]
     assert len(findings) == 20
     whole = places.Searched(broken, HOSPITAL)
     for finding in findings:
-        seen.update(id(at.holder) ^ hash(at.key) for _, at in places.places_of(whole, finding))
+        seen.update((id(at.holder), at.key) for _, at in places.places_of(whole, finding))
     assert max(seen.values()) == 1
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 from adapters.registry import PayerManifest
 from domain.errors import InvalidPayload, NeedsOperator
 from domain.findings import Finding, Severity
+from infra.json_text import repeated_member
 
 BEIJING: Final = timezone(timedelta(hours=8))
 
@@ -27,6 +28,7 @@ RULES: Final[Mapping[str, tuple[str, str]]] = {
     "PAY-14": ("字段超长", "a field is too long"),
     "PAY-15": ("金额之间不平", "the amounts do not add up"),
     "PAY-16": ("应答与请求不是同一人或同一金额", "the answer is about another person or another amount"),
+    "PAY-17": ("一个对象中同一字段出现两次", "an object has one field twice"),
 }
 """Everything an answer of the centre can be quarantined for."""
 
@@ -142,6 +144,8 @@ def build(
 
 def parse(body: bytes) -> Answer:
     """The answer in its envelope. Raises `InvalidPayload`."""
+    if twice := repeated_member(body):
+        raise InvalidPayload([finding("PAY-17", twice)])
     try:
         envelope = json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
     except (ValueError, RecursionError):

@@ -22,6 +22,7 @@ from domain.errors import InvalidPayload, Refused
 from domain.money import Fen, yuan
 from domain.prescription import Approval
 from domain.trace import UploadKind, UploadLine
+from infra.json_text import repeated_member
 
 _RETIRED, _ACTIVE, _YES, _NO, _BALANCED = "12", "1", "1", "0", "0"
 _RESIDENT_ID: Final = "01"
@@ -335,6 +336,8 @@ class _Amounts:
 def _accumulators(extension: object, balance: object) -> Accumulators:
     """What the person has used up this year: a city extension, a JSON text in exp_content."""
     path = "output.baseinfo.exp_content"
+    if isinstance(extension, str) and (twice := repeated_member(extension)):
+        raise InvalidPayload([finding("PAY-17", f"{path}.{twice}")])
     try:
         values = json.loads(extension, parse_float=Decimal) if isinstance(extension, str) and extension else {}
         caps = values.get("cap_used")

@@ -19,7 +19,7 @@ from domain.policy import CityPolicy
 from domain.trace import FAULTS
 from domain.troubles import SHARED_TROUBLES, trouble_of
 from domain.words import PARKED, Two
-from infra.db import drawings, mapping
+from infra.db import drawings, mapping, webhooks
 from infra.db.ledger import SIDES
 from infra.db.notices import NoticeKind
 from infra.db.rows import (
@@ -364,8 +364,11 @@ def _concerns(session: Session, now: datetime, policy: CityPolicy) -> Iterator[C
     parcel = OutboxRow
     failing = sa.and_(parcel.due_at.is_not(None), parcel.attempts > 0)
     for partner in session.scalars(sa.select(parcel.partner).where(failing).distinct().order_by(parcel.partner)).all():
+        chain = webhooks.chain_of(partner)
+        title = (f"发往 {partner} 的通知失败", f"messages to {partner} fail") if chain == partner else (
+            f"发往 {chain} 的推送失败", f"webhooks to {chain} fail")
         yield from _cases(session, f"outbox:{partner}", (
-            True, f"发往 {partner} 的通知失败", f"messages to {partner} fail",
+            True, *title,
             "检查合作方地址与密钥；平台会继续重发", "see the partner's address and token; the platform keeps trying"),
             sa.and_(failing, parcel.partner == partner),
             of=parcel.prescription_id, since=parcel.made_at, note=(parcel.kind, parcel.last_error), written="{}: {}".format)

@@ -43,6 +43,14 @@ def test_a_quote_is_taken_over_to_the_fen() -> None:
     assert (quote.store, quote.minutes, quote.delivers, quote.open) == ("AK01", 18, False, True)
 
 
+@pytest.mark.parametrize(("said", "again", "path"), [
+    ('"quantity":', '"quantity": "6",', "quotes.0.lines.0.quantity"), ('"open":', '"open": false,', "quotes.0.open")])
+def test_an_answer_that_says_two_things_is_not_believed(said: str, again: str, path: str) -> None:
+    with pytest.raises(InvalidPayload) as caught:
+        ankang.parse_quotes("ankang", ankang_quote().replace(said.encode(), f"{again} {said}".encode()), ASKED, Handover.PICKUP)
+    assert [(it.rule, it.path) for it in caught.value.findings] == [("CHN-21", path)]
+
+
 def test_every_store_offers_pickup() -> None:
     (quote,) = ankang.parse_quotes("ankang", ankang_quote(), ASKED, Handover.PICKUP).quotes
     assert quote.delivers

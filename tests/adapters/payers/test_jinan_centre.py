@@ -283,6 +283,14 @@ async def test_a_settlement_that_does_not_add_up_is_quarantined(change: dict[str
     assert "P000" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("said", "path"), [('"psn_cash_pay":', "output.setlinfo.psn_cash_pay"), ('"infcode":', "infcode")])
+async def test_an_answer_that_says_two_things_is_quarantined(said: str, path: str) -> None:
+    body = answer("2102").replace(said.encode(), f'{said} "0", {said}'.encode(), 1)
+    with pytest.raises(InvalidPayload) as caught:
+        await payer(signed_in(), body)[0].settle(claim())
+    assert [(it.rule, it.path) for it in caught.value.findings] == [("PAY-17", path)]
+
+
 def test_a_fraction_of_a_fen_is_no_amount() -> None:
     assert translation.exact_fen("27.60", "x") == 2760
     assert translation.exact_fen("-0.01", "x") == -1

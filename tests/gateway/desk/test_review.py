@@ -145,7 +145,8 @@ def test_the_same_decision_again_gives_the_same_answer(client: TestClient, rx_id
     assert code(decide(client, rx_id, decision="reject", codes=["2-5"], text="不行")) == (409, "not_in_review")
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"decision": 1}', b'{"decision": "pass", "extra": 1}', b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"decision": 1}', b'{"decision": "pass", "extra": 1}',
+                                  b'{"decision": "reject", "decision": "pass"}', b"\xff"])
 def test_a_decision_not_as_agreed_is_refused_without_quoting_it(client: TestClient, rx_id: str, body: bytes) -> None:
     claim(client, rx_id)
 

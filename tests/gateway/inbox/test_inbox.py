@@ -174,7 +174,8 @@ def test_stock_prices_and_hours_are_kept_on_a_page(client: TestClient) -> None:
     assert client.post("/api/inbox/hours", headers=SHOP, json={"opens": "08:00", "closes": "08:00", "shut": True}).json()["shut"]
 
 
-@pytest.mark.parametrize("body", [b"[]", b"{", b'{"proof": 1}', b'{"other": "1"}', b'{"lines": ["x"]}'])
+@pytest.mark.parametrize("body", [b"[]", b"{", b'{"proof": 1}', b'{"other": "1"}', b'{"lines": ["x"]}',
+                                  b'{"proof": "1", "proof": "2"}'])
 def test_a_body_that_is_not_as_agreed_is_refused_without_its_words(client: TestClient, rx: str, body: bytes) -> None:
     answer = client.post(f"/api/inbox/orders/{rx}/1/accept", headers=SHOP, content=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid")

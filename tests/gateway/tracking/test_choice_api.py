@@ -90,6 +90,12 @@ def test_what_is_no_option_is_refused(client: TestClient, line: Line, rx_id: str
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
+def test_two_options_at_once_are_none(client: TestClient, line: Line, rx_id: str) -> None:
+    answer = client.post(f"{api(line, rx_id)}/choice", content=b'{"option": "1-1", "option": "1-2"}')
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid")
+    assert "option" in answer.json()["error"]["text_en"]
+
+
 def test_a_patient_says_in_time_that_they_want_to_choose(client: TestClient, line: Line) -> None:
     (rx_id,) = admit(line.city)
     line.hop(rx_id)

@@ -53,8 +53,8 @@ def notices(line: Line) -> list[tuple[str, str, str]]:
         return [(row.kind, row.partner, row.detail) for row in session.scalars(sa.select(NoticeRow))]
 
 
-def read(line: Line, question: dict[str, Any], nonce: str = "nonce-of-reading-0001") -> Any:
-    body = json.dumps(question).encode()
+def read(line: Line, question: dict[str, Any] | bytes, nonce: str = "nonce-of-reading-0001") -> Any:
+    body = question if isinstance(question, bytes) else json.dumps(question).encode()
     headers = line.chain("ankang").headers(body, line.city.now(), nonce=nonce)
     return receive_reading(line.city, "ankang", timestamp=headers["Sanyi-Timestamp"], nonce=headers["Sanyi-Nonce"],
                            signature=headers["Sanyi-Signature"], body=body)
@@ -239,6 +239,11 @@ def test_a_chain_reads_again_from_its_cursor_the_oldest_first(line: Line, endpoi
 def test_a_question_that_makes_no_sense_is_told_where(line: Line, question: Any, faults: list[str]) -> None:
     answer = read(line, question)
     assert (answer.status, json.loads(answer.body)) == (422, {"result": "invalid", "why": faults})
+
+
+def test_a_question_that_asks_twice_is_told_what_stands_twice(line: Line) -> None:
+    answer = read(line, b'{"after": "1", "limit": 2, "after": "9"}')
+    assert (answer.status, json.loads(answer.body)) == (422, {"result": "invalid", "why": ["after"]})
 
 
 def test_a_reading_is_signed_and_its_nonce_counts_once(line: Line) -> None:
