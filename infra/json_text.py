@@ -1,4 +1,4 @@
-"""What a JSON text says of itself that a parser does not tell: which member of an object stands in it twice."""
+"""What a parser of JSON does not tell: a member that an object has twice, and a NUL in a text."""
 
 import json
 import re
@@ -30,6 +30,16 @@ def repeated_member(text: str | bytes) -> str:
     except (ValueError, RecursionError):
         return ""
     return _place(root, "") if repeats else ""
+
+
+def holds_nul(text: bytes) -> bool:
+    """Whether a text in it, or the name of a member, has a NUL, which PostgreSQL keeps nowhere; False for what is no JSON."""
+    if rb"\u0000" not in text:
+        return False  # A NUL that is not written so is no JSON.
+    try:
+        return rb"\u0000" in json.dumps(json.loads(text)).replace("\\\\", "").encode()
+    except (ValueError, RecursionError):
+        return False
 
 
 def _place(value: object, path: str) -> str:

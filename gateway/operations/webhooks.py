@@ -1,6 +1,7 @@
 """What chains are told at their addresses for webhooks: each message with its attempts, and a person's two words about it."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -23,6 +24,8 @@ from tasks.city import City
 
 PAGE = 50
 """Messages on one page."""
+KEY = re.compile(r"evt_[A-Za-z0-9_]{1,76}")
+"""A message, as a form names it."""
 Before = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 Limit = Annotated[int, Query(ge=1, le=2000)]
 
@@ -75,13 +78,15 @@ def webhooks_door(city: City, desk: Desk, pages: Pages) -> APIRouter:
 
     @door.post("/webhooks/again")
     def again(who: MaySend, fields: Fields) -> Response:
-        if not webhooks.send_again(city, last_value(fields, "chain"), last_value(fields, "id")):
+        chain, key = last_value(fields, "chain"), last_value(fields, "id")
+        if chain not in city.webhooks or not KEY.fullmatch(key) or not webhooks.send_again(city, chain, key):
             raise denied(404, "unknown_webhook", Two("没有这条推送", "no such webhook"))
         return RedirectResponse("/webhooks?done=true", 303)
 
     @door.post("/webhooks/resume")
     def resumed(who: MaySend, fields: Fields) -> Response:
-        if not webhooks.resume(city, last_value(fields, "chain")):
+        chain = last_value(fields, "chain")
+        if chain not in city.webhooks or not webhooks.resume(city, chain):
             raise denied(409, "not_stopped", Two("该地址并未停用", "the address is not out of use"))
         return RedirectResponse("/webhooks?done=true", 303)
 

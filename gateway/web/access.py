@@ -20,7 +20,7 @@ from domain.people import Capability, Denied, Grant, Person, Role
 from domain.words import Two
 from gateway.web.threads import in_thread
 from infra.db import people
-from infra.json_text import repeated_member
+from infra.json_text import holds_nul, repeated_member
 from infra.limits import KEYS, Measure, network
 from infra.log import get_logger
 from infra.settings import Settings, weak
@@ -342,6 +342,8 @@ async def small(request: Request) -> bytes:
 def read_json(shape: type[B], body: bytes) -> B:
     """A JSON body of that shape. Raises 422 with its faulty places, and nothing of what was there."""
     places = {place for place in [repeated_member(body)] if place}
+    if holds_nul(body):
+        raise denied(422, "invalid", Two("含有不可用的字符（NUL）", "it has a character that cannot be kept (NUL)"))
     if not places:
         try:
             return shape.model_validate_json(body)

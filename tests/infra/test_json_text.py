@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.json_text import repeated_member
+from infra.json_text import holds_nul, repeated_member
 
 VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
                       lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4))
@@ -34,3 +34,10 @@ def test_a_repeated_member(text: str, place: str) -> None:
 @given(VALUES)
 def test_what_an_object_can_hold_repeats_nothing(value: object) -> None:
     assert repeated_member(json.dumps(value)) == ""
+
+
+@pytest.mark.parametrize(("text", "holds"), [
+    (r'{"a": "x\u0000"}', True), (r'{"\u0000": 1}', True), (r'["\\\u0000"]', True), (r'{"a": "\\u0000"}', False),
+    ('{"a": "x"}', False), (r'"\u0000', False), ('{"a": "\0"}', False)])
+def test_a_nul(text: str, holds: bool) -> None:
+    assert holds_nul(text.encode()) is holds

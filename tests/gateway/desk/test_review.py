@@ -146,7 +146,8 @@ def test_the_same_decision_again_gives_the_same_answer(client: TestClient, rx_id
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"decision": 1}', b'{"decision": "pass", "extra": 1}',
-                                  b'{"decision": "reject", "decision": "pass"}', b"\xff"])
+                                  b'{"decision": "reject", "decision": "pass"}',
+                                  rb'{"decision": "reject", "codes": ["2-5"], "text": "\u0000"}', b"\xff"])
 def test_a_decision_not_as_agreed_is_refused_without_quoting_it(client: TestClient, rx_id: str, body: bytes) -> None:
     claim(client, rx_id)
 

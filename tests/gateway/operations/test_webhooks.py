@@ -11,11 +11,12 @@ from fastapi.testclient import TestClient
 
 from domain.people import Grant, Role
 from domain.webhooks import WebhookType
+from gateway.app import create_app
 from gateway.web.access import COOKIE
 from tasks.city import City
 from tasks.reports import deliver_due
 from tasks.webhooks import tell_of_order
-from tests.support.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, Clock, make_city
+from tests.support.city import OPERATOR_TOKEN, PHARMACIST_TOKEN, Clock, make_city, make_settings
 from tests.support.fakes import FakeEndpoint
 from tests.support.people import enrolled
 from tests.support.records import admitted
@@ -125,3 +126,28 @@ def test_an_engineer_of_one_chain_sees_that_chains_only_and_sends_nothing(client
 def test_who_may_not_see_messages_sees_none(client: TestClient, city: City) -> None:
     client.post("/sign-in", data={"code": PHARMACIST_TOKEN}, headers=ORIGIN)
     assert client.get("/webhooks").status_code == 403
+
+
+ODD = ["", "\0", "evt_\0", "é", "x" * 60_000, "' OR 1=1 --", "baicao", "../ankang"]
+
+
+@pytest.mark.parametrize("address", ["/webhooks/again", "/webhooks/resume"])
+def test_odd_words_in_a_form_are_no_message_and_no_chain(database_url: str, tmp_path: Path, clock: Clock, address: str) -> None:
+    city = replace(make_city(tmp_path, database_url, now=clock), webhooks={"ankang": FakeEndpoint()})
+    key = tell(city)
+    page = TestClient(create_app(city, make_settings(tmp_path)), follow_redirects=False, raise_server_exceptions=False)
+    page.post("/sign-in", data={"code": OPERATOR_TOKEN}, headers=ORIGIN)
+    answers = {(name, word[:12]): page.post(address, data={"chain": "ankang", "id": key} | {name: word}, headers=ORIGIN).status_code
+               for word in ODD for name in ("chain", "id")}
+    assert set(answers.values()) <= {404, 409, 413}, answers
+    assert page.post(address, headers=ORIGIN).status_code in (404, 409)
+    city.db.close()
+
+
+@pytest.mark.parametrize("query", ["before=", "before=x", "before=0", "before=9999999999", "before=-1", "waiting=maybe", "done=7",
+                                   "before=1&before=2"])
+def test_odd_questions_have_an_answer_of_ours(page: TestClient, city: City, query: str) -> None:
+    tell(city)
+    answer = page.get(f"/webhooks?{query}")
+    assert answer.status_code in (200, 422)
+    assert "<main" in answer.text
