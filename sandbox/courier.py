@@ -211,14 +211,14 @@ class Courier:
 
     def _say(self, key: str, state: str, *, attempt: int = 0, why: str = "", proof: Document | None = None, stopped_by: str = "",
              paid: Document | None = None) -> None:
-        """Write down where it is, and tell the platform."""
+        """Write down where it is, and tell the platform, also after how many attempts: an earlier word may come later or never."""
         parcel = self._parcel(key)
         parcel |= {"state": state, "events": parcel["events"] + 1, "collected": parcel["collected"] or state == "picked_up",
                    "stopped_by": stopped_by or parcel["stopped_by"], **({"try": attempt} if attempt else {}),
                    "paid": paid or parcel["paid"]}
         event_id = f"{key}.{parcel['events']}"
         body: Document = {"event": event_id, "parcel": key, "state": state, "when": datetime.now(UTC).isoformat(),
-                          "try": attempt, "why": why} | ({"proof": proof} if proof else {}) | ({"paid": paid} if paid else {})
+                          "try": parcel["try"], "why": why} | ({"proof": proof} if proof else {}) | ({"paid": paid} if paid else {})
         with self.book.transaction():
             self.book.put("parcel", key, parcel)
             if state in ENDED:
